@@ -1,0 +1,133 @@
+//! What is asked and answered, one file per noun. The command line speaks these types over QUIC; other doors
+//! show the same ones as JSON.
+//!
+//! [`Request`] and [`Answer`] are append-only: a variant, once shipped, is frozen (see [`crate::wire`]).
+
+pub mod data;
+pub mod explain;
+pub mod job;
+pub mod member;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dataset::DatasetView,
+    id::{InvitationId, OrgId},
+    job::{JobDetail, JobSummary},
+    limits::Limits,
+    machine::MachineView,
+    name::Name,
+    org::{InvitationView, MemberView, OrgOverview},
+    status::Role,
+};
+
+/// Most rows of any list in one answer.
+pub const MAX_ROWS: u32 = 1000;
+
+/// One question or command of a member. The session's certificate says who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    WhoAmI,
+    RenewCertificate {
+        csr: Vec<u8>,
+    },
+
+    ShowOrg {
+        org: OrgId,
+    },
+    ApplyLimits {
+        org: OrgId,
+        limits: Limits,
+    },
+    ListMembers {
+        org: OrgId,
+    },
+    SetRole {
+        org: OrgId,
+        handle: Name,
+        role: Role,
+    },
+    RemoveMember {
+        org: OrgId,
+        handle: Name,
+    },
+    CreateInvitations(member::CreateInvitations),
+    ListInvitations {
+        org: OrgId,
+    },
+    RevokeInvitation {
+        org: OrgId,
+        invitation: InvitationId,
+    },
+    /// A sign-in link for one more computer of the user who asks.
+    CreateLoginLink {
+        org: OrgId,
+    },
+
+    RegisterMachine(member::RegisterMachine),
+    ListMachines {
+        org: OrgId,
+    },
+    ShowMachine {
+        org: OrgId,
+        name: Name,
+    },
+    ApproveMachine {
+        org: OrgId,
+        name: Name,
+    },
+    RejectMachine {
+        org: OrgId,
+        name: Name,
+        reason: String,
+    },
+    RemoveMachine {
+        org: OrgId,
+        name: Name,
+    },
+
+    AddDatasetVersion(data::AddDatasetVersion),
+    ListDatasets {
+        org: OrgId,
+    },
+    ShowDataset {
+        org: OrgId,
+        name: Name,
+    },
+
+    SubmitJob(Box<job::SubmitJob>),
+    ListJobs(job::ListJobs),
+    ShowJob(job::ShowJob),
+    CancelJob(job::CancelJob),
+    ExplainJob(job::ExplainJob),
+    /// Answered by a stream of [`job::FollowEvent`]s.
+    FollowJob(job::FollowJob),
+}
+
+/// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It was done and there is nothing to tell.
+    Done,
+    WhoAmI(member::WhoAmI),
+    /// Leaf first, DER.
+    Certificate {
+        chain: Vec<Vec<u8>>,
+    },
+    Org(OrgOverview),
+    Members(Vec<MemberView>),
+    Invited(Vec<member::Invited>),
+    Invitations(Vec<InvitationView>),
+    LoginSecret {
+        secret: String,
+    },
+    Registered(member::Registered),
+    Machines(Vec<MachineView>),
+    Machine(Box<MachineView>),
+    Datasets(Vec<DatasetView>),
+    Dataset(DatasetView),
+    Submitted(job::Submitted),
+    Jobs(Vec<JobSummary>),
+    Job(Box<JobDetail>),
+    Explanation(explain::Explanation),
+}

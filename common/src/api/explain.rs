@@ -1,0 +1,98 @@
+//! Why a job waits, or why it can never run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{job::JobNumber, name::Name, status::JobStatus, time::Timestamp};
+
+/// Most machines that are named behind one blocker; the count is always exact.
+pub const MAX_NAMED_MACHINES: usize = 8;
+
+/// Everything that keeps a job from starting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// `None` for a job that is only asked about.
+    pub number: Option<JobNumber>,
+    pub status: JobStatus,
+    /// All of them; empty where the job runs, has ended or would start at once.
+    pub blockers: Vec<Blocker>,
+    /// Whether no machine of the org, even idle, could ever run it, or a limit forbids it for good.
+    pub never: bool,
+    /// The smallest change that would start it, in words.
+    pub smallest_change: Option<String>,
+    /// Tasks that come before it, where it waits.
+    pub ahead: Option<u64>,
+    /// When a machine that fits should be free, by the run-time limits of what runs now.
+    pub expected_start: Option<Timestamp>,
+}
+
+/// One thing in the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocker {
+    pub code: BlockerCode,
+    /// With the values involved: what is asked, what there is, where a limit comes from.
+    pub text: String,
+    /// How many machines it keeps out; 0 for what does not depend on a machine.
+    pub machine_count: u32,
+    pub machines: Vec<Name>,
+}
+
+/// What kind of thing is in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockerCode {
+    /// The org has no approved machine.
+    NoMachine,
+    MachineOffline,
+    MachinePaused,
+    /// The machine's isolation is too weak for jobs of other members.
+    IsolationTooLow,
+    /// The machine cannot do what the job asks for (network).
+    NotSupported,
+    /// The machine lends less than asked for, even when idle.
+    TooSmallCpu,
+    TooSmallMemory,
+    TooSmallDisk,
+    /// It has no GPU, or not enough, of the model or memory asked for.
+    NoSuchGpu,
+    /// It has enough, but other jobs hold it now.
+    BusyCpu,
+    BusyMemory,
+    BusyDisk,
+    /// Jobs, other processes or a fault keep the GPU.
+    BusyGpu,
+    /// The last attempt failed there; another machine comes first.
+    FailedThere,
+    MemberConcurrentLimit,
+    JobMemoryLimit,
+    JobRuntimeLimit,
+    /// The array's own bound.
+    ArrayParallelism,
+    /// Other jobs come first.
+    Queue,
+}
+
+impl BlockerCode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoMachine => "no_machine",
+            Self::MachineOffline => "machine_offline",
+            Self::MachinePaused => "machine_paused",
+            Self::IsolationTooLow => "isolation_too_low",
+            Self::NotSupported => "not_supported",
+            Self::TooSmallCpu => "too_small_cpu",
+            Self::TooSmallMemory => "too_small_memory",
+            Self::TooSmallDisk => "too_small_disk",
+            Self::NoSuchGpu => "no_such_gpu",
+            Self::BusyCpu => "busy_cpu",
+            Self::BusyMemory => "busy_memory",
+            Self::BusyDisk => "busy_disk",
+            Self::BusyGpu => "busy_gpu",
+            Self::FailedThere => "failed_there",
+            Self::MemberConcurrentLimit => "member_concurrent_limit",
+            Self::JobMemoryLimit => "job_memory_limit",
+            Self::JobRuntimeLimit => "job_runtime_limit",
+            Self::ArrayParallelism => "array_parallelism",
+            Self::Queue => "queue",
+        }
+    }
+}

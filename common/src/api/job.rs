@@ -1,0 +1,104 @@
+//! Jobs: submit, look, follow, cancel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{IdempotencyKey, JobId, OrgId},
+    job::{JobNumber, JobSpec, JobSummary},
+    name::Name,
+    status::JobStatus,
+};
+
+/// Most attempts that one follower can resume; more begin at the start of their log.
+pub const MAX_CURSORS: usize = 1024;
+/// Most bytes of log in one event.
+pub const MAX_LOG_EVENT_BYTES: usize = 256 << 10;
+
+/// Submits a job, or with `dry_run` only asks what would happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitJob {
+    pub org: OrgId,
+    pub spec: JobSpec,
+    /// Sent again with the same key, the same job is the answer.
+    pub key: IdempotencyKey,
+    /// Answered by [`super::Answer::Explanation`]; nothing is changed.
+    pub dry_run: bool,
+}
+
+/// A job that is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    pub id: JobId,
+    pub number: JobNumber,
+}
+
+/// Newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListJobs {
+    pub org: OrgId,
+    /// Empty is any.
+    pub status: Vec<JobStatus>,
+    pub owner: Option<Name>,
+    /// Only jobs before this number, for the next page.
+    pub before: Option<JobNumber>,
+    /// At most [`super::MAX_ROWS`].
+    pub limit: u32,
+}
+
+/// One job with its attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShowJob {
+    pub org: OrgId,
+    pub number: JobNumber,
+    /// Only this task.
+    pub task: Option<u32>,
+    /// Attempts to list, at most [`super::MAX_ROWS`].
+    pub attempts: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelJob {
+    pub org: OrgId,
+    pub number: JobNumber,
+    /// Only this task.
+    pub task: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainJob {
+    pub org: OrgId,
+    pub number: JobNumber,
+}
+
+/// Follows a job: its state, and its log where asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowJob {
+    pub org: OrgId,
+    pub number: JobNumber,
+    pub task: Option<u32>,
+    pub logs: bool,
+    /// Whether to go on until the job has ended and its log is complete; otherwise what is there is sent.
+    pub until_end: bool,
+    /// Where a follower that lost its connection goes on. At most [`MAX_CURSORS`].
+    pub cursors: Vec<LogCursor>,
+}
+
+/// How much of an attempt's log a follower already has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogCursor {
+    pub task: u32,
+    pub attempt: u32,
+    /// In bytes; see [`crate::logs`].
+    pub offset: u64,
+}
+
+/// What a follower is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FollowEvent {
+    /// The job's state, at the beginning and whenever it changes.
+    Status(JobSummary),
+    /// Whole records of one attempt's log (see [`crate::logs`]), beginning at the cursor.
+    Log { cursor: LogCursor, records: Vec<u8> },
+    /// Nothing more will come.
+    End,
+}

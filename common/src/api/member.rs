@@ -1,0 +1,69 @@
+//! People and their machines: sign-in, invitations, registration.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{Fingerprint, InvitationId, MachineId, OrgId, UserId},
+    name::Name,
+    org::MembershipView,
+    status::Role,
+    time::{Span, Timestamp},
+};
+
+/// Who asks, as the coordinator sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoAmI {
+    pub user: UserId,
+    pub handle: Name,
+    pub orgs: Vec<MembershipView>,
+    pub certificate_expires_at: Timestamp,
+    pub coordinator_version: String,
+}
+
+/// Makes invitations to an org.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateInvitations {
+    pub org: OrgId,
+    pub role: Role,
+    pub ttl: Span,
+    /// How many people each lets in.
+    pub uses: u32,
+    /// How many are made.
+    pub count: u32,
+}
+
+/// A new invitation. Its two secrets are shown once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invited {
+    pub id: InvitationId,
+    /// `XXXX-XXXX-XXXX`, for reading aloud.
+    pub code: String,
+    /// 128 bits, for the link.
+    pub secret: String,
+    pub expires_at: Timestamp,
+    /// Of the org's root certificate, which the link carries.
+    pub fingerprint: Fingerprint,
+}
+
+impl std::fmt::Debug for Invited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invited")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Offers this computer to an org. The key was made on the machine and stays there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterMachine {
+    pub org: OrgId,
+    pub name: Name,
+    /// Of the machine's public key; only a certificate request by that key is ever signed.
+    pub key: Fingerprint,
+}
+
+/// A machine that waits for approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    pub machine: MachineId,
+}

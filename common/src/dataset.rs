@@ -1,0 +1,108 @@
+//! Datasets: named data with immutable, numbered versions.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{DatasetId, TreeId},
+    name::{InvalidName, Name},
+    status::Visibility,
+    time::Timestamp,
+    units::Bytes,
+};
+
+/// Longest description, in bytes.
+pub const MAX_DESCRIPTION_BYTES: usize = 1024;
+
+/// `NAME`, `NAME@latest` or `NAME@VERSION`, as people type it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DatasetRef {
+    pub name: Name,
+    /// `None` is the newest at the moment of asking.
+    pub version: Option<u32>,
+}
+
+impl fmt::Display for DatasetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            None => write!(f, "{}", self.name),
+            Some(version) => write!(f, "{}@{version}", self.name),
+        }
+    }
+}
+
+impl FromStr for DatasetRef {
+    type Err = InvalidDatasetRef;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDatasetRef> {
+        let (name, version) = match text.split_once('@') {
+            None | Some((_, "latest")) => (text.split('@').next().unwrap_or(text), None),
+            Some((name, version)) => match version.parse::<u32>() {
+                Ok(version) if version > 0 => (name, Some(version)),
+                _ => {
+                    return Err(InvalidDatasetRef::Version(
+                        version.chars().take(40).collect(),
+                    ));
+                }
+            },
+        };
+        Ok(Self {
+            name: name.parse()?,
+            version,
+        })
+    }
+}
+
+/// Why a text is not a [`DatasetRef`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDatasetRef {
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    #[error("{0:?} is not a version; write a number from 1, or latest")]
+    Version(String),
+}
+
+/// A dataset as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetView {
+    pub id: DatasetId,
+    pub name: Name,
+    /// Handle of the user who made it.
+    pub owner: Name,
+    pub description: String,
+    pub visibility: Visibility,
+    /// Oldest first; never empty.
+    pub versions: Vec<DatasetVersionView>,
+}
+
+/// One immutable content of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetVersionView {
+    /// From 1.
+    pub version: u32,
+    pub tree: TreeId,
+    pub bytes: Bytes,
+    pub files: u64,
+    pub created_by: Name,
+    pub created_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_name_a_version_or_the_latest() {
+        let parse = |text: &str| {
+            text.parse::<DatasetRef>()
+                .map(|r| (r.name.to_string(), r.version))
+        };
+        assert_eq!(parse("digits"), Ok(("digits".to_owned(), None)));
+        assert_eq!(parse("digits@latest"), Ok(("digits".to_owned(), None)));
+        assert_eq!(parse("digits@3"), Ok(("digits".to_owned(), Some(3))));
+        for bad in ["digits@0", "digits@x", "digits@-1", "digits@", "@3", "a/b"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

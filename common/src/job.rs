@@ -1,0 +1,470 @@
+//! Jobs: what is asked for, and what people see of it.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dataset::DatasetRef,
+    id::{JobId, TreeId},
+    name::Name,
+    resources::{Allocation, Request},
+    status::{AttemptStatus, EndReason, JobStatus, Network, Priority},
+    time::{Span, Timestamp},
+    units::Bytes,
+};
+
+/// Bounds on what one job may carry; a specification beyond them is refused at the door.
+pub const MAX_ARGUMENTS: usize = 4096;
+/// All arguments and variables of one job together, in bytes.
+pub const MAX_COMMAND_BYTES: usize = 256 << 10;
+pub const MAX_VARIABLES: usize = 1024;
+pub const MAX_DATASETS: usize = 64;
+pub const MAX_OUTPUTS: usize = 64;
+/// Most tasks of one array.
+pub const MAX_TASKS: u32 = 1_000_000;
+/// Most times a task is tried again.
+pub const MAX_RETRIES: u32 = 100;
+
+/// A job's number in its org; what people type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobNumber(pub u64);
+
+impl fmt::Display for JobNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `42` or `42.7`: a job, or one task of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobRef {
+    pub number: JobNumber,
+    pub task: Option<u32>,
+}
+
+impl FromStr for JobRef {
+    type Err = InvalidJobRef;
+
+    fn from_str(text: &str) -> Result<Self, InvalidJobRef> {
+        let invalid = || InvalidJobRef(text.chars().take(40).collect());
+        let (number, task) = match text.split_once('.') {
+            None => (text, None),
+            Some((number, task)) => (number, Some(task.parse().map_err(|_| invalid())?)),
+        };
+        let number = number
+            .parse()
+            .ok()
+            .filter(|&number| number > 0)
+            .ok_or_else(invalid)?;
+        Ok(Self {
+            number: JobNumber(number),
+            task,
+        })
+    }
+}
+
+/// The text is not a job's number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a job; write its number, as in 42, or 42.7 for a task")]
+pub struct InvalidJobRef(String);
+
+/// What was asked for, with everything resolved that can be before it reaches the coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Free text for people; the command's name where nothing was given.
+    pub name: String,
+    /// Program and arguments; never empty.
+    pub command: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub image: Image,
+    /// The folder that was sent along.
+    pub workdir: Option<TreeId>,
+    /// Of each task.
+    pub request: Request,
+    pub datasets: Vec<DatasetMount>,
+    /// Paths in the work folder that are kept, besides everything under `/output`.
+    pub outputs: Vec<String>,
+    pub network: Network,
+    pub priority: Priority,
+    /// Of each attempt; `None` is the org's limit.
+    pub max_runtime: Option<Span>,
+    pub retries: Retries,
+    /// `None` is a job of one task, with index 0.
+    pub array: Option<ArraySpec>,
+}
+
+/// What a job's root file system is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Image {
+    /// The machine's own programs, read-only.
+    Host,
+}
+
+/// A dataset and where in the sandbox it appears, always read-only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetMount {
+    pub dataset: DatasetRef,
+    /// Absolute path.
+    pub path: String,
+}
+
+impl FromStr for DatasetMount {
+    type Err = InvalidMount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMount> {
+        let (dataset, path) = text.split_once(':').ok_or(InvalidMount::NoPath)?;
+        check_mount_path(path)?;
+        let dataset = dataset.parse().map_err(InvalidMount::Dataset)?;
+        Ok(Self {
+            dataset,
+            path: path.trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+/// Folders of the sandbox that a dataset cannot cover.
+const RESERVED_PATHS: [&str; 12] = [
+    "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/etc", "/tmp", "/output",
+    "/work",
+];
+
+/// Returns whether a dataset may appear at `path`: absolute, plain, and not where the sandbox has its own.
+///
+/// # Errors
+/// Why not.
+pub fn check_mount_path(path: &str) -> Result<(), InvalidMount> {
+    let relative = path.strip_prefix('/').ok_or(InvalidMount::NotAbsolute)?;
+    let plain = relative.trim_end_matches('/');
+    if plain.parse::<crate::tree::TreePath>().is_err() {
+        return Err(InvalidMount::NotPlain);
+    }
+    let top = format!("/{}", plain.split('/').next().unwrap_or(plain));
+    if RESERVED_PATHS.contains(&top.as_str()) {
+        return Err(InvalidMount::Reserved(top));
+    }
+    Ok(())
+}
+
+/// Why a text is not a [`DatasetMount`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMount {
+    #[error("a mount looks like NAME[@VERSION]:/PATH; the path is missing")]
+    NoPath,
+    #[error(transparent)]
+    Dataset(crate::dataset::InvalidDatasetRef),
+    #[error("a dataset's path in the job is absolute, as in digits:/data")]
+    NotAbsolute,
+    #[error("a dataset's path in the job is made of plain names, without '.', '..' or empty ones")]
+    NotPlain,
+    #[error("a dataset cannot be put under {0}, which the sandbox itself uses")]
+    Reserved(String),
+}
+
+/// How often a task is tried again, and after what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retries {
+    /// Besides the first try.
+    pub max: u32,
+    pub on: Vec<EndReason>,
+}
+
+impl Default for Retries {
+    /// Returns three retries after anything that was done to the job rather than by it.
+    fn default() -> Self {
+        let on = EndReason::ALL
+            .iter()
+            .copied()
+            .filter(|reason| reason.retried_by_default());
+        Self {
+            max: 3,
+            on: on.collect(),
+        }
+    }
+}
+
+/// The tasks of an array: `FIRST-LAST` or `FIRST-LAST%PARALLEL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArraySpec {
+    pub first: u32,
+    /// Included.
+    pub last: u32,
+    /// Most tasks at once.
+    pub parallel: Option<u32>,
+}
+
+impl ArraySpec {
+    pub const fn task_count(&self) -> u32 {
+        self.last - self.first + 1
+    }
+
+    /// Returns whether these numbers make an array.
+    ///
+    /// # Errors
+    /// Why not.
+    pub const fn check(&self) -> Result<(), InvalidArray> {
+        if self.last < self.first {
+            Err(InvalidArray::Backwards)
+        } else if self.last - self.first >= MAX_TASKS || self.last == u32::MAX {
+            Err(InvalidArray::TooMany)
+        } else if matches!(self.parallel, Some(0)) {
+            Err(InvalidArray::NoneAtOnce)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Display for ArraySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)?;
+        self.parallel
+            .map_or(Ok(()), |parallel| write!(f, "%{parallel}"))
+    }
+}
+
+impl FromStr for ArraySpec {
+    type Err = InvalidArray;
+
+    fn from_str(text: &str) -> Result<Self, InvalidArray> {
+        let number = |part: &str| part.trim().parse::<u32>().map_err(|_| InvalidArray::Syntax);
+        let (range, parallel) = match text.split_once('%') {
+            None => (text, None),
+            Some((range, parallel)) => (range, Some(number(parallel)?)),
+        };
+        let (first, last) = range.split_once('-').ok_or(InvalidArray::Syntax)?;
+        let array = Self {
+            first: number(first)?,
+            last: number(last)?,
+            parallel,
+        };
+        array.check()?;
+        Ok(array)
+    }
+}
+
+/// Why a text is not an [`ArraySpec`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidArray {
+    #[error("an array looks like 0-99, or 0-99%10 for at most 10 at once")]
+    Syntax,
+    #[error("an array's first index cannot be after its last")]
+    Backwards,
+    #[error("an array has at most {MAX_TASKS} tasks")]
+    TooMany,
+    #[error("an array needs at least one task at once")]
+    NoneAtOnce,
+}
+
+/// How many tasks of a job are in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    pub queued: u32,
+    pub running: u32,
+    pub succeeded: u32,
+    pub failed: u32,
+    pub cancelled: u32,
+}
+
+impl TaskCounts {
+    pub const fn total(&self) -> u32 {
+        self.queued + self.running + self.succeeded + self.failed + self.cancelled
+    }
+}
+
+/// A job in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSummary {
+    pub id: JobId,
+    pub number: JobNumber,
+    pub name: String,
+    /// Handle of the user who submitted it.
+    pub owner: Name,
+    pub status: JobStatus,
+    pub priority: Priority,
+    pub tasks: TaskCounts,
+    pub submitted_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// Machines that run it now, at most a few.
+    pub machines: Vec<Name>,
+    /// Exit code that stands for the whole job once it has ended: see [`exit_code`].
+    pub exit_code: Option<i32>,
+}
+
+/// A job with everything that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobDetail {
+    pub summary: JobSummary,
+    pub spec: JobSpec,
+    /// By task and number; at most as many as were asked for.
+    pub attempts: Vec<AttemptView>,
+    /// Attempts that were left out of the list.
+    pub attempts_left_out: u64,
+}
+
+/// One try of a task on one machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    pub task: u32,
+    pub number: u32,
+    pub machine: Name,
+    pub status: AttemptStatus,
+    pub allocation: Allocation,
+    pub placed_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub outcome: Option<Outcome>,
+    pub artifacts: ArtifactsView,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub reason: EndReason,
+    /// Of the program, where it exited.
+    pub exit_code: Option<i32>,
+    /// That ended the program, where one did.
+    pub signal: Option<i32>,
+    /// What a person should know besides: the program not found, the limit that was reached.
+    pub detail: Option<String>,
+    pub usage: AttemptUsage,
+    /// Length of the whole log in bytes (see [`crate::logs`]); the log is complete once so much is there.
+    pub log_bytes: u64,
+}
+
+impl Outcome {
+    /// Returns whether the task did what it should.
+    pub const fn succeeded(&self) -> bool {
+        matches!((self.reason, self.exit_code), (EndReason::Exited, Some(0)))
+    }
+
+    /// Returns what a shell would call it: the program's code, 128 plus the signal, 125 for our own failure.
+    pub const fn exit_code(&self) -> i32 {
+        match (self.reason, self.exit_code, self.signal) {
+            (EndReason::PrepareFailed, Some(code), _) => code,
+            (EndReason::Exited, Some(code), _) => code,
+            (_, _, Some(signal)) => 128 + signal,
+            _ => 125,
+        }
+    }
+}
+
+/// What an attempt consumed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptUsage {
+    pub wall: Span,
+    pub cpu: Span,
+    pub peak_memory: Option<Bytes>,
+}
+
+/// Where an attempt's files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArtifactsView {
+    /// It has not ended.
+    NotYet,
+    /// It left none.
+    None,
+    /// On their way from the machine.
+    Pending,
+    Stored {
+        tree: TreeId,
+        bytes: Bytes,
+        files: u64,
+    },
+    /// They could not be kept; the attempt's log says why.
+    Lost,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_read_ranges_and_bounds() {
+        let array: ArraySpec = "0-99%10".parse().unwrap();
+        assert_eq!((array.task_count(), array.parallel), (100, Some(10)));
+        assert_eq!(array.to_string(), "0-99%10");
+        for (text, expect) in [
+            ("5", InvalidArray::Syntax),
+            ("9-1", InvalidArray::Backwards),
+            ("0-1000000", InvalidArray::TooMany),
+            ("0-4294967295", InvalidArray::TooMany),
+            ("0-3%0", InvalidArray::NoneAtOnce),
+            ("0--3", InvalidArray::Syntax),
+        ] {
+            assert_eq!(text.parse::<ArraySpec>(), Err(expect), "{text}");
+        }
+    }
+
+    #[test]
+    fn mounts_keep_clear_of_the_sandbox() {
+        #[track_caller]
+        fn check(text: &str, expect: Result<&str, &str>) {
+            let got = text
+                .parse::<DatasetMount>()
+                .map(|mount| mount.path)
+                .map_err(|e| e.to_string());
+            assert_eq!(
+                got.as_deref()
+                    .map_err(|e| e.contains(expect.err().unwrap_or("-"))),
+                expect.map_err(|_| true)
+            );
+        }
+        check("digits@3:/data/digits/", Ok("/data/digits"));
+        check("digits", Err("path is missing"));
+        check("digits:data", Err("absolute"));
+        check("digits:/data/../usr", Err("plain"));
+        check("digits:/", Err("plain"));
+        check("digits:/usr/lib", Err("/usr"));
+        check("digits:/output", Err("/output"));
+    }
+
+    #[test]
+    fn exit_codes_follow_the_shell() {
+        let outcome = |reason, exit_code, signal| Outcome {
+            reason,
+            exit_code,
+            signal,
+            detail: None,
+            usage: AttemptUsage::default(),
+            log_bytes: 0,
+        };
+        assert_eq!(outcome(EndReason::Exited, Some(3), None).exit_code(), 3);
+        assert_eq!(
+            outcome(EndReason::Signalled, None, Some(9)).exit_code(),
+            137
+        );
+        assert_eq!(
+            outcome(EndReason::PrepareFailed, Some(127), None).exit_code(),
+            127
+        );
+        assert_eq!(outcome(EndReason::MachineLost, None, None).exit_code(), 125);
+        assert!(outcome(EndReason::Exited, Some(0), None).succeeded());
+        assert!(!outcome(EndReason::TimeLimit, None, Some(15)).succeeded());
+    }
+
+    #[test]
+    fn job_references_are_numbers() {
+        assert_eq!(
+            "42.7".parse(),
+            Ok(JobRef {
+                number: JobNumber(42),
+                task: Some(7)
+            })
+        );
+        assert_eq!(
+            "42".parse(),
+            Ok(JobRef {
+                number: JobNumber(42),
+                task: None
+            })
+        );
+        for bad in ["", "0", "-1", "42.", "42.x", "job"] {
+            assert!(bad.parse::<JobRef>().is_err(), "{bad}");
+        }
+    }
+}

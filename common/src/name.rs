@@ -1,0 +1,98 @@
+//! The names that people choose: of users, orgs, machines and datasets.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest name, in bytes: fits a DNS label and a table's column.
+pub const MAX_NAME_BYTES: usize = 63;
+
+/// A short name: lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
+///
+/// Nothing else can get in, so a name is safe in a path, a table, a log line and a shell.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+impl Name {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for Name {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+        if text.is_empty() {
+            Err(InvalidName::Empty)
+        } else if text.len() > MAX_NAME_BYTES {
+            Err(InvalidName::TooLong)
+        } else if let Some(bad) = text.chars().find(|&c| !allowed(c)) {
+            Err(InvalidName::Character(bad))
+        } else if !starts_well {
+            Err(InvalidName::Start)
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+/// Why a text is not a [`Name`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    #[error("a name cannot be empty")]
+    Empty,
+    #[error("a name has at most {MAX_NAME_BYTES} characters")]
+    TooLong,
+    #[error("a name is made of a-z, 0-9, '-', '_' and '.'; found {0:?}")]
+    Character(char),
+    #[error("a name begins with a letter or a digit")]
+    Start,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: Result<(), InvalidName>) {
+        assert_eq!(text.parse::<Name>().map(|_| ()), expect, "{text:?}");
+    }
+
+    #[test]
+    fn names_keep_out_paths_escapes_and_look_alikes() {
+        check("bob-workstation", Ok(()));
+        check("a.b_c-9", Ok(()));
+        check("", Err(InvalidName::Empty));
+        check("../x", Err(InvalidName::Character('/')));
+        check("..", Err(InvalidName::Start));
+        check("-rf", Err(InvalidName::Start));
+        check("Bob", Err(InvalidName::Character('B')));
+        check("b\u{1b}[31m", Err(InvalidName::Character('\u{1b}')));
+        check("b\u{202e}b", Err(InvalidName::Character('\u{202e}')));
+        check(&"a".repeat(64), Err(InvalidName::TooLong));
+    }
+}

@@ -1,0 +1,97 @@
+//! Orgs, members and invitations as people see them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{InvitationId, OrgId},
+    limits::Limits,
+    name::Name,
+    status::{MachineStatus, Role},
+    time::{Span, Timestamp},
+    units::{Bytes, MilliCpu},
+};
+
+/// Most invitations made at once.
+pub const MAX_INVITATIONS_AT_ONCE: u32 = 50;
+/// Most uses of one invitation.
+pub const MAX_INVITATION_USES: u32 = 10_000;
+/// Life of an invitation unless told otherwise.
+pub const INVITATION_TTL: Span = Span::from_secs(24 * 3600);
+
+/// One org that a user belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembershipView {
+    pub org: OrgId,
+    pub name: Name,
+    pub role: Role,
+}
+
+/// A member of an org.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    pub handle: Name,
+    pub role: Role,
+    pub joined_at: Timestamp,
+    pub machines: u32,
+    pub running: u32,
+    pub queued: u32,
+}
+
+/// Whether an invitation still lets anybody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationStatus {
+    Open,
+    Used,
+    Expired,
+    Revoked,
+}
+
+/// An invitation in a list; its code was shown once and is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationView {
+    pub id: InvitationId,
+    pub role: Role,
+    pub status: InvitationStatus,
+    pub created_by: Name,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub uses_left: u32,
+}
+
+/// An org at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgOverview {
+    pub id: OrgId,
+    pub name: Name,
+    pub owner: Name,
+    pub created_at: Timestamp,
+    pub members: u32,
+    /// Only states that occur.
+    pub machines: Vec<(MachineStatus, u32)>,
+    /// What is lent by machines that are here, and how much of it is free.
+    pub total: Amounts,
+    pub free: Amounts,
+    pub gpus: Vec<GpuCount>,
+    pub running_tasks: u32,
+    pub queued_tasks: u32,
+    /// Sum of the wall time of all ended attempts.
+    pub compute_time: Span,
+    pub limits: Limits,
+}
+
+/// Sums over machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amounts {
+    pub cpu: MilliCpu,
+    pub memory: Bytes,
+    pub disk: Bytes,
+}
+
+/// GPUs of one model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuCount {
+    pub model: String,
+    pub total: u32,
+    pub free: u32,
+}

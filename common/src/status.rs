@@ -1,0 +1,206 @@
+//! The closed vocabularies of what people see: states of jobs, tasks, attempts and machines, end reasons.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $word:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Returns the word that people and JSON see.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                match text { $($word => Ok(Self::$variant),)* _ => Err(UnknownWord { word: text.to_owned(), known: &[$($word,)*] }) }
+            }
+        }
+    )*};
+}
+
+/// The text is not one of the words of a closed set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{word:?} is not one of {}", known.join(", "))]
+pub struct UnknownWord {
+    word: String,
+    known: &'static [&'static str],
+}
+
+words! {
+    /// State of a job.
+    JobStatus {
+        Queued => "queued",
+        Running => "running",
+        Succeeded => "succeeded",
+        Failed => "failed",
+        Cancelled => "cancelled",
+    }
+
+    /// State of one attempt, as the coordinator knows it.
+    AttemptStatus {
+        /// Given to a machine that has not yet said that it runs.
+        Placed => "placed",
+        /// The machine fetches what the sandbox needs.
+        Preparing => "preparing",
+        Running => "running",
+        /// Told to end; grace is running.
+        Stopping => "stopping",
+        Ended => "ended",
+    }
+
+    /// Why an attempt ended.
+    EndReason {
+        /// The program ended by itself, with an exit code.
+        Exited => "exited",
+        /// A signal ended the program.
+        Signalled => "signalled",
+        OutOfMemory => "out_of_memory",
+        TimeLimit => "time_limit",
+        DiskLimit => "disk_limit",
+        Cancelled => "cancelled",
+        Preempted => "preempted",
+        /// No contact for a lease's length.
+        MachineLost => "machine_lost",
+        /// The machine's owner wanted it back.
+        MachineOwner => "machine_owner",
+        /// Image, dataset, work folder or sandbox could not be made ready.
+        PrepareFailed => "prepare_failed",
+        /// The machine will not or cannot run it.
+        RefusedByMachine => "refused_by_machine",
+        CoordinatorError => "coordinator_error",
+    }
+
+    /// State of a machine.
+    MachineStatus {
+        Pending => "pending",
+        Available => "available",
+        /// At least one job runs on it.
+        Busy => "busy",
+        /// Its owner does not lend it now.
+        Paused => "paused",
+        Offline => "offline",
+        Rejected => "rejected",
+        Removed => "removed",
+    }
+
+    /// Which of a task's output streams a piece of log came from.
+    LogStream {
+        Stdout => "stdout",
+        Stderr => "stderr",
+        /// What Compute Share itself has to say about the attempt.
+        System => "system",
+    }
+
+    /// How soon a job should start compared with others.
+    Priority {
+        Low => "low",
+        Normal => "normal",
+        High => "high",
+    }
+
+    /// What a job may reach over the network.
+    Network {
+        None => "none",
+        Internet => "internet",
+    }
+
+    /// A member's standing in an org.
+    Role {
+        Member => "member",
+        Admin => "admin",
+        Owner => "owner",
+    }
+
+    /// Who besides its owner may see or use a resource.
+    Visibility {
+        Personal => "personal",
+        OrgRead => "org_read",
+        OrgWrite => "org_write",
+    }
+
+    /// How well a machine can hold a job in, best first.
+    IsolationLevel {
+        /// Root agent: own uid for every job, all limits.
+        A => "a",
+        /// Ordinary user with delegated cgroups: all limits but disk.
+        B => "b",
+        /// Ordinary user without cgroups: namespaces and filters, no exact memory or processor limit.
+        C => "c",
+        /// No user namespaces: runs nothing of other members.
+        D => "d",
+    }
+}
+
+impl EndReason {
+    /// Returns whether a job that says nothing about retries is tried again after this.
+    pub const fn retried_by_default(self) -> bool {
+        matches!(
+            self,
+            Self::Preempted | Self::MachineLost | Self::MachineOwner
+        )
+    }
+
+    /// Returns whether the time counts as the submitter's use. What the job itself did is billed; what was
+    /// done to it is not.
+    pub const fn billed(self) -> bool {
+        matches!(
+            self,
+            Self::Exited
+                | Self::Signalled
+                | Self::OutOfMemory
+                | Self::TimeLimit
+                | Self::DiskLimit
+                | Self::Cancelled
+        )
+    }
+}
+
+impl JobStatus {
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_the_same_in_text_and_json() {
+        for reason in EndReason::ALL {
+            assert_eq!(
+                serde_json::to_string(reason).unwrap(),
+                format!("\"{reason}\"")
+            );
+            assert_eq!(reason.as_str().parse::<EndReason>().unwrap(), *reason);
+        }
+        for status in MachineStatus::ALL {
+            assert_eq!(
+                serde_json::to_string(status).unwrap(),
+                format!("\"{status}\"")
+            );
+        }
+        assert_eq!(
+            "gone".parse::<JobStatus>().unwrap_err().to_string(),
+            "\"gone\" is not one of queued, running, succeeded, failed, cancelled"
+        );
+    }
+}

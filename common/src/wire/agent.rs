@@ -1,0 +1,220 @@
+//! What agents and the coordinator say to each other.
+//!
+//! The first stream of a connection is the control stream: [`AgentHello`] and [`CoordinatorHello`], then
+//! [`AgentMessage`]s up and [`CoordinatorMessage`]s down. The agent is told its whole desired set every time,
+//! so a lost message costs nothing. Logs and trees have streams of their own, opened by the agent, each
+//! beginning with an [`AgentStream`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Hello;
+use crate::{
+    id::{AttemptId, TreeId},
+    job::{JobNumber, Outcome},
+    machine::{MachineLoad, MachineReport},
+    name::Name,
+    problem::Problem,
+    resources::Allocation,
+    status::{EndReason, Network},
+    time::{Span, Timestamp},
+};
+
+/// Most attempts in a machine's desired set.
+pub const MAX_ATTEMPTS_PER_MACHINE: usize = 1024;
+
+/// The agent's first words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentHello {
+    pub hello: Hello,
+    pub report: MachineReport,
+    /// Generation of the desired set that the agent holds; 0 for none.
+    pub generation: u64,
+    /// Attempts that the agent still has anything of.
+    pub attempts: Vec<AttemptId>,
+}
+
+/// The coordinator's first words. Only now has the agent joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinatorHello {
+    pub hello: Hello,
+    pub machine: Name,
+    pub org: Name,
+    /// Without contact for so long, the agent ends its attempts by itself.
+    pub lease: Span,
+    /// How often the agent should be heard.
+    pub heartbeat: Span,
+    pub now: Timestamp,
+}
+
+/// From the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentMessage {
+    Heartbeat {
+        sequence: u64,
+        load: MachineLoad,
+        /// Where it changed since the last.
+        report: Option<Box<MachineReport>>,
+    },
+    /// Repeated until it is acknowledged.
+    Attempt {
+        attempt: AttemptId,
+        report: AttemptReport,
+    },
+    /// Asks for a new certificate for this key (PKCS #10, DER).
+    Renew { csr: Vec<u8> },
+}
+
+/// What happened to an attempt. Each is said until acknowledged, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptReport {
+    /// The machine fetches what the sandbox needs.
+    Preparing,
+    /// The program runs.
+    Started { at: Timestamp },
+    Ended {
+        at: Timestamp,
+        outcome: Outcome,
+        /// Whether files are on their way; if not, there are none.
+        artifacts: bool,
+    },
+    /// The files have arrived as this tree.
+    Artifacts { tree: TreeId },
+    /// The files cannot be kept (the log says why).
+    ArtifactsLost,
+}
+
+/// From the coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CoordinatorMessage {
+    Assignment(Assignment),
+    HeartbeatAck {
+        sequence: u64,
+    },
+    /// The report is committed, or refused for good because the attempt is not this machine's any more.
+    /// Either way it need not be said again.
+    AttemptAck {
+        attempt: AttemptId,
+        stage: ReportStage,
+    },
+    /// Leaf first, DER.
+    Certificate {
+        chain: Vec<Vec<u8>>,
+    },
+    /// The connection will be closed, and why. What asked for a certificate and failed is said here too.
+    Refused(Problem),
+}
+
+/// Which report of an attempt is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReportStage {
+    Preparing,
+    Started,
+    Ended,
+    Artifacts,
+}
+
+impl AttemptReport {
+    pub const fn stage(&self) -> ReportStage {
+        match self {
+            Self::Preparing => ReportStage::Preparing,
+            Self::Started { .. } => ReportStage::Started,
+            Self::Ended { .. } => ReportStage::Ended,
+            Self::Artifacts { .. } | Self::ArtifactsLost => ReportStage::Artifacts,
+        }
+    }
+}
+
+/// Everything that should run on a machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Only grows. A set with an older one is refused.
+    pub generation: u64,
+    /// What the agent has besides is not wanted any more: it is ended if it runs, and forgotten.
+    /// An ended attempt stays in the set until its log and artifacts have arrived.
+    pub attempts: Vec<Assigned>,
+}
+
+/// One attempt and what should become of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    pub attempt: AttemptId,
+    pub goal: Goal,
+    pub spec: AttemptSpec,
+}
+
+/// What should become of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
+    Run,
+    /// SIGTERM, grace, SIGKILL; the reason is what the end is reported as.
+    Stop {
+        reason: EndReason,
+    },
+    /// It has ended and the coordinator knows; what is left of its log and artifacts is still wanted.
+    Collect,
+}
+
+/// Everything a machine needs to know to run an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptSpec {
+    pub org: Name,
+    pub job_number: JobNumber,
+    pub job_name: String,
+    /// Handle of who submitted it.
+    pub submitter: Name,
+    /// Whether the machine belongs to who submitted it.
+    pub own_machine: bool,
+    pub task_count: u32,
+    pub command: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub workdir: Option<TreeId>,
+    pub allocation: Allocation,
+    pub datasets: Vec<MountedTree>,
+    pub outputs: Vec<String>,
+    pub network: Network,
+    pub max_runtime: Option<Span>,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Span,
+}
+
+/// A dataset's content and where it appears.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountedTree {
+    /// For people: `digits@3`.
+    pub name: String,
+    pub tree: TreeId,
+    pub path: String,
+}
+
+/// The first frame of an agent's further streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentStream {
+    /// The log of an attempt goes up: [`LogResume`] comes, then [`LogData`] goes and [`LogAck`] comes back.
+    Log { attempt: AttemptId },
+    /// A tree of the machine's desired set comes down; see [`super::data`].
+    Download { tree: TreeId },
+    /// The artifacts of an attempt go up.
+    Upload { attempt: AttemptId },
+}
+
+/// How much of a log the coordinator has; the agent goes on from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogResume {
+    pub offset: u64,
+}
+
+/// A piece of log. Its offset is where the last one ended, or it is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogData {
+    pub offset: u64,
+    /// At most 256 KiB.
+    pub bytes: Vec<u8>,
+}
+
+/// How much of a log is safe on the coordinator's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogAck {
+    pub offset: u64,
+}

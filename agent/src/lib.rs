@@ -1,1 +1,5 @@
+//! The agent of one machine and the command line of every member, as a library so that the binary stays thin
+//! and scenario tests can start agents in their own process.
 
+pub mod cli;
+pub mod folders;

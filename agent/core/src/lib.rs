@@ -1,1 +1,19 @@
+//! What an agent decides, without doing any of it: the difference between what should run and what does, the
+//! owner's policy, sandbox and cache plans as data.
+//!
+//! Pure and deterministic: moments, probes and files come in as arguments. The shell around this (`agent`)
+//! performs what is decided here and reports what came of it.
 
+pub mod desired;
+pub mod observed;
+pub mod reconcile;
+
+pub mod attempt;
+pub mod lease;
+
+pub mod admit;
+pub mod offer;
+pub mod owner;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,109 @@
+//! The owner's way to a running agent: a socket in its folder that only its user (or root) may use.
+//!
+//! One JSON line asks, one answers. Nothing here goes over the network, so everything works offline.
+
+mod client;
+mod server;
+
+use common::{
+    job::JobNumber,
+    machine::{Isolation, Pause},
+    name::Name,
+    problem::Problem,
+    resources::Capacity,
+    time::{Span, Timestamp},
+    units::{Bytes, MilliCpu},
+};
+use serde::{Deserialize, Serialize};
+
+pub use self::client::ask;
+pub(crate) use self::server::{Asked, serve};
+
+/// Longest line in either direction; a status of many attempts stays far below.
+const MAX_LINE_BYTES: u64 = 4 << 20;
+const SOCKET: &str = "control.sock";
+
+/// What an owner can ask of the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlRequest {
+    Status,
+    /// Lends nothing new; what runs goes on. Without a span until [`ControlRequest::Resume`].
+    Pause { span: Option<Span> },
+    Resume,
+    /// Ends the agent. Jobs go on under their supervisors and are adopted at the next start, unless
+    /// `end_jobs` asks to end them first.
+    Stop { end_jobs: bool },
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlAnswer {
+    Status(Box<AgentStatus>),
+    /// The new state of the pause: `None` is that the machine lends again.
+    Paused(Option<Pause>),
+    /// The agent ends now; so many jobs go on without it.
+    Stopping { jobs_left: u32 },
+    Refused(Problem),
+}
+
+/// Everything that `compute-share status` shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    pub machine: Name,
+    pub org: Name,
+    /// `HOST:PORT`.
+    pub coordinator: String,
+    pub connection: ConnectionState,
+    pub started_at: Timestamp,
+    pub isolation: Isolation,
+    pub capacity: Capacity,
+    pub offer: Capacity,
+    pub pause: Option<Pause>,
+    pub running: Vec<RunningAttempt>,
+    /// What is wrong with the owner's file, where it was changed to something that cannot be used.
+    pub owner_rules_problem: Option<Problem>,
+    pub agent_version: String,
+    pub process_id: u32,
+}
+
+/// How the agent stands with its coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum ConnectionState {
+    /// It tries; `problem` says what stood in the way last.
+    Connecting { since: Timestamp, problem: Option<Problem> },
+    WaitingForApproval { since: Timestamp },
+    Connected { since: Timestamp },
+    /// It will not try again.
+    Ended { problem: Problem },
+}
+
+impl ConnectionState {
+    /// Returns the state in words.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connecting { problem: None, .. } => "connecting",
+            Self::Connecting { problem: Some(_), .. } => "disconnected, trying again",
+            Self::WaitingForApproval { .. } => "waiting for approval",
+            Self::Connected { .. } => "connected",
+            Self::Ended { .. } => "ended",
+        }
+    }
+}
+
+/// An attempt that is made ready, runs or ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningAttempt {
+    pub job: JobNumber,
+    pub task: u32,
+    pub attempt: u32,
+    pub job_name: String,
+    pub submitter: Name,
+    pub command: Vec<String>,
+    pub cpu: MilliCpu,
+    pub memory: Bytes,
+    pub gpus: Vec<String>,
+    /// `None` while it is made ready.
+    pub started_at: Option<Timestamp>,
+    pub stopping: bool,
+}

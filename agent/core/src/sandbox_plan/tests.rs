@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+
+use common::{
+    id::{JobId, TreeId},
+    job::JobNumber,
+    resources::Allocation,
+    wire::agent::MountedTree,
+};
+
+use super::*;
+
+fn spec() -> AttemptSpec {
+    AttemptSpec {
+        org: "lab".parse().unwrap(),
+        job_number: JobNumber(42),
+        job_name: "train".to_owned(),
+        submitter: "alice".parse().unwrap(),
+        own_machine: false,
+        task_count: 8,
+        command: vec!["./train".to_owned(), "--depth=3".to_owned()],
+        env: BTreeMap::from([
+            ("DEPTH".to_owned(), "3".to_owned()),
+            ("COMPUTE_SHARE_JOB_ID".to_owned(), "forged".to_owned()),
+        ]),
+        workdir: None,
+        allocation: Allocation {
+            cpu: MilliCpu(1500),
+            memory: Bytes::gib(2),
+            disk: Bytes::gib(10),
+            gpus: vec!["GPU-b".to_owned()],
+        },
+        datasets: vec![MountedTree {
+            name: "digits@3".to_owned(),
+            tree: TreeId::new([1; 32]),
+            path: "/data/digits".to_owned(),
+        }],
+        outputs: Vec::new(),
+        network: Network::None,
+        max_runtime: Some(Span::from_secs(60)),
+        grace: Span::from_secs(10),
+    }
+}
+
+fn host(superuser: bool) -> Host {
+    Host {
+        superuser,
+        cgroup: Cgroup::None,
+        top: BTreeMap::from([("bin".to_owned(), TopEntry::Link("usr/bin".to_owned()))]),
+        gpus: BTreeMap::from([
+            ("GPU-a".to_owned(), "/dev/nvidia0".into()),
+            ("GPU-b".to_owned(), "/dev/nvidia1".into()),
+        ]),
+    }
+}
+
+fn planned(superuser: bool, number: u32) -> SandboxPlan {
+    let folders = Folders {
+        work: "/state/attempts/a/work".into(),
+        output: "/state/attempts/a/output".into(),
+        datasets: vec!["/state/cache/0101".into()],
+    };
+    plan(&PlanInput {
+        attempt: AttemptId {
+            job: JobId::from_bytes([7; 16]),
+            task: 5,
+            number,
+        },
+        spec: &spec(),
+        machine: &"olive".parse().unwrap(),
+        host: &host(superuser),
+        folders: &folders,
+    })
+}
+
+fn access_to<'a>(plan: &'a SandboxPlan, target: &str) -> Option<(&'a Path, Access)> {
+    plan.mounts.iter().find_map(|mount| match &mount.content {
+        Content::Bind { source, access, .. } if mount.target == target => {
+            Some((source.as_path(), *access))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn the_environment_is_exactly_what_is_listed() {
+    let lines: Vec<String> = planned(true, 1)
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let expect = [
+        "COMPUTE_SHARE_ATTEMPT=1",
+        "COMPUTE_SHARE_JOB_ID=07070707-0707-0707-0707-070707070707",
+        "COMPUTE_SHARE_JOB_NUMBER=42",
+        "COMPUTE_SHARE_MACHINE=olive",
+        "COMPUTE_SHARE_OUTPUT_DIR=/output",
+        "COMPUTE_SHARE_TASK_COUNT=8",
+        "COMPUTE_SHARE_TASK_INDEX=5",
+        "CUDA_VISIBLE_DEVICES=GPU-b",
+        "DEPTH=3",
+        "HOME=/work",
+        "LANG=C.UTF-8",
+        "NVIDIA_VISIBLE_DEVICES=GPU-b",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "TMPDIR=/tmp",
+        "USER=job",
+    ];
+    assert_eq!(lines, expect);
+}
+
+#[test]
+fn only_the_work_folder_and_the_output_are_writable() {
+    let plan = planned(true, 1);
+    let writable: Vec<&str> = plan
+        .mounts
+        .iter()
+        .filter(|mount| {
+            matches!(
+                mount.content,
+                Content::Bind {
+                    access: Access::Writable,
+                    ..
+                }
+            )
+        })
+        .map(|mount| mount.target.as_str())
+        .collect();
+    assert_eq!(writable, ["/work", "/output"]);
+    assert_eq!(
+        access_to(&plan, "/data/digits"),
+        Some((Path::new("/state/cache/0101"), Access::ReadOnly))
+    );
+}
+
+#[test]
+fn only_granted_gpus_are_there() {
+    let plan = planned(true, 1);
+    let device = |path| access_to(&plan, path).map(|(_, access)| access);
+    assert_eq!(device("/dev/nvidia1"), Some(Access::Device));
+    assert_eq!(device("/dev/nvidia0"), None);
+    assert_eq!(device("/dev/nvidiactl"), Some(Access::Device));
+}
+
+#[test]
+fn root_gives_every_attempt_a_user_of_its_own() {
+    let uid = |number| match planned(true, number).identity {
+        Identity::Private { uid } => uid,
+        Identity::Agent => 0,
+    };
+    assert!((FIRST_HOST_UID..FIRST_HOST_UID + HOST_UIDS).contains(&uid(1)));
+    assert_ne!(uid(1), uid(2));
+    assert_eq!(planned(false, 1).identity, Identity::Agent);
+}
+
+#[test]
+fn a_plan_comes_back_from_its_file() {
+    let plan = planned(true, 1);
+    let json = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<SandboxPlan>(&json).unwrap(), plan);
+}

@@ -1,0 +1,19 @@
+//! One small process per attempt, which outlives the daemon that started it.
+//!
+//! The supervisor makes the sandbox, copies the job's output into the attempt's log, watches its limits, ends
+//! it when told to, and leaves `result.json`. It knows nothing of coordinators. The daemon holds a
+//! [`Supervisor`] for each; after a restart it finds them again with [`Supervisor::adopt`].
+//!
+//! In the attempt's folder: `plan.json`, `lock` (held as long as the supervisor lives), `control.sock`,
+//! `started`, `log`, `result.json`.
+
+mod folder;
+mod protocol;
+
+mod handle;
+
+pub use handle::{AdoptError, Adopted, LaunchError, Supervisor, SupervisorEvent};
+pub use protocol::SandboxResult;
+
+/// First argument of the process that is a supervisor.
+pub const ROLE: &str = "supervise";

@@ -1,0 +1,271 @@
+//! The daemon's side of a supervisor: start one, find one again, hear of it, stop it.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::AsRawFd as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use agent_core::sandbox_plan::SandboxPlan;
+use common::{
+    status::EndReason,
+    time::{Span, Timestamp},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    process::{Child, Command},
+    task::JoinHandle,
+};
+
+use super::{
+    ROLE,
+    folder::AttemptFolder,
+    protocol::{Order, Report, SandboxResult, decode, encode},
+};
+use crate::sandbox::reap_cgroup;
+
+/// An attempt's supervisor, while it lives and a little beyond. Dropping this leaves it alone.
+#[derive(Debug)]
+pub struct Supervisor {
+    folder: AttemptFolder,
+    /// `None` once the supervisor does not answer any more, so that only its result is waited for.
+    stream: Option<UnixStream>,
+    received: Vec<u8>,
+    ending: Option<JoinHandle<io::Result<File>>>,
+    ended: bool,
+    /// Held so that the runtime reaps it; `None` where an earlier daemon started it.
+    _child: Option<Child>,
+}
+
+/// What a supervisor tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SupervisorEvent {
+    /// The program runs. Said once by each supervisor, and again after it was adopted.
+    Started { at: Timestamp },
+    /// The log is so long now.
+    Logged { bytes: u64 },
+    /// Nothing of the attempt runs any more. The last event.
+    Ended(SandboxResult),
+    /// The supervisor was killed, and with it everything in the sandbox. The last event.
+    Died,
+}
+
+/// What became of an attempt that an earlier daemon started.
+#[derive(Debug)]
+pub enum Adopted {
+    Running(Supervisor),
+    Ended(SandboxResult),
+    /// Nothing of it ever ran, and nothing will.
+    NeverStarted,
+    /// The program ran, and its supervisor is gone without a result. Nothing of it runs any more.
+    Died,
+}
+
+/// Why a supervisor could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error("a supervisor for {} runs already", .0.display())]
+    Running(PathBuf),
+    #[error("cannot prepare {}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("cannot run {}", program.display())]
+    Spawn { program: PathBuf, source: io::Error },
+}
+
+/// Why an attempt's folder could not be looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot look at the attempt in {}", path.display())]
+pub struct AdoptError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Supervisor {
+    /// Starts the supervisor of the attempt in `dir`, with this very program. The folders of the plan exist.
+    ///
+    /// Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// Nothing was started.
+    pub fn launch(dir: &Path, plan: &SandboxPlan) -> Result<Self, LaunchError> {
+        Self::launch_with(Path::new("/proc/self/exe"), dir, plan)
+    }
+
+    /// Does the same with another program file, for daemons that run inside one that is not `compute-share`.
+    ///
+    /// # Errors
+    /// Nothing was started.
+    pub fn launch_with(
+        program: &Path,
+        dir: &Path,
+        plan: &SandboxPlan,
+    ) -> Result<Self, LaunchError> {
+        let failed = |source| LaunchError::Folder {
+            path: dir.to_owned(),
+            source,
+        };
+        let folder = AttemptFolder::open(dir).map_err(failed)?;
+        let Some(lock) = folder.try_lock().map_err(failed)? else {
+            return Err(LaunchError::Running(dir.to_owned()));
+        };
+        folder.write_plan(plan).map_err(failed)?;
+        // Listening begins here, so that what connects below cannot come too early. The lock, too, passes
+        // over to the supervisor: there is no moment at which it could be started twice.
+        let listener = folder.listen().map_err(failed)?;
+        let stream = folder
+            .connect()
+            .and_then(UnixStream::from_std)
+            .map_err(failed)?;
+        let descriptors = [listener.as_raw_fd(), lock.as_raw_fd()];
+        let mut command = Command::new(program);
+        command
+            .arg(ROLE)
+            .arg(dir)
+            .args(descriptors.map(|fd| fd.to_string()))
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        inherit(&mut command, descriptors);
+        let child = command.spawn().map_err(|source| LaunchError::Spawn {
+            program: program.to_owned(),
+            source,
+        })?;
+        Ok(Self::new(folder, Some(stream), Some(child)))
+    }
+
+    /// Finds out what became of the attempt in `dir`. What an ended one left in the kernel is removed.
+    ///
+    /// Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn adopt(dir: &Path) -> Result<Adopted, AdoptError> {
+        let adopt = || {
+            let folder = AttemptFolder::open(dir)?;
+            if folder.try_lock()?.is_none() {
+                // Where nobody listens any more, it is about to end.
+                let stream = folder.connect().and_then(UnixStream::from_std).ok();
+                return Ok(Adopted::Running(Self::new(folder, stream, None)));
+            }
+            Ok(match verdict(&folder)? {
+                SupervisorEvent::Ended(result) => Adopted::Ended(result),
+                _ if folder.has_started() => Adopted::Died,
+                _ => Adopted::NeverStarted,
+            })
+        };
+        adopt().map_err(|source| AdoptError {
+            path: dir.to_owned(),
+            source,
+        })
+    }
+
+    fn new(folder: AttemptFolder, stream: Option<UnixStream>, child: Option<Child>) -> Self {
+        Self {
+            folder,
+            stream,
+            received: Vec::new(),
+            ending: None,
+            ended: false,
+            _child: child,
+        }
+    }
+
+    /// Returns the attempt's folder.
+    pub fn dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits for the next event. May be cancelled and called again. After the last event it waits forever.
+    pub async fn next(&mut self) -> SupervisorEvent {
+        if self.ended {
+            return std::future::pending().await;
+        }
+        while let Some(stream) = &mut self.stream {
+            match decode::<Report>(&mut self.received) {
+                Ok(Some(report)) => return self.on_report(report),
+                Ok(None) => match stream.read_buf(&mut self.received).await {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => self.stream = None,
+                },
+                Err(_) => self.stream = None,
+            }
+        }
+        let event = self.last_event().await;
+        self.ended = true;
+        event
+    }
+
+    fn on_report(&mut self, report: Report) -> SupervisorEvent {
+        match report {
+            Report::Started { at } => SupervisorEvent::Started { at },
+            Report::Logged { bytes } => SupervisorEvent::Logged { bytes },
+            Report::Ended(result) => {
+                self.ended = true;
+                SupervisorEvent::Ended(result)
+            }
+        }
+    }
+
+    /// Waits for the supervisor's end and reads what it left.
+    async fn last_event(&mut self) -> SupervisorEvent {
+        let path = self.folder.path().to_owned();
+        let ending = self.ending.get_or_insert_with(|| {
+            tokio::task::spawn_blocking(move || AttemptFolder::open(&path)?.wait_for_lock())
+        });
+        match ending.await {
+            Ok(Ok(_lock)) => verdict(&self.folder).unwrap_or(SupervisorEvent::Died),
+            _ => SupervisorEvent::Died,
+        }
+    }
+
+    /// Asks for the attempt's end. The end comes as an event, with this reason unless the program ended by
+    /// itself before. Asking again may shorten the grace.
+    ///
+    /// # Errors
+    /// The supervisor cannot be reached; it has ended, and its last event says how.
+    pub async fn stop(&mut self, reason: EndReason, grace: Span) -> io::Result<()> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        stream
+            .write_all(&encode(&Order::Stop { reason, grace }))
+            .await
+    }
+}
+
+/// Returns how an attempt ended whose supervisor does not live any more.
+fn verdict(folder: &AttemptFolder) -> io::Result<SupervisorEvent> {
+    if let Some(plan) = folder.plan()? {
+        reap_cgroup(&plan.cgroup, folder.path())?;
+    }
+    Ok(match folder.result()? {
+        Some(result) => SupervisorEvent::Ended(result),
+        None => SupervisorEvent::Died,
+    })
+}
+
+#[allow(
+    unsafe_code,
+    reason = "descriptors are handed over and the session is left between fork and exec"
+)]
+fn inherit(command: &mut Command, descriptors: [i32; 2]) {
+    // SAFETY: only system calls that are safe after a fork, on descriptors that the caller keeps open until
+    // the process is made.
+    unsafe {
+        command.pre_exec(move || {
+            for fd in descriptors {
+                if libc::fcntl(fd, libc::F_SETFD, 0) == -1 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            // A session of its own: what ends the daemon's terminal or group does not end the job.
+            if libc::setsid() == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}

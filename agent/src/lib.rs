@@ -3,3 +3,5 @@
 
 pub mod cli;
 pub mod folders;
+pub mod sandbox;
+pub mod supervise;

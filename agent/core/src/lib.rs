@@ -15,5 +15,7 @@ pub mod admit;
 pub mod offer;
 pub mod owner;
 
+pub mod sandbox_plan;
+
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,176 @@
+//! Commands: everything that can be asked of the engine. Requests of members, reports of agents and timers
+//! all come as one of these; the doors build them, nothing else does.
+
+use common::{
+    api::{
+        data::AddDatasetVersion,
+        job::{CancelJob, SubmitJob},
+    },
+    id::{
+        AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, InvitationId, JobId,
+        MachineId, OrgId, UserId,
+    },
+    join_link::LinkPurpose,
+    limits::Limits,
+    machine::MachineReport,
+    name::Name,
+    status::Role,
+    time::{Span, Timestamp},
+    units::Bytes,
+    wire::agent::AttemptReport,
+};
+use serde::Serialize;
+
+/// One thing asked, by whom and when. Fresh ids in it were minted by the door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The engine's clock when it took the command; never goes back from one command to the next.
+    pub at: Timestamp,
+    pub actor: Actor,
+    pub body: Body,
+}
+
+/// Who asks, as the session's certificate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    User(UserId),
+    Machine(MachineId),
+    /// Somebody without a certificate, at the join door.
+    Stranger,
+    /// The coordinator itself: set-up, timers, the schedule.
+    System,
+}
+
+/// A certificate that was signed and takes effect with the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewCertificate {
+    pub serial: CertificateSerial,
+    /// Of the public key.
+    pub key: Fingerprint,
+    pub expires_at: Timestamp,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// System only. The owner is made if no user has the id.
+    CreateOrg {
+        org: OrgId,
+        name: Name,
+        owner: UserId,
+        handle: Name,
+    },
+    ApplyLimits {
+        org: OrgId,
+        limits: Limits,
+    },
+    SetRole {
+        org: OrgId,
+        handle: Name,
+        role: Role,
+    },
+    RemoveMember {
+        org: OrgId,
+        handle: Name,
+    },
+
+    /// A `Join` invitation to an org, or a `Login` one for the user who asks (System: for the org's owner).
+    CreateInvitation {
+        invitation: InvitationId,
+        org: OrgId,
+        role: Role,
+        purpose: LinkPurpose,
+        /// The short code's and the link secret's; either lets in.
+        codes: Vec<CodeDigest>,
+        ttl: Span,
+        uses: u32,
+    },
+    RevokeInvitation {
+        org: OrgId,
+        invitation: InvitationId,
+    },
+    /// Stranger. Burns one use of the code; asked again with the same key it succeeds again without a use.
+    Enrol {
+        code: CodeDigest,
+        purpose: LinkPurpose,
+        /// For a user who joins; a sign-in has its own.
+        fresh_user: UserId,
+        handle: Option<Name>,
+        certificate: NewCertificate,
+    },
+    /// Renewal by the user or machine who asks: the old serial stays good for a grace of one hour.
+    RenewCertificate {
+        old: CertificateSerial,
+        new: NewCertificate,
+    },
+
+    RegisterMachine {
+        machine: MachineId,
+        org: OrgId,
+        name: Name,
+        key: Fingerprint,
+    },
+    ApproveMachine {
+        org: OrgId,
+        name: Name,
+    },
+    RejectMachine {
+        org: OrgId,
+        name: Name,
+        reason: String,
+    },
+    RemoveMachine {
+        org: OrgId,
+        name: Name,
+    },
+    /// Stranger. The approved machine with this key gets its certificate.
+    ClaimMachine {
+        machine: MachineId,
+        certificate: NewCertificate,
+    },
+    /// The machine's hello. `attempts` are those it still has something of.
+    ConnectMachine {
+        report: MachineReport,
+        attempts: Vec<AttemptId>,
+    },
+    DisconnectMachine {
+        machine: MachineId,
+    },
+    /// What the machine lends has changed.
+    ReportMachine {
+        report: MachineReport,
+    },
+    /// System. No contact for a lease's length and its margin: attempts there have ended by themselves.
+    ExpireLease {
+        machine: MachineId,
+    },
+
+    AddDatasetVersion {
+        dataset: DatasetId,
+        request: AddDatasetVersion,
+        bytes: Bytes,
+        files: u64,
+    },
+
+    SubmitJob {
+        job: JobId,
+        request: SubmitJob,
+    },
+    CancelJob(CancelJob),
+
+    ReportAttempt {
+        attempt: AttemptId,
+        report: AttemptReport,
+        artifact_size: Option<(Bytes, u64)>,
+    },
+    /// System. The whole log of an ended attempt is on the coordinator's disk.
+    CompleteLog {
+        attempt: AttemptId,
+    },
+
+    /// System. Places at most `most` tasks.
+    Schedule {
+        most: u32,
+    },
+}

@@ -1,0 +1,134 @@
+//! Effects: what the shell has to do because of an event, after it is committed. All can be done twice or,
+//! after a crash, not at all: whoever connects again is told everything anew.
+
+use common::id::{CertificateSerial, JobId, MachineId, OrgId};
+
+use crate::{event::Event, state::State};
+
+/// Something for the shell to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// The machine's desired set changed: send it [`crate::assign`].
+    Assign(MachineId),
+    /// The certificate is no longer good: close every connection that was opened with it.
+    Close(CertificateSerial),
+    /// Somebody may be waiting for this.
+    Wake(Topic),
+}
+
+/// What somebody may be waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    Job(JobId),
+    Machine(MachineId),
+    Org(OrgId),
+}
+
+/// Returns what the shell has to do because of `event`, which `state` has already taken in.
+pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
+    let org_of = |job: &JobId| {
+        state
+            .jobs
+            .get(job)
+            .map(|job| Effect::Wake(Topic::Org(job.org)))
+    };
+    let job = |job: JobId| Effect::Wake(Topic::Job(job));
+    let machine = |machine: MachineId| Effect::Wake(Topic::Machine(machine));
+    let org = |org: OrgId| Effect::Wake(Topic::Org(org));
+    match event {
+        Event::OrgCreated { org: id, .. }
+        | Event::LimitsApplied { org: id, .. }
+        | Event::MemberAdded { org: id, .. }
+        | Event::RoleChanged { org: id, .. }
+        | Event::MemberRemoved { org: id, .. }
+        | Event::InvitationCreated { org: id, .. }
+        | Event::DatasetVersionAdded { org: id, .. }
+        | Event::DatasetChanged { org: id, .. } => vec![org(*id)],
+        Event::UserCreated { .. }
+        | Event::InvitationUsed { .. }
+        | Event::InvitationRevoked { .. }
+        | Event::CertificateIssued { .. }
+        | Event::CertificateSuperseded { .. }
+        | Event::ScheduleSettled { .. } => Vec::new(),
+        Event::CertificateRevoked { serial, .. } => vec![Effect::Close(*serial)],
+        Event::MachineRegistered {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::MachineApproved {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::MachineRejected {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::MachineRemoved {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::MachineDisconnected {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::MachineReported {
+            machine: id,
+            org: o,
+            ..
+        } => vec![machine(*id), org(*o)],
+        Event::MachineConnected {
+            machine: id,
+            org: o,
+            ..
+        } => {
+            vec![Effect::Assign(*id), machine(*id), org(*o)]
+        }
+        Event::JobSubmitted {
+            job: id, org: o, ..
+        } => vec![job(*id), org(*o)],
+        Event::JobCancelled { job: id }
+        | Event::TaskCancelled { job: id, .. }
+        | Event::JobEnded { job: id, .. } => [job(*id)].into_iter().chain(org_of(id)).collect(),
+        Event::AttemptPlaced {
+            attempt,
+            machine: on,
+            org: o,
+            ..
+        } => {
+            vec![Effect::Assign(*on), job(attempt.job), machine(*on), org(*o)]
+        }
+        Event::AttemptEnded {
+            attempt,
+            machine: on,
+            ..
+        } => [Effect::Assign(*on), job(attempt.job), machine(*on)]
+            .into_iter()
+            .chain(org_of(&attempt.job))
+            .collect(),
+        Event::AttemptPreparing { attempt } | Event::AttemptStarted { attempt, .. } => {
+            vec![job(attempt.job)]
+        }
+        Event::AttemptStopping {
+            attempt,
+            machine: on,
+            ..
+        }
+        | Event::ArtifactsSettled {
+            attempt,
+            machine: on,
+            ..
+        }
+        | Event::LogSettled {
+            attempt,
+            machine: on,
+            ..
+        } => {
+            vec![Effect::Assign(*on), job(attempt.job)]
+        }
+    }
+}

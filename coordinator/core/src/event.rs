@@ -1,0 +1,317 @@
+//! Events: everything that can have happened. They change the state, name the rows to write, and are the
+//! audit trail; they are never replayed.
+
+use common::{
+    id::{
+        AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, IdempotencyKey,
+        InvitationId, JobId, MachineId, OrgId, TreeId, UserId,
+    },
+    job::{ArtifactsView, JobNumber, JobSpec, Outcome},
+    join_link::LinkPurpose,
+    limits::Limits,
+    machine::MachineReport,
+    name::Name,
+    resources::Allocation,
+    status::{EndReason, Role, Visibility},
+    time::{Span, Timestamp},
+    units::Bytes,
+};
+use serde::Serialize;
+
+use crate::{lifecycle::job::JobResult, state::rows::RowKey};
+
+pub use crate::state::{
+    attempt::LogState,
+    certificate::Holder,
+    job::{PinnedDataset, TaskFate},
+};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    OrgCreated {
+        org: OrgId,
+        name: Name,
+        at: Timestamp,
+    },
+    UserCreated {
+        user: UserId,
+        handle: Name,
+        at: Timestamp,
+    },
+    LimitsApplied {
+        org: OrgId,
+        before: Limits,
+        after: Limits,
+    },
+    MemberAdded {
+        org: OrgId,
+        user: UserId,
+        role: Role,
+        at: Timestamp,
+    },
+    RoleChanged {
+        org: OrgId,
+        user: UserId,
+        before: Role,
+        after: Role,
+    },
+    MemberRemoved {
+        org: OrgId,
+        user: UserId,
+        role: Role,
+    },
+
+    InvitationCreated {
+        invitation: InvitationId,
+        org: OrgId,
+        role: Role,
+        purpose: LinkPurpose,
+        /// Whom a sign-in link is for.
+        user: Option<UserId>,
+        #[serde(skip)]
+        codes: Vec<CodeDigest>,
+        created_by: UserId,
+        at: Timestamp,
+        expires_at: Timestamp,
+        uses: u32,
+    },
+    InvitationUsed {
+        invitation: InvitationId,
+        user: UserId,
+        key: Fingerprint,
+        at: Timestamp,
+    },
+    InvitationRevoked {
+        invitation: InvitationId,
+        at: Timestamp,
+    },
+
+    CertificateIssued {
+        serial: CertificateSerial,
+        holder: Holder,
+        key: Fingerprint,
+        at: Timestamp,
+        expires_at: Timestamp,
+    },
+    /// Renewed: the old one is good for a grace only.
+    CertificateSuperseded {
+        serial: CertificateSerial,
+        until: Timestamp,
+    },
+    CertificateRevoked {
+        serial: CertificateSerial,
+        at: Timestamp,
+    },
+
+    MachineRegistered {
+        machine: MachineId,
+        org: OrgId,
+        name: Name,
+        owner: UserId,
+        key: Fingerprint,
+        at: Timestamp,
+    },
+    MachineApproved {
+        machine: MachineId,
+        org: OrgId,
+        at: Timestamp,
+    },
+    MachineRejected {
+        machine: MachineId,
+        org: OrgId,
+        reason: String,
+        at: Timestamp,
+    },
+    MachineRemoved {
+        machine: MachineId,
+        org: OrgId,
+        at: Timestamp,
+    },
+    MachineConnected {
+        machine: MachineId,
+        org: OrgId,
+        report: Box<MachineReport>,
+        at: Timestamp,
+    },
+    MachineDisconnected {
+        machine: MachineId,
+        org: OrgId,
+        at: Timestamp,
+    },
+    MachineReported {
+        machine: MachineId,
+        org: OrgId,
+        report: Box<MachineReport>,
+        at: Timestamp,
+    },
+
+    DatasetVersionAdded {
+        dataset: DatasetId,
+        org: OrgId,
+        name: Name,
+        /// Who added it; the owner too where it is the first version.
+        user: UserId,
+        version: u32,
+        tree: TreeId,
+        bytes: Bytes,
+        files: u64,
+        description: String,
+        visibility: Visibility,
+        at: Timestamp,
+    },
+    /// Its description or who may see it.
+    DatasetChanged {
+        dataset: DatasetId,
+        org: OrgId,
+        description: String,
+        visibility: Visibility,
+    },
+
+    JobSubmitted {
+        job: JobId,
+        org: OrgId,
+        number: JobNumber,
+        owner: UserId,
+        key: IdempotencyKey,
+        spec: Box<JobSpec>,
+        pinned: Vec<PinnedDataset>,
+        at: Timestamp,
+    },
+    /// Everything of it that waits is out of the queue; what runs is told to stop.
+    JobCancelled {
+        job: JobId,
+    },
+    /// A waiting task is out of the queue.
+    TaskCancelled {
+        job: JobId,
+        task: u32,
+    },
+    JobEnded {
+        job: JobId,
+        result: JobResult,
+        at: Timestamp,
+    },
+
+    AttemptPlaced {
+        attempt: AttemptId,
+        org: OrgId,
+        machine: MachineId,
+        allocation: Allocation,
+        max_runtime: Option<Span>,
+        at: Timestamp,
+    },
+    AttemptPreparing {
+        attempt: AttemptId,
+    },
+    AttemptStarted {
+        attempt: AttemptId,
+        at: Timestamp,
+    },
+    AttemptStopping {
+        attempt: AttemptId,
+        machine: MachineId,
+        reason: EndReason,
+    },
+    AttemptEnded {
+        attempt: AttemptId,
+        machine: MachineId,
+        at: Timestamp,
+        outcome: Outcome,
+        artifacts: ArtifactsView,
+        log: LogState,
+        fate: TaskFate,
+    },
+    ArtifactsSettled {
+        attempt: AttemptId,
+        machine: MachineId,
+        artifacts: ArtifactsView,
+    },
+    /// Nothing more of it will come: it is complete, or the rest is lost.
+    LogSettled {
+        attempt: AttemptId,
+        machine: MachineId,
+        log: LogState,
+    },
+
+    /// A pass found nothing more to place there. Changes no row.
+    ScheduleSettled {
+        org: OrgId,
+    },
+}
+
+impl Event {
+    /// Returns the rows to write again (or delete) once the event is applied.
+    pub fn touched(&self) -> Vec<RowKey> {
+        match self {
+            Self::OrgCreated { org, .. } | Self::LimitsApplied { org, .. } => {
+                vec![RowKey::org(*org)]
+            }
+            Self::UserCreated { user, .. } => vec![RowKey::user(*user)],
+            Self::MemberAdded { org, user, .. }
+            | Self::RoleChanged { org, user, .. }
+            | Self::MemberRemoved { org, user, .. } => vec![RowKey::member(*org, *user)],
+
+            Self::InvitationCreated { invitation, .. }
+            | Self::InvitationRevoked { invitation, .. } => vec![RowKey::invitation(*invitation)],
+            Self::InvitationUsed {
+                invitation, key, ..
+            } => vec![
+                RowKey::invitation(*invitation),
+                RowKey::invitation_use(*invitation, *key),
+            ],
+
+            Self::CertificateIssued { serial, .. }
+            | Self::CertificateSuperseded { serial, .. }
+            | Self::CertificateRevoked { serial, .. } => vec![RowKey::certificate(*serial)],
+
+            Self::MachineRegistered { machine, .. }
+            | Self::MachineApproved { machine, .. }
+            | Self::MachineRejected { machine, .. }
+            | Self::MachineRemoved { machine, .. }
+            | Self::MachineDisconnected { machine, .. } => vec![RowKey::machine(*machine)],
+            Self::MachineConnected { machine, .. } | Self::MachineReported { machine, .. } => {
+                vec![RowKey::machine(*machine), RowKey::report(*machine)]
+            }
+
+            Self::DatasetVersionAdded { dataset, .. } | Self::DatasetChanged { dataset, .. } => {
+                vec![RowKey::dataset(*dataset)]
+            }
+
+            Self::JobSubmitted { job, org, .. } => {
+                vec![RowKey::org(*org), RowKey::job(*job), RowKey::progress(*job)]
+            }
+            Self::JobCancelled { job } | Self::TaskCancelled { job, .. } => {
+                vec![RowKey::progress(*job)]
+            }
+            Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
+
+            Self::AttemptPreparing { attempt } => vec![RowKey::attempt(*attempt)],
+            Self::AttemptStarted { attempt, .. } => {
+                vec![RowKey::attempt(*attempt), RowKey::progress(attempt.job)]
+            }
+            Self::AttemptPlaced {
+                attempt, machine, ..
+            }
+            | Self::AttemptEnded {
+                attempt, machine, ..
+            } => vec![
+                RowKey::attempt(*attempt),
+                RowKey::progress(attempt.job),
+                RowKey::machine(*machine),
+            ],
+            Self::AttemptStopping {
+                attempt, machine, ..
+            }
+            | Self::ArtifactsSettled {
+                attempt, machine, ..
+            }
+            | Self::LogSettled {
+                attempt, machine, ..
+            } => vec![RowKey::attempt(*attempt), RowKey::machine(*machine)],
+
+            Self::ScheduleSettled { .. } => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Rejections: everything that the coordinator says no to, as values. The words are made here once.
+
+use common::{
+    api::explain::Explanation,
+    code::Code,
+    dataset::DatasetRef,
+    job::{InvalidArray, InvalidMount, JobNumber},
+    machine::InvalidReport,
+    name::Name,
+    problem::Problem,
+    status::{JobStatus, Role},
+    time::Timestamp,
+};
+
+use crate::policy::Action;
+
+/// Why a command changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// The door let through what this kind of caller cannot ask.
+    WrongCaller,
+    NotAllowed {
+        action: Action,
+        role: Role,
+    },
+
+    NoSuchOrg,
+    NoSuchMember {
+        handle: Name,
+    },
+    NoSuchInvitation,
+    NoSuchMachine {
+        name: Option<Name>,
+    },
+    NoSuchDataset {
+        name: Name,
+    },
+    NoSuchVersion {
+        dataset: DatasetRef,
+        newest: u32,
+    },
+    NoSuchJob {
+        number: JobNumber,
+    },
+    NoSuchTask {
+        number: JobNumber,
+        task: u32,
+        first: u32,
+        last: u32,
+    },
+    NoSuchAttempt,
+    NoArtifacts {
+        number: JobNumber,
+        task: u32,
+        lost: bool,
+    },
+
+    /// An org, user, machine or dataset has the name.
+    NameTaken {
+        noun: &'static str,
+        name: Name,
+    },
+    HandleMissing,
+    OwnerStays {
+        handle: Name,
+    },
+    OwnerRole,
+    InvitationUses {
+        uses: u32,
+    },
+    InvitationLife,
+    InvitationCodes,
+
+    CodeInvalid,
+    CodeUsed,
+    CodeExpired {
+        at: Timestamp,
+    },
+    CodeRevoked,
+    CertificateUnknown,
+    CertificateRevoked,
+    CertificateExpired {
+        at: Timestamp,
+        now: Timestamp,
+    },
+
+    MachineState {
+        name: Name,
+        state: &'static str,
+        step: &'static str,
+    },
+    MachinePending {
+        name: Name,
+    },
+    MachineRejected {
+        name: Name,
+        reason: String,
+    },
+    MachineRemoved {
+        name: Name,
+    },
+    Report(InvalidReport),
+    ReportOrder,
+
+    DatasetText,
+    DryRun,
+    Job(InvalidJob),
+    KeyConflict {
+        number: JobNumber,
+    },
+    JobEnded {
+        number: JobNumber,
+        status: JobStatus,
+    },
+    Limit(LimitReached),
+    NeverFits(Box<Explanation>),
+}
+
+/// What is wrong with a job's specification.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJob {
+    #[error("it has no command")]
+    NoCommand,
+    #[error("{what}: {count} of them, {most} are possible")]
+    TooMany {
+        what: &'static str,
+        count: usize,
+        most: usize,
+    },
+    #[error("its arguments and variables have {bytes} bytes together, {most} are possible")]
+    TooLong { bytes: usize, most: usize },
+    #[error("an argument, variable or path holds a zero byte")]
+    Nul,
+    #[error("its name is longer than {most} bytes or not plain text")]
+    Name { most: usize },
+    #[error("{name:?} cannot be the name of a variable: {why}")]
+    Variable { name: String, why: &'static str },
+    #[error(transparent)]
+    Array(#[from] InvalidArray),
+    #[error("{path:?}: {source}")]
+    Mount { path: String, source: InvalidMount },
+    #[error("two datasets are to appear at {path:?}, or one inside the other")]
+    MountTwice { path: String },
+    #[error("{path:?} is not a plain path inside the work folder")]
+    Output { path: String },
+    #[error("it asks for {what}, the least is {least}")]
+    TooLittle {
+        what: &'static str,
+        least: &'static str,
+    },
+    #[error("it asks for more {what} than any machine has")]
+    TooMuch { what: &'static str },
+    #[error("it asks for {max} retries, {most} are possible")]
+    Retries { max: u32, most: u32 },
+    #[error("it asks for network {asked}; jobs have no network yet")]
+    Network { asked: &'static str },
+}
+
+/// A bound that was met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitReached {
+    /// As in the limits file.
+    pub limit: &'static str,
+    pub value: String,
+    pub asked: String,
+    /// What counts against it now, where something does.
+    pub current: Option<String>,
+    /// Whose limit it is.
+    pub org: Name,
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        rejection.problem()
+    }
+}
+
+impl From<InvalidJob> for Rejection {
+    fn from(invalid: InvalidJob) -> Self {
+        Self::Job(invalid)
+    }
+}
+
+impl Rejection {
+    fn problem(self) -> Problem {
+        Problem::new(Code::Internal, "", "")
+    }
+}

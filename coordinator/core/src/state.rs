@@ -1,0 +1,108 @@
+//! What is known: one map of rows per noun, and what follows from them.
+//!
+//! Rows are the truth and are what is stored; [`index`] is rebuilt from them after a load; who is connected
+//! and what should be scheduled again is neither stored nor rebuilt. Only [`crate::apply`] changes any of it.
+
+pub(crate) mod attempt;
+pub(crate) mod certificate;
+pub(crate) mod dataset;
+pub(crate) mod index;
+pub(crate) mod invitation;
+pub(crate) mod job;
+pub(crate) mod machine;
+pub(crate) mod org;
+pub(crate) mod ranges;
+pub mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{
+    id::{
+        AttemptId, CertificateSerial, DatasetId, Fingerprint, InvitationId, JobId, MachineId,
+        OrgId, UserId,
+    },
+    machine::MachineReport,
+};
+
+use self::{
+    attempt::Attempt,
+    certificate::Certificate,
+    dataset::Dataset,
+    index::Index,
+    invitation::{Invitation, InvitationUse},
+    job::{Job, JobProgress},
+    machine::Machine,
+    org::{Member, Org, User},
+    rows::{RowError, RowKey, Table},
+};
+
+/// Everything that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    pub(crate) orgs: BTreeMap<OrgId, Org>,
+    pub(crate) users: BTreeMap<UserId, User>,
+    pub(crate) members: BTreeMap<(OrgId, UserId), Member>,
+    pub(crate) invitations: BTreeMap<InvitationId, Invitation>,
+    /// By the key that was let in, so that the same key asked again is known.
+    pub(crate) invitation_uses: BTreeMap<(InvitationId, Fingerprint), InvitationUse>,
+    pub(crate) certificates: BTreeMap<CertificateSerial, Certificate>,
+    pub(crate) machines: BTreeMap<MachineId, Machine>,
+    /// Apart from the machines: large, and changed by nobody but the machine itself.
+    pub(crate) reports: BTreeMap<MachineId, MachineReport>,
+    pub(crate) datasets: BTreeMap<DatasetId, Dataset>,
+    pub(crate) jobs: BTreeMap<JobId, Job>,
+    /// Apart from the jobs: small, and changed with every task.
+    pub(crate) progress: BTreeMap<JobId, JobProgress>,
+    pub(crate) attempts: BTreeMap<AttemptId, Attempt>,
+    pub(crate) index: Index,
+    pub(crate) volatile: Volatile,
+}
+
+/// What is true of this process only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Volatile {
+    pub(crate) connected: BTreeSet<MachineId>,
+    /// Orgs in which something changed that could let a task start.
+    pub(crate) due: BTreeSet<OrgId>,
+}
+
+impl State {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the row as it is stored, or `None` where it is gone.
+    pub fn encode_row(&self, key: &RowKey) -> Option<Vec<u8>> {
+        rows::encode(self, key)
+    }
+
+    /// Takes a stored row in. [`State::finish_load`] comes after the last one.
+    ///
+    /// # Errors
+    /// The bytes are not a row of that table.
+    pub fn decode_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), RowError> {
+        rows::decode(self, table, key, value)
+    }
+
+    /// Rebuilds everything that follows from the rows.
+    ///
+    /// # Errors
+    /// A row refers to one that is not there.
+    pub fn finish_load(&mut self) -> Result<(), RowError> {
+        rows::check_references(self)?;
+        self.index = Index::build(self);
+        self.volatile = Volatile::default();
+        Ok(())
+    }
+
+    /// Returns whether a pass of the schedule could place something.
+    pub fn schedule_due(&self) -> bool {
+        let waits = |org: &OrgId| self.index.queues.get(org).is_some_and(|q| !q.is_empty());
+        self.volatile.due.iter().any(waits)
+    }
+
+    /// Returns whether the machine has a connection open now.
+    pub fn is_connected(&self, machine: MachineId) -> bool {
+        self.volatile.connected.contains(&machine)
+    }
+}

@@ -1,0 +1,57 @@
+//! Attempts as rows.
+
+use common::{
+    id::{MachineId, OrgId},
+    job::ArtifactsView,
+    resources::Allocation,
+    time::{Span, Timestamp},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::lifecycle::attempt::AttemptState;
+
+/// One try of a task on one machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attempt {
+    pub(crate) org: OrgId,
+    pub(crate) machine: MachineId,
+    pub(crate) allocation: Allocation,
+    /// Fixed at placement: a limit that is lowered later does not end what runs.
+    pub(crate) max_runtime: Option<Span>,
+    pub(crate) placed_at: Timestamp,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) state: AttemptState,
+    pub(crate) artifacts: ArtifactsView,
+    pub(crate) log: LogState,
+}
+
+/// What is still to come of an attempt's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogState {
+    Growing,
+    /// The attempt ended; so many bytes are the whole of it.
+    Awaited {
+        bytes: u64,
+    },
+    /// All of it is on the coordinator's disk.
+    Complete {
+        bytes: u64,
+    },
+    /// The rest went with the machine: what has arrived is all there will be.
+    Lost,
+}
+
+impl Attempt {
+    pub(crate) fn is_live(&self) -> bool {
+        !matches!(self.state, AttemptState::Ended(_))
+    }
+
+    /// Returns whether the machine still has something that is wanted.
+    pub(crate) fn is_desired(&self) -> bool {
+        self.is_live()
+            || matches!(self.log, LogState::Awaited { .. })
+            || self.artifacts == ArtifactsView::Pending
+    }
+}

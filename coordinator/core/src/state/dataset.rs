@@ -1,0 +1,44 @@
+//! Datasets as rows.
+
+use common::{
+    id::{OrgId, TreeId, UserId},
+    name::Name,
+    status::Visibility,
+    time::Timestamp,
+    units::Bytes,
+};
+use serde::{Deserialize, Serialize};
+
+/// Named data with its versions, version 1 first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dataset {
+    pub(crate) org: OrgId,
+    pub(crate) name: Name,
+    pub(crate) owner: UserId,
+    pub(crate) description: String,
+    pub(crate) visibility: Visibility,
+    pub(crate) versions: Vec<DatasetVersion>,
+}
+
+/// One immutable content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DatasetVersion {
+    pub(crate) tree: TreeId,
+    pub(crate) bytes: Bytes,
+    pub(crate) files: u64,
+    pub(crate) created_by: UserId,
+    pub(crate) created_at: Timestamp,
+}
+
+impl Dataset {
+    /// Returns a version and its number; `None` asks for the newest.
+    pub(crate) fn version(&self, version: Option<u32>) -> Option<(u32, &DatasetVersion)> {
+        let number = version.unwrap_or_else(|| self.newest());
+        let place = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.versions.get(place).map(|found| (number, found))
+    }
+
+    pub(crate) fn newest(&self) -> u32 {
+        u32::try_from(self.versions.len()).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,291 @@
+//! What follows from the rows, kept so that nothing has to walk them: names, queues, what is held.
+//!
+//! Every `*_in` has its `*_out`; whoever changes a row takes the old one out and puts the new one in. Entries
+//! that come to nothing are dropped, so that an index built anew from the rows is equal to the one kept.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use common::{
+    id::{
+        AttemptId, CertificateSerial, CodeDigest, DatasetId, IdempotencyKey, InvitationId, JobId,
+        MachineId, OrgId, UserId,
+    },
+    job::JobNumber,
+    name::Name,
+    resources::{Allocation, Request},
+    status::Priority,
+    time::Span,
+};
+
+use super::{
+    State,
+    attempt::Attempt,
+    certificate::Holder,
+    job::{Job, JobProgress},
+    machine::Machine,
+};
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) handles: BTreeMap<Name, UserId>,
+    pub(crate) org_names: BTreeMap<Name, OrgId>,
+    pub(crate) codes: BTreeMap<CodeDigest, InvitationId>,
+    pub(crate) holders: BTreeMap<Holder, BTreeSet<CertificateSerial>>,
+    /// Of living machines only: the name of one that was removed is free again.
+    pub(crate) machine_names: BTreeMap<(OrgId, Name), MachineId>,
+    pub(crate) dataset_names: BTreeMap<(OrgId, Name), DatasetId>,
+    pub(crate) job_numbers: BTreeMap<(OrgId, JobNumber), JobId>,
+    pub(crate) keys: BTreeMap<(UserId, IdempotencyKey), JobId>,
+    /// Jobs of a member that have not ended.
+    pub(crate) open_jobs: BTreeMap<(OrgId, UserId), BTreeSet<JobId>>,
+    /// Jobs with a task that may be placed as far as the job itself goes.
+    pub(crate) queues: BTreeMap<OrgId, Queue>,
+    pub(crate) members: BTreeMap<(OrgId, UserId), MemberUse>,
+    pub(crate) machines: BTreeMap<MachineId, MachineUse>,
+}
+
+/// What a member's tasks hold and wait for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct MemberUse {
+    pub(crate) running: u32,
+    pub(crate) queued: u64,
+    pub(crate) held: Held,
+}
+
+/// Sums of allocations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) milli_cpu: u64,
+    pub(crate) memory: u64,
+    pub(crate) gpus: u64,
+}
+
+/// What is on a machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct MachineUse {
+    pub(crate) live: BTreeSet<AttemptId>,
+    /// The live ones and those of which something is still wanted.
+    pub(crate) desired: BTreeSet<AttemptId>,
+    pub(crate) held: Allocation,
+}
+
+/// What decides where a job's tasks can go, its owner given: jobs alike in this fit or fail together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Class {
+    pub(crate) request: Request,
+    pub(crate) max_runtime: Option<Span>,
+}
+
+/// Jobs of one class by age.
+pub(crate) type ByAge = BTreeSet<(JobNumber, JobId)>;
+
+/// The ready jobs of an org: by priority, then member, then class.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Queue {
+    pub(crate) levels: BTreeMap<Reverse<Priority>, BTreeMap<UserId, BTreeMap<Class, ByAge>>>,
+}
+
+impl Held {
+    pub(crate) fn add(&mut self, allocation: &Allocation) {
+        self.milli_cpu += u64::from(allocation.cpu.0);
+        self.memory = self.memory.saturating_add(allocation.memory.0);
+        self.gpus += allocation.gpus.len() as u64;
+    }
+
+    fn take(&mut self, allocation: &Allocation) {
+        self.milli_cpu = self.milli_cpu.saturating_sub(u64::from(allocation.cpu.0));
+        self.memory = self.memory.saturating_sub(allocation.memory.0);
+        self.gpus = self.gpus.saturating_sub(allocation.gpus.len() as u64);
+    }
+}
+
+impl Class {
+    pub(crate) fn of(job: &Job) -> Self {
+        Self {
+            request: job.spec.request.clone(),
+            max_runtime: job.spec.max_runtime,
+        }
+    }
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    fn insert(&mut self, id: JobId, job: &Job) {
+        self.levels
+            .entry(Reverse(job.spec.priority))
+            .or_default()
+            .entry(job.owner)
+            .or_default()
+            .entry(Class::of(job))
+            .or_default()
+            .insert((job.number, id));
+    }
+
+    fn remove(&mut self, id: JobId, job: &Job) {
+        let (level, class) = (Reverse(job.spec.priority), Class::of(job));
+        let Some(members) = self.levels.get_mut(&level) else {
+            return;
+        };
+        if let Some(classes) = members.get_mut(&job.owner) {
+            if let Some(jobs) = classes.get_mut(&class) {
+                jobs.remove(&(job.number, id));
+                if jobs.is_empty() {
+                    classes.remove(&class);
+                }
+            }
+            if classes.is_empty() {
+                members.remove(&job.owner);
+            }
+        }
+        if members.is_empty() {
+            self.levels.remove(&level);
+        }
+    }
+}
+
+impl Index {
+    /// Returns the index of these rows, all of which refer to rows that are there.
+    pub(crate) fn build(state: &State) -> Self {
+        let mut index = Self::default();
+        for (id, org) in &state.orgs {
+            index.org_names.insert(org.name.clone(), *id);
+        }
+        for (id, user) in &state.users {
+            index.handles.insert(user.handle.clone(), *id);
+        }
+        for (id, invitation) in &state.invitations {
+            for code in &invitation.codes {
+                index.codes.insert(*code, *id);
+            }
+        }
+        for (serial, certificate) in &state.certificates {
+            index
+                .holders
+                .entry(certificate.holder)
+                .or_default()
+                .insert(*serial);
+        }
+        for (id, machine) in &state.machines {
+            index.machine_in(*id, machine);
+        }
+        for (id, dataset) in &state.datasets {
+            index
+                .dataset_names
+                .insert((dataset.org, dataset.name.clone()), *id);
+        }
+        for (id, job) in &state.jobs {
+            index.job_numbers.insert((job.org, job.number), *id);
+            index.keys.insert((job.owner, job.key), *id);
+            if let Some(progress) = state.progress.get(id) {
+                index.job_in(*id, job, progress);
+            }
+        }
+        for (id, attempt) in &state.attempts {
+            if let Some(job) = state.jobs.get(&id.job) {
+                index.attempt_in(*id, attempt, job.owner);
+            }
+        }
+        index
+    }
+
+    pub(crate) fn machine_in(&mut self, id: MachineId, machine: &Machine) {
+        if machine.state.is_living() {
+            self.machine_names
+                .insert((machine.org, machine.name.clone()), id);
+        }
+    }
+
+    pub(crate) fn machine_out(&mut self, id: MachineId, machine: &Machine) {
+        let key = (machine.org, machine.name.clone());
+        if self.machine_names.get(&key) == Some(&id) {
+            self.machine_names.remove(&key);
+        }
+    }
+
+    pub(crate) fn job_in(&mut self, id: JobId, job: &Job, progress: &JobProgress) {
+        let member = (job.org, job.owner);
+        if progress.ended_at.is_none() {
+            self.open_jobs.entry(member).or_default().insert(id);
+        }
+        if progress.counts.queued > 0 {
+            self.members.entry(member).or_default().queued += u64::from(progress.counts.queued);
+        }
+        if progress.is_ready(job.parallel()) {
+            self.queues.entry(job.org).or_default().insert(id, job);
+        }
+    }
+
+    pub(crate) fn job_out(&mut self, id: JobId, job: &Job, progress: &JobProgress) {
+        let member = (job.org, job.owner);
+        if let Some(jobs) = self.open_jobs.get_mut(&member) {
+            jobs.remove(&id);
+            if jobs.is_empty() {
+                self.open_jobs.remove(&member);
+            }
+        }
+        self.member_less(member, |used| {
+            used.queued = used
+                .queued
+                .saturating_sub(u64::from(progress.counts.queued));
+        });
+        if let Some(queue) = self.queues.get_mut(&job.org) {
+            queue.remove(id, job);
+            if queue.is_empty() {
+                self.queues.remove(&job.org);
+            }
+        }
+    }
+
+    pub(crate) fn attempt_in(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
+        if !attempt.is_desired() {
+            return;
+        }
+        let machine = self.machines.entry(attempt.machine).or_default();
+        machine.desired.insert(id);
+        if attempt.is_live() {
+            machine.live.insert(id);
+            let held = machine.held.checked_add(&attempt.allocation);
+            machine.held = held.expect("the schedule gives nothing twice");
+            let member = self.members.entry((attempt.org, owner)).or_default();
+            member.running += 1;
+            member.held.add(&attempt.allocation);
+        }
+    }
+
+    pub(crate) fn attempt_out(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
+        if !attempt.is_desired() {
+            return;
+        }
+        if let Some(machine) = self.machines.get_mut(&attempt.machine) {
+            machine.desired.remove(&id);
+            if machine.live.remove(&id) {
+                let held = machine.held.checked_sub(&attempt.allocation);
+                machine.held = held.expect("what was added can be taken away");
+            }
+            if *machine == MachineUse::default() {
+                self.machines.remove(&attempt.machine);
+            }
+        }
+        if attempt.is_live() {
+            self.member_less((attempt.org, owner), |used| {
+                used.running = used.running.saturating_sub(1);
+                used.held.take(&attempt.allocation);
+            });
+        }
+    }
+
+    fn member_less(&mut self, key: (OrgId, UserId), less: impl FnOnce(&mut MemberUse)) {
+        if let Some(used) = self.members.get_mut(&key) {
+            less(used);
+            if *used == MemberUse::default() {
+                self.members.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Jobs as rows: what was submitted, which never changes, and how far it is. An array is one of each.
+
+use common::{
+    id::{DatasetId, IdempotencyKey, OrgId, TreeId, UserId},
+    job::{JobNumber, JobSpec, TaskCounts},
+    name::Name,
+    status::JobStatus,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use super::ranges::TaskRanges;
+use crate::lifecycle::job::JobState;
+
+/// What was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) org: OrgId,
+    pub(crate) number: JobNumber,
+    pub(crate) owner: UserId,
+    pub(crate) key: IdempotencyKey,
+    /// As it came, so that the same submission is known again.
+    pub(crate) spec: JobSpec,
+    /// What its datasets were at that moment, in the order of the specification.
+    pub(crate) pinned: Vec<PinnedDataset>,
+    pub(crate) submitted_at: Timestamp,
+}
+
+/// One version of a dataset that a job reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedDataset {
+    pub dataset: DatasetId,
+    pub name: Name,
+    pub version: u32,
+    pub tree: TreeId,
+    pub path: String,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobProgress {
+    pub(crate) state: JobState,
+    pub(crate) queued: TaskRanges,
+    pub(crate) counts: TaskCounts,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+}
+
+/// What becomes of a task whose attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskFate {
+    /// It waits for another try.
+    Requeued,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl Job {
+    /// Returns the first and last task.
+    pub(crate) fn bounds(&self) -> (u32, u32) {
+        self.spec
+            .array
+            .map_or((0, 0), |array| (array.first, array.last))
+    }
+
+    /// Returns how many of its tasks may run at once, where it says so.
+    pub(crate) fn parallel(&self) -> Option<u32> {
+        self.spec.array.and_then(|array| array.parallel)
+    }
+
+    pub(crate) fn task_count(&self) -> u32 {
+        let (first, last) = self.bounds();
+        last - first + 1
+    }
+
+    /// Returns every tree that a machine needs to run it.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = TreeId> {
+        let pinned = self.pinned.iter().map(|dataset| dataset.tree);
+        self.spec.workdir.into_iter().chain(pinned)
+    }
+}
+
+impl JobProgress {
+    pub(crate) fn new(first: u32, last: u32) -> Self {
+        Self {
+            state: JobState::Open,
+            queued: TaskRanges::of(first, last),
+            counts: TaskCounts {
+                queued: last - first + 1,
+                ..TaskCounts::default()
+            },
+            started_at: None,
+            ended_at: None,
+        }
+    }
+
+    pub(crate) fn status(&self) -> JobStatus {
+        match self.state {
+            JobState::Ended(result) => result.into(),
+            JobState::Open | JobState::Cancelling if self.counts.running > 0 => JobStatus::Running,
+            JobState::Open | JobState::Cancelling => JobStatus::Queued,
+        }
+    }
+
+    /// Returns whether nothing of it waits or runs any more.
+    pub(crate) fn is_through(&self) -> bool {
+        self.counts.queued == 0 && self.counts.running == 0
+    }
+
+    /// Returns whether another task may be placed, as far as the job itself goes.
+    pub(crate) fn is_ready(&self, parallel: Option<u32>) -> bool {
+        !self.queued.is_empty() && parallel.is_none_or(|most| self.counts.running < most)
+    }
+
+    pub(crate) fn place(&mut self, task: u32) {
+        if self.queued.remove(task) {
+            self.counts.queued -= 1;
+            self.counts.running += 1;
+        }
+    }
+
+    pub(crate) fn end_attempt(&mut self, task: u32, fate: TaskFate) {
+        self.counts.running = self.counts.running.saturating_sub(1);
+        match fate {
+            TaskFate::Requeued => {
+                if self.queued.insert(task) {
+                    self.counts.queued += 1;
+                }
+            }
+            TaskFate::Succeeded => self.counts.succeeded += 1,
+            TaskFate::Failed => self.counts.failed += 1,
+            TaskFate::Cancelled => self.counts.cancelled += 1,
+        }
+    }
+
+    pub(crate) fn cancel_queued_task(&mut self, task: u32) {
+        if self.queued.remove(task) {
+            self.counts.queued -= 1;
+            self.counts.cancelled += 1;
+        }
+    }
+
+    pub(crate) fn cancel_all_queued(&mut self) {
+        self.counts.cancelled += self.counts.queued;
+        self.counts.queued = 0;
+        self.queued.clear();
+    }
+}

@@ -1,0 +1,29 @@
+//! Orgs, users and memberships as rows.
+
+use common::{limits::Limits, name::Name, status::Role, time::Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Org {
+    pub(crate) name: Name,
+    pub(crate) created_at: Timestamp,
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    /// Of the next job.
+    pub(crate) next_job_number: u64,
+}
+
+/// A person. Stays when the last membership ends: finished jobs still have an owner's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct User {
+    pub(crate) handle: Name,
+    pub(crate) created_at: Timestamp,
+}
+
+/// A user's standing in an org.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) role: Role,
+    pub(crate) joined_at: Timestamp,
+}

@@ -1,0 +1,147 @@
+//! A set of task indices as ranges: a million queued tasks of an array are one pair of numbers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// Indices, each range by its first with its last; ranges never touch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TaskRanges {
+    ranges: BTreeMap<u32, u32>,
+}
+
+impl TaskRanges {
+    /// Returns all indices from `first` to `last`, both included.
+    pub(crate) fn of(first: u32, last: u32) -> Self {
+        Self {
+            ranges: BTreeMap::from([(first, last)]),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.ranges.first_key_value().map(|(first, _)| *first)
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.ranges
+            .iter()
+            .map(|(first, last)| last - first + 1)
+            .sum()
+    }
+
+    pub(crate) fn contains(&self, index: u32) -> bool {
+        self.around(index).is_some()
+    }
+
+    /// Takes an index out and returns whether it was in.
+    pub(crate) fn remove(&mut self, index: u32) -> bool {
+        let Some((first, last)) = self.around(index) else {
+            return false;
+        };
+        self.ranges.remove(&first);
+        if first < index {
+            self.ranges.insert(first, index - 1);
+        }
+        if index < last {
+            self.ranges.insert(index + 1, last);
+        }
+        true
+    }
+
+    /// Puts an index in and returns whether it was out.
+    pub(crate) fn insert(&mut self, index: u32) -> bool {
+        if self.contains(index) {
+            return false;
+        }
+        let before = index.checked_sub(1).and_then(|left| self.around(left));
+        let after = index
+            .checked_add(1)
+            .and_then(|right| self.ranges.remove(&right));
+        let first = before.map_or(index, |(first, _)| first);
+        self.ranges.insert(first, after.unwrap_or(index));
+        true
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.ranges.clear();
+    }
+
+    fn around(&self, index: u32) -> Option<(u32, u32)> {
+        let (first, last) = self.ranges.range(..=index).next_back()?;
+        (*last >= index).then_some((*first, *last))
+    }
+}
+
+/// A list of pairs, first and last.
+impl Serialize for TaskRanges {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.ranges)
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskRanges {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = Vec::<(u32, u32)>::deserialize(deserializer)?;
+        let apart = pairs
+            .windows(2)
+            .all(|two| two[0].1.checked_add(1).is_some_and(|next| next < two[1].0));
+        if !apart || pairs.iter().any(|(first, last)| last < first) {
+            return Err(D::Error::custom("ranges of tasks are not in order"));
+        }
+        Ok(Self {
+            ranges: pairs.into_iter().collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn taking_one_out_of_the_middle_leaves_two_ranges() {
+        let mut ranges = TaskRanges::of(0, 9);
+        assert!(ranges.remove(5) && !ranges.remove(5));
+        assert_eq!(serde_json::to_string(&ranges).unwrap(), "[[0,4],[6,9]]");
+        assert!(ranges.insert(5) && !ranges.insert(5));
+        assert_eq!(ranges, TaskRanges::of(0, 9));
+    }
+
+    #[test]
+    fn overlapping_rows_are_refused() {
+        for bad in [
+            "[[0,4],[5,9]]",
+            "[[4,0]]",
+            "[[5,9],[0,1]]",
+            "[[0,4294967295],[3,4]]",
+        ] {
+            assert!(serde_json::from_str::<TaskRanges>(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_are_a_set(steps in proptest::collection::vec((any::<bool>(), 0u32..40), 0..200)) {
+            let (mut ranges, mut set) = (TaskRanges::default(), BTreeSet::new());
+            for (put, index) in steps {
+                if put {
+                    prop_assert_eq!(ranges.insert(index), set.insert(index));
+                } else {
+                    prop_assert_eq!(ranges.remove(index), set.remove(&index));
+                }
+                prop_assert_eq!(ranges.count() as usize, set.len());
+                prop_assert_eq!(ranges.first(), set.first().copied());
+                let json = serde_json::to_string(&ranges).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<TaskRanges>(&json).unwrap(), &ranges);
+            }
+        }
+    }
+}

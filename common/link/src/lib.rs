@@ -1,1 +1,17 @@
+//! The shell around the wire: QUIC endpoints, framed streams, and what every daemon needs besides
+//! (configuration files, telemetry, shutdown, careful files).
+//!
+//! Nothing is decided here: what a message means is for whoever reads it, who may send it for the coordinator.
+//! Coordinator, agent and command line all build on it.
 
+pub mod endpoint;
+pub mod frames;
+mod refusal;
+
+pub mod backoff;
+pub mod config;
+pub mod files;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use refusal::{close_problem, refuse};

@@ -1,0 +1,200 @@
+//! A certificate with its key, as whoever holds it keeps it.
+
+use std::{fmt, io, path::Path, sync::Arc};
+
+use common::time::Timestamp;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
+
+use crate::{
+    files::{PRIVATE_FILE_MODE, write_atomic},
+    key::{PrivateKey, fingerprint_of, read_bounded},
+    peer::{InvalidCertificate, PeerCertificate, parse_x509},
+};
+
+pub(crate) const CERTIFICATE_TAG: &str = "CERTIFICATE";
+/// Leaf, issuing and root, and room for one more.
+const MAX_CHAIN: usize = 4;
+
+/// The identity of a member's device or of a machine. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity {
+    credential: Credential,
+    peer: PeerCertificate,
+}
+
+impl Identity {
+    /// Joins a chain (leaf first, DER), as it came from the coordinator, with the key it was asked for.
+    ///
+    /// # Errors
+    /// The chain is not one for a member or machine, or was issued for another key.
+    pub fn new(chain: Vec<Vec<u8>>, key: &PrivateKey) -> Result<Self, IdentityError> {
+        let leaf = match &chain[..] {
+            [] => return Err(IdentityError::Empty),
+            longer if longer.len() > MAX_CHAIN => return Err(IdentityError::TooLong),
+            [leaf, ..] => leaf,
+        };
+        let peer = PeerCertificate::parse(leaf).map_err(IdentityError::Certificate)?;
+        let parsed = parse_x509(leaf).map_err(IdentityError::Certificate)?;
+        if fingerprint_of(parsed.public_key().raw) != key.fingerprint() {
+            return Err(IdentityError::OtherKey);
+        }
+        Ok(Self {
+            credential: Credential::new(chain, key),
+            peer,
+        })
+    }
+
+    /// Writes key and chain to one private file, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written; an older one is untouched then.
+    pub fn save(&self, path: &Path) -> Result<(), IdentityError> {
+        let mut blocks = vec![pem::Pem::new("PRIVATE KEY", self.credential.key.to_vec())];
+        blocks.extend(
+            self.credential
+                .chain
+                .iter()
+                .map(|der| pem::Pem::new(CERTIFICATE_TAG, der.to_vec())),
+        );
+        let text = Zeroizing::new(pem::encode_many(&blocks));
+        write_atomic(path, text.as_bytes(), PRIVATE_FILE_MODE).map_err(IdentityError::Write)
+    }
+
+    /// Reads what [`Identity::save`] wrote.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not an identity.
+    pub fn load(path: &Path) -> Result<Self, IdentityError> {
+        let bytes = read_bounded(path).map_err(IdentityError::Read)?;
+        let blocks = pem::parse_many(&*bytes).map_err(|_| IdentityError::NotAnIdentity)?;
+        let (key, chain) = blocks.split_first().ok_or(IdentityError::NotAnIdentity)?;
+        let key = PrivateKey::from_pem(key).map_err(|_| IdentityError::NotAnIdentity)?;
+        if chain.iter().any(|block| block.tag() != CERTIFICATE_TAG) {
+            return Err(IdentityError::NotAnIdentity);
+        }
+        let chain = chain.iter().map(|block| block.contents().to_vec());
+        Self::new(chain.collect(), &key)
+    }
+
+    /// Returns what the certificate says about its holder.
+    pub const fn peer(&self) -> &PeerCertificate {
+        &self.peer
+    }
+
+    /// Returns when to ask for a new certificate: at two thirds of this one's life.
+    pub fn renew_at(&self) -> Timestamp {
+        two_thirds(self.peer.not_before, self.peer.expires_at)
+    }
+
+    pub(crate) const fn credential(&self) -> &Credential {
+        &self.credential
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The coordinator's own identity: made anew at every start and every renewal, never written down.
+#[derive(Clone)]
+pub struct ServerIdentity {
+    credential: Credential,
+    not_before: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl ServerIdentity {
+    pub(crate) fn new(
+        chain: Vec<Vec<u8>>,
+        key: &PrivateKey,
+        not_before: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self {
+            credential: Credential::new(chain, key),
+            not_before,
+            expires_at,
+        }
+    }
+
+    pub const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Returns when to make a new one: at two thirds of this one's life.
+    pub fn renew_at(&self) -> Timestamp {
+        two_thirds(self.not_before, self.expires_at)
+    }
+
+    pub(crate) const fn credential(&self) -> &Credential {
+        &self.credential
+    }
+}
+
+impl fmt::Debug for ServerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerIdentity")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A chain and its key, in the form in which TLS wants them.
+#[derive(Clone)]
+pub(crate) struct Credential {
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<Zeroizing<Vec<u8>>>,
+}
+
+impl Credential {
+    pub(crate) fn new(chain: Vec<Vec<u8>>, key: &PrivateKey) -> Self {
+        Self {
+            chain: chain.into_iter().map(CertificateDer::from).collect(),
+            key: Arc::new(key.pkcs8()),
+        }
+    }
+
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.chain.clone()
+    }
+
+    pub(crate) fn root(&self) -> Option<&CertificateDer<'static>> {
+        self.chain.last()
+    }
+
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.to_vec()).into()
+    }
+}
+
+/// Why an identity cannot be made or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("the certificate chain is empty")]
+    Empty,
+    #[error("the certificate chain is longer than {MAX_CHAIN}")]
+    TooLong,
+    #[error("the certificate cannot be used")]
+    Certificate(#[source] InvalidCertificate),
+    #[error("the certificate was issued for another key")]
+    OtherKey,
+    #[error("the file cannot be read")]
+    Read(#[source] io::Error),
+    #[error("the file cannot be written")]
+    Write(#[source] io::Error),
+    #[error("the file does not hold a key and its certificates")]
+    NotAnIdentity,
+}
+
+fn two_thirds(from: Timestamp, to: Timestamp) -> Timestamp {
+    from.saturating_add(to.since(from) * 2 / 3)
+}
+
+#[cfg(test)]
+mod tests;

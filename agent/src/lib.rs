@@ -5,3 +5,7 @@ pub mod cli;
 pub mod folders;
 pub mod sandbox;
 pub mod supervise;
+pub mod control;
+pub mod daemon;
+pub mod registration;
+mod probe;

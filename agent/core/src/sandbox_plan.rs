@@ -27,6 +27,8 @@ pub const WORK: &str = "/work";
 pub const OUTPUT: &str = "/output";
 /// Most processes and threads of one attempt.
 pub const MAX_PROCESSES: u32 = 4096;
+/// Least memory of a sandbox: less does not even hold what starts the program.
+const MIN_MEMORY: Bytes = Bytes::mib(16);
 /// Most files that one process of a job has open.
 pub const MAX_OPEN_FILES: u64 = 65_536;
 /// First user id on the host that jobs of a root agent get, and how many there are: the part of the id
@@ -161,6 +163,10 @@ pub enum Content {
     Link {
         to: String,
     },
+    /// A small file that nobody can change.
+    Text {
+        text: String,
+    },
     /// Empty, in memory.
     Scratch {
         size: Bytes,
@@ -202,7 +208,7 @@ pub enum Identity {
 pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
     let spec = input.spec;
     let limits = Limits {
-        memory: spec.allocation.memory,
+        memory: spec.allocation.memory.max(MIN_MEMORY),
         cpu: spec.allocation.cpu,
         processes: MAX_PROCESSES,
         open_files: MAX_OPEN_FILES,
@@ -267,10 +273,7 @@ fn mounts(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
     for (name, entry) in &host.top {
         let target = format!("/{name}");
         mounts.push(match entry {
-            TopEntry::Link(to) => Mount {
-                target,
-                content: Content::Link { to: to.clone() },
-            },
+            TopEntry::Link(to) => link(&target, to),
             TopEntry::Folder => bind(&target, Path::new(&target), Access::ReadOnly, false),
         });
     }
@@ -282,7 +285,21 @@ fn mounts(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
         // A node that is gone is a GPU that fell off the bus: the sandbox is not made without it.
         mounts.extend(nodes.map(|node| bind(&node.to_string_lossy(), node, Access::Device, false)));
     }
+    let links = [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+        ("/dev/ptmx", "pts/ptmx"),
+        ("/etc/mtab", "/proc/mounts"),
+        ("/etc/os-release", "../usr/lib/os-release"),
+    ];
+    mounts.extend(links.map(|(target, to)| link(target, to)));
     mounts.extend(ETC.map(|path| bind(path, Path::new(path), Access::ReadOnly, true)));
+    mounts.extend(etc_texts(input.machine).map(|(target, text)| Mount {
+        target: target.to_owned(),
+        content: Content::Text { text },
+    }));
     // What is in memory counts towards the memory limit; the size is for machines that have none.
     for (target, size) in [
         ("/tmp", memory),
@@ -301,6 +318,34 @@ fn mounts(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
         datasets.map(|(dataset, source)| bind(&dataset.path, source, Access::ReadOnly, false)),
     );
     mounts
+}
+
+/// Returns the files of `/etc` that are the sandbox's own.
+fn etc_texts(machine: &Name) -> [(&'static str, String); 5] {
+    let passwd = format!(
+        "root:x:0:0:root:/root:/usr/sbin/nologin\n\
+         job:x:{INSIDE_UID}:{INSIDE_UID}:job:{WORK}:/bin/sh\n\
+         nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    );
+    let group = format!("root:x:0:\njob:x:{INSIDE_UID}:\nnogroup:x:65534:\n");
+    let hosts = format!("127.0.0.1 localhost {machine}\n::1 localhost {machine}\n");
+    [
+        ("/etc/passwd", passwd),
+        ("/etc/group", group),
+        ("/etc/hosts", hosts),
+        ("/etc/hostname", format!("{machine}\n")),
+        (
+            "/etc/nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files dns\n".to_owned(),
+        ),
+    ]
+}
+
+fn link(target: &str, to: &str) -> Mount {
+    Mount {
+        target: target.to_owned(),
+        content: Content::Link { to: to.to_owned() },
+    }
 }
 
 fn bind(target: &str, source: &Path, access: Access, optional: bool) -> Mount {

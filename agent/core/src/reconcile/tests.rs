@@ -107,7 +107,10 @@ fn sights() -> impl Strategy<Value = Seen> {
     prop::sample::select(vec![Seen::Idle, Seen::Live, Seen::Stopping, Seen::Ended])
 }
 
-fn worlds() -> impl Strategy<Value = (Vec<Vec<((u32, u32), Goal)>>, Vec<((u32, u32), Seen)>)> {
+/// Something of an attempt, by task and number.
+type Named<T> = Vec<((u32, u32), T)>;
+
+fn worlds() -> impl Strategy<Value = (Vec<Named<Goal>>, Named<Seen>)> {
     let ids = (0..3_u32, 1..4_u32);
     let set = prop::collection::btree_map(ids.clone(), goals(), 0..6);
     let sets = prop::collection::vec(set.prop_map(|set| set.into_iter().collect()), 1..4);

@@ -1,0 +1,157 @@
+//! What this machine has and how busy it is. Looked at when the agent starts and with every heartbeat,
+//! never in between; nothing is decided here.
+
+mod gpu;
+mod owner_file;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use agent_core::offer::{offer, withhold};
+use common::{
+    machine::{MAX_REPORT_TEXT_BYTES, MachineLoad, SystemInfo},
+    problem::Problem,
+    resources::{Allocation, Capacity},
+    units::{Bytes, MilliCpu},
+};
+
+use self::{gpu::Gpus, owner_file::OwnerFile};
+use crate::registration::AgentFolder;
+
+/// The disk that is lent is told in steps of this, so that it is not news with every file.
+const DISK_STEP: u64 = 256 << 20;
+
+/// One look at the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub(crate) capacity: Capacity,
+    pub(crate) offer: Capacity,
+    pub(crate) load: MachineLoad,
+    /// What is wrong with the owner's file since it was changed.
+    pub(crate) rules_problem: Option<Problem>,
+}
+
+/// Looks at the machine.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    folder: PathBuf,
+    system: sysinfo::System,
+    gpus: Gpus,
+    owner: OwnerFile,
+    free_disk: Bytes,
+}
+
+impl Probe {
+    /// Makes a probe for the agent in `folder`.
+    ///
+    /// # Errors
+    /// The owner's file cannot be used, or the system does not tell what it has.
+    pub(crate) fn new(folder: &AgentFolder) -> Result<Self, Problem> {
+        let owner = OwnerFile::open(folder.owner_rules())?;
+        let system = sysinfo::System::new().map_err(|error| {
+            Problem::new(
+                common::code::Code::Io,
+                "this machine cannot be looked at",
+                error.to_string(),
+            )
+        })?;
+        Ok(Self {
+            folder: folder.path().to_owned(),
+            system,
+            gpus: Gpus::open(),
+            owner,
+            free_disk: Bytes::ZERO,
+        })
+    }
+
+    /// Looks at everything. `held` is what attempts hold: a GPU among it is used by us, whoever's process
+    /// the driver names.
+    pub(crate) fn sample(&mut self, held: &Allocation) -> Sample {
+        self.system.refresh_memory();
+        self.system.refresh_cpu_usage();
+        let rules_problem = self.owner.refresh();
+        let (disk, available) = self.disk();
+        if held.disk == Bytes::ZERO || available < self.free_disk {
+            self.free_disk = steady(self.free_disk, available);
+        }
+        let rules = self.owner.rules();
+        let capacity = Capacity {
+            cpu: MilliCpu::cpus(processors()),
+            memory: self.memory(),
+            disk,
+            gpus: self.gpus.sample(&held.gpus),
+        };
+        let capacity = withhold(capacity, rules);
+        Sample {
+            offer: offer(&capacity, self.free_disk, rules),
+            load: MachineLoad {
+                cpu_percent: percent(self.system.global_cpu_usage()),
+                memory_used: Bytes(self.system.used_memory()),
+            },
+            capacity,
+            rules_problem,
+        }
+    }
+
+    /// Returns the device node of every GPU, by the driver's identifier.
+    pub(crate) fn gpu_devices(&self) -> BTreeMap<String, PathBuf> {
+        self.gpus.devices()
+    }
+
+    fn memory(&self) -> Bytes {
+        let total = self.system.total_memory();
+        let bound = self.system.cgroup_limits().map(|limits| limits.total_memory);
+        Bytes(bound.filter(|bound| *bound > 0).map_or(total, |bound| bound.min(total)))
+    }
+
+    /// Returns the size of the disk under the agent's folder and what an ordinary user may still fill of it;
+    /// nothing where that cannot be told.
+    fn disk(&self) -> (Bytes, Bytes) {
+        rustix::fs::statvfs(&self.folder).map_or((Bytes::ZERO, Bytes::ZERO), |stat| {
+            let size = |blocks: u64| Bytes(blocks.saturating_mul(stat.f_frsize));
+            (size(stat.f_blocks), size(stat.f_bavail))
+        })
+    }
+}
+
+/// Returns what runs on this machine.
+pub(crate) fn system_info() -> SystemInfo {
+    let plain = |text: Option<String>| -> String {
+        let text = text.unwrap_or_else(|| "unknown".to_owned());
+        let mut plain: String = text.chars().filter(|c| !c.is_control()).collect();
+        while plain.len() > MAX_REPORT_TEXT_BYTES {
+            plain.pop();
+        }
+        plain
+    };
+    SystemInfo {
+        os: plain(sysinfo::System::long_os_version().ok()),
+        kernel: plain(sysinfo::System::kernel_version().ok()),
+        architecture: std::env::consts::ARCH.to_owned(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+}
+
+fn percent(usage: f32) -> u32 {
+    // Bounded first, so the cast loses only the fraction; a NaN becomes zero.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
+    let percent = usage.clamp(0.0, 100.0).round() as u32;
+    percent
+}
+
+/// Returns `now` in whole steps, or what was said before where it hardly differs.
+fn steady(before: Bytes, now: Bytes) -> Bytes {
+    let stepped = Bytes(now.0 / DISK_STEP * DISK_STEP);
+    let slack = (before.0 / 8).max(DISK_STEP);
+    if before > now || stepped.0.abs_diff(before.0) > slack {
+        stepped
+    } else {
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,50 @@
-fn main() {}
+//! `cargo xtask`: everything that is done to the project rather than by it. One file per command.
+
+mod bench;
+mod demo;
+mod dist;
+mod packages;
+mod person;
+mod pool;
+mod stage;
+mod steps;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Shows, tests, measures and packs Compute Share.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Walks the story of the first ten minutes with the real programs, in a temporary folder.
+    Demo {
+        /// Leaves coordinator and agents running at the end, and says how to use and stop them.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Checks everything that has to hold, after installing or naming what is missing.
+    Test,
+    /// Measures latency and throughput beside plain process starts, in one run.
+    Bench,
+    /// Makes the .deb packages.
+    Dist,
+}
+
+fn main() -> ExitCode {
+    let done = match Task::parse() {
+        Task::Demo { keep } => demo::run(keep),
+        Task::Test => test::run(),
+        Task::Bench => bench::run(),
+        Task::Dist => dist::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What has to be on the machine besides Rust: found by looking, installed from Debian as root, named otherwise.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Result, bail};
+
+use crate::workspace::{is_there, run};
+
+/// A Debian package, and how to tell that what it brings is there, from wherever it came.
+#[derive(Debug)]
+struct Package {
+    name: &'static str,
+    brings: Brings,
+    why: &'static str,
+}
+
+#[derive(Debug)]
+enum Brings {
+    Program(&'static str),
+    Header(&'static str),
+}
+
+const PACKAGES: [Package; 2] = [
+    Package {
+        name: "gcc",
+        brings: Brings::Program("cc"),
+        why: "the linker, and the C part of aws-lc-rs",
+    },
+    Package {
+        name: "libc6-dev",
+        brings: Brings::Header("stdlib.h"),
+        why: "the C library's headers",
+    },
+];
+
+/// Makes sure that the machine has what the build needs.
+///
+/// # Errors
+/// Something is missing and cannot be installed from here; the text says how to.
+pub(crate) fn ensure() -> Result<()> {
+    let missing: Vec<&Package> = PACKAGES
+        .iter()
+        .filter(|package| !package.is_there())
+        .collect();
+    if missing.is_empty() {
+        println!("nothing is missing");
+        return Ok(());
+    }
+    for package in &missing {
+        println!("missing: {} ({})", package.name, package.why);
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let by_hand = format!("apt-get install {}", names.join(" "));
+    if !rustix::process::geteuid().is_root() {
+        bail!("install what is missing, on Debian with `sudo {by_hand}`");
+    }
+    if !is_there("apt-get", &["--version"]) {
+        bail!("install what is missing; on Debian it would be `{by_hand}`");
+    }
+    run(&mut apt(&["update", "--quiet"]))?;
+    run(apt(&["install", "--yes", "--quiet", "--no-install-recommends"]).args(&names))
+}
+
+impl Package {
+    fn is_there(&self) -> bool {
+        match self.brings {
+            Brings::Program(program) => is_there(program, &["--version"]),
+            Brings::Header(header) => Path::new("/usr/include").join(header).exists(),
+        }
+    }
+}
+
+fn apt(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(arguments).stdin(Stdio::null());
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}

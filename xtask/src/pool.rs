@@ -1,0 +1,136 @@
+//! An org on this computer: its coordinator, its owner alice, and members who lend their machines. What the
+//! demo shows and the benchmark measures.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    os::unix::{net::UnixDatagram, process::CommandExt},
+    path::{Path, PathBuf},
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    person::{Person, Voice},
+    stage::Stage,
+};
+
+/// How long the coordinator may take to say that it is ready, and a machine to become available.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+/// How often is looked whether they are.
+const LOOK: Duration = Duration::from_millis(50);
+
+const COORDINATOR: &str = "compute-share-coordinator";
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) stage: Stage,
+    pub(crate) alice: Person,
+    pub(crate) coordinator: Child,
+    programs: PathBuf,
+    voice: Voice,
+}
+
+impl Pool {
+    /// Sets an org named `lab` up, starts its coordinator, and signs alice in.
+    ///
+    /// # Errors
+    /// Any of it fails.
+    pub(crate) fn open(stage: Stage, programs: &Path, voice: Voice) -> Result<Self> {
+        let alice = Person::new(stage.path(), "alice", programs, voice)?;
+        let address = free_address()?.to_string();
+        let init = ["init", "--org", "lab", "--owner", "alice"];
+        let place = [
+            "--listen",
+            &address,
+            "--address",
+            &address,
+            "--data",
+            "coordinator",
+        ];
+        let init = alice.does(&[&[COORDINATOR], &init[..], &place[..]].concat())?;
+        let coordinator = start_coordinator(&alice, stage.path())?;
+        alice.does(&["compute-share", "login", init.link()?])?;
+        Ok(Self {
+            stage,
+            alice,
+            coordinator,
+            programs: programs.to_owned(),
+            voice,
+        })
+    }
+
+    /// Returns a new member.
+    ///
+    /// # Errors
+    /// Inviting or joining fails.
+    pub(crate) fn member(&self, handle: &str) -> Result<Person> {
+        let person = Person::new(self.stage.path(), handle, &self.programs, self.voice)?;
+        let invitation = self.alice.does(&["compute-share", "invite", "create"])?;
+        let link = invitation.link()?;
+        person.does(&["compute-share", "join", link, "--handle", handle])?;
+        Ok(person)
+    }
+
+    /// Registers a member's machine, starts its agent, approves it, and waits until it can be used.
+    ///
+    /// # Errors
+    /// Any of it fails, or takes too long.
+    pub(crate) fn lend(&self, person: &Person, machine: &str) -> Result<()> {
+        person.does(&["compute-share", "register", "--name", machine])?;
+        person.does(&["compute-share", "start"])?;
+        let approve = ["compute-share", "machine", "approve", machine];
+        self.alice.does(&approve)?;
+        let begin = Instant::now();
+        loop {
+            let shown = self
+                .alice
+                .asks(&["compute-share", "machine", "show", machine])?;
+            if shown["status"] == "available" {
+                return Ok(());
+            }
+            if begin.elapsed() > READY_LIMIT {
+                bail!("{machine} did not become available: {shown}");
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Starts the coordinator in the background and waits until it says, as it does to systemd, that it is ready.
+fn start_coordinator(alice: &Person, folder: &Path) -> Result<Child> {
+    let ready = folder.join("ready");
+    let socket = UnixDatagram::bind(&ready).context("cannot wait for the coordinator")?;
+    socket.set_read_timeout(Some(LOOK))?;
+    let words = [COORDINATOR, "run", "--data", "coordinator"];
+    alice.types(&format!("{} &", words.join(" ")));
+    let log = folder.join("coordinator.log");
+    let file = File::create(&log).context("cannot write the coordinator's log")?;
+    let mut command = alice.command(&words);
+    command.env("NOTIFY_SOCKET", &ready).process_group(0);
+    command.stdout(file.try_clone()?).stderr(file);
+    let mut child = command.spawn().context("cannot start the coordinator")?;
+    let mut message = [0; 4096];
+    let begin = Instant::now();
+    while begin.elapsed() < READY_LIMIT && child.try_wait()?.is_none() {
+        let length = socket.recv(&mut message).unwrap_or(0);
+        let text = String::from_utf8_lossy(&message[..length]);
+        if text.lines().any(|line| line == "READY=1") {
+            return Ok(child);
+        }
+    }
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    bail!("the coordinator did not say that it is ready; its log: {said}")
+}
+
+/// A free port of loopback. Nobody is given it between here and the coordinator's start: the kernel hands out
+/// such ports in turn.
+fn free_address() -> Result<SocketAddr> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|socket| socket.local_addr())
+        .context("loopback has no free port")
+}

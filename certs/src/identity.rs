@@ -168,6 +168,14 @@ impl Credential {
         self.chain.last()
     }
 
+    /// Shows another root behind the same leaf and issuing certificate.
+    #[cfg(test)]
+    pub(crate) fn with_root(mut self, root: CertificateDer<'static>) -> Self {
+        self.chain.pop();
+        self.chain.push(root);
+        self
+    }
+
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.to_vec()).into()
     }

@@ -95,38 +95,33 @@ impl PinnedRootVerifier {
         }
     }
 
-    fn judge(
+    /// Returns the pinned root among what the server showed.
+    fn pinned<'a, 'der>(
         &self,
+        shown: &'a [CertificateDer<'der>],
+    ) -> Option<&'a CertificateDer<'der>> {
+        shown
+            .iter()
+            .find(|certificate| spki_fingerprint(certificate) == Some(self.root))
+    }
+
+    /// Lets webpki verify the chain below `root`, which is not trusted for having been shown but for its key.
+    fn verify_below(
+        &self,
+        root: &CertificateDer<'_>,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), (Refusal, Error)> {
-        let others = &others[..others.len().min(MAX_PRESENTED)];
-        let Some(root) = others
-            .iter()
-            .find(|certificate| spki_fingerprint(certificate) == Some(self.root))
-        else {
-            let refusal = Refusal::WrongFingerprint {
-                expected: self.root,
-                presented: spki_fingerprint(others.last().unwrap_or(leaf)),
-            };
-            return Err((refusal, CertificateError::UnknownIssuer.into()));
-        };
-        let explain = |error: Error| (refusal_of(&error), error);
+    ) -> Result<ServerCertVerified, Error> {
         let mut roots = RootCertStore::empty();
-        roots.add(root.clone().into_owned()).map_err(explain)?;
-        let webpki = WebPkiServerVerifier::builder_with_provider(
-            Arc::new(roots),
-            Arc::clone(&self.provider),
-        )
-        .build()
-        .map_err(|error| explain(Error::General(error.to_string())))?;
-        let name = ServerName::try_from(SERVER_NAME)
-            .map_err(|error| explain(Error::General(error.to_string())))?;
-        webpki
-            .verify_server_cert(leaf, others, &name, &[], now)
-            .map_err(explain)?;
-        Ok(())
+        roots.add(root.clone().into_owned())?;
+        let provider = Arc::clone(&self.provider);
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| Error::General(error.to_string()))?;
+        let name =
+            ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
+        webpki.verify_server_cert(leaf, others, &name, &[], now)
     }
 }
 
@@ -139,16 +134,17 @@ impl ServerCertVerifier for PinnedRootVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.judge(end_entity, intermediates, now) {
-            Ok(()) => {
-                self.verdict.set(None);
-                Ok(ServerCertVerified::assertion())
-            }
-            Err((refusal, error)) => {
-                self.verdict.set(Some(refusal));
-                Err(error)
-            }
-        }
+        let others = &intermediates[..intermediates.len().min(MAX_PRESENTED)];
+        let Some(root) = self.pinned(others) else {
+            self.verdict.set(Some(Refusal::WrongFingerprint {
+                expected: self.root,
+                presented: spki_fingerprint(others.last().unwrap_or(end_entity)),
+            }));
+            return Err(CertificateError::UnknownIssuer.into());
+        };
+        let verified = self.verify_below(root, end_entity, others, now);
+        self.verdict.set(verified.as_ref().err().map(refusal_of));
+        verified
     }
 
     fn verify_tls12_signature(

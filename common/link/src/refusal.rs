@@ -85,11 +85,14 @@ fn application_problem(close_code: u64, reason: &[u8]) -> Problem {
 /// The other side refused us during, or right after, the handshake.
 fn alert_problem(error_code: u64, reason: &[u8]) -> Problem {
     const BAD_CERTIFICATE: u64 = 42;
+    const UNSUPPORTED_CERTIFICATE: u64 = 43;
     const CERTIFICATE_REVOKED: u64 = 44;
     const CERTIFICATE_EXPIRED: u64 = 45;
     const CERTIFICATE_UNKNOWN: u64 = 46;
     const UNKNOWN_CA: u64 = 48;
     const ACCESS_DENIED: u64 = 49;
+    /// Also: the issuer has our coordinator's name but not its key.
+    const DECRYPT_ERROR: u64 = 51;
     const CERTIFICATE_REQUIRED: u64 = 116;
     const NO_APPLICATION_PROTOCOL: u64 = 120;
     /// QUIC's own code for "not now" (RFC 9000, section 20.1).
@@ -114,7 +117,7 @@ fn alert_problem(error_code: u64, reason: &[u8]) -> Problem {
             "this certificate was revoked",
         ),
         Some(
-            BAD_CERTIFICATE | CERTIFICATE_UNKNOWN | UNKNOWN_CA | ACCESS_DENIED
+            BAD_CERTIFICATE | CERTIFICATE_UNKNOWN | UNKNOWN_CA | ACCESS_DENIED | DECRYPT_ERROR
             | CERTIFICATE_REQUIRED,
         ) => Problem::new(
             Code::NotSignedIn,

@@ -7,6 +7,7 @@
 pub mod endpoint;
 pub mod frames;
 mod refusal;
+pub mod trees;
 
 pub mod backoff;
 pub mod config;

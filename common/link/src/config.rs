@@ -131,7 +131,7 @@ mod tests {
         let missing = load::<Settings>(&dir.path().join("none.toml")).unwrap_err();
         assert!(missing.what.contains("none.toml"));
         let long = dir.path().join("long.toml");
-        fs::write(&long, vec![b'#'; (MAX_FILE_BYTES + 1) as usize]).unwrap();
+        fs::write(&long, "#".repeat((1 << 20) + 1)).unwrap();
         assert!(load::<Settings>(&long).unwrap_err().why.contains("at most"));
     }
 }

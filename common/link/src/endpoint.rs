@@ -17,7 +17,11 @@ use quinn::{
     congestion::CubicConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
-use tokio::{net::lookup_host, task::JoinSet, time};
+use tokio::{
+    net::{UdpSocket, lookup_host},
+    task::JoinSet,
+    time,
+};
 
 use crate::close_problem;
 
@@ -178,10 +182,17 @@ impl Dialer {
                     }
                     Ok(connecting) => {
                         running.spawn(async move {
-                            match time::timeout_at(deadline, connecting).await {
-                                Ok(Ok(connection)) => Ok(connection),
-                                Ok(Err(error)) => Err(Attempt::new(address, Failure::Ended(error))),
-                                Err(_) => Err(Attempt::new(address, Failure::Silent)),
+                            tokio::select! {
+                                ended = time::timeout_at(deadline, connecting) => match ended {
+                                    Ok(Ok(connection)) => Ok(connection),
+                                    Ok(Err(error)) => {
+                                        Err(Attempt::new(address, Failure::Ended(error)))
+                                    }
+                                    Err(_) => Err(Attempt::new(address, Failure::Silent)),
+                                },
+                                () = port_is_closed(address) => {
+                                    Err(Attempt::new(address, Failure::Closed))
+                                }
                             }
                         });
                     }
@@ -213,6 +224,8 @@ struct Attempt {
 #[derive(Debug)]
 enum Failure {
     Silent,
+    /// The computer answers that nothing listens there.
+    Closed,
     NotTried(String),
     Ended(ConnectionError),
 }
@@ -227,6 +240,7 @@ impl Attempt {
         match &self.failure {
             Failure::Ended(ConnectionError::TimedOut | ConnectionError::Reset)
             | Failure::Silent
+            | Failure::Closed
             | Failure::NotTried(_) => None,
             Failure::Ended(error) => Some(close_problem(error)),
         }
@@ -241,9 +255,32 @@ impl std::fmt::Display for Attempt {
                 let seconds = CONNECT_TIMEOUT.as_secs();
                 write!(f, "no answer from {address} within {seconds} s")
             }
+            Failure::Closed => write!(f, "nothing listens at {address}"),
             Failure::NotTried(error) => write!(f, "{address}: {error}"),
             Failure::Ended(error) => write!(f, "{address}: {error}"),
         }
+    }
+}
+
+/// Returns once the other computer says that nothing listens at `address`, which is never if it says nothing.
+///
+/// A QUIC socket talks to many peers and so does not hear this; without it a coordinator that does not run would
+/// only be known by its silence, [`CONNECT_TIMEOUT`] later. The empty datagram means nothing to one that does.
+async fn port_is_closed(address: SocketAddr) {
+    let local: SocketAddr = if address.is_ipv6() {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
+    } else {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    };
+    let answer = async {
+        let socket = UdpSocket::bind(local).await?;
+        socket.connect(address).await?;
+        socket.send(&[]).await?;
+        socket.recv(&mut [0]).await
+    };
+    match answer.await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        _ => std::future::pending().await,
     }
 }
 

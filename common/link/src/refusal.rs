@@ -117,7 +117,12 @@ fn alert_problem(error_code: u64, reason: &[u8]) -> Problem {
             "this certificate was revoked",
         ),
         Some(
-            BAD_CERTIFICATE | CERTIFICATE_UNKNOWN | UNKNOWN_CA | ACCESS_DENIED | DECRYPT_ERROR
+            BAD_CERTIFICATE
+            | UNSUPPORTED_CERTIFICATE
+            | CERTIFICATE_UNKNOWN
+            | UNKNOWN_CA
+            | ACCESS_DENIED
+            | DECRYPT_ERROR
             | CERTIFICATE_REQUIRED,
         ) => Problem::new(
             Code::NotSignedIn,

@@ -1,0 +1,26 @@
+//! Folders to trees and trees to folders: datasets, work folders and artifacts on this computer.
+//!
+//! The command line sends folders ([`walk`], [`upload`]) and fetches them ([`download`]); the agent collects
+//! what a job left ([`collect`]), and keeps what jobs need in its [`Cache`]. What goes over a stream is
+//! [`link::trees`]; here are the files. Nothing follows a symbolic link: all paths are opened beneath the
+//! folder that was named, so that a job that swaps its files while they are read gains nothing.
+
+mod beneath;
+mod chunking;
+mod collect;
+mod walk;
+
+mod layout;
+mod stream;
+
+mod cache;
+
+pub use self::{
+    cache::{Cache, Owner, Pinned, copy_into},
+    collect::{Collected, Skipped, Source, collect},
+    stream::{download, upload},
+    walk::{WalkOptions, Walked, walk},
+};
+
+#[cfg(test)]
+mod tests;

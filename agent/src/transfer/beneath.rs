@@ -1,0 +1,157 @@
+//! A folder whose content is only ever reached beneath it, through no symbolic link.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    time::Duration,
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, openat,
+        openat2, readlinkat, statat,
+    },
+    io::Errno,
+};
+
+/// Most tries of an `openat2` that the kernel asks to repeat because something was renamed meanwhile.
+const MAX_TRIES: usize = 16;
+
+/// An open folder.
+#[derive(Debug)]
+pub(super) struct Folder(OwnedFd);
+
+impl Folder {
+    /// Opens the folder at `path`, which itself may be reached through links: the caller vouches for it.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(openat(CWD, path, flags, Mode::empty())?))
+    }
+
+    /// Opens a folder inside; the empty path is this one.
+    pub(super) fn folder(&self, path: &str) -> io::Result<Self> {
+        let path = if path.is_empty() { "." } else { path };
+        self.openat(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+            .map(Self)
+    }
+
+    /// Opens a regular file for reading. Does not wait for anything that is not one.
+    pub(super) fn read(&self, path: &str) -> io::Result<(File, Mark)> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = File::from(self.openat(path, flags, Mode::empty())?);
+        let mark = Mark::of(&file)?;
+        Ok((file, mark))
+    }
+
+    /// Opens a regular file for writing, and makes it if it is not there.
+    pub(super) fn write(&self, path: &str, mode: Mode, more: OFlags) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY | more;
+        let file = File::from(self.openat(path, flags, mode)?);
+        Mark::of(&file)?;
+        Ok(file)
+    }
+
+    /// Returns what stands at `path`, a link as itself.
+    pub(super) fn stat(&self, path: &str) -> io::Result<Stat> {
+        let (parent, name) = self.parent(path)?;
+        Ok(statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Returns where the link at `path` leads, if that is UTF-8.
+    pub(super) fn link(&self, path: &str) -> io::Result<Option<String>> {
+        let (parent, name) = self.parent(path)?;
+        let target = readlinkat(parent.as_fd(), name, Vec::new())?;
+        Ok(target.into_string().ok())
+    }
+
+    /// Returns the folder in which `path` stands, and its name there.
+    pub(super) fn parent<'a>(&self, path: &'a str) -> io::Result<(Self, &'a str)> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        Ok((self.folder(parent)?, name))
+    }
+
+    /// Makes the folder at `path`; whether it was there does not matter.
+    pub(super) fn make_folder(&self, path: &str, mode: Mode) -> io::Result<()> {
+        let (parent, name) = self.parent(path)?;
+        match mkdirat(parent.as_fd(), name, mode) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => self.folder(path).map(drop),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Returns the names in this folder, sorted; `None` for one that is not UTF-8. Stops after `most`.
+    pub(super) fn names(&self, most: usize) -> io::Result<Vec<Result<String, String>>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if [c".", c".."].contains(&name) {
+                continue;
+            }
+            if names.len() > most {
+                break;
+            }
+            let text = name.to_str().map(str::to_owned);
+            names.push(text.map_err(|_| name.to_string_lossy().into_owned()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn openat(&self, path: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match openat2(&self.0, path, flags, mode, resolve) {
+                Err(Errno::AGAIN | Errno::INTR) if tries < MAX_TRIES => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// What identifies a file and its state: if any of it differs, the file was changed or replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    device: u64,
+    inode: u64,
+    pub(super) size: u64,
+    /// Since 1970.
+    pub(super) modified: Duration,
+    pub(super) executable: bool,
+}
+
+impl Mark {
+    /// Returns the mark of an open file, which must be a regular one.
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        let stat = fstat(file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("it is not a regular file any more"));
+        }
+        Ok(Self::of_stat(&stat))
+    }
+
+    pub(super) fn of_stat(stat: &Stat) -> Self {
+        let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+        let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: Duration::new(seconds, nanoseconds),
+            executable: stat.st_mode & 0o111 != 0,
+        }
+    }
+}

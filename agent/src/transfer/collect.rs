@@ -1,0 +1,206 @@
+//! What a job left as a tree. Its author may be hostile: nothing it made is followed out of its folders,
+//! waited for, or able to stop the rest from being kept.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+};
+
+use common::{code::Code, problem::Problem, tree::TreePath, units::Bytes};
+use rustix::fs::FileType;
+
+use super::{
+    beneath::Folder,
+    walk::{Found, Walked, assemble, classify, hash},
+};
+
+/// Most skipped paths that are named.
+const MAX_NAMED: usize = 100;
+
+/// A folder that is collected from. Of several, the first that has a path wins.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    pub folder: &'a Path,
+    /// Only these paths and what is below them; `None` for everything.
+    pub only: Option<&'a [String]>,
+}
+
+/// What was collected.
+#[derive(Debug)]
+pub struct Collected {
+    pub walked: Walked,
+    pub skipped: Skipped,
+}
+
+/// What could not be kept, and why.
+#[derive(Debug, Default)]
+pub struct Skipped {
+    /// The first few, a line each.
+    pub named: Vec<String>,
+    pub count: usize,
+}
+
+impl Skipped {
+    fn add(&mut self, why: String) {
+        self.count += 1;
+        if self.named.len() < MAX_NAMED {
+            self.named.push(why);
+        }
+    }
+}
+
+/// Collects from `sources` at most `max_entries` entries and `max_bytes` bytes. Blocks.
+///
+/// # Errors
+/// A source cannot be opened at all. Anything below it that cannot be kept is skipped and said.
+pub fn collect(
+    sources: &[Source<'_>],
+    max_entries: usize,
+    max_bytes: Bytes,
+) -> Result<Collected, Problem> {
+    let what = "the artifacts cannot be collected";
+    let mut roots = Vec::new();
+    for source in sources {
+        let opened = Folder::open(source.folder);
+        let path = source.folder.display();
+        roots.push(
+            opened.map_err(|error| Problem::new(Code::Io, what, format!("{path}: {error}")))?,
+        );
+    }
+    let mut listing = Listing {
+        found: BTreeMap::new(),
+        skipped: Skipped::default(),
+        total: Bytes::ZERO,
+        max_entries,
+        max_bytes,
+    };
+    for (index, (source, root)) in sources.iter().zip(&roots).enumerate() {
+        match source.only {
+            None => listing.below(root, index, None),
+            Some(only) => only
+                .iter()
+                .for_each(|path| listing.declared(root, index, path)),
+        }
+    }
+    let Listing {
+        found,
+        mut skipped,
+        total,
+        ..
+    } = listing;
+    let borrowed: Vec<&Folder> = roots.iter().collect();
+    let mut chunked = BTreeMap::new();
+    for (path, result) in hash(&borrowed, &found, total, false) {
+        match result {
+            Ok(file) => drop(chunked.insert(path, file)),
+            Err(error) => skipped.add(format!("{path:?}: {error}")),
+        }
+    }
+    let walked =
+        assemble(roots, found, chunked).map_err(|why| Problem::new(Code::BadFolder, what, why))?;
+    Ok(Collected { walked, skipped })
+}
+
+/// What was found so far.
+struct Listing {
+    found: BTreeMap<TreePath, Found>,
+    skipped: Skipped,
+    total: Bytes,
+    max_entries: usize,
+    max_bytes: Bytes,
+}
+
+impl Listing {
+    /// Lists one declared output of a source.
+    fn declared(&mut self, root: &Folder, index: usize, written: &str) {
+        let text = written.trim_end_matches('/');
+        let text = text.strip_prefix("./").unwrap_or(text);
+        let path: TreePath = match text.parse() {
+            Ok(path) => path,
+            Err(error) => return self.skipped.add(format!("{written:?}: {error}")),
+        };
+        let mut above: Vec<&str> = path.ancestors().collect();
+        above.reverse();
+        for folder in above {
+            if !self.examine(root, index, folder) {
+                return;
+            }
+        }
+        if self.examine(root, index, text) {
+            self.below(root, index, Some(text));
+        }
+    }
+
+    /// Lists everything below a folder.
+    fn below(&mut self, root: &Folder, index: usize, start: Option<&str>) {
+        let mut folders = VecDeque::from([start.unwrap_or_default().to_owned()]);
+        while let Some(folder) = folders.pop_front() {
+            let room = self.max_entries.saturating_sub(self.found.len());
+            let names = match root.folder(&folder).and_then(|folder| folder.names(room)) {
+                Ok(names) => names,
+                Err(error) => {
+                    self.skipped.add(format!("{folder:?}: {error}"));
+                    continue;
+                }
+            };
+            for name in names {
+                if self.found.len() >= self.max_entries {
+                    let most = self.max_entries;
+                    return self
+                        .skipped
+                        .add(format!("everything beyond {most} entries"));
+                }
+                let join = |name: &str| match folder.as_str() {
+                    "" => name.to_owned(),
+                    folder => format!("{folder}/{name}"),
+                };
+                match name {
+                    Err(lossy) => {
+                        self.skipped
+                            .add(format!("{:?}: its name is not UTF-8", join(&lossy)));
+                    }
+                    Ok(name) => {
+                        let path = join(&name);
+                        if self.examine(root, index, &path) {
+                            folders.push_back(path);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes what stands at `text`. Returns whether it is a folder to look into.
+    fn examine(&mut self, root: &Folder, index: usize, text: &str) -> bool {
+        match self.classify(root, index, text) {
+            Ok(is_folder) => is_folder,
+            Err(why) => {
+                self.skipped.add(why);
+                false
+            }
+        }
+    }
+
+    fn classify(&mut self, root: &Folder, index: usize, text: &str) -> Result<bool, String> {
+        let path: TreePath = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
+        let stat = root
+            .stat(text)
+            .map_err(|error| format!("{text:?}: {error}"))?;
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        match self.found.get(&path) {
+            Some(Found::Directory) if is_folder => return Ok(true),
+            Some(_) => return Err(format!("{text:?}: another output has this path")),
+            None => {}
+        }
+        let kind = classify(root, index, text, &path, &stat)?;
+        if let Found::File(listed) = &kind {
+            let total = self.total.0.saturating_add(listed.mark.size);
+            if total > self.max_bytes.0 {
+                return Err(format!("{text:?}: beyond {}", self.max_bytes));
+            }
+            self.total = Bytes(total);
+        }
+        self.found.insert(path, kind);
+        Ok(is_folder)
+    }
+}

@@ -1,0 +1,268 @@
+//! A tree on its way into a folder: every file at its full length from the start, filled chunk by chunk.
+//!
+//! What an earlier try left in the folder is read and what matches is kept, so an interrupted transfer goes on
+//! where it was. The folder has a name of its own until everything is there; see [`super::stream`].
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use common::{
+    code::Code,
+    problem::Problem,
+    tree::{ChunkRef, EntryKind, chunk_id},
+    units::Bytes,
+};
+use link::trees::{ChunkSink, Manifest, io_problem};
+use rustix::{
+    fs::{Mode, OFlags, symlinkat},
+    io::Errno,
+};
+
+use super::beneath::Folder;
+
+/// Kept free on a disk that a tree is written to.
+const KEEP_FREE: Bytes = Bytes::mib(16);
+/// No more than this part of a small disk is kept free.
+const KEEP_FREE_PART: u64 = 20;
+
+/// What is done with the folder once everything is in it: it gets its name.
+type Finish = Box<dyn Fn(&Path) -> Result<(), Problem> + Send + Sync>;
+
+/// The folder that a tree is written into.
+pub(super) struct Layout {
+    path: PathBuf,
+    folder: Folder,
+    manifest: Manifest,
+    /// Every place of every chunk: ordinal, file (an index into the tree's entries), offset. Sorted.
+    places: Vec<(u32, usize, u64)>,
+    /// By ordinal: whether an earlier try left the chunk here.
+    kept: Vec<bool>,
+    /// The file that was written last.
+    open: Mutex<Option<(usize, File)>>,
+    finish: Finish,
+}
+
+impl Layout {
+    /// Makes folders and empty files in the folder at `path`, which is there, and looks for what is in it
+    /// already. Blocks.
+    ///
+    /// # Errors
+    /// The folder holds something else, or the disk is full.
+    pub(super) fn prepare(path: &Path, manifest: &Manifest, finish: Finish) -> io::Result<Self> {
+        let mut layout = Self {
+            path: path.to_owned(),
+            folder: Folder::open(path)?,
+            manifest: manifest.clone(),
+            places: places(manifest),
+            kept: vec![false; manifest.chunks().len()],
+            open: Mutex::new(None),
+            finish,
+        };
+        let reused = layout.make_entries()?;
+        layout.keep_what_matches(&reused)?;
+        Ok(layout)
+    }
+
+    /// Returns the files that had their full length already.
+    fn make_entries(&self) -> io::Result<Vec<usize>> {
+        let mut reused = Vec::new();
+        for (index, entry) in self.manifest.tree().entries().iter().enumerate() {
+            // A tree need not list the folders above an entry.
+            let mut above: Vec<&str> = entry.path.ancestors().collect();
+            above.reverse();
+            let known = index
+                .checked_sub(1)
+                .map(|last| &self.manifest.tree().entries()[last].path);
+            for folder in above {
+                let made = known.is_some_and(|known| {
+                    known.as_str() == folder || known.ancestors().any(|above| above == folder)
+                });
+                if !made {
+                    self.folder
+                        .make_folder(folder, Mode::from_raw_mode(0o777))?;
+                }
+            }
+            match &entry.kind {
+                EntryKind::Directory => {
+                    self.folder
+                        .make_folder(entry.path.as_str(), Mode::from_raw_mode(0o777))?;
+                }
+                EntryKind::File { executable, chunks } => {
+                    let mode = if *executable { 0o777 } else { 0o666 };
+                    let mode = Mode::from_raw_mode(mode);
+                    let file = self
+                        .folder
+                        .write(entry.path.as_str(), mode, OFlags::empty())?;
+                    let size = chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
+                    let is_size = file.metadata()?.len();
+                    if is_size != size {
+                        file.set_len(size)?;
+                    }
+                    if is_size > 0 {
+                        reused.push(index);
+                    }
+                }
+                // Links are made last, when nothing is opened any more.
+                EntryKind::Symlink { .. } => {}
+            }
+        }
+        Ok(reused)
+    }
+
+    fn keep_what_matches(&mut self, reused: &[usize]) -> io::Result<()> {
+        if reused.is_empty() {
+            return Ok(());
+        }
+        let mut from = 0;
+        while from < self.places.len() {
+            let ordinal = self.places[from].0;
+            let to = from
+                + self.places[from..]
+                    .iter()
+                    .take_while(|place| place.0 == ordinal)
+                    .count();
+            let chunk = self.manifest.chunks()[ordinal as usize];
+            let mut found = None;
+            for &(_, index, offset) in &self.places[from..to] {
+                if reused.binary_search(&index).is_err() {
+                    continue;
+                }
+                let mut bytes = vec![0; chunk.bytes as usize];
+                self.with_file(index, |file| file.read_exact_at(&mut bytes, offset))?;
+                if chunk_id(&bytes) == chunk.id {
+                    found = Some(bytes);
+                    break;
+                }
+            }
+            if let Some(bytes) = found {
+                self.write(ordinal, &bytes)?;
+                self.kept[ordinal as usize] = true;
+            }
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// Writes a chunk wherever the tree has it.
+    fn write(&self, ordinal: u32, bytes: &[u8]) -> io::Result<()> {
+        let from = self.places.partition_point(|place| place.0 < ordinal);
+        for &(_, index, offset) in self.places[from..]
+            .iter()
+            .take_while(|place| place.0 == ordinal)
+        {
+            self.with_file(index, |file| file.write_all_at(bytes, offset))?;
+        }
+        Ok(())
+    }
+
+    fn with_file<T>(
+        &self,
+        index: usize,
+        work: impl FnOnce(&File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((last, file)) = &*open
+            && *last == index
+        {
+            return work(file);
+        }
+        let path = self.manifest.tree().entries()[index].path.as_str();
+        let file = self
+            .folder
+            .write(path, Mode::from_raw_mode(0o666), OFlags::empty())?;
+        let done = work(&file);
+        *open = Some((index, file));
+        done
+    }
+
+    fn make_links(&self) -> io::Result<()> {
+        for entry in self.manifest.tree().entries() {
+            let EntryKind::Symlink { target } = &entry.kind else {
+                continue;
+            };
+            let path = entry.path.as_str();
+            let (parent, name) = self.folder.parent(path)?;
+            match symlinkat(target.as_str(), &parent, name) {
+                Ok(()) => {}
+                Err(Errno::EXIST) if self.folder.link(path)?.as_ref() == Some(target) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &io::Error) -> Problem {
+        io_problem(format!("cannot write to {}", self.path.display()), error)
+    }
+}
+
+fn places(manifest: &Manifest) -> Vec<(u32, usize, u64)> {
+    let mut ordinals = std::collections::HashMap::with_capacity(manifest.chunks().len());
+    for (ordinal, chunk) in (0_u32..).zip(manifest.chunks()) {
+        ordinals.insert(chunk.id, ordinal);
+    }
+    let mut places = Vec::new();
+    for (index, entry) in manifest.tree().entries().iter().enumerate() {
+        if let EntryKind::File { chunks, .. } = &entry.kind {
+            let mut offset = 0;
+            for chunk in chunks {
+                places.push((ordinals[&chunk.id], index, offset));
+                offset += u64::from(chunk.bytes);
+            }
+        }
+    }
+    places.sort_unstable();
+    places
+}
+
+impl ChunkSink for Layout {
+    fn has(&self, ordinal: u32, _: &ChunkRef) -> bool {
+        self.kept[ordinal as usize]
+    }
+
+    fn reserve(&self, missing: Bytes) -> Result<(), Problem> {
+        if missing == Bytes::ZERO {
+            return Ok(());
+        }
+        let size = |(ordinal, ..): &(u32, usize, u64)| match self.kept[*ordinal as usize] {
+            true => 0,
+            false => u64::from(self.manifest.chunks()[*ordinal as usize].bytes),
+        };
+        let needed = Bytes(self.places.iter().map(size).sum());
+        let free = free(&self.folder).map_err(|error| self.failed(&error))?;
+        if needed > free {
+            let what = format!("cannot write to {}", self.path.display());
+            let why = format!("{needed} are needed, but the disk has {free} free");
+            return Err(Problem::new(Code::DiskFull, what, why));
+        }
+        Ok(())
+    }
+
+    fn put(&self, ordinal: u32, _: &ChunkRef, bytes: &[u8]) -> Result<(), Problem> {
+        self.write(ordinal, bytes)
+            .map_err(|error| self.failed(&error))
+    }
+
+    fn seal(&self) -> Result<(), Problem> {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        self.make_links().map_err(|error| self.failed(&error))?;
+        (self.finish)(&self.path)
+    }
+}
+
+/// Returns how much may be written to the folder's disk.
+pub(super) fn free(folder: &Folder) -> io::Result<Bytes> {
+    let disk = rustix::fs::fstatvfs(folder)?;
+    let keep = KEEP_FREE
+        .0
+        .min(disk.f_blocks * disk.f_frsize / KEEP_FREE_PART);
+    Ok(Bytes((disk.f_bavail * disk.f_frsize).saturating_sub(keep)))
+}

@@ -1,0 +1,218 @@
+//! One tree over one stream of a connection: a walked folder up, a tree down into a folder.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use common::{code::Code, id::TreeId, problem::Problem, tree::Tree, wire::Message};
+use link::{
+    close_problem,
+    frames::{FrameReceiver, FrameSender, split},
+    trees::{self, Manifest, Progress, io_problem, on_disk},
+};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with, syncfs};
+
+use super::{layout::Layout, walk::Walked};
+
+/// Digits of a tree's id in the name of a folder that is not complete.
+const PARTIAL_DIGITS: usize = 16;
+
+/// Sends a walked folder over a new stream that begins with `first`. What the other side has is not sent.
+///
+/// # Errors
+/// `file_changed` if a file is not as it was when it was walked; the other side's refusal; a lost connection.
+pub async fn upload(
+    connection: &quinn::Connection,
+    first: &impl Message,
+    walked: &Walked,
+    progress: &dyn Progress,
+) -> Result<TreeId, Problem> {
+    let (mut tx, mut rx) = open(connection, first).await?;
+    let (manifest, source) = (walked.manifest(), walked.source());
+    let sent = trees::send(manifest, &source, &mut tx, &mut rx, progress).await;
+    or_refuse(sent, &mut tx).await?;
+    Ok(manifest.id())
+}
+
+/// Fetches a tree over a new stream that begins with `first`, as the folder `into`, which must be empty or not
+/// there yet. It appears as a whole or not at all; what came of an interrupted transfer is used by the next.
+///
+/// # Errors
+/// `bad_folder` if `into` is in use, `disk_full`, the other side's refusal, a lost connection.
+pub async fn download(
+    connection: &quinn::Connection,
+    first: &impl Message,
+    into: &Path,
+    progress: &dyn Progress,
+) -> Result<Tree, Problem> {
+    let wanted = into.to_owned();
+    let target = on_disk(move || target(&wanted)).await?;
+    let (mut tx, mut rx) = open(connection, first).await?;
+    let received = async {
+        let manifest = trees::receive_description(&mut rx).await?;
+        let (layout, _lock) = prepare_partial(&manifest, target).await?;
+        trees::receive(&manifest, &layout, &mut tx, &mut rx, progress).await?;
+        Ok(manifest)
+    };
+    let received = received.await;
+    Ok(or_refuse(received, &mut tx).await?.tree().clone())
+}
+
+pub(super) async fn open(
+    connection: &quinn::Connection,
+    first: &impl Message,
+) -> Result<(FrameSender, FrameReceiver), Problem> {
+    let stream = connection
+        .open_bi()
+        .await
+        .map_err(|error| close_problem(&error))?;
+    let (mut tx, rx) = split(stream);
+    tx.send(first).await?;
+    Ok((tx, rx))
+}
+
+/// Ends the stream, telling the other side about a problem.
+pub(super) async fn or_refuse<T>(
+    result: Result<T, Problem>,
+    tx: &mut FrameSender,
+) -> Result<T, Problem> {
+    match &result {
+        Ok(_) => tx.finish(),
+        Err(problem) => {
+            // If this cannot be sent, the other side knows as much as we do.
+            let _told = tx.refuse(problem).await;
+        }
+    }
+    result
+}
+
+/// Returns the full path that the folder will have.
+fn target(into: &Path) -> Result<PathBuf, Problem> {
+    let refused = |why: String| {
+        let what = format!("cannot put anything into {}", into.display());
+        let help = "Choose a folder that is empty or does not exist yet.";
+        Problem::new(Code::BadFolder, what, why).help(help)
+    };
+    match into.canonicalize() {
+        Ok(full) => {
+            let mut inside = fs::read_dir(&full).map_err(|error| refused(error.to_string()))?;
+            match inside.next() {
+                None if full.parent().is_some() => Ok(full),
+                _ => Err(refused("it is not empty".to_owned())),
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if into.is_symlink() || into.file_name().is_none() {
+                return Err(refused("it leads nowhere".to_owned()));
+            }
+            std::path::absolute(into).map_err(|error| refused(error.to_string()))
+        }
+        Err(error) => Err(refused(error.to_string())),
+    }
+}
+
+/// Makes the folder beside `target` that the tree is written into, and locks it.
+async fn prepare_partial(
+    manifest: &Manifest,
+    target: PathBuf,
+) -> Result<(Arc<Layout>, File), Problem> {
+    let manifest = manifest.clone();
+    on_disk(move || {
+        let failed = {
+            let what = format!("cannot write {}", target.display());
+            move |error: &io::Error| io_problem(what.clone(), error)
+        };
+        let parent = target.parent().unwrap_or(Path::new("/")).to_owned();
+        fs::create_dir_all(&parent).map_err(|error| failed(&error))?;
+        let mut name = OsString::from(".");
+        name.push(target.file_name().unwrap_or_default());
+        let id = manifest.id().to_string();
+        name.push(format!(".{}.partial", &id[..PARTIAL_DIGITS]));
+        let partial = parent.join(name);
+        let lock = lock(&partial).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                let why = "another process is fetching the same into it";
+                Problem::new(
+                    Code::Busy,
+                    format!("cannot write {}", target.display()),
+                    why,
+                )
+            }
+            _ => failed(&error),
+        })?;
+        let finish = move |partial: &Path| put_in_place(partial, &target, &parent);
+        let layout = prepare(&partial, &manifest, finish).map_err(|error| failed(&error))?;
+        Ok((layout, lock))
+    })
+    .await
+}
+
+fn lock(partial: &Path) -> io::Result<File> {
+    match fs::create_dir(partial) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    // In a folder that others write to, somebody else may have made it.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = openat(CWD, partial, flags, Mode::empty()).map_err(io::Error::from)?;
+    let lock = File::from(lock);
+    if lock.metadata()?.uid() != rustix::process::geteuid().as_raw() {
+        let why = format!("{} belongs to somebody else", partial.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    lock.try_lock()?;
+    Ok(lock)
+}
+
+/// Lays the tree out in a folder that is there; empties it first if something else is in it.
+pub(super) fn prepare(
+    partial: &Path,
+    manifest: &Manifest,
+    finish: impl Fn(&Path) -> Result<(), Problem> + Clone + Send + Sync + 'static,
+) -> io::Result<Arc<Layout>> {
+    let again = finish.clone();
+    let layout = match Layout::prepare(partial, manifest, Box::new(finish)) {
+        Err(error) if !is_full(&error) => {
+            tracing::debug!(%error, "what an earlier transfer left cannot be used");
+            for entry in fs::read_dir(partial)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    fs::remove_dir_all(entry.path())?;
+                } else {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            Layout::prepare(partial, manifest, Box::new(again))?
+        }
+        done => done?,
+    };
+    Ok(Arc::new(layout))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Gives the complete folder its name.
+fn put_in_place(partial: &Path, target: &Path, parent: &Path) -> Result<(), Problem> {
+    let place = || -> io::Result<()> {
+        syncfs(File::open(partial)?)?;
+        match renameat_with(CWD, partial, CWD, target, RenameFlags::NOREPLACE) {
+            // An empty folder may be replaced; the kernel refuses any other.
+            Err(rustix::io::Errno::EXIST | rustix::io::Errno::INVAL) => {
+                fs::rename(partial, target)?
+            }
+            renamed => renamed?,
+        }
+        File::open(parent)?.sync_all()
+    };
+    place().map_err(|error| io_problem(format!("cannot write {}", target.display()), &error))
+}

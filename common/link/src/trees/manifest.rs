@@ -280,8 +280,8 @@ mod tests {
         entries.push(file("big", 70_000));
         entries.push(file("big2", 40_000));
         entries.push(file("big3", 40_000));
-        let manifest = manifest(entries);
-        let parts: Vec<TreePart> = manifest.parts().collect();
+        let whole = manifest(entries);
+        let parts: Vec<TreePart> = whole.parts().collect();
         for part in &parts {
             let chunks: usize = part.entries.iter().map(chunk_count).sum();
             assert!(part.entries.len() <= ENTRIES_PER_PART);
@@ -290,11 +290,8 @@ mod tests {
         }
         assert_eq!(parts.iter().filter(|part| part.last).count(), 1);
         let back: Vec<Entry> = parts.into_iter().flat_map(|part| part.entries).collect();
-        assert_eq!(back, manifest.tree().entries());
-        let empty: Vec<TreePart> = super::Manifest::new(Tree::default())
-            .unwrap()
-            .parts()
-            .collect();
+        assert_eq!(back, whole.tree().entries());
+        let empty: Vec<TreePart> = Manifest::new(Tree::default()).unwrap().parts().collect();
         assert_eq!(
             empty,
             [TreePart {

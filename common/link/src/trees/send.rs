@@ -58,8 +58,10 @@ pub async fn send<S: ChunkSource>(
             }
             Ok(())
         };
-        let ((), next) = tokio::try_join!(sent, read(manifest, source, &wanted, start))?;
-        batch = next;
+        // Never given up halfway: the peer is told about a failed read, and that needs whole frames before it.
+        let (sent, next) = tokio::join!(sent, read(manifest, source, &wanted, start));
+        sent?;
+        batch = next?;
     }
     let stored: Stored = rx.expect().await?;
     if stored.tree != manifest.id() {

@@ -1,0 +1,210 @@
+//! `dataset upload|list|show|download`: shared, versioned data.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use common::{
+    api::{Answer, Request, data::AddDatasetVersion},
+    dataset::{DatasetRef, DatasetView},
+    name::Name,
+    problem::Problem,
+    status::Visibility,
+    wire::client::{ClientStream, DownloadSource},
+};
+use serde_json::json;
+
+use super::{
+    Context,
+    moments::{ago, now},
+    output::Facts,
+    progress::TransferBar,
+    session::ask,
+    submit::walk,
+    table::Table,
+};
+use crate::transfer::{self, WalkOptions};
+
+/// Share data with the org's jobs
+#[derive(Debug, Subcommand)]
+pub(super) enum Dataset {
+    Upload(Upload),
+    List(List),
+    Show(Show),
+    Download(Download),
+}
+
+/// Upload a folder as a new version of a dataset
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share dataset upload ./digits --name digits --description 'MNIST, as CSV'")]
+pub(super) struct Upload {
+    folder: PathBuf,
+    /// How it will be called
+    #[arg(long)]
+    name: Name,
+    /// What it is
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Who besides you may use it (default: the org's own default)
+    #[arg(long, value_name = "personal|org_read|org_write")]
+    visibility: Option<Visibility>,
+    /// Leave out what matches, as in .gitignore
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+}
+
+/// List datasets
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share dataset list")]
+pub(super) struct List {}
+
+/// Show a dataset's versions
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share dataset show digits")]
+pub(super) struct Show {
+    name: Name,
+}
+
+/// Download a dataset into a new folder
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share dataset download digits@3 --to ./digits")]
+pub(super) struct Download {
+    #[arg(value_name = "NAME[@VERSION]")]
+    dataset: DatasetRef,
+    /// Folder, empty or not there yet (default: the dataset's name)
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+impl Dataset {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        match self {
+            Self::Upload(upload) => upload.run(context).await,
+            Self::List(_) => list(context).await,
+            Self::Show(show) => show.run(context).await,
+            Self::Download(download) => download.run(context).await,
+        }
+    }
+}
+
+impl Upload {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        // A dataset is the folder as it stands: ignore files are about source code.
+        let options = WalkOptions {
+            exclude: self.exclude,
+            respect_ignore: false,
+            ..WalkOptions::default()
+        };
+        let walked = walk(self.folder, options).await?;
+        let session = context.session().await?;
+        let bar = TransferBar::new(context.output, "uploading");
+        let first = ClientStream::Upload { org: session.org };
+        let sent = transfer::upload(session.client.connection(), &first, &walked, &bar).await;
+        bar.finish();
+        let request = Request::AddDatasetVersion(AddDatasetVersion {
+            org: session.org,
+            name: self.name,
+            tree: sent?,
+            description: self.description,
+            visibility: self.visibility,
+        });
+        let dataset = ask!(session, request, Answer::Dataset(dataset) => dataset)?;
+        session.end().await;
+        context.output.show(&dataset, |dataset| vec![dataset.id.to_string()], |dataset| {
+            dataset.versions.last().map_or_else(String::new, |newest| {
+                format!(
+                    "{}@{}: {} files, {}.",
+                    dataset.name, newest.version, newest.files, newest.bytes
+                )
+            })
+        })
+    }
+}
+
+async fn list(context: &Context) -> Result<(), Problem> {
+    let session = context.session().await?;
+    let request = Request::ListDatasets { org: session.org };
+    let datasets = ask!(session, request, Answer::Datasets(datasets) => datasets)?;
+    session.end().await;
+    context.output.show(
+        &datasets,
+        |datasets| datasets.iter().map(|dataset| dataset.name.to_string()).collect(),
+        |datasets| datasets_table(datasets),
+    )
+}
+
+fn datasets_table(datasets: &[DatasetView]) -> String {
+    let mut table = Table::new(&["DATASET", ">NEWEST", "SIZE", ">FILES", "OWNER", "VISIBILITY", "UPLOADED", "DESCRIPTION"]);
+    for dataset in datasets {
+        let newest = dataset.versions.last();
+        table.row([
+            dataset.name.to_string(),
+            newest.map(|version| version.version.to_string()).unwrap_or_default(),
+            newest.map(|version| version.bytes.to_string()).unwrap_or_default(),
+            newest.map(|version| version.files.to_string()).unwrap_or_default(),
+            dataset.owner.to_string(),
+            dataset.visibility.to_string(),
+            newest.map(|version| ago(version.created_at, now())).unwrap_or_default(),
+            dataset.description.clone(),
+        ]);
+    }
+    table.to_text("No datasets yet. `compute-share dataset upload DIR --name NAME` adds one.")
+}
+
+impl Show {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let session = context.session().await?;
+        let request = Request::ShowDataset {
+            org: session.org,
+            name: self.name,
+        };
+        let dataset = ask!(session, request, Answer::Dataset(dataset) => dataset)?;
+        session.end().await;
+        context.output.show(&dataset, |dataset| vec![dataset.id.to_string()], dataset_text)
+    }
+}
+
+fn dataset_text(dataset: &DatasetView) -> String {
+    let facts = Facts::default()
+        .with("dataset", &dataset.name)
+        .with("id", dataset.id)
+        .with("owner", &dataset.owner)
+        .with("visibility", dataset.visibility)
+        .with("description", &dataset.description);
+    let mut table = Table::new(&[">VERSION", "SIZE", ">FILES", "BY", "UPLOADED", "TREE"]);
+    for version in &dataset.versions {
+        table.row([
+            version.version.to_string(),
+            version.bytes.to_string(),
+            version.files.to_string(),
+            version.created_by.to_string(),
+            ago(version.created_at, now()),
+            version.tree.to_string().chars().take(16).collect(),
+        ]);
+    }
+    format!("{}\n{}", facts.to_text(), table.to_text("No versions."))
+}
+
+impl Download {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let DatasetRef { name, version } = self.dataset;
+        let into = self.to.unwrap_or_else(|| PathBuf::from(name.as_str()));
+        let session = context.session().await?;
+        let bar = TransferBar::new(context.output, "downloading");
+        let source = DownloadSource::Dataset {
+            name: name.clone(),
+            version,
+        };
+        let first = ClientStream::Download {
+            org: session.org,
+            source,
+        };
+        let tree = transfer::download(session.client.connection(), &first, &into, &bar).await;
+        bar.finish();
+        let tree = tree?;
+        session.end().await;
+        let (files, bytes) = (tree.file_count(), tree.bytes());
+        let value = json!({"tree": tree.id(), "folder": into, "files": files, "bytes": bytes});
+        let sentence = format!("{files} files, {bytes}, in {}.", into.display());
+        context.output.done(&value, &sentence)
+    }
+}

@@ -1,0 +1,130 @@
+//! Why a job waits, in words: used by `job why`, `submit --dry-run`, and while `run` waits.
+
+use common::api::explain::{Blocker, Explanation};
+
+use super::{
+    moments::{ago, local, now},
+    output::Facts,
+    table::Table,
+};
+
+/// Returns the whole explanation.
+pub(crate) fn text(explanation: &Explanation) -> String {
+    let mut text = String::new();
+    if explanation.blockers.is_empty() {
+        text += &verdict(explanation);
+        text.push('\n');
+    } else {
+        let mut table = Table::new(&["BLOCKER", ">MACHINES", "WHY"]);
+        for blocker in &explanation.blockers {
+            table.row([
+                blocker.code.as_str().to_owned(),
+                machine_count(blocker),
+                why(blocker),
+            ]);
+        }
+        text += &format!("{}\n\n{}\n", verdict(explanation), table.to_text(""));
+    }
+    let expected = explanation.expected_start.map(|at| format!("{} ({})", local(at), ago(at, now())));
+    text + &Facts::default()
+        .with_some("smallest change", explanation.smallest_change.as_ref())
+        .with_some("before it", explanation.ahead.map(|ahead| format!("{ahead} tasks")))
+        .with_some("expected start", expected)
+        .to_text()
+}
+
+/// Returns one line for who waits at a terminal.
+pub(crate) fn short(explanation: &Explanation) -> String {
+    match explanation.blockers.first() {
+        None => "it should start any moment".to_owned(),
+        Some(first) => {
+            let more = explanation.blockers.len() - 1;
+            let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+            format!("{}{more}", first.text)
+        }
+    }
+}
+
+fn verdict(explanation: &Explanation) -> String {
+    let job = explanation.number.map_or_else(|| "This job".to_owned(), |number| format!("Job {number}"));
+    match (explanation.never, explanation.blockers.is_empty()) {
+        (true, _) => format!("{job} can never run as it is."),
+        (false, false) => format!("{job} is {} and waits for this:", explanation.status),
+        (false, true) if explanation.number.is_none() => format!("{job} would start at once."),
+        (false, true) => format!("{job} is {}; nothing stands in its way.", explanation.status),
+    }
+}
+
+fn machine_count(blocker: &Blocker) -> String {
+    match blocker.machine_count {
+        0 => String::new(),
+        count => count.to_string(),
+    }
+}
+
+fn why(blocker: &Blocker) -> String {
+    if blocker.machines.is_empty() {
+        return blocker.text.clone();
+    }
+    let mut names: Vec<&str> = blocker.machines.iter().map(|name| name.as_str()).collect();
+    let named = u32::try_from(names.len()).unwrap_or(u32::MAX);
+    if blocker.machine_count > named {
+        names.push("…");
+    }
+    format!("{} [{}]", blocker.text, names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use common::{api::explain::BlockerCode, job::JobNumber, status::JobStatus};
+
+    use super::*;
+
+    fn explanation() -> Explanation {
+        Explanation {
+            number: Some(JobNumber(42)),
+            status: JobStatus::Queued,
+            blockers: vec![
+                Blocker {
+                    code: BlockerCode::TooSmallMemory,
+                    text: "asks for 64 GiB, the largest lends 16 GiB".to_owned(),
+                    machine_count: 9,
+                    machines: vec!["a".parse().unwrap(), "b".parse().unwrap()],
+                },
+                Blocker {
+                    code: BlockerCode::Queue,
+                    text: "3 tasks come first".to_owned(),
+                    machine_count: 0,
+                    machines: Vec::new(),
+                },
+            ],
+            never: false,
+            smallest_change: Some("ask for --memory 16GiB".to_owned()),
+            ahead: Some(3),
+            expected_start: None,
+        }
+    }
+
+    #[test]
+    fn every_blocker_is_told_with_its_count() {
+        let text = anstream::adapter::strip_str(&text(&explanation())).to_string();
+        assert_eq!(
+            text,
+            "Job 42 is queued and waits for this:\n\n\
+             BLOCKER           MACHINES  WHY\n\
+             too_small_memory         9  asks for 64 GiB, the largest lends 16 GiB [a, b, …]\n\
+             queue                       3 tasks come first\n\n\
+             smallest change  ask for --memory 16GiB\n\
+             before it        3 tasks\n"
+        );
+        assert_eq!(short(&explanation()), "asks for 64 GiB, the largest lends 16 GiB (and 1 more)");
+    }
+
+    #[test]
+    fn a_dry_run_says_whether_it_would_start() {
+        let mut free = Explanation { number: None, blockers: Vec::new(), ..explanation() };
+        assert!(text(&free).starts_with("This job would start at once."));
+        free.never = true;
+        assert!(text(&free).starts_with("This job can never run as it is."));
+    }
+}

@@ -1,0 +1,256 @@
+//! `ps` and `job list|show|logs|wait|cancel|why|pull`: what was submitted.
+
+mod pull;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use common::{
+    api::{
+        Answer, MAX_ROWS, Request,
+        job::{CancelJob, ExplainJob, ListJobs},
+    },
+    job::{JobNumber, JobRef, JobSummary},
+    name::Name,
+    problem::Problem,
+    status::JobStatus,
+};
+use serde_json::json;
+
+use super::{
+    Context, explain,
+    follow::{LogForm, Watch},
+    moments::{ago, now, took},
+    output::Format,
+    run,
+    session::ask,
+    table::Table,
+};
+
+/// Jobs that are listed unless told otherwise.
+const DEFAULT_ROWS: u32 = 50;
+
+/// Look at jobs, follow, fetch and cancel them
+#[derive(Debug, Subcommand)]
+pub(super) enum Job {
+    List(ListAll),
+    Show(show::Show),
+    Logs(Logs),
+    Wait(Wait),
+    Cancel(Cancel),
+    Why(Why),
+    Pull(pull::Pull),
+}
+
+/// List jobs, newest first
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share job list --status failed --owner bob")]
+pub(super) struct ListAll {
+    #[command(flatten)]
+    filter: Filter,
+}
+
+/// List jobs that wait or run
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  compute-share ps\n  compute-share ps --all")]
+pub(super) struct List {
+    /// Also those that have ended
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+#[derive(Debug, Args)]
+struct Filter {
+    /// Only those in this state
+    #[arg(long, value_name = "STATE")]
+    status: Vec<JobStatus>,
+    /// Only those of this member
+    #[arg(long, value_name = "HANDLE")]
+    owner: Option<Name>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_ROWS, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_ROWS)))]
+    limit: u32,
+    /// Only those before this number
+    #[arg(long, value_name = "JOB")]
+    before: Option<u64>,
+}
+
+/// Show a job's output
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  compute-share logs -f 42\n  compute-share logs 42.7")]
+pub(super) struct Logs {
+    #[arg(value_name = "JOB[.TASK]")]
+    job: JobRef,
+    /// Go on until the job has ended
+    #[arg(short, long)]
+    follow: bool,
+}
+
+/// Wait for a job's end, and end with its exit code
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share job wait 42")]
+pub(super) struct Wait {
+    #[arg(value_name = "JOB")]
+    job: JobRef,
+}
+
+/// Cancel a job or one task of it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  compute-share job cancel 42\n  compute-share job cancel 42.7")]
+pub(super) struct Cancel {
+    #[arg(value_name = "JOB[.TASK]")]
+    job: JobRef,
+}
+
+/// Say everything that keeps a job from starting
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share job why 42")]
+pub(super) struct Why {
+    #[arg(value_name = "JOB")]
+    job: JobRef,
+}
+
+impl Job {
+    pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Problem> {
+        match self {
+            Self::List(list) => list.filter.run(context, &[]).await?,
+            Self::Show(show) => show.run(context).await?,
+            Self::Logs(logs) => logs.run(context).await?,
+            Self::Wait(wait) => return wait.run(context).await,
+            Self::Cancel(cancel) => cancel.run(context).await?,
+            Self::Why(why) => why.run(context).await?,
+            Self::Pull(pull) => pull.run(context).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl List {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        let default: &[JobStatus] = if self.all { &[] } else { &[JobStatus::Queued, JobStatus::Running] };
+        self.filter.run(context, default).await
+    }
+}
+
+impl Filter {
+    async fn run(self, context: &Context, default: &[JobStatus]) -> Result<(), Problem> {
+        let session = context.session().await?;
+        let status = if self.status.is_empty() { default.to_vec() } else { self.status };
+        let request = Request::ListJobs(ListJobs {
+            org: session.org,
+            status,
+            owner: self.owner,
+            before: self.before.map(JobNumber),
+            limit: self.limit,
+        });
+        let jobs = ask!(session, request, Answer::Jobs(jobs) => jobs)?;
+        session.end().await;
+        context.output.show(
+            &jobs,
+            |jobs| jobs.iter().map(|job| job.number.to_string()).collect(),
+            |jobs| jobs_table(jobs).to_text("No jobs. `compute-share run -- COMMAND` runs one."),
+        )
+    }
+}
+
+fn jobs_table(jobs: &[JobSummary]) -> Table {
+    let now = now();
+    let mut table = Table::new(&[">JOB", "NAME", "OWNER", "STATUS", "TASKS", "MACHINES", "SUBMITTED", "TIME"]);
+    for job in jobs {
+        let machines: Vec<&str> = job.machines.iter().map(Name::as_str).collect();
+        table.row([
+            job.number.to_string(),
+            job.name.clone(),
+            job.owner.to_string(),
+            job.status.to_string(),
+            tasks(job),
+            machines.join(", "),
+            ago(job.submitted_at, now),
+            took(job.started_at, job.ended_at, now),
+        ]);
+    }
+    table
+}
+
+/// Returns `3/10 done, 1 failed` for arrays, nothing for a job of one task.
+pub(super) fn tasks(job: &JobSummary) -> String {
+    let counts = &job.tasks;
+    if counts.total() <= 1 {
+        return String::new();
+    }
+    let done = counts.succeeded + counts.failed + counts.cancelled;
+    let failed = match counts.failed {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    format!("{done}/{} done{failed}", counts.total())
+}
+
+impl Logs {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        let form = match context.output.format {
+            Format::Human => LogForm::Plain,
+            Format::Json => LogForm::Json,
+        };
+        let mut session = context.session().await?;
+        Watch::new(context, self.job, Some(form), self.follow).to_end(&mut session).await?;
+        session.end().await;
+        Ok(())
+    }
+}
+
+impl Wait {
+    async fn run(self, context: &Context) -> Result<ExitCode, Problem> {
+        let mut session = context.session().await?;
+        let ended = Watch::new(context, self.job, None, true).to_end(&mut session).await?;
+        let Some(summary) = ended else {
+            session.end().await;
+            return Ok(ExitCode::SUCCESS);
+        };
+        run::explain_failure(context, &session, &summary).await;
+        session.end().await;
+        context.output.show(
+            &summary,
+            |summary| vec![summary.number.to_string()],
+            |summary| format!("Job {} {}.", summary.number, summary.status),
+        )?;
+        Ok(ExitCode::from(run::exit_code(&summary)))
+    }
+}
+
+impl Cancel {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let session = context.session().await?;
+        let JobRef { number, task } = self.job;
+        let request = Request::CancelJob(CancelJob {
+            org: session.org,
+            number,
+            task,
+        });
+        ask!(session, request, Answer::Done => ())?;
+        session.end().await;
+        let what = task.map_or_else(|| format!("Job {number}"), |task| format!("Task {number}.{task}"));
+        let sentence = format!("{what} is cancelled; what runs has 30 s to end.");
+        context.output.done(&json!({"number": number, "task": task}), &sentence)
+    }
+}
+
+impl Why {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let session = context.session().await?;
+        let request = Request::ExplainJob(ExplainJob {
+            org: session.org,
+            number: self.job.number,
+        });
+        let explanation = ask!(session, request, Answer::Explanation(explanation) => explanation)?;
+        session.end().await;
+        context.output.show(
+            &explanation,
+            |explanation| explanation.blockers.iter().map(|one| one.code.as_str().to_owned()).collect(),
+            explain::text,
+        )
+    }
+}

@@ -1,0 +1,132 @@
+//! `job show`: a job with its attempts.
+
+use clap::Args;
+use common::{
+    api::{Answer, Request, job::ShowJob},
+    job::{ArtifactsView, AttemptView, JobDetail, JobRef, JobSpec},
+    problem::Problem,
+    resources,
+};
+
+use super::{
+    super::{
+        Context,
+        moments::{local, now, took},
+        output::Facts,
+        session::ask,
+        table::Table,
+    },
+    tasks,
+};
+
+/// Attempts that are shown.
+const ATTEMPTS: u32 = 100;
+
+/// Show a job with its attempts
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  compute-share job show 42\n  compute-share job show 42.7 -o json")]
+pub(in super::super) struct Show {
+    #[arg(value_name = "JOB[.TASK]")]
+    job: JobRef,
+}
+
+impl Show {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        let session = context.session().await?;
+        let request = Request::ShowJob(ShowJob {
+            org: session.org,
+            number: self.job.number,
+            task: self.job.task,
+            attempts: ATTEMPTS,
+        });
+        let job = ask!(session, request, Answer::Job(job) => job)?;
+        session.end().await;
+        context.output.show(&*job, |job| vec![job.summary.id.to_string()], text)
+    }
+}
+
+fn text(job: &JobDetail) -> String {
+    let (summary, spec) = (&job.summary, &job.spec);
+    let datasets = spec.datasets.iter().map(|mount| format!("{} at {}", mount.dataset, mount.path));
+    let env = spec.env.iter().map(|(name, value)| format!("{name}={value}"));
+    let facts = Facts::default()
+        .with("job", summary.number)
+        .with("id", summary.id)
+        .with("name", &summary.name)
+        .with("owner", &summary.owner)
+        .with("status", summary.status)
+        .with_some("exit code", summary.exit_code)
+        .with("tasks", tasks(summary))
+        .with("command", command(spec))
+        .with("asks for", request(&spec.request))
+        .with("datasets", datasets.collect::<Vec<_>>().join("\n"))
+        .with("outputs", spec.outputs.join("\n"))
+        .with("env", env.collect::<Vec<_>>().join("\n"))
+        .with("priority", spec.priority)
+        .with_some("at most", spec.max_runtime)
+        .with_some("array", spec.array)
+        .with("submitted", local(summary.submitted_at))
+        .with_some("started", summary.started_at.map(local))
+        .with_some("ended", summary.ended_at.map(local))
+        .with("took", took(summary.started_at, summary.ended_at, now()));
+    let mut text = facts.to_text();
+    if !job.attempts.is_empty() {
+        text += &format!("\n{}", attempts(&job.attempts));
+    }
+    if job.attempts_left_out > 0 {
+        text += &format!("and {} more; `job show JOB.TASK` shows those of one task\n", job.attempts_left_out);
+    }
+    text
+}
+
+fn attempts(attempts: &[AttemptView]) -> String {
+    let mut table = Table::new(&[">TASK", ">TRY", "MACHINE", "STATUS", "ENDED BY", ">CODE", "TIME", "MEMORY", "ARTIFACTS", "DETAIL"]);
+    for attempt in attempts {
+        let outcome = attempt.outcome.as_ref();
+        table.row([
+            attempt.task.to_string(),
+            attempt.number.to_string(),
+            attempt.machine.to_string(),
+            attempt.status.to_string(),
+            outcome.map(|outcome| outcome.reason.to_string()).unwrap_or_default(),
+            outcome.map(|outcome| outcome.exit_code().to_string()).unwrap_or_default(),
+            took(attempt.started_at, attempt.ended_at, now()),
+            outcome.and_then(|outcome| outcome.usage.peak_memory).map(|peak| peak.to_string()).unwrap_or_default(),
+            artifacts(&attempt.artifacts),
+            outcome.and_then(|outcome| outcome.detail.clone()).unwrap_or_default(),
+        ]);
+    }
+    table.to_text("")
+}
+
+fn artifacts(artifacts: &ArtifactsView) -> String {
+    match artifacts {
+        ArtifactsView::NotYet | ArtifactsView::None => String::new(),
+        ArtifactsView::Pending => "on their way".to_owned(),
+        ArtifactsView::Stored { bytes, files, .. } => format!("{files} files, {bytes}"),
+        ArtifactsView::Lost => "lost".to_owned(),
+    }
+}
+
+/// Returns the command as a shell would need it.
+fn command(spec: &JobSpec) -> String {
+    let plain = |word: &&String| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c))
+    };
+    let words = spec.command.iter().map(|word| match Some(word).filter(plain) {
+        Some(word) => word.clone(),
+        None => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn request(request: &resources::Request) -> String {
+    let mut text = format!("{} cpu, {} memory, {} disk", request.cpu, request.memory, request.disk);
+    if let Some(gpu) = &request.gpu {
+        text += &format!(", {}x {}", gpu.count, gpu.model.as_deref().unwrap_or("any gpu"));
+        if let Some(memory) = gpu.memory {
+            text += &format!(" with {memory}");
+        }
+    }
+    text
+}

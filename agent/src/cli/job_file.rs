@@ -1,0 +1,270 @@
+//! `job.yaml`: what a person wants run, before its folder is sent.
+//!
+//! A [`Draft`] is what the file and the flags say together; the flags win. It becomes a
+//! [`common::job::JobSpec`] once the work folder has an id. What only the coordinator can judge (does the
+//! dataset exist, does it fit) is left to it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use common::{
+    code::Code,
+    id::TreeId,
+    job::{ArraySpec, DatasetMount, Image, JobSpec, Retries},
+    problem::Problem,
+    resources::{GpuRequest, Request},
+    status::{EndReason, Network, Priority},
+    time::Span,
+    units::{Bytes, MilliCpu},
+};
+use serde_json::{Map, Value};
+
+use super::yaml::{self, Fields, FileError};
+
+const KEYS: [&str; 13] = [
+    "name",
+    "image",
+    "command",
+    "workdir",
+    "env",
+    "resources",
+    "datasets",
+    "outputs",
+    "network",
+    "priority",
+    "max_runtime",
+    "retries",
+    "array",
+];
+/// Keys of the product that come later; refused rather than ignored.
+const LATER: [&str; 4] = ["project", "secrets", "after", "nodes"];
+
+/// A job that is not yet complete.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) name: Option<String>,
+    pub(crate) command: Vec<String>,
+    /// Absolute, or relative to the current folder.
+    pub(crate) workdir: Option<PathBuf>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) request: Request,
+    pub(crate) datasets: Vec<DatasetMount>,
+    pub(crate) outputs: Vec<String>,
+    pub(crate) network: Option<Network>,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) max_runtime: Option<Span>,
+    pub(crate) retries: Option<Retries>,
+    pub(crate) array: Option<ArraySpec>,
+}
+
+/// Reads the job file at `path`. A relative `workdir` counts from the file's own folder.
+///
+/// # Errors
+/// The file cannot be read, or a key or value in it is not one.
+pub(crate) fn load(path: &Path) -> Result<Draft, Problem> {
+    let draft = yaml::read(path).and_then(|text| parse(&text));
+    let mut draft = draft.map_err(|error| error.into_problem(Code::BadJobFile, path))?;
+    if let (Some(workdir), Some(folder)) = (&mut draft.workdir, path.parent()) {
+        *workdir = folder.join(&workdir);
+    }
+    Ok(draft)
+}
+
+fn parse(text: &str) -> Result<Draft, FileError> {
+    let map = yaml::parse(text)?;
+    let fields = Fields::new("", &map, &KEYS, &LATER)?;
+    if fields.text("image")?.is_some_and(|image| image != "host") {
+        return Err(FileError::NotAvailable(
+            "image: other than host".to_owned(),
+        ));
+    }
+    let network = fields.parsed("network")?;
+    if network == Some(Network::Internet) {
+        return Err(FileError::NotAvailable("network: internet".to_owned()));
+    }
+    let datasets = fields.texts("datasets")?.unwrap_or_default();
+    let datasets = datasets.iter().map(|text| {
+        text.parse().map_err(|error| {
+            fields.complain("datasets", &format!("{text:?}: {error}"))
+        })
+    });
+    Ok(Draft {
+        name: fields.text("name")?,
+        command: command(&fields)?,
+        workdir: fields.text("workdir")?.map(PathBuf::from),
+        env: env(&fields)?,
+        request: resources(&fields)?,
+        datasets: datasets.collect::<Result<_, _>>()?,
+        outputs: fields.texts("outputs")?.unwrap_or_default(),
+        network,
+        priority: fields.parsed("priority")?,
+        max_runtime: fields.parsed("max_runtime")?,
+        retries: retries(&fields)?,
+        array: fields.parsed("array")?,
+    })
+}
+
+/// Reads the command: a list is program and arguments, a text goes to a shell.
+fn command(fields: &Fields<'_>) -> Result<Vec<String>, FileError> {
+    match fields.value("command") {
+        Some(Value::String(line)) => Ok(shell(line)),
+        Some(_) => Ok(fields.texts("command")?.unwrap_or_default()),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn shell(line: &str) -> Vec<String> {
+    ["sh", "-c", line].map(str::to_owned).to_vec()
+}
+
+fn env(fields: &Fields<'_>) -> Result<BTreeMap<String, String>, FileError> {
+    let Some(map) = fields.map("env")? else {
+        return Ok(BTreeMap::new());
+    };
+    let variables = map.iter().map(|(name, value)| {
+        let key = format!("env.{name}");
+        let text = match value {
+            Value::String(text) => text.clone(),
+            // YAML would turn 1.10 into 1.1; only what cannot change on the way is taken as it is.
+            Value::Number(number) if !number.is_f64() => number.to_string(),
+            Value::Bool(flag) => flag.to_string(),
+            _ => {
+                let text = "expected a text; write it in quotes";
+                return Err(fields.complain(&key, text));
+            }
+        };
+        Ok((name.clone(), text))
+    });
+    variables.collect()
+}
+
+fn resources(fields: &Fields<'_>) -> Result<Request, FileError> {
+    let default = Request::default();
+    let Some(map) = fields.map("resources")? else {
+        return Ok(default);
+    };
+    let fields = Fields::new("resources", map, &["cpu", "memory", "disk", "gpu"], &[])?;
+    Ok(Request {
+        cpu: fields.parsed::<MilliCpu>("cpu")?.unwrap_or(default.cpu),
+        memory: fields.parsed::<Bytes>("memory")?.unwrap_or(default.memory),
+        disk: fields.parsed::<Bytes>("disk")?.unwrap_or(default.disk),
+        gpu: match fields.value("gpu") {
+            None => None,
+            Some(Value::Object(map)) => Some(gpu(map)?),
+            Some(_) => fields.parsed::<ShortGpu>("gpu")?.map(|gpu| gpu.0),
+        },
+    })
+}
+
+fn gpu(map: &Map<String, Value>) -> Result<GpuRequest, FileError> {
+    let fields = Fields::new("resources.gpu", map, &["count", "model", "memory"], &[])?;
+    let count = fields.parsed("count")?.unwrap_or(1);
+    if count == 0 {
+        return Err(fields.complain("count", "expected a number from 1"));
+    }
+    Ok(GpuRequest {
+        count,
+        model: fields.text("model")?.map(|model| model.to_lowercase()),
+        memory: fields.parsed("memory")?,
+    })
+}
+
+fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {
+    match fields.value("retries") {
+        None => Ok(None),
+        Some(Value::Object(map)) => {
+            let fields = Fields::new("retries", map, &["max", "on"], &[])?;
+            let default = Retries::default();
+            let on = fields.texts("on")?.map(|words| {
+                let reasons = words.iter().map(|word| word.parse::<EndReason>());
+                reasons
+                    .collect::<Result<_, _>>()
+                    .map_err(|error| fields.complain("on", &error.to_string()))
+            });
+            Ok(Some(Retries {
+                max: fields.parsed("max")?.unwrap_or(default.max),
+                on: on.transpose()?.unwrap_or(default.on),
+            }))
+        }
+        Some(_) => Ok(fields.parsed("retries")?.map(|max| Retries {
+            max,
+            ..Retries::default()
+        })),
+    }
+}
+
+/// `2`, `rtx-4090` or `rtx-4090:2`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShortGpu(pub(crate) GpuRequest);
+
+impl FromStr for ShortGpu {
+    type Err = InvalidGpu;
+
+    fn from_str(text: &str) -> Result<Self, InvalidGpu> {
+        let invalid = || InvalidGpu(text.chars().take(40).collect());
+        let (model, count) = match text.rsplit_once(':') {
+            Some((model, count)) => (Some(model), count.parse().map_err(|_| invalid())?),
+            None => match text.parse() {
+                Ok(count) => (None, count),
+                Err(_) => (Some(text), 1),
+            },
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let bad_model = |model: &str| {
+            !model.starts_with(|c: char| c.is_ascii_alphanumeric()) || !model.chars().all(plain)
+        };
+        if count == 0 || model.is_some_and(bad_model) {
+            return Err(invalid());
+        }
+        Ok(Self(GpuRequest {
+            count,
+            model: model.map(str::to_lowercase),
+            memory: None,
+        }))
+    }
+}
+
+/// The text does not say which GPUs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} does not say which GPUs; write 1, rtx-4090 or rtx-4090:2")]
+pub(crate) struct InvalidGpu(String);
+
+impl Draft {
+    /// Completes the job.
+    ///
+    /// # Errors
+    /// There is no command.
+    pub(crate) fn into_spec(self, workdir: Option<TreeId>) -> Result<JobSpec, Problem> {
+        let program = self.command.first().filter(|program| !program.is_empty());
+        let program = program.ok_or_else(|| {
+            let what = "there is nothing to run";
+            Problem::new(Code::BadJobFile, what, "no command was given")
+                .help("Put the command after `--`, or `command:` into the job file.")
+        })?;
+        let name = match self.name {
+            Some(name) => name,
+            None => program.rsplit('/').next().unwrap_or(program).to_owned(),
+        };
+        Ok(JobSpec {
+            name,
+            command: self.command,
+            env: self.env,
+            image: Image::Host,
+            workdir,
+            request: self.request,
+            datasets: self.datasets,
+            outputs: self.outputs,
+            network: self.network.unwrap_or(Network::None),
+            priority: self.priority.unwrap_or(Priority::Normal),
+            max_runtime: self.max_runtime,
+            retries: self.retries.unwrap_or_default(),
+            array: self.array,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

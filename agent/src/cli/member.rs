@@ -1,0 +1,129 @@
+//! `member list|set-role|remove`: who belongs to the org.
+
+use clap::{Args, Subcommand};
+use common::{
+    api::{Answer, Request},
+    name::Name,
+    org::MemberView,
+    problem::Problem,
+    status::Role,
+};
+use serde_json::json;
+
+use super::{
+    Context,
+    moments::{ago, now},
+    session::ask,
+    table::Table,
+};
+
+/// Look at the org's members and change their roles
+#[derive(Debug, Subcommand)]
+pub(super) enum Member {
+    List(List),
+    SetRole(SetRole),
+    Remove(Remove),
+}
+
+/// List members
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share member list")]
+pub(super) struct List {}
+
+/// Make a member an admin, or an admin a member
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share member set-role bob admin")]
+pub(super) struct SetRole {
+    handle: Name,
+    #[arg(value_name = "member|admin|owner")]
+    role: Role,
+}
+
+/// Remove a member from the org
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share member remove bob")]
+pub(super) struct Remove {
+    handle: Name,
+}
+
+impl Member {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        match self {
+            Self::List(_) => list(context).await,
+            Self::SetRole(set) => set.run(context).await,
+            Self::Remove(remove) => remove.run(context).await,
+        }
+    }
+}
+
+async fn list(context: &Context) -> Result<(), Problem> {
+    let session = context.session().await?;
+    let request = Request::ListMembers { org: session.org };
+    let members = ask!(session, request, Answer::Members(members) => members)?;
+    session.end().await;
+    context.output.show(
+        &members,
+        |members| members.iter().map(|member| member.handle.to_string()).collect(),
+        |members| members_table(members),
+    )
+}
+
+fn members_table(members: &[MemberView]) -> String {
+    let mut table = Table::new(&["MEMBER", "ROLE", ">MACHINES", ">RUNNING", ">QUEUED", "JOINED"]);
+    for member in members {
+        table.row([
+            member.handle.to_string(),
+            member.role.to_string(),
+            member.machines.to_string(),
+            member.running.to_string(),
+            member.queued.to_string(),
+            ago(member.joined_at, now()),
+        ]);
+    }
+    table.to_text("No members.")
+}
+
+impl SetRole {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let Self { handle, role } = self;
+        if role == Role::Owner {
+            let consequence = format!("{handle} becomes the owner, you become an admin.");
+            context.consent.obtain("handing the org over", &consequence)?;
+        }
+        let session = context.session().await?;
+        let request = Request::SetRole {
+            org: session.org,
+            handle: handle.clone(),
+            role,
+        };
+        ask!(session, request, Answer::Done => ())?;
+        session.end().await;
+        let sentence = format!("{handle} is now {role}.");
+        context.output.done(&json!({"handle": handle, "role": role}), &sentence)
+    }
+}
+
+impl Remove {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let handle = self.handle;
+        let session = context.session().await?;
+        let request = Request::ListMembers { org: session.org };
+        let members = ask!(session, request, Answer::Members(members) => members)?;
+        // A member who is not listed is the coordinator's to refuse.
+        if let Some(member) = members.iter().find(|member| member.handle == handle) {
+            let consequence = format!(
+                "{handle} leaves {}: {} machines leave the pool, {} running and {} queued tasks end. Finished jobs \
+                 and datasets stay.",
+                session.org_name, member.machines, member.running, member.queued
+            );
+            context.consent.obtain("removing a member", &consequence)?;
+        }
+        let request = Request::RemoveMember {
+            org: session.org,
+            handle: handle.clone(),
+        };
+        ask!(session, request, Answer::Done => ())?;
+        session.end().await;
+        context.output.done(&json!({"removed": handle}), &format!("{handle} is removed."))
+    }
+}

@@ -1,0 +1,177 @@
+//! `org show|limits|use|list`: the group and its bounds.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use common::{
+    api::{Answer, Request},
+    limits::Limits,
+    name::Name,
+    org::OrgOverview,
+    problem::Problem,
+};
+use serde_json::json;
+
+use super::{
+    Context, limits_file,
+    moments::local,
+    output::Facts,
+    session::{ask, find_org, who_am_i},
+    table::Table,
+};
+use crate::client::Client;
+
+/// Look at orgs and their limits
+#[derive(Debug, Subcommand)]
+pub(super) enum Org {
+    Show(Show),
+    List(List),
+    Use(Use),
+    Limits(LimitsCommand),
+}
+
+/// Show an org at a glance
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share org show")]
+pub(super) struct Show {}
+
+/// List the orgs that you belong to
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share org list")]
+pub(super) struct List {}
+
+/// Make an org the active one
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share org use lab")]
+pub(super) struct Use {
+    name: Name,
+}
+
+/// Show or change the org's limits
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  compute-share org limits\n  compute-share org limits apply limits.yaml")]
+pub(super) struct LimitsCommand {
+    #[command(subcommand)]
+    verb: Option<LimitsVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum LimitsVerb {
+    /// Show the limits
+    #[command(after_help = "Example:\n  compute-share org limits show")]
+    Show,
+    /// Replace the limits by those of a file; what the file leaves out is unlimited
+    #[command(after_help = "Example:\n  compute-share org limits apply limits.yaml")]
+    Apply { file: PathBuf },
+}
+
+impl Org {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        match self {
+            Self::Show(_) => show(context).await,
+            Self::List(_) => list(context).await,
+            Self::Use(using) => using.run(context).await,
+            Self::Limits(limits) => match limits.verb.unwrap_or(LimitsVerb::Show) {
+                LimitsVerb::Show => show_limits(context).await,
+                LimitsVerb::Apply { file } => apply_limits(context, &file).await,
+            },
+        }
+    }
+}
+
+async fn overview(context: &Context) -> Result<OrgOverview, Problem> {
+    let session = context.session().await?;
+    let request = Request::ShowOrg { org: session.org };
+    let overview = ask!(session, request, Answer::Org(overview) => overview)?;
+    session.end().await;
+    Ok(overview)
+}
+
+async fn show(context: &Context) -> Result<(), Problem> {
+    let overview = overview(context).await?;
+    context.output.show(&overview, |org| vec![org.id.to_string()], org_facts)
+}
+
+fn org_facts(org: &OrgOverview) -> String {
+    let machines = org.machines.iter().map(|(status, count)| format!("{count} {status}"));
+    let gpus = org.gpus.iter().map(|gpu| format!("{}: {} free of {}", gpu.model, gpu.free, gpu.total));
+    let (free, total) = (&org.free, &org.total);
+    Facts::default()
+        .with("org", &org.name)
+        .with("id", org.id)
+        .with("owner", &org.owner)
+        .with("since", local(org.created_at))
+        .with("members", org.members)
+        .with("machines", machines.collect::<Vec<_>>().join(", "))
+        .with("cpu", format!("{} free of {}", free.cpu, total.cpu))
+        .with("memory", format!("{} free of {}", free.memory, total.memory))
+        .with("disk", format!("{} free of {}", free.disk, total.disk))
+        .with("gpus", gpus.collect::<Vec<_>>().join("\n"))
+        .with("tasks", format!("{} running, {} queued", org.running_tasks, org.queued_tasks))
+        .with("computed", org.compute_time)
+        .to_text()
+}
+
+async fn show_limits(context: &Context) -> Result<(), Problem> {
+    let overview = overview(context).await?;
+    context.output.show(&overview.limits, |_| Vec::new(), limits_facts)
+}
+
+fn limits_facts(limits: &Limits) -> String {
+    let shown = |value: Option<String>| value.unwrap_or_else(|| "unlimited".to_owned());
+    Facts::default()
+        .with("max_machines_per_user", shown(limits.max_machines_per_user.map(|n| n.to_string())))
+        .with("max_concurrent_jobs_per_user", shown(limits.max_concurrent_jobs_per_user.map(|n| n.to_string())))
+        .with("max_queued_jobs_per_user", shown(limits.max_queued_jobs_per_user.map(|n| n.to_string())))
+        .with("max_job_runtime", shown(limits.max_job_runtime.map(|span| span.to_string())))
+        .with("max_job_memory", shown(limits.max_job_memory.map(|bytes| bytes.to_string())))
+        .to_text()
+}
+
+async fn apply_limits(context: &Context, file: &std::path::Path) -> Result<(), Problem> {
+    let limits = limits_file::load(file)?;
+    let session = context.session().await?;
+    let request = Request::ApplyLimits { org: session.org, limits };
+    ask!(session, request, Answer::Done => ())?;
+    let org = session.org_name.clone();
+    session.end().await;
+    context.output.show(
+        &limits,
+        |_| Vec::new(),
+        |limits| format!("The limits of {org} are now:\n{}", limits_facts(limits)),
+    )
+}
+
+async fn list(context: &Context) -> Result<(), Problem> {
+    let client = Client::connect(&context.store()).await?;
+    let who = who_am_i(&client).await?;
+    let active = client.credentials().org;
+    client.close().await;
+    context.output.show(
+        &who.orgs,
+        |orgs| orgs.iter().map(|membership| membership.org.to_string()).collect(),
+        |orgs| {
+            let mut table = Table::new(&["ORG", "ROLE", "ACTIVE"]);
+            for membership in orgs {
+                let active = if membership.org == active { "yes" } else { "" };
+                table.row([membership.name.to_string(), membership.role.to_string(), active.to_owned()]);
+            }
+            table.to_text("You belong to no org.")
+        },
+    )
+}
+
+impl Use {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let store = context.store();
+        let client = Client::connect(&store).await?;
+        let org = find_org(&client, &self.name).await?;
+        let mut credentials = client.credentials().clone();
+        client.close().await;
+        credentials.org = org;
+        credentials.org_name = self.name;
+        store.save(&credentials)?;
+        let name = &credentials.org_name;
+        context.output.done(&json!({"org": org, "org_name": name}), &format!("{name} is now the active org."))
+    }
+}

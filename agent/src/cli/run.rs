@@ -1,0 +1,229 @@
+//! `run`: submits a job, shows its output as it comes, and ends with its exit code.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use common::{
+    api::{
+        Answer, Request,
+        job::{CancelJob, ShowJob, Submitted},
+    },
+    job::{AttemptView, JobNumber, JobRef, JobSummary},
+    problem::Problem,
+    status::{EndReason, JobStatus},
+};
+use std::time::Duration;
+use tokio::time::timeout;
+
+use super::{
+    Context, OUR_FAILURE,
+    follow::{LogForm, Watch, come_back},
+    job_flags::JobFlags,
+    output::{self, Format},
+    session::Session,
+    submit,
+};
+
+/// After the first Ctrl-C, how long a second one cancels the job.
+const SECOND_THOUGHTS: Duration = Duration::from_secs(2);
+/// What a shell calls a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+/// Attempts that are looked at to say why a job failed.
+const ATTEMPTS_LOOKED_AT: u32 = 1000;
+
+/// Run a job and wait for it, as if it ran here
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  compute-share run --cpu 1 --memory 1GiB --dataset digits:/data -- python3 train.py\n  compute-share run job.yaml\n\nThe first Ctrl-C leaves the job running, a second one cancels it. The exit code is the job's:\n128+N for signal N, 125 where Compute Share failed.")]
+pub(super) struct Run {
+    #[command(flatten)]
+    flags: JobFlags,
+}
+
+impl Run {
+    pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Problem> {
+        if self.flags.dry_run {
+            return submit::dry_run(context, self.flags).await;
+        }
+        let (session, submitted) = submit::submit(context, self.flags).await?;
+        // From here on there is a job, and 125 says that we failed it.
+        match attend(context, session, submitted).await {
+            Ok(code) => Ok(ExitCode::from(code)),
+            Err(problem) => {
+                output::report(&problem, context.output.format);
+                Ok(ExitCode::from(OUR_FAILURE))
+            }
+        }
+    }
+}
+
+/// Follows the job to its end or until the person has seen enough.
+async fn attend(context: &Context, mut session: Session, submitted: Submitted) -> Result<u8, Problem> {
+    let number = submitted.number;
+    let form = match context.output.format {
+        Format::Human => LogForm::Plain,
+        Format::Json => LogForm::Aside,
+    };
+    let job = JobRef { number, task: None };
+    let mut watch = Watch::new(context, job, Some(form), true);
+    let ended = tokio::select! {
+        ended = watch.to_end(&mut session) => Some(ended?),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    drop(watch);
+    match ended.flatten().filter(|summary| summary.status.has_ended()) {
+        Some(summary) => {
+            explain_failure(context, &session, &summary).await;
+            session.end().await;
+            if context.output.format == Format::Json {
+                context.output.show(&summary, |_| Vec::new(), |_| String::new())?;
+            }
+            Ok(exit_code(&summary))
+        }
+        None => detach(context, session, number).await,
+    }
+}
+
+/// Leaves the job running, unless the person wants it gone.
+async fn detach(context: &Context, session: Session, number: JobNumber) -> Result<u8, Problem> {
+    eprintln!();
+    context.output.note(&format!("{} Ctrl-C again cancels it.", come_back(number)));
+    if timeout(SECOND_THOUGHTS, tokio::signal::ctrl_c()).await.is_ok() {
+        let request = Request::CancelJob(CancelJob {
+            org: session.org,
+            number,
+            task: None,
+        });
+        session.client.ask(&request).await?;
+        context.output.note(&format!("Job {number} is cancelled."));
+    }
+    session.end().await;
+    Ok(INTERRUPTED)
+}
+
+/// Returns the code that stands for the whole job.
+pub(super) fn exit_code(summary: &JobSummary) -> u8 {
+    match (summary.status, summary.exit_code) {
+        (JobStatus::Succeeded, _) => 0,
+        // A job that failed is never told as one that succeeded, whatever its code says.
+        (_, Some(code)) => u8::try_from(code).ok().filter(|&code| code != 0).unwrap_or(OUR_FAILURE),
+        (_, None) => OUR_FAILURE,
+    }
+}
+
+/// Says why a job failed where its own output cannot: it never ran, or something ended it.
+pub(super) async fn explain_failure(context: &Context, session: &Session, summary: &JobSummary) {
+    if summary.status == JobStatus::Succeeded {
+        return;
+    }
+    let request = Request::ShowJob(ShowJob {
+        org: session.org,
+        number: summary.number,
+        task: None,
+        attempts: ATTEMPTS_LOOKED_AT,
+    });
+    // Only a courtesy: the exit code says that it failed.
+    if let Ok(Answer::Job(job)) = session.client.ask(&request).await {
+        for line in failures(&job.attempts) {
+            context.output.note(&line);
+        }
+    }
+}
+
+/// Returns one line for each kind of failure that the job's own output does not tell.
+fn failures(attempts: &[AttemptView]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for attempt in attempts {
+        let Some(outcome) = &attempt.outcome else {
+            continue;
+        };
+        if outcome.reason == EndReason::Exited && outcome.detail.is_none() {
+            continue;
+        }
+        let detail = outcome.detail.as_ref().map(|detail| format!(": {detail}"));
+        let line = format!(
+            "task {} on {}: {}{}",
+            attempt.task,
+            attempt.machine,
+            outcome.reason,
+            detail.unwrap_or_default()
+        );
+        if lines.len() < 5 && !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use common::{
+        id::JobId,
+        job::{ArtifactsView, AttemptUsage, Outcome, TaskCounts},
+        resources::Allocation,
+        status::{AttemptStatus, Priority},
+        time::Timestamp,
+    };
+
+    use super::*;
+
+    fn summary(status: JobStatus, exit_code: Option<i32>) -> JobSummary {
+        JobSummary {
+            id: JobId::from_bytes([1; 16]),
+            number: JobNumber(1),
+            name: "x".to_owned(),
+            owner: "alice".parse().unwrap(),
+            status,
+            priority: Priority::Normal,
+            tasks: TaskCounts::default(),
+            submitted_at: Timestamp::default(),
+            started_at: None,
+            ended_at: None,
+            machines: Vec::new(),
+            exit_code,
+        }
+    }
+
+    #[test]
+    fn the_exit_code_is_the_jobs() {
+        let code = |status, code| exit_code(&summary(status, code));
+        assert_eq!(code(JobStatus::Succeeded, Some(0)), 0);
+        assert_eq!(code(JobStatus::Failed, Some(7)), 7);
+        assert_eq!(code(JobStatus::Failed, Some(137)), 137);
+        assert_eq!(code(JobStatus::Failed, Some(0)), 125);
+        assert_eq!(code(JobStatus::Failed, Some(4096)), 125);
+        assert_eq!(code(JobStatus::Cancelled, None), 125);
+    }
+
+    #[test]
+    fn only_what_the_output_does_not_tell_is_explained() {
+        let attempt = |reason, exit_code, detail: Option<&str>| AttemptView {
+            task: 0,
+            number: 1,
+            machine: "box".parse().unwrap(),
+            status: AttemptStatus::Ended,
+            allocation: Allocation::default(),
+            placed_at: Timestamp::default(),
+            started_at: None,
+            ended_at: None,
+            outcome: Some(Outcome {
+                reason,
+                exit_code,
+                signal: None,
+                detail: detail.map(str::to_owned),
+                usage: AttemptUsage::default(),
+                log_bytes: 0,
+            }),
+            artifacts: ArtifactsView::None,
+        };
+        let lines = failures(&[
+            attempt(EndReason::Exited, Some(3), None),
+            attempt(EndReason::PrepareFailed, Some(127), Some("nope: not found")),
+            attempt(EndReason::PrepareFailed, Some(127), Some("nope: not found")),
+            attempt(EndReason::TimeLimit, None, None),
+        ]);
+        assert_eq!(
+            lines,
+            ["task 0 on box: prepare_failed: nope: not found", "task 0 on box: time_limit"]
+        );
+    }
+}

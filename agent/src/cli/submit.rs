@@ -1,0 +1,179 @@
+//! `submit`: sends the work folder, then the job, and prints its number. `run` begins the same way.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Args;
+use common::{
+    api::{
+        Answer, Request,
+        explain::Explanation,
+        job::{SubmitJob, Submitted},
+    },
+    code::Code,
+    id::TreeId,
+    problem::Problem,
+    units::Bytes,
+    wire::client::ClientStream,
+};
+
+use super::{
+    Context, explain,
+    job_flags::{Asked, JobFlags, Workdir},
+    progress::TransferBar,
+    session::{Session, ask},
+};
+use crate::transfer::{self, WalkOptions, Walked};
+
+/// Most that is sent of a folder that nobody named: more is surely a mistake.
+const MOST_UNASKED: Bytes = Bytes::gib(1);
+
+/// Submit a job and print its number
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n\nKeys of a job file: name image command workdir env resources{cpu memory disk gpu} datasets\n  outputs network priority max_runtime retries array")]
+pub(super) struct Submit {
+    #[command(flatten)]
+    flags: JobFlags,
+}
+
+impl Submit {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        if self.flags.dry_run {
+            return dry_run(context, self.flags).await.map(|_| ());
+        }
+        let (session, submitted) = submit(context, self.flags).await?;
+        session.end().await;
+        context.output.show(
+            &submitted,
+            |submitted| vec![submitted.number.to_string()],
+            |submitted| format!("Job {}.", submitted.number),
+        )
+    }
+}
+
+/// Submits what the flags say; the session goes on.
+pub(super) async fn submit(context: &Context, flags: JobFlags) -> Result<(Session, Submitted), Problem> {
+    let Asked {
+        draft,
+        workdir,
+        key,
+    } = flags.read()?;
+    // What cannot be a job is said before anything is sent.
+    let mut spec = draft.into_spec(None)?;
+    let folder = folder_to_send(workdir)?;
+    let walked = match folder {
+        None => None,
+        Some((folder, options)) => Some(walk(folder, options).await?),
+    };
+    let session = context.session().await?;
+    if let Some(walked) = walked.filter(|walked| !walked.tree().entries().is_empty()) {
+        spec.workdir = Some(send(context, &session, &walked).await?);
+    }
+    let request = Request::SubmitJob(Box::new(SubmitJob {
+        org: session.org,
+        spec,
+        key,
+        dry_run: false,
+    }));
+    match ask!(session, request, Answer::Submitted(submitted) => submitted) {
+        Ok(submitted) => Ok((session, submitted)),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Asks what would happen, and says it. Nothing is sent but the question.
+pub(super) async fn dry_run(context: &Context, flags: JobFlags) -> Result<ExitCode, Problem> {
+    let Asked { draft, key, .. } = flags.read()?;
+    let spec = draft.into_spec(None)?;
+    let session = context.session().await?;
+    let request = Request::SubmitJob(Box::new(SubmitJob {
+        org: session.org,
+        spec,
+        key,
+        dry_run: true,
+    }));
+    let explanation: Explanation = ask!(session, request, Answer::Explanation(explanation) => explanation)?;
+    session.end().await;
+    context.output.show(&explanation, |_| Vec::new(), explain::text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the folder that goes with the job.
+///
+/// # Errors
+/// Nobody named one, and the current one is too much to be meant.
+fn folder_to_send(workdir: Workdir) -> Result<Option<(PathBuf, WalkOptions)>, Problem> {
+    match workdir {
+        Workdir::None => Ok(None),
+        Workdir::Named(folder) => Ok(Some((folder, WalkOptions::default()))),
+        Workdir::Current => {
+            let current = std::env::current_dir().map_err(|error| {
+                Problem::new(Code::BadFolder, "the current folder cannot be sent", error.to_string())
+            })?;
+            check_meant(&current, std::env::var_os("HOME").as_deref().map(Path::new))?;
+            let options = WalkOptions {
+                max_bytes: MOST_UNASKED,
+                ..WalkOptions::default()
+            };
+            Ok(Some((current, options)))
+        }
+    }
+}
+
+fn check_meant(current: &Path, home: Option<&Path>) -> Result<(), Problem> {
+    let is_home = home.is_some_and(|home| {
+        let real = home.canonicalize();
+        real.is_ok_and(|home| current.canonicalize().is_ok_and(|current| current == home))
+    });
+    let why = match (is_home, current.parent()) {
+        (true, _) => "it is your home folder, which was surely not meant",
+        (false, None) => "it is the root of all files, which was surely not meant",
+        (false, Some(_)) => return Ok(()),
+    };
+    Err(Problem::new(Code::BadFolder, "the current folder is not sent along", why)
+        .help("Go to the job's own folder, name it with --workdir DIR, or send none with --no-workdir."))
+}
+
+/// Walks a folder on a thread of its own: a connection that is open meanwhile stays alive.
+pub(super) async fn walk(folder: PathBuf, options: WalkOptions) -> Result<Walked, Problem> {
+    let unasked = options.max_bytes == MOST_UNASKED;
+    let walking = tokio::task::spawn_blocking(move || transfer::walk(&folder, &options));
+    let walked = walking.await.unwrap_or_else(|error| {
+        Err(Problem::new(Code::Internal, "the folder cannot be read", error.to_string()))
+    });
+    walked.map_err(|problem| {
+        if unasked && problem.why.contains(&MOST_UNASKED.to_string()) {
+            problem.help("Name it with --workdir DIR if it is meant, list what to leave out in .computeshareignore, or use --no-workdir.")
+        } else {
+            problem
+        }
+    })
+}
+
+async fn send(context: &Context, session: &Session, walked: &Walked) -> Result<TreeId, Problem> {
+    let bar = TransferBar::new(context.output, "sending the work folder");
+    let first = ClientStream::Upload { org: session.org };
+    let sent = transfer::upload(session.client.connection(), &first, walked, &bar).await;
+    bar.finish();
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_folder_is_never_sent_unasked() {
+        let home = tempfile::tempdir().unwrap();
+        let project = home.path().join("project");
+        std::fs::create_dir(&project).unwrap();
+        let check = |current: &Path| check_meant(current, Some(home.path())).map_err(|problem| problem.code);
+        assert_eq!(check(home.path()), Err(Code::BadFolder));
+        assert_eq!(check(&home.path().join("project/..")), Err(Code::BadFolder));
+        assert_eq!(check(Path::new("/")), Err(Code::BadFolder));
+        assert_eq!(check(&project), Ok(()));
+        assert_eq!(check_meant(&project, None).map_err(|problem| problem.code), Ok(()));
+    }
+}

@@ -1,0 +1,178 @@
+//! Reading the YAML files that people write: the one place that names the YAML crate.
+//!
+//! A file becomes a plain value first and is then taken apart key by key, so that every complaint names the
+//! key's whole path and, for an unknown key, the nearest known one.
+
+use std::path::Path;
+
+use common::{code::Code, problem::Problem};
+use serde_json::{Map, Value};
+
+/// Longest file; hand-written ones are far below.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Most differing letters between a mistyped key and the one that is suggested.
+const MAX_TYPOS: usize = 3;
+
+/// Why a file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FileError {
+    #[error("cannot be read: {0}")]
+    Read(String),
+    #[error("is longer than {MAX_FILE_BYTES} bytes")]
+    TooLong,
+    #[error("{0}")]
+    Syntax(String),
+    #[error("unknown key `{key}`{}", nearest.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default())]
+    UnknownKey {
+        key: String,
+        nearest: Option<&'static str>,
+    },
+    #[error("`{0}` is not available in this version")]
+    NotAvailable(String),
+    #[error("`{key}`: {text}")]
+    Value { key: String, text: String },
+}
+
+impl FileError {
+    /// Makes the problem that a person is told about the file at `path`.
+    pub(crate) fn into_problem(self, code: Code, path: &Path) -> Problem {
+        let what = format!("{} cannot be used", path.display());
+        Problem::new(code, what, self.to_string())
+    }
+}
+
+/// Reads the file's text.
+pub(crate) fn read(path: &Path) -> Result<String, FileError> {
+    let unreadable = |error: std::io::Error| FileError::Read(error.to_string());
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(FileError::TooLong);
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// Reads a text whose outermost value is a map.
+pub(crate) fn parse(text: &str) -> Result<Map<String, Value>, FileError> {
+    let value: Value =
+        serde_saphyr::from_str(text).map_err(|error| FileError::Syntax(error.to_string()))?;
+    match value {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        _ => Err(FileError::Syntax(
+            "expected keys and values, as in `name: train`".to_owned(),
+        )),
+    }
+}
+
+/// The keys of one map, with where it stands in the file.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    at: String,
+    map: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    /// Takes a map apart that may have only these keys; `later` ones are known but not built yet.
+    pub(crate) fn new(
+        at: &str,
+        map: &'a Map<String, Value>,
+        known: &[&'static str],
+        later: &[&'static str],
+    ) -> Result<Self, FileError> {
+        let fields = Self {
+            at: at.to_owned(),
+            map,
+        };
+        for key in map.keys() {
+            if later.contains(&key.as_str()) {
+                return Err(FileError::NotAvailable(fields.path(key)));
+            }
+            if !known.contains(&key.as_str()) {
+                return Err(FileError::UnknownKey {
+                    key: fields.path(key),
+                    nearest: nearest(key, known),
+                });
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Returns the key's value; a key without one counts as absent.
+    pub(crate) fn value(&self, key: &str) -> Option<&'a Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Returns the key's value as a map.
+    pub(crate) fn map(&self, key: &str) -> Result<Option<&'a Map<String, Value>>, FileError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(map)),
+            Some(_) => Err(self.complain(key, "expected keys and values")),
+        }
+    }
+
+    /// Returns a text or number as text, to be read by the type's own parser.
+    pub(crate) fn parsed<T>(&self, key: &str) -> Result<Option<T>, FileError>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        let parsed = text
+            .parse()
+            .map_err(|error: T::Err| self.complain(key, &error.to_string()))?;
+        Ok(Some(parsed))
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<Option<String>, FileError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(_) => Err(self.complain(key, "expected a text or a number")),
+        }
+    }
+
+    /// Returns a list of texts.
+    pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
+        let Some(value) = self.value(key) else {
+            return Ok(None);
+        };
+        let items = value
+            .as_array()
+            .ok_or_else(|| self.complain(key, "expected a list"))?;
+        let texts = items.iter().map(|item| match item {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
+            _ => Err(self.complain(key, "expected a list of texts; write others in quotes")),
+        });
+        texts.collect::<Result<_, _>>().map(Some)
+    }
+
+    pub(crate) fn complain(&self, key: &str, text: &str) -> FileError {
+        FileError::Value {
+            key: self.path(key),
+            text: text.to_owned(),
+        }
+    }
+
+    pub(crate) fn path(&self, key: &str) -> String {
+        if self.at.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.at)
+        }
+    }
+}
+
+fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&key.to_lowercase(), candidate);
+    let best = known
+        .iter()
+        .min_by_key(|candidate| distance(candidate))
+        .copied()?;
+    let prefix = best.starts_with(key) || key.starts_with(best);
+    (prefix || distance(best) <= MAX_TYPOS.min(best.len() - 1)).then_some(best)
+}

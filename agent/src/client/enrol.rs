@@ -1,0 +1,106 @@
+//! Getting in: a link or code becomes credentials on this computer.
+
+use certs::PrivateKey;
+use common::{
+    code::Code,
+    join_link::{JoinLink, LinkPurpose},
+    name::Name,
+    problem::Problem,
+    status::Role,
+    wire::{
+        ALPN_JOIN,
+        close,
+        join::{JoinAnswer, JoinRequest},
+    },
+};
+use link::frames;
+
+use super::{
+    credentials::{Credentials, Store},
+    dialer, greet, new_key,
+};
+
+/// A new sign-in.
+#[derive(Debug)]
+pub(crate) struct Enrolled {
+    pub(crate) credentials: Credentials,
+    pub(crate) role: Role,
+}
+
+/// Uses `link` and keeps what it gives.
+///
+/// # Errors
+/// The coordinator is not there, is not the link's, or refuses the code; or nothing can be kept here.
+pub(crate) async fn enrol(
+    store: &Store,
+    link: &JoinLink,
+    handle: Option<Name>,
+) -> Result<Enrolled, Problem> {
+    let key = key_towards(store, link)?;
+    let answer = ask(link, &key, handle).await?;
+    let JoinAnswer::Enrolled {
+        user,
+        handle,
+        org,
+        org_name,
+        role,
+        chain,
+    } = answer
+    else {
+        let what = "the coordinator's answer makes no sense";
+        return Err(Problem::new(Code::Protocol, what, "it is not about a member"));
+    };
+    let credentials = Credentials {
+        address: link.address.clone(),
+        fingerprint: link.fingerprint,
+        user,
+        handle,
+        org,
+        org_name,
+    };
+    store.save_identity(chain, &key)?;
+    store.save(&credentials)?;
+    Ok(Enrolled { credentials, role })
+}
+
+/// Returns the key that this computer has towards the link's coordinator, or a new one. The same key tells the
+/// coordinator that it is the same person, or the same request sent again.
+fn key_towards(store: &Store, link: &JoinLink) -> Result<PrivateKey, Problem> {
+    let elsewhere = store.find()?.is_some_and(|known| known.fingerprint != link.fingerprint);
+    if store.has_key() && !elsewhere {
+        return store.key();
+    }
+    let key = new_key()?;
+    store.save_key(&key)?;
+    Ok(key)
+}
+
+async fn ask(
+    link: &JoinLink,
+    key: &PrivateKey,
+    handle: Option<Name>,
+) -> Result<JoinAnswer, Problem> {
+    certs::install_crypto();
+    let internal = |error: String| Problem::new(Code::Internal, "cannot ask for a certificate", error);
+    let csr = key.request().map_err(|error| internal(error.to_string()))?;
+    let tls = certs::client_config(link.fingerprint, None, ALPN_JOIN)
+        .map_err(|error| internal(error.to_string()))?;
+    let dialer = dialer()?;
+    let connection = dialer.dial(&link.address, tls).await?;
+    let hello = greet(&connection).await?;
+    let request = JoinRequest::Enrol {
+        secret: link.secret.clone(),
+        purpose: link.purpose,
+        handle: handle.filter(|_| link.purpose == LinkPurpose::Join),
+        csr,
+    };
+    let stream = connection.open_bi().await;
+    let (mut sender, mut receiver) = frames::split(stream.map_err(|error| link::close_problem(&error))?);
+    sender.send(&request).await?;
+    sender.finish();
+    let answer = receiver.expect().await;
+    hello.abort();
+    connection.close(close::DONE.into(), b"");
+    tokio::task::yield_now().await;
+    Ok(answer?)
+}

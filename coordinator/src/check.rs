@@ -1,0 +1,66 @@
+//! `check`: whether a data folder is sound, without changing it.
+
+use std::path::Path;
+
+use common::{code::Code, problem::Problem};
+use serde::Serialize;
+
+use crate::{
+    folder,
+    logs::Logs,
+    setup::open_authority,
+    store::{self, CheckReport},
+};
+
+/// What a sound data folder holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// Version of the store's layout.
+    pub version: u32,
+    pub tables: Vec<TableRows>,
+    pub events: u64,
+    pub logs: u64,
+    pub log_bytes: u64,
+}
+
+/// How many rows a table has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableRows {
+    pub table: String,
+    pub rows: u64,
+}
+
+/// Reads all of it: the keys belong together, every row decodes, every reference leads somewhere.
+///
+/// # Errors
+/// The first thing that is wrong; another process that uses the folder.
+pub fn check(data: &Path) -> Result<Checked, Problem> {
+    let CheckReport {
+        version,
+        rows,
+        events,
+    } = store::check(&folder::store(data))?;
+    open_authority(data)?;
+    let path = folder::logs(data);
+    let (logs, log_bytes) = if path.is_dir() {
+        Logs::open(&path)
+            .and_then(|logs| logs.totals())
+            .map_err(|error| {
+                let what = format!("{} cannot be read", path.display());
+                Problem::new(Code::Io, what, error.to_string())
+            })?
+    } else {
+        (0, 0)
+    };
+    let tables = rows.into_iter().map(|(table, rows)| TableRows {
+        table: table.to_owned(),
+        rows,
+    });
+    Ok(Checked {
+        version,
+        tables: tables.collect(),
+        events,
+        logs,
+        log_bytes,
+    })
+}

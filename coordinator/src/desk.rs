@@ -1,0 +1,184 @@
+//! What stands behind the doors: the engine and everything that is not in the book. One for each coordinator.
+
+use std::sync::Arc;
+
+use certs::{Authority, CertificateRequest, Issued, Subject};
+use common::{
+    code::Code,
+    id::{AttemptId, CertificateSerial, MachineId},
+    problem::Problem,
+    time::{Span, Timestamp},
+};
+use coordinator_core::{
+    Actor, Body, Effect,
+    command::NewCertificate,
+    event::{Holder, LogState},
+    query::{access, enrolment},
+};
+
+use crate::{
+    blobs,
+    clock::Clock,
+    engine::Engine,
+    logs::Logs,
+    machines::Machines,
+    rate::WrongTries,
+    sessions::Sessions,
+    topics::{Awaited, Topics},
+};
+
+/// Shared by all doors and loops.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) authority: Authority,
+    pub(crate) logs: Logs,
+    pub(crate) blobs: blobs::Store,
+    pub(crate) wires: Wires,
+    pub(crate) wrong_tries: WrongTries,
+    pub(crate) lease: Span,
+    pub(crate) heartbeat: Span,
+}
+
+/// Those who are told of what was committed.
+#[derive(Debug, Clone)]
+pub(crate) struct Wires {
+    pub(crate) sessions: Sessions,
+    pub(crate) machines: Arc<Machines>,
+    pub(crate) topics: Topics,
+}
+
+impl Wires {
+    pub(crate) fn new() -> Self {
+        Self {
+            sessions: Sessions::default(),
+            machines: Arc::new(Machines::new()),
+            topics: Topics::default(),
+        }
+    }
+
+    /// Does what an effect asks for, without waiting.
+    pub(crate) fn publish(&self, effect: Effect) {
+        match effect {
+            Effect::Assign(machine) => self.machines.assign(machine),
+            Effect::Close(serial) => self.sessions.close(serial),
+            Effect::Wake(topic) => self.topics.wake(Awaited::Topic(topic)),
+        }
+    }
+}
+
+impl Desk {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Returns who a certificate speaks for, now.
+    ///
+    /// # Errors
+    /// It is unknown, expired or revoked, whatever it says of itself.
+    pub(crate) fn holder(&self, serial: CertificateSerial) -> Result<Holder, Problem> {
+        enrolment::certificate(&self.engine.read(), serial, self.now())
+    }
+
+    /// Signs a certificate. It is good for nothing until the engine has committed it.
+    ///
+    /// # Errors
+    /// Signing failed.
+    pub(crate) fn issue(
+        &self,
+        request: &CertificateRequest,
+        subject: Subject,
+    ) -> Result<Signed, Problem> {
+        let life = match subject {
+            Subject::User(_) => certs::MEMBER_LIFE,
+            Subject::Machine(_) => certs::MACHINE_LIFE,
+        };
+        let issued = self.authority.issue(request, subject, self.now(), life);
+        let issued = issued.map_err(|error| {
+            let why = crate::store::chain(&error);
+            Problem::new(Code::Internal, "The certificate could not be signed", why)
+        })?;
+        let Issued {
+            chain,
+            serial,
+            key,
+            expires_at,
+        } = issued;
+        Ok(Signed {
+            chain,
+            certificate: NewCertificate {
+                serial,
+                key,
+                expires_at,
+            },
+        })
+    }
+
+    /// Tells the engine where an ended attempt's log is complete and safe.
+    pub(crate) async fn complete_log(&self, machine: MachineId, attempt: AttemptId) {
+        let log = access::machine_log(&self.engine.read(), machine, attempt);
+        let Some(LogState::Awaited { bytes }) = log else {
+            return;
+        };
+        let logs = self.logs.clone();
+        let safe = blocking(move || {
+            if bytes == 0 {
+                return Ok(0);
+            }
+            logs.writer(attempt)?.sync()
+        });
+        match safe.await {
+            Ok(safe) if safe >= bytes => {
+                let complete = Body::CompleteLog { attempt };
+                if let Ok(pending) = self.engine.post(Actor::System, complete).await {
+                    // Refused where somebody else was faster.
+                    let _ = pending.done().await;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let error = crate::store::chain(&error);
+                tracing::warn!(%attempt, error, "a log cannot be read");
+            }
+        }
+    }
+}
+
+/// A certificate that was signed.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    /// Leaf first, DER.
+    pub(crate) chain: Vec<Vec<u8>>,
+    pub(crate) certificate: NewCertificate,
+}
+
+/// Reads a request for a certificate.
+///
+/// # Errors
+/// It is not one, or its key is too weak.
+pub(crate) fn parse_request(der: &[u8]) -> Result<CertificateRequest, Problem> {
+    CertificateRequest::parse(der).map_err(|error| {
+        let why = crate::store::chain(&error);
+        Problem::new(
+            Code::BadRequest,
+            "The request for a certificate cannot be used",
+            why,
+        )
+    })
+}
+
+/// Runs what waits for a disk off the event loop.
+///
+/// # Panics
+/// If `work` does.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down: nobody waits for the answer any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,43 @@
+//! The doors: where connections come in. They check who is there, turn what is said into commands and questions,
+//! and tell what was committed. Nothing is decided here.
+
+pub(crate) mod accept;
+mod agent;
+mod client;
+mod join;
+
+use std::time::Duration;
+
+use common::{code::Code, problem::Problem, wire::Hello};
+
+/// How long a connection may take for its first words.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a refused peer may take to read why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Returns whether we can talk with a peer that says this.
+fn check_version(hello: &Hello) -> Result<(), Problem> {
+    let ours = Hello::ours();
+    match ours.protocol.common(hello.protocol) {
+        Some(_) => Ok(()),
+        None => Err(Problem::new(
+            Code::Version,
+            "The two programs do not understand each other",
+            format!(
+                "the coordinator ({}) speaks protocol {} to {}, the other side ({}) {} to {}",
+                ours.build,
+                ours.protocol.min,
+                ours.protocol.max,
+                hello.build.chars().take(64).collect::<String>(),
+                hello.protocol.min,
+                hello.protocol.max
+            ),
+        )),
+    }
+}
+
+/// Closes a connection once the other side has read why, or had the time to.
+async fn close_after_refusal(connection: &quinn::Connection, code: u32, problem: &Problem) {
+    let _ = tokio::time::timeout(LAST_WORDS, connection.closed()).await;
+    link::refuse(connection, code, problem);
+}

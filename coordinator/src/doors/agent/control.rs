@@ -1,0 +1,297 @@
+//! The control stream: the machine's reports up, its whole desired set down.
+//!
+//! Heartbeats stay in memory. Reports of attempts become commands, many in one commit, and are acknowledged after
+//! it in the order in which they came.
+
+use std::sync::Arc;
+
+use certs::Subject;
+use common::{
+    code::Code,
+    id::{AttemptId, TreeId},
+    machine::MachineReport,
+    problem::Problem,
+    units::Bytes,
+    wire::{
+        Hello,
+        agent::{
+            AgentHello, AgentMessage, AttemptReport, CoordinatorHello, CoordinatorMessage,
+            MAX_ATTEMPTS_PER_MACHINE, ReportStage,
+        },
+    },
+};
+use coordinator_core::{Actor, Body, assign, query::enrolment};
+use link::frames::{self, FrameReceiver, FrameSender};
+use tokio::sync::{Notify, mpsc};
+
+use super::Agent;
+use crate::{
+    desk::{blocking, parse_request},
+    doors::{HELLO_TIMEOUT, check_version},
+    engine::{NotDone, Pending},
+};
+
+/// Answers to one machine that may wait to be written. While they do, nothing more is read from it.
+const OUTBOX: usize = 256;
+
+/// What the writer is to say.
+enum Outgoing {
+    Message(CoordinatorMessage),
+    /// An acknowledgement, once the report is committed.
+    Report {
+        attempt: AttemptId,
+        stage: ReportStage,
+        pending: Pending,
+    },
+    /// The last words.
+    Refuse(Problem),
+}
+
+/// Serves the stream until the machine leaves or is refused.
+pub(super) async fn serve(
+    agent: Arc<Agent>,
+    stream: (quinn::SendStream, quinn::RecvStream),
+) -> Result<(), Problem> {
+    let (mut tx, mut rx) = frames::split(stream);
+    let served = async {
+        let hello = tokio::time::timeout(HELLO_TIMEOUT, rx.expect::<AgentHello>()).await;
+        let hello = hello.map_err(|_| protocol("no hello came"))??;
+        check_version(&hello.hello)?;
+        let attempts = hello.attempts.clone();
+        let assignment = connect(&agent, hello).await?;
+        greet(&agent, &mut tx).await?;
+        for attempt in attempts {
+            agent.desk.complete_log(agent.machine, attempt).await;
+        }
+        talk(&agent, &mut tx, &mut rx, &assignment).await
+    };
+    let served: Result<(), Problem> = served.await;
+    disconnect(&agent).await;
+    if let Err(problem) = &served {
+        // Whoever is gone does not want to know.
+        let _ = tx.refuse(problem).await;
+    }
+    served
+}
+
+/// Registers the machine as here, in the engine and for the effects.
+async fn connect(agent: &Agent, hello: AgentHello) -> Result<Arc<Notify>, Problem> {
+    if hello.attempts.len() > MAX_ATTEMPTS_PER_MACHINE {
+        return Err(protocol("the hello names too many attempts"));
+    }
+    agent.authorise()?;
+    let desk = &*agent.desk;
+    let order = desk.wires.machines.order().await;
+    let connection = agent.session.connection();
+    let assignment = desk
+        .wires
+        .machines
+        .attach(agent.machine, connection, desk.now());
+    let body = Body::ConnectMachine {
+        report: hello.report,
+        attempts: hello.attempts,
+    };
+    let pending = desk.engine.post(Actor::Machine(agent.machine), body).await;
+    drop(order);
+    pending?.done().await?;
+    Ok(assignment)
+}
+
+async fn greet(agent: &Agent, tx: &mut FrameSender) -> Result<(), Problem> {
+    let desk = &*agent.desk;
+    let names = enrolment::machine_names(&desk.engine.read(), agent.machine);
+    let (machine, org) = names.ok_or_else(|| {
+        let why = "it was removed just now";
+        Problem::new(Code::CertificateRevoked, "The machine is not known", why)
+    })?;
+    tracing::info!(%machine, %org, "a machine is here");
+    let hello = CoordinatorHello {
+        hello: Hello::ours(),
+        machine,
+        org,
+        lease: desk.lease,
+        heartbeat: desk.heartbeat,
+        now: desk.now(),
+    };
+    Ok(tx.send(&hello).await?)
+}
+
+/// Tells the engine that the machine is gone, unless it has connected again.
+async fn disconnect(agent: &Agent) {
+    let desk = &*agent.desk;
+    let machine = agent.machine;
+    let _order = desk.wires.machines.order().await;
+    let connection = agent.session.connection();
+    if desk.wires.machines.detach(machine, connection) {
+        let body = Body::DisconnectMachine { machine };
+        // Refused for a machine that was removed; an engine that has stopped has no use for it.
+        let _ = desk.engine.post(Actor::System, body).await;
+    }
+}
+
+/// Reads and writes side by side.
+async fn talk(
+    agent: &Agent,
+    tx: &mut FrameSender,
+    rx: &mut FrameReceiver,
+    assignment: &Notify,
+) -> Result<(), Problem> {
+    let (outbox, outgoing) = mpsc::channel(OUTBOX);
+    assignment.notify_one();
+    tokio::select! {
+        read = read(agent, rx, outbox) => read,
+        written = write(agent, tx, outgoing, assignment) => written,
+    }
+}
+
+async fn write(
+    agent: &Agent,
+    tx: &mut FrameSender,
+    mut outgoing: mpsc::Receiver<Outgoing>,
+    assignment: &Notify,
+) -> Result<(), Problem> {
+    loop {
+        let next = tokio::select! {
+            () = assignment.notified() => None,
+            next = outgoing.recv() => match next {
+                Some(next) => Some(next),
+                // The reader has ended, and says how.
+                None => return std::future::pending().await,
+            },
+        };
+        match next {
+            None => {
+                let set = assign(&agent.desk.engine.read(), agent.machine);
+                tx.send(&CoordinatorMessage::Assignment(set)).await?;
+            }
+            Some(Outgoing::Message(message)) => tx.send(&message).await?,
+            Some(Outgoing::Refuse(problem)) => {
+                let last = CoordinatorMessage::Refused(problem.clone());
+                tx.send(&last).await?;
+                return Err(problem);
+            }
+            Some(Outgoing::Report {
+                attempt,
+                stage,
+                pending,
+            }) => {
+                match pending.done().await {
+                    Ok(_) => {}
+                    Err(NotDone::Rejected(rejection)) => {
+                        tracing::info!(%attempt, ?stage, ?rejection, "a report was refused");
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                tx.send(&CoordinatorMessage::AttemptAck { attempt, stage })
+                    .await?;
+                if stage == ReportStage::Ended {
+                    agent.desk.complete_log(agent.machine, attempt).await;
+                }
+            }
+        }
+    }
+}
+
+async fn read(
+    agent: &Agent,
+    rx: &mut FrameReceiver,
+    outbox: mpsc::Sender<Outgoing>,
+) -> Result<(), Problem> {
+    let desk = &*agent.desk;
+    while let Some(message) = rx.recv::<AgentMessage>().await? {
+        let answer = match message {
+            AgentMessage::Heartbeat {
+                sequence,
+                load,
+                report,
+            } => {
+                desk.wires
+                    .machines
+                    .heard(agent.machine, Some(load), desk.now());
+                if let Some(report) = report {
+                    report_machine(agent, *report).await?;
+                }
+                match agent.authorise() {
+                    Ok(()) => Outgoing::Message(CoordinatorMessage::HeartbeatAck { sequence }),
+                    Err(problem) => Outgoing::Refuse(problem),
+                }
+            }
+            AgentMessage::Attempt { attempt, report } => {
+                desk.wires.machines.heard(agent.machine, None, desk.now());
+                let stage = report.stage();
+                let artifact_size = match report {
+                    AttemptReport::Artifacts { tree } => size(agent, tree).await,
+                    _ => None,
+                };
+                let body = Body::ReportAttempt {
+                    attempt,
+                    report,
+                    artifact_size,
+                };
+                let actor = Actor::Machine(agent.machine);
+                Outgoing::Report {
+                    attempt,
+                    stage,
+                    pending: desk.engine.post(actor, body).await?,
+                }
+            }
+            AgentMessage::Renew { csr } => Outgoing::Message(match renew(agent, &csr).await {
+                Ok(chain) => CoordinatorMessage::Certificate { chain },
+                Err(problem) => CoordinatorMessage::Refused(problem),
+            }),
+        };
+        if outbox.send(answer).await.is_err() {
+            // The writer has ended, and says how.
+            return std::future::pending().await;
+        }
+    }
+    Ok(())
+}
+
+async fn report_machine(agent: &Agent, report: MachineReport) -> Result<(), Problem> {
+    let body = Body::ReportMachine { report };
+    let actor = Actor::Machine(agent.machine);
+    let pending = agent.desk.engine.post(actor, body).await?;
+    match pending.done().await {
+        Ok(_) => Ok(()),
+        Err(NotDone::Rejected(rejection)) => {
+            tracing::warn!(machine = %agent.machine, ?rejection, "a machine's report was refused");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns the size of a tree that has arrived, and how many files it has.
+async fn size(agent: &Agent, tree: TreeId) -> Option<(Bytes, u64)> {
+    let blobs = agent.desk.blobs.clone();
+    let stored = blocking(move || blobs.size(tree)).await;
+    match stored {
+        Ok(size) => Some(size),
+        Err(error) => {
+            tracing::warn!(machine = %agent.machine, %tree, %error, "artifacts are not here");
+            None
+        }
+    }
+}
+
+async fn renew(agent: &Agent, csr: &[u8]) -> Result<Vec<Vec<u8>>, Problem> {
+    let desk = &*agent.desk;
+    let signed = desk.issue(&parse_request(csr)?, Subject::Machine(agent.machine))?;
+    let body = Body::RenewCertificate {
+        old: agent.session.serial(),
+        new: signed.certificate,
+    };
+    let pending = desk
+        .engine
+        .post(Actor::Machine(agent.machine), body)
+        .await?;
+    pending.done().await?;
+    let new = signed.certificate;
+    agent.session.renewed(new.serial, new.expires_at);
+    Ok(signed.chain)
+}
+
+fn protocol(why: &str) -> Problem {
+    Problem::new(Code::Protocol, "The agent was not understood", why)
+}

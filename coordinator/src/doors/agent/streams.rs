@@ -1,0 +1,53 @@
+//! An agent's further streams: each begins by saying what it is for.
+
+use std::sync::Arc;
+
+use common::{code::Code, problem::Problem, wire::agent::AgentStream};
+use coordinator_core::query::access;
+use link::frames::{self, FrameReceiver, FrameSender};
+
+use super::{Agent, log};
+use crate::blobs;
+
+pub(super) async fn serve(agent: Arc<Agent>, stream: (quinn::SendStream, quinn::RecvStream)) {
+    let (mut tx, mut rx) = frames::split(stream);
+    match serve_one(&agent, &mut tx, &mut rx).await {
+        Ok(()) => tx.finish(),
+        Err(problem) => {
+            tracing::debug!(machine = %agent.machine, %problem, "a stream was refused");
+            // Whoever has hung up does not want to know.
+            let _ = tx.refuse(&problem).await;
+        }
+    }
+}
+
+async fn serve_one(
+    agent: &Agent,
+    tx: &mut FrameSender,
+    rx: &mut FrameReceiver,
+) -> Result<(), Problem> {
+    let desk = &*agent.desk;
+    let purpose: AgentStream = rx.expect().await?;
+    agent.authorise()?;
+    match purpose {
+        AgentStream::Log { attempt } => log::receive(agent, attempt, tx, rx).await,
+        AgentStream::Download { tree } => {
+            if !access::machine_may_fetch(&desk.engine.read(), agent.machine, tree) {
+                return Err(not_wanted());
+            }
+            blobs::serve_download(&desk.blobs, tree, tx, rx).await
+        }
+        AgentStream::Upload { attempt } => {
+            if !access::machine_may_upload(&desk.engine.read(), agent.machine, attempt) {
+                return Err(not_wanted());
+            }
+            blobs::serve_upload(&desk.blobs, tx, rx).await.map(drop)
+        }
+    }
+}
+
+/// What the machine asks for is not, or no longer, part of its desired set.
+pub(super) fn not_wanted() -> Problem {
+    let why = "it does not belong to what this machine runs now";
+    Problem::new(Code::NotFound, "The stream is not wanted", why)
+}

@@ -1,0 +1,143 @@
+//! The client door: command lines of members. Every request is checked against the registry of certificates
+//! anew, so that a revoked one is good for nothing from that commit on.
+
+mod follow;
+mod requests;
+mod transfers;
+
+use std::sync::Arc;
+
+use certs::{PeerCertificate, Subject};
+use common::{
+    api::Request,
+    code::Code,
+    id::UserId,
+    problem::Problem,
+    wire::{Hello, client::ClientStream, close},
+};
+use coordinator_core::event::Holder;
+use link::frames::{self, FrameReceiver, FrameSender};
+use tokio::task::JoinSet;
+
+use super::{HELLO_TIMEOUT, check_version, close_after_refusal};
+use crate::{desk::Desk, sessions::Session};
+
+/// Streams of one command line at once; more wait until one ends.
+const MAX_STREAMS: usize = 64;
+
+/// One member's connection.
+#[derive(Debug)]
+struct Member {
+    desk: Arc<Desk>,
+    session: Session,
+    user: UserId,
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn serve(desk: Arc<Desk>, connection: quinn::Connection, peer: PeerCertificate) {
+    let Subject::User(user) = peer.subject else {
+        return connection.close(close::UNAUTHORISED.into(), b"not a member's certificate");
+    };
+    let session = desk.wires.sessions.register(&peer, connection);
+    let member = Arc::new(Member {
+        desk,
+        session,
+        user,
+    });
+    let greeted = tokio::time::timeout(HELLO_TIMEOUT, greet(&member)).await;
+    match greeted {
+        Ok(Ok(())) => member.serve_streams().await,
+        Ok(Err(problem)) => {
+            let connection = member.session.connection();
+            close_after_refusal(connection, close::UNAUTHORISED, &problem).await;
+        }
+        Err(_) => {
+            let connection = member.session.connection();
+            connection.close(close::PROTOCOL.into(), b"no hello came");
+        }
+    }
+}
+
+/// Exchanges the first words.
+async fn greet(member: &Member) -> Result<(), Problem> {
+    let stream = member.session.connection().accept_bi().await;
+    let stream = stream.map_err(|error| link::close_problem(&error))?;
+    let (mut tx, mut rx) = frames::split(stream);
+    let greeted = async {
+        let hello: Hello = rx.expect().await?;
+        check_version(&hello)?;
+        member.authorise()?;
+        tx.send(&Hello::ours()).await?;
+        Ok(())
+    };
+    let greeted: Result<(), Problem> = greeted.await;
+    if let Err(problem) = &greeted {
+        let _ = tx.refuse(problem).await;
+    }
+    tx.finish();
+    greeted
+}
+
+impl Member {
+    /// Returns who speaks, if the certificate is still good.
+    fn authorise(&self) -> Result<UserId, Problem> {
+        match self.desk.holder(self.session.serial())? {
+            Holder::User(user) if user == self.user => Ok(user),
+            _ => Err(Problem::new(
+                Code::CertificateRevoked,
+                "The certificate cannot be used",
+                "it is registered for somebody else",
+            )),
+        }
+    }
+
+    async fn serve_streams(self: Arc<Self>) {
+        let mut streams = JoinSet::new();
+        loop {
+            let full = streams.len() >= MAX_STREAMS;
+            let stream = tokio::select! {
+                stream = self.session.connection().accept_bi(), if !full => stream,
+                Some(_) = streams.join_next() => continue,
+            };
+            let Ok(stream) = stream else { return };
+            let member = Arc::clone(&self);
+            streams.spawn(async move {
+                let (mut tx, mut rx) = frames::split(stream);
+                if let Err(problem) = member.serve_stream(&mut tx, &mut rx).await {
+                    tracing::debug!(user = %member.user, code = %problem.code, "refused");
+                    // Whoever has hung up does not want to know.
+                    let _ = tx.refuse(&problem).await;
+                }
+            });
+        }
+    }
+
+    async fn serve_stream(
+        &self,
+        tx: &mut FrameSender,
+        rx: &mut FrameReceiver,
+    ) -> Result<(), Problem> {
+        match rx.expect::<ClientStream>().await? {
+            ClientStream::Request => {
+                let request: Request = rx.expect().await?;
+                let user = self.authorise()?;
+                if let Request::FollowJob(request) = request {
+                    follow::follow(&self.desk, user, &request, tx).await?;
+                } else {
+                    let answer = requests::answer(self, user, request).await?;
+                    tx.send(&answer).await?;
+                }
+            }
+            ClientStream::Upload { org } => {
+                let user = self.authorise()?;
+                transfers::upload(&self.desk, user, org, tx, rx).await?;
+            }
+            ClientStream::Download { org, source } => {
+                let user = self.authorise()?;
+                transfers::download(&self.desk, user, org, &source, tx, rx).await?;
+            }
+        }
+        tx.finish();
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! One request, one answer. Questions go to the read models; everything else becomes a command, and what it led
+//! to is read from its events or from the state after the commit.
+
+use std::collections::BTreeMap;
+
+use certs::Subject;
+use common::{
+    api::{
+        Answer, Request,
+        data::AddDatasetVersion,
+        job::SubmitJob,
+        member::{CreateInvitations, Invited, RegisterMachine, Registered},
+    },
+    code::Code,
+    id::{DatasetId, InvitationId, JobId, MachineId, OrgId, TreeId, UserId},
+    join_link::LinkPurpose,
+    org::MAX_INVITATIONS_AT_ONCE,
+    problem::Problem,
+    time::Span,
+};
+use coordinator_core::{
+    Actor, Body,
+    query::{self, Presence, enrolment},
+};
+
+use super::Member;
+use crate::{
+    desk::{Desk, blocking, parse_request},
+    invitation, mint,
+};
+
+/// Life of a sign-in link for one more computer.
+const LOGIN_TTL: Span = Span::from_secs(15 * 60);
+
+/// Answers anything but `FollowJob`, which is a stream.
+pub(super) async fn answer(
+    member: &Member,
+    user: UserId,
+    request: Request,
+) -> Result<Answer, Problem> {
+    let desk = &*member.desk;
+    let actor = Actor::User(user);
+    let command = match request {
+        Request::RenewCertificate { csr } => return renew(member, user, &csr).await,
+        Request::CreateInvitations(request) => return invite(desk, user, &request).await,
+        Request::CreateLoginLink { org } => return login_link(desk, user, org).await,
+        Request::RegisterMachine(request) => return register(desk, user, request).await,
+        Request::AddDatasetVersion(request) => return add_version(member, user, request).await,
+        Request::SubmitJob(request) if !request.dry_run => {
+            return submit(member, user, *request).await;
+        }
+        Request::ApplyLimits { org, limits } => Body::ApplyLimits { org, limits },
+        Request::SetRole { org, handle, role } => Body::SetRole { org, handle, role },
+        Request::RemoveMember { org, handle } => Body::RemoveMember { org, handle },
+        Request::RevokeInvitation { org, invitation } => Body::RevokeInvitation { org, invitation },
+        Request::ApproveMachine { org, name } => Body::ApproveMachine { org, name },
+        Request::RejectMachine { org, name, reason } => Body::RejectMachine { org, name, reason },
+        Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
+        Request::CancelJob(request) => Body::CancelJob(request),
+        question @ (Request::WhoAmI
+        | Request::ShowOrg { .. }
+        | Request::ListMembers { .. }
+        | Request::ListInvitations { .. }
+        | Request::ListMachines { .. }
+        | Request::ShowMachine { .. }
+        | Request::ListDatasets { .. }
+        | Request::ShowDataset { .. }
+        | Request::SubmitJob(_)
+        | Request::ListJobs(_)
+        | Request::ShowJob(_)
+        | Request::ExplainJob(_)
+        | Request::FollowJob(_)) => return ask(member, user, &question),
+    };
+    desk.engine.ask(actor, command).await?;
+    Ok(Answer::Done)
+}
+
+/// Answers from the state as it is committed now.
+fn ask(member: &Member, user: UserId, question: &Request) -> Result<Answer, Problem> {
+    let desk = &*member.desk;
+    let contacts = match question {
+        Request::ListMachines { .. } | Request::ShowMachine { .. } => {
+            desk.wires.machines.contacts()
+        }
+        _ => BTreeMap::new(),
+    };
+    let presence = Presence {
+        contacts: &contacts,
+        certificate_expires_at: member.session.expires_at(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    query::answer(&desk.engine.read(), &presence, desk.now(), user, question)
+}
+
+async fn renew(member: &Member, user: UserId, csr: &[u8]) -> Result<Answer, Problem> {
+    let desk = &*member.desk;
+    let signed = desk.issue(&parse_request(csr)?, Subject::User(user))?;
+    let renewal = Body::RenewCertificate {
+        old: member.session.serial(),
+        new: signed.certificate,
+    };
+    desk.engine.ask(Actor::User(user), renewal).await?;
+    let new = signed.certificate;
+    member.session.renewed(new.serial, new.expires_at);
+    Ok(Answer::Certificate {
+        chain: signed.chain,
+    })
+}
+
+async fn invite(desk: &Desk, user: UserId, request: &CreateInvitations) -> Result<Answer, Problem> {
+    if !(1..=MAX_INVITATIONS_AT_ONCE).contains(&request.count) {
+        let why = format!(
+            "{} were asked for; from 1 to {MAX_INVITATIONS_AT_ONCE} can be made at once",
+            request.count
+        );
+        return Err(Problem::new(
+            Code::BadRequest,
+            "No invitation was made",
+            why,
+        ));
+    }
+    let mut invited = Vec::new();
+    for _ in 0..request.count {
+        let now = desk.now();
+        let one = Invited {
+            id: InvitationId::new(mint::uuid(now)),
+            code: mint::code(),
+            secret: mint::secret(),
+            expires_at: now.saturating_add(request.ttl.as_duration()),
+            fingerprint: desk.authority.fingerprint(),
+        };
+        let codes = [&one.code, &one.secret].map(|code| mint::digest(code));
+        let body = Body::CreateInvitation {
+            invitation: one.id,
+            org: request.org,
+            role: request.role,
+            purpose: LinkPurpose::Join,
+            codes: codes.into_iter().flatten().collect(),
+            ttl: request.ttl,
+            uses: request.uses,
+        };
+        desk.engine.ask(Actor::User(user), body).await?;
+        invited.push(one);
+    }
+    Ok(Answer::Invited(invited))
+}
+
+async fn login_link(desk: &Desk, user: UserId, org: OrgId) -> Result<Answer, Problem> {
+    let secret = mint::secret();
+    let body = invitation::login(desk.now(), org, &secret, LOGIN_TTL);
+    desk.engine.ask(Actor::User(user), body).await?;
+    Ok(Answer::LoginSecret { secret })
+}
+
+async fn register(desk: &Desk, user: UserId, request: RegisterMachine) -> Result<Answer, Problem> {
+    let RegisterMachine { org, name, key } = request;
+    let body = Body::RegisterMachine {
+        machine: MachineId::new(mint::uuid(desk.now())),
+        org,
+        name: name.clone(),
+        key,
+    };
+    desk.engine.ask(Actor::User(user), body).await?;
+    // Registered again with the same key, it is the machine that is there.
+    let machine = enrolment::machine_id(&desk.engine.read(), org, &name);
+    let machine = machine.expect("the commit before has registered it");
+    Ok(Answer::Registered(Registered { machine }))
+}
+
+async fn add_version(
+    member: &Member,
+    user: UserId,
+    request: AddDatasetVersion,
+) -> Result<Answer, Problem> {
+    let desk = &*member.desk;
+    let tree = request.tree;
+    let blobs = desk.blobs.clone();
+    let stored = blocking(move || blobs.size(tree)).await;
+    let (bytes, files) = stored.map_err(|problem| match problem.code {
+        Code::NotFound => not_uploaded(tree),
+        _ => problem,
+    })?;
+    let (org, name) = (request.org, request.name.clone());
+    let body = Body::AddDatasetVersion {
+        dataset: DatasetId::new(mint::uuid(desk.now())),
+        request,
+        bytes,
+        files,
+    };
+    desk.engine.ask(Actor::User(user), body).await?;
+    ask(member, user, &Request::ShowDataset { org, name })
+}
+
+async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Answer, Problem> {
+    let desk = &*member.desk;
+    if let Some(tree) = request.spec.workdir {
+        let blobs = desk.blobs.clone();
+        if !blocking(move || blobs.has_tree(tree)).await {
+            return Err(not_uploaded(tree));
+        }
+    }
+    let key = request.key;
+    let job = JobId::new(mint::uuid(desk.now()));
+    let body = Body::SubmitJob { job, request };
+    desk.engine.ask(Actor::User(user), body).await?;
+    // Sent again with the same key, it is the job that is there.
+    let submitted = enrolment::submitted(&desk.engine.read(), user, key);
+    Ok(Answer::Submitted(
+        submitted.expect("the commit before has this key"),
+    ))
+}
+
+fn not_uploaded(tree: TreeId) -> Problem {
+    let why = format!("the tree {tree} was not uploaded, or not all of it");
+    Problem::new(Code::NotFound, "The files are not here", why)
+}

@@ -1,0 +1,58 @@
+//! Trees of members: work folders and datasets go up, datasets and artifacts come down.
+
+use common::{
+    id::{OrgId, UserId},
+    problem::Problem,
+    wire::client::DownloadSource,
+};
+use coordinator_core::{
+    Topic,
+    query::access::{self, Readable},
+};
+use link::frames::{FrameReceiver, FrameSender};
+
+use crate::{blobs, desk::Desk, topics::Awaited};
+
+pub(super) async fn upload(
+    desk: &Desk,
+    user: UserId,
+    org: OrgId,
+    tx: &mut FrameSender,
+    rx: &mut FrameReceiver,
+) -> Result<(), Problem> {
+    access::may_upload(&desk.engine.read(), user, org)?;
+    let tree = blobs::serve_upload(&desk.blobs, tx, rx).await?;
+    tracing::debug!(%user, %tree, "a tree was uploaded");
+    Ok(())
+}
+
+/// Waits where the tree is still on its way from a machine.
+pub(super) async fn download(
+    desk: &Desk,
+    user: UserId,
+    org: OrgId,
+    source: &DownloadSource,
+    tx: &mut FrameSender,
+    rx: &mut FrameReceiver,
+) -> Result<(), Problem> {
+    let look = || access::readable_tree(&desk.engine.read(), user, org, source);
+    let mut waiting = None;
+    let tree = loop {
+        match look()? {
+            Readable::Tree(tree) => break tree,
+            Readable::Waiting(job) => {
+                let topic = Awaited::Topic(Topic::Job(job));
+                let Some(changes) = &mut waiting else {
+                    // What changed since the look is seen by the next one.
+                    waiting = Some(desk.wires.topics.subscribe(topic));
+                    continue;
+                };
+                tokio::select! {
+                    () = changes.woken() => {}
+                    gone = tx.delivered() => return Ok(gone?),
+                }
+            }
+        }
+    };
+    blobs::serve_download(&desk.blobs, tree, tx, rx).await
+}

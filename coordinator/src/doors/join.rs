@@ -1,0 +1,189 @@
+//! The join door: strangers with a code become members, and approved machines get their first certificate.
+//! Nothing else is possible here.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use certs::Subject;
+use common::{
+    code::Code,
+    id::{MachineId, UserId},
+    join_link::LinkPurpose,
+    name::Name,
+    problem::Problem,
+    wire::{
+        close,
+        join::{JoinAnswer, JoinRequest},
+    },
+};
+use coordinator_core::{
+    Actor, Body, Topic,
+    query::enrolment::{self, Claim},
+};
+use link::frames::{self, FrameReceiver, FrameSender};
+use tokio::task::JoinSet;
+
+use super::HELLO_TIMEOUT;
+use crate::{
+    desk::{Desk, parse_request},
+    mint,
+    topics::Awaited,
+};
+
+/// Requests of one stranger at once.
+const MAX_REQUESTS: usize = 4;
+
+/// Serves one connection until it ends.
+pub(super) async fn serve(desk: &Arc<Desk>, connection: &quinn::Connection) {
+    let mut requests = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            stream = connection.accept_bi() => stream,
+            // Whoever has nothing to ask makes room for others.
+            () = tokio::time::sleep(HELLO_TIMEOUT), if requests.is_empty() => {
+                return connection.close(close::DONE.into(), b"nothing was asked");
+            }
+            Some(_) = requests.join_next() => continue,
+        };
+        let Ok(stream) = stream else { return };
+        if requests.len() >= MAX_REQUESTS {
+            return connection.close(close::TOO_MUCH.into(), b"too many requests at once");
+        }
+        let (desk, from) = (Arc::clone(desk), connection.remote_address().ip());
+        requests.spawn(async move {
+            let (mut tx, mut rx) = frames::split(stream);
+            if let Err(problem) = request(&desk, from, &mut tx, &mut rx).await {
+                tracing::info!(%from, code = %problem.code, "a request to join was refused");
+                // Whoever has hung up does not want to know.
+                let _ = tx.refuse(&problem).await;
+            }
+        });
+    }
+}
+
+async fn request(
+    desk: &Desk,
+    from: IpAddr,
+    tx: &mut FrameSender,
+    rx: &mut FrameReceiver,
+) -> Result<(), Problem> {
+    let request = tokio::time::timeout(HELLO_TIMEOUT, rx.expect::<JoinRequest>());
+    let request = request.await.map_err(|_| {
+        let why = "the request did not arrive in time";
+        Problem::new(Code::Protocol, "Nothing was done", why)
+    })??;
+    let answer = match request {
+        JoinRequest::Enrol {
+            secret,
+            purpose,
+            handle,
+            csr,
+        } => enrol(desk, from, &secret, purpose, handle, &csr).await?,
+        JoinRequest::ClaimMachine { machine, csr } => claim(desk, machine, &csr, tx).await?,
+    };
+    tx.send(&answer).await?;
+    tx.finish();
+    Ok(())
+}
+
+async fn enrol(
+    desk: &Desk,
+    from: IpAddr,
+    secret: &str,
+    purpose: LinkPurpose,
+    handle: Option<Name>,
+    csr: &[u8],
+) -> Result<JoinAnswer, Problem> {
+    if desk.wrong_tries.too_many(from, Instant::now()) {
+        return Err(Problem::new(
+            Code::TooManyTries,
+            "The code was not looked at",
+            "too many wrong codes came from this address",
+        ));
+    }
+    let request = parse_request(csr)?;
+    let wrong = || {
+        let why = "there is no such code";
+        Problem::new(Code::CodeInvalid, "The code lets nobody in", why)
+    };
+    let looked_at = mint::digest(secret).ok_or_else(wrong).and_then(|code| {
+        let state = desk.engine.read();
+        let enrolment = enrolment::enrolment(&state, code, purpose, request.key(), desk.now())?;
+        Ok((code, enrolment))
+    });
+    let (code, enrolment) = looked_at.inspect_err(|problem| {
+        if problem.code == Code::CodeInvalid {
+            desk.wrong_tries.record(from, Instant::now());
+        }
+    })?;
+    let user = enrolment
+        .user
+        .unwrap_or_else(|| UserId::new(mint::uuid(desk.now())));
+    let signed = desk.issue(&request, Subject::User(user))?;
+    let body = Body::Enrol {
+        code,
+        purpose,
+        fresh_user: user,
+        handle,
+        certificate: signed.certificate,
+    };
+    desk.engine.ask(Actor::Stranger, body).await?;
+    let enrolled = enrolment::enrolled(&desk.engine.read(), code, request.key());
+    let enrolled = enrolled.expect("the commit before has let this key in");
+    tracing::info!(%from, handle = %enrolled.handle, "a user has enrolled");
+    Ok(JoinAnswer::Enrolled {
+        user: enrolled.user,
+        handle: enrolled.handle,
+        org: enrolled.org,
+        org_name: enrolled.org_name,
+        role: enrolled.role,
+        chain: signed.chain,
+    })
+}
+
+/// Waits for the approval where there is none yet.
+async fn claim(
+    desk: &Desk,
+    machine: MachineId,
+    csr: &[u8],
+    tx: &mut FrameSender,
+) -> Result<JoinAnswer, Problem> {
+    let request = parse_request(csr)?;
+    let mut topic = desk
+        .wires
+        .topics
+        .subscribe(Awaited::Topic(Topic::Machine(machine)));
+    let mut told = false;
+    loop {
+        let claim = enrolment::claim(&desk.engine.read(), machine, request.key())?;
+        match claim {
+            Claim::Approved { org_name, name } => {
+                let signed = desk.issue(&request, Subject::Machine(machine))?;
+                let certificate = signed.certificate;
+                let body = Body::ClaimMachine {
+                    machine,
+                    certificate,
+                };
+                desk.engine.ask(Actor::Stranger, body).await?;
+                return Ok(JoinAnswer::Approved {
+                    org_name,
+                    name,
+                    chain: signed.chain,
+                });
+            }
+            Claim::Waiting { org_name, name } if !told => {
+                told = true;
+                tx.send(&JoinAnswer::Waiting { org_name, name }).await?;
+            }
+            Claim::Waiting { .. } => {}
+        }
+        tokio::select! {
+            () = topic.woken() => {}
+            // Whoever hangs up does not wait any longer.
+            gone = tx.delivered() => {
+                gone?;
+                let why = "the stream was closed";
+                return Err(Problem::new(Code::Cancelled, "Nobody waits any more", why));
+            }
+        }
+    }
+}

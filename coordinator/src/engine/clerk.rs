@@ -1,0 +1,139 @@
+//! The clerk: decides, applies and writes down one batch. The engine's thread is one around it; `init` and
+//! `login-link` use it directly while no coordinator runs.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use common::time::Timestamp;
+use coordinator_core::{
+    Actor, Body, Command, Effect, Event, RowKey, State, apply, decide, effects,
+};
+use serde::Serialize;
+
+use super::Reply;
+use crate::{
+    clock::Clock,
+    store::{Batch, Book, StoreError},
+};
+
+/// Most tasks placed by one `Schedule` command.
+const PLACED_PER_PASS: u32 = 256;
+/// Most `Schedule` commands in one batch; what is still due then comes with the next.
+const PASSES_PER_BATCH: u32 = 64;
+
+/// The state, the book it is kept in and the clock.
+#[derive(Debug)]
+pub(crate) struct Clerk<B> {
+    state: Arc<RwLock<State>>,
+    book: B,
+    clock: Arc<Clock>,
+}
+
+/// What came of a batch.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// One for each command, in order.
+    pub(crate) replies: Vec<Reply>,
+    /// Each once.
+    pub(crate) effects: BTreeSet<Effect>,
+}
+
+/// An event as it is written into the audit trail.
+#[derive(Serialize)]
+struct Entry<'a> {
+    at: Timestamp,
+    actor: String,
+    event: &'a Event,
+}
+
+impl<B: Book> Clerk<B> {
+    pub(crate) fn new(state: State, book: B, clock: Arc<Clock>) -> Self {
+        Self {
+            state: Arc::new(RwLock::new(state)),
+            book,
+            clock,
+        }
+    }
+
+    pub(super) fn state(&self) -> Arc<RwLock<State>> {
+        Arc::clone(&self.state)
+    }
+
+    /// Decides and applies each command, lets the schedule do what is due, and commits all of it at once.
+    /// Readers wait from the first change to the commit.
+    ///
+    /// # Errors
+    /// The commit failed: the state in memory is ahead of the book and must not be used again.
+    pub(crate) fn process(&mut self, commands: Vec<(Actor, Body)>) -> Result<Done, StoreError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut pass = Pass::default();
+        let mut replies = Vec::with_capacity(commands.len());
+        for (actor, body) in commands {
+            replies.push(pass.step(&mut state, self.clock.now(), actor, body));
+        }
+        for _ in 0..PASSES_PER_BATCH {
+            if !state.schedule_due() {
+                break;
+            }
+            let most = PLACED_PER_PASS;
+            let schedule = Body::Schedule { most };
+            if let Err(rejection) = pass.step(&mut state, self.clock.now(), Actor::System, schedule)
+            {
+                tracing::error!(?rejection, "the schedule was refused");
+                break;
+            }
+        }
+        if !pass.events.is_empty() {
+            let rows = pass.touched.into_iter().map(|row| {
+                let json = state.encode_row(&row);
+                (row, json)
+            });
+            let batch = Batch {
+                rows: rows.collect(),
+                events: pass.events,
+            };
+            self.book.commit(&batch)?;
+        }
+        drop(state);
+        Ok(Done {
+            replies,
+            effects: pass.effects,
+        })
+    }
+}
+
+/// What a batch has led to so far.
+#[derive(Default)]
+struct Pass {
+    touched: BTreeSet<RowKey>,
+    events: Vec<Vec<u8>>,
+    effects: BTreeSet<Effect>,
+}
+
+impl Pass {
+    fn step(&mut self, state: &mut State, at: Timestamp, actor: Actor, body: Body) -> Reply {
+        let command = Command { at, actor, body };
+        let events = decide(state, &command)?;
+        for event in &events {
+            apply(state, event);
+            self.touched.extend(event.touched());
+            self.effects.extend(effects(state, event));
+            let actor = describe(actor);
+            let entry = serde_json::to_vec(&Entry { at, actor, event });
+            self.events
+                .push(entry.expect("an event has text keys and finite numbers only"));
+        }
+        Ok(events.into())
+    }
+}
+
+fn describe(actor: Actor) -> String {
+    match actor {
+        Actor::User(user) => format!("user {user}"),
+        Actor::Machine(machine) => format!("machine {machine}"),
+        Actor::Stranger => "stranger".to_owned(),
+        Actor::System => "system".to_owned(),
+    }
+}

@@ -1,0 +1,85 @@
+//! What the program prints: answers on standard output, problems on standard error, for people or as JSON.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use common::{code::Code, join_link::JoinLink, problem::Problem, units::Bytes};
+use coordinator::Checked;
+use serde_json::json;
+
+use crate::arguments::Format;
+
+/// How to print.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Option<Format>,
+}
+
+impl Output {
+    pub(crate) const fn new(format: Option<Format>) -> Self {
+        Self { format }
+    }
+
+    /// Prints a link alone on its line.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn link(&self, link: &JoinLink) -> Result<(), Problem> {
+        match self.format {
+            Some(Format::Json) => print(&json!({"link": link.to_string()}).to_string()),
+            None => print(&link.to_string()),
+        }
+    }
+
+    /// Prints what a sound data folder holds.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn checked(&self, checked: &Checked) -> Result<(), Problem> {
+        if self.format == Some(Format::Json) {
+            return print(&json!(checked).to_string());
+        }
+        let mut lines = vec![format!("The store (version {}) is sound.", checked.version)];
+        for table in &checked.tables {
+            lines.push(format!("{:>10}  {}", table.rows, table.table));
+        }
+        lines.push(format!("{:>10}  events", checked.events));
+        let bytes = Bytes(checked.log_bytes);
+        lines.push(format!("{:>10}  logs ({bytes})", checked.logs));
+        print(&lines.join("\n"))
+    }
+
+    /// Prints what went wrong, and returns what the process should.
+    pub(crate) fn problem(&self, problem: &Problem) -> ExitCode {
+        let Problem {
+            code,
+            what,
+            why,
+            help,
+        } = problem;
+        let text = match self.format {
+            Some(Format::Json) => {
+                let message = format!("{what}: {why}");
+                let error = json!({"code": code.as_str(), "message": message, "help": help});
+                json!({ "error": error }).to_string()
+            }
+            None => format!("error: {what}\n  why: {why}\n  help: {help}\n  code: {code}"),
+        };
+        // There is nowhere left to say that this cannot be written.
+        let _ = writeln!(anstream::stderr(), "{text}");
+        ExitCode::from(problem.code.exit_class() as u8)
+    }
+}
+
+fn print(text: &str) -> Result<(), Problem> {
+    match writeln!(anstream::stdout(), "{text}") {
+        // Whoever closed the pipe has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let what = "The answer cannot be printed";
+            Err(Problem::new(Code::Io, what, error.to_string()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,194 @@
+//! What is done while no coordinator runs: `init`, and a fresh sign-in link for the owner.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use certs::Authority;
+use common::{
+    code::Code,
+    id::{OrgId, UserId},
+    join_link::{JoinLink, LinkPurpose},
+    name::Name,
+    problem::Problem,
+    time::Span,
+};
+use coordinator_core::{Actor, Body, State, query::enrolment};
+
+use crate::{
+    clock::Clock,
+    config::{Config, DEFAULT_HEARTBEAT, DEFAULT_LEASE},
+    engine::{Clerk, NotDone},
+    folder, invitation, mint,
+    store::{Book, Opened, Store, chain},
+};
+
+/// Where a new coordinator is put together before anything of it is in its place.
+const STAGING: &str = ".init";
+/// Life of a sign-in link that whoever runs the coordinator makes for its owner.
+const OWNER_LINK_TTL: Span = Span::from_secs(24 * 3600);
+
+/// What a new coordinator is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitOptions {
+    pub data: PathBuf,
+    pub org: Name,
+    /// Handle of the org's owner.
+    pub owner: Name,
+    pub listen: SocketAddr,
+    /// `HOST:PORT` that links say.
+    pub address: String,
+}
+
+/// What `init` has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitOutcome {
+    /// Signs the owner in, once.
+    pub link: JoinLink,
+}
+
+/// Makes a new coordinator: keys, store, org, owner and configuration.
+///
+/// # Errors
+/// There is one in the folder already, or the folder cannot be written. What was begun is then begun anew the
+/// next time; a coordinator that is there is never touched.
+pub fn init(options: &InitOptions) -> Result<InitOutcome, Problem> {
+    let data = &options.data;
+    let parts: [fn(&Path) -> PathBuf; 3] = [folder::authority, folder::store, folder::config];
+    if let Some(there) = parts
+        .map(|part| part(data))
+        .iter()
+        .find(|part| part.exists())
+    {
+        return Err(Problem::new(
+            Code::AlreadyInitialised,
+            format!("No coordinator was made in {}", data.display()),
+            format!("{} exists", there.display()),
+        ));
+    }
+    let io = |error: io::Error| {
+        let what = format!("No coordinator was made in {}", data.display());
+        let code = match error.kind() {
+            io::ErrorKind::StorageFull => Code::DiskFull,
+            _ => Code::Io,
+        };
+        Problem::new(code, what, error.to_string())
+    };
+    link::files::create_private_dir(data).map_err(io)?;
+    let staging = data.join(STAGING);
+    match fs::remove_dir_all(&staging) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    link::files::create_private_dir(&staging).map_err(io)?;
+    let outcome = build(options, &staging)?;
+    // The configuration comes last: without it there is no coordinator.
+    for part in parts {
+        fs::rename(part(&staging), part(data)).map_err(io)?;
+    }
+    fs::remove_dir(&staging).map_err(io)?;
+    fs::File::open(data)
+        .and_then(|folder| folder.sync_all())
+        .map_err(io)?;
+    Ok(outcome)
+}
+
+fn build(options: &InitOptions, staging: &Path) -> Result<InitOutcome, Problem> {
+    let clock = Arc::new(Clock::default());
+    let authority = Authority::create(&folder::authority(staging), &options.org, clock.now());
+    let authority = authority.map_err(|error| authority_problem(&error))?;
+    let store = Store::create(&folder::store(staging))?;
+    let mut clerk = Clerk::new(State::new(), store, Arc::clone(&clock));
+    let org = OrgId::new(mint::uuid(clock.now()));
+    do_one(
+        &mut clerk,
+        Body::CreateOrg {
+            org,
+            name: options.org.clone(),
+            owner: UserId::new(mint::uuid(clock.now())),
+            handle: options.owner.clone(),
+        },
+    )?;
+    let link = owner_link(&mut clerk, &clock, org, &authority, options.address.clone())?;
+    let config = Config {
+        data: options.data.clone(),
+        listen: options.listen,
+        address: options.address.clone(),
+        lease: DEFAULT_LEASE,
+        heartbeat: DEFAULT_HEARTBEAT,
+    };
+    let path = folder::config(staging);
+    let mode = link::files::PRIVATE_FILE_MODE;
+    link::files::write_atomic(&path, config.to_toml().as_bytes(), mode).map_err(|error| {
+        let what = format!("{} was not written", path.display());
+        Problem::new(Code::Io, what, error.to_string())
+    })?;
+    Ok(InitOutcome { link })
+}
+
+/// Makes a sign-in link for an org's owner. The coordinator must not be running: its store is opened.
+///
+/// # Errors
+/// The store is in use or cannot be used; there is no such org.
+pub fn login_link(config: &Config, org: Option<&Name>) -> Result<JoinLink, Problem> {
+    let data = &config.data;
+    let authority = open_authority(data)?;
+    let Opened {
+        store,
+        state,
+        newest_at,
+    } = Store::open(&folder::store(data))?;
+    let orgs = enrolment::orgs(&state);
+    let found = match org {
+        None => orgs.first(),
+        Some(wanted) => orgs.iter().find(|(_, name)| name == wanted),
+    };
+    let Some((org, _)) = found.cloned() else {
+        let names: Vec<&str> = orgs.iter().map(|(_, name)| name.as_str()).collect();
+        let why = format!("the coordinator has: {}", names.join(", "));
+        return Err(Problem::new(Code::NotFound, "There is no such org", why));
+    };
+    let clock = Arc::new(Clock::starting_at(newest_at));
+    let mut clerk = Clerk::new(state, store, Arc::clone(&clock));
+    owner_link(&mut clerk, &clock, org, &authority, config.address.clone())
+}
+
+/// Opens the authority of a data folder.
+pub(crate) fn open_authority(data: &Path) -> Result<Authority, Problem> {
+    Authority::open(&folder::authority(data)).map_err(|error| authority_problem(&error))
+}
+
+fn owner_link<B: Book>(
+    clerk: &mut Clerk<B>,
+    clock: &Clock,
+    org: OrgId,
+    authority: &Authority,
+    address: String,
+) -> Result<JoinLink, Problem> {
+    let secret = mint::secret();
+    do_one(
+        clerk,
+        invitation::login(clock.now(), org, &secret, OWNER_LINK_TTL),
+    )?;
+    Ok(JoinLink {
+        address,
+        purpose: LinkPurpose::Login,
+        fingerprint: authority.fingerprint(),
+        secret,
+    })
+}
+
+fn do_one<B: Book>(clerk: &mut Clerk<B>, body: Body) -> Result<(), Problem> {
+    let done = clerk.process(vec![(Actor::System, body)])?;
+    let refused = done.replies.into_iter().find_map(Result::err);
+    refused.map_or(Ok(()), |rejection| Err(NotDone::Rejected(rejection).into()))
+}
+
+fn authority_problem(error: &certs::AuthorityError) -> Problem {
+    let what = "The certificate authority cannot be used";
+    Problem::new(Code::Io, what, chain(error))
+        .help("Restore the `authority` folder of the data folder from its backup.")
+}

@@ -1,0 +1,219 @@
+//! The book: one redb file that holds a row for everything in the state, and the list of events.
+//!
+//! A row is one version byte and then JSON, since rows outlive releases. Rows are the truth; events are the
+//! audit trail and are never read back into the state. Only the engine and `init` write here, and only whole
+//! batches. Nothing else names redb.
+
+mod check;
+mod error;
+mod migration;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use common::time::Timestamp;
+use coordinator_core::{RowKey, State, Table};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::Deserialize;
+
+pub(crate) use self::{
+    check::{CheckReport, check},
+    error::{StoreError, chain},
+};
+
+type Raw = &'static [u8];
+
+/// Pages that redb keeps in memory. The whole state is in memory anyhow.
+const CACHE_BYTES: usize = 8 << 20;
+/// What stands before every row and event: the rest is JSON.
+const ROW_VERSION: u8 = 1;
+/// Every event with its sequence number, in the order of the commits.
+const EVENTS: TableDefinition<'static, Raw, Raw> = TableDefinition::new("events-1");
+
+/// What one commit writes.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Rows with their new JSON, or nothing for a row that is gone.
+    pub(crate) rows: Vec<(RowKey, Option<Vec<u8>>)>,
+    /// JSON of each event.
+    pub(crate) events: Vec<Vec<u8>>,
+}
+
+/// Where the engine makes its decisions last.
+pub(crate) trait Book: Send + 'static {
+    /// Makes a whole batch durable, or none of it.
+    ///
+    /// # Errors
+    /// Nothing can be said about what the disk holds; only opening the book again tells.
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
+}
+
+/// The open book.
+#[derive(Debug)]
+pub(crate) struct Store {
+    db: Database,
+    path: PathBuf,
+    next_event: u64,
+}
+
+/// What a book says.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    pub(crate) state: State,
+    /// When the newest event was.
+    pub(crate) newest_at: Timestamp,
+}
+
+impl Store {
+    /// Makes a new book.
+    ///
+    /// # Errors
+    /// There is a file already, or it cannot be made.
+    pub(crate) fn create(path: &Path) -> Result<Self, StoreError> {
+        // A file that is there is never taken for a new one.
+        std::fs::File::create_new(path).map_err(|error| StoreError::at(path, error.into()))?;
+        let db = builder().create(path);
+        let db = db.map_err(|error| StoreError::at(path, error.into()))?;
+        migration::migrate(&db, 0).map_err(|error| error.in_file(path))?;
+        Ok(Self {
+            db,
+            path: path.to_owned(),
+            next_event: 0,
+        })
+    }
+
+    /// Opens a book, brings it to this program's version and reads all of it.
+    ///
+    /// # Errors
+    /// It is not there, another process has it, it is of a newer version, or it is damaged. A book that cannot
+    /// be read is never replaced by an empty one.
+    pub(crate) fn open(path: &Path) -> Result<Opened, StoreError> {
+        open(path).map_err(|error| error.in_file(path))
+    }
+}
+
+impl Book for Store {
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let next = self
+            .write(batch)
+            .map_err(|error| error.in_file(&self.path))?;
+        self.next_event = next;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Returns the number of the event after the last one written.
+    fn write(&self, batch: &Batch) -> Result<u64, StoreError> {
+        let mut next = self.next_event;
+        // Durability is immediate unless told otherwise.
+        let transaction = self.db.begin_write()?;
+        let mut rows: Vec<&(RowKey, Option<Vec<u8>>)> = batch.rows.iter().collect();
+        rows.sort_by_key(|(key, _)| key.table.name());
+        for group in rows.chunk_by(|(a, _), (b, _)| a.table == b.table) {
+            let mut table = transaction.open_table(definition(group[0].0.table))?;
+            for (row, json) in group {
+                match json {
+                    Some(json) => table.insert(row.key.as_slice(), versioned(json).as_slice())?,
+                    None => table.remove(row.key.as_slice())?,
+                };
+            }
+        }
+        if !batch.events.is_empty() {
+            let mut table = transaction.open_table(EVENTS)?;
+            for json in &batch.events {
+                let key = next.to_be_bytes();
+                table.insert(key.as_slice(), versioned(json).as_slice())?;
+                next += 1;
+            }
+        }
+        transaction.commit()?;
+        Ok(next)
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn definition(table: Table) -> TableDefinition<'static, Raw, Raw> {
+    TableDefinition::new(table.name())
+}
+
+fn open(path: &Path) -> Result<Opened, StoreError> {
+    let db = match builder().open(path) {
+        Err(redb::DatabaseError::Storage(redb::StorageError::Io(error)))
+            if error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            return Err(StoreError::Missing);
+        }
+        opened => opened?,
+    };
+    let version = migration::version(&db)?;
+    if version == 0 {
+        return Err(StoreError::NoVersion);
+    }
+    migration::migrate(&db, version)?;
+    let state = load(&db)?;
+    let (next_event, newest_at) = newest_event(&db)?;
+    Ok(Opened {
+        store: Store {
+            db,
+            path: path.to_owned(),
+            next_event,
+        },
+        state,
+        newest_at,
+    })
+}
+
+/// Reads every row.
+fn load(db: &impl ReadableDatabase) -> Result<State, StoreError> {
+    let mut state = State::new();
+    let transaction = db.begin_read()?;
+    for table in Table::ALL {
+        for row in transaction.open_table(definition(*table))?.iter()? {
+            let (key, value) = row?;
+            let json = unversioned(value.value()).ok_or(StoreError::RowVersion)?;
+            state.decode_row(*table, key.value(), json)?;
+        }
+    }
+    state.finish_load()?;
+    Ok(state)
+}
+
+/// Returns the number after the newest event's, and when that was.
+fn newest_event(db: &impl ReadableDatabase) -> Result<(u64, Timestamp), StoreError> {
+    /// All that is ever read of an event.
+    #[derive(Deserialize)]
+    struct At {
+        at: Timestamp,
+    }
+    let transaction = db.begin_read()?;
+    let events = transaction.open_table(EVENTS)?;
+    let Some((key, value)) = events.last()? else {
+        return Ok((0, Timestamp::default()));
+    };
+    let number = key.value().try_into().map(u64::from_be_bytes);
+    let json = unversioned(value.value()).ok_or(StoreError::RowVersion)?;
+    let at: At = serde_json::from_slice(json).map_err(StoreError::Event)?;
+    Ok((number.map_err(|_| StoreError::RowVersion)? + 1, at.at))
+}
+
+fn versioned(json: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(1 + json.len());
+    value.push(ROW_VERSION);
+    value.extend_from_slice(json);
+    value
+}
+
+fn unversioned(value: &[u8]) -> Option<&[u8]> {
+    value
+        .split_first()
+        .filter(|(version, _)| **version == ROW_VERSION)
+        .map(|(_, json)| json)
+}

@@ -57,14 +57,14 @@ fn ensure_cargo_deb() -> Result<()> {
 
 /// Lets a program write its man pages and completions to where its Cargo.toml looks for them.
 fn write_pages(program: &Path, name: &str) -> Result<()> {
-    let folder = target()?.join("dist").join(name);
+    let folder = root().join("target/dist").join(name);
     let (man, completions) = (folder.join("man"), folder.join("completions"));
     for made_anew in [&man, &completions] {
         let _was_not_there = fs::remove_dir_all(made_anew);
         fs::create_dir_all(made_anew)
             .with_context(|| format!("cannot make the folder {}", made_anew.display()))?;
     }
-    workspace::run(Command::new(program).arg("man").arg(&man))?;
+    workspace::run(Command::new(program).args(["man", "--to"]).arg(&man))?;
     for (shell, before, after) in SHELLS {
         let output = Command::new(program).args(["completions", shell]).output();
         let output = output.with_context(|| format!("cannot start {}", program.display()))?;

@@ -231,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn daemons_that_left_their_parent_are_ended_too() {
+        set_child_subreaper(Some(getpid())).unwrap();
+        // The second one does not care about being asked.
+        let script =
+            "setsid sleep 1000 & setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' &";
+        let started = std::process::Command::new("sh")
+            .args(["-c", script])
+            .status();
+        assert!(started.unwrap().success());
+        assert_eq!(Processes::read().children_of(own_pid()).len(), 2);
+        stop_descendants();
+        assert!(Processes::read().descendants_of(own_pid()).is_empty());
+    }
+
+    #[test]
     fn a_folder_that_a_job_locked_can_be_removed() {
         let folder = tempfile::tempdir().unwrap();
         let locked = folder.path().join("cache/tree");

@@ -54,6 +54,13 @@ pub(crate) enum Command {
         after_help = "Example:\n  compute-share-coordinator completions bash > ~/.local/share/bash-completion/completions/compute-share-coordinator"
     )]
     Completions { shell: clap_complete::Shell },
+    /// Write the manual pages of all commands into a folder.
+    #[command(after_help = "Example:\n  compute-share-coordinator man --to /usr/share/man/man1")]
+    Man {
+        /// Made where it is not there yet.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

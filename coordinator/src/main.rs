@@ -47,6 +47,14 @@ fn perform(command: Command, output: &Output) -> Result<(), Problem> {
             clap_complete::generate(shell, &mut program, name, &mut std::io::stdout());
             Ok(())
         }
+        Command::Man { to } => {
+            let pages = std::fs::create_dir_all(&to)
+                .and_then(|()| clap_mangen::generate_to(Arguments::command(), &to));
+            pages.map_err(|error| {
+                let why = format!("{}: {error}", to.display());
+                Problem::new(Code::Io, "The manual pages were not written", why)
+            })
+        }
     }
 }
 

@@ -1,30 +1,29 @@
 //! Makes sandboxes as their plans say, and finds out how well this machine can.
+//!
+//! Performs only: what a sandbox contains is decided in `agent_core::sandbox_plan`. [`jail`] is called by the
+//! supervisor, a process with a single thread; [`host`] and [`probe`] by the daemon.
+//!
+//! The order matters and is the promise: cgroup with limits, new namespaces, sources opened, user mapped, root
+//! built and entered, old root gone, capabilities given up for good, landlock, seccomp, and only then the job.
 
-use std::{io, path::Path};
+mod system;
 
-use agent_core::sandbox_plan::Cgroup;
+mod cgroup;
+mod host;
 
-pub(crate) fn reap_cgroup(_cgroup: &Cgroup, _dir: &Path) -> io::Result<()> {
-    Ok(())
-}
+mod confine;
+mod filter;
+mod init;
+mod ownership;
+mod root;
 
-/// Looks at what the machine has for sandboxes, and makes the cgroup that attempts get theirs in.
-pub fn host(
-    _gpus: std::collections::BTreeMap<String, std::path::PathBuf>,
-) -> agent_core::sandbox_plan::Host {
-    agent_core::sandbox_plan::Host {
-        superuser: rustix::process::geteuid().is_root(),
-        cgroup: Cgroup::None,
-        top: std::collections::BTreeMap::new(),
-        gpus: _gpus,
-    }
-}
+pub(crate) mod jail;
 
-/// Finds out by trying how well this machine holds jobs in.
-pub fn probe(_scratch: &Path) -> common::machine::Isolation {
-    common::machine::Isolation {
-        level: common::status::IsolationLevel::D,
-        missing: Vec::new(),
-        remedy: None,
-    }
-}
+mod check;
+mod probe;
+
+pub(crate) use cgroup::reap as reap_cgroup;
+pub(crate) use check::main as check_main;
+pub use host::host;
+pub use probe::{probe, probe_with};
+pub(crate) use system::{inherited, since_boot};

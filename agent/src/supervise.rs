@@ -12,8 +12,19 @@ mod protocol;
 
 mod handle;
 
+mod role;
+
+mod ending;
+mod run;
+mod spool;
+mod survey;
+mod visitors;
+
+pub(crate) use handle::run_to_end;
 pub use handle::{AdoptError, Adopted, LaunchError, Supervisor, SupervisorEvent};
 pub use protocol::SandboxResult;
+pub(crate) use role::CHECK;
+pub use role::main;
 
 /// First argument of the process that is a supervisor.
 pub const ROLE: &str = "supervise";

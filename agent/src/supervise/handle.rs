@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     io,
-    os::fd::AsRawFd as _,
+    os::{
+        fd::AsRawFd as _,
+        unix::{net::UnixListener, process::CommandExt as _},
+    },
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -108,33 +111,17 @@ impl Supervisor {
             source,
         };
         let folder = AttemptFolder::open(dir).map_err(failed)?;
-        let Some(lock) = folder.try_lock().map_err(failed)? else {
-            return Err(LaunchError::Running(dir.to_owned()));
-        };
-        folder.write_plan(plan).map_err(failed)?;
-        // Listening begins here, so that what connects below cannot come too early. The lock, too, passes
-        // over to the supervisor: there is no moment at which it could be started twice.
-        let listener = folder.listen().map_err(failed)?;
+        let (prepared, _held) = prepare(program, &folder, plan)?;
         let stream = folder
             .connect()
             .and_then(UnixStream::from_std)
             .map_err(failed)?;
-        let descriptors = [listener.as_raw_fd(), lock.as_raw_fd()];
-        let mut command = Command::new(program);
-        command
-            .arg(ROLE)
-            .arg(dir)
-            .args(descriptors.map(|fd| fd.to_string()))
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        inherit(&mut command, descriptors);
-        let child = command.spawn().map_err(|source| LaunchError::Spawn {
-            program: program.to_owned(),
-            source,
-        })?;
+        let child = Command::from(prepared)
+            .spawn()
+            .map_err(|source| LaunchError::Spawn {
+                program: program.to_owned(),
+                source,
+            })?;
         Ok(Self::new(folder, Some(stream), Some(child)))
     }
 
@@ -236,6 +223,55 @@ impl Supervisor {
     }
 }
 
+/// Runs an attempt to its end, for callers that have nothing else to do.
+pub(crate) fn run_to_end(
+    program: &Path,
+    dir: &Path,
+    plan: &SandboxPlan,
+) -> io::Result<SandboxResult> {
+    let folder = AttemptFolder::open(dir)?;
+    let (mut command, held) = prepare(program, &folder, plan).map_err(io::Error::other)?;
+    let mut child = command.spawn()?;
+    drop(held);
+    child.wait()?;
+    let left = "the supervisor left no result";
+    folder.result()?.ok_or_else(|| io::Error::other(left))
+}
+
+/// Returns the command that starts a supervisor, and what must stay open until it is started.
+///
+/// Listening begins here, so that nobody can connect too early. The lock, too, passes over to the supervisor:
+/// there is no moment at which it could be started twice.
+fn prepare(
+    program: &Path,
+    folder: &AttemptFolder,
+    plan: &SandboxPlan,
+) -> Result<(std::process::Command, (UnixListener, File)), LaunchError> {
+    let dir = folder.path();
+    let failed = |source| LaunchError::Folder {
+        path: dir.to_owned(),
+        source,
+    };
+    let Some(lock) = folder.try_lock().map_err(failed)? else {
+        return Err(LaunchError::Running(dir.to_owned()));
+    };
+    folder.write_plan(plan).map_err(failed)?;
+    let listener = folder.listen().map_err(failed)?;
+    let descriptors = [listener.as_raw_fd(), lock.as_raw_fd()];
+    let mut command = std::process::Command::new(program);
+    command
+        .arg(ROLE)
+        .arg(dir)
+        .args(descriptors.map(|fd| fd.to_string()))
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    inherit(&mut command, descriptors);
+    Ok((command, (listener, lock)))
+}
+
 /// Returns how an attempt ended whose supervisor does not live any more.
 fn verdict(folder: &AttemptFolder) -> io::Result<SupervisorEvent> {
     if let Some(plan) = folder.plan()? {
@@ -251,7 +287,7 @@ fn verdict(folder: &AttemptFolder) -> io::Result<SupervisorEvent> {
     unsafe_code,
     reason = "descriptors are handed over and the session is left between fork and exec"
 )]
-fn inherit(command: &mut Command, descriptors: [i32; 2]) {
+fn inherit(command: &mut std::process::Command, descriptors: [i32; 2]) {
     // SAFETY: only system calls that are safe after a fork, on descriptors that the caller keeps open until
     // the process is made.
     unsafe {

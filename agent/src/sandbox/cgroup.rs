@@ -1,0 +1,288 @@
+//! The cgroup of one attempt: made with its limits, read for what was consumed, emptied and removed.
+//!
+//! Where the kernel has the old form, one attempt is a folder in each controller's tree; in the new one, a
+//! single folder. The name comes from the attempt's folder (device and inode), so that it can be found again
+//! without being written down anywhere.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use agent_core::sandbox_plan::{Cgroup, Limits};
+use common::units::{Bytes, MilliCpu};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Over which processor time is shared out.
+const CPU_PERIOD_US: u64 = 100_000;
+/// The kernel takes no smaller share.
+const MIN_QUOTA_US: u64 = 1_000;
+/// Tries to remove a cgroup whose last process has just ended, and the pause between them.
+const REMOVE_TRIES: u32 = 100;
+const REMOVE_PAUSE: Duration = Duration::from_millis(2);
+
+/// One attempt's cgroup. Empty and without meaning where the machine has none.
+#[derive(Debug)]
+pub(super) struct AttemptCgroup {
+    trees: Trees,
+}
+
+#[derive(Debug)]
+enum Trees {
+    V2(PathBuf),
+    V1 {
+        memory: PathBuf,
+        cpu: PathBuf,
+        cpuacct: PathBuf,
+        pids: PathBuf,
+    },
+    None,
+}
+
+/// What an attempt consumed, as far as its cgroup counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counted {
+    pub(super) cpu: Option<Duration>,
+    pub(super) peak_memory: Option<Bytes>,
+    /// How often the kernel killed something in it for want of memory.
+    pub(super) memory_kills: u64,
+}
+
+impl AttemptCgroup {
+    /// Makes the cgroup of the attempt in `dir`; what an earlier one left there is killed and removed.
+    pub(super) fn create(cgroup: &Cgroup, dir: &Path, limits: &Limits) -> io::Result<Self> {
+        let this = Self::of(cgroup, dir)?;
+        for folder in this.folders() {
+            match fs::create_dir(folder) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    this.kill_and_remove()?;
+                    return Self::create_fresh(this, limits);
+                }
+                other => other.map_err(|error| named(folder, error))?,
+            }
+        }
+        this.set(limits)?;
+        Ok(this)
+    }
+
+    fn create_fresh(this: Self, limits: &Limits) -> io::Result<Self> {
+        for folder in this.folders() {
+            fs::create_dir(folder).map_err(|error| named(folder, error))?;
+        }
+        this.set(limits)?;
+        Ok(this)
+    }
+
+    fn of(cgroup: &Cgroup, dir: &Path) -> io::Result<Self> {
+        let leaf = || {
+            let meta = fs::metadata(dir)?;
+            io::Result::Ok(format!("attempt-{:x}-{:x}", meta.dev(), meta.ino()))
+        };
+        let trees = match cgroup {
+            Cgroup::None => Trees::None,
+            Cgroup::V2 { base } => Trees::V2(base.join(leaf()?)),
+            Cgroup::V1 {
+                memory,
+                cpu,
+                cpuacct,
+                pids,
+            } => {
+                let leaf = leaf()?;
+                Trees::V1 {
+                    memory: memory.join(&leaf),
+                    cpu: cpu.join(&leaf),
+                    cpuacct: cpuacct.join(&leaf),
+                    pids: pids.join(&leaf),
+                }
+            }
+        };
+        Ok(Self { trees })
+    }
+
+    /// Every folder once: controllers may share a tree.
+    fn folders(&self) -> Vec<&Path> {
+        match &self.trees {
+            Trees::None => Vec::new(),
+            Trees::V2(folder) => vec![folder],
+            Trees::V1 {
+                memory,
+                cpu,
+                cpuacct,
+                pids,
+            } => {
+                let mut folders: Vec<&Path> = vec![memory, cpu, cpuacct, pids];
+                folders.dedup();
+                folders
+            }
+        }
+    }
+
+    fn set(&self, limits: &Limits) -> io::Result<()> {
+        let memory = limits.memory.0.to_string();
+        let processes = limits.processes.to_string();
+        let quota = cpu_quota_us(limits.cpu);
+        match &self.trees {
+            Trees::None => Ok(()),
+            Trees::V2(folder) => {
+                write(folder, "memory.max", &memory)?;
+                write_if_there(folder, "memory.swap.max", "0")?;
+                write_if_there(folder, "memory.oom.group", "1")?;
+                write(folder, "cpu.max", &format!("{quota} {CPU_PERIOD_US}"))?;
+                write(folder, "pids.max", &processes)
+            }
+            Trees::V1 {
+                memory: memory_folder,
+                cpu,
+                pids,
+                ..
+            } => {
+                write(memory_folder, "memory.limit_in_bytes", &memory)?;
+                // Memory and swap together: no swap beyond the memory.
+                write_if_there(memory_folder, "memory.memsw.limit_in_bytes", &memory)?;
+                write(cpu, "cpu.cfs_period_us", &CPU_PERIOD_US.to_string())?;
+                write(cpu, "cpu.cfs_quota_us", &quota.to_string())?;
+                write(pids, "pids.max", &processes)
+            }
+        }
+    }
+
+    /// Returns the folder that a process can be made in, where the kernel can do that.
+    pub(super) fn open_for_clone(&self) -> io::Result<Option<fs::File>> {
+        match &self.trees {
+            Trees::V2(folder) => fs::File::open(folder).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Moves a process in, where it was not made inside.
+    pub(super) fn take_in(&self, pid: Pid) -> io::Result<()> {
+        if let Trees::V1 { .. } = self.trees {
+            let pid = pid.as_raw_nonzero().to_string();
+            for folder in self.folders() {
+                write(folder, "cgroup.procs", &pid)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn counted(&self) -> Counted {
+        match &self.trees {
+            Trees::None => Counted::default(),
+            Trees::V2(folder) => Counted {
+                cpu: keyed(folder, "cpu.stat", "usage_usec").map(Duration::from_micros),
+                peak_memory: number(folder, "memory.peak").map(Bytes),
+                memory_kills: keyed(folder, "memory.events", "oom_kill").unwrap_or(0),
+            },
+            Trees::V1 {
+                memory, cpuacct, ..
+            } => Counted {
+                cpu: number(cpuacct, "cpuacct.usage").map(Duration::from_nanos),
+                peak_memory: number(memory, "memory.max_usage_in_bytes").map(Bytes),
+                memory_kills: keyed(memory, "memory.oom_control", "oom_kill").unwrap_or(0),
+            },
+        }
+    }
+
+    /// Ends everything in it, waits until it is empty, and removes it.
+    pub(super) fn kill_and_remove(&self) -> io::Result<()> {
+        for _ in 0..REMOVE_TRIES {
+            let mut busy = false;
+            for folder in self.folders() {
+                match fs::remove_dir(folder) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                        busy = true;
+                        kill_all(folder)?;
+                    }
+                    Err(error) => return Err(named(folder, error)),
+                }
+            }
+            if !busy {
+                return Ok(());
+            }
+            std::thread::sleep(REMOVE_PAUSE);
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+}
+
+/// Ends and removes what is left of the attempt in `dir`, whose supervisor is gone.
+pub(crate) fn reap(cgroup: &Cgroup, dir: &Path) -> io::Result<()> {
+    AttemptCgroup::of(cgroup, dir)?.kill_and_remove()
+}
+
+fn kill_all(folder: &Path) -> io::Result<()> {
+    if write_if_there(folder, "cgroup.kill", "1")? {
+        return Ok(());
+    }
+    let list = fs::read_to_string(folder.join("cgroup.procs"))?;
+    for pid in list.lines().filter_map(|line| line.parse().ok()) {
+        if let Some(pid) = Pid::from_raw(pid) {
+            // Gone already is as good.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    Ok(())
+}
+
+fn cpu_quota_us(cpu: MilliCpu) -> u64 {
+    (u64::from(cpu.0) * CPU_PERIOD_US / 1000).max(MIN_QUOTA_US)
+}
+
+pub(super) fn write(folder: &Path, file: &str, text: &str) -> io::Result<()> {
+    let path = folder.join(file);
+    let open = fs::OpenOptions::new().write(true).open(&path);
+    open.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
+        .map_err(|error| named(&path, error))
+}
+
+/// Returns whether the file is there.
+fn write_if_there(folder: &Path, file: &str, text: &str) -> io::Result<bool> {
+    match write(folder, file, text) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn number(folder: &Path, file: &str) -> Option<u64> {
+    let text = fs::read_to_string(folder.join(file)).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Returns the number after `key` in a file of `KEY NUMBER` lines.
+fn keyed(folder: &Path, file: &str, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(folder.join(file)).ok()?;
+    let mut pairs = text.lines().filter_map(|line| line.split_once(' '));
+    pairs.find(|(name, _)| *name == key)?.1.trim().parse().ok()
+}
+
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_shares_keep_to_what_the_kernel_takes() {
+        assert_eq!(cpu_quota_us(MilliCpu(1500)), 150_000);
+        assert_eq!(cpu_quota_us(MilliCpu(0)), MIN_QUOTA_US);
+    }
+
+    #[test]
+    fn counters_are_found_by_their_whole_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n";
+        fs::write(folder.path().join("memory.oom_control"), text).unwrap();
+        assert_eq!(
+            keyed(folder.path(), "memory.oom_control", "oom_kill"),
+            Some(3)
+        );
+        assert_eq!(keyed(folder.path(), "memory.oom_control", "oom"), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Gives up, for good, everything that a job does not need.
+
+use std::io;
+
+use agent_core::sandbox_plan::{Cgroup, SandboxPlan};
+use landlock::{
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
+};
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    thread::{
+        CapabilitiesSecureBits, CapabilitySet, CapabilitySets, clear_ambient_capability_set,
+        remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
+        set_no_new_privs,
+    },
+};
+
+use super::{
+    filter,
+    init::{Failed, at},
+};
+
+/// Newest set of landlock rights that this knows; an older kernel enforces what it has.
+const LANDLOCK: ABI = ABI::V5;
+/// Where a job may change files, as far as the mounts let it.
+const WRITABLE: [&str; 5] = ["/work", "/output", "/tmp", "/dev", "/proc"];
+/// Highest capability number that is tried; the kernel refuses those it does not have.
+const MAX_CAPABILITY: u32 = 63;
+
+/// Confines this process and all that it will start. There is no way back.
+pub(super) fn confine(plan: &SandboxPlan) -> Result<(), Failed> {
+    limit(plan).map_err(at("set resource limits"))?;
+    give_up_capabilities().map_err(at("give up capabilities"))?;
+    set_no_new_privs(true).map_err(at("forbid new privileges"))?;
+    // Best effort: mounts and capabilities hold without it, and older kernels have none.
+    let _ = restrict_paths();
+    filter::install().map_err(at("install the system call filter"))
+}
+
+fn limit(plan: &SandboxPlan) -> io::Result<()> {
+    let set = |resource: Resource, wanted: u64| {
+        let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        let limit = Some(wanted.min(most));
+        setrlimit(
+            resource,
+            Rlimit {
+                current: limit,
+                maximum: limit,
+            },
+        )
+    };
+    set(Resource::Core, 0)?;
+    set(Resource::Nofile, plan.limits.open_files)?;
+    set(Resource::Fsize, plan.limits.disk.0.max(1))?;
+    // Counted among the users of this sandbox only, as it has a user namespace of its own.
+    set(Resource::Nproc, u64::from(plan.limits.processes))?;
+    if plan.cgroup == Cgroup::None {
+        // Not the same as a limit on the whole job, but all that there is: each process has at most so much.
+        set(Resource::As, plan.limits.memory.0)?;
+    }
+    Ok(())
+}
+
+fn give_up_capabilities() -> io::Result<()> {
+    clear_ambient_capability_set()?;
+    for number in 0..=MAX_CAPABILITY {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        match remove_capability_from_bounding_set(capability) {
+            Err(rustix::io::Errno::INVAL) => break,
+            other => other?,
+        }
+    }
+    let locked = CapabilitiesSecureBits::NO_ROOT
+        | CapabilitiesSecureBits::NO_ROOT_LOCKED
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
+        | CapabilitiesSecureBits::KEEP_CAPS_LOCKED
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
+    set_capabilities_secure_bits(locked)?;
+    let none = CapabilitySet::empty();
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )?;
+    Ok(())
+}
+
+fn restrict_paths() -> Result<(), RulesetError> {
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(LANDLOCK))?
+        .create()?;
+    let open = |path| PathFd::new(path).ok();
+    if let Some(root) = open("/") {
+        rules = rules.add_rule(PathBeneath::new(root, AccessFs::from_read(LANDLOCK)))?;
+    }
+    for path in WRITABLE {
+        if let Some(folder) = open(path) {
+            rules = rules.add_rule(PathBeneath::new(folder, AccessFs::from_all(LANDLOCK)))?;
+        }
+    }
+    rules.restrict_self().map(|_| ())
+}

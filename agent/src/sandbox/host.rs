@@ -1,0 +1,182 @@
+//! What this machine has for sandboxes: looked up once, when the agent starts.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use agent_core::sandbox_plan::{Cgroup, Host, TopEntry};
+
+use super::cgroup::write;
+
+/// Folder of ours in a tree of cgroups that belongs to the whole machine.
+const OURS: &str = "compute-share";
+/// What programs expect beside `/usr`.
+const TOP: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+/// What limits are made of.
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+/// Weight of all jobs together beside everything else on the machine, whose weight is ten times that.
+const JOBS_WEIGHT: &str = "10";
+const JOBS_SHARES: &str = "102";
+
+/// Looks at what the machine has for sandboxes, and makes the cgroup that attempts get theirs in.
+///
+/// `gpus` are the device nodes of the GPUs that may be lent.
+pub fn host(gpus: BTreeMap<String, PathBuf>) -> Host {
+    let superuser = rustix::process::geteuid().is_root();
+    Host {
+        superuser,
+        cgroup: cgroup(superuser),
+        top: top(),
+        gpus,
+    }
+}
+
+fn top() -> BTreeMap<String, TopEntry> {
+    let entry = |name: &&str| {
+        let path = Path::new("/").join(name);
+        let meta = fs::symlink_metadata(&path).ok()?;
+        let entry = if meta.is_symlink() {
+            TopEntry::Link(fs::read_link(&path).ok()?.to_str()?.to_owned())
+        } else {
+            TopEntry::Folder
+        };
+        Some(((*name).to_owned(), entry))
+    };
+    TOP.iter().filter_map(entry).collect()
+}
+
+/// A mounted tree of cgroups.
+struct Tree {
+    folder: PathBuf,
+    v2: bool,
+    controllers: Vec<String>,
+}
+
+fn cgroup(superuser: bool) -> Cgroup {
+    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else {
+        return Cgroup::None;
+    };
+    let trees: Vec<Tree> = mounts.lines().filter_map(tree).collect();
+    let v2 = trees.iter().find(|tree| tree.v2);
+    if let Some(base) = v2.and_then(|tree| v2_base(&tree.folder, superuser)) {
+        return Cgroup::V2 { base };
+    }
+    let v1 = |controller: &str| {
+        let tree = trees
+            .iter()
+            .find(|tree| !tree.v2 && tree.controllers.iter().any(|named| named == controller))?;
+        v1_base(&tree.folder).ok()
+    };
+    match (v1("memory"), v1("cpu"), v1("cpuacct"), v1("pids")) {
+        (Some(memory), Some(cpu), Some(cpuacct), Some(pids)) if superuser => {
+            // Where it is refused, jobs are just not lighter than other work.
+            let _ = write(&cpu, "cpu.shares", JOBS_SHARES);
+            Cgroup::V1 {
+                memory,
+                cpu,
+                cpuacct,
+                pids,
+            }
+        }
+        _ => Cgroup::None,
+    }
+}
+
+/// Reads a line of `mountinfo`: `ID PARENT DEVICE ROOT FOLDER OPTIONS … - TYPE SOURCE OPTIONS`.
+fn tree(line: &str) -> Option<Tree> {
+    let (before, after) = line.split_once(" - ")?;
+    let mut after = after.split(' ');
+    let v2 = match after.next()? {
+        "cgroup2" => true,
+        "cgroup" => false,
+        _ => return None,
+    };
+    let controllers = after.nth(1)?.split(',').map(str::to_owned).collect();
+    Some(Tree {
+        folder: before.split(' ').nth(4)?.into(),
+        v2,
+        controllers,
+    })
+}
+
+fn v1_base(tree: &Path) -> io::Result<PathBuf> {
+    made(tree.join(OURS))
+}
+
+fn made(folder: PathBuf) -> io::Result<PathBuf> {
+    match fs::create_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(folder),
+    }
+}
+
+/// Finds a place in the one tree where limits can be set: the part that was delegated to this service, or for
+/// root a folder at the top.
+fn v2_base(tree: &Path, superuser: bool) -> Option<PathBuf> {
+    let own = own_v2_path()?;
+    let delegated = delegated(tree, &own).and_then(|top| ready(&top, "jobs").ok());
+    let base = delegated.or_else(|| superuser.then(|| ready(tree, OURS).ok())?)?;
+    let _ = write(&base, "cpu.weight", JOBS_WEIGHT);
+    Some(base)
+}
+
+fn own_v2_path() -> Option<String> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mut lines = own.lines();
+    lines.find_map(|line| line.strip_prefix("0::/").map(str::to_owned))
+}
+
+/// Returns this process's own cgroup once it may have others in it. A cgroup with limits below it holds no
+/// processes, so this one moves to a folder of its own; the supervisors that it starts are there, too.
+fn delegated(tree: &Path, own: &str) -> Option<PathBuf> {
+    if own.is_empty() {
+        return None;
+    }
+    let own = tree.join(own);
+    if own.file_name().is_some_and(|name| name == "supervisors") {
+        return own.parent().map(Path::to_owned);
+    }
+    let me = std::process::id().to_string();
+    let there = fs::read_to_string(own.join("cgroup.procs")).ok()?;
+    if there.lines().any(|pid| pid != me) {
+        // Somebody else's as well: a login session, say. It is not ours to rearrange.
+        return None;
+    }
+    let supervisors = made(own.join("supervisors")).ok()?;
+    write(&supervisors, "cgroup.procs", &me).ok()?;
+    Some(own)
+}
+
+/// Makes a folder in which attempts can have limits.
+fn ready(top: &Path, name: &str) -> io::Result<PathBuf> {
+    let all = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
+    let available = fs::read_to_string(top.join("cgroup.controllers"))?;
+    let has = |name: &&str| available.split_whitespace().any(|there| there == *name);
+    if !CONTROLLERS.iter().all(has) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    write(top, "cgroup.subtree_control", &all)?;
+    let folder = made(top.join(name))?;
+    write(&folder, "cgroup.subtree_control", &all)?;
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_are_told_from_other_mounts() {
+        let v1 = tree("39 30 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:14 - cgroup cgroup rw,cpu,cpuacct").unwrap();
+        assert_eq!(v1.folder, Path::new("/sys/fs/cgroup/cpu,cpuacct"));
+        assert!(!v1.v2 && v1.controllers.iter().any(|name| name == "cpuacct"));
+        assert!(
+            tree("30 23 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw,nsdelegate")
+                .unwrap()
+                .v2
+        );
+        assert!(tree("30 23 0:26 / /tmp rw - tmpfs tmpfs rw").is_none());
+    }
+}

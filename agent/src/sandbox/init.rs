@@ -1,0 +1,332 @@
+//! The first process of a sandbox: builds it from inside, starts the job, reaps what the job leaves, and takes
+//! everything with it when it ends.
+//!
+//! It is not the job, and the job can neither look into it nor stop it: it cannot be traced or signalled from
+//! inside. It has given up everything that the job has.
+
+use std::{
+    ffi::{CStr, CString},
+    fmt,
+    io::{self, Read as _, Write as _},
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use agent_core::sandbox_plan::{Identity, SandboxPlan, WORK};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::{Gid, Mode, OFlags, Uid},
+    net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket},
+    process::{DumpableBehavior, Pid, Signal, WaitOptions},
+    thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
+};
+
+use super::{confine, root, system};
+
+/// Longest message between the sandbox and its supervisor, in bytes.
+pub(super) const MAX_NOTE_BYTES: usize = 4096;
+
+/// From the supervisor: users are mapped and the cgroup is joined.
+pub(super) const GO: u8 = b'G';
+/// From the supervisor: ask everything to end.
+pub(super) const TERMINATE: u8 = b'T';
+
+/// What the first process tells its supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Note {
+    /// The program runs.
+    Started,
+    /// It has ended, with what `wait` says of it.
+    Ended(i32),
+    /// It could not be run, and the system's reason.
+    NotRun { errno: i32, exists: bool },
+    /// The sandbox could not be made.
+    Failed(String),
+}
+
+impl Note {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = match self {
+            Self::Started => vec![b'S'],
+            Self::Ended(status) => [&[b'E'], status.to_le_bytes().as_slice()].concat(),
+            Self::NotRun { errno, exists } => {
+                [&[b'N', u8::from(*exists)], errno.to_le_bytes().as_slice()].concat()
+            }
+            Self::Failed(text) => [b"F", text.as_bytes()].concat(),
+        };
+        bytes.truncate(MAX_NOTE_BYTES);
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        Some(match kind {
+            b'S' => Self::Started,
+            b'E' => Self::Ended(i32::from_le_bytes(rest.try_into().ok()?)),
+            b'N' => Self::NotRun {
+                exists: *rest.first()? == 1,
+                errno: i32::from_le_bytes(rest.get(1..)?.try_into().ok()?),
+            },
+            b'F' => Self::Failed(String::from_utf8_lossy(rest).into_owned()),
+            _ => return None,
+        })
+    }
+}
+
+/// A step that did not work out.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    what: String,
+    source: io::Error,
+}
+
+impl Failed {
+    pub(super) fn new(what: String, source: io::Error) -> Self {
+        Self { what, source }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: {}", self.what, self.source)
+    }
+}
+
+/// Says which step an error belongs to.
+pub(super) fn at<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Failed {
+    move |error| Failed::new(what.to_owned(), error.into())
+}
+
+/// What the first process is given by its supervisor.
+pub(super) struct Ends {
+    pub(super) control: OwnedFd,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
+
+/// Is the first process, from the moment it exists to its end.
+pub(super) fn run(plan: &SandboxPlan, ends: Ends) -> ! {
+    let control = match ends.control.try_clone() {
+        Ok(control) => control,
+        Err(_) => exit(1),
+    };
+    let tell = |note: &Note| {
+        // Nobody there to be told is noticed where it matters, below.
+        let _ = send(&control, &note.encode(), SendFlags::NOSIGNAL);
+    };
+    match build(plan, &control).and_then(|signals| Ok((start(plan, ends)?, signals))) {
+        Err(failed) => tell(&Note::Failed(failed.to_string())),
+        Ok((Start::NotRun { errno, exists }, _)) => tell(&Note::NotRun { errno, exists }),
+        Ok((Start::Running(job), signals)) => {
+            tell(&Note::Started);
+            if let Some(status) = reap(job, &signals, &control) {
+                tell(&Note::Ended(status));
+            }
+        }
+    }
+    // Everything else in the sandbox ends with its first process.
+    exit(0)
+}
+
+fn exit(code: i32) -> ! {
+    system::exit_now(code)
+}
+
+/// Makes the sandbox around this process, up to where it has nothing left to give up.
+fn build(plan: &SandboxPlan, control: &OwnedFd) -> Result<OwnedFd, Failed> {
+    let sources = root::open_sources(plan)?;
+    wait_for_go(control).map_err(at("hear of the supervisor"))?;
+    become_job(plan).map_err(at("change the user"))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(at("follow the supervisor"))?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(at("hide from the job"))?;
+    leave_cgroups().map_err(at("hide the cgroup"))?;
+    // A job without even a loopback is a job still.
+    let _ = socket(AddressFamily::INET, SocketType::DGRAM, None)
+        .map_err(io::Error::from)
+        .and_then(|socket| system::loopback_up(socket.as_fd()));
+    rustix::system::sethostname(plan.hostname.as_bytes()).map_err(at("set the host name"))?;
+    root::enter(plan, sources)?;
+    let signals = system::child_signals().map_err(at("watch for children"))?;
+    system::close_on_exec_from(3).map_err(at("keep descriptors from the job"))?;
+    confine::confine(plan)?;
+    Ok(signals)
+}
+
+fn wait_for_go(control: &OwnedFd) -> io::Result<()> {
+    let mut byte = [0];
+    match recv(control, &mut byte, RecvFlags::empty())? {
+        (1, _) if byte[0] == GO => Ok(()),
+        _ => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
+fn become_job(plan: &SandboxPlan) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.uid));
+    if plan.identity != Identity::Agent {
+        // An ordinary user's groups cannot be given up; what they open is not in the sandbox.
+        set_thread_groups(&[])?;
+    }
+    set_thread_res_gid(gid, gid, gid)?;
+    Ok(set_thread_res_uid(uid, uid, uid)?)
+}
+
+#[allow(unsafe_code, reason = "namespaces are left one by one")]
+fn leave_cgroups() -> io::Result<()> {
+    // SAFETY: no descriptors are unshared, which is what could hurt.
+    Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) }?)
+}
+
+enum Start {
+    Running(Pid),
+    NotRun { errno: i32, exists: bool },
+}
+
+/// Starts the job and learns whether its program could be run.
+fn start(plan: &SandboxPlan, ends: Ends) -> Result<Start, Failed> {
+    let (mut reader, writer) = io::pipe().map_err(at("make a pipe"))?;
+    let job = system::fork().map_err(at("fork"))?;
+    let Some(job) = job else {
+        drop(reader);
+        be_job(plan, ends, writer);
+    };
+    drop((writer, ends));
+    let mut report = [0; 5];
+    match reader.read_exact(&mut report) {
+        // It closed when the program began.
+        Err(_) => Ok(Start::Running(job)),
+        Ok(()) => Ok(Start::NotRun {
+            errno: i32::from_le_bytes([report[0], report[1], report[2], report[3]]),
+            exists: report[4] == 1,
+        }),
+    }
+}
+
+/// Is the job's process up to where the job's program takes over.
+fn be_job(plan: &SandboxPlan, ends: Ends, mut report: io::PipeWriter) -> ! {
+    let error = job_streams(ends)
+        .and_then(|()| Ok(rustix::process::setsid().map(|_| ())?))
+        .and_then(|()| Ok(rustix::process::chdir(WORK)?))
+        .map(|()| {
+            system::reset_signals();
+            execute(plan)
+        });
+    let (errno, exists) = error.unwrap_or_else(|error| (error.raw_os_error().unwrap_or(0), true));
+    let [a, b, c, d] = errno.to_le_bytes();
+    let _ = report.write_all(&[a, b, c, d, u8::from(exists)]);
+    exit(127)
+}
+
+fn job_streams(ends: Ends) -> io::Result<()> {
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&ends.stdout)?;
+    rustix::stdio::dup2_stderr(&ends.stderr)?;
+    Ok(())
+}
+
+/// Runs the job's program as a shell would find it; returns the error, and whether there was a file at all.
+fn execute(plan: &SandboxPlan) -> (i32, bool) {
+    let text = |text: &str| CString::new(text).map_err(|_| (libc::EINVAL, false));
+    let strings = |texts: Vec<String>| {
+        let made: Result<Vec<CString>, _> = texts.iter().map(|t| text(t)).collect();
+        made
+    };
+    let arguments = strings(plan.command.clone());
+    let env = plan
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    let (arguments, env) = match (arguments, strings(env.collect())) {
+        (Ok(arguments), Ok(env)) => (arguments, env),
+        (Err(error), _) | (_, Err(error)) => return error,
+    };
+    let name = plan.command.first().map_or("", String::as_str);
+    let folders = if name.contains('/') {
+        ""
+    } else {
+        plan.env.get("PATH").map_or("", String::as_str)
+    };
+    let mut best = (libc::ENOENT, false);
+    for folder in folders.split(':') {
+        let path = if folder.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{folder}/{name}")
+        };
+        let Ok(program) = text(&path) else { continue };
+        let errno = execute_one(&program, &arguments, &env);
+        let exists = std::path::Path::new(&path).exists();
+        if exists || errno != libc::ENOENT && !best.1 {
+            best = (errno, exists);
+        }
+        if exists && errno != libc::EACCES {
+            break;
+        }
+    }
+    best
+}
+
+/// Tries one file; a script without a first line that names its interpreter is the shell's.
+fn execute_one(program: &CStr, arguments: &[CString], env: &[CString]) -> i32 {
+    let error = system::execute(program, arguments, env);
+    if error.raw_os_error() == Some(libc::ENOEXEC) {
+        let mut script = vec![c"sh".to_owned(), program.to_owned()];
+        script.extend(arguments.iter().skip(1).cloned());
+        system::execute(c"/bin/sh", &script, env);
+    }
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// Waits for the job's end; `None` if the supervisor went first.
+fn reap(job: Pid, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
+    loop {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if pid == job {
+                return Some(status.as_raw());
+            }
+        }
+        let mut waiting = [
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::new(control, PollFlags::IN),
+        ];
+        if poll(&mut waiting, None).is_err() {
+            continue;
+        }
+        let [signalled, ordered] = [waiting[0].revents(), waiting[1].revents()];
+        if !signalled.is_empty() {
+            let mut drained = [0_u8; 128];
+            while rustix::io::read(signals, &mut drained).is_ok_and(|count| count > 0) {}
+        }
+        if !ordered.is_empty() {
+            let mut order = [0];
+            match recv(control, &mut order, RecvFlags::DONTWAIT) {
+                Ok((1.., _)) if order[0] == TERMINATE => system::signal_all(libc::SIGTERM),
+                Ok((0, _)) => return None,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_come_back() {
+        for note in [
+            Note::Started,
+            Note::Ended(0x7f00),
+            Note::NotRun {
+                errno: 2,
+                exists: true,
+            },
+            Note::Failed("cannot mount /proc".to_owned()),
+        ] {
+            assert_eq!(Note::decode(&note.encode()), Some(note));
+        }
+        assert_eq!(Note::decode(b""), None);
+        assert_eq!(Note::decode(b"E12"), None);
+    }
+}

@@ -1,0 +1,250 @@
+//! A sandbox seen from its supervisor: start it, hear of it, end it, count what it took.
+
+use std::{
+    fs,
+    io::{self, PipeReader},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    time::Duration,
+};
+
+use agent_core::sandbox_plan::{Content, Identity, OUTPUT, SandboxPlan, WORK};
+use common::{status::Network, units::Bytes};
+use rustix::{
+    fs::{Gid, Uid},
+    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair},
+    process::{Pid, Signal, pidfd_send_signal},
+};
+
+use super::{
+    cgroup::AttemptCgroup,
+    init::{self, Ends, Failed, GO, MAX_NOTE_BYTES, Note, TERMINATE, at},
+    ownership,
+    system::{Cloned, clone_process, wait_with_usage},
+};
+
+/// Of the machine's memory hungry, jobs are the first to go: halfway between ordinary programs and certain
+/// death.
+const OOM_SCORE: &str = "500";
+
+/// What a sandbox lives in. That of cgroups is entered once the process is in its own.
+const NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS;
+
+/// A running sandbox.
+#[derive(Debug)]
+pub(crate) struct Jail {
+    pid: Pid,
+    pidfd: OwnedFd,
+    control: OwnedFd,
+    cgroup: AttemptCgroup,
+}
+
+/// What a job writes, as it arrives.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) stdout: PipeReader,
+    pub(crate) stderr: PipeReader,
+}
+
+/// What happens in a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum JailEvent {
+    Started,
+    Exited(i32),
+    Signalled(i32),
+    /// The file is there but cannot be run, for this reason.
+    NotExecutable(i32),
+    NotFound,
+    Failed(String),
+}
+
+/// What a sandbox took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Consumed {
+    pub(crate) cpu: Duration,
+    pub(crate) peak_memory: Option<Bytes>,
+    /// Whether the kernel killed something in it for want of memory.
+    pub(crate) out_of_memory: bool,
+}
+
+impl Jail {
+    /// Makes the sandbox and starts the job. `dir` is the attempt's folder.
+    pub(crate) fn start(plan: &SandboxPlan, dir: &Path) -> Result<(Self, Output), Failed> {
+        if plan.network != Network::None {
+            let unsupported = io::Error::from(io::ErrorKind::Unsupported);
+            return Err(at("give a sandbox a network")(unsupported));
+        }
+        let cgroup = AttemptCgroup::create(&plan.cgroup, dir, &plan.limits)
+            .map_err(at("set the job's limits"))?;
+        match Self::start_in(plan, &cgroup) {
+            Ok((pid, pidfd, control, output)) => Ok((
+                Self {
+                    pid,
+                    pidfd,
+                    control,
+                    cgroup,
+                },
+                output,
+            )),
+            Err(failed) => {
+                // The failure that led here is the one to tell.
+                let _ = cgroup.kill_and_remove();
+                Err(failed)
+            }
+        }
+    }
+
+    fn start_in(
+        plan: &SandboxPlan,
+        cgroup: &AttemptCgroup,
+    ) -> Result<(Pid, OwnedFd, OwnedFd, Output), Failed> {
+        let (stdout, job_stdout) = io::pipe().map_err(at("make a pipe"))?;
+        let (stderr, job_stderr) = io::pipe().map_err(at("make a pipe"))?;
+        if let Identity::Private { uid } = plan.identity {
+            // The job may open its own output by name, as in `/dev/stdout`.
+            for end in [job_stdout.as_fd(), job_stderr.as_fd()] {
+                rustix::fs::fchown(end, Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)))
+                    .map_err(at("hand over a pipe"))?;
+            }
+            for folder in writable_folders(plan) {
+                ownership::hand_over(folder, uid).map_err(at("hand over the job's folders"))?;
+            }
+        }
+        let (control, inside) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(at("make a socket"))?;
+        let leaf = cgroup.open_for_clone().map_err(at("open the cgroup"))?;
+        let cloned = clone_process(NAMESPACES, leaf.as_ref().map(AsFd::as_fd))
+            .map_err(at("make namespaces"))?;
+        let Cloned::Parent { pid, pidfd } = cloned else {
+            drop((control, stdout, stderr));
+            init::run(
+                plan,
+                Ends {
+                    control: inside,
+                    stdout: job_stdout.into(),
+                    stderr: job_stderr.into(),
+                },
+            );
+        };
+        // The other ends are the child's alone, so that this one learns of its end.
+        drop((inside, job_stdout, job_stderr));
+        let ready = map_user(plan, pid)
+            .map_err(at("map the job's user"))
+            .and_then(|()| cgroup.take_in(pid).map_err(at("enter the cgroup")))
+            .and_then(|()| {
+                send(&control, &[GO], SendFlags::NOSIGNAL)
+                    .map(|_| ())
+                    .map_err(at("start the sandbox"))
+            });
+        if let Err(failed) = ready {
+            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+            let _ = wait_with_usage(pid);
+            return Err(failed);
+        }
+        Ok((pid, pidfd, control, Output { stdout, stderr }))
+    }
+
+    /// Readable when [`Self::event`] has something.
+    pub(crate) fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    /// Readable once everything in the sandbox has ended.
+    pub(crate) fn end(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Returns what happened next, if anything has.
+    pub(crate) fn event(&self) -> Option<JailEvent> {
+        let mut note = [0; MAX_NOTE_BYTES];
+        let (length, _) = recv(&self.control, &mut note, RecvFlags::DONTWAIT).ok()?;
+        Some(match Note::decode(note.get(..length)?)? {
+            Note::Started => JailEvent::Started,
+            Note::Ended(status) if libc::WIFSIGNALED(status) => {
+                JailEvent::Signalled(libc::WTERMSIG(status))
+            }
+            Note::Ended(status) => JailEvent::Exited(libc::WEXITSTATUS(status)),
+            Note::NotRun {
+                errno: libc::ENOENT,
+                exists: false,
+            } => JailEvent::NotFound,
+            Note::NotRun { errno, .. } => JailEvent::NotExecutable(errno),
+            Note::Failed(text) => JailEvent::Failed(text),
+        })
+    }
+
+    /// Asks everything in the sandbox to end.
+    pub(crate) fn terminate(&self) {
+        // Where it is gone already, that is noticed elsewhere.
+        let _ = send(&self.control, &[TERMINATE], SendFlags::NOSIGNAL);
+    }
+
+    /// Ends everything in the sandbox, at once.
+    pub(crate) fn kill(&self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
+    /// Waits for the end of the sandbox, removes what it was made of, and returns what it took.
+    pub(crate) fn finish(self) -> io::Result<Consumed> {
+        let (_, usage) = wait_with_usage(self.pid)?;
+        let counted = self.cgroup.counted();
+        self.cgroup.kill_and_remove()?;
+        let cpu = counted.cpu.unwrap_or_else(|| {
+            [usage.ru_utime, usage.ru_stime]
+                .map(|time| {
+                    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+                    let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+                    Duration::from_secs(secs) + Duration::from_micros(micros)
+                })
+                .into_iter()
+                .sum()
+        });
+        Ok(Consumed {
+            cpu,
+            peak_memory: counted.peak_memory,
+            out_of_memory: counted.memory_kills > 0,
+        })
+    }
+}
+
+/// Returns the folders on the host that the job writes to.
+pub(crate) fn writable_folders(plan: &SandboxPlan) -> impl Iterator<Item = &Path> {
+    plan.mounts.iter().filter_map(|mount| match &mount.content {
+        Content::Bind { source, .. } if [WORK, OUTPUT].contains(&mount.target.as_str()) => {
+            Some(source.as_path())
+        }
+        _ => None,
+    })
+}
+
+fn map_user(plan: &SandboxPlan, pid: Pid) -> io::Result<()> {
+    let process = format!("/proc/{}", pid.as_raw_nonzero());
+    let file = |name: &str, text: &str| {
+        let path = format!("{process}/{name}");
+        fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
+    };
+    let (uid, gid) = match plan.identity {
+        Identity::Private { uid } => (uid, uid),
+        Identity::Agent => {
+            file("setgroups", "deny")?;
+            let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+            (uid.as_raw(), gid.as_raw())
+        }
+    };
+    file("uid_map", &format!("{} {uid} 1", plan.uid))?;
+    file("gid_map", &format!("{} {gid} 1", plan.uid))?;
+    file("oom_score_adj", OOM_SCORE)
+}

@@ -1,0 +1,201 @@
+//! Finds out by trying how well this machine holds jobs in.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use agent_core::sandbox_plan::{
+    Access, Cgroup, Content, Folders, Host, Mount, PlanInput, SandboxPlan, plan,
+};
+use common::{
+    id::{AttemptId, JobId},
+    job::JobNumber,
+    logs,
+    machine::Isolation,
+    resources::Allocation,
+    status::{IsolationLevel, LogStream, Network},
+    time::Span,
+    units::{Bytes, MilliCpu},
+    wire::agent::AttemptSpec,
+};
+
+use super::{
+    check::{BROKEN, DATASET, HELD},
+    host::host,
+};
+use crate::supervise::{CHECK, ROLE, run_to_end};
+
+/// Most lines about what did not hold that are reported; a report has room for no more.
+const MAX_MISSING: usize = 24;
+/// Longest of these lines.
+const MAX_LINE_CHARS: usize = 200;
+
+/// Tries to hold a job in, with this very program as the job, and says how well that went. Blocks for the
+/// time of a small job. `scratch` is a folder of the agent's.
+pub fn probe(scratch: &Path) -> Isolation {
+    probe_with(Path::new("/proc/self/exe"), scratch)
+}
+
+/// Does the same with another program file, for agents that run inside one that is not `compute-share`.
+pub fn probe_with(program: &Path, scratch: &Path) -> Isolation {
+    let host = host(BTreeMap::new());
+    match trial(program, scratch, &host) {
+        Ok(broken) if broken.is_empty() => held(&host),
+        Ok(broken) => Isolation {
+            level: IsolationLevel::D,
+            missing: broken,
+            remedy: None,
+        },
+        Err(why) => Isolation {
+            level: IsolationLevel::D,
+            missing: vec![short(&format!("no sandbox can be made: {why}"))],
+            remedy: user_namespaces_remedy(),
+        },
+    }
+}
+
+/// Returns the level of a machine whose sandboxes hold.
+fn held(host: &Host) -> Isolation {
+    match (&host.cgroup, host.superuser) {
+        (Cgroup::None, superuser) => Isolation {
+            level: IsolationLevel::C,
+            missing: vec![
+                "memory is limited for each process, not for a whole job".to_owned(),
+                "processor time is not limited".to_owned(),
+                "what ran out of memory is not told from what failed".to_owned(),
+            ],
+            remedy: Some(if superuser {
+                "mount -t cgroup2 none /sys/fs/cgroup".to_owned()
+            } else {
+                "systemctl --user enable --now compute-share".to_owned()
+            }),
+        },
+        (_, true) => Isolation {
+            level: IsolationLevel::A,
+            missing: Vec::new(),
+            remedy: None,
+        },
+        (_, false) => Isolation {
+            level: IsolationLevel::B,
+            missing: vec!["jobs have no user of their own on the host".to_owned()],
+            remedy: Some("sudo systemctl enable --now compute-share".to_owned()),
+        },
+    }
+}
+
+/// Runs the trial job; returns what did not hold.
+fn trial(program: &Path, scratch: &Path, host: &Host) -> Result<Vec<String>, String> {
+    let text = |error: io::Error| error.to_string();
+    let folder = tempfile::Builder::new()
+        .prefix("probe-")
+        .tempdir_in(scratch)
+        .map_err(text)?;
+    for name in ["work", "output", "dataset"] {
+        fs::create_dir(folder.path().join(name)).map_err(text)?;
+    }
+    let program = fs::canonicalize(program).map_err(text)?;
+    let plan = trial_plan(&program, folder.path(), host);
+    let result = run_to_end(&program, folder.path(), &plan).map_err(text)?;
+    if let Some(detail) = result.outcome.detail {
+        return Err(detail);
+    }
+    let log = fs::read(folder.path().join("log")).map_err(text)?;
+    let out = text_of(&log);
+    let broken = out.lines().filter_map(|line| line.strip_prefix(BROKEN));
+    let broken: Vec<String> = broken.map(short).take(MAX_MISSING).collect();
+    let all = result.outcome.succeeded() && out.lines().any(|line| line.starts_with(HELD));
+    match (all, broken.is_empty()) {
+        (false, true) => Err(format!(
+            "the trial ended with code {}",
+            result.outcome.exit_code()
+        )),
+        _ => Ok(broken),
+    }
+}
+
+fn text_of(log: &[u8]) -> String {
+    let (mut rest, mut out) = (log, Vec::new());
+    while let Ok(Some((record, after))) = logs::split_record(rest) {
+        if record.stream == LogStream::Stdout {
+            out.extend_from_slice(record.bytes);
+        }
+        rest = after;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn short(line: &str) -> String {
+    let plain = line.chars().filter(|c| !c.is_control());
+    plain.take(MAX_LINE_CHARS).collect()
+}
+
+/// Where this program is seen in the trial's sandbox.
+const INSIDE: &str = "/check";
+
+fn trial_plan(program: &Path, folder: &Path, host: &Host) -> SandboxPlan {
+    let spec = AttemptSpec {
+        org: "probe".parse().expect("a plain name"),
+        job_number: JobNumber(1),
+        job_name: "probe".to_owned(),
+        submitter: "probe".parse().expect("a plain name"),
+        own_machine: true,
+        task_count: 1,
+        command: [INSIDE, ROLE, CHECK].map(str::to_owned).to_vec(),
+        env: BTreeMap::new(),
+        workdir: None,
+        allocation: Allocation {
+            cpu: MilliCpu::cpus(1),
+            // Also what one process of it may map, where there are no cgroups.
+            memory: Bytes::gib(1),
+            disk: Bytes::mib(64),
+            gpus: Vec::new(),
+        },
+        datasets: Vec::new(),
+        outputs: Vec::new(),
+        network: Network::None,
+        max_runtime: Some(Span::from_secs(10)),
+        grace: Span::from_secs(0),
+    };
+    let mut made = plan(&PlanInput {
+        attempt: AttemptId {
+            job: JobId::from_bytes([0; 16]),
+            task: 0,
+            number: 1,
+        },
+        spec: &spec,
+        machine: &"probe".parse().expect("a plain name"),
+        host,
+        folders: &Folders {
+            work: folder.join("work"),
+            output: folder.join("output"),
+            datasets: Vec::new(),
+        },
+    });
+    let bound = |target: &str, source: PathBuf| Mount {
+        target: target.to_owned(),
+        content: Content::Bind {
+            source,
+            access: Access::ReadOnly,
+            optional: false,
+        },
+    };
+    made.mounts.push(bound(INSIDE, program.to_owned()));
+    made.mounts.push(bound(DATASET, folder.join("dataset")));
+    made
+}
+
+/// Returns the command that lets ordinary users make sandboxes, where a setting of the kernel forbids it.
+fn user_namespaces_remedy() -> Option<String> {
+    let forbidden = [
+        ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+        ("kernel.unprivileged_userns_clone", "0", "1"),
+        ("user.max_user_namespaces", "0", "15000"),
+    ];
+    forbidden.iter().find_map(|(name, bad, good)| {
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        let value = fs::read_to_string(path).ok()?;
+        (value.trim() == *bad).then(|| format!("sudo sysctl -w {name}={good}"))
+    })
+}

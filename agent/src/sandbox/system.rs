@@ -1,0 +1,228 @@
+//! The few system calls that no library offers in a safe form.
+#![allow(unsafe_code, reason = "raw system calls")]
+
+use std::{
+    ffi::{CStr, CString},
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd},
+    time::Duration,
+};
+
+use rustix::process::Pid;
+
+/// The library's constant of this name does not fit its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What [`clone_process`] returns to whom.
+pub(super) enum Cloned {
+    Child,
+    Parent { pid: Pid, pidfd: OwnedFd },
+}
+
+/// Makes a child in new namespaces, in the given cgroup (version 2) from its first moment.
+pub(super) fn clone_process(namespaces: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+    let mut pidfd: libc::c_int = -1;
+    let flags = namespaces | libc::CLONE_PIDFD;
+    let flags = u64::try_from(flags).unwrap_or_default();
+    // SAFETY: all-zero is the documented default of every field.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = flags;
+    arguments.pidfd = &raw mut pidfd as u64;
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).unwrap_or_default();
+    }
+    // SAFETY: without CLONE_VM this is a fork; the process has one thread, so the child may go on as it is.
+    // `arguments` and `pidfd` outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut arguments,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    match result {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Cloned::Child),
+        pid => {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            Ok(Cloned::Parent {
+                pid: pid.expect("the kernel returns a process id"),
+                // SAFETY: the kernel has just put a new descriptor there.
+                pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+            })
+        }
+    }
+}
+
+/// Forks; `None` in the child.
+pub(super) fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: the process has one thread.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// Adds attributes to a mount and everything below it.
+pub(super) fn add_mount_attributes(mount: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
+    // SAFETY: all-zero is a valid value of this plain struct.
+    let mut wanted: libc::mount_attr = unsafe { std::mem::zeroed() };
+    wanted.attr_set = attributes;
+    // SAFETY: the path is empty and ends in NUL; `wanted` outlives the call and its size is given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const wanted,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Sends a signal to every process that this one sees and may signal, but not to itself.
+pub(super) fn signal_all(signal: i32) {
+    // SAFETY: kill has no requirements on memory. A failure means that nobody is left.
+    let _ = unsafe { libc::kill(-1, signal) };
+}
+
+/// Brings the loopback interface of this network namespace up.
+pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: all-zero is a valid value of this plain struct.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: `request` is what this request reads, and outlives the call.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Runs another program in this process; returns only why it could not.
+pub(super) fn execute(program: &CStr, arguments: &[CString], env: &[CString]) -> io::Error {
+    fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
+        let end = std::iter::once(std::ptr::null());
+        texts.iter().map(|text| text.as_ptr()).chain(end).collect()
+    }
+    let (arguments, env) = (pointers(arguments), pointers(env));
+    // SAFETY: both lists hold strings that live here and end in NULL.
+    unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Marks every descriptor from `first` on to be closed when a program starts.
+pub(super) fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: only flags of this process's own descriptors change.
+    match unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Blocks every signal in this process and returns a descriptor from which SIGCHLD is read.
+pub(super) fn child_signals() -> io::Result<OwnedFd> {
+    // SAFETY: the sets are filled by the calls before they are read; the descriptor is new.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        if libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut wanted: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut wanted);
+        libc::sigaddset(&raw mut wanted, libc::SIGCHLD);
+        match libc::signalfd(
+            -1,
+            &raw const wanted,
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        ) {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// Gives every signal its default meaning again and blocks none, as a program expects at its start.
+pub(super) fn reset_signals() {
+    // SAFETY: the default action needs no handler; an empty set is valid. Numbers that cannot be changed
+    // are refused, which is what is wanted.
+    unsafe {
+        for signal in 1..=libc::SIGRTMAX() {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// Takes over a descriptor that the parent left open for this process; `None` if nothing is open there.
+pub(crate) fn inherited(fd: i32) -> Option<OwnedFd> {
+    // SAFETY: asks for flags only; whether the descriptor is open is what is being asked.
+    if fd < 3 || unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return None;
+    }
+    // SAFETY: it is open, and the caller is its only user in this process.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Waits for a child and returns its status and what it and its waited-for children consumed.
+pub(super) fn wait_with_usage(pid: Pid) -> io::Result<(i32, libc::rusage)> {
+    let mut status = 0;
+    // SAFETY: all-zero is a valid value; both places outlive the call.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        loop {
+            if libc::wait4(
+                pid.as_raw_nonzero().get(),
+                &raw mut status,
+                0,
+                &raw mut usage,
+            ) != -1
+            {
+                return Ok((status, usage));
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Ends this process at once, without what the standard library does at a program's end.
+pub(super) fn exit_now(code: i32) -> ! {
+    // SAFETY: never returns, and touches no memory.
+    unsafe { libc::_exit(code) }
+}
+
+/// Returns the time since the machine started, sleep included: nobody can set it.
+pub(crate) fn since_boot() -> Duration {
+    // SAFETY: all-zero is a valid value, and the place outlives the call.
+    let time = unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time);
+        time
+    };
+    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(secs, nanos)
+}

@@ -1,0 +1,299 @@
+//! A supervisor's one loop: it sleeps until the job writes or ends, the daemon speaks, or a limit is due.
+
+use std::{
+    fs, io,
+    io::{PipeReader, Read as _},
+    os::{fd::AsFd as _, unix::net::UnixListener},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use agent_core::sandbox_plan::SandboxPlan;
+use common::{
+    job::AttemptUsage,
+    status::{EndReason, LogStream},
+    time::{Span, Timestamp},
+    units::Bytes,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{
+    ending::Ending,
+    folder::AttemptFolder,
+    protocol::{Order, Report, SandboxResult},
+    spool::{MAX_LOG_BYTES, Spool},
+    survey::{Counted, MAX_DEPTH, MAX_FILES, Survey},
+    visitors::Visitors,
+};
+use crate::sandbox::{
+    jail::{Consumed, Jail, JailEvent, Output, writable_folders},
+    since_boot,
+};
+
+/// Read from the job in one go.
+const PIECE_BYTES: usize = common::logs::MAX_RECORD_BYTES;
+/// Between two counts of what the job's folders take.
+const SURVEY_PERIOD: Duration = Duration::from_secs(1);
+/// Share of time that counting may take: one in so many.
+const SURVEY_REST: u32 = 20;
+
+/// Runs the attempt whose plan is in the folder, and leaves its result there.
+pub(super) fn run(folder: &AttemptFolder, listener: UnixListener) -> io::Result<()> {
+    let plan = folder.plan()?.ok_or(io::ErrorKind::NotFound)?;
+    let mut watch = Watch {
+        plan: &plan,
+        spool: Spool::create(&folder.file("log"), MAX_LOG_BYTES)?,
+        visitors: Visitors::new(listener)?,
+        started: None,
+        ending: Ending::default(),
+        kill_at: None,
+        survey: None,
+        survey_at: since_boot() + SURVEY_PERIOD,
+    };
+    // From here on the program may have run.
+    fs::write(folder.file("started"), now().to_string())?;
+    let consumed = match Jail::start(&plan, folder.path()) {
+        Ok((jail, output)) => watch.over(jail, output)?,
+        Err(failed) => {
+            watch.ending.program = Some(JailEvent::Failed(failed.to_string()));
+            Consumed {
+                cpu: Duration::ZERO,
+                peak_memory: None,
+                out_of_memory: false,
+            }
+        }
+    };
+    watch.conclude(folder, consumed)
+}
+
+/// One attempt while it runs.
+struct Watch<'a> {
+    plan: &'a SandboxPlan,
+    spool: Spool,
+    visitors: Visitors,
+    /// When the program began, for people and for limits.
+    started: Option<(Timestamp, Duration)>,
+    ending: Ending,
+    /// Set once the job was asked to end.
+    kill_at: Option<Duration>,
+    survey: Option<(Survey, Duration)>,
+    survey_at: Duration,
+}
+
+/// What can still be read of the job's output.
+struct Streams([(LogStream, Option<PipeReader>); 2]);
+
+impl Watch<'_> {
+    /// Waits for the sandbox's end.
+    fn over(&mut self, jail: Jail, output: Output) -> io::Result<Consumed> {
+        let mut streams = Streams([
+            (LogStream::Stdout, Some(output.stdout)),
+            (LogStream::Stderr, Some(output.stderr)),
+        ]);
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let [ended, out, err] = self.wait(&jail, &streams)?;
+            self.copy(&jail, &mut streams, [out, err], &mut piece);
+            while let Some(event) = jail.event() {
+                self.on_event(event);
+            }
+            for Order::Stop { reason, grace } in self.visitors.serve(&self.so_far()) {
+                self.stop(&jail, reason, None, grace);
+            }
+            if ended {
+                break;
+            }
+            self.on_time(&jail);
+            self.visitors.tell_logged(self.spool.bytes());
+        }
+        // Nobody writes any more, so each stream has an end.
+        while streams.0.iter().any(|(_, reader)| reader.is_some()) {
+            self.copy(&jail, &mut streams, [true, true], &mut piece);
+        }
+        let consumed = jail.finish()?;
+        self.ending.out_of_memory = consumed.out_of_memory;
+        Ok(consumed)
+    }
+
+    /// Sleeps until something happens; returns whether the sandbox has ended and which streams are ready.
+    fn wait(&self, jail: &Jail, streams: &Streams) -> io::Result<[bool; 3]> {
+        let mut waiting = vec![
+            PollFd::from_borrowed_fd(jail.end(), PollFlags::IN),
+            PollFd::from_borrowed_fd(jail.control(), PollFlags::IN),
+        ];
+        if self.ending.program.is_some() {
+            // The first process has said its last; what is left to wait for is its end.
+            waiting.truncate(1);
+        }
+        let fixed = waiting.len();
+        for (_, reader) in &streams.0 {
+            // A closed stream is replaced by one that is only waited for in vain.
+            let fd = reader.as_ref().map_or(jail.end(), |reader| reader.as_fd());
+            waiting.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        }
+        waiting.extend(self.visitors.waiting());
+        let pause = self.pause().map(|pause| Timespec {
+            tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(pause.subsec_nanos()),
+        });
+        match poll(&mut waiting, pause.as_ref()) {
+            Err(rustix::io::Errno::INTR) | Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready = |index: usize| !waiting[index].revents().is_empty();
+        Ok([ready(0), ready(fixed), ready(fixed + 1)])
+    }
+
+    /// Returns how long nothing is due.
+    fn pause(&self) -> Option<Duration> {
+        if self.survey.is_some() {
+            return Some(Duration::ZERO);
+        }
+        let due = [self.kill_at, self.time_limit(), Some(self.survey_at)];
+        let next = due.into_iter().flatten().min()?;
+        Some(next.saturating_sub(since_boot()))
+    }
+
+    fn time_limit(&self) -> Option<Duration> {
+        let (_, began) = self.started?;
+        let most = self.plan.max_runtime?.as_duration();
+        self.kill_at.is_none().then(|| began.saturating_add(most))
+    }
+
+    /// Copies what is there of the job's output into the log.
+    fn copy(&mut self, jail: &Jail, streams: &mut Streams, ready: [bool; 2], piece: &mut [u8]) {
+        for ((stream, reader), ready) in streams.0.iter_mut().zip(ready) {
+            let (Some(open), true) = (reader.as_mut(), ready) else {
+                continue;
+            };
+            match open.read(piece) {
+                Ok(0) => *reader = None,
+                Ok(count) => {
+                    if self.spool.append(*stream, now(), &piece[..count]).is_err() {
+                        let detail = "no space was left on the machine for the job's log";
+                        self.stop_for(jail, EndReason::DiskLimit, detail.to_owned());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => *reader = None,
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: JailEvent) {
+        if event == JailEvent::Started {
+            let at = now();
+            self.started = Some((at, since_boot()));
+            self.visitors.tell(&Report::Started { at });
+        } else {
+            self.ending.program = Some(event);
+        }
+    }
+
+    /// Returns what has happened already, for who comes late.
+    fn so_far(&self) -> Vec<Report> {
+        let started = self.started.map(|(at, _)| Report::Started { at });
+        started.into_iter().collect()
+    }
+
+    fn on_time(&mut self, jail: &Jail) {
+        let time = since_boot();
+        if self.time_limit().is_some_and(|due| time >= due) {
+            let most = self.plan.max_runtime.unwrap_or_default();
+            let detail = format!("the time limit of {most} was reached");
+            self.stop_for(jail, EndReason::TimeLimit, detail);
+        }
+        if self.kill_at.is_some_and(|due| time >= due) {
+            jail.kill();
+            // Said once; the end follows by itself.
+            self.kill_at = Some(Duration::MAX);
+        }
+        self.count_disk(jail, time);
+    }
+
+    fn count_disk(&mut self, jail: &Jail, time: Duration) {
+        if self.survey.is_none() && time >= self.survey_at {
+            let folders = writable_folders(self.plan).map(Path::to_owned).collect();
+            self.survey = Some((Survey::of(folders), time));
+        }
+        let Some((survey, begun)) = &mut self.survey else {
+            return;
+        };
+        let most = self.plan.limits.disk;
+        let detail = match survey.step() {
+            Counted::NotYet => return,
+            Counted::All(bytes) if bytes <= most.0 => None,
+            Counted::All(bytes) => Some(format!(
+                "the job's files take {}, more than the {most} that it asked for",
+                Bytes(bytes)
+            )),
+            Counted::TooDeep => Some(format!("folders are nested deeper than {MAX_DEPTH}")),
+            Counted::TooMany => Some(format!("there are more than {MAX_FILES} files")),
+        };
+        let took = since_boot().saturating_sub(*begun);
+        self.survey = None;
+        self.survey_at = since_boot() + SURVEY_PERIOD.max(took * SURVEY_REST);
+        if let Some(detail) = detail {
+            self.stop_for(jail, EndReason::DiskLimit, detail);
+        }
+    }
+
+    /// Ends the job because a limit was reached.
+    fn stop_for(&mut self, jail: &Jail, reason: EndReason, detail: String) {
+        if self.kill_at.is_none() {
+            // A log that cannot be written is told in the outcome as well.
+            let _ = self.spool.say(now(), &detail);
+            self.stop(jail, reason, Some(detail), self.plan.grace);
+        }
+    }
+
+    fn stop(&mut self, jail: &Jail, reason: EndReason, detail: Option<String>, grace: Span) {
+        let deadline = since_boot().saturating_add(grace.as_duration());
+        // Asking again may hasten the end, never put it off; the first reason stays.
+        self.kill_at = Some(self.kill_at.map_or(deadline, |due| due.min(deadline)));
+        if self.ending.program.is_none() && self.ending.stopped.is_none() {
+            self.ending.stopped = Some((reason, detail));
+            jail.terminate();
+        }
+    }
+
+    /// Leaves the result and tells everybody.
+    fn conclude(mut self, folder: &AttemptFolder, consumed: Consumed) -> io::Result<()> {
+        let wall = self.started.map_or(Duration::ZERO, |(_, began)| {
+            since_boot().saturating_sub(began)
+        });
+        let usage = AttemptUsage {
+            wall: wall.into(),
+            cpu: consumed.cpu.into(),
+            peak_memory: consumed.peak_memory,
+        };
+        let at = now();
+        let mut outcome = self.ending.outcome(self.plan, usage, 0);
+        let said = [EndReason::PrepareFailed, EndReason::OutOfMemory].contains(&outcome.reason);
+        if let Some(detail) = outcome.detail.as_ref().filter(|_| said) {
+            let _ = self.spool.say(at, detail);
+        }
+        outcome.log_bytes = self.spool.bytes();
+        let result = SandboxResult {
+            started_at: self.started.map(|(at, _)| at),
+            at,
+            outcome,
+        };
+        folder.write_result(&result)?;
+        // Whoever came in the last moment hears it as well.
+        let so_far: Vec<Report> = self
+            .started
+            .map(|(at, _)| Report::Started { at })
+            .into_iter()
+            .collect();
+        self.visitors.serve(&so_far);
+        self.visitors.part(&Report::Ended(result));
+        Ok(())
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let ms = since.map_or(0, |since| since.as_millis());
+    Timestamp::from_unix_ms(u64::try_from(ms).unwrap_or(u64::MAX))
+}

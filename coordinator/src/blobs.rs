@@ -24,10 +24,7 @@ use common::{
     problem::Problem,
     units::Bytes,
 };
-use link::trees::{
-    Manifest, io_problem,
-    manifest::MAX_MANIFEST_BYTES,
-};
+use link::trees::{Manifest, io_problem, manifest::MAX_MANIFEST_BYTES};
 
 /// The coordinator's bytes. Cheap to clone.
 ///
@@ -127,7 +124,11 @@ impl Store {
         let id = manifest.id();
         if let Some(chunk) = manifest.chunks().iter().find(|chunk| !self.has(chunk)) {
             let why = format!("its piece {} was not sent", chunk.id);
-            return Err(Problem::new(Code::BadRequest, "the data was not stored", why));
+            return Err(Problem::new(
+                Code::BadRequest,
+                "the data was not stored",
+                why,
+            ));
         }
         let failed = |error| io_problem("the data was not stored", &error);
         self.sync_chunks(manifest.chunks()).map_err(failed)?;
@@ -150,7 +151,10 @@ impl Store {
 
     fn unsynced(&self) -> std::sync::MutexGuard<'_, HashSet<ChunkId>> {
         // The set is whole whatever a thread that held it did.
-        self.0.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .unsynced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

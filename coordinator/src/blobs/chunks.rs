@@ -68,7 +68,10 @@ impl Store {
             if let Err(error) = set_aside(&path) {
                 tracing::error!(chunk = %chunk.id, %error, "a damaged chunk cannot be set aside");
             }
-            return Err(damaged(format!("piece {} does not match its checksum", chunk.id)));
+            return Err(damaged(format!(
+                "piece {} does not match its checksum",
+                chunk.id
+            )));
         }
         Ok(bytes)
     }
@@ -81,7 +84,10 @@ impl Store {
         }
         let ours: Vec<_> = {
             let unsynced = self.unsynced();
-            chunks.iter().filter(|chunk| unsynced.contains(&chunk.id)).collect()
+            chunks
+                .iter()
+                .filter(|chunk| unsynced.contains(&chunk.id))
+                .collect()
         };
         if ours.len() > SYNC_SINGLY {
             syncfs(&self.0.folder)?;
@@ -110,7 +116,11 @@ impl Store {
         let number = self.0.next_temp.fetch_add(1, Ordering::Relaxed);
         let path = self.0.root.join("temps").join(number.to_string());
         let file = File::create_new(&path)?;
-        let mut temp = Temp { path, file, renamed: false };
+        let mut temp = Temp {
+            path,
+            file,
+            renamed: false,
+        };
         temp.file.write_all(bytes)?;
         Ok(temp)
     }
@@ -152,7 +162,9 @@ impl Temp {
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Err(io::Error::other("the folder of pieces changes under the store"))
+        Err(io::Error::other(
+            "the folder of pieces changes under the store",
+        ))
     }
 }
 

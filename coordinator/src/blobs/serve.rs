@@ -2,13 +2,7 @@
 
 use std::sync::Arc;
 
-use common::{
-    code::Code,
-    id::TreeId,
-    problem::Problem,
-    tree::ChunkRef,
-    units::Bytes,
-};
+use common::{code::Code, id::TreeId, problem::Problem, tree::ChunkRef, units::Bytes};
 use link::{
     frames::{FrameReceiver, FrameSender},
     trees::{self, ChunkSink, ChunkSource, Manifest, io_problem, on_disk},
@@ -32,7 +26,10 @@ pub async fn serve_upload(
     rx: &mut FrameReceiver,
 ) -> Result<TreeId, Problem> {
     let manifest = trees::receive_description(rx).await?;
-    let sink = Arc::new(Upload { store: store.clone(), manifest: manifest.clone() });
+    let sink = Arc::new(Upload {
+        store: store.clone(),
+        manifest: manifest.clone(),
+    });
     let received = trees::receive(&manifest, &sink, tx, rx, &()).await?;
     let (tree, bytes) = (manifest.id(), received.bytes.0);
     tracing::debug!(%tree, chunks = received.chunks, bytes, "tree stored");
@@ -51,7 +48,9 @@ pub async fn serve_download(
 ) -> Result<(), Problem> {
     let loading = store.clone();
     let manifest = on_disk(move || loading.load_tree(tree)).await?;
-    let source = Arc::new(Download { store: store.clone() });
+    let source = Arc::new(Download {
+        store: store.clone(),
+    });
     let sent = trees::send(&manifest, &source, tx, rx, &()).await?;
     tracing::debug!(%tree, chunks = sent.chunks, bytes = sent.bytes.0, "tree sent");
     Ok(())
@@ -73,7 +72,9 @@ impl ChunkSink for Upload {
         }
         let disk = rustix::fs::fstatvfs(&self.store.0.folder)
             .map_err(|errno| io_problem("the data was not stored", &errno.into()))?;
-        let keep = KEEP_FREE.0.min(disk.f_blocks * disk.f_frsize / KEEP_FREE_PART);
+        let keep = KEEP_FREE
+            .0
+            .min(disk.f_blocks * disk.f_frsize / KEEP_FREE_PART);
         let free = Bytes((disk.f_bavail * disk.f_frsize).saturating_sub(keep));
         if missing > free {
             let why = format!("{missing} are to be stored, but the coordinator has {free} free");

@@ -76,3 +76,6 @@ pub mod close {
     /// The peer opened or sent more than it may.
     pub const TOO_MUCH: u32 = 5;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! One message of every shape that can travel: every variant of every enum, with every option once full.
+
+mod answers;
+mod nouns;
+mod requests;
+mod views;
+
+pub(super) use self::nouns::submit_job;
+
+use self::nouns::{
+    AT, ATTEMPT, MACHINE, NUMBER, ORG, TREE, USER, attempt_spec, hello, load, machine_report, name,
+    outcome, problem, tree_part,
+};
+use super::Sample;
+use crate::join_link::LinkPurpose;
+use crate::status::{EndReason, Role};
+use crate::time::Span;
+use crate::wire::agent::{
+    AgentHello, AgentMessage, AgentStream, Assigned, Assignment, AttemptReport, CoordinatorHello,
+    CoordinatorMessage, Goal, LogAck, LogData, LogResume, ReportStage,
+};
+use crate::wire::client::{ClientStream, DownloadSource};
+use crate::wire::data::{Stored, Wanted};
+use crate::wire::join::{JoinAnswer, JoinRequest};
+
+pub(super) fn samples() -> Vec<Sample> {
+    let mut all = vec![
+        Sample::new("problem", &problem()),
+        Sample::new("hello", &hello()),
+        Sample::new("log_resume", &LogResume { offset: 300 }),
+        Sample::new(
+            "log_data",
+            &LogData {
+                offset: 1 << 40,
+                bytes: b"line\n".to_vec(),
+            },
+        ),
+        Sample::new("log_ack", &LogAck { offset: 0 }),
+        Sample::new(
+            "wanted",
+            &Wanted {
+                ordinals: vec![0, 250, 251, 65_536],
+                last: true,
+            },
+        ),
+        Sample::new("stored", &Stored { tree: TREE }),
+        Sample::new("tree_part", &tree_part()),
+    ];
+    all.extend(requests::requests());
+    all.extend(answers::answers());
+    all.extend(client_streams());
+    all.extend(agent_messages());
+    all.extend(coordinator_messages());
+    all.extend(join_messages());
+    all
+}
+
+fn client_streams() -> Vec<Sample> {
+    let download = |source| ClientStream::Download { org: ORG, source };
+    vec![
+        Sample::new("request", &ClientStream::Request),
+        Sample::new("upload", &ClientStream::Upload { org: ORG }),
+        Sample::new(
+            "download_dataset",
+            &download(DownloadSource::Dataset {
+                name: name("digits"),
+                version: Some(3),
+            }),
+        ),
+        Sample::new(
+            "download_artifacts",
+            &download(DownloadSource::Artifacts {
+                job: NUMBER,
+                task: 7,
+            }),
+        ),
+    ]
+}
+
+fn agent_messages() -> Vec<Sample> {
+    let report = |report| AgentMessage::Attempt {
+        attempt: ATTEMPT,
+        report,
+    };
+    let hello = AgentHello {
+        hello: hello(),
+        report: machine_report(),
+        generation: 9,
+        attempts: vec![ATTEMPT],
+    };
+    let heartbeat = AgentMessage::Heartbeat {
+        sequence: 1,
+        load: load(),
+        report: Some(Box::new(machine_report())),
+    };
+    let ended = AttemptReport::Ended {
+        at: AT,
+        outcome: outcome(),
+        artifacts: true,
+    };
+    vec![
+        Sample::new("agent_hello", &hello),
+        Sample::new("heartbeat", &heartbeat),
+        Sample::new("preparing", &report(AttemptReport::Preparing)),
+        Sample::new("started", &report(AttemptReport::Started { at: AT })),
+        Sample::new("ended", &report(ended)),
+        Sample::new(
+            "artifacts",
+            &report(AttemptReport::Artifacts { tree: TREE }),
+        ),
+        Sample::new("artifacts_lost", &report(AttemptReport::ArtifactsLost)),
+        Sample::new("renew", &AgentMessage::Renew { csr: vec![0x30] }),
+        Sample::new("log", &AgentStream::Log { attempt: ATTEMPT }),
+        Sample::new("download", &AgentStream::Download { tree: TREE }),
+        Sample::new("upload", &AgentStream::Upload { attempt: ATTEMPT }),
+    ]
+}
+
+fn coordinator_messages() -> Vec<Sample> {
+    let hello = CoordinatorHello {
+        hello: hello(),
+        machine: name("box"),
+        org: name("lab"),
+        lease: Span::from_secs(300),
+        heartbeat: Span::from_secs(10),
+        now: AT,
+    };
+    let goals = [
+        Goal::Run,
+        Goal::Stop {
+            reason: EndReason::Cancelled,
+        },
+        Goal::Collect,
+    ];
+    let assignment = Assignment {
+        generation: 10,
+        attempts: goals
+            .into_iter()
+            .map(|goal| Assigned {
+                attempt: ATTEMPT,
+                goal,
+                spec: attempt_spec(),
+            })
+            .collect(),
+    };
+    let ack = |stage| CoordinatorMessage::AttemptAck {
+        attempt: ATTEMPT,
+        stage,
+    };
+    vec![
+        Sample::new("coordinator_hello", &hello),
+        Sample::new("assignment", &CoordinatorMessage::Assignment(assignment)),
+        Sample::new(
+            "heartbeat_ack",
+            &CoordinatorMessage::HeartbeatAck { sequence: 251 },
+        ),
+        Sample::new("ack_preparing", &ack(ReportStage::Preparing)),
+        Sample::new("ack_started", &ack(ReportStage::Started)),
+        Sample::new("ack_ended", &ack(ReportStage::Ended)),
+        Sample::new("ack_artifacts", &ack(ReportStage::Artifacts)),
+        Sample::new(
+            "certificate",
+            &CoordinatorMessage::Certificate {
+                chain: vec![vec![1]],
+            },
+        ),
+        Sample::new("refused", &CoordinatorMessage::Refused(problem())),
+    ]
+}
+
+fn join_messages() -> Vec<Sample> {
+    // These two hide their secrets from `Debug`, and so from a failing comparison.
+    let enrol = |purpose, handle| JoinRequest::Enrol {
+        secret: "SECRET".to_owned(),
+        purpose,
+        handle,
+        csr: vec![0x30],
+    };
+    vec![
+        Sample::new("enrol_join", &enrol(LinkPurpose::Join, Some(name("bob")))),
+        Sample::new("enrol_login", &enrol(LinkPurpose::Login, None)),
+        Sample::new(
+            "claim_machine",
+            &JoinRequest::ClaimMachine {
+                machine: MACHINE,
+                csr: vec![0x30],
+            },
+        ),
+        Sample::new(
+            "enrolled",
+            &JoinAnswer::Enrolled {
+                user: USER,
+                handle: name("bob"),
+                org: ORG,
+                org_name: name("lab"),
+                role: Role::Member,
+                chain: vec![vec![1], vec![2]],
+            },
+        ),
+        Sample::new(
+            "waiting",
+            &JoinAnswer::Waiting {
+                org_name: name("lab"),
+                name: name("box"),
+            },
+        ),
+        Sample::new(
+            "approved",
+            &JoinAnswer::Approved {
+                org_name: name("lab"),
+                name: name("box"),
+                chain: vec![vec![1]],
+            },
+        ),
+    ]
+}

@@ -1,0 +1,102 @@
+//! What comes back.
+
+use super::super::Sample;
+use super::nouns::{AT, CURSOR, INVITATION, JOB, MACHINE, NUMBER, ORG, USER, name};
+use super::views::{
+    dataset_view, explanation, invited, job_detail, job_summary, machine_view, org_overview,
+};
+use crate::api::Answer;
+use crate::api::job::{FollowEvent, Submitted};
+use crate::api::member::{Registered, WhoAmI};
+use crate::org::{InvitationStatus, InvitationView, MemberView, MembershipView};
+use crate::status::Role;
+
+pub(super) fn answers() -> Vec<Sample> {
+    let mut all: Vec<Sample> = [
+        ("done", Answer::Done),
+        (
+            "who_am_i",
+            Answer::WhoAmI(WhoAmI {
+                user: USER,
+                handle: name("ada"),
+                orgs: vec![MembershipView {
+                    org: ORG,
+                    name: name("lab"),
+                    role: Role::Owner,
+                }],
+                certificate_expires_at: AT,
+                coordinator_version: "0.1.0".to_owned(),
+            }),
+        ),
+        (
+            "certificate",
+            Answer::Certificate {
+                chain: vec![vec![1], vec![2, 3]],
+            },
+        ),
+        ("org", Answer::Org(org_overview())),
+        (
+            "members",
+            Answer::Members(vec![MemberView {
+                handle: name("ada"),
+                role: Role::Member,
+                joined_at: AT,
+                machines: 1,
+                running: 2,
+                queued: 3,
+            }]),
+        ),
+        ("invited", Answer::Invited(vec![invited()])),
+        (
+            "invitations",
+            Answer::Invitations(vec![InvitationView {
+                id: INVITATION,
+                role: Role::Member,
+                status: InvitationStatus::Revoked,
+                created_by: name("ada"),
+                created_at: AT,
+                expires_at: AT,
+                uses_left: 0,
+            }]),
+        ),
+        (
+            "login_secret",
+            Answer::LoginSecret {
+                secret: "SECRET".to_owned(),
+            },
+        ),
+        (
+            "registered",
+            Answer::Registered(Registered { machine: MACHINE }),
+        ),
+        ("machines", Answer::Machines(vec![machine_view()])),
+        ("machine", Answer::Machine(Box::new(machine_view()))),
+        ("datasets", Answer::Datasets(Vec::new())),
+        ("dataset", Answer::Dataset(dataset_view())),
+        (
+            "submitted",
+            Answer::Submitted(Submitted {
+                id: JOB,
+                number: NUMBER,
+            }),
+        ),
+        ("jobs", Answer::Jobs(vec![job_summary()])),
+        ("job", Answer::Job(Box::new(job_detail()))),
+        ("explanation", Answer::Explanation(explanation())),
+    ]
+    .iter()
+    .map(|(name, answer)| Sample::new(name, answer))
+    .collect();
+    all.extend([
+        Sample::new("status", &FollowEvent::Status(job_summary())),
+        Sample::new(
+            "log",
+            &FollowEvent::Log {
+                cursor: CURSOR,
+                records: vec![0; 14],
+            },
+        ),
+        Sample::new("end", &FollowEvent::End),
+    ]);
+    all
+}

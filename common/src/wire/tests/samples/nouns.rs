@@ -1,0 +1,239 @@
+//! The nouns that messages are made of.
+
+use std::collections::BTreeMap;
+
+use crate::api::job::{LogCursor, SubmitJob};
+use crate::code::Code;
+use crate::id::{
+    AttemptId, ChunkId, Fingerprint, IdempotencyKey, InvitationId, JobId, MachineId, OrgId, TreeId,
+    UserId,
+};
+use crate::job::{
+    ArraySpec, AttemptUsage, DatasetMount, Image, JobNumber, JobSpec, Outcome, Retries,
+};
+use crate::limits::Limits;
+use crate::machine::{Isolation, MachineLoad, MachineReport, Pause, SystemInfo};
+use crate::name::Name;
+use crate::problem::Problem;
+use crate::resources::{Allocation, Capacity, Gpu, GpuHealth, GpuRequest};
+use crate::status::{EndReason, IsolationLevel, Network, Priority};
+use crate::time::{Span, Timestamp};
+use crate::tree::{ChunkRef, Entry, EntryKind};
+use crate::units::{Bytes, MilliCpu};
+use crate::wire::agent::{AttemptSpec, MountedTree};
+use crate::wire::data::TreePart;
+use crate::wire::{Hello, PROTOCOL};
+
+pub(super) const ORG: OrgId = OrgId::from_bytes([1; 16]);
+pub(super) const USER: UserId = UserId::from_bytes([2; 16]);
+pub(super) const MACHINE: MachineId = MachineId::from_bytes([3; 16]);
+pub(super) const JOB: JobId = JobId::from_bytes([4; 16]);
+pub(super) const INVITATION: InvitationId = InvitationId::from_bytes([5; 16]);
+pub(super) const TREE: TreeId = TreeId::new([6; 32]);
+pub(super) const KEY: Fingerprint = Fingerprint::new([7; 32]);
+pub(super) const NUMBER: JobNumber = JobNumber(42);
+pub(super) const AT: Timestamp = Timestamp::from_unix_ms(1_790_000_000_123);
+pub(super) const ATTEMPT: AttemptId = AttemptId {
+    job: JOB,
+    task: 7,
+    number: 2,
+};
+pub(super) const CURSOR: LogCursor = LogCursor {
+    task: 7,
+    attempt: 2,
+    offset: 70_000,
+};
+
+pub(in crate::wire::tests) fn submit_job() -> SubmitJob {
+    SubmitJob {
+        org: ORG,
+        spec: job_spec(),
+        key: IdempotencyKey::from_bytes([8; 16]),
+        dry_run: false,
+    }
+}
+
+pub(super) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(super) fn problem() -> Problem {
+    Problem::new(Code::NotFound, "cannot show job 42", "there is none").help("Look again.")
+}
+
+pub(super) fn hello() -> Hello {
+    Hello {
+        build: "0.1.0".to_owned(),
+        protocol: PROTOCOL,
+    }
+}
+
+pub(super) fn limits() -> Limits {
+    Limits {
+        max_machines_per_user: Some(3),
+        max_concurrent_jobs_per_user: Some(20),
+        max_queued_jobs_per_user: None,
+        max_job_runtime: Some(Span::from_secs(43_200)),
+        max_job_memory: Some(Bytes::gib(64)),
+    }
+}
+
+pub(super) fn job_spec() -> JobSpec {
+    JobSpec {
+        name: "train".to_owned(),
+        command: vec!["./train".to_owned(), "--depth=$TASK".to_owned()],
+        env: BTreeMap::from([("SEED".to_owned(), "1".to_owned())]),
+        image: Image::Host,
+        workdir: Some(TREE),
+        request: crate::resources::Request {
+            gpu: Some(GpuRequest {
+                count: 1,
+                model: Some("h200".to_owned()),
+                memory: Some(Bytes::gib(80)),
+            }),
+            ..crate::resources::Request::default()
+        },
+        datasets: vec![DatasetMount {
+            dataset: "digits@3".parse().unwrap(),
+            path: "/data/digits".to_owned(),
+        }],
+        outputs: vec!["model.bin".to_owned()],
+        network: Network::None,
+        priority: Priority::High,
+        max_runtime: Some(Span::from_millis(1500)),
+        retries: Retries::default(),
+        array: Some(ArraySpec {
+            first: 0,
+            last: 9,
+            parallel: Some(4),
+        }),
+    }
+}
+
+pub(super) fn outcome() -> Outcome {
+    Outcome {
+        reason: EndReason::OutOfMemory,
+        exit_code: None,
+        signal: Some(9),
+        detail: Some("over 1 GiB".to_owned()),
+        usage: AttemptUsage {
+            wall: Span::from_secs(3),
+            cpu: Span::from_millis(2500),
+            peak_memory: Some(Bytes::gib(1)),
+        },
+        log_bytes: 70_000,
+    }
+}
+
+pub(super) fn allocation() -> Allocation {
+    Allocation {
+        cpu: MilliCpu(1500),
+        memory: Bytes::gib(1),
+        disk: Bytes::gib(2),
+        gpus: vec!["GPU-1".to_owned()],
+    }
+}
+
+pub(super) const fn load() -> MachineLoad {
+    MachineLoad {
+        cpu_percent: 12,
+        memory_used: Bytes(1 << 30),
+    }
+}
+
+pub(super) fn machine_report() -> MachineReport {
+    let health = [
+        GpuHealth::Usable,
+        GpuHealth::UsedByOthers,
+        GpuHealth::Faulty("lost".to_owned()),
+        GpuHealth::Withheld,
+    ];
+    let capacity = Capacity {
+        cpu: MilliCpu(8000),
+        memory: Bytes::gib(32),
+        disk: Bytes::gib(100),
+        gpus: health
+            .into_iter()
+            .map(|health| Gpu {
+                uuid: "GPU-1".to_owned(),
+                model: "h200".to_owned(),
+                memory: Bytes::gib(141),
+                driver: "580.1".to_owned(),
+                health,
+                temperature_celsius: Some(40),
+                utilization_percent: None,
+                memory_used: Bytes(0),
+            })
+            .collect(),
+    };
+    MachineReport {
+        offer: capacity.clone(),
+        capacity,
+        paused: Some(Pause { until: Some(AT) }),
+        isolation: Isolation {
+            level: IsolationLevel::B,
+            missing: vec!["disk limit".to_owned()],
+            remedy: Some("run as root".to_owned()),
+        },
+        system: SystemInfo {
+            os: "Debian 12".to_owned(),
+            kernel: "6.1".to_owned(),
+            architecture: "x86_64".to_owned(),
+            agent_version: "0.1.0".to_owned(),
+        },
+        cached: vec![TREE],
+    }
+}
+
+pub(super) fn attempt_spec() -> AttemptSpec {
+    AttemptSpec {
+        org: name("lab"),
+        job_number: NUMBER,
+        job_name: "train".to_owned(),
+        submitter: name("ada"),
+        own_machine: false,
+        task_count: 10,
+        command: vec!["./train".to_owned()],
+        env: BTreeMap::from([("SEED".to_owned(), "1".to_owned())]),
+        workdir: Some(TREE),
+        allocation: allocation(),
+        datasets: vec![MountedTree {
+            name: "digits@3".to_owned(),
+            tree: TREE,
+            path: "/data/digits".to_owned(),
+        }],
+        outputs: vec!["model.bin".to_owned()],
+        network: Network::Internet,
+        max_runtime: None,
+        grace: Span::from_secs(10),
+    }
+}
+
+pub(super) fn tree_part() -> TreePart {
+    let entry = |path: &str, kind| Entry {
+        path: path.parse().unwrap(),
+        kind,
+    };
+    TreePart {
+        entries: vec![
+            entry("a", EntryKind::Directory),
+            entry(
+                "a/run.sh",
+                EntryKind::File {
+                    executable: true,
+                    chunks: vec![ChunkRef {
+                        id: ChunkId::new([0xab; 32]),
+                        bytes: 1 << 20,
+                    }],
+                },
+            ),
+            entry(
+                "a/link",
+                EntryKind::Symlink {
+                    target: "run.sh".to_owned(),
+                },
+            ),
+        ],
+        last: true,
+    }
+}

@@ -1,0 +1,162 @@
+//! What answers show.
+
+use super::nouns::{
+    AT, INVITATION, JOB, KEY, MACHINE, NUMBER, ORG, TREE, allocation, job_spec, limits, load,
+    machine_report, name, outcome,
+};
+use crate::api::explain::{Blocker, BlockerCode, Explanation};
+use crate::api::member::Invited;
+use crate::dataset::{DatasetVersionView, DatasetView};
+use crate::id::DatasetId;
+use crate::job::{ArtifactsView, AttemptView, JobDetail, JobSummary, TaskCounts};
+use crate::machine::MachineView;
+use crate::org::{Amounts, GpuCount, OrgOverview};
+use crate::resources::Allocation;
+use crate::status::{AttemptStatus, JobStatus, MachineStatus, Priority, Visibility};
+use crate::time::Span;
+use crate::units::{Bytes, MilliCpu};
+
+pub(super) fn job_summary() -> JobSummary {
+    JobSummary {
+        id: JOB,
+        number: NUMBER,
+        name: "train".to_owned(),
+        owner: name("ada"),
+        status: JobStatus::Running,
+        priority: Priority::Normal,
+        tasks: TaskCounts {
+            queued: 1,
+            running: 2,
+            succeeded: 3,
+            failed: 4,
+            cancelled: 5,
+        },
+        submitted_at: AT,
+        started_at: Some(AT),
+        ended_at: None,
+        machines: vec![name("box")],
+        exit_code: Some(-1),
+    }
+}
+
+pub(super) fn job_detail() -> JobDetail {
+    let attempt = |artifacts| AttemptView {
+        task: 7,
+        number: 2,
+        machine: name("box"),
+        status: AttemptStatus::Ended,
+        allocation: allocation(),
+        placed_at: AT,
+        started_at: Some(AT),
+        ended_at: Some(AT),
+        outcome: Some(outcome()),
+        artifacts,
+    };
+    let artifacts = [
+        ArtifactsView::NotYet,
+        ArtifactsView::None,
+        ArtifactsView::Pending,
+        ArtifactsView::Stored {
+            tree: TREE,
+            bytes: Bytes(5000),
+            files: 2,
+        },
+        ArtifactsView::Lost,
+    ];
+    JobDetail {
+        summary: job_summary(),
+        spec: job_spec(),
+        attempts: artifacts.into_iter().map(attempt).collect(),
+        attempts_left_out: 1,
+    }
+}
+
+pub(super) fn explanation() -> Explanation {
+    Explanation {
+        number: Some(NUMBER),
+        status: JobStatus::Queued,
+        blockers: vec![Blocker {
+            code: BlockerCode::Queue,
+            text: "3 tasks come first".to_owned(),
+            machine_count: 1,
+            machines: vec![name("box")],
+        }],
+        never: false,
+        smallest_change: Some("ask for 2 GiB less".to_owned()),
+        ahead: Some(3),
+        expected_start: Some(AT),
+    }
+}
+
+pub(super) fn invited() -> Invited {
+    Invited {
+        id: INVITATION,
+        code: "AAAA-BBBB-CCCC".to_owned(),
+        secret: "SECRET".to_owned(),
+        expires_at: AT,
+        fingerprint: KEY,
+    }
+}
+
+pub(super) fn org_overview() -> OrgOverview {
+    let amounts = Amounts {
+        cpu: MilliCpu(8000),
+        memory: Bytes::gib(32),
+        disk: Bytes::gib(100),
+    };
+    OrgOverview {
+        id: ORG,
+        name: name("lab"),
+        owner: name("ada"),
+        created_at: AT,
+        members: 2,
+        machines: MachineStatus::ALL.iter().map(|&s| (s, 1)).collect(),
+        total: amounts,
+        free: Amounts::default(),
+        gpus: vec![GpuCount {
+            model: "h200".to_owned(),
+            total: 2,
+            free: 1,
+        }],
+        running_tasks: 1,
+        queued_tasks: 0,
+        compute_time: Span::from_secs(1 << 20),
+        limits: limits(),
+    }
+}
+
+pub(super) fn dataset_view() -> DatasetView {
+    DatasetView {
+        id: DatasetId::from_bytes([9; 16]),
+        name: name("digits"),
+        owner: name("ada"),
+        description: String::new(),
+        visibility: Visibility::Personal,
+        versions: vec![DatasetVersionView {
+            version: 1,
+            tree: TREE,
+            bytes: Bytes(1 << 33),
+            files: 60_000,
+            created_by: name("ada"),
+            created_at: AT,
+        }],
+    }
+}
+
+pub(super) fn machine_view() -> MachineView {
+    MachineView {
+        id: MACHINE,
+        name: name("box"),
+        owner: name("bob"),
+        status: MachineStatus::Paused,
+        status_detail: Some("until noon".to_owned()),
+        registered_at: AT,
+        last_heartbeat: Some(AT),
+        running: 0,
+        executed: 12,
+        lent: Span::from_secs(3600),
+        report: Some(machine_report()),
+        allocated: Allocation::default(),
+        load: Some(load()),
+    }
+}

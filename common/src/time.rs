@@ -149,6 +149,9 @@ impl FromStr for Span {
                 Ok(Self(span))
             };
         }
+        if let Some(span) = with_days(text) {
+            return span;
+        }
         let parsed: jiff::SignedDuration = text
             .parse()
             .map_err(|_| InvalidSpan::Syntax(text.chars().take(40).collect()))?;
@@ -159,6 +162,23 @@ impl FromStr for Span {
             Ok(Self(span))
         }
     }
+}
+
+/// Reads `7d` or `1d 12h`, in days of 24 hours; `None` where the text does not begin with days.
+fn with_days(text: &str) -> Option<Result<Span, InvalidSpan>> {
+    let (days, rest) = text.split_once('d')?;
+    let days = Duration::from_secs(days.trim_end().parse::<u64>().ok()?.checked_mul(86_400)?);
+    let rest = match rest.trim() {
+        "" => Duration::ZERO,
+        rest => match rest.parse::<Span>() {
+            Ok(rest) => rest.0,
+            Err(_) => return None,
+        },
+    };
+    Some(match days.checked_add(rest) {
+        Some(span) if span <= MAX_SPAN => Ok(Span(span)),
+        _ => Err(InvalidSpan::TooLong),
+    })
 }
 
 /// Why a text is not a [`Span`].
@@ -251,8 +271,10 @@ mod tests {
         span("1h 30m", "1h 30m");
         span("250ms", "250ms");
         span("86400", "1d");
+        span("7d", "7d");
+        span("1d 12h", "1d 12h");
         span("0", "0s");
-        for bad in ["", "soon", "2 fortnights", "-3h", "99999999999999"] {
+        for bad in ["", "soon", "2 fortnights", "-3h", "99999999999999", "99999999d", "1d soon", "-1d"] {
             assert!(bad.parse::<Span>().is_err(), "{bad:?}");
         }
     }

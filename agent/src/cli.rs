@@ -29,10 +29,7 @@ mod session;
 mod table;
 mod yaml;
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use common::{code::Code, name::Name, problem::Problem};
@@ -48,7 +45,12 @@ const OUR_FAILURE: u8 = 125;
 
 /// Pool computers, run each other's jobs.
 #[derive(Debug, Parser)]
-#[command(name = "compute-share", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "compute-share",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 #[command(after_help = "Example:\n  compute-share run --cpu 1 --memory 1GiB -- python3 train.py")]
 struct Arguments {
     #[command(flatten)]
@@ -60,7 +62,15 @@ struct Arguments {
 #[derive(Debug, Args)]
 struct Global {
     /// How results are printed
-    #[arg(short = 'o', long, global = true, value_name = "FORMAT", value_enum, default_value_t, help_heading = "Everywhere")]
+    #[arg(
+        short = 'o',
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        help_heading = "Everywhere"
+    )]
     format: Format,
     /// Print ids only
     #[arg(short, long, global = true, help_heading = "Everywhere")]
@@ -140,14 +150,20 @@ fn start(arguments: Arguments) -> Result<ExitCode, Problem> {
             format: global.format,
             quiet: global.quiet,
         },
-        consent: if global.yes { Consent::Given } else { Consent::Ask },
+        consent: if global.yes {
+            Consent::Given
+        } else {
+            Consent::Ask
+        },
         folders: Folders::from_env(global.data.as_deref())?,
         org: global.org,
     };
     match command {
         Command::Daemon(daemon::DaemonCommand::Agent(agent)) => daemon::agent(&context, &agent),
         Command::Shell(shell) => shell.run(Arguments::command()),
-        other => runtime(tokio::runtime::Builder::new_current_thread())?.block_on(act(context, other)),
+        other => {
+            runtime(tokio::runtime::Builder::new_current_thread())?.block_on(act(context, other))
+        }
     }
 }
 
@@ -186,11 +202,19 @@ fn not_understood(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
     ];
     let arguments: Vec<String> = std::env::args().take_while(|word| word != "--").collect();
-    let json = arguments.windows(2).any(|pair| ["-o", "--format"].contains(&pair[0].as_str()) && pair[1] == "json")
-        || arguments.iter().any(|word| ["-ojson", "--format=json", "-o=json"].contains(&word.as_str()));
+    let json = arguments
+        .windows(2)
+        .any(|pair| ["-o", "--format"].contains(&pair[0].as_str()) && pair[1] == "json")
+        || arguments
+            .iter()
+            .any(|word| ["-ojson", "--format=json", "-o=json"].contains(&word.as_str()));
     if json && !help.contains(&error.kind()) {
         let text = error.to_string();
-        let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let what = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ");
         let problem = Problem::new(Code::BadRequest, "the command was not understood", what)
             .help("Add --help to the command to see what it takes.");
         output::report(&problem, Format::Json);

@@ -88,7 +88,8 @@ impl Client {
     /// Opens a stream that begins with `first`.
     async fn open(&self, first: &ClientStream) -> Result<(FrameSender, FrameReceiver), Problem> {
         let stream = self.connection.open_bi().await;
-        let (mut sender, receiver) = frames::split(stream.map_err(|error| link::close_problem(&error))?);
+        let (mut sender, receiver) =
+            frames::split(stream.map_err(|error| link::close_problem(&error))?);
         sender.send(first).await?;
         Ok((sender, receiver))
     }
@@ -157,7 +158,8 @@ impl Follower {
 /// Sends our hello on the connection's first stream, and leaves a task to read the other one.
 async fn greet(connection: &quinn::Connection) -> Result<JoinHandle<Result<(), Problem>>, Problem> {
     let stream = connection.open_bi().await;
-    let (mut sender, mut receiver) = frames::split(stream.map_err(|error| link::close_problem(&error))?);
+    let (mut sender, mut receiver) =
+        frames::split(stream.map_err(|error| link::close_problem(&error))?);
     sender.send(&Hello::ours()).await?;
     sender.finish();
     Ok(tokio::spawn(async move {
@@ -166,8 +168,15 @@ async fn greet(connection: &quinn::Connection) -> Result<JoinHandle<Result<(), P
         if ours.protocol.common(theirs.protocol).is_some() {
             return Ok(());
         }
-        let why = format!("this program is {}, the coordinator {}", ours.build, theirs.build);
-        Err(Problem::new(Code::Version, "the two programs do not understand each other", why))
+        let why = format!(
+            "this program is {}, the coordinator {}",
+            ours.build, theirs.build
+        );
+        Err(Problem::new(
+            Code::Version,
+            "the two programs do not understand each other",
+            why,
+        ))
     }))
 }
 
@@ -182,7 +191,11 @@ fn dialer() -> Result<Dialer, Problem> {
 pub(crate) fn unexpected(answer: &Answer) -> Problem {
     let text = format!("{answer:?}");
     let kind: String = text.chars().take_while(|c| c.is_alphanumeric()).collect();
-    Problem::new(Code::Protocol, "the coordinator's answer makes no sense", format!("it answered `{kind}`"))
+    Problem::new(
+        Code::Protocol,
+        "the coordinator's answer makes no sense",
+        format!("it answered `{kind}`"),
+    )
 }
 
 fn damaged(why: &str) -> Problem {

@@ -30,7 +30,9 @@ pub(super) enum Account {
 
 /// Sign in on this computer with a link from the coordinator
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share login 'compute-share://lab.example:7443/login/…'")]
+#[command(
+    after_help = "Example:\n  compute-share login 'compute-share://lab.example:7443/login/…'"
+)]
 pub(super) struct Login {
     /// The sign-in link, in single quotes
     link: String,
@@ -38,7 +40,9 @@ pub(super) struct Login {
 
 /// Become a member of an org with an invitation
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share join 'compute-share://lab.example:7443/join/…' --handle bob\n  compute-share join ABCD-EFGH-JKLM --coordinator lab.example:7443 --ca FINGERPRINT")]
+#[command(
+    after_help = "Examples:\n  compute-share join 'compute-share://lab.example:7443/join/…' --handle bob\n  compute-share join ABCD-EFGH-JKLM --coordinator lab.example:7443 --ca FINGERPRINT"
+)]
 pub(super) struct Join {
     /// The invitation: a link in single quotes, or a code
     #[arg(value_name = "LINK|CODE")]
@@ -70,7 +74,10 @@ impl Account {
             Self::Login(login) => {
                 let link = parse_link(&login.link)?;
                 if link.purpose != LinkPurpose::Login {
-                    return Err(wrong_purpose("this is an invitation", "Use `compute-share join LINK` with it."));
+                    return Err(wrong_purpose(
+                        "this is an invitation",
+                        "Use `compute-share join LINK` with it.",
+                    ));
                 }
                 sign_in(context, &link, None).await
             }
@@ -87,11 +94,16 @@ impl Account {
 impl Join {
     fn link(self) -> Result<(JoinLink, Option<Name>), Problem> {
         let link = match (self.coordinator, self.ca) {
-            (Some(address), Some(fingerprint)) => with_code(&address, fingerprint, &self.invitation)?,
+            (Some(address), Some(fingerprint)) => {
+                with_code(&address, fingerprint, &self.invitation)?
+            }
             _ => parse_link(&self.invitation)?,
         };
         if link.purpose != LinkPurpose::Join {
-            return Err(wrong_purpose("this is a sign-in link", "Use `compute-share login LINK` with it."));
+            return Err(wrong_purpose(
+                "this is a sign-in link",
+                "Use `compute-share login LINK` with it.",
+            ));
         }
         let handle = self.handle.or_else(login_name);
         Ok((link, handle))
@@ -99,14 +111,15 @@ impl Join {
 }
 
 fn parse_link(text: &str) -> Result<JoinLink, Problem> {
-    text.parse().map_err(|error: common::join_link::InvalidLink| {
-        let problem = Problem::new(Code::BadLink, "the link cannot be read", error.to_string());
-        if looks_like_code(text) {
-            problem.help("For a code alone, add --coordinator HOST:PORT and --ca FINGERPRINT.")
-        } else {
-            problem
-        }
-    })
+    text.parse()
+        .map_err(|error: common::join_link::InvalidLink| {
+            let problem = Problem::new(Code::BadLink, "the link cannot be read", error.to_string());
+            if looks_like_code(text) {
+                problem.help("For a code alone, add --coordinator HOST:PORT and --ca FINGERPRINT.")
+            } else {
+                problem
+            }
+        })
 }
 
 fn looks_like_code(text: &str) -> bool {
@@ -115,27 +128,42 @@ fn looks_like_code(text: &str) -> bool {
 
 /// Makes a link of its parts; what a link cannot hold is refused as in one.
 fn with_code(address: &str, fingerprint: Fingerprint, code: &str) -> Result<JoinLink, Problem> {
-    parse_link(&format!("compute-share://{address}/join/{fingerprint}/{}", code.trim()))
+    parse_link(&format!(
+        "compute-share://{address}/join/{fingerprint}/{}",
+        code.trim()
+    ))
 }
 
 fn wrong_purpose(what: &str, help: &str) -> Problem {
-    Problem::new(Code::BadLink, what, "each kind of link is good for one thing").help(help)
+    Problem::new(
+        Code::BadLink,
+        what,
+        "each kind of link is good for one thing",
+    )
+    .help(help)
 }
 
 /// Returns this account's login name as far as it can be a handle.
 fn login_name() -> Option<Name> {
-    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok()?;
+    let name = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .ok()?;
     name.to_lowercase().parse().ok()
 }
 
 async fn sign_in(context: &Context, link: &JoinLink, handle: Option<Name>) -> Result<(), Problem> {
     let store = context.store();
-    if let Some(known) = store.find()?.filter(|known| known.fingerprint != link.fingerprint) {
+    if let Some(known) = store
+        .find()?
+        .filter(|known| known.fingerprint != link.fingerprint)
+    {
         let consequence = format!(
             "You are signed in as {} at {}; this computer forgets that.",
             known.handle, known.address
         );
-        context.consent.obtain("signing in elsewhere", &consequence)?;
+        context
+            .consent
+            .obtain("signing in elsewhere", &consequence)?;
     }
     let enrolled = enrol(&store, link, handle).await?;
     let credentials = &enrolled.credentials;
@@ -162,7 +190,11 @@ async fn whoami(context: &Context) -> Result<(), Problem> {
         |who| vec![who.user.to_string()],
         |who| {
             let orgs = who.orgs.iter().map(|membership| {
-                let active = if membership.org == credentials.org { ", active" } else { "" };
+                let active = if membership.org == credentials.org {
+                    ", active"
+                } else {
+                    ""
+                };
                 format!("{} ({}{active})", membership.name, membership.role)
             });
             let expires = who.certificate_expires_at;
@@ -170,8 +202,17 @@ async fn whoami(context: &Context) -> Result<(), Problem> {
                 .with("user", &who.handle)
                 .with("id", who.user)
                 .with("orgs", orgs.collect::<Vec<_>>().join("\n"))
-                .with("coordinator", format!("{} (version {})", credentials.address, who.coordinator_version))
-                .with("certificate", format!("until {} ({})", local(expires), ago(expires, now())))
+                .with(
+                    "coordinator",
+                    format!(
+                        "{} (version {})",
+                        credentials.address, who.coordinator_version
+                    ),
+                )
+                .with(
+                    "certificate",
+                    format!("until {} ({})", local(expires), ago(expires, now())),
+                )
                 .to_text()
         },
     )
@@ -204,7 +245,10 @@ mod tests {
         assert!(problem.help.contains("--coordinator"), "{problem:?}");
         let fingerprint = Fingerprint::new([1; 32]);
         let link = with_code("lab.example:7443", fingerprint, " ABCD-EFGH-JKLM ").unwrap();
-        assert_eq!((link.address.as_str(), link.secret.as_str()), ("lab.example:7443", "ABCD-EFGH-JKLM"));
+        assert_eq!(
+            (link.address.as_str(), link.secret.as_str()),
+            ("lab.example:7443", "ABCD-EFGH-JKLM")
+        );
         let problem = with_code("lab.example", fingerprint, "ABCD").unwrap_err();
         assert!(problem.why.contains("HOST:PORT"), "{problem:?}");
     }

@@ -22,12 +22,20 @@ impl Consent {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            return Err(Problem::new(Code::ConfirmationNeeded, format!("{what} needs a yes"), consequence));
+            return Err(Problem::new(
+                Code::ConfirmationNeeded,
+                format!("{what} needs a yes"),
+                consequence,
+            ));
         }
         let asked = dialoguer::Confirm::new().with_prompt(format!("{consequence} Go on?"));
         match asked.default(false).interact() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Problem::new(Code::Cancelled, format!("{what} was not done"), "the answer was no")),
+            Ok(false) => Err(Problem::new(
+                Code::Cancelled,
+                format!("{what} was not done"),
+                "the answer was no",
+            )),
             Err(error) => Err(Problem::new(Code::Io, "cannot ask", error.to_string())),
         }
     }

@@ -118,9 +118,10 @@ impl DaemonCommand {
                 ControlAnswer::Status(status) => show_status(context, &status),
                 other => Err(unexpected(&other)),
             },
-            Self::Pause(pause) => {
-                show_pause(context, ask(folder, &ControlRequest::Pause { span: pause.span })?)
-            }
+            Self::Pause(pause) => show_pause(
+                context,
+                ask(folder, &ControlRequest::Pause { span: pause.span })?,
+            ),
             Self::Resume(_) => show_pause(context, ask(folder, &ControlRequest::Resume)?),
         }
     }
@@ -131,7 +132,10 @@ impl Register {
         let folder = AgentFolder::new(&context.folders.agent);
         let session = context.session().await?;
         if let Some(known) = Registration::load(&folder)?.filter(|known| known.name != self.name) {
-            let consequence = format!("This machine is registered as {} in {}; it forgets that.", known.name, known.org);
+            let consequence = format!(
+                "This machine is registered as {} in {}; it forgets that.",
+                known.name, known.org
+            );
             context.consent.obtain("registering again", &consequence)?;
         }
         let key = machine_key(&folder)?;
@@ -157,7 +161,11 @@ impl Register {
              agent with `compute-share start`."
         );
         let value = json!({"machine": registration.machine, "name": name, "org_name": org});
-        context.output.show(&value, |_| vec![registration.machine.to_string()], |_| sentence)
+        context.output.show(
+            &value,
+            |_| vec![registration.machine.to_string()],
+            |_| sentence,
+        )
     }
 }
 
@@ -208,7 +216,9 @@ async fn run_agent(context: &Context, background: bool) -> Result<(), Problem> {
     if background {
         say(READY);
     } else {
-        context.output.note("The agent runs. Ctrl-C stops it; jobs go on.");
+        context
+            .output
+            .note("The agent runs. Ctrl-C stops it; jobs go on.");
     }
     let mut connection = running.connection();
     loop {
@@ -233,24 +243,44 @@ fn say(line: &str) {
 fn start(context: &Context) -> Result<(), Problem> {
     let folder = &context.folders.agent;
     if let Ok(ControlAnswer::Status(status)) = ask(folder, &ControlRequest::Status) {
-        let why = format!("process {} runs it in {}", status.process_id, folder.display());
-        return Err(Problem::new(Code::AgentRunning, "the agent runs already", why)
-            .help("`compute-share status` shows what it does."));
+        let why = format!(
+            "process {} runs it in {}",
+            status.process_id,
+            folder.display()
+        );
+        return Err(
+            Problem::new(Code::AgentRunning, "the agent runs already", why)
+                .help("`compute-share status` shows what it does."),
+        );
     }
     if Registration::load(&AgentFolder::new(folder))?.is_none() {
         let why = format!("there is no registration in {}", folder.display());
-        return Err(Problem::new(Code::NotRegistered, "this machine is not registered", why));
+        return Err(Problem::new(
+            Code::NotRegistered,
+            "this machine is not registered",
+            why,
+        ));
     }
     let log = folder.join("agent.log");
     let process = launch(folder, &log)?;
-    let sentence = format!("The agent runs (process {process}). Its log is {}.", log.display());
-    context.output.done(&json!({"process_id": process, "log": log}), &sentence)
+    let sentence = format!(
+        "The agent runs (process {process}). Its log is {}.",
+        log.display()
+    );
+    context
+        .output
+        .done(&json!({"process_id": process, "log": log}), &sentence)
 }
 
 /// Starts the agent in the background and waits until it can be asked.
 fn launch(folder: &Path, log: &Path) -> Result<u32, Problem> {
-    let cannot = |error: std::io::Error| Problem::new(Code::Io, "cannot start the agent", error.to_string());
-    let log_file = File::options().create(true).append(true).open(log).map_err(cannot)?;
+    let cannot =
+        |error: std::io::Error| Problem::new(Code::Io, "cannot start the agent", error.to_string());
+    let log_file = File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .map_err(cannot)?;
     let program = std::env::current_exe().map_err(cannot)?;
     let mut child = Command::new(program)
         .args(["agent", "--background", "--data"])
@@ -278,8 +308,16 @@ fn launch(folder: &Path, log: &Path) -> Result<u32, Problem> {
         })),
         Ok(Err(error)) => Err(cannot(error)),
         Err(_) => {
-            let why = format!("it said nothing for {} s\n{}", START_WAIT.as_secs(), last_lines(log));
-            Err(Problem::new(Code::Internal, "the agent does not get ready", why))
+            let why = format!(
+                "it said nothing for {} s\n{}",
+                START_WAIT.as_secs(),
+                last_lines(log)
+            );
+            Err(Problem::new(
+                Code::Internal,
+                "the agent does not get ready",
+                why,
+            ))
         }
     }
 }
@@ -296,7 +334,11 @@ impl Stop {
         let folder = &context.folders.agent;
         if self.now {
             let ControlAnswer::Status(status) = ask(folder, &ControlRequest::Status)? else {
-                return Err(Problem::new(Code::Protocol, "the agent did not understand", "it gave no status"));
+                return Err(Problem::new(
+                    Code::Protocol,
+                    "the agent did not understand",
+                    "it gave no status",
+                ));
             };
             if !status.running.is_empty() {
                 let consequence = format!("{} jobs that run here are ended.", status.running.len());
@@ -307,9 +349,13 @@ impl Stop {
             ControlAnswer::Stopping { jobs_left } => {
                 let sentence = match jobs_left {
                     0 => "The agent stops.".to_owned(),
-                    jobs => format!("The agent stops. {jobs} jobs go on; the next `compute-share start` takes them up."),
+                    jobs => format!(
+                        "The agent stops. {jobs} jobs go on; the next `compute-share start` takes them up."
+                    ),
                 };
-                context.output.done(&json!({"jobs_left": jobs_left}), &sentence)
+                context
+                    .output
+                    .done(&json!({"jobs_left": jobs_left}), &sentence)
             }
             other => Err(unexpected(&other)),
         }
@@ -327,13 +373,21 @@ fn show_pause(context: &Context, answer: ControlAnswer) -> Result<(), Problem> {
 fn pause_text(pause: Option<&Pause>) -> String {
     match pause {
         None => "This machine lends".to_owned(),
-        Some(Pause { until: None }) => "This machine lends nothing new until `compute-share resume`".to_owned(),
-        Some(Pause { until: Some(until) }) => format!("This machine lends nothing new until {}", local(*until)),
+        Some(Pause { until: None }) => {
+            "This machine lends nothing new until `compute-share resume`".to_owned()
+        }
+        Some(Pause { until: Some(until) }) => {
+            format!("This machine lends nothing new until {}", local(*until))
+        }
     }
 }
 
 fn show_status(context: &Context, status: &AgentStatus) -> Result<(), Problem> {
-    context.output.show(status, |status| vec![status.machine.to_string()], status_text)
+    context.output.show(
+        status,
+        |status| vec![status.machine.to_string()],
+        status_text,
+    )
 }
 
 fn status_text(status: &AgentStatus) -> String {
@@ -346,18 +400,44 @@ fn status_text(status: &AgentStatus) -> String {
     };
     let mut text = Facts::default()
         .with("machine", format!("{} in {}", status.machine, status.org))
-        .with("coordinator", format!("{}, {}", status.coordinator, status.connection.as_str()))
-        .with_some("", problem.map(|problem| format!("{}: {}", problem.what, problem.why)))
+        .with(
+            "coordinator",
+            format!("{}, {}", status.coordinator, status.connection.as_str()),
+        )
+        .with_some(
+            "",
+            problem.map(|problem| format!("{}: {}", problem.what, problem.why)),
+        )
         .with("lending", pause_text(status.pause.as_ref()))
         .with("cpu", of(offer.cpu.to_string(), capacity.cpu.to_string()))
-        .with("memory", of(offer.memory.to_string(), capacity.memory.to_string()))
-        .with("disk", of(offer.disk.to_string(), capacity.disk.to_string()))
+        .with(
+            "memory",
+            of(offer.memory.to_string(), capacity.memory.to_string()),
+        )
+        .with(
+            "disk",
+            of(offer.disk.to_string(), capacity.disk.to_string()),
+        )
         .with("gpus", gpu_counts(&offer.gpus))
         .with("isolation", status.isolation.level)
         .with("not enforced", status.isolation.missing.join("\n"))
         .with_some("remedy", status.isolation.remedy.as_ref())
-        .with_some("owner.yaml", status.owner_rules_problem.as_ref().map(|problem| &problem.why))
-        .with("agent", format!("{}, process {}, since {}", status.agent_version, status.process_id, local(status.started_at)))
+        .with_some(
+            "owner.yaml",
+            status
+                .owner_rules_problem
+                .as_ref()
+                .map(|problem| &problem.why),
+        )
+        .with(
+            "agent",
+            format!(
+                "{}, process {}, since {}",
+                status.agent_version,
+                status.process_id,
+                local(status.started_at)
+            ),
+        )
         .to_text();
     if !status.running.is_empty() {
         let mut table = Table::new(&["JOB", "NAME", "BY", ">CPU", "MEMORY", ">GPUS", "STARTED"]);
@@ -370,7 +450,11 @@ fn status_text(status: &AgentStatus) -> String {
                 attempt.cpu.to_string(),
                 attempt.memory.to_string(),
                 attempt.gpus.len().to_string(),
-                if attempt.stopping { "stopping".to_owned() } else { started.unwrap_or_else(|| "preparing".to_owned()) },
+                if attempt.stopping {
+                    "stopping".to_owned()
+                } else {
+                    started.unwrap_or_else(|| "preparing".to_owned())
+                },
             ]);
         }
         text += &format!("\n{}", table.to_text(""));
@@ -385,5 +469,9 @@ fn unexpected(answer: &ControlAnswer) -> Problem {
         ControlAnswer::Stopping { .. } => "a stop",
         ControlAnswer::Refused(_) => "a refusal",
     };
-    Problem::new(Code::Protocol, "the agent did not understand", format!("it answered with {kind}"))
+    Problem::new(
+        Code::Protocol,
+        "the agent did not understand",
+        format!("it answered with {kind}"),
+    )
 }

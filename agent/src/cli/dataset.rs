@@ -35,7 +35,9 @@ pub(super) enum Dataset {
 
 /// Upload a folder as a new version of a dataset
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share dataset upload ./digits --name digits --description 'MNIST, as CSV'")]
+#[command(
+    after_help = "Example:\n  compute-share dataset upload ./digits --name digits --description 'MNIST, as CSV'"
+)]
 pub(super) struct Upload {
     folder: PathBuf,
     /// How it will be called
@@ -109,14 +111,18 @@ impl Upload {
         });
         let dataset = ask!(session, request, Answer::Dataset(dataset) => dataset)?;
         session.end().await;
-        context.output.show(&dataset, |dataset| vec![dataset.id.to_string()], |dataset| {
-            dataset.versions.last().map_or_else(String::new, |newest| {
-                format!(
-                    "{}@{}: {} files, {}.",
-                    dataset.name, newest.version, newest.files, newest.bytes
-                )
-            })
-        })
+        context.output.show(
+            &dataset,
+            |dataset| vec![dataset.id.to_string()],
+            |dataset| {
+                dataset.versions.last().map_or_else(String::new, |newest| {
+                    format!(
+                        "{}@{}: {} files, {}.",
+                        dataset.name, newest.version, newest.files, newest.bytes
+                    )
+                })
+            },
+        )
     }
 }
 
@@ -127,23 +133,45 @@ async fn list(context: &Context) -> Result<(), Problem> {
     session.end().await;
     context.output.show(
         &datasets,
-        |datasets| datasets.iter().map(|dataset| dataset.name.to_string()).collect(),
+        |datasets| {
+            datasets
+                .iter()
+                .map(|dataset| dataset.name.to_string())
+                .collect()
+        },
         |datasets| datasets_table(datasets),
     )
 }
 
 fn datasets_table(datasets: &[DatasetView]) -> String {
-    let mut table = Table::new(&["DATASET", ">NEWEST", "SIZE", ">FILES", "OWNER", "VISIBILITY", "UPLOADED", "DESCRIPTION"]);
+    let mut table = Table::new(&[
+        "DATASET",
+        ">NEWEST",
+        "SIZE",
+        ">FILES",
+        "OWNER",
+        "VISIBILITY",
+        "UPLOADED",
+        "DESCRIPTION",
+    ]);
     for dataset in datasets {
         let newest = dataset.versions.last();
         table.row([
             dataset.name.to_string(),
-            newest.map(|version| version.version.to_string()).unwrap_or_default(),
-            newest.map(|version| version.bytes.to_string()).unwrap_or_default(),
-            newest.map(|version| version.files.to_string()).unwrap_or_default(),
+            newest
+                .map(|version| version.version.to_string())
+                .unwrap_or_default(),
+            newest
+                .map(|version| version.bytes.to_string())
+                .unwrap_or_default(),
+            newest
+                .map(|version| version.files.to_string())
+                .unwrap_or_default(),
             dataset.owner.to_string(),
             dataset.visibility.to_string(),
-            newest.map(|version| ago(version.created_at, now())).unwrap_or_default(),
+            newest
+                .map(|version| ago(version.created_at, now()))
+                .unwrap_or_default(),
             dataset.description.clone(),
         ]);
     }
@@ -159,7 +187,11 @@ impl Show {
         };
         let dataset = ask!(session, request, Answer::Dataset(dataset) => dataset)?;
         session.end().await;
-        context.output.show(&dataset, |dataset| vec![dataset.id.to_string()], dataset_text)
+        context.output.show(
+            &dataset,
+            |dataset| vec![dataset.id.to_string()],
+            dataset_text,
+        )
     }
 }
 

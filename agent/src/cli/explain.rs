@@ -25,10 +25,15 @@ pub(crate) fn text(explanation: &Explanation) -> String {
         }
         text += &format!("{}\n\n{}\n", verdict(explanation), table.to_text(""));
     }
-    let expected = explanation.expected_start.map(|at| format!("{} ({})", local(at), ago(at, now())));
+    let expected = explanation
+        .expected_start
+        .map(|at| format!("{} ({})", local(at), ago(at, now())));
     text + &Facts::default()
         .with_some("smallest change", explanation.smallest_change.as_ref())
-        .with_some("before it", explanation.ahead.map(|ahead| format!("{ahead} tasks")))
+        .with_some(
+            "before it",
+            explanation.ahead.map(|ahead| format!("{ahead} tasks")),
+        )
         .with_some("expected start", expected)
         .to_text()
 }
@@ -39,19 +44,28 @@ pub(crate) fn short(explanation: &Explanation) -> String {
         None => "it should start any moment".to_owned(),
         Some(first) => {
             let more = explanation.blockers.len() - 1;
-            let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+            let more = if more > 0 {
+                format!(" (and {more} more)")
+            } else {
+                String::new()
+            };
             format!("{}{more}", first.text)
         }
     }
 }
 
 fn verdict(explanation: &Explanation) -> String {
-    let job = explanation.number.map_or_else(|| "This job".to_owned(), |number| format!("Job {number}"));
+    let job = explanation
+        .number
+        .map_or_else(|| "This job".to_owned(), |number| format!("Job {number}"));
     match (explanation.never, explanation.blockers.is_empty()) {
         (true, _) => format!("{job} can never run as it is."),
         (false, false) => format!("{job} is {} and waits for this:", explanation.status),
         (false, true) if explanation.number.is_none() => format!("{job} would start at once."),
-        (false, true) => format!("{job} is {}; nothing stands in its way.", explanation.status),
+        (false, true) => format!(
+            "{job} is {}; nothing stands in its way.",
+            explanation.status
+        ),
     }
 }
 
@@ -117,12 +131,19 @@ mod tests {
              smallest change  ask for --memory 16GiB\n\
              before it        3 tasks\n"
         );
-        assert_eq!(short(&explanation()), "asks for 64 GiB, the largest lends 16 GiB (and 1 more)");
+        assert_eq!(
+            short(&explanation()),
+            "asks for 64 GiB, the largest lends 16 GiB (and 1 more)"
+        );
     }
 
     #[test]
     fn a_dry_run_says_whether_it_would_start() {
-        let mut free = Explanation { number: None, blockers: Vec::new(), ..explanation() };
+        let mut free = Explanation {
+            number: None,
+            blockers: Vec::new(),
+            ..explanation()
+        };
         assert!(text(&free).starts_with("This job would start at once."));
         free.never = true;
         assert!(text(&free).starts_with("This job can never run as it is."));

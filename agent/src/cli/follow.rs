@@ -53,7 +53,12 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(context: &'a Context, job: JobRef, form: Option<LogForm>, until_end: bool) -> Self {
+    pub(super) fn new(
+        context: &'a Context,
+        job: JobRef,
+        form: Option<LogForm>,
+        until_end: bool,
+    ) -> Self {
         let began = Instant::now();
         Self {
             context,
@@ -70,7 +75,10 @@ impl<'a> Watch<'a> {
     }
 
     /// Follows to the end, going on over a new connection whenever one is lost.
-    pub(super) async fn to_end(&mut self, session: &mut Session) -> Result<Option<JobSummary>, Problem> {
+    pub(super) async fn run(
+        &mut self,
+        session: &mut Session,
+    ) -> Result<Option<JobSummary>, Problem> {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         let mut lost_at: Option<Instant> = None;
         loop {
@@ -94,7 +102,10 @@ impl<'a> Watch<'a> {
             }
             if lost_at.is_none() {
                 self.line.clear();
-                self.context.output.note(&format!("connection lost ({}); trying again …", problem.why));
+                self.context.output.note(&format!(
+                    "connection lost ({}); trying again …",
+                    problem.why
+                ));
             }
             let since = *lost_at.get_or_insert_with(Instant::now);
             if since.elapsed() > GIVE_UP_AFTER {
@@ -136,7 +147,11 @@ impl<'a> Watch<'a> {
             logs: self.logs,
             until_end: self.until_end,
             cursors: cursors
-                .map(|(&(task, attempt), &offset)| LogCursor { task, attempt, offset })
+                .map(|(&(task, attempt), &offset)| LogCursor {
+                    task,
+                    attempt,
+                    offset,
+                })
                 .collect(),
         }
     }
@@ -197,7 +212,10 @@ impl<'a> Watch<'a> {
         });
         // Only a courtesy: without an answer the line stays as it is.
         if let Ok(Answer::Explanation(explanation)) = session.client.ask(&request).await {
-            self.line.set(&format!("job {number} waits: {}", explain::short(&explanation)));
+            self.line.set(&format!(
+                "job {number} waits: {}",
+                explain::short(&explanation)
+            ));
         }
         self.tell_at = Instant::now() + TELL_AGAIN;
     }

@@ -36,7 +36,9 @@ pub(super) enum Invite {
 
 /// Make invitations; each is shown this once
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share invite create\n  compute-share invite create --count 30 --ttl 7d --to-file class.txt")]
+#[command(
+    after_help = "Examples:\n  compute-share invite create\n  compute-share invite create --count 30 --ttl 7d --to-file class.txt"
+)]
 pub(super) struct Create {
     /// What the new members may do
     #[arg(long, default_value = "member", value_name = "member|admin")]
@@ -101,28 +103,40 @@ impl Create {
         let address = session.client.credentials().address.clone();
         let org = session.org_name.clone();
         session.end().await;
-        let handed: Vec<Handed> = invited.into_iter().map(|one| hand_out(one, &address)).collect();
+        let handed: Vec<Handed> = invited
+            .into_iter()
+            .map(|one| hand_out(one, &address))
+            .collect();
         if let Some(path) = &self.to_file {
             write_links(path, &handed)?;
             let sentence = format!("Wrote {} to {}.", count(handed.len()), path.display());
-            return context.output.done(&json!({"file": path, "count": handed.len()}), &sentence);
+            return context
+                .output
+                .done(&json!({"file": path, "count": handed.len()}), &sentence);
         }
-        context.output.show(&handed, ids, |handed| {
+        context.output.show(handed.as_slice(), ids, |handed| {
             let lines = handed.iter().map(|one| {
                 let expires = ago(one.expires_at, now());
                 format!("{}\n{}\n(expires {expires})\n", one.code, one.link)
             });
-            format!("For whoever joins {org}, a code and a link:\n\n{}", lines.collect::<Vec<_>>().join("\n"))
+            format!(
+                "For whoever joins {org}, a code and a link:\n\n{}",
+                lines.collect::<Vec<_>>().join("\n")
+            )
         })
     }
 }
 
-fn ids(handed: &Vec<Handed>) -> Vec<String> {
+fn ids(handed: &[Handed]) -> Vec<String> {
     handed.iter().map(|one| one.id.to_string()).collect()
 }
 
 fn count(number: usize) -> String {
-    if number == 1 { "1 link".to_owned() } else { format!("{number} links") }
+    if number == 1 {
+        "1 link".to_owned()
+    } else {
+        format!("{number} links")
+    }
 }
 
 fn hand_out(invited: Invited, address: &str) -> Handed {
@@ -148,8 +162,15 @@ fn write_links(path: &Path, handed: &[Handed]) -> Result<(), Problem> {
         text.push('\n');
     }
     link::files::write_atomic(path, text.as_bytes(), 0o600).map_err(|error| {
-        let why = format!("{}: {error}; they are listed by `invite list` and can be revoked", path.display());
-        Problem::new(Code::Io, "the invitations were made but cannot be written", why)
+        let why = format!(
+            "{}: {error}; they are listed by `invite list` and can be revoked",
+            path.display()
+        );
+        Problem::new(
+            Code::Io,
+            "the invitations were made but cannot be written",
+            why,
+        )
     })
 }
 
@@ -166,7 +187,15 @@ async fn list(context: &Context) -> Result<(), Problem> {
 }
 
 fn invitations_table(invitations: &[InvitationView]) -> String {
-    let mut table = Table::new(&["ID", "ROLE", "STATUS", ">USES LEFT", "BY", "MADE", "EXPIRES"]);
+    let mut table = Table::new(&[
+        "ID",
+        "ROLE",
+        "STATUS",
+        ">USES LEFT",
+        "BY",
+        "MADE",
+        "EXPIRES",
+    ]);
     for one in invitations {
         table.row([
             one.id.to_string(),
@@ -193,7 +222,10 @@ const fn status(status: InvitationStatus) -> &'static str {
 impl Revoke {
     async fn run(self, context: &Context) -> Result<(), Problem> {
         let session = context.session().await?;
-        let request = Request::RevokeInvitation { org: session.org, invitation: self.id };
+        let request = Request::RevokeInvitation {
+            org: session.org,
+            invitation: self.id,
+        };
         ask!(session, request, Answer::Done => ())?;
         session.end().await;
         let sentence = "Revoked. Whoever has it can no longer use it.";

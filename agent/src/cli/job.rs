@@ -80,7 +80,7 @@ struct Filter {
 
 /// Show a job's output
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share logs -f 42\n  compute-share logs 42.7")]
+#[command(after_help = "Examples:\n  compute-share logs -f 42\n  compute-share job logs 42.7")]
 pub(super) struct Logs {
     #[arg(value_name = "JOB[.TASK]")]
     job: JobRef,
@@ -130,7 +130,11 @@ impl Job {
 
 impl List {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
-        let default: &[JobStatus] = if self.all { &[] } else { &[JobStatus::Queued, JobStatus::Running] };
+        let default: &[JobStatus] = if self.all {
+            &[]
+        } else {
+            &[JobStatus::Queued, JobStatus::Running]
+        };
         self.filter.run(context, default).await
     }
 }
@@ -138,7 +142,11 @@ impl List {
 impl Filter {
     async fn run(self, context: &Context, default: &[JobStatus]) -> Result<(), Problem> {
         let session = context.session().await?;
-        let status = if self.status.is_empty() { default.to_vec() } else { self.status };
+        let status = if self.status.is_empty() {
+            default.to_vec()
+        } else {
+            self.status
+        };
         let request = Request::ListJobs(ListJobs {
             org: session.org,
             status,
@@ -158,7 +166,16 @@ impl Filter {
 
 fn jobs_table(jobs: &[JobSummary]) -> Table {
     let now = now();
-    let mut table = Table::new(&[">JOB", "NAME", "OWNER", "STATUS", "TASKS", "MACHINES", "SUBMITTED", "TIME"]);
+    let mut table = Table::new(&[
+        ">JOB",
+        "NAME",
+        "OWNER",
+        "STATUS",
+        "TASKS",
+        "MACHINES",
+        "SUBMITTED",
+        "TIME",
+    ]);
     for job in jobs {
         let machines: Vec<&str> = job.machines.iter().map(Name::as_str).collect();
         table.row([
@@ -196,7 +213,9 @@ impl Logs {
             Format::Json => LogForm::Json,
         };
         let mut session = context.session().await?;
-        Watch::new(context, self.job, Some(form), self.follow).to_end(&mut session).await?;
+        Watch::new(context, self.job, Some(form), self.follow)
+            .run(&mut session)
+            .await?;
         session.end().await;
         Ok(())
     }
@@ -205,7 +224,9 @@ impl Logs {
 impl Wait {
     async fn run(self, context: &Context) -> Result<ExitCode, Problem> {
         let mut session = context.session().await?;
-        let ended = Watch::new(context, self.job, None, true).to_end(&mut session).await?;
+        let ended = Watch::new(context, self.job, None, true)
+            .run(&mut session)
+            .await?;
         let Some(summary) = ended else {
             session.end().await;
             return Ok(ExitCode::SUCCESS);
@@ -232,9 +253,14 @@ impl Cancel {
         });
         ask!(session, request, Answer::Done => ())?;
         session.end().await;
-        let what = task.map_or_else(|| format!("Job {number}"), |task| format!("Task {number}.{task}"));
+        let what = task.map_or_else(
+            || format!("Job {number}"),
+            |task| format!("Task {number}.{task}"),
+        );
         let sentence = format!("{what} is cancelled; what runs has 30 s to end.");
-        context.output.done(&json!({"number": number, "task": task}), &sentence)
+        context
+            .output
+            .done(&json!({"number": number, "task": task}), &sentence)
     }
 }
 
@@ -249,7 +275,13 @@ impl Why {
         session.end().await;
         context.output.show(
             &explanation,
-            |explanation| explanation.blockers.iter().map(|one| one.code.as_str().to_owned()).collect(),
+            |explanation| {
+                explanation
+                    .blockers
+                    .iter()
+                    .map(|one| one.code.as_str().to_owned())
+                    .collect()
+            },
             explain::text,
         )
     }

@@ -77,9 +77,7 @@ fn parse(text: &str) -> Result<Draft, FileError> {
     let map = yaml::parse(text)?;
     let fields = Fields::new("", &map, &KEYS, &LATER)?;
     if fields.text("image")?.is_some_and(|image| image != "host") {
-        return Err(FileError::NotAvailable(
-            "image: other than host".to_owned(),
-        ));
+        return Err(FileError::NotAvailable("image: other than host".to_owned()));
     }
     let network = fields.parsed("network")?;
     if network == Some(Network::Internet) {
@@ -87,9 +85,8 @@ fn parse(text: &str) -> Result<Draft, FileError> {
     }
     let datasets = fields.texts("datasets")?.unwrap_or_default();
     let datasets = datasets.iter().map(|text| {
-        text.parse().map_err(|error| {
-            fields.complain("datasets", &format!("{text:?}: {error}"))
-        })
+        text.parse()
+            .map_err(|error| fields.complain("datasets", &format!("{text:?}: {error}")))
     });
     Ok(Draft {
         name: fields.text("name")?,

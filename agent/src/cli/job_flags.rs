@@ -117,13 +117,21 @@ impl JobFlags {
             Some(folder) => Workdir::Named(folder),
             None => Workdir::Current,
         };
-        Ok(Asked { draft, workdir, key })
+        Ok(Asked {
+            draft,
+            workdir,
+            key,
+        })
     }
 
     fn put_over(self, draft: &mut Draft) -> Result<(), Problem> {
         if self.network == Some(Network::Internet) {
             let what = "the job cannot have the internet";
-            return Err(Problem::new(Code::BadRequest, what, "`--network internet` is not available in this version"));
+            return Err(Problem::new(
+                Code::BadRequest,
+                what,
+                "`--network internet` is not available in this version",
+            ));
         }
         draft.name = self.name.or(draft.name.take());
         if !self.command.is_empty() {
@@ -137,7 +145,9 @@ impl JobFlags {
         request.disk = self.disk.unwrap_or(request.disk);
         request.gpu = self.gpu.map(|gpu| gpu.0).or(request.gpu.take());
         // One dataset a path: that of the flag.
-        draft.datasets.retain(|mount| self.datasets.iter().all(|flag| flag.path != mount.path));
+        draft
+            .datasets
+            .retain(|mount| self.datasets.iter().all(|flag| flag.path != mount.path));
         draft.datasets.extend(self.datasets);
         if !self.outputs.is_empty() {
             draft.outputs = self.outputs;
@@ -180,7 +190,9 @@ mod tests {
     }
 
     fn flags(words: &[&str]) -> JobFlags {
-        Line::try_parse_from([&["job"], words].concat()).unwrap().flags
+        Line::try_parse_from([&["job"], words].concat())
+            .unwrap()
+            .flags
     }
 
     #[test]
@@ -201,19 +213,53 @@ array: 0-9
         std::fs::write(&path, text).unwrap();
         let path = path.to_str().unwrap();
         let kept = flags(&[path]).read().unwrap().draft;
-        assert_eq!((kept.name.as_deref(), kept.request.cpu), (Some("from-file"), MilliCpu::cpus(4)));
+        assert_eq!(
+            (kept.name.as_deref(), kept.request.cpu),
+            (Some("from-file"), MilliCpu::cpus(4))
+        );
         let words = [
-            path, "--name", "flag", "--cpu", "0.5", "--gpu", "h200:2", "--env", "B=2=3", "--dataset", "z@7:/data",
-            "--output", "other", "--priority", "high", "--retries", "5", "--array", "0-1%1", "--max-runtime", "1h",
-            "--", "b", "--flag",
+            path,
+            "--name",
+            "flag",
+            "--cpu",
+            "0.5",
+            "--gpu",
+            "h200:2",
+            "--env",
+            "B=2=3",
+            "--dataset",
+            "z@7:/data",
+            "--output",
+            "other",
+            "--priority",
+            "high",
+            "--retries",
+            "5",
+            "--array",
+            "0-1%1",
+            "--max-runtime",
+            "1h",
+            "--",
+            "b",
+            "--flag",
         ];
         let draft = flags(&words).read().unwrap().draft;
         assert_eq!(draft.name.as_deref(), Some("flag"));
         assert_eq!(draft.command, ["b", "--flag"]);
-        assert_eq!((draft.request.cpu, draft.request.memory), (MilliCpu(500), Bytes::gib(2)));
+        assert_eq!(
+            (draft.request.cpu, draft.request.memory),
+            (MilliCpu(500), Bytes::gib(2))
+        );
         assert_eq!(draft.request.gpu.unwrap().model.as_deref(), Some("h200"));
-        assert_eq!((draft.env["A"].as_str(), draft.env["B"].as_str()), ("1", "2=3"));
-        let mounts: Vec<String> = draft.datasets.iter().map(|m| format!("{}:{}", m.dataset, m.path)).collect();
+        assert_eq!(
+            (draft.env["A"].as_str(), draft.env["B"].as_str()),
+            ("1", "2=3")
+        );
+        let mounts: Vec<String> = draft
+            .datasets
+            .iter()
+            .map(|m| format!("{}:{}", m.dataset, m.path))
+            .collect();
         assert_eq!(mounts, ["y:/other", "z@7:/data"]);
         assert_eq!(draft.outputs, ["other"]);
         assert_eq!(draft.priority, Some(Priority::High));
@@ -228,7 +274,10 @@ array: 0-9
         let read = |words: &[&str]| flags(words).read().unwrap().workdir;
         assert_eq!(read(&["--", "x"]), Workdir::Current);
         assert_eq!(read(&["--no-workdir", "--", "x"]), Workdir::None);
-        assert_eq!(read(&["--workdir", "code", "--", "x"]), Workdir::Named("code".into()));
+        assert_eq!(
+            read(&["--workdir", "code", "--", "x"]),
+            Workdir::Named("code".into())
+        );
         assert!(Line::try_parse_from(["job", "--workdir", "a", "--no-workdir"]).is_err());
     }
 
@@ -251,7 +300,10 @@ array: 0-9
             ["--array", "9-1"],
             ["--gpu", "0"],
         ] {
-            assert!(Line::try_parse_from([&["job"], &words[..]].concat()).is_err(), "{words:?}");
+            assert!(
+                Line::try_parse_from([&["job"], &words[..]].concat()).is_err(),
+                "{words:?}"
+            );
         }
         let problem = flags(&["--network", "internet"]).read().unwrap_err();
         assert_eq!(problem.code, Code::BadRequest);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use common::{code::Code, limits::Limits, problem::Problem};
 
-use super::yaml::{self, FileError, Fields};
+use super::yaml::{self, Fields, FileError};
 
 const KEYS: [&str; 5] = [
     "max_machines_per_user",
@@ -33,7 +33,10 @@ fn parse(text: &str) -> Result<Limits, FileError> {
     };
     let organization = Fields::new("organization", organization, &["limits"], &[])?;
     let Some(limits) = organization.map("limits")? else {
-        return Err(organization.complain("limits", "it is missing; write `limits: {}` for none at all"));
+        return Err(organization.complain(
+            "limits",
+            "it is missing; write `limits: {}` for none at all",
+        ));
     };
     let fields = Fields::new("organization.limits", limits, &KEYS, &LATER)?;
     Ok(Limits {
@@ -75,9 +78,18 @@ mod tests {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.contains(expect), "{error}");
         }
-        refused("organization: {limits: {per_user: {gpu: 2}}}", "`organization.limits.per_user` is not available");
-        refused("organization: {limits: {max_job_memry: 1}}", "did you mean `max_job_memory`?");
-        refused("organization: {limits: {max_machines_per_user: -1}}", "max_machines_per_user");
+        refused(
+            "organization: {limits: {per_user: {gpu: 2}}}",
+            "`organization.limits.per_user` is not available",
+        );
+        refused(
+            "organization: {limits: {max_job_memry: 1}}",
+            "did you mean `max_job_memory`?",
+        );
+        refused(
+            "organization: {limits: {max_machines_per_user: -1}}",
+            "max_machines_per_user",
+        );
         refused("limits: {}", "unknown key `limits`");
         refused("", "`organization`: it is missing");
     }

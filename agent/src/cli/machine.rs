@@ -53,7 +53,12 @@ pub(super) struct Approve {
 pub(super) struct Reject {
     name: Name,
     /// Shown to the machine's owner
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TEXT"
+    )]
     reason: String,
 }
 
@@ -71,18 +76,31 @@ impl Machine {
             Self::Show(show) => show.run(context).await,
             Self::Approve(Approve { name }) => {
                 let sentence = format!("{name} is approved.");
-                change(context, &name, &sentence, |org| Request::ApproveMachine { org, name: name.clone() }).await
+                change(context, &name, &sentence, |org| Request::ApproveMachine {
+                    org,
+                    name: name.clone(),
+                })
+                .await
             }
             Self::Reject(Reject { name, reason }) => {
                 let sentence = format!("{name} is rejected.");
-                let request = |org| Request::RejectMachine { org, name: name.clone(), reason };
+                let request = |org| Request::RejectMachine {
+                    org,
+                    name: name.clone(),
+                    reason,
+                };
                 change(context, &name, &sentence, request).await
             }
             Self::Remove(Remove { name }) => {
-                let consequence = format!("{name} leaves the pool, jobs on it end, its certificate is revoked.");
+                let consequence =
+                    format!("{name} leaves the pool, jobs on it end, its certificate is revoked.");
                 context.consent.obtain("removing a machine", &consequence)?;
                 let sentence = format!("{name} is removed.");
-                change(context, &name, &sentence, |org| Request::RemoveMachine { org, name: name.clone() }).await
+                change(context, &name, &sentence, |org| Request::RemoveMachine {
+                    org,
+                    name: name.clone(),
+                })
+                .await
             }
         }
     }
@@ -108,13 +126,28 @@ async fn list(context: &Context) -> Result<(), Problem> {
     session.end().await;
     context.output.show(
         &machines,
-        |machines| machines.iter().map(|machine| machine.name.to_string()).collect(),
+        |machines| {
+            machines
+                .iter()
+                .map(|machine| machine.name.to_string())
+                .collect()
+        },
         |machines| machines_table(machines),
     )
 }
 
 fn machines_table(machines: &[MachineView]) -> String {
-    let mut table = Table::new(&["MACHINE", "OWNER", "STATUS", ">JOBS", ">CPU", "MEMORY", "GPUS", "ISOLATION", "SEEN"]);
+    let mut table = Table::new(&[
+        "MACHINE",
+        "OWNER",
+        "STATUS",
+        ">JOBS",
+        ">CPU",
+        "MEMORY",
+        "GPUS",
+        "ISOLATION",
+        "SEEN",
+    ]);
     for machine in machines {
         let offer = machine.report.as_ref().map(|report| &report.offer);
         let held = &machine.allocated;
@@ -123,11 +156,24 @@ fn machines_table(machines: &[MachineView]) -> String {
             machine.owner.to_string(),
             machine.status.to_string(),
             machine.running.to_string(),
-            offer.map(|offer| format!("{}/{}", held.cpu, offer.cpu)).unwrap_or_default(),
-            offer.map(|offer| format!("{} / {}", held.memory, offer.memory)).unwrap_or_default(),
-            offer.map(|offer| gpu_counts(&offer.gpus)).unwrap_or_default(),
-            machine.report.as_ref().map(|report| report.isolation.level.to_string()).unwrap_or_default(),
-            machine.last_heartbeat.map(|at| ago(at, now())).unwrap_or_default(),
+            offer
+                .map(|offer| format!("{}/{}", held.cpu, offer.cpu))
+                .unwrap_or_default(),
+            offer
+                .map(|offer| format!("{} / {}", held.memory, offer.memory))
+                .unwrap_or_default(),
+            offer
+                .map(|offer| gpu_counts(&offer.gpus))
+                .unwrap_or_default(),
+            machine
+                .report
+                .as_ref()
+                .map(|report| report.isolation.level.to_string())
+                .unwrap_or_default(),
+            machine
+                .last_heartbeat
+                .map(|at| ago(at, now()))
+                .unwrap_or_default(),
         ]);
     }
     table.to_text("No machines yet. `compute-share register --name NAME` offers one.")
@@ -158,17 +204,27 @@ impl Show {
         };
         let machine = ask!(session, request, Answer::Machine(machine) => machine)?;
         session.end().await;
-        context.output.show(&*machine, |machine| vec![machine.id.to_string()], machine_facts)
+        context.output.show(
+            &*machine,
+            |machine| vec![machine.id.to_string()],
+            machine_facts,
+        )
     }
 }
 
 fn machine_facts(machine: &MachineView) -> String {
-    let detail = machine.status_detail.as_ref().map(|detail| format!(" ({detail})"));
+    let detail = machine
+        .status_detail
+        .as_ref()
+        .map(|detail| format!(" ({detail})"));
     let mut facts = Facts::default()
         .with("machine", &machine.name)
         .with("id", machine.id)
         .with("owner", &machine.owner)
-        .with("status", format!("{}{}", machine.status, detail.unwrap_or_default()))
+        .with(
+            "status",
+            format!("{}{}", machine.status, detail.unwrap_or_default()),
+        )
         .with("registered", local(machine.registered_at))
         .with_some("last seen", machine.last_heartbeat.map(|at| ago(at, now())))
         .with("running", machine.running)
@@ -178,19 +234,51 @@ fn machine_facts(machine: &MachineView) -> String {
         let (held, offer, capacity) = (&machine.allocated, &report.offer, &report.capacity);
         let system = &report.system;
         facts = facts
-            .with("cpu", format!("{} used of {} lent, {} there", held.cpu, offer.cpu, capacity.cpu))
-            .with("memory", format!("{} used of {} lent, {} there", held.memory, offer.memory, capacity.memory))
-            .with("disk", format!("{} used of {} lent, {} there", held.disk, offer.disk, capacity.disk))
-            .with("gpus", capacity.gpus.iter().map(gpu_line).collect::<Vec<_>>().join("\n"))
+            .with(
+                "cpu",
+                format!(
+                    "{} used of {} lent, {} there",
+                    held.cpu, offer.cpu, capacity.cpu
+                ),
+            )
+            .with(
+                "memory",
+                format!(
+                    "{} used of {} lent, {} there",
+                    held.memory, offer.memory, capacity.memory
+                ),
+            )
+            .with(
+                "disk",
+                format!(
+                    "{} used of {} lent, {} there",
+                    held.disk, offer.disk, capacity.disk
+                ),
+            )
+            .with(
+                "gpus",
+                capacity
+                    .gpus
+                    .iter()
+                    .map(gpu_line)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )
             .with("isolation", report.isolation.level)
             .with("not enforced", report.isolation.missing.join("\n"))
             .with_some("remedy", report.isolation.remedy.as_ref())
-            .with("system", format!("{}, {} {}", system.os, system.kernel, system.architecture))
+            .with(
+                "system",
+                format!("{}, {} {}", system.os, system.kernel, system.architecture),
+            )
             .with("agent", &system.agent_version)
             .with("cached", format!("{} trees", report.cached.len()));
     }
     if let Some(load) = &machine.load {
-        facts = facts.with("load", format!("{} % cpu, {} memory", load.cpu_percent, load.memory_used));
+        facts = facts.with(
+            "load",
+            format!("{} % cpu, {} memory", load.cpu_percent, load.memory_used),
+        );
     }
     facts.to_text()
 }
@@ -202,7 +290,10 @@ fn gpu_line(gpu: &Gpu) -> String {
         GpuHealth::Faulty(fault) => format!("faulty: {fault}"),
         GpuHealth::Withheld => "withheld by its owner".to_owned(),
     };
-    let mut line = format!("{} {} ({health}), driver {}", gpu.model, gpu.memory, gpu.driver);
+    let mut line = format!(
+        "{} {} ({health}), driver {}",
+        gpu.model, gpu.memory, gpu.driver
+    );
     if let Some(percent) = gpu.utilization_percent {
         line += &format!(", {percent} % busy");
     }

@@ -63,13 +63,25 @@ async fn list(context: &Context) -> Result<(), Problem> {
     session.end().await;
     context.output.show(
         &members,
-        |members| members.iter().map(|member| member.handle.to_string()).collect(),
+        |members| {
+            members
+                .iter()
+                .map(|member| member.handle.to_string())
+                .collect()
+        },
         |members| members_table(members),
     )
 }
 
 fn members_table(members: &[MemberView]) -> String {
-    let mut table = Table::new(&["MEMBER", "ROLE", ">MACHINES", ">RUNNING", ">QUEUED", "JOINED"]);
+    let mut table = Table::new(&[
+        "MEMBER",
+        "ROLE",
+        ">MACHINES",
+        ">RUNNING",
+        ">QUEUED",
+        "JOINED",
+    ]);
     for member in members {
         table.row([
             member.handle.to_string(),
@@ -88,7 +100,9 @@ impl SetRole {
         let Self { handle, role } = self;
         if role == Role::Owner {
             let consequence = format!("{handle} becomes the owner, you become an admin.");
-            context.consent.obtain("handing the org over", &consequence)?;
+            context
+                .consent
+                .obtain("handing the org over", &consequence)?;
         }
         let session = context.session().await?;
         let request = Request::SetRole {
@@ -99,7 +113,9 @@ impl SetRole {
         ask!(session, request, Answer::Done => ())?;
         session.end().await;
         let sentence = format!("{handle} is now {role}.");
-        context.output.done(&json!({"handle": handle, "role": role}), &sentence)
+        context
+            .output
+            .done(&json!({"handle": handle, "role": role}), &sentence)
     }
 }
 
@@ -124,6 +140,9 @@ impl Remove {
         };
         ask!(session, request, Answer::Done => ())?;
         session.end().await;
-        context.output.done(&json!({"removed": handle}), &format!("{handle} is removed."))
+        context.output.done(
+            &json!({"removed": handle}),
+            &format!("{handle} is removed."),
+        )
     }
 }

@@ -7,7 +7,9 @@ use jiff::tz::TimeZone;
 
 /// Returns the moment this is asked.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -19,7 +21,10 @@ pub(crate) fn local(moment: Timestamp) -> String {
 fn in_zone(moment: Timestamp, zone: TimeZone) -> String {
     let ms = i64::try_from(moment.unix_ms()).unwrap_or(i64::MAX);
     let moment = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
-    moment.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    moment
+        .to_zoned(zone)
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
 }
 
 /// Returns `5m ago`, `now` within a second, `in 3h` for what comes.
@@ -36,7 +41,8 @@ pub(crate) fn ago(moment: Timestamp, now: Timestamp) -> String {
 
 /// Returns how long something took, or has taken so far; empty where it has not begun.
 pub(crate) fn took(from: Option<Timestamp>, to: Option<Timestamp>, now: Timestamp) -> String {
-    from.map(|from| Span::from(to.unwrap_or(now).since(from)).to_string()).unwrap_or_default()
+    from.map(|from| Span::from(to.unwrap_or(now).since(from)).to_string())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

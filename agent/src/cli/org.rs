@@ -49,7 +49,9 @@ pub(super) struct Use {
 
 /// Show or change the org's limits
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share org limits\n  compute-share org limits apply limits.yaml")]
+#[command(
+    after_help = "Examples:\n  compute-share org limits\n  compute-share org limits apply limits.yaml"
+)]
 pub(super) struct LimitsCommand {
     #[command(subcommand)]
     verb: Option<LimitsVerb>,
@@ -89,12 +91,20 @@ async fn overview(context: &Context) -> Result<OrgOverview, Problem> {
 
 async fn show(context: &Context) -> Result<(), Problem> {
     let overview = overview(context).await?;
-    context.output.show(&overview, |org| vec![org.id.to_string()], org_facts)
+    context
+        .output
+        .show(&overview, |org| vec![org.id.to_string()], org_facts)
 }
 
 fn org_facts(org: &OrgOverview) -> String {
-    let machines = org.machines.iter().map(|(status, count)| format!("{count} {status}"));
-    let gpus = org.gpus.iter().map(|gpu| format!("{}: {} free of {}", gpu.model, gpu.free, gpu.total));
+    let machines = org
+        .machines
+        .iter()
+        .map(|(status, count)| format!("{count} {status}"));
+    let gpus = org
+        .gpus
+        .iter()
+        .map(|gpu| format!("{}: {} free of {}", gpu.model, gpu.free, gpu.total));
     let (free, total) = (&org.free, &org.total);
     Facts::default()
         .with("org", &org.name)
@@ -104,34 +114,60 @@ fn org_facts(org: &OrgOverview) -> String {
         .with("members", org.members)
         .with("machines", machines.collect::<Vec<_>>().join(", "))
         .with("cpu", format!("{} free of {}", free.cpu, total.cpu))
-        .with("memory", format!("{} free of {}", free.memory, total.memory))
+        .with(
+            "memory",
+            format!("{} free of {}", free.memory, total.memory),
+        )
         .with("disk", format!("{} free of {}", free.disk, total.disk))
         .with("gpus", gpus.collect::<Vec<_>>().join("\n"))
-        .with("tasks", format!("{} running, {} queued", org.running_tasks, org.queued_tasks))
+        .with(
+            "tasks",
+            format!("{} running, {} queued", org.running_tasks, org.queued_tasks),
+        )
         .with("computed", org.compute_time)
         .to_text()
 }
 
 async fn show_limits(context: &Context) -> Result<(), Problem> {
     let overview = overview(context).await?;
-    context.output.show(&overview.limits, |_| Vec::new(), limits_facts)
+    context
+        .output
+        .show(&overview.limits, |_| Vec::new(), limits_facts)
 }
 
 fn limits_facts(limits: &Limits) -> String {
     let shown = |value: Option<String>| value.unwrap_or_else(|| "unlimited".to_owned());
     Facts::default()
-        .with("max_machines_per_user", shown(limits.max_machines_per_user.map(|n| n.to_string())))
-        .with("max_concurrent_jobs_per_user", shown(limits.max_concurrent_jobs_per_user.map(|n| n.to_string())))
-        .with("max_queued_jobs_per_user", shown(limits.max_queued_jobs_per_user.map(|n| n.to_string())))
-        .with("max_job_runtime", shown(limits.max_job_runtime.map(|span| span.to_string())))
-        .with("max_job_memory", shown(limits.max_job_memory.map(|bytes| bytes.to_string())))
+        .with(
+            "max_machines_per_user",
+            shown(limits.max_machines_per_user.map(|n| n.to_string())),
+        )
+        .with(
+            "max_concurrent_jobs_per_user",
+            shown(limits.max_concurrent_jobs_per_user.map(|n| n.to_string())),
+        )
+        .with(
+            "max_queued_jobs_per_user",
+            shown(limits.max_queued_jobs_per_user.map(|n| n.to_string())),
+        )
+        .with(
+            "max_job_runtime",
+            shown(limits.max_job_runtime.map(|span| span.to_string())),
+        )
+        .with(
+            "max_job_memory",
+            shown(limits.max_job_memory.map(|bytes| bytes.to_string())),
+        )
         .to_text()
 }
 
 async fn apply_limits(context: &Context, file: &std::path::Path) -> Result<(), Problem> {
     let limits = limits_file::load(file)?;
     let session = context.session().await?;
-    let request = Request::ApplyLimits { org: session.org, limits };
+    let request = Request::ApplyLimits {
+        org: session.org,
+        limits,
+    };
     ask!(session, request, Answer::Done => ())?;
     let org = session.org_name.clone();
     session.end().await;
@@ -149,12 +185,20 @@ async fn list(context: &Context) -> Result<(), Problem> {
     client.close().await;
     context.output.show(
         &who.orgs,
-        |orgs| orgs.iter().map(|membership| membership.org.to_string()).collect(),
+        |orgs| {
+            orgs.iter()
+                .map(|membership| membership.org.to_string())
+                .collect()
+        },
         |orgs| {
             let mut table = Table::new(&["ORG", "ROLE", "ACTIVE"]);
             for membership in orgs {
                 let active = if membership.org == active { "yes" } else { "" };
-                table.row([membership.name.to_string(), membership.role.to_string(), active.to_owned()]);
+                table.row([
+                    membership.name.to_string(),
+                    membership.role.to_string(),
+                    active.to_owned(),
+                ]);
             }
             table.to_text("You belong to no org.")
         },
@@ -172,6 +216,9 @@ impl Use {
         credentials.org_name = self.name;
         store.save(&credentials)?;
         let name = &credentials.org_name;
-        context.output.done(&json!({"org": org, "org_name": name}), &format!("{name} is now the active org."))
+        context.output.done(
+            &json!({"org": org, "org_name": name}),
+            &format!("{name} is now the active org."),
+        )
     }
 }

@@ -146,6 +146,10 @@ pub(crate) struct Facts {
 impl Facts {
     /// Adds a line; nothing where there is nothing to say.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers make most values just for this"
+    )]
     pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         let value = value.to_string();
         if !value.is_empty() {
@@ -156,7 +160,10 @@ impl Facts {
 
     #[must_use]
     pub(crate) fn with_some(self, name: &'static str, value: Option<impl ToString>) -> Self {
-        self.with(name, value.map(|value| value.to_string()).unwrap_or_default())
+        self.with(
+            name,
+            value.map(|value| value.to_string()).unwrap_or_default(),
+        )
     }
 
     pub(crate) fn to_text(&self) -> String {
@@ -193,15 +200,26 @@ mod tests {
         );
         let value: serde_json::Value = serde_json::from_str(&json_problem(&problem)).unwrap();
         assert_eq!(value["error"]["code"], "not_found");
-        assert_eq!(value["error"]["message"], "there is no job 42: lab has none");
-        assert!(value["error"]["help"].as_str().unwrap().starts_with("Check"));
+        assert_eq!(
+            value["error"]["message"],
+            "there is no job 42: lab has none"
+        );
+        assert!(
+            value["error"]["help"]
+                .as_str()
+                .unwrap()
+                .starts_with("Check")
+        );
     }
 
     #[test]
     fn a_problem_cannot_forge_a_terminal() {
         let problem = Problem::new(Code::Io, "a\u{1b}[2J", "b\nc\u{7}");
         let text = plain(&human_problem(&problem));
-        assert!(text.starts_with("error[io_error]: a\\u{1b}[2J\n  why: b\n       c\\u{7}\n"), "{text}");
+        assert!(
+            text.starts_with("error[io_error]: a\\u{1b}[2J\n  why: b\n       c\\u{7}\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -210,6 +228,9 @@ mod tests {
             .with("name", "bob")
             .with_some("reason", None::<String>)
             .with("missing", "one\ntwo");
-        assert_eq!(plain(&facts.to_text()), "name     bob\nmissing  one\n         two\n");
+        assert_eq!(
+            plain(&facts.to_text()),
+            "name     bob\nmissing  one\n         two\n"
+        );
     }
 }

@@ -53,7 +53,8 @@ impl TransferBar {
             return;
         };
         if !std::mem::replace(&mut *shown, true) {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(FRAMES_PER_SECOND));
+            self.bar
+                .set_draw_target(ProgressDrawTarget::stderr_with_hz(FRAMES_PER_SECOND));
         }
     }
 }

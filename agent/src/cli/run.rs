@@ -33,7 +33,9 @@ const ATTEMPTS_LOOKED_AT: u32 = 1000;
 
 /// Run a job and wait for it, as if it ran here
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share run --cpu 1 --memory 1GiB --dataset digits:/data -- python3 train.py\n  compute-share run job.yaml\n\nThe first Ctrl-C leaves the job running, a second one cancels it. The exit code is the job's:\n128+N for signal N, 125 where Compute Share failed.")]
+#[command(
+    after_help = "Examples:\n  compute-share run --cpu 1 --memory 1GiB --dataset digits:/data -- python3 train.py\n  compute-share run job.yaml\n\nThe first Ctrl-C leaves the job running, a second one cancels it. The exit code is the job's:\n128+N for signal N, 125 where Compute Share failed."
+)]
 pub(super) struct Run {
     #[command(flatten)]
     flags: JobFlags,
@@ -57,7 +59,11 @@ impl Run {
 }
 
 /// Follows the job to its end or until the person has seen enough.
-async fn attend(context: &Context, mut session: Session, submitted: Submitted) -> Result<u8, Problem> {
+async fn attend(
+    context: &Context,
+    mut session: Session,
+    submitted: Submitted,
+) -> Result<u8, Problem> {
     let number = submitted.number;
     let form = match context.output.format {
         Format::Human => LogForm::Plain,
@@ -66,7 +72,7 @@ async fn attend(context: &Context, mut session: Session, submitted: Submitted) -
     let job = JobRef { number, task: None };
     let mut watch = Watch::new(context, job, Some(form), true);
     let ended = tokio::select! {
-        ended = watch.to_end(&mut session) => Some(ended?),
+        ended = watch.run(&mut session) => Some(ended?),
         _ = tokio::signal::ctrl_c() => None,
     };
     drop(watch);
@@ -75,7 +81,9 @@ async fn attend(context: &Context, mut session: Session, submitted: Submitted) -
             explain_failure(context, &session, &summary).await;
             session.end().await;
             if context.output.format == Format::Json {
-                context.output.show(&summary, |_| Vec::new(), |_| String::new())?;
+                context
+                    .output
+                    .show(&summary, |_| Vec::new(), |_| String::new())?;
             }
             Ok(exit_code(&summary))
         }
@@ -86,8 +94,13 @@ async fn attend(context: &Context, mut session: Session, submitted: Submitted) -
 /// Leaves the job running, unless the person wants it gone.
 async fn detach(context: &Context, session: Session, number: JobNumber) -> Result<u8, Problem> {
     eprintln!();
-    context.output.note(&format!("{} Ctrl-C again cancels it.", come_back(number)));
-    if timeout(SECOND_THOUGHTS, tokio::signal::ctrl_c()).await.is_ok() {
+    context
+        .output
+        .note(&format!("{} Ctrl-C again cancels it.", come_back(number)));
+    if timeout(SECOND_THOUGHTS, tokio::signal::ctrl_c())
+        .await
+        .is_ok()
+    {
         let request = Request::CancelJob(CancelJob {
             org: session.org,
             number,
@@ -105,7 +118,10 @@ pub(super) fn exit_code(summary: &JobSummary) -> u8 {
     match (summary.status, summary.exit_code) {
         (JobStatus::Succeeded, _) => 0,
         // A job that failed is never told as one that succeeded, whatever its code says.
-        (_, Some(code)) => u8::try_from(code).ok().filter(|&code| code != 0).unwrap_or(OUR_FAILURE),
+        (_, Some(code)) => u8::try_from(code)
+            .ok()
+            .filter(|&code| code != 0)
+            .unwrap_or(OUR_FAILURE),
         (_, None) => OUR_FAILURE,
     }
 }
@@ -223,7 +239,10 @@ mod tests {
         ]);
         assert_eq!(
             lines,
-            ["task 0 on box: prepare_failed: nope: not found", "task 0 on box: time_limit"]
+            [
+                "task 0 on box: prepare_failed: nope: not found",
+                "task 0 on box: time_limit"
+            ]
         );
     }
 }

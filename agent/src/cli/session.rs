@@ -42,7 +42,9 @@ impl Context {
         let client = Client::connect(&store).await?;
         let active = client.credentials();
         let (org, org_name) = match &self.org {
-            Some(name) if *name != active.org_name => (find_org(&client, name).await?, name.clone()),
+            Some(name) if *name != active.org_name => {
+                (find_org(&client, name).await?, name.clone())
+            }
             _ => (active.org, active.org_name.clone()),
         };
         Ok(Session {
@@ -68,9 +70,17 @@ pub(crate) async fn find_org(client: &Client, name: &Name) -> Result<OrgId, Prob
     let who = who_am_i(client).await?;
     let found = who.orgs.iter().find(|membership| membership.name == *name);
     found.map(|membership| membership.org).ok_or_else(|| {
-        let orgs: Vec<&str> = who.orgs.iter().map(|membership| membership.name.as_str()).collect();
+        let orgs: Vec<&str> = who
+            .orgs
+            .iter()
+            .map(|membership| membership.name.as_str())
+            .collect();
         let why = format!("{} is a member of: {}", who.handle, orgs.join(", "));
-        Problem::new(Code::NotFound, format!("there is no org {name} for you"), why)
+        Problem::new(
+            Code::NotFound,
+            format!("there is no org {name} for you"),
+            why,
+        )
     })
 }
 

@@ -19,7 +19,9 @@ pub(super) enum Shell {
 
 /// Print the completions for a shell
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share completions bash > ~/.local/share/bash-completion/completions/compute-share")]
+#[command(
+    after_help = "Example:\n  compute-share completions bash > ~/.local/share/bash-completion/completions/compute-share"
+)]
 pub(super) struct Completions {
     shell: clap_complete::Shell,
 }
@@ -38,12 +40,19 @@ impl Shell {
         let mut text = Vec::new();
         match self {
             Self::Completions(completions) => {
-                clap_complete::generate(completions.shell, &mut command, "compute-share", &mut text);
+                clap_complete::generate(
+                    completions.shell,
+                    &mut command,
+                    "compute-share",
+                    &mut text,
+                );
             }
             Self::Man(Man { to: Some(folder) }) => write_pages(command, &folder)?,
             Self::Man(Man { to: None }) => {
                 let rendered = clap_mangen::Man::new(command).render(&mut text);
-                rendered.map_err(|error| Problem::new(Code::Internal, "cannot make the page", error.to_string()))?;
+                rendered.map_err(|error| {
+                    Problem::new(Code::Internal, "cannot make the page", error.to_string())
+                })?;
             }
         }
         written(std::io::stdout().write_all(&text))?;
@@ -52,7 +61,8 @@ impl Shell {
 }
 
 fn write_pages(command: clap::Command, folder: &Path) -> Result<(), Problem> {
-    let pages = std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
+    let pages =
+        std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
     pages.map_err(|error| {
         let why = format!("{}: {error}", folder.display());
         Problem::new(Code::Io, "cannot write the manual pages", why)

@@ -32,7 +32,9 @@ const MOST_UNASKED: Bytes = Bytes::gib(1);
 
 /// Submit a job and print its number
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n\nKeys of a job file: name image command workdir env resources{cpu memory disk gpu} datasets\n  outputs network priority max_runtime retries array")]
+#[command(
+    after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n\nKeys of a job file: name image command workdir env resources{cpu memory disk gpu} datasets\n  outputs network priority max_runtime retries array"
+)]
 pub(super) struct Submit {
     #[command(flatten)]
     flags: JobFlags,
@@ -54,7 +56,10 @@ impl Submit {
 }
 
 /// Submits what the flags say; the session goes on.
-pub(super) async fn submit(context: &Context, flags: JobFlags) -> Result<(Session, Submitted), Problem> {
+pub(super) async fn submit(
+    context: &Context,
+    flags: JobFlags,
+) -> Result<(Session, Submitted), Problem> {
     let Asked {
         draft,
         workdir,
@@ -94,9 +99,12 @@ pub(super) async fn dry_run(context: &Context, flags: JobFlags) -> Result<ExitCo
         key,
         dry_run: true,
     }));
-    let explanation: Explanation = ask!(session, request, Answer::Explanation(explanation) => explanation)?;
+    let explanation: Explanation =
+        ask!(session, request, Answer::Explanation(explanation) => explanation)?;
     session.end().await;
-    context.output.show(&explanation, |_| Vec::new(), explain::text)?;
+    context
+        .output
+        .show(&explanation, |_| Vec::new(), explain::text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -110,7 +118,11 @@ fn folder_to_send(workdir: Workdir) -> Result<Option<(PathBuf, WalkOptions)>, Pr
         Workdir::Named(folder) => Ok(Some((folder, WalkOptions::default()))),
         Workdir::Current => {
             let current = std::env::current_dir().map_err(|error| {
-                Problem::new(Code::BadFolder, "the current folder cannot be sent", error.to_string())
+                Problem::new(
+                    Code::BadFolder,
+                    "the current folder cannot be sent",
+                    error.to_string(),
+                )
             })?;
             check_meant(&current, std::env::var_os("HOME").as_deref().map(Path::new))?;
             let options = WalkOptions {
@@ -141,7 +153,11 @@ pub(super) async fn walk(folder: PathBuf, options: WalkOptions) -> Result<Walked
     let unasked = options.max_bytes == MOST_UNASKED;
     let walking = tokio::task::spawn_blocking(move || transfer::walk(&folder, &options));
     let walked = walking.await.unwrap_or_else(|error| {
-        Err(Problem::new(Code::Internal, "the folder cannot be read", error.to_string()))
+        Err(Problem::new(
+            Code::Internal,
+            "the folder cannot be read",
+            error.to_string(),
+        ))
     });
     walked.map_err(|problem| {
         if unasked && problem.why.contains(&MOST_UNASKED.to_string()) {
@@ -169,11 +185,16 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let project = home.path().join("project");
         std::fs::create_dir(&project).unwrap();
-        let check = |current: &Path| check_meant(current, Some(home.path())).map_err(|problem| problem.code);
+        let check = |current: &Path| {
+            check_meant(current, Some(home.path())).map_err(|problem| problem.code)
+        };
         assert_eq!(check(home.path()), Err(Code::BadFolder));
         assert_eq!(check(&home.path().join("project/..")), Err(Code::BadFolder));
         assert_eq!(check(Path::new("/")), Err(Code::BadFolder));
         assert_eq!(check(&project), Ok(()));
-        assert_eq!(check_meant(&project, None).map_err(|problem| problem.code), Ok(()));
+        assert_eq!(
+            check_meant(&project, None).map_err(|problem| problem.code),
+            Ok(())
+        );
     }
 }

@@ -23,13 +23,17 @@ impl Table {
         let right = right.filter(|(_, heading)| heading.starts_with('>'));
         Self {
             right: right.map(|(column, _)| column).collect(),
-            header: header.iter().map(|text| text.trim_start_matches('>')).collect(),
+            header: header
+                .iter()
+                .map(|text| text.trim_start_matches('>'))
+                .collect(),
             rows: Vec::new(),
         }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.map(|cell| escape::line(&cell)).to_vec());
+        self.rows
+            .push(cells.map(|cell| escape::line(&cell)).to_vec());
     }
 
     /// Returns the table, or `empty` where it has no rows.
@@ -42,7 +46,9 @@ impl Table {
 
     fn fit(&self, width: Option<u16>) -> String {
         let mut table = comfy_table::Table::new();
-        table.load_style(TableStyle::new()).set_header(self.header.clone());
+        table
+            .load_style(TableStyle::new())
+            .set_header(self.header.clone());
         table.add_rows(self.rows.iter());
         match width {
             Some(width) => table
@@ -75,7 +81,11 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&["NAME", ">JOBS", "DETAIL"]);
-        table.row(["bob-workstation".into(), "7".into(), "a long explanation of what it is".into()]);
+        table.row([
+            "bob-workstation".into(),
+            "7".into(),
+            "a long explanation of what it is".into(),
+        ]);
         table.row(["x".into(), "12".into(), "one\u{1b}[2J".into()]);
         table
     }
@@ -95,7 +105,10 @@ mod tests {
     #[test]
     fn a_narrow_terminal_folds_instead_of_cutting() {
         let text = anstream::adapter::strip_str(&table().fit(Some(40))).to_string();
-        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 40),
+            "{text}"
+        );
         assert!(text.lines().count() > 3, "{text}");
     }
 }

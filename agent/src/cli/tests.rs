@@ -3,7 +3,10 @@ use clap::Command as ClapCommand;
 use super::*;
 
 fn leaves(command: &ClapCommand, path: &str, found: &mut Vec<(String, ClapCommand)>) {
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+    for sub in command
+        .get_subcommands()
+        .filter(|sub| sub.get_name() != "help")
+    {
         let path = format!("{path} {}", sub.get_name());
         if sub.has_subcommands() && sub.is_subcommand_required_set() {
             leaves(sub, &path, found);
@@ -25,10 +28,22 @@ fn every_command_says_what_it_does_and_shows_an_example() {
     leaves(&Arguments::command(), "compute-share", &mut found);
     assert!(found.len() > 35, "{}", found.len());
     for (path, command) in found {
-        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        assert!(!about.is_empty() && !about.ends_with('.'), "{path}: {about:?}");
-        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        assert!(help.starts_with("Example") && help.contains(&path), "{path}: {help:?}");
+        let about = command
+            .get_about()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(
+            !about.is_empty() && !about.ends_with('.'),
+            "{path}: {about:?}"
+        );
+        let help = command
+            .get_after_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(
+            help.starts_with("Example") && help.contains(&path),
+            "{path}: {help:?}"
+        );
     }
 }
 
@@ -37,12 +52,21 @@ fn examples_can_be_typed() {
     let mut found = Vec::new();
     leaves(&Arguments::command(), "compute-share", &mut found);
     for (path, command) in found {
-        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        for line in help.lines().filter_map(|line| line.strip_prefix("  compute-share ")) {
+        let help = command
+            .get_after_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        for line in help
+            .lines()
+            .filter_map(|line| line.strip_prefix("  compute-share "))
+        {
             let line = line.split(" > ").next().unwrap_or(line);
-            let line = line.replace("FINGERPRINT", &"ab".repeat(32)).replace("0193…", "0193a1b2-0000-7000-8000-000000000001");
+            let line = line
+                .replace("FINGERPRINT", &"ab".repeat(32))
+                .replace("0193…", "0193a1b2-0000-7000-8000-000000000001");
             let words = words(&line);
-            let parsed = Arguments::try_parse_from([vec!["compute-share".to_owned()], words].concat());
+            let parsed =
+                Arguments::try_parse_from([vec!["compute-share".to_owned()], words].concat());
             assert!(parsed.is_ok(), "{path}: {line}: {}", parsed.unwrap_err());
         }
     }

@@ -48,8 +48,10 @@ impl Top {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
         if !std::io::stdout().is_terminal() {
             let why = "it draws on a terminal, and stdout is none";
-            return Err(Problem::new(Code::BadRequest, "`top` cannot be shown here", why)
-                .help("Use `compute-share ps` and `compute-share machine list`."));
+            return Err(
+                Problem::new(Code::BadRequest, "`top` cannot be shown here", why)
+                    .help("Use `compute-share ps` and `compute-share machine list`."),
+            );
         }
         let session = context.session().await?;
         let mut snapshot = ask_all(&session).await?;
@@ -71,7 +73,9 @@ async fn watch(
     let mut refresh = tokio::time::interval(REFRESH);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        terminal.draw(|frame| view::draw(frame, snapshot)).map_err(|error| screen(&error))?;
+        terminal
+            .draw(|frame| view::draw(frame, snapshot))
+            .map_err(|error| screen(&error))?;
         tokio::select! {
             _ = refresh.tick() => *snapshot = ask_all(session).await?,
             key = keys.recv() => match key {
@@ -92,8 +96,10 @@ async fn ask_all(session: &Session) -> Result<Snapshot, Problem> {
         before: None,
         limit: MOST_JOBS,
     });
-    let overview = async { ask!(session, Request::ShowOrg { org }, Answer::Org(overview) => overview) };
-    let machines = async { ask!(session, Request::ListMachines { org }, Answer::Machines(list) => list) };
+    let overview =
+        async { ask!(session, Request::ShowOrg { org }, Answer::Org(overview) => overview) };
+    let machines =
+        async { ask!(session, Request::ListMachines { org }, Answer::Machines(list) => list) };
     let jobs = async { ask!(session, jobs, Answer::Jobs(jobs) => jobs) };
     let (org, machines, jobs) = tokio::try_join!(overview, machines, jobs)?;
     Ok(Snapshot {
@@ -120,7 +126,8 @@ fn keys() -> mpsc::Receiver<Event> {
 fn quits(event: &Event) -> bool {
     let Event::Key(key) = event else { return false };
     let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-    key.kind == KeyEventKind::Press && (interrupt || [KeyCode::Char('q'), KeyCode::Esc].contains(&key.code))
+    key.kind == KeyEventKind::Press
+        && (interrupt || [KeyCode::Char('q'), KeyCode::Esc].contains(&key.code))
 }
 
 fn screen(error: &std::io::Error) -> Problem {

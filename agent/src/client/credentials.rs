@@ -67,7 +67,8 @@ impl Store {
             text => text.map_err(|error| unreadable(&path, &error.to_string()))?,
         };
         let read = serde_json::from_str(&text);
-        read.map(Some).map_err(|error| unreadable(&path, &error.to_string()))
+        read.map(Some)
+            .map_err(|error| unreadable(&path, &error.to_string()))
     }
 
     pub(crate) fn identity(&self) -> Result<Identity, Problem> {
@@ -90,27 +91,43 @@ impl Store {
         files::create_private_dir(&self.folder)
             .map_err(|error| unwritable(&self.folder, &error.to_string()))?;
         let path = self.key_path();
-        key.save(&path).map_err(|error| unwritable(&path, &error.to_string()))
+        key.save(&path)
+            .map_err(|error| unwritable(&path, &error.to_string()))
     }
 
-    pub(crate) fn save_identity(&self, chain: Vec<Vec<u8>>, key: &PrivateKey) -> Result<(), Problem> {
+    pub(crate) fn save_identity(
+        &self,
+        chain: Vec<Vec<u8>>,
+        key: &PrivateKey,
+    ) -> Result<(), Problem> {
         let identity = Identity::new(chain, key).map_err(|error| {
-            Problem::new(Code::Protocol, "the coordinator's certificate cannot be used", error.to_string())
+            Problem::new(
+                Code::Protocol,
+                "the coordinator's certificate cannot be used",
+                error.to_string(),
+            )
         })?;
         let path = self.identity_path();
-        identity.save(&path).map_err(|error| unwritable(&path, &error.to_string()))
+        identity
+            .save(&path)
+            .map_err(|error| unwritable(&path, &error.to_string()))
     }
 
     pub(crate) fn save(&self, credentials: &Credentials) -> Result<(), Problem> {
         let path = self.credentials_path();
         let text = serde_json::to_vec_pretty(credentials)
             .map_err(|error| unwritable(&path, &error.to_string()))?;
-        files::write_atomic(&path, &text, PRIVATE).map_err(|error| unwritable(&path, &error.to_string()))
+        files::write_atomic(&path, &text, PRIVATE)
+            .map_err(|error| unwritable(&path, &error.to_string()))
     }
 
     /// Forgets everything; what is not there is forgotten already.
     pub(crate) fn remove(&self) -> Result<(), Problem> {
-        for path in [self.credentials_path(), self.identity_path(), self.key_path()] {
+        for path in [
+            self.credentials_path(),
+            self.identity_path(),
+            self.key_path(),
+        ] {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(unwritable(&path, &error.to_string()));

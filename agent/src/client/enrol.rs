@@ -8,8 +8,7 @@ use common::{
     problem::Problem,
     status::Role,
     wire::{
-        ALPN_JOIN,
-        close,
+        ALPN_JOIN, close,
         join::{JoinAnswer, JoinRequest},
     },
 };
@@ -48,7 +47,11 @@ pub(crate) async fn enrol(
     } = answer
     else {
         let what = "the coordinator's answer makes no sense";
-        return Err(Problem::new(Code::Protocol, what, "it is not about a member"));
+        return Err(Problem::new(
+            Code::Protocol,
+            what,
+            "it is not about a member",
+        ));
     };
     let credentials = Credentials {
         address: link.address.clone(),
@@ -66,7 +69,9 @@ pub(crate) async fn enrol(
 /// Returns the key that this computer has towards the link's coordinator, or a new one. The same key tells the
 /// coordinator that it is the same person, or the same request sent again.
 fn key_towards(store: &Store, link: &JoinLink) -> Result<PrivateKey, Problem> {
-    let elsewhere = store.find()?.is_some_and(|known| known.fingerprint != link.fingerprint);
+    let elsewhere = store
+        .find()?
+        .is_some_and(|known| known.fingerprint != link.fingerprint);
     if store.has_key() && !elsewhere {
         return store.key();
     }
@@ -81,7 +86,8 @@ async fn ask(
     handle: Option<Name>,
 ) -> Result<JoinAnswer, Problem> {
     certs::install_crypto();
-    let internal = |error: String| Problem::new(Code::Internal, "cannot ask for a certificate", error);
+    let internal =
+        |error: String| Problem::new(Code::Internal, "cannot ask for a certificate", error);
     let csr = key.request().map_err(|error| internal(error.to_string()))?;
     let tls = certs::client_config(link.fingerprint, None, ALPN_JOIN)
         .map_err(|error| internal(error.to_string()))?;
@@ -95,7 +101,8 @@ async fn ask(
         csr,
     };
     let stream = connection.open_bi().await;
-    let (mut sender, mut receiver) = frames::split(stream.map_err(|error| link::close_problem(&error))?);
+    let (mut sender, mut receiver) =
+        frames::split(stream.map_err(|error| link::close_problem(&error))?);
     sender.send(&request).await?;
     sender.finish();
     let answer = receiver.expect().await;

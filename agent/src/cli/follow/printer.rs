@@ -119,7 +119,14 @@ impl Printer {
         let _ = self.write(&out, &err);
     }
 
-    fn render(&mut self, task: u32, attempt: u32, record: &Record<'_>, out: &mut Vec<u8>, err: &mut Vec<u8>) {
+    fn render(
+        &mut self,
+        task: u32,
+        attempt: u32,
+        record: &Record<'_>,
+        out: &mut Vec<u8>,
+        err: &mut Vec<u8>,
+    ) {
         if self.form == LogForm::Json {
             self.render_json(task, attempt, record, out);
             return;
@@ -155,7 +162,8 @@ impl Printer {
         self.records += 1;
         let text = String::from_utf8_lossy(record.bytes);
         let (stream, at) = (record.stream, record.at);
-        let value = json!({"task": task, "attempt": attempt, "stream": stream, "at": at, "text": text});
+        let value =
+            json!({"task": task, "attempt": attempt, "stream": stream, "at": at, "text": text});
         out.extend_from_slice(value.to_string().as_bytes());
     }
 
@@ -174,7 +182,11 @@ impl Printer {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => self.closed = true,
                 Err(error) => {
-                    return Err(Problem::new(Code::Io, "cannot print the log", error.to_string()));
+                    return Err(Problem::new(
+                        Code::Io,
+                        "cannot print the log",
+                        error.to_string(),
+                    ));
                 }
             }
         }
@@ -204,7 +216,11 @@ fn prefix(task: u32) -> String {
 }
 
 fn not_a_log() -> Problem {
-    Problem::new(Code::Protocol, "the log cannot be read", "what came is not a log")
+    Problem::new(
+        Code::Protocol,
+        "the log cannot be read",
+        "what came is not a log",
+    )
 }
 
 #[cfg(test)]
@@ -228,11 +244,19 @@ mod tests {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         for (stream, text) in records {
             let mut log = Vec::new();
-            append(&mut log, *stream, Timestamp::from_unix_ms(0), text.as_bytes());
+            append(
+                &mut log,
+                *stream,
+                Timestamp::from_unix_ms(0),
+                text.as_bytes(),
+            );
             let (record, _) = split_record(&log).unwrap().unwrap();
             printer.render(task, 1, &record, &mut out, &mut err);
         }
-        (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+        (
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+        )
     }
 
     #[test]
@@ -263,22 +287,37 @@ mod tests {
     #[test]
     fn a_terminal_is_protected_and_a_file_is_not_changed() {
         let records = [(LogStream::Stdout, "\u{1b}]0;x\u{7}\n")];
-        assert_eq!(shown(&mut printer(LogForm::Plain, true), 0, &records).0, "\\x1b]0;x\\x07\n");
-        assert_eq!(shown(&mut printer(LogForm::Plain, false), 0, &records).0, "\u{1b}]0;x\u{7}\n");
+        assert_eq!(
+            shown(&mut printer(LogForm::Plain, true), 0, &records).0,
+            "\\x1b]0;x\\x07\n"
+        );
+        assert_eq!(
+            shown(&mut printer(LogForm::Plain, false), 0, &records).0,
+            "\u{1b}]0;x\u{7}\n"
+        );
     }
 
     #[test]
     fn records_are_one_json_document() {
         let mut printer = printer(LogForm::Json, false);
-        let (out, _) = shown(&mut printer, 3, &[(LogStream::Stdout, "a"), (LogStream::Stderr, "b")]);
+        let (out, _) = shown(
+            &mut printer,
+            3,
+            &[(LogStream::Stdout, "a"), (LogStream::Stderr, "b")],
+        );
         let value: serde_json::Value = serde_json::from_str(&format!("{out}\n]")).unwrap();
         assert_eq!(value[1]["stream"], "stderr");
-        assert_eq!((&value[0]["task"], &value[0]["text"]), (&json!(3), &json!("a")));
+        assert_eq!(
+            (&value[0]["task"], &value[0]["text"]),
+            (&json!(3), &json!("a"))
+        );
     }
 
     #[test]
     fn what_is_not_a_log_is_refused() {
-        let problem = printer(LogForm::Plain, false).print(0, 1, &[9; 20]).unwrap_err();
+        let problem = printer(LogForm::Plain, false)
+            .print(0, 1, &[9; 20])
+            .unwrap_err();
         assert_eq!(problem.code, Code::Protocol);
     }
 }

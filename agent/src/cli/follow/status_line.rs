@@ -17,7 +17,10 @@ pub(super) struct StatusLine {
 
 impl StatusLine {
     pub(super) const fn new(draws: bool) -> Self {
-        Self { draws, shown: false }
+        Self {
+            draws,
+            shown: false,
+        }
     }
 
     pub(super) const fn is_drawn(&self) -> bool {

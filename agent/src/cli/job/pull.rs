@@ -21,7 +21,9 @@ use crate::transfer;
 
 /// Fetch a job's artifacts; those of an array's tasks into a folder each
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share job pull 42 --to results\n  compute-share job pull 42.7")]
+#[command(
+    after_help = "Examples:\n  compute-share job pull 42 --to results\n  compute-share job pull 42.7"
+)]
 pub(in super::super) struct Pull {
     #[arg(value_name = "JOB[.TASK]")]
     job: JobRef,
@@ -57,26 +59,45 @@ impl Pull {
         let one_each = job.spec.array.is_some() && task.is_none();
         let tasks = with_artifacts(&job.attempts);
         if tasks.is_empty() {
-            let why = format!("job {number} is {}; what it writes to /output is kept once it ends", job.summary.status);
+            let why = format!(
+                "job {number} is {}; what it writes to /output is kept once it ends",
+                job.summary.status
+            );
             return Err(Problem::new(Code::NotFound, "there are no artifacts", why)
                 .help("Wait for its end with `compute-share job wait`, or look at its log."));
         }
         if job.attempts_left_out > 0 {
             let more = job.attempts_left_out;
-            context.output.note(&format!("{more} attempts are not looked at; pull further tasks one by one"));
+            context.output.note(&format!(
+                "{more} attempts are not looked at; pull further tasks one by one"
+            ));
         }
         let mut pulled = Vec::new();
         for task in tasks {
-            let into = if one_each { folder.join(task.to_string()) } else { folder.clone() };
+            let into = if one_each {
+                folder.join(task.to_string())
+            } else {
+                folder.clone()
+            };
             pulled.push(pull_task(context, &session, self.job, task, into).await?);
         }
         session.end().await;
         context.output.show(
             &pulled,
-            |pulled| pulled.iter().map(|one| one.folder.display().to_string()).collect(),
+            |pulled| {
+                pulled
+                    .iter()
+                    .map(|one| one.folder.display().to_string())
+                    .collect()
+            },
             |pulled| {
                 let lines = pulled.iter().map(|one| {
-                    format!("{} files, {}, in {}.\n", one.files, one.bytes, one.folder.display())
+                    format!(
+                        "{} files, {}, in {}.\n",
+                        one.files,
+                        one.bytes,
+                        one.folder.display()
+                    )
                 });
                 lines.collect()
             },
@@ -120,7 +141,10 @@ fn with_artifacts(attempts: &[AttemptView]) -> Vec<u32> {
         }
     }
     let left = newest.into_iter().filter(|(_, attempt)| {
-        matches!(attempt.artifacts, ArtifactsView::Stored { .. } | ArtifactsView::Pending)
+        matches!(
+            attempt.artifacts,
+            ArtifactsView::Stored { .. } | ArtifactsView::Pending
+        )
     });
     left.map(|(task, _)| task).collect()
 }

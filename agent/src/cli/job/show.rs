@@ -24,7 +24,9 @@ const ATTEMPTS: u32 = 100;
 
 /// Show a job with its attempts
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share job show 42\n  compute-share job show 42.7 -o json")]
+#[command(
+    after_help = "Examples:\n  compute-share job show 42\n  compute-share job show 42.7 -o json"
+)]
 pub(in super::super) struct Show {
     #[arg(value_name = "JOB[.TASK]")]
     job: JobRef,
@@ -41,14 +43,22 @@ impl Show {
         });
         let job = ask!(session, request, Answer::Job(job) => job)?;
         session.end().await;
-        context.output.show(&*job, |job| vec![job.summary.id.to_string()], text)
+        context
+            .output
+            .show(&*job, |job| vec![job.summary.id.to_string()], text)
     }
 }
 
 fn text(job: &JobDetail) -> String {
     let (summary, spec) = (&job.summary, &job.spec);
-    let datasets = spec.datasets.iter().map(|mount| format!("{} at {}", mount.dataset, mount.path));
-    let env = spec.env.iter().map(|(name, value)| format!("{name}={value}"));
+    let datasets = spec
+        .datasets
+        .iter()
+        .map(|mount| format!("{} at {}", mount.dataset, mount.path));
+    let env = spec
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
     let facts = Facts::default()
         .with("job", summary.number)
         .with("id", summary.id)
@@ -74,13 +84,27 @@ fn text(job: &JobDetail) -> String {
         text += &format!("\n{}", attempts(&job.attempts));
     }
     if job.attempts_left_out > 0 {
-        text += &format!("and {} more; `job show JOB.TASK` shows those of one task\n", job.attempts_left_out);
+        text += &format!(
+            "and {} more; `job show JOB.TASK` shows those of one task\n",
+            job.attempts_left_out
+        );
     }
     text
 }
 
 fn attempts(attempts: &[AttemptView]) -> String {
-    let mut table = Table::new(&[">TASK", ">TRY", "MACHINE", "STATUS", "ENDED BY", ">CODE", "TIME", "MEMORY", "ARTIFACTS", "DETAIL"]);
+    let mut table = Table::new(&[
+        ">TASK",
+        ">TRY",
+        "MACHINE",
+        "STATUS",
+        "ENDED BY",
+        ">CODE",
+        "TIME",
+        "MEMORY",
+        "ARTIFACTS",
+        "DETAIL",
+    ]);
     for attempt in attempts {
         let outcome = attempt.outcome.as_ref();
         table.row([
@@ -88,12 +112,21 @@ fn attempts(attempts: &[AttemptView]) -> String {
             attempt.number.to_string(),
             attempt.machine.to_string(),
             attempt.status.to_string(),
-            outcome.map(|outcome| outcome.reason.to_string()).unwrap_or_default(),
-            outcome.map(|outcome| outcome.exit_code().to_string()).unwrap_or_default(),
+            outcome
+                .map(|outcome| outcome.reason.to_string())
+                .unwrap_or_default(),
+            outcome
+                .map(|outcome| outcome.exit_code().to_string())
+                .unwrap_or_default(),
             took(attempt.started_at, attempt.ended_at, now()),
-            outcome.and_then(|outcome| outcome.usage.peak_memory).map(|peak| peak.to_string()).unwrap_or_default(),
+            outcome
+                .and_then(|outcome| outcome.usage.peak_memory)
+                .map(|peak| peak.to_string())
+                .unwrap_or_default(),
             artifacts(&attempt.artifacts),
-            outcome.and_then(|outcome| outcome.detail.clone()).unwrap_or_default(),
+            outcome
+                .and_then(|outcome| outcome.detail.clone())
+                .unwrap_or_default(),
         ]);
     }
     table.to_text("")
@@ -111,19 +144,32 @@ fn artifacts(artifacts: &ArtifactsView) -> String {
 /// Returns the command as a shell would need it.
 fn command(spec: &JobSpec) -> String {
     let plain = |word: &&String| {
-        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c))
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c))
     };
-    let words = spec.command.iter().map(|word| match Some(word).filter(plain) {
-        Some(word) => word.clone(),
-        None => format!("'{}'", word.replace('\'', r"'\''")),
-    });
+    let words = spec
+        .command
+        .iter()
+        .map(|word| match Some(word).filter(plain) {
+            Some(word) => word.clone(),
+            None => format!("'{}'", word.replace('\'', r"'\''")),
+        });
     words.collect::<Vec<_>>().join(" ")
 }
 
 fn request(request: &resources::Request) -> String {
-    let mut text = format!("{} cpu, {} memory, {} disk", request.cpu, request.memory, request.disk);
+    let mut text = format!(
+        "{} cpu, {} memory, {} disk",
+        request.cpu, request.memory, request.disk
+    );
     if let Some(gpu) = &request.gpu {
-        text += &format!(", {}x {}", gpu.count, gpu.model.as_deref().unwrap_or("any gpu"));
+        text += &format!(
+            ", {}x {}",
+            gpu.count,
+            gpu.model.as_deref().unwrap_or("any gpu")
+        );
         if let Some(memory) = gpu.memory {
             text += &format!(" with {memory}");
         }

@@ -56,9 +56,18 @@ fn an_unknown_key_names_the_nearest_known_one() {
     refused("Name: x", "did you mean `name`?");
     refused("dataset: []", "did you mean `datasets`?");
     refused("max_run_time: 1h", "did you mean `max_runtime`?");
-    refused("resources: {memry: 1}", "`resources.memry`; did you mean `memory`?");
-    refused("resources: {gpu: {model: x, cuont: 1}}", "`resources.gpu.cuont`");
-    refused("retries: {maximum: 1}", "`retries.maximum`; did you mean `max`?");
+    refused(
+        "resources: {memry: 1}",
+        "`resources.memry`; did you mean `memory`?",
+    );
+    refused(
+        "resources: {gpu: {model: x, cuont: 1}}",
+        "`resources.gpu.cuont`",
+    );
+    refused(
+        "retries: {maximum: 1}",
+        "`retries.maximum`; did you mean `max`?",
+    );
     let error = parse("zebra_crossing: 1").unwrap_err().to_string();
     assert_eq!(error, "unknown key `zebra_crossing`");
 }
@@ -79,7 +88,10 @@ fn what_is_not_built_yet_is_refused_not_ignored() {
 
 #[test]
 fn bad_values_name_their_key_and_what_would_do() {
-    refused("resources: {memory: 16 bananas}", "`resources.memory`: \"16 bananas\" is not a size");
+    refused(
+        "resources: {memory: 16 bananas}",
+        "`resources.memory`: \"16 bananas\" is not a size",
+    );
     refused("resources: {cpu: -1}", "`resources.cpu`");
     refused("resources: {gpu: 0}", "`resources.gpu`");
     refused("resources: {gpu: {count: 0}}", "`resources.gpu.count`");
@@ -87,7 +99,10 @@ fn bad_values_name_their_key_and_what_would_do() {
     refused("max_runtime: soon", "is not a time span");
     refused("array: 9-1", "`array`");
     refused("array: 5", "an array looks like");
-    refused("priority: urgent", "\"urgent\" is not one of low, normal, high");
+    refused(
+        "priority: urgent",
+        "\"urgent\" is not one of low, normal, high",
+    );
     refused("datasets: [digits]", "the path is missing");
     refused("datasets: digits:/d", "expected a list");
     refused("retries: {on: [tired]}", "\"tired\" is not one of");
@@ -112,11 +127,20 @@ fn short_forms_mean_the_long_ones() {
     gpu("H200", Some("h200"), 1);
     refused("resources: {gpu: 'rtx-4090:x'}", "does not say which GPUs");
     refused("resources: {gpu: ':1'}", "does not say which GPUs");
-    assert_eq!(parse("command: echo $HOME").unwrap().command, ["sh", "-c", "echo $HOME"]);
+    assert_eq!(
+        parse("command: echo $HOME").unwrap().command,
+        ["sh", "-c", "echo $HOME"]
+    );
     assert_eq!(parse("retries: 5").unwrap().retries.unwrap().max, 5);
     assert_eq!(parse("").unwrap(), Draft::default());
-    assert_eq!(parse("resources: {memory: 512}").unwrap().request.memory, Bytes::mib(512));
-    assert_eq!(parse("resources: {cpu: 0.5}").unwrap().request.cpu, MilliCpu(500));
+    assert_eq!(
+        parse("resources: {memory: 512}").unwrap().request.memory,
+        Bytes::mib(512)
+    );
+    assert_eq!(
+        parse("resources: {cpu: 0.5}").unwrap().request.cpu,
+        MilliCpu(500)
+    );
 }
 
 #[test]
@@ -124,7 +148,10 @@ fn the_workdir_counts_from_the_files_own_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("job.yaml");
     std::fs::write(&path, "workdir: code\ncommand: [x]").unwrap();
-    assert_eq!(load(&path).unwrap().workdir, Some(folder.path().join("code")));
+    assert_eq!(
+        load(&path).unwrap().workdir,
+        Some(folder.path().join("code"))
+    );
     let missing = load(&folder.path().join("none.yaml")).unwrap_err();
     assert_eq!(missing.code, Code::BadJobFile);
     assert!(missing.what.contains("none.yaml"));

@@ -55,7 +55,10 @@ fn title_text(snapshot: &Snapshot) -> String {
 
 fn amounts_text(snapshot: &Snapshot) -> String {
     let (free, total) = (&snapshot.org.free, &snapshot.org.total);
-    let mut text = format!("free: {}/{} cpu, {} of {}", free.cpu, total.cpu, free.memory, total.memory);
+    let mut text = format!(
+        "free: {}/{} cpu, {} of {}",
+        free.cpu, total.cpu, free.memory, total.memory
+    );
     for gpu in &snapshot.org.gpus {
         text += &format!(", {}/{} {}", gpu.free, gpu.total, gpu.model);
     }
@@ -85,7 +88,9 @@ fn machines_table(snapshot: &Snapshot) -> Table<'_> {
             cpu.unwrap_or_default(),
             memory.unwrap_or_default(),
             load.unwrap_or_default(),
-            offer.map(|offer| escape::line(&gpu_counts(&offer.gpus))).unwrap_or_default(),
+            offer
+                .map(|offer| escape::line(&gpu_counts(&offer.gpus)))
+                .unwrap_or_default(),
         ])
         .style(Style::new().fg(colour))
     });
@@ -99,7 +104,9 @@ fn machines_table(snapshot: &Snapshot) -> Table<'_> {
         Constraint::Min(6),
     ];
     let header = heading(&["MACHINE", "STATUS", "JOBS", "CPU", "MEMORY", "LOAD", "GPUS"]);
-    Table::new(rows, widths).header(header).block(Block::new().borders(Borders::TOP))
+    Table::new(rows, widths)
+        .header(header)
+        .block(Block::new().borders(Borders::TOP))
 }
 
 fn jobs_table(snapshot: &Snapshot) -> Table<'_> {
@@ -108,7 +115,11 @@ fn jobs_table(snapshot: &Snapshot) -> Table<'_> {
     jobs.sort_by_key(|job| (job.status != JobStatus::Running, job.number));
     let rows = jobs.into_iter().map(|job| {
         let machines: Vec<&str> = job.machines.iter().map(|name| name.as_str()).collect();
-        let colour = if job.status == JobStatus::Running { Color::Green } else { Color::Reset };
+        let colour = if job.status == JobStatus::Running {
+            Color::Green
+        } else {
+            Color::Reset
+        };
         Row::new([
             job.number.to_string(),
             escape::line(&job.name),
@@ -132,8 +143,12 @@ fn jobs_table(snapshot: &Snapshot) -> Table<'_> {
         Constraint::Min(10),
         Constraint::Length(9),
     ];
-    let header = heading(&["JOB", "NAME", "OWNER", "STATUS", "TASKS", "MACHINES", "TIME"]);
-    Table::new(rows, widths).header(header).block(Block::new().borders(Borders::TOP))
+    let header = heading(&[
+        "JOB", "NAME", "OWNER", "STATUS", "TASKS", "MACHINES", "TIME",
+    ]);
+    Table::new(rows, widths)
+        .header(header)
+        .block(Block::new().borders(Borders::TOP))
 }
 
 #[cfg(test)]

@@ -30,7 +30,11 @@ fn job(number: u64, status: JobStatus) -> JobSummary {
         submitted_at: Timestamp::from_unix_ms(0),
         started_at: running.then(|| Timestamp::from_unix_ms(5_000)),
         ended_at: None,
-        machines: if running { vec!["box".parse().unwrap()] } else { Vec::new() },
+        machines: if running {
+            vec!["box".parse().unwrap()]
+        } else {
+            Vec::new()
+        },
         exit_code: None,
     }
 }
@@ -82,7 +86,10 @@ fn the_screen_shows_machines_then_running_then_waiting() {
     let mut terminal = Terminal::new(TestBackend::new(90, 12)).unwrap();
     terminal.draw(|frame| draw(frame, &snapshot())).unwrap();
     let text = terminal.backend().to_string();
-    let lines: Vec<&str> = text.lines().map(|line| line.trim_matches('"').trim_end()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(|line| line.trim_matches('"').trim_end())
+        .collect();
     let expect = [
         "lab: 2 members, 1 machines, 1 tasks running, 3 queued",
         "free: 7/8 cpu, 15 GiB of 16 GiB",
@@ -99,10 +106,19 @@ fn the_screen_shows_machines_then_running_then_waiting() {
     ];
     assert_eq!(lines.len(), expect.len(), "{text}");
     for (line, expect) in lines.iter().zip(expect) {
-        assert!(line.starts_with(expect), "{line:?} does not begin with {expect:?} in\n{text}");
+        assert!(
+            line.starts_with(expect),
+            "{line:?} does not begin with {expect:?} in\n{text}"
+        );
     }
-    assert!(lines[7].contains("running") && lines[7].ends_with("1m"), "{text}");
-    assert!(lines[8].contains("queued") && lines[8].ends_with("1m 5s ago"), "{text}");
+    assert!(
+        lines[7].contains("running") && lines[7].ends_with("1m"),
+        "{text}"
+    );
+    assert!(
+        lines[8].contains("queued") && lines[8].ends_with("1m 5s ago"),
+        "{text}"
+    );
 }
 
 #[test]

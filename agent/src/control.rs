@@ -28,11 +28,15 @@ const SOCKET: &str = "control.sock";
 pub enum ControlRequest {
     Status,
     /// Lends nothing new; what runs goes on. Without a span until [`ControlRequest::Resume`].
-    Pause { span: Option<Span> },
+    Pause {
+        span: Option<Span>,
+    },
     Resume,
     /// Ends the agent. Jobs go on under their supervisors and are adopted at the next start, unless
     /// `end_jobs` asks to end them first.
-    Stop { end_jobs: bool },
+    Stop {
+        end_jobs: bool,
+    },
 }
 
 /// What comes back.
@@ -42,7 +46,9 @@ pub enum ControlAnswer {
     /// The new state of the pause: `None` is that the machine lends again.
     Paused(Option<Pause>),
     /// The agent ends now; so many jobs go on without it.
-    Stopping { jobs_left: u32 },
+    Stopping {
+        jobs_left: u32,
+    },
     Refused(Problem),
 }
 
@@ -71,11 +77,20 @@ pub struct AgentStatus {
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum ConnectionState {
     /// It tries; `problem` says what stood in the way last.
-    Connecting { since: Timestamp, problem: Option<Problem> },
-    WaitingForApproval { since: Timestamp },
-    Connected { since: Timestamp },
+    Connecting {
+        since: Timestamp,
+        problem: Option<Problem>,
+    },
+    WaitingForApproval {
+        since: Timestamp,
+    },
+    Connected {
+        since: Timestamp,
+    },
     /// It will not try again.
-    Ended { problem: Problem },
+    Ended {
+        problem: Problem,
+    },
 }
 
 impl ConnectionState {
@@ -83,7 +98,9 @@ impl ConnectionState {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Connecting { problem: None, .. } => "connecting",
-            Self::Connecting { problem: Some(_), .. } => "disconnected, trying again",
+            Self::Connecting {
+                problem: Some(_), ..
+            } => "disconnected, trying again",
             Self::WaitingForApproval { .. } => "waiting for approval",
             Self::Connected { .. } => "connected",
             Self::Ended { .. } => "ended",

@@ -1,13 +1,41 @@
 //! The agent daemon: takes its folder, starts the parts, and ends them. Called by the command line
 //! (`compute-share agent`) and by scenario tests, which run several in one process.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use common::problem::Problem;
-use tokio::{sync::watch, task::JoinHandle};
+use common::{
+    code::Code, machine::Isolation, problem::Problem, resources::Allocation, units::Bytes,
+};
+use link::endpoint::Dialer;
+use rustix::fs::{FlockOperation, flock};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::control::ConnectionState;
+use crate::{
+    clock,
+    connect::Connector,
+    control::{self, ConnectionState},
+    journal::{Journal, Kept},
+    keeper::{Keeper, KeeperParts},
+    machine::{Machine, Parts, local_problem},
+    probe::Probe,
+    registration::{AgentFolder, Registration},
+    sandbox,
+    transfer::Cache,
+    uplink::uplink,
+};
+
+/// Questions of the owner that wait.
+const QUESTIONS: usize = 8;
+/// What part of the lent disk the cache may take.
+const CACHE_PART: u64 = 2;
 
 /// What an agent is started with.
 #[derive(Debug, Clone)]
@@ -30,7 +58,7 @@ impl Running {
         self.stopping.cancel();
     }
 
-    /// Returns how the agent stands with its coordinator, now and as it changes.
+    /// Returns how the agent stands with its coordinator, now and as it changes; closed when the agent ends.
     pub fn connection(&self) -> watch::Receiver<ConnectionState> {
         self.connection.clone()
     }
@@ -40,12 +68,199 @@ impl Running {
     /// # Errors
     /// Why it ended by itself: rejected, removed, or an own failure.
     pub async fn wait(self) -> Result<(), Problem> {
-        self.ended.await.unwrap_or_else(|error| {
+        match self.ended.await {
+            Ok(ended) => ended,
+            Err(error) => Err(Problem::new(
+                Code::Internal,
+                "the agent ended",
+                error.to_string(),
+            )),
+        }
+    }
+}
+
+/// Starts the agent of a registered machine, with this very program as the supervisor of its attempts.
+///
+/// # Errors
+/// [`Code::AgentRunning`], [`Code::NotRegistered`], [`Code::Config`] for the owner's file, and whatever the
+/// folder's files do not allow.
+pub async fn run(config: AgentConfig) -> Result<Running, Problem> {
+    start(config, None).await
+}
+
+/// Does the same with another program as supervisor, for agents that run inside one that is not
+/// `compute-share`.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_with(config: AgentConfig, supervisor: PathBuf) -> Result<Running, Problem> {
+    start(config, Some(supervisor)).await
+}
+
+async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Running, Problem> {
+    certs::install_crypto();
+    let folder = AgentFolder::new(config.folder);
+    let opened = tokio::task::spawn_blocking(move || open(folder, supervisor)).await;
+    let Opened {
+        lock,
+        machine,
+        journal,
+        kept,
+    } = opened.map_err(|error| local_problem("the agent cannot start", &error))??;
+    let machine = Arc::new(machine);
+    let dialer = Dialer::new()
+        .map_err(|error| local_problem("no socket for the coordinator can be had", &error))?;
+
+    let stopping = CancellationToken::new();
+    let (connection, watched) = watch::channel(ConnectionState::Connecting {
+        since: clock::now(),
+        problem: None,
+    });
+    let (asking, asked) = mpsc::channel(QUESTIONS);
+    control::serve(machine.folder.path(), asking, stopping.clone())
+        .map_err(|error| local_problem("the owner's socket cannot be made", &error))?;
+    let (source, uplink) = uplink();
+    let (keeper, handle) = Keeper::new(KeeperParts {
+        machine: Arc::clone(&machine),
+        uplink,
+        journal,
+        kept,
+        asked,
+        connection: watched.clone(),
+        stopping: stopping.clone(),
+    });
+    let connector = Connector::new(machine, handle, dialer, source, connection);
+    let token = stopping.clone();
+    let ended = tokio::spawn(async move {
+        let keeping = tokio::spawn(keeper.run());
+        let ended = connector.run(token.clone()).await;
+        token.cancel();
+        let kept = keeping.await.unwrap_or_else(|error| {
             Err(Problem::new(
-                common::code::Code::Internal,
+                Code::Internal,
                 "the agent ended",
                 error.to_string(),
             ))
-        })
+        });
+        // Until here nobody else may use the folder.
+        drop(lock);
+        ended.and(kept)
+    });
+    Ok(Running {
+        stopping,
+        connection: watched,
+        ended,
+    })
+}
+
+/// A folder that is ours.
+struct Opened {
+    lock: File,
+    machine: Machine,
+    journal: Journal,
+    kept: Kept,
+}
+
+/// Opens everything in the folder and looks at the machine. Blocks.
+fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Problem> {
+    let Some(registration) = Registration::load(&folder)? else {
+        return Err(Problem::new(
+            Code::NotRegistered,
+            "the agent cannot start",
+            format!("there is no registration in {}", folder.path().display()),
+        ));
+    };
+    let lock = lock(&folder)?;
+    let journal_path = folder.journal();
+    let (journal, kept) =
+        Journal::open(&journal_path).map_err(|error| error.into_problem(&journal_path))?;
+    make_folder(&folder.attempts())?;
+    let mut probe = Probe::new(&folder)?;
+    let first = probe.sample(&Allocation::default());
+    let host = sandbox::host(probe.gpu_devices());
+    let isolation = isolation(&folder, supervisor.as_deref());
+    let cache = Cache::open(&folder.cache(), Bytes(first.offer.disk.0 / CACHE_PART))?;
+    let machine = Machine::new(Parts {
+        folder,
+        registration,
+        host,
+        isolation,
+        cache,
+        supervisor,
+        probe,
+        first,
+    });
+    Ok(Opened {
+        lock,
+        machine,
+        journal,
+        kept,
+    })
+}
+
+fn isolation(folder: &AgentFolder, supervisor: Option<&Path>) -> Isolation {
+    let isolation = match supervisor {
+        None => sandbox::probe(folder.path()),
+        Some(program) => sandbox::probe_with(program, folder.path()),
+    };
+    tracing::info!(level = %isolation.level, missing = ?isolation.missing, "isolation");
+    isolation
+}
+
+fn make_folder(path: &Path) -> Result<(), Problem> {
+    link::files::create_private_dir(path).map_err(|error| {
+        let what = format!("{} cannot be made", path.display());
+        Problem::new(Code::Io, what, error.to_string())
+    })
+}
+
+fn lock(folder: &AgentFolder) -> Result<File, Problem> {
+    let path = folder.lock();
+    let what = "the agent cannot start";
+    let mut options = File::options();
+    let opened = options.create(true).truncate(false).write(true).open(&path);
+    let file = opened
+        .map_err(|error| Problem::new(Code::Io, what, format!("{}: {error}", path.display())))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Problem::new(
+            Code::AgentRunning,
+            what,
+            format!("another agent uses {}", folder.path().display()),
+        )),
+        Err(error) => Err(Problem::new(Code::Io, what, error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(folder: &Path) -> Code {
+        let config = AgentConfig {
+            folder: folder.to_owned(),
+        };
+        run(config).await.unwrap_err().code
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_folder_serves_one_registered_agent() {
+        let temp = tempfile::tempdir().unwrap();
+        assert_eq!(refused(temp.path()).await, Code::NotRegistered);
+        let folder = AgentFolder::new(temp.path());
+        let registration = Registration {
+            machine: common::id::MachineId::from_bytes([1; 16]),
+            name: "bob".parse().unwrap(),
+            org: "lab".parse().unwrap(),
+            address: "127.0.0.1:9".to_owned(),
+            fingerprint: common::id::Fingerprint::new([2; 32]),
+        };
+        registration.save(&folder).unwrap();
+        std::fs::write(folder.owner_rules(), "resources: {cpu_limits: 3}").unwrap();
+        assert_eq!(refused(temp.path()).await, Code::Config);
+        std::fs::remove_file(folder.owner_rules()).unwrap();
+        let held = lock(&folder).unwrap();
+        assert_eq!(refused(temp.path()).await, Code::AgentRunning);
+        drop(held);
     }
 }

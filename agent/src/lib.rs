@@ -1,13 +1,24 @@
 //! The agent of one machine and the command line of every member, as a library so that the binary stays thin
 //! and scenario tests can start agents in their own process.
 
+mod artifacts;
+mod attempts;
 pub mod cli;
 mod client;
-pub mod folders;
-pub mod sandbox;
-pub mod supervise;
-pub mod transfer;
+mod clock;
+mod connect;
 pub mod control;
 pub mod daemon;
-pub mod registration;
+mod enrol;
+pub mod folders;
+mod journal;
+mod keeper;
+mod logs;
+mod machine;
 mod probe;
+pub mod registration;
+pub mod sandbox;
+mod session;
+pub mod supervise;
+pub mod transfer;
+mod uplink;

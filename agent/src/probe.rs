@@ -99,8 +99,15 @@ impl Probe {
 
     fn memory(&self) -> Bytes {
         let total = self.system.total_memory();
-        let bound = self.system.cgroup_limits().map(|limits| limits.total_memory);
-        Bytes(bound.filter(|bound| *bound > 0).map_or(total, |bound| bound.min(total)))
+        let bound = self
+            .system
+            .cgroup_limits()
+            .map(|limits| limits.total_memory);
+        Bytes(
+            bound
+                .filter(|bound| *bound > 0)
+                .map_or(total, |bound| bound.min(total)),
+        )
     }
 
     /// Returns the size of the disk under the agent's folder and what an ordinary user may still fill of it;
@@ -137,7 +144,11 @@ fn processors() -> u32 {
 
 fn percent(usage: f32) -> u32 {
     // Bounded first, so the cast loses only the fraction; a NaN becomes zero.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounded"
+    )]
     let percent = usage.clamp(0.0, 100.0).round() as u32;
     percent
 }

@@ -120,7 +120,10 @@ mod tests {
         let (sender, mut receiver) = mpsc::channel::<Asked>(1);
         let stopping = CancellationToken::new();
         serve(&folder, sender, stopping.clone()).unwrap();
-        let mode = std::fs::metadata(folder.join(SOCKET)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(folder.join(SOCKET))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
 
         let asking = {

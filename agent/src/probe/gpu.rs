@@ -1,7 +1,7 @@
 //! GPUs, as the driver's own library tells them. No library, no driver and no GPU are normal answers; a
 //! driver that talks nonsense is a machine without GPUs, and a GPU that fails is taken out and says so.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsStr, path::PathBuf};
 
 use agent_core::gpu_model::short_model;
 use common::{
@@ -29,20 +29,22 @@ pub(super) struct Gpus {
 
 impl std::fmt::Debug for Gpus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gpus").field("known", &self.known).finish_non_exhaustive()
+        f.debug_struct("Gpus")
+            .field("known", &self.known)
+            .finish_non_exhaustive()
     }
 }
 
 impl Gpus {
     /// Loads the driver's library, if there is one.
     pub(super) fn open() -> Self {
-        Self::open_library(std::env::var_os(LIBRARY_VARIABLE).map(PathBuf::from))
+        Self::open_library(std::env::var_os(LIBRARY_VARIABLE).as_deref())
     }
 
-    pub(super) fn open_library(path: Option<PathBuf>) -> Self {
+    pub(super) fn open_library(path: Option<&OsStr>) -> Self {
         let mut builder = Nvml::builder();
-        if let Some(path) = &path {
-            builder.lib_path(path.as_os_str());
+        if let Some(path) = path {
+            builder.lib_path(path);
         }
         let library = match builder.init() {
             Ok(library) => Some(library),
@@ -75,9 +77,14 @@ impl Gpus {
                 0
             }
         };
-        let driver = library.sys_driver_version().map_or_else(|_| "unknown".to_owned(), plain);
+        let driver = library
+            .sys_driver_version()
+            .map_or_else(|_| "unknown".to_owned(), |version| plain(&version));
         for index in 0..count {
-            match library.device_by_index(index).and_then(|device| ask(&device, &driver, held)) {
+            match library
+                .device_by_index(index)
+                .and_then(|device| ask(&device, &driver, held))
+            {
                 Ok(seen) => {
                     self.known.insert(index, seen);
                 }
@@ -106,10 +113,10 @@ fn ask(
     driver: &str,
     held: &[String],
 ) -> Result<(Gpu, Option<PathBuf>), NvmlError> {
-    let uuid = plain(device.uuid()?);
+    let uuid = plain(&device.uuid()?);
     let memory = device.memory_info()?;
     let gpu = Gpu {
-        model: plain(short_model(&device.name()?)),
+        model: plain(&short_model(&device.name()?)),
         memory: Bytes(memory.total),
         driver: driver.to_owned(),
         health: health(device, held.contains(&uuid))?,
@@ -126,12 +133,11 @@ fn health(device: &Device<'_>, ours: bool) -> Result<GpuHealth, NvmlError> {
     let corrupted =
         optional(device.total_ecc_errors(MemoryError::Uncorrected, EccCounter::Volatile))?;
     if let Some(count @ 1..) = corrupted {
-        return Ok(GpuHealth::Faulty(format!("{count} uncorrected memory errors")));
+        return Ok(GpuHealth::Faulty(format!(
+            "{count} uncorrected memory errors"
+        )));
     }
-    let processes = match optional(device.running_compute_processes_count())? {
-        None => optional(device.running_compute_processes_count_v2())?,
-        counted => counted,
-    };
+    let processes = optional(device.running_compute_processes_count())?;
     Ok(match processes {
         Some(count) if count > MAX_PROCESSES => {
             GpuHealth::Faulty(format!("the driver claims {count} processes"))
@@ -156,11 +162,11 @@ fn optional<T>(answer: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
 }
 
 fn faulty(error: &NvmlError) -> GpuHealth {
-    GpuHealth::Faulty(plain(error.to_string()))
+    GpuHealth::Faulty(plain(&error.to_string()))
 }
 
 /// Takes out of a driver's text what does not belong in a report.
-fn plain(text: String) -> String {
+fn plain(text: &str) -> String {
     let mut plain: String = text.chars().filter(|c| !c.is_control()).collect();
     while plain.len() > MAX_REPORT_TEXT_BYTES {
         plain.pop();

@@ -90,7 +90,10 @@ fn read(path: &Path) -> Result<OwnerRules, Problem> {
         _ => {}
     }
     let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-    if text.lines().all(|line| line.trim_start().is_empty() || line.trim_start().starts_with('#')) {
+    if text
+        .lines()
+        .all(|line| line.trim_start().is_empty() || line.trim_start().starts_with('#'))
+    {
         return Ok(OwnerRules::default());
     }
     serde_saphyr::from_str(&text).map_err(|error| refuse(error.to_string()))
@@ -115,9 +118,17 @@ mod tests {
 
         std::fs::write(&path, "resources:\n  memory_limt: 1\n").unwrap();
         let problem = file.refresh().unwrap();
-        assert!(problem.why.contains("nearest known key is \"memory_limit\""), "{problem}");
+        assert!(
+            problem
+                .why
+                .contains("nearest known key is \"memory_limit\""),
+            "{problem}"
+        );
         assert_eq!(file.rules().memory_limit, Some(Bytes::gib(16)));
-        assert_eq!(OwnerFile::open(path.clone()).unwrap_err().code, Code::Config);
+        assert_eq!(
+            OwnerFile::open(path.clone()).unwrap_err().code,
+            Code::Config
+        );
 
         std::fs::write(&path, "# nothing\n").unwrap();
         assert_eq!(file.refresh(), None);

@@ -50,7 +50,7 @@ impl Driver {
     }
 
     fn gpus(&self) -> Gpus {
-        Gpus::open_library(Some(self.library()))
+        Gpus::open_library(Some(self.library().as_os_str()))
     }
 }
 
@@ -62,7 +62,10 @@ fn built() -> &'static Path {
         let status = Command::new(cargo).args(build).status().unwrap();
         assert!(status.success(), "the mock driver does not build");
         let test = std::env::current_exe().unwrap();
-        let target = test.ancestors().nth(3).expect("tests lie in target/PROFILE/deps");
+        let target = test
+            .ancestors()
+            .nth(3)
+            .expect("tests lie in target/PROFILE/deps");
         target.join("debug/libmock_nvml.so")
     })
 }
@@ -77,7 +80,7 @@ fn health(gpus: &[Gpu]) -> Vec<&GpuHealth> {
 
 #[test]
 fn no_driver_is_a_normal_answer() {
-    let mut gpus = Gpus::open_library(Some("/nowhere/libnvidia-ml.so.1".into()));
+    let mut gpus = Gpus::open_library(Some("/nowhere/libnvidia-ml.so.1".as_ref()));
     assert_eq!(gpus.sample(&[]), []);
     assert_eq!(Driver::playing("").gpus().sample(&[]), []);
 }
@@ -124,7 +127,11 @@ fn a_lost_gpu_is_named_and_comes_back() {
     driver.play(&format!("{TWO}fault 1 15\n"));
     let lost = gpus.sample(&[]);
     assert_eq!(lost[1].uuid, "GPU-bbbb");
-    assert!(matches!(lost[1].health, GpuHealth::Faulty(_)), "{:?}", lost[1]);
+    assert!(
+        matches!(lost[1].health, GpuHealth::Faulty(_)),
+        "{:?}",
+        lost[1]
+    );
     assert_eq!(lost[0].health, GpuHealth::Usable);
     driver.play(TWO);
     assert_eq!(gpus.sample(&[])[1].health, GpuHealth::Usable);
@@ -138,7 +145,10 @@ fn a_driver_that_vanishes_takes_all_gpus_out() {
     driver.play(&format!("{TWO}fault all 9\n"));
     let gone = gpus.sample(&[]);
     assert_eq!(gone.len(), 2);
-    assert!(gone.iter().all(|gpu| matches!(gpu.health, GpuHealth::Faulty(_))));
+    assert!(
+        gone.iter()
+            .all(|gpu| matches!(gpu.health, GpuHealth::Faulty(_)))
+    );
 }
 
 #[test]
@@ -161,7 +171,7 @@ fn every_error_code_of_a_driver_is_survived() {
     let driver = Driver::playing(TWO);
     let mut gpus = driver.gpus();
     gpus.sample(&[]);
-    for code in (1..=30).chain([57, 999, 4_000_000_000]) {
+    for code in (1..=30_u32).chain([57, 999, 4_000_000_000]) {
         driver.play(&format!("{TWO}fault 0 {code}\n"));
         let found = gpus.sample(&[]);
         assert_eq!(found.len(), 2, "code {code}");

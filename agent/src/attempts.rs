@@ -1,0 +1,277 @@
+//! One attempt, performed: made ready, launched, watched, stopped. Each has a task of its own that does what
+//! the keeper orders and tells it what happened; nothing is decided here.
+
+mod prepare;
+
+use std::{path::Path, sync::Arc};
+
+use agent_core::{attempt::Step, sandbox_plan::SandboxPlan};
+use common::{
+    id::AttemptId,
+    job::{AttemptUsage, Outcome},
+    status::EndReason,
+    time::Span,
+    wire::agent::AttemptSpec,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use self::prepare::{Prepared, prepare};
+use crate::{
+    artifacts, clock,
+    keeper::{KeeperHandle, Word},
+    logs::{self, Growth},
+    machine::Machine,
+    supervise::{SandboxResult, Supervisor, SupervisorEvent},
+    transfer::Pinned,
+    uplink::Uplink,
+};
+
+/// Orders that wait for an attempt's task; each is one word to end.
+const ORDERS: usize = 8;
+
+/// A word to end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stop {
+    pub(crate) reason: EndReason,
+    pub(crate) grace: Span,
+}
+
+/// What an attempt's task is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) keeper: KeeperHandle,
+    pub(crate) uplink: Uplink,
+    pub(crate) attempt: AttemptId,
+    pub(crate) spec: Arc<AttemptSpec>,
+}
+
+/// The running task of an attempt. Its program lives on when this is dropped; what sends its log and files
+/// does not.
+#[derive(Debug)]
+pub(crate) struct Performing {
+    orders: mpsc::Sender<Stop>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Performing {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Performing {
+    /// Passes a word to end on. One that finds the attempt over is as good as obeyed.
+    pub(crate) fn stop(&self, stop: Stop) {
+        if let Err(error) = self.orders.try_send(stop) {
+            tracing::debug!(%error, "a word to end came too late or too often");
+        }
+    }
+}
+
+impl Work {
+    /// Makes the attempt ready and runs it.
+    pub(crate) fn launch(self) -> Performing {
+        self.perform(|work, orders, growth| async move {
+            work.run(orders, &growth).await;
+        })
+    }
+
+    /// Watches an attempt that an earlier daemon launched.
+    pub(crate) fn watch(self, supervisor: Supervisor) -> Performing {
+        self.perform(|work, mut orders, growth| async move {
+            let pins = prepare::pin_again(&work);
+            let result = work.follow(supervisor, &mut orders, &growth).await;
+            drop(pins);
+            work.end(result, &growth).await;
+        })
+    }
+
+    /// Tells the end of an attempt that ended while no daemon ran, and sends what is left of it.
+    pub(crate) fn conclude(self, result: SandboxResult) -> Performing {
+        self.perform(|work, _orders, growth| async move {
+            if let Some(at) = result.started_at {
+                work.happened(Step::Start { at }).await;
+            }
+            work.end(result, &growth).await;
+        })
+    }
+
+    /// Tells the coordinator that an attempt that never ran has no log.
+    pub(crate) fn ship_nothing(self) -> Performing {
+        self.perform(|_work, _orders, growth| async move {
+            growth.send_replace(Growth {
+                bytes: 0,
+                total: Some(0),
+            });
+            growth.closed().await;
+        })
+    }
+
+    fn perform<F>(
+        self,
+        task: impl FnOnce(Self, mpsc::Receiver<Stop>, watch::Sender<Growth>) -> F,
+    ) -> Performing
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (orders, received) = mpsc::channel(ORDERS);
+        let (growth, grown) = watch::channel(Growth::default());
+        let spool = self.spool();
+        let (attempt, uplink) = (self.attempt, self.uplink.clone());
+        let shipping = tokio::spawn(async move {
+            logs::ship(attempt, &spool, grown, uplink).await;
+        });
+        let performing = tokio::spawn(task(self, received, growth));
+        Performing {
+            orders,
+            tasks: vec![performing, shipping],
+        }
+    }
+
+    fn spool(&self) -> std::path::PathBuf {
+        self.machine.folder.attempt(self.attempt).join("log")
+    }
+
+    async fn run(self, mut orders: mpsc::Receiver<Stop>, growth: &watch::Sender<Growth>) {
+        let prepared = tokio::select! {
+            prepared = prepare(&self) => prepared,
+            Some(stop) = orders.recv() => Err(never_ran(stop.reason, "it ended before it was ready")),
+        };
+        let started = prepared.and_then(|Prepared { plan, pins }| {
+            let folder = self.machine.folder.attempt(self.attempt);
+            Ok((self.start(&folder, &plan)?, pins))
+        });
+        let result = match started {
+            Ok((supervisor, pins)) => {
+                let result = self.follow(supervisor, &mut orders, growth).await;
+                drop::<Vec<Pinned>>(pins);
+                result
+            }
+            Err(outcome) => SandboxResult {
+                started_at: None,
+                at: clock::now(),
+                outcome: *outcome,
+            },
+        };
+        self.end(result, growth).await;
+    }
+
+    fn start(&self, folder: &Path, plan: &SandboxPlan) -> Result<Supervisor, Box<Outcome>> {
+        let launched = match &self.machine.supervisor {
+            None => Supervisor::launch(folder, plan),
+            Some(program) => Supervisor::launch_with(program, folder, plan),
+        };
+        launched.map_err(|error| {
+            let problem = crate::machine::local_problem("the sandbox cannot be started", &error);
+            never_ran(EndReason::PrepareFailed, &problem.why)
+        })
+    }
+
+    /// Watches a supervisor to its end.
+    async fn follow(
+        &self,
+        mut supervisor: Supervisor,
+        orders: &mut mpsc::Receiver<Stop>,
+        growth: &watch::Sender<Growth>,
+    ) -> SandboxResult {
+        let mut ordered = None;
+        let mut started_at = None;
+        loop {
+            let event = tokio::select! {
+                event = supervisor.next() => event,
+                Some(stop) = orders.recv() => {
+                    ordered = Some(stop.reason);
+                    if let Err(error) = supervisor.stop(stop.reason, stop.grace).await {
+                        tracing::debug!(attempt = %self.attempt, %error, "it is ending already");
+                    }
+                    continue;
+                }
+            };
+            match event {
+                SupervisorEvent::Started { at } => {
+                    started_at = Some(at);
+                    self.happened(Step::Start { at }).await;
+                }
+                SupervisorEvent::Logged { bytes } => {
+                    growth.send_modify(|growth| growth.bytes = bytes);
+                }
+                SupervisorEvent::Ended(result) => {
+                    if let (None, Some(at)) = (started_at, result.started_at) {
+                        self.happened(Step::Start { at }).await;
+                    }
+                    return result;
+                }
+                SupervisorEvent::Died => return died(started_at, ordered, &self.spool()),
+            }
+        }
+    }
+
+    /// Tells the end, and then sends what the attempt left.
+    async fn end(&self, result: SandboxResult, growth: &watch::Sender<Growth>) {
+        let total = result.outcome.log_bytes;
+        growth.send_replace(Growth {
+            bytes: total,
+            total: Some(total),
+        });
+        let folder = self.machine.folder.attempt(self.attempt);
+        let files = result.started_at.is_some() && artifacts::any(&folder, &self.spec.outputs);
+        let SandboxResult { at, outcome, .. } = result;
+        self.happened(Step::End { at, outcome, files }).await;
+        if files {
+            let uplink = self.uplink.clone();
+            let step = artifacts::send(&self.machine, self.attempt, &self.spec, uplink).await;
+            self.happened(step).await;
+        }
+        // The log's receiver may still be at work; whoever drops the attempt ends it.
+        growth.closed().await;
+    }
+
+    async fn happened(&self, step: Step) {
+        let attempt = self.attempt;
+        self.keeper.tell(Word::Happened { attempt, step }).await;
+    }
+}
+
+/// Returns the outcome of what never ran.
+pub(crate) fn never_ran(reason: EndReason, detail: &str) -> Box<Outcome> {
+    Box::new(Outcome {
+        reason,
+        exit_code: None,
+        signal: None,
+        detail: Some(detail.to_owned()),
+        usage: AttemptUsage::default(),
+        log_bytes: 0,
+    })
+}
+
+/// Returns the end of an attempt whose supervisor was killed. With it everything in the sandbox is gone.
+pub(crate) fn died(
+    started_at: Option<common::time::Timestamp>,
+    ordered: Option<EndReason>,
+    spool: &Path,
+) -> SandboxResult {
+    let at = clock::now();
+    SandboxResult {
+        started_at,
+        at,
+        outcome: Outcome {
+            reason: ordered.unwrap_or(EndReason::MachineLost),
+            exit_code: None,
+            signal: None,
+            detail: Some("its supervisor was killed".to_owned()),
+            usage: AttemptUsage {
+                wall: started_at
+                    .map(|start| at.since(start).into())
+                    .unwrap_or_default(),
+                ..AttemptUsage::default()
+            },
+            log_bytes: logs::whole_length(spool),
+        },
+    }
+}

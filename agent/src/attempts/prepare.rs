@@ -1,0 +1,135 @@
+//! What an attempt needs before it can be launched: its folders, its data, its plan.
+
+use std::{path::Path, time::Duration};
+
+use agent_core::{
+    attempt::Step,
+    sandbox_plan::{Folders, PlanInput, SandboxPlan, plan},
+};
+use common::{code::Code, id::TreeId, job::Outcome, problem::Problem, status::EndReason};
+use link::{
+    backoff::Backoff,
+    files::create_private_dir,
+    trees::{io_problem, on_disk},
+};
+
+use super::{Work, never_ran};
+use crate::transfer::{Pinned, copy_into};
+
+/// Waits before a tree is asked for again on a connection that lives.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const MOST_WAIT: Duration = Duration::from_secs(10);
+/// Tries for one tree on connections that live; a lost connection does not count.
+const MAX_TRIES: u32 = 5;
+
+/// A sandbox that can be launched.
+pub(super) struct Prepared {
+    pub(super) plan: SandboxPlan,
+    /// What has to stay in the cache until the end.
+    pub(super) pins: Vec<Pinned>,
+}
+
+/// Makes everything ready.
+///
+/// # Errors
+/// How the attempt ended instead.
+pub(super) async fn prepare(work: &Work) -> Result<Prepared, Box<Outcome>> {
+    match make_ready(work).await {
+        Ok(prepared) => Ok(prepared),
+        Err(problem) => {
+            tracing::warn!(attempt = %work.attempt, %problem, "an attempt could not be prepared");
+            let detail = format!("{}: {}", problem.what, problem.why);
+            Err(never_ran(EndReason::PrepareFailed, &detail))
+        }
+    }
+}
+
+async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
+    let spec = &work.spec;
+    let wanted = spec
+        .workdir
+        .iter()
+        .chain(spec.datasets.iter().map(|dataset| &dataset.tree));
+    let wanted: Vec<TreeId> = wanted.copied().collect();
+    if !wanted.is_empty() {
+        let there = work.machine.cache.ids();
+        if !wanted.iter().all(|tree| there.contains(tree)) {
+            work.happened(Step::Prepare).await;
+        }
+    }
+    let mut pins = Vec::new();
+    for tree in wanted {
+        pins.push(fetch(work, tree).await?);
+    }
+    let folder = work.machine.folder.attempt(work.attempt);
+    let workdir = spec.workdir.is_some().then(|| pins.remove(0));
+    let made = folder.clone();
+    on_disk(move || make_folders(&made, workdir.as_ref())).await?;
+    let folders = Folders {
+        work: folder.join("work"),
+        output: folder.join("output"),
+        datasets: pins.iter().map(|pin| pin.path().to_owned()).collect(),
+    };
+    let plan = plan(&PlanInput {
+        attempt: work.attempt,
+        spec,
+        machine: &work.machine.registration.name,
+        host: &work.machine.host,
+        folders: &folders,
+    });
+    Ok(Prepared { plan, pins })
+}
+
+/// Makes the attempt's folders anew: whatever an interrupted try left there never ran.
+fn make_folders(folder: &Path, workdir: Option<&Pinned>) -> Result<(), Problem> {
+    let what = "the attempt's folders cannot be made";
+    let failed = |error: std::io::Error| io_problem(what, &error);
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    create_private_dir(folder).map_err(failed)?;
+    for name in ["work", "output"] {
+        create_private_dir(&folder.join(name)).map_err(failed)?;
+    }
+    workdir.map_or(Ok(()), |pinned| {
+        copy_into(pinned, &folder.join("work"), None)
+    })
+}
+
+/// Fetches one tree, over as many connections as that takes.
+async fn fetch(work: &Work, tree: TreeId) -> Result<Pinned, Problem> {
+    let mut uplink = work.uplink.clone();
+    let mut backoff = Backoff::new(FIRST_WAIT, MOST_WAIT);
+    let mut broken = None;
+    let mut tries = 0;
+    loop {
+        let live = uplink.live(broken).await;
+        let problem = match work.machine.cache.fetch(&live.connection, tree, &()).await {
+            Ok(pinned) => return Ok(pinned),
+            Err(problem) => problem,
+        };
+        if live.connection.close_reason().is_some() {
+            broken = Some(live.serial);
+            continue;
+        }
+        tries += 1;
+        let passing = matches!(
+            problem.code,
+            Code::Busy | Code::Protocol | Code::Unreachable
+        );
+        if !passing || tries == MAX_TRIES {
+            return Err(problem);
+        }
+        tracing::info!(attempt = %work.attempt, %problem, "data has to be fetched again");
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
+
+/// Keeps the datasets of an attempt that runs already where they are.
+pub(super) fn pin_again(work: &Work) -> Vec<Pinned> {
+    let trees = work.spec.datasets.iter().map(|dataset| dataset.tree);
+    trees
+        .filter_map(|tree| work.machine.cache.pin(tree))
+        .collect()
+}

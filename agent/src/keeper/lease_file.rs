@@ -1,0 +1,65 @@
+//! When the lease was last renewed, for a daemon that is started again while attempts run. A small file that
+//! is simply written over: if it is torn or of another boot, nothing that ran then runs any more or the lease is
+//! counted anew.
+
+use std::{path::PathBuf, time::Duration};
+
+use agent_core::lease::Lease;
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct LeaseFile {
+    path: PathBuf,
+    boot: String,
+}
+
+impl LeaseFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        let boot = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
+        Self {
+            path,
+            boot: boot.trim().to_owned(),
+        }
+    }
+
+    /// Returns the lease of an earlier daemon of this boot.
+    pub(super) fn read(&self) -> Option<Lease> {
+        let text = std::fs::read_to_string(&self.path).ok()?;
+        let mut words = text.split_whitespace();
+        if words.next()? != self.boot {
+            return None;
+        }
+        let mut span = || Some(Duration::from_millis(words.next()?.parse().ok()?));
+        let (length, renewed_at) = (span()?, span()?);
+        Some(Lease::new(length, renewed_at))
+    }
+
+    pub(super) fn write(&self, lease: &Lease) {
+        let (length, renewed) = (lease.length().as_millis(), lease.renewed_at().as_millis());
+        let text = format!("{} {length} {renewed}\n", self.boot);
+        if let Err(error) = std::fs::write(&self.path, text) {
+            tracing::debug!(%error, "the lease cannot be noted");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_outlives_the_daemon_but_not_the_boot() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut file = LeaseFile::new(temp.path().join("lease"));
+        assert_eq!(file.read(), None);
+        let lease = Lease::new(Duration::from_secs(300), Duration::from_millis(12_345));
+        file.write(&lease);
+        assert_eq!(file.read(), Some(lease));
+        file.boot = "another".to_owned();
+        assert_eq!(file.read(), None);
+        std::fs::write(&file.path, "another 5").unwrap();
+        assert_eq!(file.read(), None);
+    }
+}

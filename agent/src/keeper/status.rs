@@ -1,0 +1,42 @@
+//! What the owner is shown.
+
+use crate::control::{AgentStatus, RunningAttempt};
+
+use super::Keeper;
+
+impl Keeper {
+    pub(super) fn status(&self) -> AgentStatus {
+        let sample = self.machine.seen();
+        let registration = &self.machine.registration;
+        let running = self.held.iter().filter(|(_, held)| held.seen().may_run());
+        AgentStatus {
+            machine: registration.name.clone(),
+            org: registration.org.clone(),
+            coordinator: registration.address.clone(),
+            connection: self.connection.borrow().clone(),
+            started_at: self.started_at,
+            isolation: self.machine.isolation.clone(),
+            capacity: sample.capacity,
+            offer: sample.offer,
+            pause: self.pause.clone(),
+            running: running
+                .map(|(attempt, held)| RunningAttempt {
+                    job: held.spec.job_number,
+                    task: attempt.task,
+                    attempt: attempt.number,
+                    job_name: held.spec.job_name.clone(),
+                    submitter: held.spec.submitter.clone(),
+                    command: held.spec.command.clone(),
+                    cpu: held.spec.allocation.cpu,
+                    memory: held.spec.allocation.memory,
+                    gpus: held.spec.allocation.gpus.clone(),
+                    started_at: Self::started_at(held),
+                    stopping: held.stopping.is_some(),
+                })
+                .collect(),
+            owner_rules_problem: sample.rules_problem,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            process_id: std::process::id(),
+        }
+    }
+}

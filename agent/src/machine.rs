@@ -1,0 +1,131 @@
+//! What every part of a running agent shares: who it is, where its things are, and how to reach the parts
+//! that change.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use agent_core::{offer::equal_for_placement, sandbox_plan::Host};
+use common::{
+    id::AttemptId,
+    machine::{Isolation, MAX_CACHED_TREES, MachineReport, Pause, SystemInfo},
+    problem::Problem,
+    resources::Allocation,
+};
+use tokio::sync::watch;
+
+use crate::{
+    probe::{Probe, Sample},
+    registration::{AgentFolder, Registration},
+    transfer::Cache,
+};
+
+/// The unchanging part of an agent.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) folder: AgentFolder,
+    pub(crate) registration: Registration,
+    pub(crate) host: Host,
+    pub(crate) isolation: Isolation,
+    pub(crate) system: SystemInfo,
+    pub(crate) cache: Cache,
+    /// The program that supervises attempts; `None` is this one.
+    pub(crate) supervisor: Option<PathBuf>,
+    probe: Arc<Mutex<Probe>>,
+    /// What the last look found.
+    seen: watch::Sender<Sample>,
+}
+
+/// What the keeper says of itself to whoever talks to the coordinator.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) generation: u64,
+    pub(crate) pause: Option<Pause>,
+    /// What attempts hold, all together.
+    pub(crate) held: Allocation,
+    /// Attempts of which anything is here.
+    pub(crate) attempts: Vec<AttemptId>,
+}
+
+/// What a machine is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) folder: AgentFolder,
+    pub(crate) registration: Registration,
+    pub(crate) host: Host,
+    pub(crate) isolation: Isolation,
+    pub(crate) cache: Cache,
+    pub(crate) supervisor: Option<PathBuf>,
+    pub(crate) probe: Probe,
+    pub(crate) first: Sample,
+}
+
+impl Machine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            folder: parts.folder,
+            registration: parts.registration,
+            host: parts.host,
+            isolation: parts.isolation,
+            system: crate::probe::system_info(),
+            cache: parts.cache,
+            supervisor: parts.supervisor,
+            probe: Arc::new(Mutex::new(parts.probe)),
+            seen: watch::Sender::new(parts.first),
+        }
+    }
+
+    /// Looks at the machine, away from the runtime's threads: a driver may take its time. `None` while an
+    /// earlier look has not come back.
+    pub(crate) async fn look(&self, held: Allocation) -> Option<Sample> {
+        let probe = Arc::clone(&self.probe);
+        let look = tokio::task::spawn_blocking(move || {
+            let mut probe = probe.try_lock().ok()?;
+            Some(probe.sample(&held))
+        });
+        let sample = look.await.ok().flatten()?;
+        self.seen.send_replace(sample.clone());
+        Some(sample)
+    }
+
+    /// Returns what the last look found.
+    pub(crate) fn seen(&self) -> Sample {
+        self.seen.borrow().clone()
+    }
+
+    /// Returns what the coordinator is told.
+    pub(crate) fn report(&self, sample: &Sample, standing: &Standing) -> MachineReport {
+        let mut cached = self.cache.ids();
+        cached.truncate(MAX_CACHED_TREES);
+        MachineReport {
+            capacity: sample.capacity.clone(),
+            offer: sample.offer.clone(),
+            paused: standing.pause.clone(),
+            isolation: self.isolation.clone(),
+            system: self.system.clone(),
+            cached,
+        }
+    }
+}
+
+/// Returns whether a report says anything that matters beyond an earlier one.
+pub(crate) fn is_news(earlier: &MachineReport, report: &MachineReport) -> bool {
+    !equal_for_placement(&earlier.capacity, &report.capacity)
+        || !equal_for_placement(&earlier.offer, &report.offer)
+        || earlier.paused != report.paused
+        || earlier.isolation != report.isolation
+        || earlier.cached != report.cached
+}
+
+/// Makes the problem of something that this computer did not let us do.
+pub(crate) fn local_problem(what: impl Into<String>, error: &dyn std::error::Error) -> Problem {
+    let mut why = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        why += ": ";
+        why += &error.to_string();
+        cause = error.source();
+    }
+    Problem::new(common::code::Code::Io, what, why)
+}

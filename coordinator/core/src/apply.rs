@@ -1,9 +1,54 @@
 //! The only thing that changes the state. Never fails: whatever could go wrong was checked in
-//! [`crate::decide`].
+//! [`crate::decide`]. One file per noun.
+
+mod attempt;
+mod dataset;
+mod enrolment;
+mod job;
+mod machine;
+mod org;
 
 use crate::{event::Event, state::State};
 
 /// Takes an event in.
 pub fn apply(state: &mut State, event: &Event) {
-    let _ = (state, event);
+    match event {
+        Event::OrgCreated { .. }
+        | Event::UserCreated { .. }
+        | Event::LimitsApplied { .. }
+        | Event::MemberAdded { .. }
+        | Event::RoleChanged { .. }
+        | Event::MemberRemoved { .. } => org::apply(state, event),
+        Event::InvitationCreated { .. }
+        | Event::InvitationUsed { .. }
+        | Event::InvitationRevoked { .. }
+        | Event::CertificateIssued { .. }
+        | Event::CertificateSuperseded { .. }
+        | Event::CertificateRevoked { .. } => enrolment::apply(state, event),
+        Event::MachineRegistered { .. }
+        | Event::MachineApproved { .. }
+        | Event::MachineRejected { .. }
+        | Event::MachineRemoved { .. }
+        | Event::MachineConnected { .. }
+        | Event::MachineDisconnected { .. }
+        | Event::MachineLost { .. }
+        | Event::MachineReported { .. } => machine::apply(state, event),
+        Event::DatasetVersionAdded { .. } | Event::DatasetChanged { .. } => {
+            dataset::apply(state, event);
+        }
+        Event::JobSubmitted { .. }
+        | Event::JobCancelled { .. }
+        | Event::TaskCancelled { .. }
+        | Event::JobEnded { .. } => job::apply(state, event),
+        Event::AttemptPlaced { .. }
+        | Event::AttemptPreparing { .. }
+        | Event::AttemptStarted { .. }
+        | Event::AttemptStopping { .. }
+        | Event::AttemptEnded { .. }
+        | Event::ArtifactsSettled { .. }
+        | Event::LogSettled { .. } => attempt::apply(state, event),
+        Event::ScheduleSettled { org } => {
+            state.volatile.due.remove(org);
+        }
+    }
 }

@@ -1,11 +1,73 @@
 //! The whole desired set of one machine, derived from the state.
 
-use common::{id::MachineId, wire::agent::Assignment};
+use common::{
+    dataset::DatasetRef,
+    id::{AttemptId, MachineId},
+    time::Span,
+    wire::agent::{Assigned, Assignment, AttemptSpec, Goal, MountedTree},
+};
 
-use crate::state::State;
+use crate::{
+    lifecycle::attempt::AttemptState,
+    state::{State, attempt::Attempt},
+};
 
-/// Returns everything that should be on the machine, with its generation. Empty for a machine that is unknown.
+/// Between SIGTERM and SIGKILL.
+pub const GRACE: Span = Span::from_secs(30);
+
+/// Returns everything that should be on the machine, with its generation. Empty for a machine that is
+/// unknown.
 pub fn assign(state: &State, machine: MachineId) -> Assignment {
-    let _ = (state, machine);
-    Assignment::default()
+    let Some(row) = state.machines.get(&machine) else {
+        return Assignment::default();
+    };
+    let desired = state.index.machines.get(&machine);
+    let desired = desired.into_iter().flat_map(|on| &on.desired);
+    Assignment {
+        generation: row.generation,
+        attempts: desired
+            .filter_map(|id| assigned(state, *id, state.attempts.get(id)?))
+            .collect(),
+    }
+}
+
+fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned> {
+    let job = state.jobs.get(&id.job)?;
+    let machine = state.machines.get(&attempt.machine)?;
+    let goal = match attempt.state {
+        AttemptState::Placed | AttemptState::Preparing | AttemptState::Running => Goal::Run,
+        AttemptState::Stopping { reason } => Goal::Stop { reason },
+        AttemptState::Ended(_) => Goal::Collect,
+    };
+    let spec = &job.spec;
+    let mounted = job.pinned.iter().map(|pinned| MountedTree {
+        name: DatasetRef {
+            name: pinned.name.clone(),
+            version: Some(pinned.version),
+        }
+        .to_string(),
+        tree: pinned.tree,
+        path: pinned.path.clone(),
+    });
+    Some(Assigned {
+        attempt: id,
+        goal,
+        spec: AttemptSpec {
+            org: state.orgs.get(&attempt.org)?.name.clone(),
+            job_number: job.number,
+            job_name: spec.name.clone(),
+            submitter: state.users.get(&job.owner)?.handle.clone(),
+            own_machine: machine.owner == job.owner,
+            task_count: job.task_count(),
+            command: spec.command.clone(),
+            env: spec.env.clone(),
+            workdir: spec.workdir,
+            allocation: attempt.allocation.clone(),
+            datasets: mounted.collect(),
+            outputs: spec.outputs.clone(),
+            network: spec.network,
+            max_runtime: attempt.max_runtime,
+            grace: GRACE,
+        },
+    })
 }

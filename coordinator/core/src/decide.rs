@@ -1,12 +1,225 @@
 //! From a command to what happens because of it, or to a rejection. One file per noun; all checks are here.
 
-use crate::{command::Command, event::Event, rejection::Rejection, state::State};
+mod attempt;
+mod dataset;
+mod draft;
+pub(crate) mod enrolment;
+mod invitation;
+pub(crate) mod job;
+mod machine;
+mod member;
+mod org;
+mod schedule;
+
+use common::{
+    id::{JobId, MachineId, OrgId, UserId},
+    job::JobNumber,
+    name::Name,
+};
+
+use crate::{
+    command::{Actor, Body, Command},
+    event::Event,
+    policy,
+    rejection::Rejection,
+    state::{State, job::Job, machine::Machine},
+};
 
 /// Returns what happens because of the command; nothing where it asks for what is already so.
 ///
 /// # Errors
 /// The command may not be, and nothing happens.
 pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
-    let _ = (state, command);
-    Ok(Vec::new())
+    let (actor, at) = (command.actor, command.at);
+    match &command.body {
+        Body::CreateOrg {
+            org,
+            name,
+            owner,
+            handle,
+        } => {
+            system(actor)?;
+            org::create(state, at, *org, name, *owner, handle)
+        }
+        Body::ApplyLimits { org, limits } => org::apply_limits(state, user(actor)?, *org, limits),
+        Body::SetRole { org, handle, role } => {
+            member::set_role(state, user(actor)?, *org, handle, *role)
+        }
+        Body::RemoveMember { org, handle } => member::remove(state, at, user(actor)?, *org, handle),
+
+        Body::CreateInvitation {
+            invitation,
+            org,
+            role,
+            purpose,
+            codes,
+            ttl,
+            uses,
+        } => {
+            let wish = invitation::Wish {
+                invitation: *invitation,
+                org: *org,
+                role: *role,
+                purpose: *purpose,
+                codes,
+                ttl: *ttl,
+                uses: *uses,
+            };
+            invitation::create(state, at, actor, &wish)
+        }
+        Body::RevokeInvitation { org, invitation } => {
+            invitation::revoke(state, at, user(actor)?, *org, *invitation)
+        }
+        Body::Enrol {
+            code,
+            purpose,
+            fresh_user,
+            handle,
+            certificate,
+        } => {
+            stranger(actor)?;
+            let admission = enrolment::admit(state, *code, *purpose, certificate.key, at)?;
+            enrolment::enrol(
+                state,
+                at,
+                &admission,
+                *fresh_user,
+                handle.as_ref(),
+                certificate,
+            )
+        }
+        Body::RenewCertificate { old, new } => enrolment::renew(state, at, actor, *old, new),
+
+        Body::RegisterMachine {
+            machine,
+            org,
+            name,
+            key,
+        } => machine::register(state, at, user(actor)?, *machine, *org, name, *key),
+        Body::ApproveMachine { org, name } => machine::approve(state, at, user(actor)?, *org, name),
+        Body::RejectMachine { org, name, reason } => {
+            machine::reject(state, at, user(actor)?, *org, name, reason)
+        }
+        Body::RemoveMachine { org, name } => machine::remove(state, at, user(actor)?, *org, name),
+        Body::ClaimMachine {
+            machine,
+            certificate,
+        } => {
+            stranger(actor)?;
+            enrolment::claim(state, at, *machine, certificate)
+        }
+        Body::ConnectMachine { report, attempts } => {
+            machine::connect(state, at, machine(actor)?, report, attempts)
+        }
+        Body::DisconnectMachine { machine } => {
+            if actor != Actor::System && actor != Actor::Machine(*machine) {
+                return Err(Rejection::WrongCaller);
+            }
+            Ok(machine::disconnect(state, at, *machine))
+        }
+        Body::ReportMachine { report } => machine::report(state, at, machine(actor)?, report),
+        Body::ExpireLease { machine } => {
+            system(actor)?;
+            Ok(machine::expire_lease(state, at, *machine))
+        }
+
+        Body::AddDatasetVersion {
+            dataset,
+            request,
+            bytes,
+            files,
+        } => dataset::add_version(state, at, user(actor)?, *dataset, request, *bytes, *files),
+
+        Body::SubmitJob { job, request } => job::submit(state, at, user(actor)?, *job, request),
+        Body::CancelJob(request) => job::cancel(state, at, user(actor)?, request),
+
+        Body::ReportAttempt {
+            attempt,
+            report,
+            artifact_size,
+        } => attempt::report(state, at, machine(actor)?, *attempt, report, *artifact_size),
+        Body::CompleteLog { attempt } => {
+            system(actor)?;
+            Ok(attempt::complete_log(state, *attempt))
+        }
+
+        Body::Schedule { most } => {
+            system(actor)?;
+            Ok(schedule::schedule(state, at, *most))
+        }
+    }
+}
+
+fn user(actor: Actor) -> Result<UserId, Rejection> {
+    match actor {
+        Actor::User(user) => Ok(user),
+        _ => Err(Rejection::WrongCaller),
+    }
+}
+
+fn machine(actor: Actor) -> Result<MachineId, Rejection> {
+    match actor {
+        Actor::Machine(machine) => Ok(machine),
+        _ => Err(Rejection::WrongCaller),
+    }
+}
+
+fn system(actor: Actor) -> Result<(), Rejection> {
+    match actor {
+        Actor::System => Ok(()),
+        _ => Err(Rejection::WrongCaller),
+    }
+}
+
+fn stranger(actor: Actor) -> Result<(), Rejection> {
+    match actor {
+        Actor::Stranger => Ok(()),
+        _ => Err(Rejection::WrongCaller),
+    }
+}
+
+/// Returns the living machine of this name. Every member may see it.
+pub(crate) fn find_machine<'a>(
+    state: &'a State,
+    org: OrgId,
+    name: &Name,
+) -> Result<(MachineId, &'a Machine), Rejection> {
+    let names = state.index.machine_names.get(&org);
+    let found = names.and_then(|names| {
+        let id = names.get(name)?;
+        Some((*id, state.machines.get(id)?))
+    });
+    found.ok_or_else(|| Rejection::NoSuchMachine {
+        name: Some(name.clone()),
+    })
+}
+
+/// Returns the job of this number, if the user may see it.
+pub(crate) fn find_job(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    number: JobNumber,
+) -> Result<(JobId, &Job), Rejection> {
+    let member = policy::member(state, org, user)?;
+    let found = state.index.job_numbers.get(&(org, number)).and_then(|id| {
+        let job = state.jobs.get(id)?;
+        policy::may_see_job(user, member.role, job).then_some((*id, job))
+    });
+    found.ok_or(Rejection::NoSuchJob { number })
+}
+
+/// Checks that the job has the task.
+pub(crate) fn find_task(job: &Job, task: u32) -> Result<(), Rejection> {
+    let (first, last) = job.bounds();
+    if (first..=last).contains(&task) {
+        Ok(())
+    } else {
+        Err(Rejection::NoSuchTask {
+            number: job.number,
+            task,
+            first,
+            last,
+        })
+    }
 }

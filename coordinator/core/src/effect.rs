@@ -1,6 +1,8 @@
 //! Effects: what the shell has to do because of an event, after it is committed. All can be done twice or,
 //! after a crash, not at all: whoever connects again is told everything anew.
 
+use std::collections::BTreeSet;
+
 use common::id::{CertificateSerial, JobId, MachineId, OrgId};
 
 use crate::{event::Event, state::State};
@@ -87,6 +89,22 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             ..
         } => {
             vec![Effect::Assign(*id), machine(*id), org(*o)]
+        }
+        Event::MachineLost {
+            machine: id,
+            org: o,
+            ..
+        } => {
+            // Whoever waits for a log of an ended attempt there waits no longer.
+            let used = state.index.machines.get(id);
+            let jobs: BTreeSet<JobId> = used
+                .into_iter()
+                .flat_map(|used| used.desired.iter().map(|attempt| attempt.job))
+                .collect();
+            [machine(*id), org(*o)]
+                .into_iter()
+                .chain(jobs.into_iter().map(job))
+                .collect()
         }
         Event::JobSubmitted {
             job: id, org: o, ..

@@ -140,6 +140,12 @@ pub enum Event {
         org: OrgId,
         at: Timestamp,
     },
+    /// No contact for a lease's length and its margin.
+    MachineLost {
+        machine: MachineId,
+        org: OrgId,
+        at: Timestamp,
+    },
     MachineReported {
         machine: MachineId,
         org: OrgId,
@@ -311,7 +317,7 @@ impl Event {
                 attempt, machine, ..
             } => vec![RowKey::attempt(*attempt), RowKey::machine(*machine)],
 
-            Self::ScheduleSettled { .. } => Vec::new(),
+            Self::MachineLost { .. } | Self::ScheduleSettled { .. } => Vec::new(),
         }
     }
 }

@@ -1,20 +1,33 @@
-//! Answers: what the doors show, read from the state. Nothing here changes anything.
+//! Answers: what the doors show, read from the state. Nothing here changes anything, and what a caller may
+//! not see is not found.
 
 pub mod access;
+mod dataset;
 pub mod enrolment;
 pub mod follow;
+mod job;
+mod machine;
+mod member;
+mod org;
 
 use std::collections::BTreeMap;
 
 use common::{
     api::{Answer, Request, explain::Explanation, job::SubmitJob},
-    id::{MachineId, UserId},
+    code::Code,
+    id::{MachineId, OrgId, UserId},
     machine::MachineLoad,
+    name::Name,
     problem::Problem,
     time::Timestamp,
 };
 
-use crate::state::State;
+use crate::{
+    decide::job::acceptable,
+    rejection::Rejection,
+    schedule::explain::{Subject, explain},
+    state::State,
+};
 
 /// What the shell knows and the state does not.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +58,41 @@ pub fn answer(
     user: UserId,
     request: &Request,
 ) -> Result<Answer, Problem> {
-    let _ = (state, presence, now, user, request);
-    Ok(Answer::Done)
+    match request {
+        Request::WhoAmI => Ok(Answer::WhoAmI(member::who_am_i(state, presence, user)?)),
+        Request::ShowOrg { org } => Ok(Answer::Org(org::overview(state, user, *org)?)),
+        Request::ListMembers { org } => Ok(Answer::Members(member::list(state, user, *org)?)),
+        Request::ListInvitations { org } => {
+            let invitations = member::invitations(state, now, user, *org)?;
+            Ok(Answer::Invitations(invitations))
+        }
+        Request::ListMachines { org } => {
+            let machines = machine::list(state, presence, user, *org)?;
+            Ok(Answer::Machines(machines))
+        }
+        Request::ShowMachine { org, name } => {
+            let machine = machine::show(state, presence, user, *org, name)?;
+            Ok(Answer::Machine(Box::new(machine)))
+        }
+        Request::ListDatasets { org } => Ok(Answer::Datasets(dataset::list(state, user, *org)?)),
+        Request::ShowDataset { org, name } => {
+            Ok(Answer::Dataset(dataset::show(state, user, *org, name)?))
+        }
+        Request::ListJobs(list) => Ok(Answer::Jobs(job::list(state, user, list)?)),
+        Request::ShowJob(show) => Ok(Answer::Job(Box::new(job::show(state, user, show)?))),
+        Request::ExplainJob(ask) => Ok(Answer::Explanation(job::explain_job(
+            state, now, user, ask,
+        )?)),
+        Request::SubmitJob(submit) if submit.dry_run => {
+            let explanation = explain_submission(state, now, user, submit)?;
+            Ok(Answer::Explanation(explanation))
+        }
+        _ => Err(Problem::new(
+            Code::BadRequest,
+            "cannot answer this",
+            "it is not a question",
+        )),
+    }
 }
 
 /// Returns what would happen to a job that is not submitted.
@@ -59,6 +105,44 @@ pub fn explain_submission(
     user: UserId,
     request: &SubmitJob,
 ) -> Result<Explanation, Problem> {
-    let _ = (state, now, user, request);
-    Err(Problem::new(common::code::Code::Internal, "", ""))
+    acceptable(state, user, request.org, &request.spec)?;
+    let subject = Subject {
+        org: request.org,
+        owner: user,
+        spec: &request.spec,
+        job: None,
+    };
+    Ok(explain(state, now, &subject))
+}
+
+/// Returns the name of a user.
+fn handle(state: &State, user: UserId) -> Result<Name, Rejection> {
+    let row = state.users.get(&user);
+    row.map(|row| row.handle.clone())
+        .ok_or(Rejection::CertificateUnknown)
+}
+
+fn org_name(state: &State, org: OrgId) -> Result<Name, Rejection> {
+    let row = state.orgs.get(&org);
+    row.map(|row| row.name.clone()).ok_or(Rejection::NoSuchOrg)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Most rows of a list.
+fn most(asked: u32) -> usize {
+    usize::try_from(asked.min(common::api::MAX_ROWS)).unwrap_or(usize::MAX)
+}
+
+/// Returns every row of an org in a map by org and user.
+fn of_org<V>(
+    rows: &BTreeMap<(OrgId, UserId), V>,
+    org: OrgId,
+) -> impl Iterator<Item = (UserId, &V)> {
+    let first = (org, UserId::from_bytes([0; 16]));
+    let last = (org, UserId::from_bytes([u8::MAX; 16]));
+    rows.range(first..=last)
+        .map(|((_, user), row)| (*user, row))
 }

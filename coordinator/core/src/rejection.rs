@@ -1,8 +1,9 @@
 //! Rejections: everything that the coordinator says no to, as values. The words are made here once.
 
+mod words;
+
 use common::{
     api::explain::Explanation,
-    code::Code,
     dataset::DatasetRef,
     job::{InvalidArray, InvalidMount, JobNumber},
     machine::InvalidReport,
@@ -12,7 +13,11 @@ use common::{
     time::Timestamp,
 };
 
-use crate::policy::Action;
+use crate::{
+    policy::Action,
+    schedule::explain::{Subject, nearest_offer},
+    state::State,
+};
 
 /// Why a command changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +108,10 @@ pub enum Rejection {
     ReportOrder,
 
     DatasetText,
+    TooManyVersions {
+        name: Name,
+        most: u32,
+    },
     DryRun,
     Job(InvalidJob),
     KeyConflict {
@@ -112,8 +121,16 @@ pub enum Rejection {
         number: JobNumber,
         status: JobStatus,
     },
+    TaskEnded {
+        number: JobNumber,
+        task: u32,
+    },
     Limit(LimitReached),
-    NeverFits(Box<Explanation>),
+    NeverFits {
+        /// The machine that comes nearest, and what it lends.
+        nearest: Option<(Name, String)>,
+        explanation: Box<Explanation>,
+    },
 }
 
 /// What is wrong with a job's specification.
@@ -169,6 +186,19 @@ pub struct LimitReached {
     pub org: Name,
 }
 
+impl Rejection {
+    pub(crate) fn never_fits(
+        state: &State,
+        subject: &Subject<'_>,
+        explanation: Explanation,
+    ) -> Self {
+        Self::NeverFits {
+            nearest: nearest_offer(state, subject),
+            explanation: Box::new(explanation),
+        }
+    }
+}
+
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         rejection.problem()
@@ -178,11 +208,5 @@ impl From<Rejection> for Problem {
 impl From<InvalidJob> for Rejection {
     fn from(invalid: InvalidJob) -> Self {
         Self::Job(invalid)
-    }
-}
-
-impl Rejection {
-    fn problem(self) -> Problem {
-        Problem::new(Code::Internal, "", "")
     }
 }

@@ -62,6 +62,8 @@ pub struct State {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Volatile {
     pub(crate) connected: BTreeSet<MachineId>,
+    /// Machines whose lease has run out; what they still hold may never come.
+    pub(crate) lost: BTreeSet<MachineId>,
     /// Orgs in which something changed that could let a task start.
     pub(crate) due: BTreeSet<OrgId>,
 }

@@ -1,12 +1,21 @@
 //! Who may fetch or send which bytes.
 
 use common::{
+    dataset::DatasetRef,
     id::{AttemptId, JobId, MachineId, OrgId, TreeId, UserId},
+    job::ArtifactsView,
     problem::Problem,
     wire::client::DownloadSource,
 };
 
-use crate::{event::LogState, state::State};
+use super::{dataset, job::attempts_of};
+use crate::{
+    decide::{find_job, find_task},
+    event::LogState,
+    policy,
+    rejection::Rejection,
+    state::State,
+};
 
 /// What a member who wants a tree gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +35,42 @@ pub fn readable_tree(
     org: OrgId,
     source: &DownloadSource,
 ) -> Result<Readable, Problem> {
-    let _ = (state, user, org, source);
-    Err(Problem::new(common::code::Code::NotFound, "", ""))
+    match source {
+        DownloadSource::Dataset { name, version } => {
+            let (_, row) = dataset::find(state, user, org, name)?;
+            let found = row
+                .version(*version)
+                .ok_or_else(|| Rejection::NoSuchVersion {
+                    dataset: DatasetRef {
+                        name: name.clone(),
+                        version: *version,
+                    },
+                    newest: row.newest(),
+                })?;
+            Ok(Readable::Tree(found.1.tree))
+        }
+        DownloadSource::Artifacts { job: number, task } => {
+            let (id, job) = find_job(state, user, org, *number)?;
+            find_task(job, *task)?;
+            let queued = state
+                .progress
+                .get(&id)
+                .is_some_and(|p| p.queued.contains(*task));
+            let newest = attempts_of(state, id, Some(*task)).next_back();
+            let none = |lost| Rejection::NoArtifacts {
+                number: *number,
+                task: *task,
+                lost,
+            };
+            match newest.map(|(_, attempt)| attempt.artifacts) {
+                _ if queued => Ok(Readable::Waiting(id)),
+                None | Some(ArtifactsView::None) => Err(none(false).into()),
+                Some(ArtifactsView::Lost) => Err(none(true).into()),
+                Some(ArtifactsView::NotYet | ArtifactsView::Pending) => Ok(Readable::Waiting(id)),
+                Some(ArtifactsView::Stored { tree, .. }) => Ok(Readable::Tree(tree)),
+            }
+        }
+    }
 }
 
 /// Returns whether a member may send trees to the org.
@@ -35,25 +78,34 @@ pub fn readable_tree(
 /// # Errors
 /// No member of the org.
 pub fn may_upload(state: &State, user: UserId, org: OrgId) -> Result<(), Problem> {
-    let _ = (state, user, org);
+    policy::member(state, org, user)?;
     Ok(())
 }
 
 /// Returns whether the tree is in the machine's desired set.
 pub fn machine_may_fetch(state: &State, machine: MachineId, tree: TreeId) -> bool {
-    let _ = (state, machine, tree);
-    false
+    let used = state.index.machines.get(&machine);
+    let mut live = used.into_iter().flat_map(|used| &used.live);
+    live.any(|id| {
+        let job = state.jobs.get(&id.job);
+        job.is_some_and(|job| job.trees().any(|needed| needed == tree))
+    })
 }
 
 /// Returns whether artifacts of the attempt are awaited from this machine.
 pub fn machine_may_upload(state: &State, machine: MachineId, attempt: AttemptId) -> bool {
-    let _ = (state, machine, attempt);
-    false
+    let row = state.attempts.get(&attempt);
+    row.is_some_and(|row| {
+        // The files may be on their way before the end is committed.
+        let awaited = row.is_live() || row.artifacts == ArtifactsView::Pending;
+        row.machine == machine && awaited
+    })
 }
 
 /// Returns how the log of the attempt stands, if this machine may send it: `Growing` or `Awaited`, and
 /// `Complete` where all of it is here.
 pub fn machine_log(state: &State, machine: MachineId, attempt: AttemptId) -> Option<LogState> {
-    let _ = (state, machine, attempt);
-    None
+    let row = state.attempts.get(&attempt);
+    let row = row.filter(|row| row.machine == machine && row.log != LogState::Lost)?;
+    Some(row.log)
 }

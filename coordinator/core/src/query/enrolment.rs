@@ -13,7 +13,12 @@ use common::{
     time::Timestamp,
 };
 
-use crate::{event::Holder, state::State};
+use crate::{
+    decide::enrolment::{admit, check, claimed},
+    event::Holder,
+    rejection::Rejection,
+    state::State,
+};
 
 /// A code that lets this key in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +39,11 @@ pub fn enrolment(
     key: Fingerprint,
     now: Timestamp,
 ) -> Result<Enrolment, Problem> {
-    let _ = (state, code, purpose, key, now);
-    Err(Problem::new(common::code::Code::CodeInvalid, "", ""))
+    let admission = admit(state, code, purpose, key, now)?;
+    Ok(Enrolment {
+        org: admission.org,
+        user: admission.user,
+    })
 }
 
 /// What somebody who was let in is told.
@@ -50,8 +58,16 @@ pub struct Enrolled {
 
 /// Returns who came in with this code and key, after the commit.
 pub fn enrolled(state: &State, code: CodeDigest, key: Fingerprint) -> Option<Enrolled> {
-    let _ = (state, code, key);
-    None
+    let invitation = *state.index.codes.get(&code)?;
+    let user = state.invitation_uses.get(&(invitation, key))?.user;
+    let org = state.invitations.get(&invitation)?.org;
+    Some(Enrolled {
+        user,
+        handle: state.users.get(&user)?.handle.clone(),
+        org,
+        org_name: state.orgs.get(&org)?.name.clone(),
+        role: state.members.get(&(org, user))?.role,
+    })
 }
 
 /// What a machine that claims its certificate is told.
@@ -68,8 +84,13 @@ pub enum Claim {
 /// # Errors
 /// Unknown, another key, rejected or removed.
 pub fn claim(state: &State, machine: MachineId, key: Fingerprint) -> Result<Claim, Problem> {
-    let _ = (state, machine, key);
-    Err(Problem::new(common::code::Code::NotRegistered, "", ""))
+    let row = claimed(state, machine, key)?;
+    let (org_name, name) = (super::org_name(state, row.org)?, row.name.clone());
+    Ok(if row.state.is_approved() {
+        Claim::Approved { org_name, name }
+    } else {
+        Claim::Waiting { org_name, name }
+    })
 }
 
 /// Returns who a certificate speaks for. Asked at every handshake and before every request.
@@ -81,42 +102,53 @@ pub fn certificate(
     serial: CertificateSerial,
     now: Timestamp,
 ) -> Result<Holder, Problem> {
-    let _ = (state, serial, now);
-    Err(Problem::new(common::code::Code::NotSignedIn, "", ""))
+    let holder = check(state, serial, now)?.holder;
+    let known = match holder {
+        Holder::User(user) => state.users.contains_key(&user),
+        Holder::Machine(machine) => {
+            let row = state.machines.get(&machine);
+            row.is_some_and(|row| row.state.is_approved())
+        }
+    };
+    if known {
+        Ok(holder)
+    } else {
+        Err(Rejection::CertificateRevoked.into())
+    }
 }
 
 /// Returns the names of a machine and its org, for the coordinator's hello.
 pub fn machine_names(state: &State, machine: MachineId) -> Option<(Name, Name)> {
-    let _ = (state, machine);
-    None
+    let row = state.machines.get(&machine)?;
+    Some((row.name.clone(), state.orgs.get(&row.org)?.name.clone()))
 }
 
 /// Returns when an invitation expires.
 pub fn invitation_expiry(state: &State, invitation: InvitationId) -> Option<Timestamp> {
-    let _ = (state, invitation);
-    None
+    state.invitations.get(&invitation).map(|row| row.expires_at)
 }
 
 /// Returns the living machine of this name, after a registration that may have been repeated.
 pub fn machine_id(state: &State, org: OrgId, name: &Name) -> Option<MachineId> {
-    let _ = (state, org, name);
-    None
+    state.index.machine_names.get(&org)?.get(name).copied()
 }
 
 /// Returns the job that was submitted with this key, after the commit.
 pub fn submitted(state: &State, user: UserId, key: IdempotencyKey) -> Option<Submitted> {
-    let _ = (state, user, key);
-    None
+    let id = *state.index.keys.get(&(user, key))?;
+    let number = state.jobs.get(&id)?.number;
+    Some(Submitted { id, number })
 }
 
 /// Returns every org with its name.
 pub fn orgs(state: &State) -> Vec<(OrgId, Name)> {
-    let _ = state;
-    Vec::new()
+    let rows = state.orgs.iter();
+    rows.map(|(id, row)| (*id, row.name.clone())).collect()
 }
 
 /// Returns every approved machine: after a start, those that do not come back within a lease are lost.
 pub fn approved_machines(state: &State) -> Vec<MachineId> {
-    let _ = state;
-    Vec::new()
+    let rows = state.machines.iter();
+    let approved = rows.filter(|(_, row)| row.state.is_approved());
+    approved.map(|(id, _)| *id).collect()
 }

@@ -8,7 +8,12 @@ use common::{
     time::Timestamp,
 };
 
-use crate::state::State;
+use super::job::{attempts_of, progress, summary};
+use crate::{
+    decide::{find_job, find_task},
+    event::LogState,
+    state::{State, attempt::Attempt},
+};
 
 /// Most attempts that one follower is given; the newest are left out beyond.
 pub const MAX_FOLLOWED: usize = 65_536;
@@ -46,12 +51,40 @@ pub enum LogEnd {
 ///
 /// # Errors
 /// The job or task is not found by this user.
-pub fn followed(
-    state: &State,
-    now: Timestamp,
-    user: UserId,
-    request: &FollowJob,
-) -> Result<Followed, Problem> {
-    let _ = (state, now, user, request);
-    Err(Problem::new(common::code::Code::NotFound, "", ""))
+pub fn followed(state: &State, user: UserId, request: &FollowJob) -> Result<Followed, Problem> {
+    let (id, job) = find_job(state, user, request.org, request.number)?;
+    if let Some(task) = request.task {
+        find_task(job, task)?;
+    }
+    let progress = progress(state, id, job)?;
+    let ended = match request.task {
+        None => progress.ended_at.is_some(),
+        Some(task) => {
+            let live = state.index.live.get(&id);
+            let runs = live.is_some_and(|live| live.iter().any(|attempt| attempt.task == task));
+            !runs && !progress.queued.contains(task)
+        }
+    };
+    let attempts = attempts_of(state, id, request.task).take(MAX_FOLLOWED);
+    Ok(Followed {
+        job: id,
+        summary: summary(state, id, job, progress)?,
+        ended,
+        attempts: attempts
+            .map(|(attempt, row)| FollowedAttempt {
+                attempt,
+                log: log_end(state, row),
+            })
+            .collect(),
+    })
+}
+
+fn log_end(state: &State, attempt: &Attempt) -> LogEnd {
+    match attempt.log {
+        LogState::Growing => LogEnd::Open,
+        // Nobody should wait for a machine that may never come back.
+        LogState::Awaited { .. } if state.volatile.lost.contains(&attempt.machine) => LogEnd::Here,
+        LogState::Awaited { bytes } | LogState::Complete { bytes } => LogEnd::At(bytes),
+        LogState::Lost => LogEnd::Here,
+    }
 }

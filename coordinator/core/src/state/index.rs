@@ -35,8 +35,8 @@ pub(crate) struct Index {
     pub(crate) codes: BTreeMap<CodeDigest, InvitationId>,
     pub(crate) holders: BTreeMap<Holder, BTreeSet<CertificateSerial>>,
     /// Of living machines only: the name of one that was removed is free again.
-    pub(crate) machine_names: BTreeMap<(OrgId, Name), MachineId>,
-    pub(crate) dataset_names: BTreeMap<(OrgId, Name), DatasetId>,
+    pub(crate) machine_names: BTreeMap<OrgId, BTreeMap<Name, MachineId>>,
+    pub(crate) dataset_names: BTreeMap<OrgId, BTreeMap<Name, DatasetId>>,
     pub(crate) job_numbers: BTreeMap<(OrgId, JobNumber), JobId>,
     pub(crate) keys: BTreeMap<(UserId, IdempotencyKey), JobId>,
     /// Jobs of a member that have not ended.
@@ -45,6 +45,8 @@ pub(crate) struct Index {
     pub(crate) queues: BTreeMap<OrgId, Queue>,
     pub(crate) members: BTreeMap<(OrgId, UserId), MemberUse>,
     pub(crate) machines: BTreeMap<MachineId, MachineUse>,
+    /// Attempts of a job that have not ended.
+    pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
 }
 
 /// What a member's tasks hold and wait for.
@@ -175,9 +177,8 @@ impl Index {
             index.machine_in(*id, machine);
         }
         for (id, dataset) in &state.datasets {
-            index
-                .dataset_names
-                .insert((dataset.org, dataset.name.clone()), *id);
+            let names = index.dataset_names.entry(dataset.org).or_default();
+            names.insert(dataset.name.clone(), *id);
         }
         for (id, job) in &state.jobs {
             index.job_numbers.insert((job.org, job.number), *id);
@@ -196,15 +197,19 @@ impl Index {
 
     pub(crate) fn machine_in(&mut self, id: MachineId, machine: &Machine) {
         if machine.state.is_living() {
-            self.machine_names
-                .insert((machine.org, machine.name.clone()), id);
+            let names = self.machine_names.entry(machine.org).or_default();
+            names.insert(machine.name.clone(), id);
         }
     }
 
     pub(crate) fn machine_out(&mut self, id: MachineId, machine: &Machine) {
-        let key = (machine.org, machine.name.clone());
-        if self.machine_names.get(&key) == Some(&id) {
-            self.machine_names.remove(&key);
+        if let Some(names) = self.machine_names.get_mut(&machine.org) {
+            if names.get(&machine.name) == Some(&id) {
+                names.remove(&machine.name);
+            }
+            if names.is_empty() {
+                self.machine_names.remove(&machine.org);
+            }
         }
     }
 
@@ -250,6 +255,7 @@ impl Index {
         machine.desired.insert(id);
         if attempt.is_live() {
             machine.live.insert(id);
+            self.live.entry(id.job).or_default().insert(id);
             let held = machine.held.checked_add(&attempt.allocation);
             machine.held = held.expect("the schedule gives nothing twice");
             let member = self.members.entry((attempt.org, owner)).or_default();
@@ -273,6 +279,12 @@ impl Index {
             }
         }
         if attempt.is_live() {
+            if let Some(live) = self.live.get_mut(&id.job) {
+                live.remove(&id);
+                if live.is_empty() {
+                    self.live.remove(&id.job);
+                }
+            }
             self.member_less((attempt.org, owner), |used| {
                 used.running = used.running.saturating_sub(1);
                 used.held.take(&attempt.allocation);

@@ -22,15 +22,12 @@ impl TaskRanges {
         self.ranges.is_empty()
     }
 
-    pub(crate) fn first(&self) -> Option<u32> {
-        self.ranges.first_key_value().map(|(first, _)| *first)
-    }
-
-    pub(crate) fn count(&self) -> u32 {
-        self.ranges
-            .iter()
-            .map(|(first, last)| last - first + 1)
-            .sum()
+    /// Returns the least index that is not below `from`.
+    pub(crate) fn first_from(&self, from: u32) -> Option<u32> {
+        if self.contains(from) {
+            return Some(from);
+        }
+        self.ranges.range(from..).next().map(|(first, _)| *first)
     }
 
     pub(crate) fn contains(&self, index: u32) -> bool {
@@ -106,6 +103,11 @@ mod tests {
 
     use super::*;
 
+    fn count(ranges: &TaskRanges) -> u32 {
+        let lengths = ranges.ranges.iter().map(|(first, last)| last - first + 1);
+        lengths.sum()
+    }
+
     #[test]
     fn taking_one_out_of_the_middle_leaves_two_ranges() {
         let mut ranges = TaskRanges::of(0, 9);
@@ -137,8 +139,8 @@ mod tests {
                 } else {
                     prop_assert_eq!(ranges.remove(index), set.remove(&index));
                 }
-                prop_assert_eq!(ranges.count() as usize, set.len());
-                prop_assert_eq!(ranges.first(), set.first().copied());
+                prop_assert_eq!(count(&ranges) as usize, set.len());
+                prop_assert_eq!(ranges.first_from(index), set.range(index..).next().copied());
                 let json = serde_json::to_string(&ranges).unwrap();
                 prop_assert_eq!(&serde_json::from_str::<TaskRanges>(&json).unwrap(), &ranges);
             }

@@ -1,0 +1,135 @@
+//! Attempts: each change of one is a change of its machine's desired set.
+
+use common::{
+    id::{AttemptId, MachineId},
+    job::ArtifactsView,
+    time::Span,
+};
+
+use super::job;
+use crate::{
+    event::Event,
+    lifecycle::attempt::{AttemptState, AttemptStep},
+    state::{
+        State,
+        attempt::{Attempt, LogState},
+    },
+};
+
+pub(super) fn apply(state: &mut State, event: &Event) {
+    match event {
+        Event::AttemptPlaced {
+            attempt: id,
+            org,
+            machine,
+            allocation,
+            max_runtime,
+            at,
+        } => {
+            let attempt = Attempt {
+                org: *org,
+                machine: *machine,
+                allocation: allocation.clone(),
+                max_runtime: *max_runtime,
+                placed_at: *at,
+                started_at: None,
+                ended_at: None,
+                state: AttemptState::Placed,
+                artifacts: ArtifactsView::NotYet,
+                log: LogState::Growing,
+            };
+            job::change(state, id.job, |progress| progress.place(id.task));
+            if let Some(row) = state.jobs.get(&id.job) {
+                state.index.attempt_in(*id, &attempt, row.owner);
+            }
+            state.attempts.insert(*id, attempt);
+            desired_changed(state, *machine);
+        }
+        Event::AttemptPreparing { attempt } => {
+            change(state, *attempt, |row| step(row, AttemptStep::Prepare));
+        }
+        Event::AttemptStarted { attempt, at } => {
+            change(state, *attempt, |row| {
+                step(row, AttemptStep::Start);
+                row.started_at = Some(*at);
+            });
+            job::change(state, attempt.job, |progress| {
+                progress.started_at.get_or_insert(*at);
+            });
+        }
+        Event::AttemptStopping {
+            attempt,
+            machine,
+            reason,
+        } => {
+            change(state, *attempt, |row| {
+                step(row, AttemptStep::Stop { reason: *reason });
+            });
+            desired_changed(state, *machine);
+        }
+        Event::AttemptEnded {
+            attempt,
+            machine,
+            at,
+            outcome,
+            artifacts,
+            log,
+            fate,
+        } => {
+            change(state, *attempt, |row| {
+                step(row, AttemptStep::End(outcome.clone()));
+                row.ended_at = Some(*at);
+                row.artifacts = *artifacts;
+                row.log = *log;
+            });
+            job::change(state, attempt.job, |progress| {
+                progress.end_attempt(attempt.task, *fate);
+            });
+            if let Some(row) = state.machines.get_mut(machine) {
+                row.executed += 1;
+                let lent = row.lent.as_duration() + outcome.usage.wall.as_duration();
+                row.lent = Span::from(lent);
+                state.volatile.due.insert(row.org);
+            }
+            desired_changed(state, *machine);
+        }
+        Event::ArtifactsSettled {
+            attempt,
+            machine,
+            artifacts,
+        } => {
+            change(state, *attempt, |row| row.artifacts = *artifacts);
+            desired_changed(state, *machine);
+        }
+        Event::LogSettled {
+            attempt,
+            machine,
+            log,
+        } => {
+            change(state, *attempt, |row| row.log = *log);
+            desired_changed(state, *machine);
+        }
+        _ => {}
+    }
+}
+
+fn change(state: &mut State, id: AttemptId, change: impl FnOnce(&mut Attempt)) {
+    let (Some(job), Some(attempt)) = (state.jobs.get(&id.job), state.attempts.get_mut(&id)) else {
+        return;
+    };
+    state.index.attempt_out(id, attempt, job.owner);
+    change(attempt);
+    state.index.attempt_in(id, attempt, job.owner);
+}
+
+fn step(attempt: &mut Attempt, step: AttemptStep) {
+    if let Ok(after) = attempt.state.transition(step) {
+        attempt.state = after;
+    }
+}
+
+fn desired_changed(state: &mut State, machine: MachineId) {
+    if let Some(row) = state.machines.get_mut(&machine) {
+        row.generation += 1;
+    }
+}

@@ -1,0 +1,94 @@
+//! Invitations and certificates.
+
+use crate::{
+    event::Event,
+    state::{
+        State,
+        certificate::Certificate,
+        invitation::{Invitation, InvitationUse},
+    },
+};
+
+pub(super) fn apply(state: &mut State, event: &Event) {
+    match event {
+        Event::InvitationCreated {
+            invitation,
+            org,
+            role,
+            purpose,
+            user,
+            codes,
+            created_by,
+            at,
+            expires_at,
+            uses,
+        } => {
+            for code in codes {
+                state.index.codes.insert(*code, *invitation);
+            }
+            let row = Invitation {
+                org: *org,
+                role: *role,
+                purpose: *purpose,
+                user: *user,
+                codes: codes.clone(),
+                created_by: *created_by,
+                created_at: *at,
+                expires_at: *expires_at,
+                uses_left: *uses,
+                revoked_at: None,
+            };
+            state.invitations.insert(*invitation, row);
+        }
+        Event::InvitationUsed {
+            invitation,
+            user,
+            key,
+            at,
+        } => {
+            if let Some(row) = state.invitations.get_mut(invitation) {
+                row.uses_left = row.uses_left.saturating_sub(1);
+            }
+            let row = InvitationUse {
+                user: *user,
+                at: *at,
+            };
+            state.invitation_uses.insert((*invitation, *key), row);
+        }
+        Event::InvitationRevoked { invitation, at } => {
+            if let Some(row) = state.invitations.get_mut(invitation) {
+                row.revoked_at = Some(*at);
+            }
+        }
+        Event::CertificateIssued {
+            serial,
+            holder,
+            key,
+            at,
+            expires_at,
+        } => {
+            let serials = state.index.holders.entry(*holder).or_default();
+            serials.insert(*serial);
+            let row = Certificate {
+                holder: *holder,
+                key: *key,
+                issued_at: *at,
+                expires_at: *expires_at,
+                superseded_until: None,
+                revoked_at: None,
+            };
+            state.certificates.insert(*serial, row);
+        }
+        Event::CertificateSuperseded { serial, until } => {
+            if let Some(row) = state.certificates.get_mut(serial) {
+                row.superseded_until = Some(*until);
+            }
+        }
+        Event::CertificateRevoked { serial, at } => {
+            if let Some(row) = state.certificates.get_mut(serial) {
+                row.revoked_at = Some(*at);
+            }
+        }
+        _ => {}
+    }
+}

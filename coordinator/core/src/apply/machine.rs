@@ -1,0 +1,104 @@
+//! Machines and what they report.
+
+use common::{
+    id::MachineId,
+    machine::MachineReport,
+    time::{Span, Timestamp},
+};
+
+use crate::{
+    event::Event,
+    lifecycle::machine::{MachineState, MachineStep},
+    state::{State, machine::Machine},
+};
+
+pub(super) fn apply(state: &mut State, event: &Event) {
+    match event {
+        Event::MachineRegistered {
+            machine,
+            org,
+            name,
+            owner,
+            key,
+            at,
+        } => {
+            let row = Machine {
+                org: *org,
+                name: name.clone(),
+                owner: *owner,
+                key: *key,
+                registered_at: *at,
+                state: MachineState::Pending,
+                generation: 0,
+                last_seen: None,
+                executed: 0,
+                lent: Span::default(),
+            };
+            state.index.machine_in(*machine, &row);
+            state.machines.insert(*machine, row);
+        }
+        Event::MachineApproved { machine, at, .. } => {
+            step(state, *machine, MachineStep::Approve { at: *at });
+        }
+        Event::MachineRejected {
+            machine,
+            reason,
+            at,
+            ..
+        } => {
+            let reason = reason.clone();
+            step(state, *machine, MachineStep::Reject { at: *at, reason });
+        }
+        Event::MachineRemoved { machine, at, .. } => {
+            step(state, *machine, MachineStep::Remove { at: *at });
+            state.volatile.connected.remove(machine);
+        }
+        Event::MachineConnected {
+            machine,
+            org,
+            report,
+            at,
+        } => {
+            state.volatile.connected.insert(*machine);
+            state.volatile.lost.remove(machine);
+            state.volatile.due.insert(*org);
+            reported(state, *machine, report, *at);
+        }
+        Event::MachineDisconnected { machine, at, .. } => {
+            state.volatile.connected.remove(machine);
+            if let Some(row) = state.machines.get_mut(machine) {
+                row.last_seen = Some(*at);
+            }
+        }
+        Event::MachineLost { machine, .. } => {
+            state.volatile.lost.insert(*machine);
+        }
+        Event::MachineReported {
+            machine,
+            org,
+            report,
+            at,
+        } => {
+            state.volatile.due.insert(*org);
+            reported(state, *machine, report, *at);
+        }
+        _ => {}
+    }
+}
+
+fn step(state: &mut State, machine: MachineId, step: MachineStep) {
+    if let Some(row) = state.machines.get_mut(&machine) {
+        state.index.machine_out(machine, row);
+        if let Ok(after) = row.state.transition(step) {
+            row.state = after;
+        }
+        state.index.machine_in(machine, row);
+    }
+}
+
+fn reported(state: &mut State, machine: MachineId, report: &MachineReport, at: Timestamp) {
+    if let Some(row) = state.machines.get_mut(&machine) {
+        row.last_seen = Some(at);
+        state.reports.insert(machine, report.clone());
+    }
+}

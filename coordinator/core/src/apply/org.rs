@@ -1,0 +1,61 @@
+//! Orgs, users and memberships.
+
+use crate::{
+    event::Event,
+    state::{
+        State,
+        org::{Member, Org, User},
+    },
+};
+
+pub(super) fn apply(state: &mut State, event: &Event) {
+    match event {
+        Event::OrgCreated { org, name, at } => {
+            state.index.org_names.insert(name.clone(), *org);
+            let row = Org {
+                name: name.clone(),
+                created_at: *at,
+                limits: common::limits::Limits::default(),
+                next_job_number: 1,
+            };
+            state.orgs.insert(*org, row);
+        }
+        Event::UserCreated { user, handle, at } => {
+            state.index.handles.insert(handle.clone(), *user);
+            let row = User {
+                handle: handle.clone(),
+                created_at: *at,
+            };
+            state.users.insert(*user, row);
+        }
+        Event::LimitsApplied { org, after, .. } => {
+            if let Some(row) = state.orgs.get_mut(org) {
+                row.limits = *after;
+            }
+            state.volatile.due.insert(*org);
+        }
+        Event::MemberAdded {
+            org,
+            user,
+            role,
+            at,
+        } => {
+            let row = Member {
+                role: *role,
+                joined_at: *at,
+            };
+            state.members.insert((*org, *user), row);
+        }
+        Event::RoleChanged {
+            org, user, after, ..
+        } => {
+            if let Some(row) = state.members.get_mut(&(*org, *user)) {
+                row.role = *after;
+            }
+        }
+        Event::MemberRemoved { org, user, .. } => {
+            state.members.remove(&(*org, *user));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,114 @@
+//! Datasets: new ones, new versions.
+
+use common::{
+    api::data::AddDatasetVersion,
+    dataset::MAX_DESCRIPTION_BYTES,
+    id::{DatasetId, UserId},
+    status::Visibility,
+    time::Timestamp,
+    units::Bytes,
+};
+
+use crate::{
+    event::Event,
+    policy::{self, Action, permit},
+    rejection::Rejection,
+    state::State,
+};
+
+/// Of a dataset whose maker says nothing: others of the org may read it.
+const DEFAULT_VISIBILITY: Visibility = Visibility::OrgRead;
+/// Most versions of one dataset.
+const MAX_VERSIONS: u32 = 10_000;
+
+pub(super) fn add_version(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    fresh: DatasetId,
+    request: &AddDatasetVersion,
+    bytes: Bytes,
+    files: u64,
+) -> Result<Vec<Event>, Rejection> {
+    let member = permit(state, request.org, user, Action::AddDataset)?;
+    if request
+        .description
+        .as_ref()
+        .is_some_and(|text| !is_plain(text))
+    {
+        return Err(Rejection::DatasetText);
+    }
+    let names = state.index.dataset_names.get(&request.org);
+    let known = names.and_then(|names| {
+        let id = names.get(&request.name)?;
+        Some((*id, state.datasets.get(id)?))
+    });
+    let Some((id, dataset)) = known else {
+        return Ok(vec![Event::DatasetVersionAdded {
+            dataset: fresh,
+            org: request.org,
+            name: request.name.clone(),
+            user,
+            version: 1,
+            tree: request.tree,
+            bytes,
+            files,
+            description: request.description.clone().unwrap_or_default(),
+            visibility: request.visibility.unwrap_or(DEFAULT_VISIBILITY),
+            at,
+        }]);
+    };
+
+    if !policy::may_read_dataset(user, member.role, dataset) {
+        // Says no more than that the name cannot be had.
+        return Err(Rejection::NameTaken {
+            noun: "dataset",
+            name: request.name.clone(),
+        });
+    }
+    let description = request.description.clone();
+    let description = description.unwrap_or_else(|| dataset.description.clone());
+    let visibility = request.visibility.unwrap_or(dataset.visibility);
+    let changed = description != dataset.description || visibility != dataset.visibility;
+    let may_change = policy::may_change_dataset(user, member.role, dataset);
+    if !policy::may_extend_dataset(user, member.role, dataset) || (changed && !may_change) {
+        return Err(Rejection::NotAllowed {
+            action: Action::ChangeAnyDataset,
+            role: member.role,
+        });
+    }
+    let newest = dataset.version(None).map(|(_, version)| version.tree);
+    if newest == Some(request.tree) {
+        let change = changed.then_some(Event::DatasetChanged {
+            dataset: id,
+            org: request.org,
+            description,
+            visibility,
+        });
+        return Ok(change.into_iter().collect());
+    }
+    if dataset.newest() >= MAX_VERSIONS {
+        return Err(Rejection::TooManyVersions {
+            name: request.name.clone(),
+            most: MAX_VERSIONS,
+        });
+    }
+    Ok(vec![Event::DatasetVersionAdded {
+        dataset: id,
+        org: request.org,
+        name: request.name.clone(),
+        user,
+        version: dataset.newest() + 1,
+        tree: request.tree,
+        bytes,
+        files,
+        description,
+        visibility,
+        at,
+    }])
+}
+
+fn is_plain(text: &str) -> bool {
+    let control = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.len() <= MAX_DESCRIPTION_BYTES && !text.chars().any(control)
+}

@@ -1,0 +1,230 @@
+//! Events in the making, where one follows from another: the end of an attempt decides its task, the last
+//! task its job. Keeps how far the jobs would be by then, so that no event is said twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{
+    id::{AttemptId, JobId},
+    job::{ArtifactsView, AttemptUsage, Outcome},
+    status::EndReason,
+    time::{Span, Timestamp},
+};
+
+use crate::{
+    event::{Event, LogState, TaskFate},
+    lifecycle::{
+        attempt::AttemptState,
+        job::{JobState, JobStep},
+    },
+    state::{State, attempt::Attempt, job::JobProgress},
+};
+
+pub(super) struct Draft<'a> {
+    state: &'a State,
+    at: Timestamp,
+    events: Vec<Event>,
+    progress: BTreeMap<JobId, JobProgress>,
+    stopping: BTreeSet<AttemptId>,
+    ended: BTreeSet<AttemptId>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(state: &'a State, at: Timestamp) -> Self {
+        Self {
+            state,
+            at,
+            events: Vec::new(),
+            progress: BTreeMap::new(),
+            stopping: BTreeSet::new(),
+            ended: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    pub(super) fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
+    /// Takes what waits out of the queue and tells what runs to stop.
+    pub(super) fn cancel_job(&mut self, id: JobId) {
+        let Some(progress) = self.progress(id) else {
+            return;
+        };
+        let Ok(state) = progress.state.transition(JobStep::Cancel) else {
+            return;
+        };
+        progress.state = state;
+        progress.cancel_all_queued();
+        self.events.push(Event::JobCancelled { job: id });
+        let live = self.state.index.live.get(&id);
+        for attempt in live.into_iter().flatten() {
+            self.stop(*attempt, EndReason::Cancelled);
+        }
+        self.end_job_if_through(id);
+    }
+
+    /// Takes a waiting task out of the queue.
+    pub(super) fn cancel_queued_task(&mut self, id: JobId, task: u32) {
+        let Some(progress) = self.progress(id) else {
+            return;
+        };
+        progress.cancel_queued_task(task);
+        self.events.push(Event::TaskCancelled { job: id, task });
+        self.end_job_if_through(id);
+    }
+
+    /// Tells an attempt to end, unless it was told before.
+    pub(super) fn stop(&mut self, id: AttemptId, reason: EndReason) {
+        let Some(attempt) = self.state.attempts.get(&id) else {
+            return;
+        };
+        let told = matches!(attempt.state, AttemptState::Stopping { .. });
+        if attempt.is_live() && !told && !self.ended.contains(&id) && self.stopping.insert(id) {
+            self.events.push(Event::AttemptStopping {
+                attempt: id,
+                machine: attempt.machine,
+                reason,
+            });
+        }
+    }
+
+    /// Ends an attempt that a machine reports as ended.
+    pub(super) fn end(&mut self, id: AttemptId, at: Timestamp, outcome: Outcome, artifacts: bool) {
+        let artifacts = if artifacts {
+            ArtifactsView::Pending
+        } else {
+            ArtifactsView::None
+        };
+        let log = match outcome.log_bytes {
+            0 => LogState::Complete { bytes: 0 },
+            bytes => LogState::Awaited { bytes },
+        };
+        self.finish(id, at, outcome, artifacts, log);
+    }
+
+    /// Ends an attempt whose machine is gone, with everything that it still held.
+    pub(super) fn end_without_machine(&mut self, id: AttemptId, reason: EndReason, why: &str) {
+        let Some(attempt) = self.state.attempts.get(&id) else {
+            return;
+        };
+        let wall = attempt.started_at.map(|start| self.at.since(start));
+        let outcome = Outcome {
+            reason,
+            exit_code: None,
+            signal: None,
+            detail: Some(why.to_owned()),
+            usage: AttemptUsage {
+                wall: wall.map(Span::from).unwrap_or_default(),
+                ..AttemptUsage::default()
+            },
+            log_bytes: 0,
+        };
+        self.finish(id, self.at, outcome, ArtifactsView::Lost, LogState::Lost);
+    }
+
+    /// Gives up what an ended attempt's machine still held.
+    pub(super) fn give_up_rest(&mut self, id: AttemptId) {
+        let Some(attempt) = self.state.attempts.get(&id) else {
+            return;
+        };
+        let machine = attempt.machine;
+        if attempt.artifacts == ArtifactsView::Pending {
+            self.events.push(Event::ArtifactsSettled {
+                attempt: id,
+                machine,
+                artifacts: ArtifactsView::Lost,
+            });
+        }
+        if matches!(attempt.log, LogState::Awaited { .. }) {
+            self.events.push(Event::LogSettled {
+                attempt: id,
+                machine,
+                log: LogState::Lost,
+            });
+        }
+    }
+
+    fn finish(
+        &mut self,
+        id: AttemptId,
+        at: Timestamp,
+        outcome: Outcome,
+        artifacts: ArtifactsView,
+        log: LogState,
+    ) {
+        let Some(attempt) = self
+            .state
+            .attempts
+            .get(&id)
+            .filter(|attempt| attempt.is_live())
+        else {
+            return;
+        };
+        if !self.ended.insert(id) {
+            return;
+        }
+        let fate = self.fate(id, attempt, &outcome);
+        if let Some(progress) = self.progress(id.job) {
+            progress.end_attempt(id.task, fate);
+        }
+        self.events.push(Event::AttemptEnded {
+            attempt: id,
+            machine: attempt.machine,
+            at,
+            outcome,
+            artifacts,
+            log,
+            fate,
+        });
+        self.end_job_if_through(id.job);
+    }
+
+    /// Decides what becomes of a task.
+    fn fate(&mut self, id: AttemptId, attempt: &Attempt, outcome: &Outcome) -> TaskFate {
+        let reason = EndReason::Cancelled;
+        let told_to_stop = attempt.state == AttemptState::Stopping { reason }
+            || self.stopping.contains(&id)
+            || self
+                .progress(id.job)
+                .is_some_and(|p| p.state == JobState::Cancelling);
+        let retries = self.state.jobs.get(&id.job).map(|job| &job.spec.retries);
+        if outcome.succeeded() {
+            TaskFate::Succeeded
+        } else if told_to_stop || outcome.reason == EndReason::Cancelled {
+            TaskFate::Cancelled
+        } else if retries.is_some_and(|r| id.number <= r.max && r.on.contains(&outcome.reason)) {
+            TaskFate::Requeued
+        } else {
+            TaskFate::Failed
+        }
+    }
+
+    fn end_job_if_through(&mut self, id: JobId) {
+        let at = self.at;
+        let Some(progress) = self.progress(id) else {
+            return;
+        };
+        let result = progress.state.result(&progress.counts);
+        if progress.is_through()
+            && let Ok(state) = progress.state.transition(JobStep::End(result))
+        {
+            progress.state = state;
+            self.events.push(Event::JobEnded {
+                job: id,
+                result,
+                at,
+            });
+        }
+    }
+
+    fn progress(&mut self, id: JobId) -> Option<&mut JobProgress> {
+        if !self.progress.contains_key(&id) {
+            let progress = self.state.progress.get(&id)?.clone();
+            self.progress.insert(id, progress);
+        }
+        self.progress.get_mut(&id)
+    }
+}

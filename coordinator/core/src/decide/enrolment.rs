@@ -1,0 +1,227 @@
+//! Getting in and staying in: codes, certificates, renewal, revocation.
+
+use std::time::Duration;
+
+use common::{
+    id::{CertificateSerial, CodeDigest, Fingerprint, InvitationId, MachineId, OrgId, UserId},
+    join_link::LinkPurpose,
+    name::Name,
+    org::InvitationStatus,
+    time::Timestamp,
+};
+
+use super::draft::Draft;
+use crate::{
+    command::{Actor, NewCertificate},
+    event::{Event, Holder},
+    lifecycle::machine::MachineState,
+    rejection::Rejection,
+    state::{State, certificate::Certificate, machine::Machine},
+};
+
+/// How long an old certificate is good after its renewal, for what is still on its way.
+const RENEWAL_GRACE: Duration = Duration::from_secs(3600);
+
+/// A code that lets a key in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Admission {
+    pub(crate) invitation: InvitationId,
+    pub(crate) org: OrgId,
+    /// Who it is, where that is known already.
+    pub(crate) user: Option<UserId>,
+    /// The same key asks once more.
+    pub(crate) again: bool,
+}
+
+/// Checks a code. What is wrong with it is told only to who holds it.
+pub(crate) fn admit(
+    state: &State,
+    code: CodeDigest,
+    purpose: LinkPurpose,
+    key: Fingerprint,
+    now: Timestamp,
+) -> Result<Admission, Rejection> {
+    let found = state.index.codes.get(&code).and_then(|id| {
+        let invitation = state.invitations.get(id)?;
+        (invitation.purpose == purpose).then_some((*id, invitation))
+    });
+    let (id, invitation) = found.ok_or(Rejection::CodeInvalid)?;
+    let used = state.invitation_uses.get(&(id, key));
+    let expired = Rejection::CodeExpired {
+        at: invitation.expires_at,
+    };
+    let user = match (invitation.status(now), used) {
+        (InvitationStatus::Revoked, _) => return Err(Rejection::CodeRevoked),
+        (InvitationStatus::Expired, _) => return Err(expired),
+        (InvitationStatus::Used, _) if now >= invitation.expires_at => return Err(expired),
+        (_, Some(used)) => Some(used.user),
+        (InvitationStatus::Used, None) => return Err(Rejection::CodeUsed),
+        (InvitationStatus::Open, None) => invitation.user,
+    };
+    // Who was removed does not come back by an old code.
+    if user.is_some_and(|user| !state.members.contains_key(&(invitation.org, user))) {
+        return Err(Rejection::CodeUsed);
+    }
+    Ok(Admission {
+        invitation: id,
+        org: invitation.org,
+        user,
+        again: used.is_some(),
+    })
+}
+
+pub(super) fn enrol(
+    state: &State,
+    at: Timestamp,
+    admission: &Admission,
+    fresh_user: UserId,
+    handle: Option<&Name>,
+    certificate: &NewCertificate,
+) -> Result<Vec<Event>, Rejection> {
+    let mut events = Vec::new();
+    let user = match admission.user {
+        Some(user) => user,
+        None => {
+            let handle = handle.ok_or(Rejection::HandleMissing)?;
+            let known = state.users.contains_key(&fresh_user);
+            if known || state.index.handles.contains_key(handle) {
+                return Err(Rejection::NameTaken {
+                    noun: "user",
+                    name: handle.clone(),
+                });
+            }
+            let invitation = state.invitations.get(&admission.invitation);
+            let invitation = invitation.ok_or(Rejection::CodeInvalid)?;
+            events.push(Event::UserCreated {
+                user: fresh_user,
+                handle: handle.clone(),
+                at,
+            });
+            events.push(Event::MemberAdded {
+                org: admission.org,
+                user: fresh_user,
+                role: invitation.role,
+                at,
+            });
+            fresh_user
+        }
+    };
+    if !admission.again {
+        events.push(Event::InvitationUsed {
+            invitation: admission.invitation,
+            user,
+            key: certificate.key,
+            at,
+        });
+    }
+    events.push(issued(Holder::User(user), certificate, at));
+    Ok(events)
+}
+
+pub(super) fn renew(
+    state: &State,
+    at: Timestamp,
+    actor: Actor,
+    old: CertificateSerial,
+    new: &NewCertificate,
+) -> Result<Vec<Event>, Rejection> {
+    let holder = match actor {
+        Actor::User(user) => Holder::User(user),
+        Actor::Machine(machine) => Holder::Machine(machine),
+        Actor::Stranger | Actor::System => return Err(Rejection::WrongCaller),
+    };
+    let row = check(state, old, at)?;
+    if row.holder != holder {
+        return Err(Rejection::CertificateUnknown);
+    }
+    let superseded = row
+        .superseded_until
+        .is_none()
+        .then(|| Event::CertificateSuperseded {
+            serial: old,
+            until: at.saturating_add(RENEWAL_GRACE),
+        });
+    Ok(superseded
+        .into_iter()
+        .chain([issued(holder, new, at)])
+        .collect())
+}
+
+pub(super) fn claim(
+    state: &State,
+    at: Timestamp,
+    machine: MachineId,
+    certificate: &NewCertificate,
+) -> Result<Vec<Event>, Rejection> {
+    let row = claimed(state, machine, certificate.key)?;
+    if row.state == MachineState::Pending {
+        return Err(Rejection::MachinePending {
+            name: row.name.clone(),
+        });
+    }
+    Ok(vec![issued(Holder::Machine(machine), certificate, at)])
+}
+
+/// Returns the registration that this key made, if it may still come to something.
+pub(crate) fn claimed(
+    state: &State,
+    machine: MachineId,
+    key: Fingerprint,
+) -> Result<&Machine, Rejection> {
+    let row = state.machines.get(&machine).filter(|row| row.key == key);
+    let row = row.ok_or(Rejection::NoSuchMachine { name: None })?;
+    match &row.state {
+        MachineState::Pending | MachineState::Approved { .. } => Ok(row),
+        MachineState::Rejected { reason, .. } => Err(Rejection::MachineRejected {
+            name: row.name.clone(),
+            reason: reason.clone(),
+        }),
+        MachineState::Removed { .. } => Err(Rejection::MachineRemoved {
+            name: row.name.clone(),
+        }),
+    }
+}
+
+/// Returns a certificate that is good now.
+pub(crate) fn check(
+    state: &State,
+    serial: CertificateSerial,
+    now: Timestamp,
+) -> Result<&Certificate, Rejection> {
+    let row = state.certificates.get(&serial);
+    let row = row.ok_or(Rejection::CertificateUnknown)?;
+    if row.revoked_at.is_some() {
+        return Err(Rejection::CertificateRevoked);
+    }
+    if now >= row.good_until() {
+        return Err(Rejection::CertificateExpired {
+            at: row.good_until(),
+            now,
+        });
+    }
+    Ok(row)
+}
+
+/// Revokes every certificate of a user or machine.
+pub(super) fn revoke_all(draft: &mut Draft<'_>, state: &State, at: Timestamp, holder: Holder) {
+    let serials = state.index.holders.get(&holder);
+    for serial in serials.into_iter().flatten() {
+        let row = state.certificates.get(serial);
+        if row.is_some_and(|row| row.revoked_at.is_none()) {
+            draft.push(Event::CertificateRevoked {
+                serial: *serial,
+                at,
+            });
+        }
+    }
+}
+
+const fn issued(holder: Holder, certificate: &NewCertificate, at: Timestamp) -> Event {
+    Event::CertificateIssued {
+        serial: certificate.serial,
+        holder,
+        key: certificate.key,
+        at,
+        expires_at: certificate.expires_at,
+    }
+}

@@ -1,0 +1,203 @@
+//! Jobs: submission, cancellation.
+
+mod specification;
+
+use common::{
+    api::job::{CancelJob, SubmitJob},
+    id::{JobId, OrgId, UserId},
+    job::{JobNumber, JobSpec},
+    status::{EndReason, Role},
+    time::Timestamp,
+};
+
+use super::{draft::Draft, find_job, find_task};
+use crate::{
+    event::{Event, PinnedDataset},
+    policy::{self, Action, permit},
+    rejection::{LimitReached, Rejection},
+    schedule::explain::{Subject, explain},
+    state::{State, org::Org},
+};
+
+pub(super) fn submit(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    id: JobId,
+    request: &SubmitJob,
+) -> Result<Vec<Event>, Rejection> {
+    if request.dry_run {
+        return Err(Rejection::DryRun);
+    }
+    let org = request.org;
+    permit(state, org, user, Action::SubmitJob)?;
+    let known = state.index.keys.get(&(user, request.key));
+    if let Some(known) = known.and_then(|id| state.jobs.get(id)) {
+        return if known.org == org && known.spec == request.spec {
+            Ok(Vec::new())
+        } else {
+            Err(Rejection::KeyConflict {
+                number: known.number,
+            })
+        };
+    }
+    let pinned = acceptable(state, user, org, &request.spec)?;
+    let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
+    check_limits(state, user, org, row, &request.spec)?;
+    let subject = Subject {
+        org,
+        owner: user,
+        spec: &request.spec,
+        job: None,
+    };
+    let explanation = explain(state, at, &subject);
+    if explanation.never {
+        return Err(Rejection::never_fits(state, &subject, explanation));
+    }
+    Ok(vec![Event::JobSubmitted {
+        job: id,
+        org,
+        number: JobNumber(row.next_job_number),
+        owner: user,
+        key: request.key,
+        spec: Box::new(request.spec.clone()),
+        pinned,
+        at,
+    }])
+}
+
+/// Checks all of a specification but limits and machines, and returns its datasets as they are now.
+pub(crate) fn acceptable(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    spec: &JobSpec,
+) -> Result<Vec<PinnedDataset>, Rejection> {
+    let member = permit(state, org, user, Action::SubmitJob)?;
+    specification::check(spec)?;
+    pin(state, user, member.role, org, spec)
+}
+
+fn pin(
+    state: &State,
+    user: UserId,
+    role: Role,
+    org: OrgId,
+    spec: &JobSpec,
+) -> Result<Vec<PinnedDataset>, Rejection> {
+    let names = state.index.dataset_names.get(&org);
+    let one = |mount: &common::job::DatasetMount| {
+        let wanted = &mount.dataset;
+        let found = names.and_then(|names| {
+            let id = names.get(&wanted.name)?;
+            let dataset = state.datasets.get(id)?;
+            policy::may_read_dataset(user, role, dataset).then_some((*id, dataset))
+        });
+        let (id, dataset) = found.ok_or_else(|| Rejection::NoSuchDataset {
+            name: wanted.name.clone(),
+        })?;
+        let version = dataset.version(wanted.version);
+        let (number, version) = version.ok_or_else(|| Rejection::NoSuchVersion {
+            dataset: wanted.clone(),
+            newest: dataset.newest(),
+        })?;
+        Ok(PinnedDataset {
+            dataset: id,
+            name: wanted.name.clone(),
+            version: number,
+            tree: version.tree,
+            path: mount.path.trim_end_matches('/').to_owned(),
+        })
+    };
+    spec.datasets.iter().map(one).collect()
+}
+
+fn check_limits(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    row: &Org,
+    spec: &JobSpec,
+) -> Result<(), Rejection> {
+    let limits = &row.limits;
+    let reached = |limit, value: String, asked: String, current| {
+        Err(Rejection::Limit(LimitReached {
+            limit,
+            value,
+            asked,
+            current,
+            org: row.name.clone(),
+        }))
+    };
+    if let Some(most) = limits
+        .max_job_memory
+        .filter(|most| spec.request.memory > *most)
+    {
+        let asked = format!("{} of memory", spec.request.memory);
+        return reached("max_job_memory", most.to_string(), asked, None);
+    }
+    if let (Some(most), Some(asked)) = (limits.max_job_runtime, spec.max_runtime)
+        && asked > most
+    {
+        let asked = format!("a run time of {asked}");
+        return reached("max_job_runtime", most.to_string(), asked, None);
+    }
+    if let Some(most) = limits.max_queued_jobs_per_user {
+        let used = state.index.members.get(&(org, user));
+        let queued = used.map_or(0, |used| used.queued);
+        let tasks = spec.array.map_or(1, |array| array.task_count());
+        if queued + u64::from(tasks) > u64::from(most) {
+            let asked = match tasks {
+                1 => "1 more task".to_owned(),
+                _ => format!("{tasks} more tasks"),
+            };
+            let current = Some(format!("{queued} tasks wait"));
+            return reached("max_queued_jobs_per_user", most.to_string(), asked, current);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn cancel(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    request: &CancelJob,
+) -> Result<Vec<Event>, Rejection> {
+    let (id, job) = find_job(state, user, request.org, request.number)?;
+    if job.owner != user {
+        permit(state, request.org, user, Action::CancelAnyJob)?;
+    }
+    let Some(progress) = state.progress.get(&id) else {
+        return Ok(Vec::new());
+    };
+    if progress.ended_at.is_some() {
+        return Err(Rejection::JobEnded {
+            number: job.number,
+            status: progress.status(),
+        });
+    }
+    let mut draft = Draft::new(state, at);
+    match request.task {
+        None => draft.cancel_job(id),
+        Some(task) => {
+            find_task(job, task)?;
+            let live = state.index.live.get(&id);
+            let running = live
+                .into_iter()
+                .flatten()
+                .find(|attempt| attempt.task == task);
+            if let Some(attempt) = running {
+                draft.stop(*attempt, EndReason::Cancelled);
+            } else if progress.queued.contains(task) {
+                draft.cancel_queued_task(id, task);
+            } else {
+                return Err(Rejection::TaskEnded {
+                    number: job.number,
+                    task,
+                });
+            }
+        }
+    }
+    Ok(draft.into_events())
+}

@@ -1,0 +1,177 @@
+//! What a job may ask for, whoever submits it and wherever it would run.
+
+use common::{
+    job::{
+        InvalidMount, JobSpec, MAX_ARGUMENTS, MAX_COMMAND_BYTES, MAX_DATASETS, MAX_OUTPUTS,
+        MAX_RETRIES, MAX_VARIABLES, check_mount_path,
+    },
+    resources::{MAX_GPUS_PER_MACHINE, Request},
+    status::{EndReason, Network},
+    time::Span,
+    tree::TreePath,
+    units::{Bytes, MilliCpu},
+};
+
+use crate::rejection::InvalidJob;
+
+/// Longest name of a job, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+/// Least memory that a process can start in.
+const LEAST_MEMORY: Bytes = Bytes::mib(1);
+/// A thousand times the largest machines of today.
+const MOST_BYTES: Bytes = Bytes(1 << 56);
+const MOST_CPU: MilliCpu = MilliCpu(1_000_000_000);
+/// Names beginning so are set by the agent.
+const OWN_VARIABLES: &str = "COMPUTE_SHARE_";
+
+pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
+    check_name(&spec.name)?;
+    check_command(spec)?;
+    check_request(&spec.request)?;
+    check_mounts(spec)?;
+    check_outputs(&spec.outputs)?;
+    if spec.network != Network::None {
+        return Err(InvalidJob::Network {
+            asked: spec.network.as_str(),
+        });
+    }
+    if spec.max_runtime == Some(Span::default()) {
+        return Err(InvalidJob::TooLittle {
+            what: "no run time",
+            least: "1ms",
+        });
+    }
+    if spec.retries.max > MAX_RETRIES {
+        return Err(InvalidJob::Retries {
+            max: spec.retries.max,
+            most: MAX_RETRIES,
+        });
+    }
+    bounded(
+        "reasons to retry",
+        spec.retries.on.len(),
+        EndReason::ALL.len(),
+    )?;
+    if let Some(array) = &spec.array {
+        array.check()?;
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), InvalidJob> {
+    if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        return Err(InvalidJob::Name {
+            most: MAX_NAME_BYTES,
+        });
+    }
+    Ok(())
+}
+
+fn check_command(spec: &JobSpec) -> Result<(), InvalidJob> {
+    if spec.command.first().is_none_or(String::is_empty) {
+        return Err(InvalidJob::NoCommand);
+    }
+    bounded("arguments", spec.command.len(), MAX_ARGUMENTS)?;
+    bounded("variables", spec.env.len(), MAX_VARIABLES)?;
+    let variables = spec.env.iter().flat_map(|(name, value)| [name, value]);
+    let texts = || spec.command.iter().chain(variables.clone());
+    let bytes = texts().map(String::len).sum();
+    if bytes > MAX_COMMAND_BYTES {
+        return Err(InvalidJob::TooLong {
+            bytes,
+            most: MAX_COMMAND_BYTES,
+        });
+    }
+    if texts().any(|text| text.contains('\0')) {
+        return Err(InvalidJob::Nul);
+    }
+    for name in spec.env.keys() {
+        let why = if name.is_empty() {
+            "it is empty"
+        } else if name.contains('=') {
+            "it holds '='"
+        } else if name.starts_with(OWN_VARIABLES) {
+            "names beginning with COMPUTE_SHARE_ are set by Compute Share itself"
+        } else {
+            continue;
+        };
+        return Err(InvalidJob::Variable {
+            name: name.chars().take(80).collect(),
+            why,
+        });
+    }
+    Ok(())
+}
+
+fn check_request(request: &Request) -> Result<(), InvalidJob> {
+    let too_little = |what, least| Err(InvalidJob::TooLittle { what, least });
+    let too_much = |what| Err(InvalidJob::TooMuch { what });
+    if request.cpu == MilliCpu::ZERO {
+        return too_little("no processor", "0.001 CPUs");
+    }
+    if request.memory < LEAST_MEMORY {
+        return too_little("too little memory", "1 MiB");
+    }
+    if request.cpu > MOST_CPU {
+        return too_much("processors");
+    }
+    if request.memory > MOST_BYTES {
+        return too_much("memory");
+    }
+    if request.disk > MOST_BYTES {
+        return too_much("disk");
+    }
+    let gpus = request.gpu.as_ref().map_or(0, |gpu| gpu.count);
+    if usize::try_from(gpus).is_ok_and(|gpus| gpus > MAX_GPUS_PER_MACHINE) {
+        return too_much("GPUs");
+    }
+    let model = request.gpu.as_ref().and_then(|gpu| gpu.model.as_deref());
+    if model
+        .is_some_and(|model| model.len() > MAX_NAME_BYTES || model.chars().any(char::is_control))
+    {
+        return Err(InvalidJob::Name {
+            most: MAX_NAME_BYTES,
+        });
+    }
+    Ok(())
+}
+
+fn check_mounts(spec: &JobSpec) -> Result<(), InvalidJob> {
+    bounded("datasets", spec.datasets.len(), MAX_DATASETS)?;
+    let mut paths: Vec<String> = Vec::new();
+    for mount in &spec.datasets {
+        let path = mount.path.trim_end_matches('/');
+        check_mount_path(path).map_err(|source: InvalidMount| InvalidJob::Mount {
+            path: mount.path.chars().take(200).collect(),
+            source,
+        })?;
+        paths.push(format!("{path}/"));
+    }
+    paths.sort();
+    // Sorted, a path is directly before the first one inside it.
+    match paths.windows(2).find(|two| two[1].starts_with(&two[0])) {
+        None => Ok(()),
+        Some(two) => Err(InvalidJob::MountTwice {
+            path: two[1].trim_end_matches('/').to_owned(),
+        }),
+    }
+}
+
+fn check_outputs(outputs: &[String]) -> Result<(), InvalidJob> {
+    bounded("outputs", outputs.len(), MAX_OUTPUTS)?;
+    let bad = |path: &&String| path.trim_end_matches('/').parse::<TreePath>().is_err();
+    match outputs.iter().find(bad) {
+        None => Ok(()),
+        Some(path) => Err(InvalidJob::Output {
+            path: path.chars().take(200).collect(),
+        }),
+    }
+}
+
+fn bounded(what: &'static str, count: usize, most: usize) -> Result<(), InvalidJob> {
+    if count > most {
+        Err(InvalidJob::TooMany { what, count, most })
+    } else {
+        Ok(())
+    }
+}

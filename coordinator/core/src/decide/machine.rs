@@ -1,0 +1,287 @@
+//! Machines: registration, approval, removal, contact.
+
+use std::collections::BTreeSet;
+
+use common::{
+    id::{AttemptId, Fingerprint, MachineId, OrgId, UserId},
+    machine::{MAX_REPORT_TEXT_BYTES, MachineReport},
+    name::Name,
+    status::EndReason,
+    time::Timestamp,
+};
+
+use super::{draft::Draft, enrolment, find_machine};
+use crate::{
+    event::{Event, Holder},
+    lifecycle::{
+        attempt::AttemptState,
+        machine::{MachineState, MachineStep},
+    },
+    policy::{Action, permit},
+    rejection::{LimitReached, Rejection},
+    state::{State, machine::Machine},
+};
+
+pub(super) fn register(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    machine: MachineId,
+    org: OrgId,
+    name: &Name,
+    key: Fingerprint,
+) -> Result<Vec<Event>, Rejection> {
+    permit(state, org, user, Action::RegisterMachine)?;
+    if let Ok((_, row)) = find_machine(state, org, name) {
+        return if row.owner == user && row.key == key {
+            Ok(Vec::new())
+        } else {
+            Err(Rejection::NameTaken {
+                noun: "machine",
+                name: name.clone(),
+            })
+        };
+    }
+    let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
+    if let Some(most) = row.limits.max_machines_per_user {
+        let names = state.index.machine_names.get(&org);
+        let ids = names.into_iter().flat_map(|names| names.values());
+        let own = |id: &&MachineId| state.machines.get(id).is_some_and(|row| row.owner == user);
+        let count = ids.filter(own).count();
+        if count >= usize::try_from(most).unwrap_or(usize::MAX) {
+            return Err(Rejection::Limit(LimitReached {
+                limit: "max_machines_per_user",
+                value: most.to_string(),
+                asked: "one more machine".to_owned(),
+                current: Some(format!("{count} machines registered")),
+                org: row.name.clone(),
+            }));
+        }
+    }
+    Ok(vec![Event::MachineRegistered {
+        machine,
+        org,
+        name: name.clone(),
+        owner: user,
+        key,
+        at,
+    }])
+}
+
+pub(super) fn approve(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    org: OrgId,
+    name: &Name,
+) -> Result<Vec<Event>, Rejection> {
+    permit(state, org, user, Action::ApproveMachine)?;
+    let (machine, row) = find_machine(state, org, name)?;
+    if row.state.is_approved() {
+        return Ok(Vec::new());
+    }
+    legal(row, MachineStep::Approve { at })?;
+    Ok(vec![Event::MachineApproved { machine, org, at }])
+}
+
+pub(super) fn reject(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    org: OrgId,
+    name: &Name,
+    reason: &str,
+) -> Result<Vec<Event>, Rejection> {
+    permit(state, org, user, Action::ApproveMachine)?;
+    let (machine, row) = find_machine(state, org, name)?;
+    let reason = plain(reason);
+    legal(
+        row,
+        MachineStep::Reject {
+            at,
+            reason: reason.clone(),
+        },
+    )?;
+    Ok(vec![Event::MachineRejected {
+        machine,
+        org,
+        reason,
+        at,
+    }])
+}
+
+pub(super) fn remove(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    org: OrgId,
+    name: &Name,
+) -> Result<Vec<Event>, Rejection> {
+    permit(state, org, user, Action::RemoveOwnMachine)?;
+    let (machine, row) = find_machine(state, org, name)?;
+    if row.owner != user {
+        permit(state, org, user, Action::RemoveAnyMachine)?;
+    }
+    legal(row, MachineStep::Remove { at })?;
+    let mut draft = Draft::new(state, at);
+    take_out(&mut draft, state, at, machine, row);
+    Ok(draft.into_events())
+}
+
+/// Takes a living machine out of the pool with everything that is on it.
+pub(super) fn take_out(
+    draft: &mut Draft<'_>,
+    state: &State,
+    at: Timestamp,
+    machine: MachineId,
+    row: &Machine,
+) {
+    let used = state.index.machines.get(&machine);
+    for id in used.into_iter().flat_map(|used| &used.desired) {
+        let why = "the machine was taken out of the org";
+        draft.end_without_machine(*id, EndReason::MachineOwner, why);
+        draft.give_up_rest(*id);
+    }
+    enrolment::revoke_all(draft, state, at, Holder::Machine(machine));
+    draft.push(Event::MachineRemoved {
+        machine,
+        org: row.org,
+        at,
+    });
+}
+
+/// Takes a machine's hello. What the state believes to run there and the machine knows nothing of is lost,
+/// unless the machine may never have been told of it.
+pub(super) fn connect(
+    state: &State,
+    at: Timestamp,
+    machine: MachineId,
+    report: &MachineReport,
+    attempts: &[AttemptId],
+) -> Result<Vec<Event>, Rejection> {
+    let row = approved(state, machine)?;
+    report.check().map_err(Rejection::Report)?;
+    let mut draft = Draft::new(state, at);
+    draft.push(Event::MachineConnected {
+        machine,
+        org: row.org,
+        report: Box::new(in_order(report)),
+        at,
+    });
+    let known: BTreeSet<&AttemptId> = attempts.iter().collect();
+    let used = state.index.machines.get(&machine);
+    for id in used.into_iter().flat_map(|used| &used.desired) {
+        if known.contains(id) {
+            continue;
+        }
+        match state.attempts.get(id).map(|attempt| &attempt.state) {
+            None | Some(AttemptState::Placed) => {}
+            Some(AttemptState::Ended(_)) => draft.give_up_rest(*id),
+            Some(_) => {
+                let why = "the machine came back without it";
+                draft.end_without_machine(*id, EndReason::MachineLost, why);
+            }
+        }
+    }
+    Ok(draft.into_events())
+}
+
+pub(super) fn disconnect(state: &State, at: Timestamp, machine: MachineId) -> Vec<Event> {
+    let connected = state.is_connected(machine);
+    let row = state.machines.get(&machine).filter(|_| connected);
+    row.into_iter()
+        .map(|row| Event::MachineDisconnected {
+            machine,
+            org: row.org,
+            at,
+        })
+        .collect()
+}
+
+pub(super) fn report(
+    state: &State,
+    at: Timestamp,
+    machine: MachineId,
+    report: &MachineReport,
+) -> Result<Vec<Event>, Rejection> {
+    let row = approved(state, machine)?;
+    report.check().map_err(Rejection::Report)?;
+    let report = in_order(report);
+    if state.reports.get(&machine) == Some(&report) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Event::MachineReported {
+        machine,
+        org: row.org,
+        report: Box::new(report),
+        at,
+    }])
+}
+
+/// Ends what ran on a machine that was not heard of for so long that it has ended it by itself. What it
+/// still holds of attempts that ended before may yet come.
+pub(super) fn expire_lease(state: &State, at: Timestamp, machine: MachineId) -> Vec<Event> {
+    let row = state.machines.get(&machine);
+    let Some(row) = row.filter(|row| row.state.is_approved() && !state.is_connected(machine))
+    else {
+        return Vec::new();
+    };
+    let mut draft = Draft::new(state, at);
+    if !state.volatile.lost.contains(&machine) {
+        draft.push(Event::MachineLost {
+            machine,
+            org: row.org,
+            at,
+        });
+    }
+    let used = state.index.machines.get(&machine);
+    for id in used.into_iter().flat_map(|used| &used.live) {
+        let why = "no contact with the machine for longer than its lease";
+        draft.end_without_machine(*id, EndReason::MachineLost, why);
+    }
+    draft.into_events()
+}
+
+fn approved(state: &State, machine: MachineId) -> Result<&Machine, Rejection> {
+    let row = state.machines.get(&machine);
+    let row = row.ok_or(Rejection::NoSuchMachine { name: None })?;
+    let name = row.name.clone();
+    match &row.state {
+        MachineState::Approved { .. } => Ok(row),
+        MachineState::Pending => Err(Rejection::MachinePending { name }),
+        MachineState::Removed { .. } => Err(Rejection::MachineRemoved { name }),
+        MachineState::Rejected { reason, .. } => Err(Rejection::MachineRejected {
+            name,
+            reason: reason.clone(),
+        }),
+    }
+}
+
+fn legal(row: &Machine, step: MachineStep) -> Result<(), Rejection> {
+    let after = row.state.transition(step);
+    after.map(drop).map_err(|illegal| Rejection::MachineState {
+        name: row.name.clone(),
+        state: illegal.state,
+        step: illegal.step,
+    })
+}
+
+/// Returns the report with its trees in order, as the ranking looks for them.
+fn in_order(report: &MachineReport) -> MachineReport {
+    let mut report = report.clone();
+    report.cached.sort_unstable();
+    report.cached.dedup();
+    report
+}
+
+/// Returns a text that somebody typed without what a terminal would act on.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if plain.len() + c.len_utf8() > MAX_REPORT_TEXT_BYTES {
+            break;
+        }
+        plain.push(c);
+    }
+    plain
+}

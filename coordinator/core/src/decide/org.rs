@@ -1,0 +1,79 @@
+//! Orgs: founding, limits.
+
+use common::{
+    id::{OrgId, UserId},
+    limits::Limits,
+    name::Name,
+    status::Role,
+    time::Timestamp,
+};
+
+use crate::{
+    event::Event,
+    policy::{Action, permit},
+    rejection::Rejection,
+    state::State,
+};
+
+pub(super) fn create(
+    state: &State,
+    at: Timestamp,
+    org: OrgId,
+    name: &Name,
+    owner: UserId,
+    handle: &Name,
+) -> Result<Vec<Event>, Rejection> {
+    if state.index.org_names.contains_key(name) || state.orgs.contains_key(&org) {
+        return Err(Rejection::NameTaken {
+            noun: "org",
+            name: name.clone(),
+        });
+    }
+    let mut events = vec![Event::OrgCreated {
+        org,
+        name: name.clone(),
+        at,
+    }];
+    if !state.users.contains_key(&owner) {
+        if state.index.handles.contains_key(handle) {
+            return Err(Rejection::NameTaken {
+                noun: "user",
+                name: handle.clone(),
+            });
+        }
+        events.push(Event::UserCreated {
+            user: owner,
+            handle: handle.clone(),
+            at,
+        });
+    }
+    events.push(Event::MemberAdded {
+        org,
+        user: owner,
+        role: Role::Owner,
+        at,
+    });
+    Ok(events)
+}
+
+pub(super) fn apply_limits(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    limits: &Limits,
+) -> Result<Vec<Event>, Rejection> {
+    permit(state, org, user, Action::ChangeLimits)?;
+    let before = state
+        .orgs
+        .get(&org)
+        .map(|org| org.limits)
+        .unwrap_or_default();
+    if before == *limits {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Event::LimitsApplied {
+        org,
+        before,
+        after: *limits,
+    }])
+}

@@ -1,0 +1,25 @@
+//! A pass of the schedule.
+
+use common::time::Timestamp;
+
+use crate::{event::Event, schedule::plan::plan, state::State};
+
+pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
+    let plan = plan(state, most);
+    let placed = plan
+        .placements
+        .into_iter()
+        .map(|placement| Event::AttemptPlaced {
+            attempt: placement.attempt,
+            org: placement.org,
+            machine: placement.machine,
+            allocation: placement.allocation,
+            max_runtime: placement.max_runtime,
+            at,
+        });
+    let settled = plan
+        .settled
+        .into_iter()
+        .map(|org| Event::ScheduleSettled { org });
+    placed.chain(settled).collect()
+}

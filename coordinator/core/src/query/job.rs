@@ -1,0 +1,212 @@
+//! Jobs as people see them.
+
+use std::collections::BTreeSet;
+
+use common::{
+    api::{
+        explain::Explanation,
+        job::{ExplainJob, ListJobs, ShowJob},
+    },
+    id::{AttemptId, JobId, UserId},
+    job::{AttemptView, JobDetail, JobNumber, JobSpec, JobSummary},
+    name::Name,
+    time::Timestamp,
+};
+
+use super::{handle, most};
+use crate::{
+    decide::{find_job, find_task},
+    lifecycle::attempt::AttemptState,
+    policy,
+    rejection::Rejection,
+    schedule::explain::{Subject, explain},
+    state::{
+        State,
+        attempt::Attempt,
+        job::{Job, JobProgress},
+    },
+};
+
+/// Most machines named in one row of a list.
+const MAX_MACHINES_NAMED: usize = 4;
+/// Most attempts looked through for the exit code that stands for a job.
+const MAX_EXIT_CODES: usize = 100_000;
+
+/// Newest first; a member's own, an admin's all.
+pub(super) fn list(
+    state: &State,
+    user: UserId,
+    list: &ListJobs,
+) -> Result<Vec<JobSummary>, Rejection> {
+    let member = policy::member(state, list.org, user)?;
+    let owner = match &list.owner {
+        None => None,
+        Some(handle) => match state.index.handles.get(handle) {
+            None => return Ok(Vec::new()),
+            Some(owner) => Some(*owner),
+        },
+    };
+    let end = list.before.unwrap_or(JobNumber(u64::MAX));
+    let numbers = state
+        .index
+        .job_numbers
+        .range((list.org, JobNumber(0))..(list.org, end));
+    numbers
+        .rev()
+        .filter_map(|(_, id)| Some((*id, state.jobs.get(id)?, state.progress.get(id)?)))
+        .filter(|(_, job, _)| policy::may_see_job(user, member.role, job))
+        .filter(|(_, job, _)| owner.is_none_or(|owner| job.owner == owner))
+        .filter(|(_, _, p)| list.status.is_empty() || list.status.contains(&p.status()))
+        .take(most(list.limit))
+        .map(|(id, job, progress)| summary(state, id, job, progress))
+        .collect()
+}
+
+pub(super) fn show(state: &State, user: UserId, show: &ShowJob) -> Result<JobDetail, Rejection> {
+    let (id, job) = find_job(state, user, show.org, show.number)?;
+    if let Some(task) = show.task {
+        find_task(job, task)?;
+    }
+    let progress = progress(state, id, job)?;
+    let mut attempts = attempts_of(state, id, show.task);
+    let listed: Vec<AttemptView> = attempts
+        .by_ref()
+        .take(most(show.attempts))
+        .filter_map(|(id, attempt)| attempt_view(state, id, attempt))
+        .collect();
+    Ok(JobDetail {
+        summary: summary(state, id, job, progress)?,
+        spec: pinned_spec(job),
+        attempts: listed,
+        attempts_left_out: attempts.count() as u64,
+    })
+}
+
+pub(super) fn explain_job(
+    state: &State,
+    now: Timestamp,
+    user: UserId,
+    ask: &ExplainJob,
+) -> Result<Explanation, Rejection> {
+    let (id, job) = find_job(state, user, ask.org, ask.number)?;
+    let progress = progress(state, id, job)?;
+    Ok(explain(state, now, &Subject::of(id, job, progress)))
+}
+
+pub(super) fn progress<'a>(
+    state: &'a State,
+    id: JobId,
+    job: &Job,
+) -> Result<&'a JobProgress, Rejection> {
+    let progress = state.progress.get(&id);
+    progress.ok_or(Rejection::NoSuchJob { number: job.number })
+}
+
+/// Returns the attempts of a job, or of one task of it, by task and number.
+pub(super) fn attempts_of(
+    state: &State,
+    job: JobId,
+    task: Option<u32>,
+) -> impl DoubleEndedIterator<Item = (AttemptId, &Attempt)> {
+    let first = AttemptId {
+        job,
+        task: task.unwrap_or(0),
+        number: 0,
+    };
+    let last = AttemptId {
+        job,
+        task: task.unwrap_or(u32::MAX),
+        number: u32::MAX,
+    };
+    state
+        .attempts
+        .range(first..=last)
+        .map(|(id, attempt)| (*id, attempt))
+}
+
+pub(super) fn summary(
+    state: &State,
+    id: JobId,
+    job: &Job,
+    progress: &JobProgress,
+) -> Result<JobSummary, Rejection> {
+    let live = state.index.live.get(&id);
+    let mut machines: BTreeSet<&Name> = BTreeSet::new();
+    for attempt in live.into_iter().flatten() {
+        let machine = state
+            .attempts
+            .get(attempt)
+            .and_then(|a| state.machines.get(&a.machine));
+        machines.extend(machine.map(|machine| &machine.name));
+        if machines.len() == MAX_MACHINES_NAMED {
+            break;
+        }
+    }
+    Ok(JobSummary {
+        id,
+        number: job.number,
+        name: job.spec.name.clone(),
+        owner: handle(state, job.owner)?,
+        status: progress.status(),
+        priority: job.spec.priority,
+        tasks: progress.counts,
+        submitted_at: job.submitted_at,
+        started_at: progress.started_at,
+        ended_at: progress.ended_at,
+        machines: machines.into_iter().cloned().collect(),
+        exit_code: progress
+            .ended_at
+            .map(|_| exit_code(state, id, job, progress)),
+    })
+}
+
+/// Returns 0 if every task succeeded, else what the first task that did not ended with; 125 where none got
+/// so far.
+fn exit_code(state: &State, id: JobId, job: &Job, progress: &JobProgress) -> i32 {
+    const OUR_FAILURE: i32 = 125;
+    if progress.counts.succeeded == job.task_count() {
+        return 0;
+    }
+    let attempts = attempts_of(state, id, None).take(MAX_EXIT_CODES);
+    let mut last: Option<(u32, i32)> = None;
+    for (attempt, row) in attempts {
+        let AttemptState::Ended(outcome) = &row.state else {
+            continue;
+        };
+        match last {
+            Some((task, code)) if task != attempt.task && code != 0 => return code,
+            _ => last = Some((attempt.task, outcome.exit_code())),
+        }
+    }
+    last.map_or(
+        OUR_FAILURE,
+        |(_, code)| if code == 0 { OUR_FAILURE } else { code },
+    )
+}
+
+/// Returns the specification with the versions that the datasets had at submission.
+fn pinned_spec(job: &Job) -> JobSpec {
+    let mut spec = job.spec.clone();
+    for (mount, pinned) in spec.datasets.iter_mut().zip(&job.pinned) {
+        mount.dataset.version = Some(pinned.version);
+    }
+    spec
+}
+
+fn attempt_view(state: &State, id: AttemptId, row: &Attempt) -> Option<AttemptView> {
+    Some(AttemptView {
+        task: id.task,
+        number: id.number,
+        machine: state.machines.get(&row.machine)?.name.clone(),
+        status: row.state.status(),
+        allocation: row.allocation.clone(),
+        placed_at: row.placed_at,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        outcome: match &row.state {
+            AttemptState::Ended(outcome) => Some(outcome.clone()),
+            _ => None,
+        },
+        artifacts: row.artifacts,
+    })
+}

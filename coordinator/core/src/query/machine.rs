@@ -1,0 +1,125 @@
+//! Machines as people see them.
+
+use common::{
+    id::{MachineId, OrgId, UserId},
+    machine::MachineView,
+    name::Name,
+    status::MachineStatus,
+};
+
+use super::{Presence, count, handle, most};
+use crate::{
+    lifecycle::machine::MachineState,
+    policy::{Action, permit},
+    rejection::Rejection,
+    state::{State, machine::Machine},
+};
+
+/// By name, those that wait or were rejected too.
+pub(super) fn list(
+    state: &State,
+    presence: &Presence<'_>,
+    user: UserId,
+    org: OrgId,
+) -> Result<Vec<MachineView>, Rejection> {
+    permit(state, org, user, Action::SeeMachines)?;
+    let rows = state.machines.iter();
+    let listed = rows.filter(|(_, row)| row.org == org && is_listed(row));
+    let mut rows: Vec<(&MachineId, &Machine)> = listed.collect();
+    rows.sort_by_key(|(id, row)| (&row.name, **id));
+    rows.truncate(most(u32::MAX));
+    rows.into_iter()
+        .map(|(id, row)| view(state, presence, *id, row))
+        .collect()
+}
+
+/// The living machine of this name, or the last one that had it.
+pub(super) fn show(
+    state: &State,
+    presence: &Presence<'_>,
+    user: UserId,
+    org: OrgId,
+    name: &Name,
+) -> Result<MachineView, Rejection> {
+    permit(state, org, user, Action::SeeMachines)?;
+    let living = state
+        .index
+        .machine_names
+        .get(&org)
+        .and_then(|names| names.get(name));
+    let gone = || {
+        let mut rows = state.machines.iter().rev();
+        let found = rows.find(|(_, row)| row.org == org && row.name == *name);
+        found.map(|(id, _)| id)
+    };
+    let found = living
+        .or_else(gone)
+        .and_then(|id| Some((*id, state.machines.get(id)?)));
+    let (id, row) = found.ok_or_else(|| Rejection::NoSuchMachine {
+        name: Some(name.clone()),
+    })?;
+    view(state, presence, id, row)
+}
+
+pub(super) fn is_listed(row: &Machine) -> bool {
+    !matches!(row.state, MachineState::Removed { .. })
+}
+
+pub(super) fn status(state: &State, id: MachineId, row: &Machine) -> MachineStatus {
+    let live = state
+        .index
+        .machines
+        .get(&id)
+        .is_some_and(|used| !used.live.is_empty());
+    let paused = state
+        .reports
+        .get(&id)
+        .is_some_and(|report| report.paused.is_some());
+    match row.state {
+        MachineState::Pending => MachineStatus::Pending,
+        MachineState::Rejected { .. } => MachineStatus::Rejected,
+        MachineState::Removed { .. } => MachineStatus::Removed,
+        MachineState::Approved { .. } if !state.is_connected(id) => MachineStatus::Offline,
+        MachineState::Approved { .. } if paused => MachineStatus::Paused,
+        MachineState::Approved { .. } if live => MachineStatus::Busy,
+        MachineState::Approved { .. } => MachineStatus::Available,
+    }
+}
+
+fn view(
+    state: &State,
+    presence: &Presence<'_>,
+    id: MachineId,
+    row: &Machine,
+) -> Result<MachineView, Rejection> {
+    let report = state.reports.get(&id);
+    let used = state.index.machines.get(&id);
+    let contact = presence.contacts.get(&id);
+    let status = status(state, id, row);
+    let pause = report.and_then(|report| report.paused.as_ref());
+    let detail = match (&row.state, pause) {
+        (MachineState::Rejected { reason, .. }, _) => Some(reason.clone()),
+        (_, Some(pause)) if status == MachineStatus::Paused => Some(match pause.until {
+            None => "until its owner resumes it".to_owned(),
+            Some(until) => format!("until {until}"),
+        }),
+        _ => None,
+    };
+    Ok(MachineView {
+        id,
+        name: row.name.clone(),
+        owner: handle(state, row.owner)?,
+        status,
+        status_detail: detail.filter(|detail| !detail.is_empty()),
+        registered_at: row.registered_at,
+        last_heartbeat: contact.map(|contact| contact.at).max(row.last_seen),
+        running: used.map_or(0, |used| count(used.live.len())),
+        executed: row.executed,
+        lent: row.lent,
+        report: report.cloned(),
+        allocated: used.map(|used| used.held.clone()).unwrap_or_default(),
+        load: contact
+            .filter(|_| state.is_connected(id))
+            .and_then(|contact| contact.load),
+    })
+}

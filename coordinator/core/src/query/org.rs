@@ -1,0 +1,93 @@
+//! An org at a glance.
+
+use std::collections::BTreeMap;
+
+use common::{
+    id::{OrgId, UserId},
+    org::{Amounts, GpuCount, OrgOverview},
+    resources::GpuHealth,
+    status::Role,
+    time::Span,
+    units::{Bytes, MilliCpu},
+};
+
+use super::{count, handle, machine, of_org};
+use crate::{
+    policy::{Action, permit},
+    rejection::Rejection,
+    state::State,
+};
+
+pub(super) fn overview(state: &State, user: UserId, org: OrgId) -> Result<OrgOverview, Rejection> {
+    permit(state, org, user, Action::SeeOrg)?;
+    let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
+    let owner = of_org(&state.members, org).find(|(_, member)| member.role == Role::Owner);
+    let (owner, _) = owner.ok_or(Rejection::NoSuchOrg)?;
+
+    let mut statuses = BTreeMap::new();
+    let (mut total, mut free) = (Amounts::default(), Amounts::default());
+    let mut gpus: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    let mut compute_time = Span::default();
+    for (id, row) in state.machines.iter().filter(|(_, row)| row.org == org) {
+        let sum = compute_time.as_duration() + row.lent.as_duration();
+        compute_time = Span::from(sum);
+        if !machine::is_listed(row) {
+            continue;
+        }
+        *statuses
+            .entry(machine::status(state, *id, row))
+            .or_insert(0) += 1;
+        let report = state.reports.get(id).filter(|_| state.is_connected(*id));
+        let Some(report) = report.filter(|_| row.state.is_approved()) else {
+            continue;
+        };
+        let held = state.index.machines.get(id).map(|used| &used.held);
+        let rest = held.map_or_else(|| report.offer.clone(), |held| report.offer.minus(held));
+        add(
+            &mut total,
+            report.offer.cpu,
+            report.offer.memory,
+            report.offer.disk,
+        );
+        add(&mut free, rest.cpu, rest.memory, rest.disk);
+        for gpu in &report.offer.gpus {
+            if gpu.health != GpuHealth::Withheld {
+                gpus.entry(gpu.model.clone()).or_default().0 += 1;
+            }
+        }
+        for gpu in &rest.gpus {
+            if gpu.health == GpuHealth::Usable {
+                gpus.entry(gpu.model.clone()).or_default().1 += 1;
+            }
+        }
+    }
+    let (mut running, mut queued) = (0u32, 0u64);
+    for (_, used) in of_org(&state.index.members, org) {
+        running = running.saturating_add(used.running);
+        queued += used.queued;
+    }
+    Ok(OrgOverview {
+        id: org,
+        name: row.name.clone(),
+        owner: handle(state, owner)?,
+        created_at: row.created_at,
+        members: count(of_org(&state.members, org).count()),
+        machines: statuses.into_iter().collect(),
+        total,
+        free,
+        gpus: gpus
+            .into_iter()
+            .map(|(model, (total, free))| GpuCount { model, total, free })
+            .collect(),
+        running_tasks: running,
+        queued_tasks: u32::try_from(queued).unwrap_or(u32::MAX),
+        compute_time,
+        limits: row.limits,
+    })
+}
+
+fn add(sum: &mut Amounts, cpu: MilliCpu, memory: Bytes, disk: Bytes) {
+    sum.cpu = MilliCpu(sum.cpu.0.saturating_add(cpu.0));
+    sum.memory = Bytes(sum.memory.0.saturating_add(memory.0));
+    sum.disk = Bytes(sum.disk.0.saturating_add(disk.0));
+}

@@ -1,0 +1,316 @@
+//! What a person is told: what, why, what to do, and the code.
+
+use common::{code::Code, problem::Problem};
+
+use super::{LimitReached, Rejection};
+
+impl Rejection {
+    pub(super) fn problem(self) -> Problem {
+        match self {
+            Self::WrongCaller => Problem::new(
+                Code::Permission,
+                "cannot do that",
+                "this kind of caller cannot ask for it",
+            )
+            .help("Sign in as a member; if you have, report this."),
+            Self::NotAllowed { action, role } => Problem::new(
+                Code::Permission,
+                format!("you may not {}", action.as_str()),
+                format!("your role is {role}; it takes {}", action.least_role()),
+            ),
+            Self::Limit(reached) => limit(reached),
+            Self::NeverFits {
+                nearest,
+                explanation,
+            } => {
+                let mut why: Vec<String> = explanation
+                    .blockers
+                    .iter()
+                    .map(|blocker| match blocker.machine_count {
+                        0 => blocker.text.clone(),
+                        count => format!("{count} machine(s): {}", blocker.text),
+                    })
+                    .collect();
+                if let Some((name, offer)) = nearest {
+                    why.push(format!("the nearest, {name}, lends {offer}"));
+                }
+                let problem = Problem::new(
+                    Code::NeverFits,
+                    "no machine of the org could ever run this job",
+                    why.join("\n"),
+                );
+                match explanation.smallest_change {
+                    None => problem,
+                    Some(change) => problem.help(format!("Smallest change: {change}.")),
+                }
+            }
+            Self::CodeInvalid
+            | Self::CodeUsed
+            | Self::CodeExpired { .. }
+            | Self::CodeRevoked
+            | Self::CertificateUnknown
+            | Self::CertificateRevoked
+            | Self::CertificateExpired { .. }
+            | Self::MachineState { .. }
+            | Self::MachinePending { .. }
+            | Self::MachineRejected { .. }
+            | Self::MachineRemoved { .. } => self.identity(),
+            Self::NoSuchOrg
+            | Self::NoSuchMember { .. }
+            | Self::NoSuchInvitation
+            | Self::NoSuchMachine { .. }
+            | Self::NoSuchDataset { .. }
+            | Self::NoSuchVersion { .. }
+            | Self::NoSuchJob { .. }
+            | Self::NoSuchTask { .. }
+            | Self::NoArtifacts { .. } => self.missing(),
+            _ => self.refused(),
+        }
+    }
+
+    /// What is not there, or not for the caller.
+    fn missing(self) -> Problem {
+        let not_found = |what: String, why: &str| Problem::new(Code::NotFound, what, why);
+        match self {
+            Self::NoSuchOrg => not_found(
+                "no such org".to_owned(),
+                "it does not exist, or you are not a member of it",
+            )
+            .help("`compute-share whoami` lists your orgs."),
+            Self::NoSuchMember { handle } => not_found(
+                format!("no member {handle}"),
+                "nobody of this name belongs to the org",
+            )
+            .help("`compute-share org members` lists them."),
+            Self::NoSuchInvitation => not_found(
+                "no such invitation".to_owned(),
+                "the org has none with this id",
+            )
+            .help("`compute-share invite list` lists them."),
+            Self::NoSuchMachine { name: Some(name) } => not_found(
+                format!("no machine {name}"),
+                "the org has none of this name",
+            )
+            .help("`compute-share machine list` lists them."),
+            Self::NoSuchMachine { name: None } => Problem::new(
+                Code::NotRegistered,
+                "this machine is not known",
+                "no registration belongs to its id and key",
+            ),
+            Self::NoSuchDataset { name } => not_found(
+                format!("no dataset {name}"),
+                "the org has none of this name, or you may not read it",
+            )
+            .help("`compute-share dataset list` lists those that you may read."),
+            Self::NoSuchVersion { dataset, newest } => not_found(
+                format!("no dataset {dataset}"),
+                &format!("versions of {} go from 1 to {newest}", dataset.name),
+            )
+            .help(format!(
+                "Use {}@{newest}, or leave the version out for the newest.",
+                dataset.name
+            )),
+            Self::NoSuchJob { number } => not_found(
+                format!("no job {number}"),
+                "the org has none of this number, or it is not yours",
+            )
+            .help("`compute-share ps` lists yours."),
+            Self::NoSuchTask {
+                number,
+                task,
+                first,
+                last,
+            } => not_found(
+                format!("no task {number}.{task}"),
+                &match (first, last) {
+                    (0, 0) => format!("job {number} has task 0 only"),
+                    _ => format!("tasks of job {number} go from {first} to {last}"),
+                },
+            ),
+            Self::NoArtifacts { number, task, lost } => not_found(
+                format!("no files of task {number}.{task}"),
+                if lost {
+                    "they went with the machine before they could be sent"
+                } else {
+                    "it left none under /output and none that were declared as outputs"
+                },
+            )
+            .help("`compute-share job logs` shows what it did."),
+            other => other.refused(),
+        }
+    }
+
+    /// Codes, certificates, registrations.
+    fn identity(self) -> Problem {
+        let cannot_join = "cannot use this code";
+        let device = "this device is not let in";
+        match self {
+            Self::CodeInvalid => Problem::new(
+                Code::CodeInvalid,
+                cannot_join,
+                "the coordinator knows no such code for this purpose",
+            ),
+            Self::CodeUsed => Problem::new(Code::CodeUsed, cannot_join, "it was used before"),
+            Self::CodeExpired { at } => Problem::new(
+                Code::CodeExpired,
+                cannot_join,
+                format!("it expired at {at}"),
+            ),
+            Self::CodeRevoked => Problem::new(Code::CodeRevoked, cannot_join, "it was revoked"),
+            Self::CertificateUnknown => Problem::new(
+                Code::NotSignedIn,
+                device,
+                "the coordinator does not know its certificate",
+            ),
+            Self::CertificateRevoked => Problem::new(
+                Code::CertificateRevoked,
+                device,
+                "its certificate was revoked",
+            ),
+            Self::CertificateExpired { at, now } => Problem::new(
+                Code::CertificateExpired,
+                device,
+                format!("its certificate expired at {at}; by the coordinator's clock it is {now}"),
+            ),
+            Self::MachineState { name, state, step } => Problem::new(
+                Code::WrongState,
+                format!("cannot do that to machine {name}"),
+                format!("{step} is not possible while it is {state}"),
+            )
+            .help(format!(
+                "`compute-share machine show {name}` shows its state."
+            )),
+            Self::MachinePending { name } => Problem::new(
+                Code::MachineNotApproved,
+                format!("machine {name} cannot take part yet"),
+                "it waits for approval",
+            )
+            .help(format!(
+                "Ask an admin to run `compute-share machine approve {name}`."
+            )),
+            Self::MachineRejected { name, reason } => Problem::new(
+                Code::MachineRejected,
+                format!("machine {name} was rejected"),
+                if reason.is_empty() {
+                    "no reason was given".to_owned()
+                } else {
+                    reason
+                },
+            ),
+            Self::MachineRemoved { name } => Problem::new(
+                Code::CertificateRevoked,
+                format!("machine {name} cannot take part"),
+                "it was removed from the org",
+            ),
+            other => other.refused(),
+        }
+    }
+
+    /// Everything else.
+    fn refused(self) -> Problem {
+        let bad = |what: &str, why: String| Problem::new(Code::BadRequest, what, why);
+        match self {
+            Self::NameTaken { noun, name } => Problem::new(
+                Code::NameTaken,
+                format!("cannot use the name {name}"),
+                format!("another {noun} has it"),
+            ),
+            Self::HandleMissing => bad(
+                "cannot join without a name",
+                "whoever joins chooses the name that others see".to_owned(),
+            )
+            .help("Add --handle NAME."),
+            Self::OwnerStays { handle } => Problem::new(
+                Code::WrongState,
+                format!("cannot remove {handle}"),
+                "an org always has its owner",
+            )
+            .help("Hand the org over to an admin first."),
+            Self::OwnerRole => Problem::new(
+                Code::WrongState,
+                "cannot give or take the role of owner",
+                "an org has exactly one owner",
+            )
+            .help("Choose admin or member."),
+            Self::InvitationUses { uses } => bad(
+                "cannot make this invitation",
+                format!(
+                    "{uses} uses: it takes 1 to {}",
+                    common::org::MAX_INVITATION_USES
+                ),
+            ),
+            Self::InvitationLife => bad(
+                "cannot make this invitation",
+                "it has to live longer than nothing and at most a year".to_owned(),
+            )
+            .help("Choose another --ttl, as in 24h."),
+            Self::InvitationCodes => bad(
+                "cannot make this invitation",
+                "its codes cannot be used".to_owned(),
+            )
+            .help("Try again."),
+            Self::Report(invalid) => {
+                bad("cannot use what this machine reports", invalid.to_string())
+            }
+            Self::ReportOrder => bad(
+                "cannot use this report of an attempt",
+                "the end comes before its files".to_owned(),
+            ),
+            Self::DatasetText => bad(
+                "cannot use this description",
+                format!(
+                    "it is longer than {} bytes or not plain text",
+                    common::dataset::MAX_DESCRIPTION_BYTES
+                ),
+            ),
+            Self::TooManyVersions { name, most } => Problem::new(
+                Code::Limit,
+                format!("cannot add a version to {name}"),
+                format!("a dataset has at most {most} versions"),
+            )
+            .help("Begin a dataset of another name."),
+            Self::DryRun => bad(
+                "cannot submit this",
+                "it asks only what would happen".to_owned(),
+            ),
+            Self::Job(invalid) => {
+                Problem::new(Code::BadJobFile, "cannot run this job", invalid.to_string())
+            }
+            Self::KeyConflict { number } => Problem::new(
+                Code::KeyConflict,
+                "cannot submit this job with that key",
+                format!("job {number} was submitted with it and is another"),
+            ),
+            Self::JobEnded { number, status } => Problem::new(
+                Code::WrongState,
+                format!("cannot cancel job {number}"),
+                format!("it has ended: {status}"),
+            )
+            .help("Nothing is left to do."),
+            Self::TaskEnded { number, task } => Problem::new(
+                Code::WrongState,
+                format!("cannot cancel task {number}.{task}"),
+                "it has ended",
+            )
+            .help("Nothing is left to do."),
+            other => Problem::new(Code::Internal, "cannot do that", format!("{other:?}")),
+        }
+    }
+}
+
+fn limit(reached: LimitReached) -> Problem {
+    let LimitReached {
+        limit,
+        value,
+        asked,
+        current,
+        org,
+    } = reached;
+    let current = current.map_or_else(String::new, |current| format!("; {current} now"));
+    Problem::new(
+        Code::Limit,
+        format!("cannot have {asked}"),
+        format!("{limit} is {value} in the limits of org {org}{current}"),
+    )
+    .help("Ask for less, or ask an admin to raise it with `compute-share org limits apply`.")
+}

@@ -1,0 +1,300 @@
+//! A pass: takes tasks in their order and gives each the best machine that fits, until nothing fits or
+//! enough are placed.
+//!
+//! An array costs per task that is placed, not per task that waits; and jobs that are alike
+//! ([`Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{
+    id::{AttemptId, JobId, MachineId, OrgId, TreeId, UserId},
+    job::JobNumber,
+    limits::Limits,
+    resources::Allocation,
+    time::Span,
+};
+
+use super::{
+    feasible::{Ask, may_place},
+    rank::{Wishes, rank},
+    view::OrgView,
+};
+use crate::{
+    lifecycle::attempt::AttemptState,
+    state::{
+        State,
+        index::{ByAge, Class, MemberUse},
+        job::{Job, JobProgress},
+    },
+};
+
+/// One task and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Placement {
+    pub(crate) attempt: AttemptId,
+    pub(crate) org: OrgId,
+    pub(crate) machine: MachineId,
+    pub(crate) allocation: Allocation,
+    pub(crate) max_runtime: Option<Span>,
+}
+
+/// What a pass found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) placements: Vec<Placement>,
+    /// Orgs in which nothing more fits now.
+    pub(crate) settled: Vec<OrgId>,
+}
+
+/// Returns at most `most` placements in the orgs where something changed.
+pub(crate) fn plan(state: &State, most: u32) -> Plan {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut plan = Plan::default();
+    for org in &state.volatile.due {
+        if plan.placements.len() >= most {
+            break;
+        }
+        let mut pass = Pass::new(state, *org);
+        pass.run(most - plan.placements.len());
+        let full = plan.placements.len() + pass.placements.len() >= most;
+        plan.placements.append(&mut pass.placements);
+        if !full {
+            plan.settled.push(*org);
+        }
+    }
+    plan
+}
+
+/// Returns the bound on the run time of an attempt that is placed now.
+pub(crate) fn max_runtime(asked: Option<Span>, limits: &Limits) -> Option<Span> {
+    match (asked, limits.max_job_runtime) {
+        (Some(asked), Some(most)) => Some(asked.min(most)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Returns the number of the task's next attempt and the machines on which it failed so far.
+fn history(state: &State, job: JobId, task: u32) -> (u32, Vec<MachineId>) {
+    let first = AttemptId {
+        job,
+        task,
+        number: 0,
+    };
+    let last = AttemptId {
+        number: u32::MAX,
+        ..first
+    };
+    let (mut number, mut failed_on) = (1, Vec::new());
+    for (id, attempt) in state.attempts.range(first..=last) {
+        number = id.number + 1;
+        if matches!(&attempt.state, AttemptState::Ended(outcome) if !outcome.succeeded()) {
+            failed_on.push(attempt.machine);
+        }
+    }
+    (number, failed_on)
+}
+
+struct Pass<'a> {
+    state: &'a State,
+    org: OrgId,
+    limits: Limits,
+    view: OrgView<'a>,
+    members: BTreeMap<UserId, MemberUse>,
+    /// Of jobs of which something was placed in this pass.
+    jobs: BTreeMap<JobId, Placed>,
+    placements: Vec<Placement>,
+}
+
+/// What this pass took from a job: always the first tasks of its queue.
+#[derive(Debug, Clone, Copy, Default)]
+struct Placed {
+    count: u32,
+    next_from: u32,
+}
+
+/// The jobs of one member at one priority that are still to be looked at.
+struct Line<'a> {
+    /// The oldest job of each class.
+    heads: BTreeSet<(JobNumber, JobId, usize)>,
+    classes: Vec<(
+        &'a Class,
+        std::collections::btree_set::Iter<'a, (JobNumber, JobId)>,
+    )>,
+}
+
+impl<'a> Line<'a> {
+    fn new(classes: &'a BTreeMap<Class, ByAge>) -> Self {
+        let mut line = Self {
+            heads: BTreeSet::new(),
+            classes: classes
+                .iter()
+                .map(|(class, jobs)| (class, jobs.iter()))
+                .collect(),
+        };
+        for class in 0..line.classes.len() {
+            line.advance(class);
+        }
+        line
+    }
+
+    fn advance(&mut self, class: usize) {
+        if let Some((number, job)) = self.classes[class].1.next() {
+            self.heads.insert((*number, *job, class));
+        }
+    }
+}
+
+impl<'a> Pass<'a> {
+    fn new(state: &'a State, org: OrgId) -> Self {
+        Self {
+            state,
+            org,
+            limits: state
+                .orgs
+                .get(&org)
+                .map(|org| org.limits)
+                .unwrap_or_default(),
+            view: OrgView::of(state, org),
+            members: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            placements: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, most: usize) {
+        let Some(queue) = self.state.index.queues.get(&self.org) else {
+            return;
+        };
+        for members in queue.levels.values() {
+            let mut lines: BTreeMap<UserId, Line<'a>> = members
+                .iter()
+                .map(|(user, classes)| (*user, Line::new(classes)))
+                .collect();
+            let mut order: BTreeSet<(u64, JobNumber, UserId)> = lines
+                .iter()
+                .filter_map(|(user, line)| self.turn(*user, line))
+                .collect();
+            while self.placements.len() < most
+                && let Some((_, _, user)) = order.pop_first()
+            {
+                let Some(line) = lines.get_mut(&user) else {
+                    continue;
+                };
+                if self.serve(user, line) {
+                    order.extend(self.turn(user, line));
+                }
+            }
+        }
+    }
+
+    /// Returns when it is the member's turn: the smaller share first, then the older job.
+    fn turn(&self, user: UserId, line: &Line<'_>) -> Option<(u64, JobNumber, UserId)> {
+        let (number, _, _) = line.heads.first()?;
+        Some((self.view.share(&self.member(user).held), *number, user))
+    }
+
+    /// Places one task of the member's oldest job, or gives its class up. Returns whether the member may
+    /// have another turn.
+    fn serve(&mut self, user: UserId, line: &mut Line<'_>) -> bool {
+        let running = self.member(user).running;
+        let most = self.limits.max_concurrent_jobs_per_user;
+        if most.is_some_and(|most| running >= most) {
+            return false;
+        }
+        let Some((_, id, class)) = line.heads.pop_first() else {
+            return false;
+        };
+        let (Some(job), Some(progress)) = (self.state.jobs.get(&id), self.state.progress.get(&id))
+        else {
+            return true;
+        };
+        if !within_limits(line.classes[class].0, &self.limits) {
+            return true;
+        }
+        let Some(task) = self.next_task(id, job, progress) else {
+            line.advance(class);
+            return true;
+        };
+        if self.place(id, job, task) {
+            if self.next_task(id, job, progress).is_some() {
+                line.heads.insert((job.number, id, class));
+            } else {
+                line.advance(class);
+            }
+        }
+        true
+    }
+
+    fn next_task(&self, id: JobId, job: &Job, progress: &JobProgress) -> Option<u32> {
+        let placed = self.jobs.get(&id).copied().unwrap_or_default();
+        let running = progress.counts.running + placed.count;
+        if job.parallel().is_some_and(|most| running >= most) {
+            return None;
+        }
+        progress.queued.first_from(placed.next_from)
+    }
+
+    fn place(&mut self, id: JobId, job: &Job, task: u32) -> bool {
+        let ask = Ask {
+            request: &job.spec.request,
+            owner: job.owner,
+        };
+        let (number, failed_on) = history(self.state, id, task);
+        let trees: Vec<TreeId> = job.trees().collect();
+        let wishes = Wishes {
+            owner: job.owner,
+            trees: &trees,
+            failed_on: &failed_on,
+        };
+        let best = self
+            .view
+            .machines
+            .iter_mut()
+            .filter_map(|machine| {
+                let allocation = may_place(machine, &ask).ok()?;
+                Some((rank(machine, &allocation, &wishes), machine, allocation))
+            })
+            .min_by(|a, b| a.0.cmp(&b.0));
+        let Some((_, machine, allocation)) = best else {
+            return false;
+        };
+        machine.take(&allocation);
+        let machine = machine.id;
+        let used = self.state.index.members.get(&(self.org, job.owner));
+        let member = self
+            .members
+            .entry(job.owner)
+            .or_insert_with(|| used.copied().unwrap_or_default());
+        member.running += 1;
+        member.held.add(&allocation);
+        let placed = self.jobs.entry(id).or_default();
+        placed.count += 1;
+        placed.next_from = task.saturating_add(1);
+        self.placements.push(Placement {
+            attempt: AttemptId {
+                job: id,
+                task,
+                number,
+            },
+            org: self.org,
+            machine,
+            allocation,
+            max_runtime: max_runtime(job.spec.max_runtime, &self.limits),
+        });
+        true
+    }
+
+    fn member(&self, user: UserId) -> MemberUse {
+        let before = || self.state.index.members.get(&(self.org, user)).copied();
+        let now = self.members.get(&user).copied();
+        now.or_else(before).unwrap_or_default()
+    }
+}
+
+/// Returns whether the org's limits let jobs of this class start at all. They may have been lowered since.
+pub(crate) fn within_limits(class: &Class, limits: &Limits) -> bool {
+    let memory = limits.max_job_memory;
+    let runtime = limits.max_job_runtime.zip(class.max_runtime);
+    memory.is_none_or(|most| class.request.memory <= most)
+        && runtime.is_none_or(|(most, asked)| asked <= most)
+}

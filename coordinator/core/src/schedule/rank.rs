@@ -1,0 +1,64 @@
+//! Which of the machines that fit is best.
+
+use common::{
+    id::{MachineId, TreeId, UserId},
+    name::Name,
+    resources::{Allocation, Capacity},
+};
+
+use super::view::MachineView;
+
+/// What makes one machine better than another; the least is best.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank<'a> {
+    /// The task failed there before.
+    failed: bool,
+    foreign: bool,
+    /// Trees that the machine would have to fetch.
+    missing_trees: usize,
+    /// What would stay free: the fullest machine first, so that the others keep room for large tasks.
+    leftover: u64,
+    name: &'a Name,
+}
+
+/// What the ranking knows of a task.
+#[derive(Debug)]
+pub(super) struct Wishes<'a> {
+    pub(super) owner: UserId,
+    pub(super) trees: &'a [TreeId],
+    pub(super) failed_on: &'a [MachineId],
+}
+
+pub(super) fn rank<'a>(
+    machine: &MachineView<'a>,
+    allocation: &Allocation,
+    wishes: &Wishes<'_>,
+) -> Rank<'a> {
+    // Reports keep their trees in order.
+    let cached = |tree: &&TreeId| {
+        let trees = machine.report.map(|report| report.cached.as_slice());
+        trees.is_some_and(|trees| trees.binary_search(tree).is_ok())
+    };
+    let present = wishes.trees.iter().filter(cached).count();
+    Rank {
+        failed: wishes.failed_on.contains(&machine.id),
+        foreign: machine.owner != wishes.owner,
+        missing_trees: wishes.trees.len() - present,
+        leftover: machine.report.map_or(0, |report| {
+            leftover(&machine.free, allocation, &report.offer)
+        }),
+        name: machine.name,
+    }
+}
+
+/// Returns the thousandths of processors and memory that stay free, and a thousand for every GPU.
+fn leftover(free: &Capacity, taken: &Allocation, offer: &Capacity) -> u64 {
+    let part = |free: u64, taken: u64, offer: u64| {
+        let rest = u128::from(free.saturating_sub(taken)) * 1000;
+        u64::try_from(rest / u128::from(offer.max(1))).unwrap_or(u64::MAX)
+    };
+    let gpus = free.gpus.len().saturating_sub(taken.gpus.len()) as u64;
+    let cpu = part(free.cpu.0.into(), taken.cpu.0.into(), offer.cpu.0.into());
+    let memory = part(free.memory.0, taken.memory.0, offer.memory.0);
+    cpu.saturating_add(memory).saturating_add(gpus * 1000)
+}

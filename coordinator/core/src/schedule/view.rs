@@ -1,0 +1,107 @@
+//! What a pass looks at: the approved machines of one org with what is free on each, and what there is in
+//! all. A copy, so that a pass can take away what it gives.
+
+use common::{
+    id::{MachineId, OrgId, UserId},
+    machine::MachineReport,
+    name::Name,
+    resources::{Allocation, Capacity},
+    wire::agent::MAX_ATTEMPTS_PER_MACHINE,
+};
+
+use crate::state::{State, index::Held};
+
+/// Shares are counted in parts of a million.
+const WHOLE: u128 = 1_000_000;
+
+#[derive(Debug)]
+pub(crate) struct OrgView<'a> {
+    /// By name.
+    pub(crate) machines: Vec<MachineView<'a>>,
+    /// Lent by machines that are connected.
+    total: Held,
+}
+
+#[derive(Debug)]
+pub(crate) struct MachineView<'a> {
+    pub(crate) id: MachineId,
+    pub(crate) name: &'a Name,
+    pub(crate) owner: UserId,
+    pub(crate) connected: bool,
+    pub(crate) report: Option<&'a MachineReport>,
+    pub(crate) free: Capacity,
+    /// In its desired set.
+    pub(crate) attempts: usize,
+}
+
+impl<'a> OrgView<'a> {
+    pub(crate) fn of(state: &'a State, org: OrgId) -> Self {
+        let names = state.index.machine_names.get(&org);
+        let machines: Vec<MachineView<'a>> = names
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, id)| MachineView::of(state, *id))
+            .collect();
+        let mut total = Held::default();
+        for machine in machines.iter().filter(|machine| machine.connected) {
+            if let Some(report) = machine.report {
+                let offer = &report.offer;
+                let uuids = offer.gpus.iter().map(|gpu| gpu.uuid.clone());
+                total.add(&Allocation {
+                    cpu: offer.cpu,
+                    memory: offer.memory,
+                    disk: offer.disk,
+                    gpus: uuids.collect(),
+                });
+            }
+        }
+        Self { machines, total }
+    }
+
+    /// Returns the largest part of any one resource that is held (dominant resource fairness, Ghodsi et al.,
+    /// NSDI 2011).
+    pub(crate) fn share(&self, held: &Held) -> u64 {
+        let part = |held: u64, total: u64| {
+            let total = u128::from(total.max(1));
+            u64::try_from(u128::from(held) * WHOLE / total).unwrap_or(u64::MAX)
+        };
+        part(held.milli_cpu, self.total.milli_cpu)
+            .max(part(held.memory, self.total.memory))
+            .max(part(held.gpus, self.total.gpus))
+    }
+}
+
+impl<'a> MachineView<'a> {
+    /// Returns `None` for a machine that is not approved.
+    fn of(state: &'a State, id: MachineId) -> Option<Self> {
+        let machine = state.machines.get(&id)?;
+        if !machine.state.is_approved() {
+            return None;
+        }
+        let report = state.reports.get(&id);
+        let used = state.index.machines.get(&id);
+        let free = match (report, used) {
+            (None, _) => Capacity::default(),
+            (Some(report), None) => report.offer.clone(),
+            (Some(report), Some(used)) => report.offer.minus(&used.held),
+        };
+        Some(Self {
+            id,
+            name: &machine.name,
+            owner: machine.owner,
+            connected: state.is_connected(id),
+            report,
+            free,
+            attempts: used.map_or(0, |used| used.desired.len()),
+        })
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.attempts >= MAX_ATTEMPTS_PER_MACHINE
+    }
+
+    pub(crate) fn take(&mut self, allocation: &Allocation) {
+        self.free = self.free.minus(allocation);
+        self.attempts += 1;
+    }
+}

@@ -45,12 +45,7 @@ const OUR_FAILURE: u8 = 125;
 
 /// Pool computers, run each other's jobs.
 #[derive(Debug, Parser)]
-#[command(
-    name = "compute-share",
-    version,
-    propagate_version = true,
-    max_term_width = 100
-)]
+#[command(name = "compute-share", version, max_term_width = 100)]
 #[command(after_help = "Example:\n  compute-share run --cpu 1 --memory 1GiB -- python3 train.py")]
 struct Arguments {
     #[command(flatten)]
@@ -66,9 +61,11 @@ struct Global {
         short = 'o',
         long,
         global = true,
-        value_name = "FORMAT",
+        value_name = "human|json",
         value_enum,
         default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true,
         help_heading = "Everywhere"
     )]
     format: Format,

@@ -26,6 +26,7 @@ use crate::transfer::{self, WalkOptions};
 
 /// Share data with the org's jobs
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  compute-share dataset upload ./digits --name digits")]
 pub(super) enum Dataset {
     Upload(Upload),
     List(List),

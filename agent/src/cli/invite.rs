@@ -28,6 +28,7 @@ use super::{
 
 /// Invite people to the org
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  compute-share invite create")]
 pub(super) enum Invite {
     Create(Create),
     List(List),

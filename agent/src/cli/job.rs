@@ -33,6 +33,7 @@ const DEFAULT_ROWS: u32 = 50;
 
 /// Look at jobs, follow, fetch and cancel them
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  compute-share job why 42")]
 pub(super) enum Job {
     List(ListAll),
     Show(show::Show),

@@ -20,6 +20,7 @@ use super::{
 
 /// Look at the org's machines, approve and remove them
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  compute-share machine approve bob-workstation")]
 pub(super) enum Machine {
     List(List),
     Show(Show),

@@ -19,6 +19,7 @@ use super::{
 
 /// Look at the org's members and change their roles
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  compute-share member list")]
 pub(super) enum Member {
     List(List),
     SetRole(SetRole),

@@ -23,6 +23,7 @@ use crate::client::Client;
 
 /// Look at orgs and their limits
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  compute-share org limits apply limits.yaml")]
 pub(super) enum Org {
     Show(Show),
     List(List),

@@ -2,18 +2,14 @@ use clap::Command as ClapCommand;
 
 use super::*;
 
-fn leaves(command: &ClapCommand, path: &str, found: &mut Vec<(String, ClapCommand)>) {
+fn collect(command: &ClapCommand, path: &str, found: &mut Vec<(String, ClapCommand)>) {
     for sub in command
         .get_subcommands()
         .filter(|sub| sub.get_name() != "help")
     {
         let path = format!("{path} {}", sub.get_name());
-        if sub.has_subcommands() && sub.is_subcommand_required_set() {
-            leaves(sub, &path, found);
-        } else {
-            leaves(sub, &path, found);
-            found.push((path, sub.clone()));
-        }
+        collect(sub, &path, found);
+        found.push((path, sub.clone()));
     }
 }
 
@@ -25,7 +21,7 @@ fn the_arguments_are_consistent() {
 #[test]
 fn every_command_says_what_it_does_and_shows_an_example() {
     let mut found = Vec::new();
-    leaves(&Arguments::command(), "compute-share", &mut found);
+    collect(&Arguments::command(), "compute-share", &mut found);
     assert!(found.len() > 35, "{}", found.len());
     for (path, command) in found {
         let about = command
@@ -50,7 +46,7 @@ fn every_command_says_what_it_does_and_shows_an_example() {
 #[test]
 fn examples_can_be_typed() {
     let mut found = Vec::new();
-    leaves(&Arguments::command(), "compute-share", &mut found);
+    collect(&Arguments::command(), "compute-share", &mut found);
     for (path, command) in found {
         let help = command
             .get_after_help()

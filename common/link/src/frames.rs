@@ -330,4 +330,6 @@ fn lost(error: io::Error) -> RecvError {
 }
 
 #[cfg(test)]
+mod loopback_tests;
+#[cfg(test)]
 mod tests;

@@ -15,4 +15,7 @@ pub mod files;
 pub mod shutdown;
 pub mod telemetry;
 
+#[cfg(test)]
+mod test_org;
+
 pub use refusal::{close_problem, refuse};

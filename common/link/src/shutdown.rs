@@ -26,3 +26,22 @@ pub fn signals() -> io::Result<CancellationToken> {
     });
     Ok(token)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{self, Command};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_cancels_the_token_and_does_not_end_the_process() {
+        for signal in ["-TERM", "-INT"] {
+            let token = signals().unwrap();
+            assert!(!token.is_cancelled());
+            let own = process::id().to_string();
+            let sent = Command::new("kill").args([signal, &own]).status().unwrap();
+            assert!(sent.success());
+            token.cancelled().await;
+        }
+    }
+}

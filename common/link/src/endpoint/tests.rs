@@ -1,83 +1,13 @@
-use std::time::SystemTime;
-
-use certs::{
-    Authority, CertificateRequest, Identity, MACHINE_LIFE, PrivateKey, Subject, client_config,
-    server_config,
-};
-use common::{
-    id::MachineId,
-    time::Timestamp,
-    wire::{ALPN_AGENT, ALPN_JOIN, Hello, close},
-};
+use certs::client_config;
+use common::wire::{ALPN_AGENT, Hello, close};
 use quinn::Incoming;
-use tempfile::TempDir;
 
 use super::*;
 use crate::{
     frames::{RecvError, split},
     refuse,
+    test_org::{DAY, Org, ago, now},
 };
-
-const DAY: Duration = Duration::from_secs(86_400);
-
-struct Org {
-    _dir: TempDir,
-    authority: Authority,
-}
-
-impl Org {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let name = "lab".parse().unwrap();
-        let authority = Authority::create(dir.path(), &name, ago(30 * DAY)).unwrap();
-        Self {
-            _dir: dir,
-            authority,
-        }
-    }
-
-    fn listen(&self, at: Timestamp) -> (Endpoint, String) {
-        let endpoint = listen((Ipv4Addr::LOCALHOST, 0).into(), self.server(at)).unwrap();
-        let address = endpoint.local_addr().unwrap().to_string();
-        (endpoint, address)
-    }
-
-    fn server(&self, at: Timestamp) -> rustls::ServerConfig {
-        server_config(&self.authority.server_identity(at).unwrap()).unwrap()
-    }
-
-    fn stranger(&self) -> ClientTls {
-        client_config(self.authority.fingerprint(), None, ALPN_JOIN).unwrap()
-    }
-
-    fn identity(&self, at: Timestamp) -> Identity {
-        let key = PrivateKey::generate().unwrap();
-        let request = CertificateRequest::parse(&key.request().unwrap()).unwrap();
-        let subject = Subject::Machine(MachineId::from_bytes([2; 16]));
-        let issued = self
-            .authority
-            .issue(&request, subject, at, MACHINE_LIFE)
-            .unwrap();
-        Identity::new(issued.chain, &key).unwrap()
-    }
-
-    fn machine(&self, at: Timestamp) -> ClientTls {
-        let identity = self.identity(at);
-        client_config(self.authority.fingerprint(), Some(&identity), ALPN_AGENT).unwrap()
-    }
-}
-
-fn ago(span: Duration) -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        - span;
-    Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap())
-}
-
-fn now() -> Timestamp {
-    ago(Duration::ZERO)
-}
 
 /// Lets everybody in and says hello back on every stream.
 fn serve(endpoint: &Endpoint) {
@@ -139,9 +69,12 @@ async fn every_address_of_a_name_is_tried() {
 
 #[tokio::test]
 async fn a_coordinator_that_does_not_run_is_told_at_once_with_the_address() {
+    // Bound once, so that nobody else has it, and closed again.
+    let address = {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.local_addr().unwrap().to_string()
+    };
     let org = Org::new();
-    let (endpoint, address) = org.listen(now());
-    drop(endpoint);
     let port = address.rsplit_once(':').unwrap().1.to_owned();
     let begun = time::Instant::now();
     let problem = refused(&format!("localhost:{port}"), org.stranger()).await;

@@ -16,7 +16,7 @@ use link::frames;
 
 use super::{
     credentials::{Credentials, Store},
-    dialer, greet, new_key,
+    dialer, new_key,
 };
 
 /// A new sign-in.
@@ -93,7 +93,6 @@ async fn ask(
         .map_err(|error| internal(error.to_string()))?;
     let dialer = dialer()?;
     let connection = dialer.dial(&link.address, tls).await?;
-    let hello = greet(&connection).await?;
     let request = JoinRequest::Enrol {
         secret: link.secret.clone(),
         purpose: link.purpose,
@@ -106,7 +105,6 @@ async fn ask(
     sender.send(&request).await?;
     sender.finish();
     let answer = receiver.expect().await;
-    hello.abort();
     connection.close(close::DONE.into(), b"");
     tokio::task::yield_now().await;
     Ok(answer?)

@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
+use agent::supervise;
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    // A supervisor is small and starts with every attempt: it neither reads a command line nor has a runtime.
-    if arguments
-        .next()
-        .is_some_and(|role| role == agent::supervise::ROLE)
-    {
-        agent::supervise::main(arguments)
+    let mut args = std::env::args_os().skip(1);
+    // Before anything starts a thread: a supervisor makes namespaces, which only a single thread can.
+    if args.next().is_some_and(|role| role == supervise::ROLE) {
+        supervise::main(args);
     }
     agent::cli::main()
 }

@@ -118,8 +118,13 @@ impl Pass {
         let events = decide(state, &command)?;
         for event in &events {
             apply(state, event);
-            self.touched.extend(event.touched());
             self.effects.extend(effects(state, event));
+            let touched = event.touched();
+            if touched.is_empty() {
+                // Of this process only: nothing of it lasts.
+                continue;
+            }
+            self.touched.extend(touched);
             let actor = describe(actor);
             let entry = serde_json::to_vec(&Entry { at, actor, event });
             self.events

@@ -1,153 +1,15 @@
-//! A coordinator on loopback and somebody who speaks the bare protocol to it.
+//! Strangers become members, and stop being members.
 
-use std::path::Path;
-
-use certs::{Identity, PrivateKey, client_config};
+use certs::PrivateKey;
 use common::{
-    api::{Answer, Request, member::CreateInvitations},
+    api::{Answer, Request},
     code::Code,
-    id::OrgId,
-    join_link::{JoinLink, LinkPurpose},
-    name::Name,
-    problem::Problem,
+    join_link::LinkPurpose,
     status::Role,
-    time::Span,
-    wire::{
-        ALPN_CLIENT, ALPN_JOIN, Hello,
-        client::ClientStream,
-        join::{JoinAnswer, JoinRequest},
-    },
 };
-use coordinator::{Config, InitOptions, Running};
-use link::{endpoint::Dialer, frames};
+use coordinator::Config;
 
-/// A coordinator of its own, in a folder that goes with it.
-struct Lab {
-    _folder: tempfile::TempDir,
-    config: Config,
-    running: Running,
-    owner_link: JoinLink,
-}
-
-/// Somebody who was let in.
-struct Signed {
-    org: OrgId,
-    handle: Name,
-    role: Role,
-    identity: Identity,
-}
-
-fn name(text: &str) -> Name {
-    text.parse().unwrap()
-}
-
-fn options(data: &Path) -> InitOptions {
-    InitOptions {
-        data: data.to_owned(),
-        org: name("lab"),
-        owner: name("alice"),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        address: "127.0.0.1:1".to_owned(),
-    }
-}
-
-impl Lab {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let owner_link = coordinator::init(&options(&data)).unwrap().link;
-        let config = Config::load(&data).unwrap();
-        let running = coordinator::run(config.clone()).await.unwrap();
-        Self {
-            _folder: folder,
-            config,
-            running,
-            owner_link,
-        }
-    }
-
-    async fn enrol(
-        &self,
-        secret: &str,
-        purpose: LinkPurpose,
-        handle: Option<&str>,
-        key: &PrivateKey,
-    ) -> Result<Signed, Problem> {
-        let tls = client_config(self.running.fingerprint(), None, ALPN_JOIN).unwrap();
-        let address = self.running.address().to_string();
-        let connection = Dialer::new().unwrap().dial(&address, tls).await?;
-        let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
-        let request = JoinRequest::Enrol {
-            secret: secret.to_owned(),
-            purpose,
-            handle: handle.map(name),
-            csr: key.request().unwrap(),
-        };
-        tx.send(&request).await?;
-        tx.finish();
-        let answer: JoinAnswer = rx.expect().await?;
-        let JoinAnswer::Enrolled {
-            handle,
-            org,
-            role,
-            chain,
-            ..
-        } = answer
-        else {
-            panic!("{answer:?}");
-        };
-        Ok(Signed {
-            org,
-            handle,
-            role,
-            identity: Identity::new(chain, key).unwrap(),
-        })
-    }
-
-    async fn owner(&self) -> Signed {
-        let key = PrivateKey::generate().unwrap();
-        let secret = &self.owner_link.secret;
-        let signed = self.enrol(secret, LinkPurpose::Login, None, &key).await;
-        signed.unwrap()
-    }
-
-    async fn connect(&self, who: &Signed) -> quinn::Connection {
-        let root = self.running.fingerprint();
-        let tls = client_config(root, Some(&who.identity), ALPN_CLIENT).unwrap();
-        let address = self.running.address().to_string();
-        let connection = Dialer::new().unwrap().dial(&address, tls).await.unwrap();
-        let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
-        tx.send(&Hello::ours()).await.unwrap();
-        assert_eq!(rx.expect::<Hello>().await.unwrap(), Hello::ours());
-        connection
-    }
-}
-
-async fn ask(connection: &quinn::Connection, request: Request) -> Result<Answer, Problem> {
-    let stream = connection.open_bi().await;
-    let (mut tx, mut rx) = frames::split(stream.map_err(|error| link::close_problem(&error))?);
-    tx.send(&ClientStream::Request).await?;
-    tx.send(&request).await?;
-    tx.finish();
-    Ok(rx.expect().await?)
-}
-
-async fn invite(connection: &quinn::Connection, org: OrgId) -> (String, String) {
-    let request = CreateInvitations {
-        org,
-        role: Role::Member,
-        ttl: Span::from_secs(3600),
-        uses: 1,
-        count: 1,
-    };
-    let answer = ask(connection, Request::CreateInvitations(request)).await;
-    let Answer::Invited(mut invited) = answer.unwrap() else {
-        panic!("not invited");
-    };
-    assert_eq!(invited.len(), 1);
-    let one = invited.remove(0);
-    (one.code, one.secret)
-}
+use crate::lab::{Lab, ask, invite, name, options};
 
 #[tokio::test]
 async fn the_owner_signs_in_and_is_known() {
@@ -194,20 +56,7 @@ async fn an_invited_member_joins_once_and_is_remembered_over_a_restart() {
         .await;
     assert_eq!(late.err().unwrap().code, Code::CodeUsed);
 
-    let Lab {
-        running,
-        config,
-        _folder,
-        owner_link,
-    } = lab;
-    running.stop().await;
-    let running = coordinator::run(config.clone()).await.unwrap();
-    let lab = Lab {
-        _folder,
-        config,
-        running,
-        owner_link,
-    };
+    let lab = lab.restart().await;
     let connection = lab.connect(&bob).await;
     let answer = ask(&connection, Request::WhoAmI).await.unwrap();
     assert!(matches!(answer, Answer::WhoAmI(me) if me.handle == name("bob")));

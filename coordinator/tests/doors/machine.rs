@@ -1,0 +1,373 @@
+//! A machine that is played by the test: registered, approved, given a job, and heard to its end.
+
+use certs::{Identity, PrivateKey, client_config};
+use common::{
+    api::{
+        Answer, Request,
+        job::{FollowEvent, FollowJob, LogCursor, SubmitJob, Submitted},
+        member::RegisterMachine,
+    },
+    code::Code,
+    id::{AttemptId, IdempotencyKey},
+    job::{AttemptUsage, Image, JobSpec, Outcome, Retries},
+    logs,
+    machine::{Isolation, MachineLoad, MachineReport, SystemInfo},
+    resources::{Capacity, Request as Resources},
+    status::{EndReason, IsolationLevel, JobStatus, LogStream, Network, Priority},
+    time::Timestamp,
+    units::{Bytes, MilliCpu},
+    wire::{
+        ALPN_AGENT, ALPN_JOIN, Hello,
+        agent::{
+            AgentHello, AgentMessage, AgentStream, Assignment, AttemptReport, CoordinatorHello,
+            CoordinatorMessage, Goal, LogAck, LogData, LogResume, ReportStage,
+        },
+        client::ClientStream,
+        join::{JoinAnswer, JoinRequest},
+    },
+};
+use link::{
+    endpoint::Dialer,
+    frames::{self, FrameReceiver, FrameSender},
+};
+
+use crate::lab::{Lab, Signed, ask, name};
+
+/// A machine with its certificate.
+struct Machine {
+    key: PrivateKey,
+    identity: Identity,
+}
+
+/// A machine's connection with its control stream.
+struct Control {
+    connection: quinn::Connection,
+    tx: FrameSender,
+    rx: FrameReceiver,
+}
+
+fn capacity() -> Capacity {
+    Capacity {
+        cpu: MilliCpu::cpus(4),
+        memory: Bytes::gib(8),
+        disk: Bytes::gib(100),
+        gpus: Vec::new(),
+    }
+}
+
+fn report() -> MachineReport {
+    MachineReport {
+        capacity: capacity(),
+        offer: capacity(),
+        paused: None,
+        isolation: Isolation {
+            level: IsolationLevel::A,
+            missing: Vec::new(),
+            remedy: None,
+        },
+        system: SystemInfo {
+            os: "Linux".to_owned(),
+            kernel: "6".to_owned(),
+            architecture: "x86_64".to_owned(),
+            agent_version: "0.1.0".to_owned(),
+        },
+        cached: Vec::new(),
+    }
+}
+
+fn job(org: common::id::OrgId) -> SubmitJob {
+    SubmitJob {
+        org,
+        spec: JobSpec {
+            name: "true".to_owned(),
+            command: vec!["true".to_owned()],
+            env: std::collections::BTreeMap::new(),
+            image: Image::Host,
+            workdir: None,
+            request: Resources {
+                cpu: MilliCpu::cpus(1),
+                memory: Bytes::mib(64),
+                disk: Bytes::mib(64),
+                gpu: None,
+            },
+            datasets: Vec::new(),
+            outputs: Vec::new(),
+            network: Network::None,
+            priority: Priority::Normal,
+            max_runtime: None,
+            retries: Retries::default(),
+            array: None,
+        },
+        key: IdempotencyKey::from_bytes([7; 16]),
+        dry_run: false,
+    }
+}
+
+/// Registers a machine, lets it ask for its certificate, and approves it while it waits.
+async fn machine(lab: &Lab, owner: &Signed) -> Machine {
+    let member = lab.connect(owner).await;
+    let key = PrivateKey::generate().unwrap();
+    let request = RegisterMachine {
+        org: owner.org,
+        name: name("box"),
+        key: key.fingerprint(),
+    };
+    let answer = ask(&member, Request::RegisterMachine(request.clone())).await;
+    let Ok(Answer::Registered(registered)) = answer else {
+        panic!("{answer:?}");
+    };
+    let again = ask(&member, Request::RegisterMachine(request)).await;
+    assert_eq!(again, Ok(Answer::Registered(registered)));
+
+    let tls = client_config(lab.running.fingerprint(), None, ALPN_JOIN).unwrap();
+    let address = lab.running.address().to_string();
+    let stranger = Dialer::new().unwrap().dial(&address, tls).await.unwrap();
+    let (mut tx, mut rx) = frames::split(stranger.open_bi().await.unwrap());
+    let claim = JoinRequest::ClaimMachine {
+        machine: registered.machine,
+        csr: key.request().unwrap(),
+    };
+    tx.send(&claim).await.unwrap();
+    tx.finish();
+    let waiting: JoinAnswer = rx.expect().await.unwrap();
+    assert!(matches!(waiting, JoinAnswer::Waiting { .. }), "{waiting:?}");
+    let approval = Request::ApproveMachine {
+        org: owner.org,
+        name: name("box"),
+    };
+    assert_eq!(ask(&member, approval).await, Ok(Answer::Done));
+    let approved: JoinAnswer = rx.expect().await.unwrap();
+    let JoinAnswer::Approved { chain, .. } = approved else {
+        panic!("{approved:?}");
+    };
+    Machine {
+        identity: Identity::new(chain, &key).unwrap(),
+        key,
+    }
+}
+
+impl Control {
+    async fn open(lab: &Lab, machine: &Machine, attempts: Vec<AttemptId>) -> Self {
+        let root = lab.running.fingerprint();
+        let tls = client_config(root, Some(&machine.identity), ALPN_AGENT).unwrap();
+        let address = lab.running.address().to_string();
+        let connection = Dialer::new().unwrap().dial(&address, tls).await.unwrap();
+        let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
+        let hello = AgentHello {
+            hello: Hello::ours(),
+            report: report(),
+            generation: 0,
+            attempts,
+        };
+        tx.send(&hello).await.unwrap();
+        let answer: CoordinatorHello = rx.expect().await.unwrap();
+        assert_eq!(answer.machine, name("box"));
+        assert_eq!(answer.lease, lab.config.lease);
+        Self { connection, tx, rx }
+    }
+
+    async fn next(&mut self) -> CoordinatorMessage {
+        self.rx.expect().await.unwrap()
+    }
+
+    /// Reads until a desired set comes that is as it should be.
+    async fn assignment(&mut self, wanted: impl Fn(&Assignment) -> bool) -> Assignment {
+        loop {
+            if let CoordinatorMessage::Assignment(set) = self.next().await
+                && wanted(&set)
+            {
+                return set;
+            }
+        }
+    }
+
+    async fn say(&mut self, attempt: AttemptId, report: AttemptReport) {
+        let message = AgentMessage::Attempt { attempt, report };
+        self.tx.send(&message).await.unwrap();
+    }
+
+    async fn acknowledged(&mut self, attempt: AttemptId, stage: ReportStage) {
+        let wanted = CoordinatorMessage::AttemptAck { attempt, stage };
+        while self.next().await != wanted {}
+    }
+}
+
+fn ended(log_bytes: u64) -> AttemptReport {
+    AttemptReport::Ended {
+        at: Timestamp::from_unix_ms(2),
+        outcome: Outcome {
+            reason: EndReason::Exited,
+            exit_code: Some(0),
+            signal: None,
+            detail: None,
+            usage: AttemptUsage::default(),
+            log_bytes,
+        },
+        artifacts: false,
+    }
+}
+
+async fn submit(connection: &quinn::Connection, request: SubmitJob) -> Submitted {
+    let answer = ask(connection, Request::SubmitJob(Box::new(request))).await;
+    let Ok(Answer::Submitted(submitted)) = answer else {
+        panic!("{answer:?}");
+    };
+    submitted
+}
+
+async fn follow(
+    connection: &quinn::Connection,
+    owner: &Signed,
+    number: common::job::JobNumber,
+) -> FrameReceiver {
+    let (mut tx, rx) = frames::split(connection.open_bi().await.unwrap());
+    tx.send(&ClientStream::Request).await.unwrap();
+    let request = FollowJob {
+        org: owner.org,
+        number,
+        task: None,
+        logs: true,
+        until_end: true,
+        cursors: Vec::new(),
+    };
+    tx.send(&Request::FollowJob(request)).await.unwrap();
+    rx
+}
+
+#[tokio::test]
+async fn a_job_runs_and_its_follower_hears_all_of_it() {
+    let lab = Lab::start().await;
+    let owner = lab.owner().await;
+    let member = lab.connect(&owner).await;
+    let machine = machine(&lab, &owner).await;
+    let mut control = Control::open(&lab, &machine, Vec::new()).await;
+
+    let submitted = submit(&member, job(owner.org)).await;
+    assert_eq!(submit(&member, job(owner.org)).await, submitted);
+    let mut follower = follow(&member, &owner, submitted.number).await;
+    let set = control.assignment(|set| !set.attempts.is_empty()).await;
+    assert_eq!(set.attempts.len(), 1);
+    assert_eq!(set.attempts[0].goal, Goal::Run);
+    let attempt = set.attempts[0].attempt;
+    assert_eq!(attempt.job, submitted.id);
+
+    control.say(attempt, AttemptReport::Preparing).await;
+    let at = Timestamp::from_unix_ms(1);
+    control.say(attempt, AttemptReport::Started { at }).await;
+    control.acknowledged(attempt, ReportStage::Started).await;
+
+    let stream = control.connection.open_bi().await.unwrap();
+    let (mut log_tx, mut log_rx) = frames::split(stream);
+    log_tx.send(&AgentStream::Log { attempt }).await.unwrap();
+    let resume: LogResume = log_rx.expect().await.unwrap();
+    assert_eq!(resume.offset, 0);
+    let mut log = Vec::new();
+    for line in ["one\n", "two\n"] {
+        let offset = log.len() as u64;
+        logs::append(&mut log, LogStream::Stdout, at, line.as_bytes());
+        let bytes = log[offset as usize..].to_vec();
+        log_tx.send(&LogData { offset, bytes }).await.unwrap();
+    }
+    while log_rx.expect::<LogAck>().await.unwrap().offset < log.len() as u64 {}
+
+    control.say(attempt, ended(log.len() as u64)).await;
+    control.acknowledged(attempt, ReportStage::Ended).await;
+    let gone = control.assignment(|set| set.attempts.is_empty()).await;
+    assert!(gone.generation > set.generation);
+
+    let (mut heard, mut last) = (Vec::new(), None);
+    loop {
+        match follower.expect::<FollowEvent>().await.unwrap() {
+            FollowEvent::Status(summary) => last = Some(summary),
+            FollowEvent::Log { cursor, records } => {
+                let expected = LogCursor {
+                    task: attempt.task,
+                    attempt: attempt.number,
+                    offset: heard.len() as u64,
+                };
+                assert_eq!(cursor, expected);
+                heard.extend(records);
+            }
+            FollowEvent::End => break,
+        }
+    }
+    assert_eq!(heard, log);
+    assert_eq!(last.unwrap().status, JobStatus::Succeeded);
+    lab.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_goes_on_over_a_restart_of_the_coordinator() {
+    let lab = Lab::start().await;
+    let owner = lab.owner().await;
+    let machine = machine(&lab, &owner).await;
+    let mut control = Control::open(&lab, &machine, Vec::new()).await;
+    let member = lab.connect(&owner).await;
+    let submitted = submit(&member, job(owner.org)).await;
+    let set = control.assignment(|set| !set.attempts.is_empty()).await;
+    let attempt = set.attempts[0].attempt;
+    let at = Timestamp::from_unix_ms(1);
+    control.say(attempt, AttemptReport::Started { at }).await;
+    control.acknowledged(attempt, ReportStage::Started).await;
+
+    let lab = lab.restart().await;
+    let mut control = Control::open(&lab, &machine, vec![attempt]).await;
+    let again = control.assignment(|_| true).await;
+    assert!(again.generation >= set.generation);
+    assert_eq!(again.attempts[0].attempt, attempt);
+    control.say(attempt, ended(0)).await;
+    control.acknowledged(attempt, ReportStage::Ended).await;
+    // Said again because the acknowledgement was lost.
+    control.say(attempt, ended(0)).await;
+    control.acknowledged(attempt, ReportStage::Ended).await;
+
+    let member = lab.connect(&owner).await;
+    let mut follower = follow(&member, &owner, submitted.number).await;
+    let mut last = None;
+    while let FollowEvent::Status(summary) = follower.expect().await.unwrap() {
+        last = Some(summary.status);
+    }
+    assert_eq!(last, Some(JobStatus::Succeeded));
+    lab.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_machine_has_one_connection_and_renews_its_certificate_over_it() {
+    let lab = Lab::start().await;
+    let owner = lab.owner().await;
+    let machine = machine(&lab, &owner).await;
+    let old = Control::open(&lab, &machine, Vec::new()).await;
+    let mut control = Control::open(&lab, &machine, Vec::new()).await;
+    let closed = old.connection.closed().await;
+    assert_eq!(link::close_problem(&closed).code, Code::WrongState);
+
+    let csr = machine.key.request().unwrap();
+    control.tx.send(&AgentMessage::Renew { csr }).await.unwrap();
+    let chain = loop {
+        match control.next().await {
+            CoordinatorMessage::Certificate { chain } => break chain,
+            CoordinatorMessage::Assignment(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    let renewed = Identity::new(chain, &machine.key).unwrap();
+    assert_ne!(renewed.peer().serial, machine.identity.peer().serial);
+    let heartbeat = AgentMessage::Heartbeat {
+        sequence: 3,
+        load: MachineLoad::default(),
+        report: None,
+    };
+    control.tx.send(&heartbeat).await.unwrap();
+    let ack = CoordinatorMessage::HeartbeatAck { sequence: 3 };
+    while control.next().await != ack {}
+
+    let member = lab.connect(&owner).await;
+    let removal = Request::RemoveMachine {
+        org: owner.org,
+        name: name("box"),
+    };
+    assert_eq!(ask(&member, removal).await, Ok(Answer::Done));
+    let closed = control.connection.closed().await;
+    assert_eq!(link::close_problem(&closed).code, Code::CertificateRevoked);
+    lab.running.stop().await;
+}

@@ -1,0 +1,10 @@
+//! A coordinator on loopback and somebody who speaks the bare protocol to it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "everything here is a test, its helpers too"
+)]
+
+mod joining;
+mod lab;
+mod machine;

@@ -1,0 +1,142 @@
+//! The program itself: what it prints, its exit codes, and that it stops when told to.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "everything here is a test, its helpers too"
+)]
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use common::join_link::{JoinLink, LinkPurpose};
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_compute-share-coordinator"))
+}
+
+fn init(data: &Path, more: &[&str]) -> Output {
+    let mut command = program();
+    command
+        .args(["init", "--org", "lab", "--owner", "alice"])
+        .args(["--listen", "127.0.0.1:0", "--address", "localhost:7443"])
+        .args(more)
+        .arg("--data")
+        .arg(data);
+    command.output().unwrap()
+}
+
+fn with_data(arguments: &[&str], data: &Path) -> Output {
+    let mut command = program();
+    command.args(arguments).arg("--data").arg(data);
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Starts the coordinator and waits until it says that it listens.
+fn run(data: &Path) -> Child {
+    let mut child = program()
+        .args(["run", "--data"])
+        .arg(data)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("listens on")));
+    assert!(said.is_some());
+    // Whatever it says later must find a reader.
+    std::thread::spawn(move || lines.for_each(drop));
+    child
+}
+
+#[test]
+fn init_prints_the_link_alone_and_is_done_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("new");
+    let made = init(&data, &[]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let link: JoinLink = text(&made.stdout).trim_end().parse().unwrap();
+    assert_eq!(text(&made.stdout), format!("{link}\n"));
+    assert_eq!(link.purpose, LinkPurpose::Login);
+    assert_eq!(link.address, "localhost:7443");
+
+    let again = init(&data, &["-o", "json"]);
+    assert_eq!(again.status.code(), Some(3));
+    let error: serde_json::Value = serde_json::from_slice(&again.stderr).unwrap();
+    assert_eq!(error["error"]["code"], "already_initialised");
+    assert!(error["error"]["help"].as_str().unwrap().contains("--data"));
+
+    let other = init(&folder.path().join("other"), &["-o", "json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&other.stdout).unwrap();
+    let other: JoinLink = answer["link"].as_str().unwrap().parse().unwrap();
+    assert_ne!(other.fingerprint, link.fingerprint);
+}
+
+#[test]
+fn it_runs_alone_and_stops_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    assert!(init(data, &[]).status.success());
+    let mut running = run(data);
+    let second = with_data(&["run"], data);
+    assert_eq!(second.status.code(), Some(3), "{}", text(&second.stderr));
+    assert!(text(&second.stderr).contains("store_locked"));
+    let checked = with_data(&["check"], data);
+    assert_eq!(checked.status.code(), Some(3));
+
+    let pid = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(running.wait().unwrap().success());
+
+    let checked = with_data(&["check", "-o", "json"], data);
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(report["version"], 1);
+    let link = with_data(&["login-link"], data);
+    assert!(text(&link.stdout).trim_end().parse::<JoinLink>().is_ok());
+}
+
+#[test]
+fn a_killed_coordinator_opens_its_store_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    assert!(init(data, &[]).status.success());
+    let mut running = run(data);
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let mut again = run(data);
+    again.kill().unwrap();
+    again.wait().unwrap();
+    assert!(with_data(&["check"], data).status.success());
+}
+
+#[test]
+fn mistakes_have_their_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = with_data(&["run"], folder.path());
+    assert_eq!(nothing.status.code(), Some(3));
+    let said = text(&nothing.stderr);
+    assert!(said.contains("not_initialised"), "{said}");
+    assert!(said.contains("compute-share-coordinator init"), "{said}");
+
+    assert!(init(folder.path(), &[]).status.success());
+    let config = folder.path().join("coordinator.toml");
+    let written = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("leese = \"1m\"\n{written}")).unwrap();
+    let wrong = with_data(&["run"], folder.path());
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        text(&wrong.stderr).contains("`lease`"),
+        "{}",
+        text(&wrong.stderr)
+    );
+
+    let usage = program().arg("fly").output().unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+    let completions = program().args(["completions", "bash"]).output().unwrap();
+    assert!(text(&completions.stdout).contains("login-link"));
+}

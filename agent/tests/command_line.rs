@@ -1,6 +1,7 @@
 //! What the program returns and prints where there is no coordinator: the real binary, in folders of its own.
 
 use std::{
+    error::Error,
     net::{Ipv4Addr, UdpSocket},
     path::Path,
     process::Command,
@@ -38,29 +39,27 @@ fn home() -> tempfile::TempDir {
 }
 
 /// Signs somebody in towards an address where nobody listens, and returns the address.
-fn sign_in(home: &Path) -> String {
+fn sign_in(home: &Path) -> Result<String, Box<dyn Error>> {
     certs::install_crypto();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let now = Timestamp::from_unix_ms(u64::try_from(now.as_millis()).unwrap());
-    let authority = Authority::create(&home.join("ca"), &"lab".parse().unwrap(), now).unwrap();
-    let key = PrivateKey::generate().unwrap();
-    let request = CertificateRequest::parse(&key.request().unwrap()).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let now = Timestamp::from_unix_ms(u64::try_from(now.as_millis())?);
+    let authority = Authority::create(&home.join("ca"), &"lab".parse()?, now)?;
+    let key = PrivateKey::generate()?;
+    let request = CertificateRequest::parse(&key.request()?)?;
     let user = UserId::from_bytes([1; 16]);
-    let issued = authority
-        .issue(&request, Subject::User(user), now, certs::MEMBER_LIFE)
-        .unwrap();
+    let issued = authority.issue(&request, Subject::User(user), now, certs::MEMBER_LIFE)?;
     let config = home.join(".config/compute-share");
-    std::fs::create_dir_all(&config).unwrap();
-    let identity = Identity::new(issued.chain, &key).unwrap();
-    identity.save(&config.join("member.pem")).unwrap();
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = socket.local_addr().unwrap().to_string();
+    std::fs::create_dir_all(&config)?;
+    Identity::new(issued.chain, &key)?.save(&config.join("member.pem"))?;
+    let address = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .to_string();
     let credentials = json!({
         "address": address, "fingerprint": authority.fingerprint(), "user": user, "handle": "alice",
         "org": UserId::from_bytes([2; 16]), "org_name": "lab",
     });
-    std::fs::write(config.join("credentials.json"), credentials.to_string()).unwrap();
-    address
+    std::fs::write(config.join("credentials.json"), credentials.to_string())?;
+    Ok(address)
 }
 
 #[test]
@@ -101,7 +100,7 @@ fn a_command_before_login_says_so() {
 #[test]
 fn an_absent_coordinator_is_named_and_is_exit_5() {
     let home = home();
-    let address = sign_in(home.path());
+    let address = sign_in(home.path()).unwrap();
     for command in [
         &["ps"][..],
         &["run", "--no-workdir", "--", "true"],
@@ -175,7 +174,7 @@ fn destruction_needs_a_yes_where_nobody_can_be_asked() {
         "{}",
         ended.stderr
     );
-    sign_in(home.path());
+    sign_in(home.path()).unwrap();
     assert_eq!(run(home.path(), &["logout"]).code, Some(2));
     assert_eq!(run(home.path(), &["logout", "--yes"]).code, Some(0));
     assert_eq!(run(home.path(), &["ps"]).code, Some(3));

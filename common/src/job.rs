@@ -290,7 +290,7 @@ pub struct JobSummary {
     pub ended_at: Option<Timestamp>,
     /// Machines that run it now, at most a few.
     pub machines: Vec<Name>,
-    /// Exit code that stands for the whole job once it has ended: see [`exit_code`].
+    /// Exit code that stands for the whole job once it has ended: see [`Outcome::exit_code`].
     pub exit_code: Option<i32>,
 }
 

@@ -326,7 +326,7 @@ proptest! {
 
     #[test]
     fn messages_and_chunks_come_back_however_they_are_cut(
-        pieces in prop::collection::vec((any::<bool>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..3000)), 0..20),
+        pieces in prop::collection::vec((any::<bool>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..1500)), 0..8),
         steps in prop::collection::vec(1_usize..2000, 1..8),
     ) {
         let mut wire = Vec::new();

@@ -60,7 +60,7 @@ impl AttemptCgroup {
                     this.kill_and_remove()?;
                     return Self::create_fresh(this, limits);
                 }
-                other => other.map_err(|error| named(folder, error))?,
+                other => other.map_err(|error| named(folder, &error))?,
             }
         }
         this.set(limits)?;
@@ -69,7 +69,7 @@ impl AttemptCgroup {
 
     fn create_fresh(this: Self, limits: &Limits) -> io::Result<Self> {
         for folder in this.folders() {
-            fs::create_dir(folder).map_err(|error| named(folder, error))?;
+            fs::create_dir(folder).map_err(|error| named(folder, &error))?;
         }
         this.set(limits)?;
         Ok(this)
@@ -197,7 +197,7 @@ impl AttemptCgroup {
                         busy = true;
                         kill_all(folder)?;
                     }
-                    Err(error) => return Err(named(folder, error)),
+                    Err(error) => return Err(named(folder, &error)),
                 }
             }
             if !busy {
@@ -236,7 +236,7 @@ pub(super) fn write(folder: &Path, file: &str, text: &str) -> io::Result<()> {
     let path = folder.join(file);
     let open = fs::OpenOptions::new().write(true).open(&path);
     open.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
-        .map_err(|error| named(&path, error))
+        .map_err(|error| named(&path, &error))
 }
 
 /// Returns whether the file is there.
@@ -260,7 +260,7 @@ fn keyed(folder: &Path, file: &str, key: &str) -> Option<u64> {
     pairs.find(|(name, _)| *name == key)?.1.trim().parse().ok()
 }
 
-fn named(path: &Path, error: io::Error) -> io::Error {
+fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 

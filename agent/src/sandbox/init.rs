@@ -47,7 +47,7 @@ impl Note {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = match self {
             Self::Started => vec![b'S'],
-            Self::Ended(status) => [&[b'E'], status.to_le_bytes().as_slice()].concat(),
+            Self::Ended(status) => [b"E", status.to_le_bytes().as_slice()].concat(),
             Self::NotRun { errno, exists } => {
                 [&[b'N', u8::from(*exists)], errno.to_le_bytes().as_slice()].concat()
             }
@@ -72,28 +72,30 @@ impl Note {
     }
 }
 
-/// A step that did not work out.
+/// A step that did not work out, told as a person may read it.
 #[derive(Debug)]
-pub(crate) struct Failed {
-    what: String,
-    source: io::Error,
-}
+pub(crate) struct Failed(String);
 
 impl Failed {
-    pub(super) fn new(what: String, source: io::Error) -> Self {
-        Self { what, source }
+    pub(super) fn new(what: &str, source: &io::Error) -> Self {
+        Self(format!("cannot {what}: {source}"))
+    }
+
+    /// Makes one of what the sandbox's first process told.
+    pub(super) fn told(text: String) -> Self {
+        Self(text)
     }
 }
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.what, self.source)
+        self.0.fmt(f)
     }
 }
 
 /// Says which step an error belongs to.
 pub(super) fn at<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Failed {
-    move |error| Failed::new(what.to_owned(), error.into())
+    move |error| Failed::new(what, &error.into())
 }
 
 /// What the first process is given by its supervisor.
@@ -188,7 +190,7 @@ fn start(plan: &SandboxPlan, ends: Ends) -> Result<Start, Failed> {
     let job = system::fork().map_err(at("fork"))?;
     let Some(job) = job else {
         drop(reader);
-        be_job(plan, ends, writer);
+        be_job(plan, &ends, writer);
     };
     drop((writer, ends));
     let mut report = [0; 5];
@@ -203,7 +205,7 @@ fn start(plan: &SandboxPlan, ends: Ends) -> Result<Start, Failed> {
 }
 
 /// Is the job's process up to where the job's program takes over.
-fn be_job(plan: &SandboxPlan, ends: Ends, mut report: io::PipeWriter) -> ! {
+fn be_job(plan: &SandboxPlan, ends: &Ends, mut report: io::PipeWriter) -> ! {
     let error = job_streams(ends)
         .and_then(|()| Ok(rustix::process::setsid().map(|_| ())?))
         .and_then(|()| Ok(rustix::process::chdir(WORK)?))
@@ -217,7 +219,7 @@ fn be_job(plan: &SandboxPlan, ends: Ends, mut report: io::PipeWriter) -> ! {
     exit(127)
 }
 
-fn job_streams(ends: Ends) -> io::Result<()> {
+fn job_streams(ends: &Ends) -> io::Result<()> {
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&ends.stdout)?;

@@ -149,7 +149,11 @@ impl Jail {
         if let Err(failed) = ready {
             let _ = pidfd_send_signal(&pidfd, Signal::KILL);
             let _ = wait_with_usage(pid);
-            return Err(failed);
+            // Where the child gave up first, its reason is the one that matters.
+            return Err(match next_note(&control) {
+                Some(Note::Failed(text)) => Failed::told(text),
+                _ => failed,
+            });
         }
         Ok((pid, pidfd, control, Output { stdout, stderr }))
     }
@@ -166,9 +170,7 @@ impl Jail {
 
     /// Returns what happened next, if anything has.
     pub(crate) fn event(&self) -> Option<JailEvent> {
-        let mut note = [0; MAX_NOTE_BYTES];
-        let (length, _) = recv(&self.control, &mut note, RecvFlags::DONTWAIT).ok()?;
-        Some(match Note::decode(note.get(..length)?)? {
+        Some(match next_note(&self.control)? {
             Note::Started => JailEvent::Started,
             Note::Ended(status) if libc::WIFSIGNALED(status) => {
                 JailEvent::Signalled(libc::WTERMSIG(status))
@@ -215,6 +217,12 @@ impl Jail {
             out_of_memory: counted.memory_kills > 0,
         })
     }
+}
+
+fn next_note(control: &OwnedFd) -> Option<Note> {
+    let mut note = [0; MAX_NOTE_BYTES];
+    let (length, _) = recv(control, &mut note, RecvFlags::DONTWAIT).ok()?;
+    Note::decode(note.get(..length)?)
 }
 
 /// Returns the folders on the host that the job writes to.

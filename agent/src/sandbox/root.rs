@@ -62,7 +62,7 @@ pub(super) fn open_sources(plan: &SandboxPlan) -> Result<Sources, Failed> {
         match open_source(source, *access, *optional) {
             Ok(tree) => Ok(Some(tree)),
             Err(error) if *optional && error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failed::new(format!("open {}", source.display()), error)),
+            Err(error) => Err(Failed::new(&format!("open {}", source.display()), &error)),
         }
     };
     let opened: Result<_, _> = plan.mounts.iter().map(open).collect();
@@ -99,7 +99,7 @@ pub(super) fn enter(plan: &SandboxPlan, sources: Sources) -> Result<(), Failed> 
     for (mount, source) in plan.mounts.iter().zip(sources.0) {
         let target = Path::new(mount.target.trim_start_matches('/'));
         put(target, &mount.content, source)
-            .map_err(|error| Failed::new(format!("put {} in place", mount.target), error))?;
+            .map_err(|error| Failed::new(&format!("put {} in place", mount.target), &error))?;
     }
     proc().map_err(at("mount /proc"))?;
     terminals();

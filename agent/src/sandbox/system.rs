@@ -94,6 +94,9 @@ pub(super) fn signal_all(signal: i32) {
     let _ = unsafe { libc::kill(-1, signal) };
 }
 
+/// What makes an interface take part, in the width that the request has.
+const UP: libc::c_short = 0x41; // IFF_UP | IFF_RUNNING
+
 /// Brings the loopback interface of this network namespace up.
 pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: all-zero is a valid value of this plain struct.
@@ -101,7 +104,7 @@ pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
         *to = from.cast_signed() as libc::c_char;
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    request.ifr_ifru.ifru_flags = UP;
     // SAFETY: `request` is what this request reads, and outlives the call.
     match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } {
         -1 => Err(io::Error::last_os_error()),

@@ -54,7 +54,7 @@ impl AttemptFolder {
 
     pub(super) fn listen(&self) -> io::Result<UnixListener> {
         match std::fs::remove_file(self.file("control.sock")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => UnixListener::bind(self.socket()),
         }
     }

@@ -112,6 +112,14 @@ impl Watch<'_> {
         }
         let consumed = jail.finish()?;
         self.ending.out_of_memory = consumed.out_of_memory;
+        let stopped = self.ending.stopped.is_some();
+        if self.started.is_none()
+            && self.ending.program.is_none()
+            && !(stopped || consumed.out_of_memory)
+        {
+            let text = "the sandbox ended before the program began".to_owned();
+            self.ending.program = Some(JailEvent::Failed(text));
+        }
         Ok(consumed)
     }
 

@@ -1,0 +1,147 @@
+//! What a job tries in order to get out; the names are those of the escape table.
+
+use std::{fs, os::unix::fs::MetadataExt as _};
+
+use agent::sandbox::probe_with;
+use common::status::{EndReason, IsolationLevel, LogStream};
+
+use crate::world::{Attempt, everyone, program};
+
+/// Runs the agent's own trials from inside: F1, F4 to F6, F12, F15, F16, F19, F20, F24, F26, N1, N4.
+#[test]
+fn every_trial_from_inside_holds() {
+    everyone("escapes::every_trial_from_inside_holds", || {
+        let dataset = tempfile::tempdir().unwrap();
+        let attempt = Attempt::of(&["/check", "supervise", "--check"])
+            .bind(&program(), "/check")
+            .bind(dataset.path(), "/dataset");
+        let mut attempt = attempt;
+        attempt.plan.limits.memory = common::units::Bytes::gib(1);
+        let finished = attempt.run();
+        let out = finished.stdout();
+        let broken: Vec<&str> = out
+            .lines()
+            .filter(|line| !line.starts_with("held "))
+            .collect();
+        assert!(broken.is_empty(), "{broken:#?}");
+        assert!(out.lines().count() > 70, "{out}");
+        assert_eq!(finished.result.outcome.exit_code, Some(0), "{finished:?}");
+    });
+}
+
+#[test]
+fn the_probe_tells_the_level_that_it_saw() {
+    everyone("escapes::the_probe_tells_the_level_that_it_saw", || {
+        let scratch = tempfile::tempdir().unwrap();
+        let isolation = probe_with(&program(), scratch.path());
+        let attempt = Attempt::shell("true");
+        let expect = match (attempt.has_cgroup(), attempt.host.superuser) {
+            (true, true) => IsolationLevel::A,
+            (true, false) => IsolationLevel::B,
+            (false, _) => IsolationLevel::C,
+        };
+        assert_eq!(isolation.level, expect, "{isolation:?}");
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn f1_files_of_the_host_are_not_there() {
+    everyone("escapes::f1_files_of_the_host_are_not_there", || {
+        let canary = tempfile::NamedTempFile::new().unwrap();
+        fs::write(canary.path(), "secret of the host").unwrap();
+        let script = format!(
+            "cat {} ; cat /etc/shadow; ls /root /home /var; ls -A / /tmp",
+            canary.path().display()
+        );
+        let finished = Attempt::shell(&script).run();
+        assert!(!finished.stdout().contains("secret"), "{finished:?}");
+        let expect = "/:\nbin\ndev\netc\nlib\nlib64\noutput\nproc\nsbin\ntmp\nusr\nwork\n\n/tmp:\n";
+        if cfg!(target_arch = "x86_64") && !fs::exists("/lib32").unwrap() {
+            assert_eq!(finished.stdout(), expect);
+        }
+    });
+}
+
+#[test]
+fn f3_a_dataset_cannot_be_changed() {
+    everyone("escapes::f3_a_dataset_cannot_be_changed", || {
+        let dataset = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let file = dataset.path().join("table");
+        fs::write(&file, "1 2 3\n").unwrap();
+        let before = fs::metadata(&file).unwrap();
+        let script = "cat /data/table
+            for attempt in 'echo 4 > /data/table' 'echo 4 >> /data/table' 'echo > /data/new' \
+                'rm /data/table' 'mv /data/table /data/other' 'chmod 777 /data/table' \
+                'touch /data/table' 'ln /data/table /data/link' 'truncate -s 0 /data/table' \
+                'mount -o remount,rw /data' 'mount -o remount,bind,rw /data' 'umount /data' \
+                'umount -l /data' 'mount --bind /work /data' 'mount -t tmpfs none /data'; do
+                sh -c \"$attempt\" 2>&1 && echo \"WENT THROUGH: $attempt\"
+            done; cat /data/table";
+        let finished = Attempt::shell(script).bind(dataset.path(), "/data").run();
+        let out = finished.stdout();
+        assert!(!out.contains("WENT THROUGH"), "{out}");
+        assert!(
+            out.starts_with("1 2 3\n") && out.ends_with("1 2 3\n"),
+            "{out}"
+        );
+        assert!(out.contains("Read-only file system"), "{out}");
+        let after = fs::metadata(&file).unwrap();
+        assert_eq!(
+            (after.mtime_nsec(), after.ctime_nsec(), after.mode()),
+            (before.mtime_nsec(), before.ctime_nsec(), before.mode())
+        );
+    });
+}
+
+#[test]
+fn f12_only_the_three_streams_are_open() {
+    everyone("escapes::f12_only_the_three_streams_are_open", || {
+        // The fourth is the folder that is being listed.
+        let finished = Attempt::of(&["/bin/ls", "/proc/self/fd"]).run();
+        assert_eq!(finished.stdout(), "0\n1\n2\n3\n");
+        let finished = Attempt::of(&["/bin/pwd"]).run();
+        assert_eq!(finished.stdout(), "/work\n");
+    });
+}
+
+#[test]
+fn f28_the_environment_is_exactly_the_plans() {
+    everyone("escapes::f28_the_environment_is_exactly_the_plans", || {
+        let attempt = Attempt::of(&["/usr/bin/env"]);
+        let mut lines: Vec<String> = attempt.run().stdout().lines().map(str::to_owned).collect();
+        lines.sort();
+        let pairs = attempt.plan.env.iter();
+        let expect: Vec<String> = pairs
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(lines, expect);
+        assert!(lines.contains(&"ASKED=yes".to_owned()));
+    });
+}
+
+#[test]
+fn g1_only_the_usual_devices_are_there() {
+    everyone("escapes::g1_only_the_usual_devices_are_there", || {
+        let finished =
+            Attempt::shell("ls /dev; echo x > /dev/null; head -c 4 /dev/zero | wc -c").run();
+        let expect =
+            "fd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\nurandom\nzero\n4\n";
+        assert_eq!(finished.stdout(), expect);
+        assert_eq!(finished.text(LogStream::Stderr), "");
+    });
+}
+
+#[test]
+fn f7_set_user_id_programs_gain_nothing() {
+    everyone("escapes::f7_set_user_id_programs_gain_nothing", || {
+        let script = "cp /usr/bin/id /work/id; chmod 6755 /work/id; /work/id -u; /work/id -ru";
+        let finished = Attempt::shell(script).run();
+        let out = finished.stdout();
+        assert_eq!(out, "1000\n1000\n");
+        assert_eq!(finished.result.outcome.reason, EndReason::Exited);
+    });
+}

@@ -1,0 +1,14 @@
+//! Sandboxes and supervisors for real: every test makes them with the built program, as the user that runs the
+//! tests and, where that is root, once more as an ordinary one.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails where it stands"
+)]
+
+mod world;
+
+mod escapes;
+mod lifecycle;
+mod limits;
+mod output;

@@ -1,0 +1,249 @@
+//! An attempt's folder and plan, and what a finished one left.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use agent::{
+    sandbox::host,
+    supervise::{SandboxResult, Supervisor, SupervisorEvent},
+};
+use agent_core::sandbox_plan::{
+    Access, Cgroup, Content, Folders, Host, Mount, PlanInput, SandboxPlan, plan,
+};
+use common::{
+    id::{AttemptId, JobId},
+    job::JobNumber,
+    logs,
+    resources::Allocation,
+    status::{LogStream, Network},
+    time::Span,
+    units::{Bytes, MilliCpu},
+    wire::agent::AttemptSpec,
+};
+use tempfile::TempDir;
+
+/// The user `nobody` of every distribution.
+const ORDINARY_USER: u32 = 65534;
+/// Tells a test that runs as another user where the program is.
+const PROGRAM: &str = "COMPUTE_SHARE_TEST_PROGRAM";
+/// A test that hangs fails instead.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test as whoever runs it, and where that is root once more as an ordinary user. `name` is the test's
+/// own, with its module.
+pub(crate) fn everyone(name: &str, body: impl FnOnce()) {
+    body();
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let test = std::env::current_exe().unwrap();
+    let again = |test: &Path, program: &Path| {
+        Command::new(test)
+            .args(["--exact", name, "--nocapture"])
+            .env_clear()
+            .env(PROGRAM, program)
+            .uid(ORDINARY_USER)
+            .gid(ORDINARY_USER)
+            .current_dir("/")
+            .output()
+    };
+    let output = again(&test, &program()).unwrap_or_else(|_| {
+        // What root built is out of the ordinary user's reach: hand out copies.
+        let open = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let copy = |from: &Path, name: &str| {
+            let to = open.path().join(name);
+            fs::copy(from, &to).unwrap();
+            to
+        };
+        again(&copy(&test, "test"), &copy(&program(), "compute-share")).unwrap()
+    });
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "as an ordinary user: {text}{errors}"
+    );
+    assert!(
+        text.contains("1 passed"),
+        "{name} is not the test's name: {text}"
+    );
+}
+
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os(PROGRAM)
+        .map_or_else(|| env!("CARGO_BIN_EXE_compute-share").into(), PathBuf::from)
+}
+
+/// Runs a future as the daemon would.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap().block_on(async {
+        tokio::time::timeout(PATIENCE, future)
+            .await
+            .expect("the test should not hang")
+    })
+}
+
+/// One attempt that is about to run.
+pub(crate) struct Attempt {
+    pub(crate) folder: TempDir,
+    pub(crate) host: Host,
+    pub(crate) plan: SandboxPlan,
+}
+
+impl Attempt {
+    pub(crate) fn of(command: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let host = host(BTreeMap::new());
+        let plan = plan(&PlanInput {
+            attempt: AttemptId {
+                job: JobId::from_bytes([9; 16]),
+                task: 0,
+                number: 1,
+            },
+            spec: &AttemptSpec {
+                org: "lab".parse().unwrap(),
+                job_number: JobNumber(7),
+                job_name: "test".to_owned(),
+                submitter: "alice".parse().unwrap(),
+                own_machine: false,
+                task_count: 1,
+                command: command.iter().map(|&word| word.to_owned()).collect(),
+                env: BTreeMap::from([("ASKED".to_owned(), "yes".to_owned())]),
+                workdir: None,
+                allocation: Allocation {
+                    cpu: MilliCpu::cpus(1),
+                    memory: Bytes::mib(512),
+                    disk: Bytes::mib(512),
+                    gpus: Vec::new(),
+                },
+                datasets: Vec::new(),
+                outputs: Vec::new(),
+                network: Network::None,
+                max_runtime: None,
+                grace: Span::from_millis(200),
+            },
+            machine: &"olive".parse().unwrap(),
+            host: &host,
+            folders: &Folders {
+                work: path("work"),
+                output: path("output"),
+                datasets: Vec::new(),
+            },
+        });
+        Self { folder, host, plan }
+    }
+
+    pub(crate) fn shell(script: &str) -> Self {
+        Self::of(&["/bin/sh", "-c", script])
+    }
+
+    /// Adds something of the host, read-only.
+    pub(crate) fn bind(mut self, source: &Path, target: &str) -> Self {
+        self.plan.mounts.push(Mount {
+            target: target.to_owned(),
+            content: Content::Bind {
+                source: source.to_owned(),
+                access: Access::ReadOnly,
+                optional: false,
+            },
+        });
+        self
+    }
+
+    pub(crate) fn has_cgroup(&self) -> bool {
+        self.host.cgroup != Cgroup::None
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Needs a runtime around it.
+    pub(crate) fn launch(&self) -> Supervisor {
+        Supervisor::launch_with(&program(), self.folder.path(), &self.plan).unwrap()
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self) -> Finished {
+        block_on(async {
+            let mut supervisor = self.launch();
+            self.finish(&mut supervisor).await
+        })
+    }
+
+    pub(crate) async fn finish(&self, supervisor: &mut Supervisor) -> Finished {
+        loop {
+            match supervisor.next().await {
+                SupervisorEvent::Ended(result) => return self.finished(result),
+                SupervisorEvent::Died => panic!("the supervisor died"),
+                SupervisorEvent::Started { .. } | SupervisorEvent::Logged { .. } => {}
+            }
+        }
+    }
+
+    fn finished(&self, result: SandboxResult) -> Finished {
+        let log = fs::read(self.path("log")).unwrap();
+        assert_eq!(log.len() as u64, result.outcome.log_bytes);
+        let mut streams: BTreeMap<LogStream, Vec<u8>> = BTreeMap::new();
+        let mut rest = log.as_slice();
+        while let Some((record, after)) = logs::split_record(rest).unwrap() {
+            streams
+                .entry(record.stream)
+                .or_default()
+                .extend_from_slice(record.bytes);
+            rest = after;
+        }
+        assert!(rest.is_empty(), "the log ends with a whole record");
+        Finished { result, streams }
+    }
+}
+
+/// What a finished attempt left.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) result: SandboxResult,
+    streams: BTreeMap<LogStream, Vec<u8>>,
+}
+
+impl Finished {
+    pub(crate) fn bytes(&self, stream: LogStream) -> &[u8] {
+        self.streams.get(&stream).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn text(&self, stream: LogStream) -> String {
+        String::from_utf8_lossy(self.bytes(stream)).into_owned()
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.text(LogStream::Stdout)
+    }
+}
+
+/// Returns the processes of the whole machine that have `marker` in their command line, except this one.
+pub(crate) fn processes_with(marker: &str) -> Vec<u32> {
+    let all = fs::read_dir("/proc").unwrap();
+    let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let has = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(marker)
+    };
+    numbers
+        .filter(|&pid| pid != std::process::id())
+        .filter(has)
+        .collect()
+}

@@ -263,9 +263,9 @@ async fn a_job_runs_and_its_follower_hears_all_of_it() {
     assert_eq!(resume.offset, 0);
     let mut log = Vec::new();
     for line in ["one\n", "two\n"] {
-        let offset = log.len() as u64;
-        logs::append(&mut log, LogStream::Stdout, at, line.as_bytes());
-        let bytes = log[offset as usize..].to_vec();
+        let (offset, mut bytes) = (log.len() as u64, Vec::new());
+        logs::append(&mut bytes, LogStream::Stdout, at, line.as_bytes());
+        log.extend_from_slice(&bytes);
         log_tx.send(&LogData { offset, bytes }).await.unwrap();
     }
     while log_rx.expect::<LogAck>().await.unwrap().offset < log.len() as u64 {}

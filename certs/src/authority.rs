@@ -17,18 +17,19 @@ use common::{
 };
 use rand::Rng as _;
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::X509Certificate;
 
 use crate::{
     SERVER_LIFE, SERVER_NAME, Subject,
-    files::{PRIVATE_FILE_MODE, create_private_dir, write_atomic},
-    identity::{CERTIFICATE_TAG, ServerIdentity},
-    key::{KeyError, PrivateKey, fingerprint_of, read_bounded},
+    files::create_private_dir,
+    identity::ServerIdentity,
+    key::{KeyError, PrivateKey, fingerprint_of},
     peer::{parse_x509, timestamp},
+    pem_file::{Block, PemFile},
     request::CertificateRequest,
 };
 
@@ -70,19 +71,19 @@ impl Authority {
             .signed_by(&issuing_key, &Issuer::from_params(&root_params, &root_key))
             .map_err(AuthorityError::Sign)?;
 
-        let write = |path: PathBuf, blocks: &[pem::Pem]| {
-            let text = zeroize::Zeroizing::new(pem::encode_many(blocks));
-            write_atomic(&path, text.as_bytes(), PRIVATE_FILE_MODE)
+        let write = |path: PathBuf, file: PemFile| {
+            file.write(&path)
                 .map_err(|error| AuthorityError::Write(path, error))
         };
         create_private_dir(dir).map_err(|error| AuthorityError::Write(dir.to_owned(), error))?;
-        write(dir.join(ROOT_KEY_FILE), &[root_key.to_pem()])?;
-        write(dir.join(ROOT_FILE), &[certificate_pem(&root)])?;
+        let file = PemFile::default;
+        write(dir.join(ROOT_KEY_FILE), file().with_key(&root_key))?;
+        write(dir.join(ROOT_FILE), file().with_certificate(root.der()))?;
         // Last, because its being there says that the authority is complete.
-        write(
-            issuing_path,
-            &[certificate_pem(&issuing), issuing_key.to_pem()],
-        )?;
+        let issuing_file = file()
+            .with_certificate(issuing.der())
+            .with_key(&issuing_key);
+        write(issuing_path, issuing_file)?;
         Self::assemble(root.der().to_vec(), issuing.der().to_vec(), issuing_key)
     }
 
@@ -93,23 +94,22 @@ impl Authority {
     pub fn open(dir: &Path) -> Result<Self, AuthorityError> {
         let read = |name: &str| {
             let path = dir.join(name);
-            let bytes =
-                read_bounded(&path).map_err(|error| AuthorityError::Read(path.clone(), error))?;
-            pem::parse_many(&*bytes).map_err(|_| AuthorityError::Damaged(path))
+            PemFile::read(&path).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => AuthorityError::Damaged(path),
+                _ => AuthorityError::Read(path, error),
+            })
         };
         let damaged = |name: &str| AuthorityError::Damaged(dir.join(name));
-        let root = match &read(ROOT_FILE)?[..] {
-            [root] if root.tag() == CERTIFICATE_TAG => root.contents().to_vec(),
-            _ => return Err(damaged(ROOT_FILE)),
+        let root_file = read(ROOT_FILE)?;
+        let [Block::Certificate(root)] = root_file.blocks()[..] else {
+            return Err(damaged(ROOT_FILE));
         };
-        match &read(ISSUING_FILE)?[..] {
-            [issuing, key] if issuing.tag() == CERTIFICATE_TAG => {
-                let key = PrivateKey::from_pem(key).map_err(|_| damaged(ISSUING_FILE))?;
-                Self::assemble(root, issuing.contents().to_vec(), key)
-                    .map_err(|_| damaged(ISSUING_FILE))
-            }
-            _ => Err(damaged(ISSUING_FILE)),
-        }
+        let issuing_file = read(ISSUING_FILE)?;
+        let [Block::Certificate(issuing), Block::Key(pkcs8)] = issuing_file.blocks()[..] else {
+            return Err(damaged(ISSUING_FILE));
+        };
+        let key = PrivateKey::from_pkcs8(pkcs8).map_err(|_| damaged(ISSUING_FILE))?;
+        Self::assemble(root.to_vec(), issuing.to_vec(), key).map_err(|_| damaged(ISSUING_FILE))
     }
 
     fn assemble(
@@ -332,10 +332,6 @@ fn fresh_serial() -> CertificateSerial {
     let mut bytes = [0; 16];
     rand::rng().fill(&mut bytes);
     CertificateSerial::new(bytes)
-}
-
-fn certificate_pem(certificate: &Certificate) -> pem::Pem {
-    pem::Pem::new(CERTIFICATE_TAG, certificate.der().to_vec())
 }
 
 /// Certificates know no milliseconds.

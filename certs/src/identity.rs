@@ -7,12 +7,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
 use crate::{
-    files::{PRIVATE_FILE_MODE, write_atomic},
-    key::{PrivateKey, fingerprint_of, read_bounded},
+    key::{KeyError, PrivateKey, fingerprint_of},
     peer::{InvalidCertificate, PeerCertificate, parse_x509},
+    pem_file::{Block, PemFile},
 };
 
-pub(crate) const CERTIFICATE_TAG: &str = "CERTIFICATE";
 /// Leaf, issuing and root, and room for one more.
 const MAX_CHAIN: usize = 4;
 
@@ -50,15 +49,14 @@ impl Identity {
     /// # Errors
     /// The file cannot be written; an older one is untouched then.
     pub fn save(&self, path: &Path) -> Result<(), IdentityError> {
-        let mut blocks = vec![pem::Pem::new("PRIVATE KEY", self.credential.key.to_vec())];
-        blocks.extend(
-            self.credential
-                .chain
-                .iter()
-                .map(|der| pem::Pem::new(CERTIFICATE_TAG, der.to_vec())),
-        );
-        let text = Zeroizing::new(pem::encode_many(&blocks));
-        write_atomic(path, text.as_bytes(), PRIVATE_FILE_MODE).map_err(IdentityError::Write)
+        let key = PrivateKey::from_pkcs8(&self.credential.key).map_err(IdentityError::Key)?;
+        let chain = self.credential.chain.iter();
+        chain
+            .fold(PemFile::default().with_key(&key), |file, der| {
+                file.with_certificate(der)
+            })
+            .write(path)
+            .map_err(IdentityError::Write)
     }
 
     /// Reads what [`Identity::save`] wrote.
@@ -66,15 +64,23 @@ impl Identity {
     /// # Errors
     /// The file cannot be read or is not an identity.
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
-        let bytes = read_bounded(path).map_err(IdentityError::Read)?;
-        let blocks = pem::parse_many(&*bytes).map_err(|_| IdentityError::NotAnIdentity)?;
-        let (key, chain) = blocks.split_first().ok_or(IdentityError::NotAnIdentity)?;
-        let key = PrivateKey::from_pem(key).map_err(|_| IdentityError::NotAnIdentity)?;
-        if chain.iter().any(|block| block.tag() != CERTIFICATE_TAG) {
+        let file = PemFile::read(path).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => IdentityError::NotAnIdentity,
+            _ => IdentityError::Read(error),
+        })?;
+        let blocks = file.blocks();
+        let Some((Block::Key(pkcs8), chain)) = blocks.split_first() else {
             return Err(IdentityError::NotAnIdentity);
-        }
-        let chain = chain.iter().map(|block| block.contents().to_vec());
-        Self::new(chain.collect(), &key)
+        };
+        let key = PrivateKey::from_pkcs8(pkcs8).map_err(|_| IdentityError::NotAnIdentity)?;
+        let chain: Option<Vec<Vec<u8>>> = chain
+            .iter()
+            .map(|block| match block {
+                Block::Certificate(der) => Some(der.to_vec()),
+                Block::Key(_) => None,
+            })
+            .collect();
+        Self::new(chain.ok_or(IdentityError::NotAnIdentity)?, &key)
     }
 
     /// Returns what the certificate says about its holder.
@@ -192,6 +198,8 @@ pub enum IdentityError {
     Certificate(#[source] InvalidCertificate),
     #[error("the certificate was issued for another key")]
     OtherKey,
+    #[error("the identity's key cannot be used")]
+    Key(#[source] KeyError),
     #[error("the file cannot be read")]
     Read(#[source] io::Error),
     #[error("the file cannot be written")]

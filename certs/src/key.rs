@@ -8,11 +8,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::files::{PRIVATE_FILE_MODE, write_atomic};
-
-const PEM_TAG: &str = "PRIVATE KEY";
-/// Far more than any key of ours; a file beyond it is not one.
-const MAX_KEY_FILE_BYTES: u64 = 64 << 10;
+use crate::pem_file::{Block, PemFile};
 
 /// An Ed25519 private key. Its bytes are wiped from memory when it is dropped.
 pub struct PrivateKey(KeyPair);
@@ -33,8 +29,8 @@ impl PrivateKey {
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        let text = Zeroizing::new(pem::encode(&self.to_pem()));
-        write_atomic(path, text.as_bytes(), PRIVATE_FILE_MODE).map_err(KeyError::Write)
+        let file = PemFile::default().with_key(self);
+        file.write(path).map_err(KeyError::Write)
     }
 
     /// Reads the key from a file.
@@ -42,9 +38,14 @@ impl PrivateKey {
     /// # Errors
     /// The file cannot be read or holds no key.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = read_bounded(path).map_err(KeyError::Read)?;
-        let block = pem::parse(&*text).map_err(|_| KeyError::NotAKey)?;
-        Self::from_pem(&block)
+        let file = PemFile::read(path).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => KeyError::NotAKey,
+            _ => KeyError::Read(error),
+        })?;
+        match file.blocks()[..] {
+            [Block::Key(pkcs8)] => Self::from_pkcs8(pkcs8),
+            _ => Err(KeyError::NotAKey),
+        }
     }
 
     /// Returns the SHA-256 of the public key (its SubjectPublicKeyInfo).
@@ -63,15 +64,8 @@ impl PrivateKey {
         Ok(request.der().to_vec())
     }
 
-    pub(crate) fn to_pem(&self) -> pem::Pem {
-        pem::Pem::new(PEM_TAG, self.0.serialized_der())
-    }
-
-    pub(crate) fn from_pem(block: &pem::Pem) -> Result<Self, KeyError> {
-        if block.tag() != PEM_TAG {
-            return Err(KeyError::NotAKey);
-        }
-        KeyPair::try_from(&PrivatePkcs8KeyDer::from(block.contents()))
+    pub(crate) fn from_pkcs8(bytes: &[u8]) -> Result<Self, KeyError> {
+        KeyPair::try_from(&PrivatePkcs8KeyDer::from(bytes))
             .map(Self)
             .map_err(|_| KeyError::NotAKey)
     }
@@ -131,23 +125,6 @@ pub(crate) fn fingerprint_of(spki: &[u8]) -> Fingerprint {
     Fingerprint::new(Sha256::digest(spki).into())
 }
 
-/// Reads a file that holds keys and certificates, and refuses one that is too long to be that.
-pub(crate) fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    use std::io::Read as _;
-    let file = std::fs::File::open(path)?;
-    // Allocated at once, so that no half-filled copy of a key stays behind on the way.
-    let length = file.metadata()?.len().min(MAX_KEY_FILE_BYTES) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0)));
-    file.take(MAX_KEY_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_KEY_FILE_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "too long for a key",
-        ));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -180,7 +157,7 @@ mod tests {
         let path = dir.path().join("key.pem");
         assert!(matches!(PrivateKey::load(&path), Err(KeyError::Read(_))));
         let other = pem::encode(&pem::Pem::new("CERTIFICATE", vec![1, 2, 3]));
-        let garbled = pem::encode(&pem::Pem::new(PEM_TAG, vec![1, 2, 3]));
+        let garbled = pem::encode(&pem::Pem::new("PRIVATE KEY", vec![1, 2, 3]));
         for text in ["", "hello", other.as_str(), garbled.as_str()] {
             std::fs::write(&path, text).unwrap();
             assert!(
@@ -188,8 +165,8 @@ mod tests {
                 "{text}"
             );
         }
-        std::fs::write(&path, vec![b'-'; 100_000]).unwrap();
-        assert!(matches!(PrivateKey::load(&path), Err(KeyError::Read(_))));
+        std::fs::write(&path, "-".repeat(100_000)).unwrap();
+        assert!(matches!(PrivateKey::load(&path), Err(KeyError::NotAKey)));
     }
 
     #[test]

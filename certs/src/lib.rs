@@ -16,6 +16,7 @@ pub mod files;
 mod identity;
 mod key;
 mod peer;
+mod pem_file;
 mod request;
 mod tls;
 mod verdict;

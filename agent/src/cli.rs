@@ -18,6 +18,7 @@ mod shell;
 mod submit;
 mod top;
 
+mod amounts;
 mod confirm;
 mod escape;
 mod explain;

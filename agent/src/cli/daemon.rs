@@ -23,6 +23,7 @@ use serde_json::json;
 
 use super::{
     Context,
+    amounts::counted,
     machine::gpu_counts,
     moments::{ago, local, now},
     output::Facts,
@@ -341,7 +342,10 @@ impl Stop {
                 ));
             };
             if !status.running.is_empty() {
-                let consequence = format!("{} jobs that run here are ended.", status.running.len());
+                let consequence = format!(
+                    "{} here and now: ended, not moved.",
+                    counted(status.running.len() as u64, "job")
+                );
                 context.consent.obtain("stopping with jobs", &consequence)?;
             }
         }
@@ -350,7 +354,11 @@ impl Stop {
                 let sentence = match jobs_left {
                     0 => "The agent stops.".to_owned(),
                     jobs => format!(
-                        "The agent stops. {jobs} jobs go on; the next `compute-share start` takes them up."
+                        "The agent stops. {} on; the next `compute-share start` takes over.",
+                        match jobs {
+                            1 => "1 job goes".to_owned(),
+                            jobs => format!("{jobs} jobs go"),
+                        }
                     ),
                 };
                 context

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{
     Context,
+    amounts::counted,
     moments::{ago, now},
     output::Facts,
     progress::TransferBar,
@@ -118,8 +119,11 @@ impl Upload {
             |dataset| {
                 dataset.versions.last().map_or_else(String::new, |newest| {
                     format!(
-                        "{}@{}: {} files, {}.",
-                        dataset.name, newest.version, newest.files, newest.bytes
+                        "{}@{}: {}, {}.",
+                        dataset.name,
+                        newest.version,
+                        counted(newest.files, "file"),
+                        newest.bytes
                     )
                 })
             },
@@ -237,7 +241,11 @@ impl Download {
         session.end().await;
         let (files, bytes) = (tree.file_count(), tree.bytes());
         let value = json!({"tree": tree.id(), "folder": into, "files": files, "bytes": bytes});
-        let sentence = format!("{files} files, {bytes}, in {}.", into.display());
+        let sentence = format!(
+            "{}, {bytes}, in {}.",
+            counted(files, "file"),
+            into.display()
+        );
         context.output.done(&value, &sentence)
     }
 }

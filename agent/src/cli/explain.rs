@@ -1,8 +1,12 @@
 //! Why a job waits, in words: used by `job why`, `submit --dry-run`, and while `run` waits.
 
-use common::api::explain::{Blocker, Explanation};
+use common::{
+    api::explain::{Blocker, Explanation},
+    status::JobStatus,
+};
 
 use super::{
+    amounts::counted,
     moments::{ago, local, now},
     output::Facts,
     table::Table,
@@ -32,7 +36,10 @@ pub(crate) fn text(explanation: &Explanation) -> String {
         .with_some("smallest change", explanation.smallest_change.as_ref())
         .with_some(
             "before it",
-            explanation.ahead.map(|ahead| format!("{ahead} tasks")),
+            explanation
+                .ahead
+                .filter(|&ahead| ahead > 0)
+                .map(|ahead| counted(ahead, "task")),
         )
         .with_some("expected start", expected)
         .to_text()
@@ -55,17 +62,23 @@ pub(crate) fn short(explanation: &Explanation) -> String {
 }
 
 fn verdict(explanation: &Explanation) -> String {
-    let job = explanation
-        .number
-        .map_or_else(|| "This job".to_owned(), |number| format!("Job {number}"));
-    match (explanation.never, explanation.blockers.is_empty()) {
-        (true, _) => format!("{job} can never run as it is."),
-        (false, false) => format!("{job} is {} and waits for this:", explanation.status),
-        (false, true) if explanation.number.is_none() => format!("{job} would start at once."),
-        (false, true) => format!(
-            "{job} is {}; nothing stands in its way.",
-            explanation.status
-        ),
+    let free = explanation.blockers.is_empty();
+    let Some(number) = explanation.number else {
+        return match (explanation.never, free) {
+            (true, _) => "This job can never run as it is.".to_owned(),
+            (false, true) => "This job would start at once.".to_owned(),
+            (false, false) => "This job would wait for this:".to_owned(),
+        };
+    };
+    match explanation.status {
+        JobStatus::Queued if explanation.never => {
+            format!("Job {number} can never run as it is.")
+        }
+        JobStatus::Queued if free => format!("Job {number} should start any moment."),
+        JobStatus::Queued => format!("Job {number} waits for this:"),
+        JobStatus::Running if free => format!("Job {number} runs."),
+        JobStatus::Running => format!("Job {number} runs; its other tasks wait for this:"),
+        ended => format!("Job {number} has ended: {ended}."),
     }
 }
 
@@ -90,7 +103,7 @@ fn why(blocker: &Blocker) -> String {
 
 #[cfg(test)]
 mod tests {
-    use common::{api::explain::BlockerCode, job::JobNumber, status::JobStatus};
+    use common::{api::explain::BlockerCode, job::JobNumber};
 
     use super::*;
 
@@ -124,7 +137,7 @@ mod tests {
         let text = anstream::adapter::strip_str(&text(&explanation())).to_string();
         assert_eq!(
             text,
-            "Job 42 is queued and waits for this:\n\n\
+            "Job 42 waits for this:\n\n\
              BLOCKER           MACHINES  WHY\n\
              too_small_memory         9  asks for 64 GiB, the largest lends 16 GiB [a, b, …]\n\
              queue                       3 tasks come first\n\n\
@@ -147,5 +160,11 @@ mod tests {
         assert!(text(&free).starts_with("This job would start at once."));
         free.never = true;
         assert!(text(&free).starts_with("This job can never run as it is."));
+        let ended = Explanation {
+            status: JobStatus::Failed,
+            blockers: Vec::new(),
+            ..explanation()
+        };
+        assert!(text(&ended).starts_with("Job 42 has ended: failed."));
     }
 }

@@ -120,6 +120,11 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Returns what Compute Share itself said in the log that was shown.
+    pub(super) fn into_said(self) -> Vec<String> {
+        self.printer.into_said()
+    }
+
     /// Follows over one connection.
     async fn over(&mut self, session: &Session) -> Result<(), Problem> {
         let mut follower = session.client.follow(self.request(session)).await?;

@@ -21,6 +21,7 @@ use serde_json::json;
 
 use super::{
     Context,
+    amounts::counted,
     moments::{ago, now},
     session::ask,
     table::Table,
@@ -110,7 +111,11 @@ impl Create {
             .collect();
         if let Some(path) = &self.to_file {
             write_links(path, &handed)?;
-            let sentence = format!("Wrote {} to {}.", count(handed.len()), path.display());
+            let sentence = format!(
+                "Wrote {} to {}.",
+                counted(handed.len() as u64, "link"),
+                path.display()
+            );
             return context
                 .output
                 .done(&json!({"file": path, "count": handed.len()}), &sentence);
@@ -130,14 +135,6 @@ impl Create {
 
 fn ids(handed: &[Handed]) -> Vec<String> {
     handed.iter().map(|one| one.id.to_string()).collect()
-}
-
-fn count(number: usize) -> String {
-    if number == 1 {
-        "1 link".to_owned()
-    } else {
-        format!("{number} links")
-    }
 }
 
 fn hand_out(invited: Invited, address: &str) -> Handed {

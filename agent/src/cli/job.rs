@@ -232,7 +232,7 @@ impl Wait {
             session.end().await;
             return Ok(ExitCode::SUCCESS);
         };
-        run::explain_failure(context, &session, &summary).await;
+        run::explain_failure(context, &session, &summary, &[]).await;
         session.end().await;
         context.output.show(
             &summary,

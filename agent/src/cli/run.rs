@@ -30,6 +30,8 @@ const SECOND_THOUGHTS: Duration = Duration::from_secs(2);
 const INTERRUPTED: u8 = 130;
 /// Attempts that are looked at to say why a job failed.
 const ATTEMPTS_LOOKED_AT: u32 = 1000;
+/// Most lines about them.
+const MAX_LINES: usize = 5;
 
 /// Run a job and wait for it, as if it ran here
 #[derive(Debug, Args)]
@@ -75,10 +77,10 @@ async fn attend(
         ended = watch.run(&mut session) => Some(ended?),
         _ = tokio::signal::ctrl_c() => None,
     };
-    drop(watch);
+    let said = watch.into_said();
     match ended.flatten().filter(|summary| summary.status.has_ended()) {
         Some(summary) => {
-            explain_failure(context, &session, &summary).await;
+            explain_failure(context, &session, &summary, &said).await;
             session.end().await;
             if context.output.format == Format::Json {
                 context
@@ -127,7 +129,12 @@ pub(super) fn exit_code(summary: &JobSummary) -> u8 {
 }
 
 /// Says why a job failed where its own output cannot: it never ran, or something ended it.
-pub(super) async fn explain_failure(context: &Context, session: &Session, summary: &JobSummary) {
+pub(super) async fn explain_failure(
+    context: &Context,
+    session: &Session,
+    summary: &JobSummary,
+    said: &[String],
+) {
     if summary.status == JobStatus::Succeeded {
         return;
     }
@@ -139,31 +146,36 @@ pub(super) async fn explain_failure(context: &Context, session: &Session, summar
     });
     // Only a courtesy: the exit code says that it failed.
     if let Ok(Answer::Job(job)) = session.client.ask(&request).await {
-        for line in failures(&job.attempts) {
+        for line in failures(summary, &job.attempts, said) {
             context.output.note(&line);
         }
     }
 }
 
-/// Returns one line for each kind of failure that the job's own output does not tell.
-fn failures(attempts: &[AttemptView]) -> Vec<String> {
+/// Returns one line for each kind of failure that the job's own output, and what was `said` in it, do not tell.
+fn failures(summary: &JobSummary, attempts: &[AttemptView], said: &[String]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for attempt in attempts {
         let Some(outcome) = &attempt.outcome else {
             continue;
         };
-        if outcome.reason == EndReason::Exited && outcome.detail.is_none() {
+        let detail = outcome.detail.as_deref();
+        let known = |detail: &str| said.iter().any(|text| text.contains(detail));
+        if detail.map_or(outcome.reason == EndReason::Exited, known) {
             continue;
         }
-        let detail = outcome.detail.as_ref().map(|detail| format!(": {detail}"));
-        let line = format!(
-            "task {} on {}: {}{}",
-            attempt.task,
-            attempt.machine,
-            outcome.reason,
-            detail.unwrap_or_default()
-        );
-        if lines.len() < 5 && !lines.contains(&line) {
+        let which = match summary.tasks.total() {
+            0 | 1 => format!("job {}", summary.number),
+            _ => format!("task {}.{}", summary.number, attempt.task),
+        };
+        let mut line = format!("{which} on {}: {}", attempt.machine, outcome.reason);
+        if let Some(signal) = outcome.signal {
+            line += &format!(" (signal {signal})");
+        }
+        if let Some(detail) = detail {
+            line += &format!(": {detail}");
+        }
+        if lines.len() < MAX_LINES && !lines.contains(&line) {
             lines.push(line);
         }
     }
@@ -231,18 +243,25 @@ mod tests {
             }),
             artifacts: ArtifactsView::None,
         };
-        let lines = failures(&[
+        let attempts = [
             attempt(EndReason::Exited, Some(3), None),
             attempt(EndReason::PrepareFailed, Some(127), Some("nope: not found")),
             attempt(EndReason::PrepareFailed, Some(127), Some("nope: not found")),
             attempt(EndReason::TimeLimit, None, None),
-        ]);
+        ];
+        let summary = summary(JobStatus::Failed, Some(127));
+        let lines = failures(&summary, &attempts, &[]);
         assert_eq!(
             lines,
             [
-                "task 0 on box: prepare_failed: nope: not found",
-                "task 0 on box: time_limit"
+                "job 1 on box: prepare_failed: nope: not found",
+                "job 1 on box: time_limit"
             ]
+        );
+        let said = ["nope: not found\n".to_owned()];
+        assert_eq!(
+            failures(&summary, &attempts, &said),
+            ["job 1 on box: time_limit"]
         );
     }
 }

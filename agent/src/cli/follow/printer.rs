@@ -17,6 +17,8 @@ use super::super::escape::Escaper;
 
 /// Longest line that is kept back until it ends; a longer one is shown in pieces.
 const MAX_LINE_BYTES: usize = 64 << 10;
+/// Most of our own remarks that are remembered.
+const MAX_SAID: usize = 64;
 /// What Compute Share itself says about an attempt begins with this.
 const OURS: &str = "compute-share: ";
 
@@ -40,6 +42,8 @@ pub(crate) struct Printer {
     /// Records of the JSON document so far.
     records: u64,
     terminal: Terminals,
+    /// What Compute Share itself said in the log.
+    said: Vec<String>,
     /// Whether the reader went away.
     closed: bool,
 }
@@ -65,6 +69,7 @@ impl Printer {
             names_tasks: false,
             streams: BTreeMap::new(),
             records: 0,
+            said: Vec::new(),
             terminal: Terminals {
                 out: std::io::stdout().is_terminal(),
                 err: std::io::stderr().is_terminal(),
@@ -75,6 +80,11 @@ impl Printer {
 
     pub(crate) fn name_tasks(&mut self) {
         self.names_tasks = true;
+    }
+
+    /// Returns what Compute Share itself said in what was printed.
+    pub(crate) fn into_said(self) -> Vec<String> {
+        self.said
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -141,6 +151,10 @@ impl Printer {
         let mut bytes = Vec::with_capacity(record.bytes.len());
         if record.stream == LogStream::System {
             bytes.extend_from_slice(OURS.as_bytes());
+            if self.said.len() < MAX_SAID {
+                self.said
+                    .push(String::from_utf8_lossy(record.bytes).into_owned());
+            }
         }
         if terminal {
             stream.escaper.push(record.bytes, &mut bytes);

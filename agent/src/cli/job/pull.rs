@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::super::{
     Context,
+    amounts::counted,
     progress::TransferBar,
     session::{Session, ask},
 };
@@ -93,8 +94,8 @@ impl Pull {
             |pulled| {
                 let lines = pulled.iter().map(|one| {
                     format!(
-                        "{} files, {}, in {}.\n",
-                        one.files,
+                        "{}, {}, in {}.\n",
+                        counted(one.files, "file"),
                         one.bytes,
                         one.folder.display()
                     )

@@ -11,6 +11,7 @@ use common::{
 use super::{
     super::{
         Context,
+        amounts::counted,
         moments::{local, now, took},
         output::Facts,
         session::ask,
@@ -136,7 +137,9 @@ fn artifacts(artifacts: &ArtifactsView) -> String {
     match artifacts {
         ArtifactsView::NotYet | ArtifactsView::None => String::new(),
         ArtifactsView::Pending => "on their way".to_owned(),
-        ArtifactsView::Stored { bytes, files, .. } => format!("{files} files, {bytes}"),
+        ArtifactsView::Stored { bytes, files, .. } => {
+            format!("{}, {bytes}", counted(*files, "file"))
+        }
         ArtifactsView::Lost => "lost".to_owned(),
     }
 }

@@ -237,7 +237,9 @@ impl<'de> Deserialize<'de> for Span {
                 if span > MAX_SPAN {
                     Err(E::custom(InvalidSpan::TooLong))
                 } else {
-                    Ok(Span(span))
+                    // Long spans lose nanoseconds in a float; whole milliseconds are what went in.
+                    let ms = u64::try_from((span.as_nanos() + 500_000) / 1_000_000);
+                    Ok(Span(Duration::from_millis(ms.unwrap_or(u64::MAX))))
                 }
             }
 
@@ -276,6 +278,15 @@ mod tests {
         span("0", "0s");
         for bad in ["", "soon", "2 fortnights", "-3h", "99999999999999", "99999999d", "1d soon", "-1d"] {
             assert!(bad.parse::<Span>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn long_spans_with_milliseconds_come_back_from_json() {
+        for ms in [1, 1_500, 86_400_123, 3_162_240_000_001] {
+            let span = Span::from_millis(ms);
+            let json = serde_json::to_string(&span).unwrap();
+            assert_eq!(serde_json::from_str::<Span>(&json).unwrap(), span, "{ms}");
         }
     }
 

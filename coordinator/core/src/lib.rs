@@ -37,3 +37,6 @@ pub use self::{
         rows::{RowKey, Table},
     },
 };
+
+#[cfg(test)]
+mod tests;

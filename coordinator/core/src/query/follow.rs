@@ -51,7 +51,12 @@ pub enum LogEnd {
 ///
 /// # Errors
 /// The job or task is not found by this user.
-pub fn followed(state: &State, user: UserId, request: &FollowJob) -> Result<Followed, Problem> {
+pub fn followed(
+    state: &State,
+    _now: Timestamp,
+    user: UserId,
+    request: &FollowJob,
+) -> Result<Followed, Problem> {
     let (id, job) = find_job(state, user, request.org, request.number)?;
     if let Some(task) = request.task {
         find_task(job, task)?;

@@ -1,0 +1,10 @@
+//! The core in a small world of its own: commands in, events and state out.
+
+mod enrolment;
+mod history;
+mod invariants;
+mod jobs;
+mod machines;
+mod orgs;
+mod scheduling;
+mod world;

@@ -1,0 +1,323 @@
+//! Random histories: whatever is asked in whatever order, the invariants hold after each command.
+
+use common::{
+    limits::Limits,
+    machine::MachineReport,
+    status::{EndReason, IsolationLevel, Priority, Role},
+    units::Bytes,
+    wire::agent::AttemptReport,
+};
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+use super::{
+    invariants,
+    world::{
+        ALICE, BOB, CAROL, ORG, World, array, asking, capacity, machine_id, name, outcome, report,
+    },
+};
+use crate::{Actor, Body, Event, lifecycle::attempt::AttemptState};
+
+/// Machines, and each one's name.
+const MACHINES: [(u8, &str); 3] = [(10, "ten"), (11, "eleven"), (12, "twelve")];
+
+#[derive(Debug, Clone)]
+enum Step {
+    Register(usize, usize),
+    Remove(usize),
+    Connect {
+        machine: usize,
+        cpus: u32,
+        weak: bool,
+        paused: bool,
+        forgets: bool,
+    },
+    Disconnect(usize),
+    Expire(usize),
+    Submit {
+        owner: usize,
+        tasks: u32,
+        cpus: u32,
+        parallel: Option<u32>,
+        priority: usize,
+    },
+    Cancel {
+        number: u64,
+        task: Option<u32>,
+    },
+    Limits {
+        concurrent: Option<u32>,
+        memory: Option<u64>,
+    },
+    Report {
+        attempt: Index,
+        what: usize,
+        log: u64,
+    },
+    CompleteLog(Index),
+    RemoveMember(usize),
+    Rejoin(usize),
+    Schedule(u32),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let machine = 0..MACHINES.len();
+    prop_oneof![
+        2 => (machine.clone(), 0..3usize).prop_map(|(m, o)| Step::Register(m, o)),
+        1 => machine.clone().prop_map(Step::Remove),
+        4 => (machine.clone(), 1..6u32, prop::bool::weighted(0.2), prop::bool::weighted(0.2), any::<bool>())
+            .prop_map(|(machine, cpus, weak, paused, forgets)| Step::Connect { machine, cpus, weak, paused, forgets }),
+        2 => machine.clone().prop_map(Step::Disconnect),
+        2 => machine.prop_map(Step::Expire),
+        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize)
+            .prop_map(|(owner, tasks, cpus, parallel, priority)| Step::Submit { owner, tasks, cpus, parallel, priority }),
+        2 => (1..8u64, prop::option::of(0..4u32)).prop_map(|(number, task)| Step::Cancel { number, task }),
+        1 => (prop::option::of(1..4u32), prop::option::of(1..3u64))
+            .prop_map(|(concurrent, memory)| Step::Limits { concurrent, memory }),
+        9 => (any::<Index>(), 0..8usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
+        2 => any::<Index>().prop_map(Step::CompleteLog),
+        1 => (1..3usize).prop_map(Step::RemoveMember),
+        1 => (1..3usize).prop_map(Step::Rejoin),
+        5 => (1..9u32).prop_map(Step::Schedule),
+        2 => (1..4000u64).prop_map(Step::Wait),
+    ]
+}
+
+/// The three members, under whatever id they have now.
+struct People {
+    users: [common::id::UserId; 3],
+    handles: [String; 3],
+}
+
+fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step) -> Vec<Event> {
+    let machine = |index: usize| Actor::Machine(machine_id(MACHINES[index].0));
+    let result = match step {
+        Step::Register(index, owner) => {
+            let (number, called) = MACHINES[*index];
+            if world.state.machines.contains_key(&machine_id(number)) {
+                return Vec::new();
+            }
+            let registered = world.register(number, people.users[*owner], called);
+            let approve = Body::ApproveMachine {
+                org: ORG,
+                name: name(called),
+            };
+            registered.and_then(|_| world.user_does(ALICE, approve))
+        }
+        Step::Remove(index) => {
+            let body = Body::RemoveMachine {
+                org: ORG,
+                name: name(MACHINES[*index].1),
+            };
+            world.user_does(ALICE, body)
+        }
+        Step::Connect {
+            machine: index,
+            cpus,
+            weak,
+            paused,
+            forgets,
+        } => {
+            let mut report: MachineReport = report(capacity(*cpus, 8));
+            if *weak {
+                report.isolation.level = IsolationLevel::D;
+            }
+            report.paused = paused.then_some(common::machine::Pause { until: None });
+            let id = machine_id(MACHINES[*index].0);
+            let used = world.state.index.machines.get(&id);
+            let known = used
+                .filter(|_| !forgets)
+                .map(|used| used.desired.iter().copied().collect());
+            let attempts = known.unwrap_or_default();
+            world.run(machine(*index), Body::ConnectMachine { report, attempts })
+        }
+        Step::Disconnect(index) => {
+            let machine = machine_id(MACHINES[*index].0);
+            world.run(Actor::System, Body::DisconnectMachine { machine })
+        }
+        Step::Expire(index) => {
+            let machine = machine_id(MACHINES[*index].0);
+            world.run(Actor::System, Body::ExpireLease { machine })
+        }
+        Step::Submit {
+            owner,
+            tasks,
+            cpus,
+            parallel,
+            priority,
+        } => {
+            *submitted += 1;
+            let spec = common::job::JobSpec {
+                priority: Priority::ALL[*priority],
+                array: array(*tasks, *parallel).array,
+                ..asking(*cpus, 1)
+            };
+            world.submit(people.users[*owner], *submitted, spec)
+        }
+        Step::Cancel { number, task } => world.cancel(ALICE, *number, *task),
+        Step::Limits { concurrent, memory } => {
+            let limits = Limits {
+                max_concurrent_jobs_per_user: *concurrent,
+                max_job_memory: memory.map(|gib| Bytes::gib(gib).max(Bytes::mib(900))),
+                ..Limits::default()
+            };
+            world.user_does(ALICE, Body::ApplyLimits { org: ORG, limits })
+        }
+        Step::Report { attempt, what, log } => {
+            let all: Vec<_> = world.state.attempts.keys().copied().collect();
+            if all.is_empty() {
+                return Vec::new();
+            }
+            let ended = |reason, code, artifacts| {
+                let mut outcome = outcome(reason, code);
+                outcome.log_bytes = *log;
+                AttemptReport::Ended {
+                    at: world.now,
+                    outcome,
+                    artifacts,
+                }
+            };
+            let report = match what {
+                0 => AttemptReport::Preparing,
+                1 => AttemptReport::Started { at: world.now },
+                2 => ended(EndReason::Exited, Some(0), true),
+                3 => ended(EndReason::Exited, Some(1), false),
+                4 => ended(EndReason::Preempted, None, false),
+                5 => ended(EndReason::Cancelled, None, true),
+                6 => AttemptReport::Artifacts {
+                    tree: super::world::tree(1),
+                },
+                _ => AttemptReport::ArtifactsLost,
+            };
+            world.report(all[attempt.index(all.len())], report)
+        }
+        Step::CompleteLog(attempt) => {
+            let all: Vec<_> = world.state.attempts.keys().copied().collect();
+            if all.is_empty() {
+                return Vec::new();
+            }
+            let attempt = all[attempt.index(all.len())];
+            world.run(Actor::System, Body::CompleteLog { attempt })
+        }
+        Step::RemoveMember(index) => {
+            let body = Body::RemoveMember {
+                org: ORG,
+                handle: name(&people.handles[*index]),
+            };
+            world.user_does(ALICE, body)
+        }
+        Step::Rejoin(index) => {
+            if world
+                .state
+                .members
+                .contains_key(&(ORG, people.users[*index]))
+            {
+                return Vec::new();
+            }
+            let number = world.mint();
+            people.users[*index] = super::world::user(number);
+            people.handles[*index] = format!("user-{number}");
+            world.join(number, &people.handles[*index].clone(), Role::Member);
+            Ok(Vec::new())
+        }
+        Step::Schedule(most) => world.run(Actor::System, Body::Schedule { most: *most }),
+        Step::Wait(seconds) => {
+            world.wait(*seconds);
+            Ok(Vec::new())
+        }
+    };
+    result.unwrap_or_default()
+}
+
+/// Checks what must be true at the moment of a placement.
+fn check_placements(before: &World, after: &World, events: &[Event]) {
+    let org = &before.state.orgs[&ORG];
+    for event in events {
+        let Event::AttemptPlaced {
+            attempt, machine, ..
+        } = event
+        else {
+            continue;
+        };
+        let offer = &after.state.reports[machine].offer;
+        let held = &after.state.index.machines[machine].held;
+        assert!(
+            held.cpu <= offer.cpu && held.memory <= offer.memory,
+            "more than is lent"
+        );
+        let job = &after.state.jobs[&attempt.job];
+        let running = after.state.index.members[&(ORG, job.owner)].running;
+        assert!(
+            org.limits
+                .max_concurrent_jobs_per_user
+                .is_none_or(|most| running <= most)
+        );
+        let at_once = after.state.progress[&attempt.job].counts.running;
+        assert!(job.parallel().is_none_or(|most| at_once <= most));
+        let last = before
+            .state
+            .attempts
+            .keys()
+            .filter(|id| id.task_id() == attempt.task_id())
+            .last();
+        assert_eq!(
+            attempt.number,
+            last.map_or(1, |last| last.number + 1),
+            "numbers only grow"
+        );
+        let weak = after.state.reports[machine].isolation.level == IsolationLevel::D;
+        assert!(!weak || after.state.machines[machine].owner == job.owner);
+        assert!(
+            after.state.is_connected(*machine) && after.state.reports[machine].paused.is_none()
+        );
+    }
+    for (id, attempt) in &before.state.attempts {
+        if let AttemptState::Ended(outcome) = &attempt.state {
+            let still = &after.state.attempts[id].state;
+            assert_eq!(
+                still,
+                &AttemptState::Ended(outcome.clone()),
+                "an end is final"
+            );
+        }
+    }
+    for (id, machine) in &before.state.machines {
+        assert!(after.state.machines[id].generation >= machine.generation);
+        let (was, is) = (
+            crate::assign(&before.state, *id),
+            crate::assign(&after.state, *id),
+        );
+        assert!(
+            was.attempts == is.attempts || is.generation > was.generation,
+            "a change without a generation"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn invariants_hold_in_every_history(steps in vec(step(), 1..60)) {
+        let mut world = World::new();
+        let mut people = People {
+            users: [ALICE, BOB, CAROL],
+            handles: ["alice", "bob", "carol"].map(str::to_owned),
+        };
+        let mut submitted = 100;
+        for step in &steps {
+            let before = world.clone();
+            let unblocked = invariants::unblocked(&world);
+            let events = take(&mut world, &mut people, &mut submitted, step);
+            check_placements(&before, &world, &events);
+            invariants::check(&world);
+            if let (Step::Schedule(_), Some(job), true) = (step, unblocked, before.state.schedule_due()) {
+                let placed = events.iter().any(|event| matches!(event, Event::AttemptPlaced { attempt, .. } if attempt.job == job));
+                prop_assert!(placed, "nothing was in the way of {job} and yet it was not placed");
+            }
+        }
+        world.schedule();
+        invariants::check(&world);
+        invariants::check_waiting_is_explained(&world);
+    }
+}

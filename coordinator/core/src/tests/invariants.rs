@@ -1,0 +1,196 @@
+//! What holds after every event, whatever the commands were.
+
+use std::collections::BTreeSet;
+
+use common::{id::TaskId, job::TaskCounts, resources::Allocation};
+
+use super::world::{ORG, World};
+use crate::{
+    State, Table,
+    lifecycle::attempt::AttemptState,
+    schedule::explain::{Subject, explain},
+    state::{Volatile, index::Index, rows},
+};
+
+/// Checks all of them.
+pub(super) fn check(world: &World) {
+    let state = &world.state;
+    assert_eq!(
+        state.index,
+        Index::build(state),
+        "the index follows from the rows"
+    );
+    load_of_save_is_the_same(state);
+    counts_agree_with_attempts(state);
+    for (id, used) in &state.index.machines {
+        let held = used
+            .live
+            .iter()
+            .fold(Allocation::default(), |sum, attempt| {
+                let allocation = &state.attempts[attempt].allocation;
+                sum.checked_add(allocation).expect("no GPU is given twice")
+            });
+        assert_eq!(
+            (held.cpu, held.memory),
+            (used.held.cpu, used.held.memory),
+            "{id}"
+        );
+        let living = used.desired.is_empty() || state.machines[id].state.is_approved();
+        assert!(
+            living,
+            "nothing is wanted from a machine that is not approved"
+        );
+    }
+    let live: Vec<TaskId> = world.live().iter().map(|id| id.task_id()).collect();
+    let tasks: BTreeSet<TaskId> = live.iter().copied().collect();
+    assert_eq!(live.len(), tasks.len(), "one live attempt per task");
+}
+
+/// Checks that what the schedule leaves waiting has a reason, in the words of the explanation.
+pub(super) fn check_waiting_is_explained(world: &World) {
+    let state = &world.state;
+    assert!(!state.schedule_due());
+    for (id, progress) in state.progress.iter().filter(|(_, p)| p.counts.queued > 0) {
+        let subject = Subject::of(*id, &state.jobs[id], progress);
+        let explanation = explain(state, world.now, &subject);
+        assert!(
+            !explanation.blockers.is_empty(),
+            "job {} waits for nothing",
+            state.jobs[id].number
+        );
+        assert!(explanation.smallest_change.is_some());
+    }
+}
+
+/// Returns a job that the explanation says would start at once, if there is one.
+pub(super) fn unblocked(world: &World) -> Option<common::id::JobId> {
+    let state = &world.state;
+    let mut waiting = state.progress.iter().filter(|(_, p)| p.counts.queued > 0);
+    let found = waiting.find(|(id, progress)| {
+        let subject = Subject::of(**id, &state.jobs[id], progress);
+        explain(state, world.now, &subject).blockers.is_empty()
+    });
+    found.map(|(id, _)| *id)
+}
+
+pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
+    use rows::RowKey;
+    let keys = state
+        .orgs
+        .keys()
+        .map(|id| RowKey::org(*id))
+        .chain(state.users.keys().map(|id| RowKey::user(*id)))
+        .chain(
+            state
+                .members
+                .keys()
+                .map(|(org, user)| RowKey::member(*org, *user)),
+        )
+        .chain(state.invitations.keys().map(|id| RowKey::invitation(*id)))
+        .chain(
+            state
+                .invitation_uses
+                .keys()
+                .map(|(id, key)| RowKey::invitation_use(*id, *key)),
+        )
+        .chain(state.certificates.keys().map(|id| RowKey::certificate(*id)))
+        .chain(state.machines.keys().map(|id| RowKey::machine(*id)))
+        .chain(state.reports.keys().map(|id| RowKey::report(*id)))
+        .chain(state.datasets.keys().map(|id| RowKey::dataset(*id)))
+        .chain(state.jobs.keys().map(|id| RowKey::job(*id)))
+        .chain(state.progress.keys().map(|id| RowKey::progress(*id)))
+        .chain(state.attempts.keys().map(|id| RowKey::attempt(*id)));
+    keys.map(|key| {
+        let row = state.encode_row(&key).expect("the row is there");
+        (key, row)
+    })
+    .collect()
+}
+
+pub(super) fn load(rows: &[(rows::RowKey, Vec<u8>)]) -> State {
+    let mut state = State::new();
+    for (key, value) in rows {
+        state.decode_row(key.table, &key.key, value).unwrap();
+    }
+    state.finish_load().unwrap();
+    state
+}
+
+fn load_of_save_is_the_same(state: &State) {
+    let mut expect = state.clone();
+    expect.volatile = Volatile::default();
+    assert!(
+        load(&save(state)) == expect,
+        "load(save(state)) is another state"
+    );
+}
+
+fn counts_agree_with_attempts(state: &State) {
+    for (id, progress) in &state.progress {
+        let job = &state.jobs[id];
+        let TaskCounts {
+            queued, running, ..
+        } = progress.counts;
+        assert_eq!(progress.counts.total(), job.task_count());
+        let live = state.index.live.get(id).map_or(0, BTreeSet::len);
+        assert_eq!(
+            running as usize, live,
+            "running tasks of job {}",
+            job.number
+        );
+        let (first, last) = job.bounds();
+        let waiting = (first..=last).filter(|task| progress.queued.contains(*task));
+        assert_eq!(waiting.count(), queued as usize);
+        assert_eq!(progress.is_through(), progress.ended_at.is_some());
+        for attempt in state.index.live.get(id).into_iter().flatten() {
+            assert!(
+                !progress.queued.contains(attempt.task),
+                "a task waits and runs"
+            );
+        }
+    }
+    for attempt in state.attempts.values() {
+        let ended = matches!(attempt.state, AttemptState::Ended(_));
+        assert_eq!(ended, attempt.ended_at.is_some());
+    }
+}
+
+#[test]
+fn every_table_is_written_and_damage_is_found() {
+    let mut world = World::new();
+    world.machine(
+        10,
+        super::world::BOB,
+        "box",
+        super::world::report(super::world::capacity(4, 8)),
+    );
+    world.dataset(super::world::BOB, 20, "digits");
+    world
+        .submit(super::world::BOB, 30, super::world::spec())
+        .unwrap();
+    world.schedule();
+    let rows = save(&world.state);
+    let tables: BTreeSet<Table> = rows.iter().map(|(key, _)| key.table).collect();
+    assert_eq!(tables.len(), Table::ALL.len());
+
+    for (key, value) in &rows {
+        let mut state = State::new();
+        let cut = &value[..value.len() / 2];
+        assert!(
+            state.decode_row(key.table, &key.key, cut).is_err(),
+            "{key:?}"
+        );
+        let short = &key.key[..key.key.len() - 1];
+        assert!(
+            state.decode_row(key.table, short, value).is_err(),
+            "{key:?}"
+        );
+    }
+    let without_orgs = rows.iter().filter(|(key, _)| key.table != Table::Orgs);
+    let mut state = State::new();
+    for (key, value) in without_orgs {
+        state.decode_row(key.table, &key.key, value).unwrap();
+    }
+    assert!(state.finish_load().is_err());
+    assert!(world.state.orgs.contains_key(&ORG));
+}

@@ -1,0 +1,198 @@
+//! Roles, limits, leaving.
+
+use common::{
+    code::Code,
+    job::TaskCounts,
+    limits::Limits,
+    status::{EndReason, JobStatus, Role},
+};
+
+use super::{
+    invariants,
+    world::{ALICE, BOB, CAROL, ORG, World, capacity, name, refused, report, spec},
+};
+use crate::{Body, Effect, Event, effects, query::enrolment};
+
+#[test]
+fn only_the_owner_makes_admins() {
+    let mut world = World::new();
+    let role = |handle, role| Body::SetRole {
+        org: ORG,
+        handle: name(handle),
+        role,
+    };
+    assert_eq!(
+        refused(world.user_does(BOB, role("carol", Role::Admin))).code,
+        Code::Permission
+    );
+    world.user_does(ALICE, role("bob", Role::Admin)).unwrap();
+    assert_eq!(
+        refused(world.user_does(BOB, role("carol", Role::Admin))).code,
+        Code::Permission
+    );
+    assert_eq!(
+        refused(world.user_does(ALICE, role("bob", Role::Owner))).code,
+        Code::WrongState
+    );
+    assert_eq!(
+        refused(world.user_does(ALICE, role("alice", Role::Member))).code,
+        Code::WrongState
+    );
+    assert_eq!(
+        refused(world.user_does(ALICE, role("dora", Role::Admin))).code,
+        Code::NotFound
+    );
+    assert_eq!(
+        world.user_does(ALICE, role("bob", Role::Admin)),
+        Ok(Vec::new())
+    );
+    invariants::check(&world);
+}
+
+#[test]
+fn an_admin_cannot_remove_an_admin_and_nobody_the_owner() {
+    let mut world = World::new();
+    world.join(4, "dora", Role::Member);
+    for handle in ["bob", "carol"] {
+        let body = Body::SetRole {
+            org: ORG,
+            handle: name(handle),
+            role: Role::Admin,
+        };
+        world.user_does(ALICE, body).unwrap();
+    }
+    let remove = |handle| Body::RemoveMember {
+        org: ORG,
+        handle: name(handle),
+    };
+    assert_eq!(
+        refused(world.user_does(BOB, remove("carol"))).code,
+        Code::Permission
+    );
+    assert_eq!(
+        refused(world.user_does(BOB, remove("alice"))).code,
+        Code::WrongState
+    );
+    assert_eq!(
+        refused(world.user_does(ALICE, remove("alice"))).code,
+        Code::WrongState
+    );
+    world.user_does(BOB, remove("dora")).unwrap();
+    world.user_does(BOB, remove("bob")).unwrap();
+    assert_eq!(
+        refused(world.user_does(BOB, remove("carol"))).code,
+        Code::NotFound
+    );
+    invariants::check(&world);
+}
+
+#[test]
+fn removal_ends_everything_of_the_member_in_one_go() {
+    let mut world = World::new();
+    world.machine(10, BOB, "bobs", report(capacity(2, 8)));
+    world.machine(11, ALICE, "alices", report(capacity(2, 8)));
+    // Carol's job on bob's machine, bob's on alice's and one that waits.
+    world.submit(CAROL, 31, spec()).unwrap();
+    for number in 32..36 {
+        world.submit(BOB, number, spec()).unwrap();
+    }
+    assert_eq!(world.schedule().len(), 4);
+    let body = Body::RemoveMember {
+        org: ORG,
+        handle: name("bob"),
+    };
+    let events = world.user_does(ALICE, body).unwrap();
+    invariants::check(&world);
+    let closed = events.iter().flat_map(|event| effects(&world.state, event));
+    let closed = closed
+        .filter(|effect| matches!(effect, Effect::Close(_)))
+        .count();
+    assert_eq!(closed, 2, "his and his machine's certificate");
+    let certificates = world.state.certificates.keys();
+    let mut good = certificates
+        .filter(|serial| enrolment::certificate(&world.state, **serial, world.now).is_ok());
+    assert_eq!(
+        (good.by_ref().count(), world.state.certificates.len()),
+        (2, 4)
+    );
+    for (id, attempt) in &world.state.attempts {
+        let job = &world.state.jobs[&id.job];
+        if attempt.is_live() {
+            assert!(
+                job.owner != BOB
+                    || matches!(
+                        attempt.state,
+                        crate::lifecycle::attempt::AttemptState::Stopping {
+                            reason: EndReason::Cancelled
+                        }
+                    )
+            );
+        }
+    }
+    world.schedule();
+    for id in world.live() {
+        world.succeed(id);
+    }
+    world.schedule();
+    invariants::check(&world);
+    for (id, progress) in &world.state.progress {
+        let TaskCounts { queued, .. } = progress.counts;
+        if world.state.jobs[id].owner == BOB {
+            assert_eq!(queued, 0);
+            assert!(progress.status().has_ended());
+        }
+    }
+    let statuses = world
+        .state
+        .progress
+        .values()
+        .map(crate::state::job::JobProgress::status);
+    assert!(
+        statuses
+            .filter(|status| *status == JobStatus::Cancelled)
+            .count()
+            >= 1
+    );
+    assert_eq!(refused(world.submit(BOB, 40, spec())).code, Code::NotFound);
+}
+
+#[test]
+fn a_limit_names_itself_its_value_and_the_use() {
+    let mut world = World::new();
+    let limits = Limits {
+        max_machines_per_user: Some(1),
+        max_queued_jobs_per_user: Some(3),
+        max_job_memory: Some(common::units::Bytes::gib(2)),
+        max_job_runtime: Some("1h".parse().unwrap()),
+        ..Limits::default()
+    };
+    let body = Body::ApplyLimits { org: ORG, limits };
+    assert_eq!(refused(world.user_does(BOB, body)).code, Code::Permission);
+    world.limit(limits);
+    world.register(10, BOB, "one").unwrap();
+    let problem = refused(world.register(11, BOB, "two"));
+    assert_eq!(problem.code, Code::Limit);
+    assert_eq!(
+        problem.why,
+        "max_machines_per_user is 1 in the limits of org lab; 1 machines registered now"
+    );
+    world.submit(BOB, 30, super::world::array(2, None)).unwrap();
+    let problem = refused(world.submit(BOB, 31, super::world::array(2, None)));
+    assert!(
+        problem.why.contains("max_queued_jobs_per_user is 3")
+            && problem.why.contains("2 tasks wait"),
+        "{problem}"
+    );
+    let problem = refused(world.submit(BOB, 32, super::world::asking(1, 3)));
+    assert!(problem.why.contains("max_job_memory is 2 GiB"), "{problem}");
+    let long = common::job::JobSpec {
+        max_runtime: Some("2h".parse().unwrap()),
+        ..spec()
+    };
+    let problem = refused(world.submit(BOB, 33, long));
+    assert!(problem.why.contains("max_job_runtime is 1h"), "{problem}");
+    assert!(matches!(
+        world.submit(CAROL, 34, spec()).unwrap()[..],
+        [Event::JobSubmitted { .. }]
+    ));
+}

@@ -1,0 +1,279 @@
+//! Who goes first, and where to.
+
+use common::{
+    api::explain::{BlockerCode, Explanation},
+    id::{AttemptId, MachineId},
+    job::JobSpec,
+    limits::Limits,
+    machine::Pause,
+    resources::{Gpu, GpuHealth, GpuRequest},
+    status::{EndReason, IsolationLevel, Priority},
+    units::Bytes,
+};
+
+use super::{
+    invariants,
+    world::{
+        ALICE, BOB, CAROL, World, array, asking, capacity, job_id, machine_id, outcome, report,
+        spec, tree,
+    },
+};
+use crate::schedule::explain::{Subject, explain};
+
+fn where_to(placed: &[(AttemptId, MachineId)]) -> Vec<MachineId> {
+    placed.iter().map(|(_, machine)| *machine).collect()
+}
+
+fn why(world: &World, number: u8) -> Explanation {
+    let id = job_id(number);
+    let (job, progress) = (&world.state.jobs[&id], &world.state.progress[&id]);
+    explain(&world.state, world.now, &Subject::of(id, job, progress))
+}
+
+fn codes(world: &World, number: u8) -> Vec<BlockerCode> {
+    why(world, number)
+        .blockers
+        .iter()
+        .map(|blocker| blocker.code)
+        .collect()
+}
+
+#[test]
+fn priority_comes_first_then_the_smaller_share_then_age() {
+    let mut world = World::new();
+    world.machine(10, ALICE, "box", report(capacity(2, 64)));
+    world.submit(BOB, 30, array(3, None)).unwrap();
+    world.submit(CAROL, 31, spec()).unwrap();
+    world
+        .submit(
+            BOB,
+            32,
+            JobSpec {
+                priority: Priority::High,
+                ..spec()
+            },
+        )
+        .unwrap();
+    let jobs: Vec<_> = world.schedule().iter().map(|(id, _)| id.job).collect();
+    assert_eq!(jobs, [job_id(32), job_id(31)]);
+    assert_eq!(why(&world, 30).ahead, Some(0));
+    assert_eq!(codes(&world, 30), [BlockerCode::BusyCpu]);
+}
+
+#[test]
+fn machines_that_cannot_are_passed_by_and_say_why() {
+    let mut world = World::new();
+    let paused = common::machine::MachineReport {
+        paused: Some(Pause { until: None }),
+        ..report(capacity(8, 16))
+    };
+    let mut weak = report(capacity(8, 16));
+    weak.isolation.level = IsolationLevel::D;
+    weak.isolation.remedy = Some("sysctl kernel.unprivileged_userns_clone=1".to_owned());
+    world.machine(10, BOB, "paused", paused);
+    world.machine(11, BOB, "weak", weak);
+    world.machine(12, BOB, "small", report(capacity(1, 16)));
+    world.machine(13, BOB, "gone", report(capacity(8, 16)));
+    world.disconnect(13);
+    world.submit(CAROL, 30, asking(4, 4)).unwrap();
+    assert!(world.schedule().is_empty());
+    let explanation = why(&world, 30);
+    let seen: Vec<(BlockerCode, &str, u32)> = explanation
+        .blockers
+        .iter()
+        .map(|b| (b.code, b.machines[0].as_str(), b.machine_count))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (BlockerCode::MachineOffline, "gone", 1),
+            (BlockerCode::MachinePaused, "paused", 1),
+            (BlockerCode::IsolationTooLow, "weak", 1),
+            (BlockerCode::TooSmallCpu, "small", 1),
+        ]
+    );
+    assert!(!explanation.never);
+    assert!(
+        explanation
+            .smallest_change
+            .is_some_and(|change| change.contains("gone comes back"))
+    );
+    invariants::check_waiting_is_explained(&world);
+    // A member's own jobs may run on a machine that cannot hold in those of others.
+    world.submit(BOB, 31, asking(4, 4)).unwrap();
+    assert_eq!(where_to(&world.schedule()), [machine_id(11)]);
+}
+
+#[test]
+fn the_own_machine_then_cached_data_then_the_tightest_fit() {
+    let mut world = World::new();
+    world.machine(10, ALICE, "a-large", report(capacity(16, 64)));
+    world.machine(11, ALICE, "b-small", report(capacity(2, 8)));
+    world.machine(12, CAROL, "c-large", report(capacity(16, 64)));
+    let mut caching = report(capacity(16, 64));
+    caching.cached = vec![tree(9), tree(3)];
+    world.machine(13, ALICE, "d-large", caching);
+    world.submit(CAROL, 30, spec()).unwrap();
+    assert_eq!(where_to(&world.schedule()), [machine_id(12)]);
+    world
+        .submit(
+            BOB,
+            31,
+            JobSpec {
+                workdir: Some(tree(3)),
+                ..spec()
+            },
+        )
+        .unwrap();
+    assert_eq!(where_to(&world.schedule()), [machine_id(13)]);
+    world.submit(BOB, 32, spec()).unwrap();
+    assert_eq!(where_to(&world.schedule()), [machine_id(11)]);
+    invariants::check(&world);
+}
+
+#[test]
+fn a_task_goes_elsewhere_after_it_failed_somewhere() {
+    let mut world = World::new();
+    world.machine(10, BOB, "first", report(capacity(4, 8)));
+    world.machine(11, ALICE, "second", report(capacity(4, 8)));
+    world.submit(BOB, 30, spec()).unwrap();
+    let (attempt, on) = world.schedule()[0];
+    assert_eq!(on, machine_id(10));
+    world.end(attempt, outcome(EndReason::MachineOwner, None));
+    assert_eq!(where_to(&world.schedule()), [machine_id(11)]);
+}
+
+#[test]
+fn limits_hold_and_a_lowered_one_ends_nothing() {
+    let mut world = World::new();
+    world.machine(10, ALICE, "box", report(capacity(16, 64)));
+    let two = Limits {
+        max_concurrent_jobs_per_user: Some(2),
+        ..Limits::default()
+    };
+    world.limit(two);
+    world.submit(BOB, 30, array(5, None)).unwrap();
+    world.submit(CAROL, 31, array(5, Some(1))).unwrap();
+    assert_eq!(world.schedule().len(), 3);
+    assert_eq!(codes(&world, 30), [BlockerCode::MemberConcurrentLimit]);
+    assert_eq!(codes(&world, 31), [BlockerCode::ArrayParallelism]);
+    world.limit(Limits {
+        max_concurrent_jobs_per_user: Some(1),
+        max_job_memory: Some(Bytes::mib(512)),
+        ..two
+    });
+    assert!(world.schedule().is_empty());
+    assert_eq!(world.live().len(), 3);
+    assert!(codes(&world, 30).contains(&BlockerCode::JobMemoryLimit) && why(&world, 30).never);
+    invariants::check_waiting_is_explained(&world);
+    world.limit(Limits::default());
+    assert_eq!(world.schedule().len(), 3);
+    invariants::check(&world);
+}
+
+#[test]
+fn the_run_time_is_the_tighter_of_job_and_org_at_placement() {
+    let mut world = World::new();
+    world.machine(10, BOB, "box", report(capacity(1, 8)));
+    world.limit(Limits {
+        max_job_runtime: Some("1h".parse().unwrap()),
+        ..Limits::default()
+    });
+    world.submit(BOB, 30, spec()).unwrap();
+    world
+        .submit(
+            BOB,
+            31,
+            JobSpec {
+                max_runtime: Some("10m".parse().unwrap()),
+                ..spec()
+            },
+        )
+        .unwrap();
+    let (first, _) = world.schedule()[0];
+    world.start(first);
+    let set = crate::assign(&world.state, machine_id(10));
+    assert_eq!(
+        set.attempts[0].spec.max_runtime,
+        Some("1h".parse().unwrap())
+    );
+    let hour = world
+        .now
+        .saturating_add(std::time::Duration::from_secs(3600));
+    assert_eq!(why(&world, 31).expected_start, Some(hour));
+    world.limit(Limits {
+        max_job_runtime: Some("1m".parse().unwrap()),
+        ..Limits::default()
+    });
+    let set = crate::assign(&world.state, machine_id(10));
+    assert_eq!(
+        set.attempts[0].spec.max_runtime,
+        Some("1h".parse().unwrap()),
+        "what runs keeps its own"
+    );
+    world.succeed(first);
+    assert!(world.schedule().is_empty(), "ten minutes are too long now");
+    assert!(codes(&world, 31).contains(&BlockerCode::JobRuntimeLimit));
+}
+
+#[test]
+fn gpus_are_whole_and_nobody_gets_the_same() {
+    let mut world = World::new();
+    let gpu = |uuid: &str, health| Gpu {
+        uuid: uuid.to_owned(),
+        model: "rtx-4090".to_owned(),
+        memory: Bytes::gib(24),
+        driver: "550".to_owned(),
+        health,
+        temperature_celsius: None,
+        utilization_percent: None,
+        memory_used: Bytes::ZERO,
+    };
+    let mut offer = capacity(16, 64);
+    offer.gpus = vec![
+        gpu("a", GpuHealth::Usable),
+        gpu("b", GpuHealth::UsedByOthers),
+        gpu("c", GpuHealth::Usable),
+    ];
+    world.machine(10, ALICE, "gpus", report(offer));
+    world.machine(11, ALICE, "plain", report(capacity(16, 64)));
+    let mut wants = array(3, None);
+    wants.request.gpu = Some(GpuRequest {
+        count: 1,
+        model: Some("rtx-4090".to_owned()),
+        memory: None,
+    });
+    world.submit(BOB, 30, wants).unwrap();
+    assert_eq!(world.schedule().len(), 2);
+    assert_eq!(
+        codes(&world, 30),
+        [BlockerCode::BusyGpu, BlockerCode::NoSuchGpu][..]
+            .iter()
+            .rev()
+            .copied()
+            .collect::<Vec<_>>()
+    );
+    world.submit(BOB, 31, spec()).unwrap();
+    invariants::check(&world);
+    let free = world.live();
+    world.succeed(free[0]);
+    assert!(
+        world
+            .schedule()
+            .iter()
+            .any(|(id, machine)| id.job == job_id(30) && *machine == machine_id(10))
+    );
+    invariants::check(&world);
+}
+
+#[test]
+fn a_pass_places_no_more_than_it_is_told() {
+    let mut world = World::new();
+    world.machine(10, ALICE, "box", report(capacity(64, 64)));
+    world.submit(BOB, 30, array(20, None)).unwrap();
+    let events = world.must(crate::Actor::System, crate::Body::Schedule { most: 7 });
+    assert_eq!(events.len(), 7);
+    assert!(world.state.schedule_due());
+    assert_eq!(world.schedule().len(), 13);
+    assert!(!world.state.schedule_due());
+}

@@ -1,0 +1,417 @@
+//! A world to test in: a clock, fresh ids, and short words for long commands.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use common::{
+    api::job::{CancelJob, SubmitJob},
+    code::Code,
+    id::{
+        AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, IdempotencyKey,
+        InvitationId, JobId, MachineId, OrgId, TreeId, UserId,
+    },
+    job::{ArraySpec, AttemptUsage, Image, JobNumber, JobSpec, Outcome, Retries},
+    join_link::LinkPurpose,
+    limits::Limits,
+    machine::{Isolation, MachineReport, SystemInfo},
+    name::Name,
+    problem::Problem,
+    resources::{Capacity, Request},
+    status::{EndReason, IsolationLevel, Network, Priority, Role},
+    time::{Span, Timestamp},
+    units::{Bytes, MilliCpu},
+    wire::agent::AttemptReport,
+};
+
+use crate::{
+    Actor, Body, Command, Event, Rejection, State, apply, command::NewCertificate, decide,
+    lifecycle::attempt::AttemptState,
+};
+
+pub(super) const ORG: OrgId = OrgId::from_bytes([1; 16]);
+
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) state: State,
+    pub(super) now: Timestamp,
+    minted: u8,
+}
+
+/// Returns the name.
+pub(super) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(super) fn user(number: u8) -> UserId {
+    UserId::from_bytes([number; 16])
+}
+
+pub(super) fn machine_id(number: u8) -> MachineId {
+    MachineId::from_bytes([number; 16])
+}
+
+pub(super) fn job_id(number: u8) -> JobId {
+    JobId::from_bytes([number; 16])
+}
+
+pub(super) fn tree(number: u8) -> TreeId {
+    TreeId::new([number; 32])
+}
+
+pub(super) const ALICE: UserId = UserId::from_bytes([1; 16]);
+pub(super) const BOB: UserId = UserId::from_bytes([2; 16]);
+pub(super) const CAROL: UserId = UserId::from_bytes([3; 16]);
+
+pub(super) fn capacity(cpus: u32, gib: u64) -> Capacity {
+    Capacity {
+        cpu: MilliCpu::cpus(cpus),
+        memory: Bytes::gib(gib),
+        disk: Bytes::gib(100),
+        gpus: Vec::new(),
+    }
+}
+
+pub(super) fn report(capacity: Capacity) -> MachineReport {
+    MachineReport {
+        offer: capacity.clone(),
+        capacity,
+        paused: None,
+        isolation: Isolation {
+            level: IsolationLevel::A,
+            missing: Vec::new(),
+            remedy: None,
+        },
+        system: SystemInfo {
+            os: "Linux".to_owned(),
+            kernel: "6".to_owned(),
+            architecture: "x86_64".to_owned(),
+            agent_version: "0".to_owned(),
+        },
+        cached: Vec::new(),
+    }
+}
+
+pub(super) fn spec() -> JobSpec {
+    JobSpec {
+        name: "work".to_owned(),
+        command: vec!["true".to_owned()],
+        env: BTreeMap::new(),
+        image: Image::Host,
+        workdir: None,
+        request: Request::default(),
+        datasets: Vec::new(),
+        outputs: Vec::new(),
+        network: Network::None,
+        priority: Priority::Normal,
+        max_runtime: None,
+        retries: Retries::default(),
+        array: None,
+    }
+}
+
+pub(super) fn asking(cpus: u32, gib: u64) -> JobSpec {
+    JobSpec {
+        request: Request {
+            cpu: MilliCpu::cpus(cpus),
+            memory: Bytes::gib(gib),
+            ..Request::default()
+        },
+        ..spec()
+    }
+}
+
+pub(super) fn array(tasks: u32, parallel: Option<u32>) -> JobSpec {
+    JobSpec {
+        array: Some(ArraySpec {
+            first: 0,
+            last: tasks - 1,
+            parallel,
+        }),
+        ..spec()
+    }
+}
+
+pub(super) fn outcome(reason: EndReason, exit_code: Option<i32>) -> Outcome {
+    Outcome {
+        reason,
+        exit_code,
+        signal: None,
+        detail: None,
+        usage: AttemptUsage {
+            wall: Span::from_millis(1_500),
+            ..AttemptUsage::default()
+        },
+        log_bytes: 0,
+    }
+}
+
+/// Returns the code under which a person meets this rejection.
+#[track_caller]
+pub(super) fn refused(result: Result<Vec<Event>, Rejection>) -> Problem {
+    let problem = Problem::from(result.expect_err("this should be refused"));
+    assert_ne!(problem.code, Code::Internal, "{problem}");
+    assert!(!problem.what.is_empty() && !problem.why.is_empty() && !problem.help.is_empty());
+    problem
+}
+
+impl World {
+    /// Returns an org `lab` with its owner alice, and bob and carol as members.
+    pub(super) fn new() -> Self {
+        let mut world = Self {
+            state: State::new(),
+            now: Timestamp::from_unix_ms(1_700_000_000_000),
+            minted: 100,
+        };
+        let body = Body::CreateOrg {
+            org: ORG,
+            name: name("lab"),
+            owner: ALICE,
+            handle: name("alice"),
+        };
+        world.must(Actor::System, body);
+        world.join(2, "bob", Role::Member);
+        world.join(3, "carol", Role::Member);
+        world
+    }
+
+    pub(super) fn mint(&mut self) -> u8 {
+        self.minted += 1;
+        self.minted
+    }
+
+    pub(super) fn wait(&mut self, seconds: u64) {
+        self.now = self.now.saturating_add(Duration::from_secs(seconds));
+    }
+
+    pub(super) fn run(&mut self, actor: Actor, body: Body) -> Result<Vec<Event>, Rejection> {
+        let command = Command {
+            at: self.now,
+            actor,
+            body,
+        };
+        let events = decide(&self.state, &command)?;
+        for event in &events {
+            apply(&mut self.state, event);
+        }
+        Ok(events)
+    }
+
+    #[track_caller]
+    pub(super) fn must(&mut self, actor: Actor, body: Body) -> Vec<Event> {
+        self.run(actor, body).expect("this should be done")
+    }
+
+    pub(super) fn user_does(&mut self, user: UserId, body: Body) -> Result<Vec<Event>, Rejection> {
+        self.run(Actor::User(user), body)
+    }
+
+    pub(super) fn certificate(&mut self, key: u8) -> NewCertificate {
+        let serial = self.mint();
+        NewCertificate {
+            serial: CertificateSerial::new([serial; 16]),
+            key: Fingerprint::new([key; 32]),
+            expires_at: self.now.saturating_add(Duration::from_secs(7 * 86_400)),
+        }
+    }
+
+    /// Makes an invitation whose code is `number`, by alice.
+    pub(super) fn invite(&mut self, number: u8, role: Role, uses: u32) -> InvitationId {
+        let invitation = InvitationId::from_bytes([number; 16]);
+        let body = Body::CreateInvitation {
+            invitation,
+            org: ORG,
+            role,
+            purpose: LinkPurpose::Join,
+            codes: vec![CodeDigest::new([number; 32])],
+            ttl: Span::from_secs(3600),
+            uses,
+        };
+        self.must(Actor::User(ALICE), body);
+        invitation
+    }
+
+    pub(super) fn enrol(
+        &mut self,
+        code: u8,
+        key: u8,
+        fresh: u8,
+        handle: &str,
+    ) -> Result<Vec<Event>, Rejection> {
+        let certificate = self.certificate(key);
+        let body = Body::Enrol {
+            code: CodeDigest::new([code; 32]),
+            purpose: LinkPurpose::Join,
+            fresh_user: user(fresh),
+            handle: Some(name(handle)),
+            certificate,
+        };
+        self.run(Actor::Stranger, body)
+    }
+
+    pub(super) fn join(&mut self, number: u8, handle: &str, role: Role) {
+        self.invite(number, role, 1);
+        self.enrol(number, number, number, handle).unwrap();
+    }
+
+    pub(super) fn limit(&mut self, limits: Limits) {
+        self.must(Actor::User(ALICE), Body::ApplyLimits { org: ORG, limits });
+    }
+
+    /// Registers, approves and connects a machine.
+    pub(super) fn machine(
+        &mut self,
+        number: u8,
+        owner: UserId,
+        called: &str,
+        report: MachineReport,
+    ) {
+        self.register(number, owner, called).unwrap();
+        let name = name(called);
+        self.must(Actor::User(ALICE), Body::ApproveMachine { org: ORG, name });
+        let certificate = self.certificate(number);
+        let body = Body::ClaimMachine {
+            machine: machine_id(number),
+            certificate,
+        };
+        self.must(Actor::Stranger, body);
+        self.connect(number, report, &[]);
+    }
+
+    pub(super) fn register(
+        &mut self,
+        number: u8,
+        owner: UserId,
+        called: &str,
+    ) -> Result<Vec<Event>, Rejection> {
+        let body = Body::RegisterMachine {
+            machine: machine_id(number),
+            org: ORG,
+            name: name(called),
+            key: Fingerprint::new([number; 32]),
+        };
+        self.user_does(owner, body)
+    }
+
+    pub(super) fn connect(&mut self, number: u8, report: MachineReport, attempts: &[AttemptId]) {
+        let body = Body::ConnectMachine {
+            report,
+            attempts: attempts.to_vec(),
+        };
+        self.must(Actor::Machine(machine_id(number)), body);
+    }
+
+    pub(super) fn disconnect(&mut self, number: u8) {
+        let machine = machine_id(number);
+        self.must(Actor::System, Body::DisconnectMachine { machine });
+    }
+
+    pub(super) fn expire(&mut self, number: u8) {
+        let machine = machine_id(number);
+        self.must(Actor::System, Body::ExpireLease { machine });
+    }
+
+    /// Submits with a key of its own.
+    pub(super) fn submit(
+        &mut self,
+        owner: UserId,
+        number: u8,
+        spec: JobSpec,
+    ) -> Result<Vec<Event>, Rejection> {
+        let request = SubmitJob {
+            org: ORG,
+            spec,
+            key: IdempotencyKey::from_bytes([number; 16]),
+            dry_run: false,
+        };
+        let job = job_id(number);
+        self.user_does(owner, Body::SubmitJob { job, request })
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        by: UserId,
+        number: u64,
+        task: Option<u32>,
+    ) -> Result<Vec<Event>, Rejection> {
+        let body = Body::CancelJob(CancelJob {
+            org: ORG,
+            number: JobNumber(number),
+            task,
+        });
+        self.user_does(by, body)
+    }
+
+    /// Places until nothing more fits, and returns what was placed where.
+    pub(super) fn schedule(&mut self) -> Vec<(AttemptId, MachineId)> {
+        const MOST_PASSES: usize = 1000;
+        let mut placed = Vec::new();
+        for _ in 0..MOST_PASSES {
+            if !self.state.schedule_due() {
+                return placed;
+            }
+            for event in self.must(Actor::System, Body::Schedule { most: 8 }) {
+                if let Event::AttemptPlaced {
+                    attempt, machine, ..
+                } = event
+                {
+                    placed.push((attempt, machine));
+                }
+            }
+        }
+        panic!("the schedule never settles");
+    }
+
+    pub(super) fn report(
+        &mut self,
+        attempt: AttemptId,
+        report: AttemptReport,
+    ) -> Result<Vec<Event>, Rejection> {
+        let machine = self.state.attempts[&attempt].machine;
+        let size = matches!(report, AttemptReport::Artifacts { .. });
+        let body = Body::ReportAttempt {
+            attempt,
+            report,
+            artifact_size: size.then_some((Bytes::kib(1), 1)),
+        };
+        self.run(Actor::Machine(machine), body)
+    }
+
+    pub(super) fn start(&mut self, attempt: AttemptId) {
+        let at = self.now;
+        self.report(attempt, AttemptReport::Started { at }).unwrap();
+    }
+
+    pub(super) fn end(&mut self, attempt: AttemptId, outcome: Outcome) -> Vec<Event> {
+        let report = AttemptReport::Ended {
+            at: self.now,
+            outcome,
+            artifacts: false,
+        };
+        self.report(attempt, report).unwrap()
+    }
+
+    pub(super) fn succeed(&mut self, attempt: AttemptId) {
+        self.end(attempt, outcome(EndReason::Exited, Some(0)));
+    }
+
+    pub(super) fn dataset(&mut self, owner: UserId, number: u8, called: &str) {
+        let body = Body::AddDatasetVersion {
+            dataset: DatasetId::from_bytes([number; 16]),
+            request: common::api::data::AddDatasetVersion {
+                org: ORG,
+                name: name(called),
+                tree: tree(number),
+                description: None,
+                visibility: None,
+            },
+            bytes: Bytes::mib(1),
+            files: 3,
+        };
+        self.user_does(owner, body).unwrap();
+    }
+
+    pub(super) fn live(&self) -> Vec<AttemptId> {
+        let attempts = self.state.attempts.iter();
+        let live = attempts.filter(|(_, a)| !matches!(a.state, AttemptState::Ended(_)));
+        live.map(|(id, _)| *id).collect()
+    }
+}

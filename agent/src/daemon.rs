@@ -23,7 +23,7 @@ use crate::{
     connect::Connector,
     control::{self, ConnectionState},
     journal::{Journal, Kept},
-    keeper::{Keeper, KeeperParts},
+    keeper::{Keeper, KeeperParts, Word},
     machine::{Machine, Parts, local_problem},
     probe::Probe,
     registration::{AgentFolder, Registration},
@@ -129,12 +129,21 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
         connection: watched.clone(),
         stopping: stopping.clone(),
     });
+    let last_word = handle.clone();
     let connector = Connector::new(machine, handle, dialer, source, connection);
     let token = stopping.clone();
     let ended = tokio::spawn(async move {
-        let keeping = tokio::spawn(keeper.run());
-        let ended = connector.run(token.clone()).await;
-        token.cancel();
+        let over = token.clone();
+        let keeping = tokio::spawn(async move {
+            let kept = keeper.run().await;
+            // Without its keeper an agent can do nothing.
+            over.cancel();
+            kept
+        });
+        let ended = connector.run(token).await;
+        if ended.is_err() {
+            last_word.tell(Word::Expelled).await;
+        }
         let kept = keeping.await.unwrap_or_else(|error| {
             Err(Problem::new(
                 Code::Internal,

@@ -38,6 +38,7 @@ use crate::{
     control::{Asked, ConnectionState, ControlAnswer, ControlRequest},
     journal::{Journal, JournalError, Kept},
     machine::{Machine, Standing},
+    scrap,
     supervise::{Adopted, Supervisor},
     uplink::Uplink,
 };
@@ -79,6 +80,8 @@ pub(crate) enum Word {
         attempt: AttemptId,
         step: Step,
     },
+    /// The coordinator has no place for this machine any more: everything ends, and then the agent.
+    Expelled,
 }
 
 /// How everybody else reaches the keeper.
@@ -330,6 +333,25 @@ impl Keeper {
             }
             Word::Heard { sent_at } => self.heard(sent_at),
             Word::Happened { attempt, step } => self.on_happened(attempt, step),
+            Word::Expelled => {
+                self.desired = None;
+                self.stop_all(EndReason::Cancelled);
+                let (nobody, _) = oneshot::channel();
+                self.ending.get_or_insert(nobody);
+            }
+        }
+    }
+
+    fn stop_all(&mut self, reason: EndReason) {
+        let live: Vec<(AttemptId, Span)> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.seen() == Seen::Live)
+            .map(|(attempt, held)| (*attempt, held.spec.grace))
+            .collect();
+        for (attempt, grace) in live {
+            tracing::info!(%attempt, %reason, "the attempt is ended");
+            self.stop(attempt, reason, grace);
         }
     }
 
@@ -580,16 +602,7 @@ impl Keeper {
 
     async fn on_tick(&mut self) -> Result<(), JournalError> {
         if self.lease.is_over(clock::since_boot()) {
-            let live: Vec<(AttemptId, Span)> = self
-                .held
-                .iter()
-                .filter(|(_, held)| held.seen() == Seen::Live)
-                .map(|(attempt, held)| (*attempt, held.spec.grace))
-                .collect();
-            for (attempt, grace) in live {
-                tracing::warn!(%attempt, "no contact for a lease's length: the attempt is ended");
-                self.stop(attempt, EndReason::MachineLost, grace);
-            }
+            self.stop_all(EndReason::MachineLost);
         }
         let over = |pause: &Pause| pause.until.is_some_and(|until| until <= clock::now());
         if self.pause.as_ref().is_some_and(over) {
@@ -623,15 +636,7 @@ impl Keeper {
                 ControlAnswer::Paused(None)
             }
             ControlRequest::Stop { end_jobs: true } if self.anything_runs() => {
-                let running: Vec<(AttemptId, Span)> = self
-                    .held
-                    .iter()
-                    .filter(|(_, held)| held.seen() == Seen::Live)
-                    .map(|(attempt, held)| (*attempt, held.spec.grace))
-                    .collect();
-                for (attempt, grace) in running {
-                    self.stop(attempt, EndReason::MachineOwner, grace);
-                }
+                self.stop_all(EndReason::MachineOwner);
                 self.ending = Some(reply);
                 return Ok(());
             }
@@ -718,9 +723,7 @@ async fn blocking<T: Send + 'static>(
 /// Deletes an attempt's folder, in its own time.
 fn remove(folder: PathBuf) {
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = std::fs::remove_dir_all(&folder)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
+        if let Err(error) = scrap::remove(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "an attempt's folder cannot be removed");
         }
     });

@@ -18,6 +18,7 @@ mod machine;
 mod probe;
 pub mod registration;
 pub mod sandbox;
+mod scrap;
 mod session;
 pub mod supervise;
 pub mod transfer;

@@ -14,7 +14,10 @@ use link::{
 };
 
 use super::{Work, never_ran};
-use crate::transfer::{Pinned, copy_into};
+use crate::{
+    scrap,
+    transfer::{Pinned, copy_into},
+};
 
 /// Waits before a tree is asked for again on a connection that lives.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -84,10 +87,7 @@ async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
 fn make_folders(folder: &Path, workdir: Option<&Pinned>) -> Result<(), Problem> {
     let what = "the attempt's folders cannot be made";
     let failed = |error: std::io::Error| io_problem(what, &error);
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
+    scrap::remove(folder).map_err(failed)?;
     create_private_dir(folder).map_err(failed)?;
     for name in ["work", "output"] {
         create_private_dir(&folder.join(name)).map_err(failed)?;

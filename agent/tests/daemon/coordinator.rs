@@ -73,7 +73,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// A machine that no admin has approved yet.
-    pub(crate) async fn registered() -> Self {
+    pub(crate) fn registered() -> Self {
         certs::install_crypto();
         let temp = tempfile::tempdir().unwrap();
         let authority_folder = temp.path().join("authority");
@@ -102,8 +102,8 @@ impl Bench {
     }
 
     /// A machine with a certificate.
-    pub(crate) async fn approved() -> Self {
-        let bench = Self::registered().await;
+    pub(crate) fn approved() -> Self {
+        let bench = Self::registered();
         let key = PrivateKey::load(&bench.folder().machine_key()).unwrap();
         let chain = bench.issue(&key.request().unwrap());
         Identity::new(chain, &key)
@@ -307,6 +307,16 @@ impl Coordinator {
     pub(crate) fn cut(self) {
         self.connection
             .close(common::wire::close::SHUTDOWN.into(), b"");
+    }
+
+    /// Closes the connection for good.
+    pub(crate) fn revoke(self) {
+        let problem = Problem::new(common::code::Code::CertificateRevoked, "no", "removed");
+        link::refuse(
+            &self.connection,
+            common::wire::close::UNAUTHORISED,
+            &problem,
+        );
     }
 
     /// Takes the next log stream from its beginning until it has `total` bytes.

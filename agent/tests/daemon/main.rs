@@ -1,6 +1,8 @@
 //! The agent daemon against a coordinator's end that is played by the test: real connections, real folders,
 //! real supervisors and sandboxes.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod coordinator;
 
 use agent::{
@@ -45,7 +47,7 @@ async fn order(bench: &Bench, request: ControlRequest) -> ControlAnswer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_runs_and_everything_of_it_is_told_once() {
-    let bench = Bench::approved().await;
+    let bench = Bench::approved();
     let running = start(&bench).await;
     let mut coordinator = bench.accept().await;
     assert_eq!(coordinator.hello.attempts, []);
@@ -96,7 +98,7 @@ async fn an_attempt_runs_and_everything_of_it_is_told_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_acknowledged_is_said_again_after_a_reconnect() {
-    let bench = Bench::approved().await;
+    let bench = Bench::approved();
     let running = start(&bench).await;
     let mut coordinator = bench.accept().await;
     coordinator.assign(1, &[(0, Goal::Run, "true")]).await;
@@ -127,7 +129,7 @@ async fn what_was_not_acknowledged_is_said_again_after_a_reconnect() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_outlives_the_agent_and_is_adopted() {
-    let bench = Bench::approved().await;
+    let bench = Bench::approved();
     let running = start(&bench).await;
     let mut coordinator = bench.accept().await;
     let wait = "echo one; while [ ! -e /work/go ]; do sleep 0.02; done; echo two";
@@ -168,7 +170,7 @@ async fn an_attempt_outlives_the_agent_and_is_adopted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_ends_what_runs_with_the_reason_given() {
-    let bench = Bench::approved().await;
+    let bench = Bench::approved();
     let running = start(&bench).await;
     let mut coordinator = bench.accept().await;
     coordinator.assign(1, &[(0, Goal::Run, "sleep 1000")]).await;
@@ -205,7 +207,7 @@ async fn a_stop_ends_what_runs_with_the_reason_given() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_contact_for_a_lease_the_attempt_is_ended_here() {
-    let bench = Bench::approved().await;
+    let bench = Bench::approved();
     let running = start(&bench).await;
     let mut coordinator = bench.accept_with_lease(Span::from_millis(600)).await;
     coordinator.assign(1, &[(0, Goal::Run, "sleep 1000")]).await;
@@ -225,7 +227,7 @@ async fn without_contact_for_a_lease_the_attempt_is_ended_here() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_waits_for_approval_and_claims_its_certificate() {
-    let bench = Bench::registered().await;
+    let bench = Bench::registered();
     let running = start(&bench).await;
     let mut connection = running.connection();
     let claim = bench.accept_claim().await;
@@ -247,7 +249,7 @@ async fn a_machine_waits_for_approval_and_claims_its_certificate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rejected_machine_says_so_and_ends() {
-    let bench = Bench::registered().await;
+    let bench = Bench::registered();
     let running = start(&bench).await;
     let claim = bench.accept_claim().await;
     claim
@@ -263,7 +265,7 @@ async fn a_rejected_machine_says_so_and_ends() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_works_offline_survives_a_restart_and_is_told() {
-    let bench = Bench::approved().await;
+    let bench = Bench::approved();
     bench.unplug();
     let running = start(&bench).await;
     let answer = order(&bench, ControlRequest::Pause { span: None }).await;
@@ -292,4 +294,28 @@ async fn a_pause_works_offline_survives_a_restart_and_is_told() {
     assert_eq!(coordinator.news().await.paused, None);
     running.stop();
     assert_eq!(running.wait().await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_machine_ends_what_runs_and_then_the_agent() {
+    let bench = Bench::approved();
+    let running = start(&bench).await;
+    let mut coordinator = bench.accept().await;
+    coordinator.assign(1, &[(0, Goal::Run, "sleep 1000")]).await;
+    assert!(matches!(
+        coordinator.report().await.1,
+        AttemptReport::Started { .. }
+    ));
+    coordinator.revoke();
+    assert_eq!(
+        running.wait().await.unwrap_err().code,
+        Code::CertificateRevoked
+    );
+    assert!(
+        bench
+            .folder()
+            .attempt(attempt(0))
+            .join("result.json")
+            .exists()
+    );
 }

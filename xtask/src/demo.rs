@@ -46,8 +46,8 @@ pub(crate) fn run(keep: bool) -> Result<()> {
     if keep {
         explain_how_to_go_on(pool, &programs);
     } else {
-        chapter("The end: every process is stopped, the temporary folder removed");
         drop(pool);
+        chapter("The end: every process was stopped, the temporary folder removed");
     }
     println!(
         "\ndemo: done in {:.1} s after the build",
@@ -230,7 +230,8 @@ fn explain_how_to_go_on(pool: Pool, programs: &Path) {
         );
     }
     println!("kill {coordinator}");
-    println!("rm -rf {folder}");
+    // An agent's cache is read-only, also for its owner.
+    println!("chmod -R u+w {folder}; rm -rf {folder}");
 }
 
 fn chapter(title: &str) {

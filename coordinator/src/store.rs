@@ -10,7 +10,10 @@ mod migration;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 use common::time::Timestamp;
 use coordinator_core::{RowKey, State, Table};
@@ -73,7 +76,12 @@ impl Store {
     /// There is a file already, or it cannot be made.
     pub(crate) fn create(path: &Path) -> Result<Self, StoreError> {
         // A file that is there is never taken for a new one.
-        std::fs::File::create_new(path).map_err(|error| StoreError::at(path, error.into()))?;
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(link::files::PRIVATE_FILE_MODE)
+            .open(path);
+        file.map_err(|error| StoreError::at(path, error.into()))?;
         let db = builder().create(path);
         let db = db.map_err(|error| StoreError::at(path, error.into()))?;
         migration::migrate(&db, 0).map_err(|error| error.in_file(path))?;

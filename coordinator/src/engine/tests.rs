@@ -16,8 +16,19 @@ use crate::{clock::Clock, store::Batch};
 #[derive(Clone, Default)]
 struct TestBook {
     commits: Arc<Mutex<Vec<Commit>>>,
-    /// A commit begins by taking a permit, where there is such a gate.
-    gate: Option<Arc<Mutex<std::sync::mpsc::Receiver<Verdict>>>>,
+    /// Where there is a gate, a commit says that it has begun and waits for its verdict.
+    gate: Option<Arc<Mutex<Gate>>>,
+}
+
+struct Gate {
+    begun: tokio::sync::mpsc::UnboundedSender<()>,
+    verdicts: std::sync::mpsc::Receiver<Verdict>,
+}
+
+/// The other side of a gate.
+struct Keeper {
+    begun: tokio::sync::mpsc::UnboundedReceiver<()>,
+    verdicts: std::sync::mpsc::Sender<Verdict>,
 }
 
 struct Commit {
@@ -33,7 +44,10 @@ enum Verdict {
 impl Book for TestBook {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         if let Some(gate) = &self.gate {
-            match gate.lock().unwrap().recv().unwrap() {
+            let gate = gate.lock().unwrap();
+            // A keeper that does not look needs not be told.
+            let _ = gate.begun.send(());
+            match gate.verdicts.recv().unwrap() {
                 Verdict::Good => {}
                 Verdict::Bad => return Err(std::io::Error::other("no disk").into()),
             }
@@ -46,13 +60,22 @@ impl Book for TestBook {
     }
 }
 
-fn gated() -> (TestBook, std::sync::mpsc::Sender<Verdict>) {
-    let (sender, receiver) = std::sync::mpsc::channel();
+fn gated() -> (TestBook, Keeper) {
+    let (sender, verdicts) = std::sync::mpsc::channel();
+    let (begin, begun) = tokio::sync::mpsc::unbounded_channel();
+    let gate = Gate {
+        begun: begin,
+        verdicts,
+    };
     let book = TestBook {
-        gate: Some(Arc::new(Mutex::new(receiver))),
+        gate: Some(Arc::new(Mutex::new(gate))),
         ..TestBook::default()
     };
-    (book, sender)
+    let keeper = Keeper {
+        begun,
+        verdicts: sender,
+    };
+    (book, keeper)
 }
 
 fn start(book: TestBook) -> (Engine, thread::JoinHandle<()>, oneshot::Receiver<String>) {
@@ -80,15 +103,16 @@ fn create_org(number: u8) -> Body {
 
 #[tokio::test]
 async fn the_reply_and_the_view_come_after_the_commit() {
-    let (book, gate) = gated();
+    let (book, mut gate) = gated();
     let commits = Arc::clone(&book.commits);
     let (engine, thread, _failed) = start(book);
     let pending = engine.post(Actor::System, create_org(1)).await.unwrap();
     let mut reply = std::pin::pin!(pending.done());
-    // The engine is before its commit: nobody has a reply, and nobody can look.
-    let unanswered = futures_now(&mut reply).await;
-    assert!(unanswered.is_none());
-    gate.send(Verdict::Good).unwrap();
+    gate.begun.recv().await.unwrap();
+    // Everything is decided and applied, and the commit has begun: nobody has a reply, and nobody can look.
+    assert!(now(&mut reply).await.is_none());
+    assert!(engine.state.try_read().is_err());
+    gate.verdicts.send(Verdict::Good).unwrap();
     let events = reply.await.unwrap();
     assert!(!events.is_empty());
     assert_eq!(commits.lock().unwrap().len(), 1);
@@ -98,7 +122,7 @@ async fn the_reply_and_the_view_come_after_the_commit() {
 }
 
 /// Polls a future once.
-async fn futures_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+async fn now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     tokio::select! {
         biased;
         done = future => Some(done),
@@ -118,7 +142,7 @@ async fn what_waits_together_is_committed_together() {
         pending.push(engine.post(Actor::System, body).await.unwrap());
     }
     for _ in 0..10 {
-        gate.send(Verdict::Good).unwrap();
+        gate.verdicts.send(Verdict::Good).unwrap();
     }
     for one in pending {
         one.done().await.unwrap();
@@ -140,7 +164,7 @@ async fn a_failed_commit_is_the_end_and_nobody_is_told_yes() {
     let (book, gate) = gated();
     let (engine, thread, failed) = start(book);
     let pending = engine.post(Actor::System, create_org(1)).await.unwrap();
-    gate.send(Verdict::Bad).unwrap();
+    gate.verdicts.send(Verdict::Bad).unwrap();
     assert!(matches!(pending.done().await, Err(NotDone::Stopped)));
     assert!(failed.await.unwrap().contains("no disk"));
     thread.join().unwrap();
@@ -174,6 +198,6 @@ async fn a_full_mailbox_says_so() {
         assert!(pending.len() <= MAILBOX + BATCH);
     };
     assert!(matches!(refused, Err(NotDone::Busy)));
-    drop(gate.send(Verdict::Bad));
+    drop(gate.verdicts.send(Verdict::Bad));
     thread.join().unwrap();
 }

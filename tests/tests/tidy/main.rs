@@ -19,12 +19,40 @@ const MAX_LINES: usize = 600;
 /// Files between the two lengths, each with the reason why it is one subject.
 const LONG: &[(&str, &str)] = &[
     (
+        "agent/src/cli/daemon.rs",
+        "the owner's commands, each a few lines over the same socket",
+    ),
+    (
+        "agent/src/sandbox/filter/calls.rs",
+        "one table: every system call a job may make",
+    ),
+    (
+        "agent/src/transfer/cache.rs",
+        "one noun with its invariant: what is on disk is what is known",
+    ),
+    (
+        "agent/src/transfer/walk.rs",
+        "one walk, and every way in which a folder can be hostile",
+    ),
+    (
+        "common/link/src/trees/tests.rs",
+        "one hostile peer after the other",
+    ),
+    (
         "common/src/job.rs",
         "one noun: what is asked for and what is seen of it",
     ),
     (
         "common/src/tree.rs",
-        "one type that is valid by construction, with every way to be invalid",
+        "one type, valid by construction, with every way to be invalid",
+    ),
+    (
+        "coordinator/core/src/tests/jobs.rs",
+        "one way of a job after the other",
+    ),
+    (
+        "coordinator/core/src/tests/world.rs",
+        "the builders of every test of the core",
     ),
 ];
 

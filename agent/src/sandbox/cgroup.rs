@@ -156,15 +156,19 @@ impl AttemptCgroup {
         }
     }
 
-    /// Moves a process in, where it was not made inside.
-    pub(super) fn take_in(&self, pid: Pid) -> io::Result<()> {
-        if let Trees::V1 { .. } = self.trees {
-            let pid = pid.as_raw_nonzero().to_string();
-            for folder in self.folders() {
-                write(folder, "cgroup.procs", &pid)?;
-            }
+    /// Opens the files by which a process that was not made inside moves in; see [`enter`].
+    pub(super) fn doors(&self) -> io::Result<Vec<fs::File>> {
+        if !matches!(self.trees, Trees::V1 { .. }) {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let folders = self.folders().into_iter();
+        folders
+            .map(|folder| {
+                let path = folder.join("tasks");
+                let open = fs::OpenOptions::new().write(true).open(&path);
+                open.map_err(|error| named(&path, &error))
+            })
+            .collect()
     }
 
     pub(super) fn counted(&self) -> Counted {
@@ -207,6 +211,14 @@ impl AttemptCgroup {
         }
         Err(io::ErrorKind::ResourceBusy.into())
     }
+}
+
+/// Moves this process in. It has one thread and moves itself, which is the one way in that does not have to
+/// wait for every processor of the machine (some ten milliseconds).
+pub(super) fn enter(doors: Vec<fs::File>) -> io::Result<()> {
+    doors
+        .into_iter()
+        .try_for_each(|mut door| io::Write::write_all(&mut door, b"0"))
 }
 
 /// Ends and removes what is left of the attempt in `dir`, whose supervisor is gone.

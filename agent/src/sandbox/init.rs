@@ -6,7 +6,7 @@
 
 use std::{
     ffi::{CStr, CString},
-    fmt,
+    fmt, fs,
     io::{self, Read as _, Write as _},
     os::fd::{AsFd as _, OwnedFd},
 };
@@ -20,12 +20,12 @@ use rustix::{
     thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
-use super::{confine, root, system};
+use super::{cgroup, confine, root, system};
 
 /// Longest message between the sandbox and its supervisor, in bytes.
 pub(super) const MAX_NOTE_BYTES: usize = 4096;
 
-/// From the supervisor: users are mapped and the cgroup is joined.
+/// From the supervisor: users are mapped.
 pub(super) const GO: u8 = b'G';
 /// From the supervisor: ask everything to end.
 pub(super) const TERMINATE: u8 = b'T';
@@ -100,13 +100,16 @@ pub(super) fn at<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Fa
 
 /// What the first process is given by its supervisor.
 pub(super) struct Ends {
+    /// Where to write to be in the attempt's cgroup.
+    pub(super) doors: Vec<fs::File>,
     pub(super) control: OwnedFd,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
 }
 
 /// Is the first process, from the moment it exists to its end.
-pub(super) fn run(plan: &SandboxPlan, ends: Ends) -> ! {
+pub(super) fn run(plan: &SandboxPlan, mut ends: Ends) -> ! {
+    let doors = std::mem::take(&mut ends.doors);
     let control = match ends.control.try_clone() {
         Ok(control) => control,
         Err(_) => exit(1),
@@ -115,7 +118,7 @@ pub(super) fn run(plan: &SandboxPlan, ends: Ends) -> ! {
         // Nobody there to be told is noticed where it matters, below.
         let _ = send(&control, &note.encode(), SendFlags::NOSIGNAL);
     };
-    match build(plan, &control).and_then(|signals| Ok((start(plan, ends)?, signals))) {
+    match build(plan, doors, &control).and_then(|signals| Ok((start(plan, ends)?, signals))) {
         Err(failed) => tell(&Note::Failed(failed.to_string())),
         Ok((Start::NotRun { errno, exists }, _)) => tell(&Note::NotRun { errno, exists }),
         Ok((Start::Running(job), signals)) => {
@@ -134,7 +137,8 @@ fn exit(code: i32) -> ! {
 }
 
 /// Makes the sandbox around this process, up to where it has nothing left to give up.
-fn build(plan: &SandboxPlan, control: &OwnedFd) -> Result<OwnedFd, Failed> {
+fn build(plan: &SandboxPlan, doors: Vec<fs::File>, control: &OwnedFd) -> Result<OwnedFd, Failed> {
+    cgroup::enter(doors).map_err(at("enter the cgroup"))?;
     let sources = root::open_sources(plan)?;
     wait_for_go(control).map_err(at("hear of the supervisor"))?;
     become_job(plan).map_err(at("change the user"))?;

@@ -27,7 +27,7 @@ use super::{
 /// death.
 const OOM_SCORE: &str = "500";
 
-/// What a sandbox lives in. That of cgroups is entered once the process is in its own.
+/// What a sandbox lives in. The view of cgroups comes once the process is in its own.
 const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
@@ -122,14 +122,16 @@ impl Jail {
             None,
         )
         .map_err(at("make a socket"))?;
+        let doors = cgroup.doors().map_err(at("open the cgroup"))?;
         let leaf = cgroup.open_for_clone().map_err(at("open the cgroup"))?;
         let cloned = clone_process(NAMESPACES, leaf.as_ref().map(AsFd::as_fd))
             .map_err(at("make namespaces"))?;
         let Cloned::Parent { pid, pidfd } = cloned else {
-            drop((control, stdout, stderr));
+            drop((control, stdout, stderr, leaf));
             init::run(
                 plan,
                 Ends {
+                    doors,
                     control: inside,
                     stdout: job_stdout.into(),
                     stderr: job_stderr.into(),
@@ -137,10 +139,9 @@ impl Jail {
             );
         };
         // The other ends are the child's alone, so that this one learns of its end.
-        drop((inside, job_stdout, job_stderr));
+        drop((inside, job_stdout, job_stderr, doors));
         let ready = map_user(plan, pid)
             .map_err(at("map the job's user"))
-            .and_then(|()| cgroup.take_in(pid).map_err(at("enter the cgroup")))
             .and_then(|()| {
                 send(&control, &[GO], SendFlags::NOSIGNAL)
                     .map(|_| ())

@@ -163,12 +163,12 @@ pub(super) fn child_signals() -> io::Result<OwnedFd> {
     }
 }
 
-/// Gives every signal its default meaning again and blocks none, as a program expects at its start.
+/// Gives every signal that has a name its default meaning again and blocks none, as a program expects.
 pub(super) fn reset_signals() {
     // SAFETY: the default action needs no handler; an empty set is valid. Numbers that cannot be changed
     // are refused, which is what is wanted.
     unsafe {
-        for signal in 1..=libc::SIGRTMAX() {
+        for signal in 1..=libc::SIGSYS {
             libc::signal(signal, libc::SIG_DFL);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();

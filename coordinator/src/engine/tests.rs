@@ -21,13 +21,13 @@ struct TestBook {
 }
 
 struct Gate {
-    begun: tokio::sync::mpsc::UnboundedSender<()>,
+    begun: mpsc::UnboundedSender<()>,
     verdicts: std::sync::mpsc::Receiver<Verdict>,
 }
 
 /// The other side of a gate.
 struct Keeper {
-    begun: tokio::sync::mpsc::UnboundedReceiver<()>,
+    begun: mpsc::UnboundedReceiver<()>,
     verdicts: std::sync::mpsc::Sender<Verdict>,
 }
 
@@ -62,7 +62,7 @@ impl Book for TestBook {
 
 fn gated() -> (TestBook, Keeper) {
     let (sender, verdicts) = std::sync::mpsc::channel();
-    let (begin, begun) = tokio::sync::mpsc::unbounded_channel();
+    let (begin, begun) = mpsc::unbounded_channel();
     let gate = Gate {
         begun: begin,
         verdicts,

@@ -7,4 +7,5 @@ mod jobs;
 mod machines;
 mod orgs;
 mod scheduling;
+mod views;
 mod world;

@@ -53,7 +53,10 @@ pub(super) fn register(
                 limit: "max_machines_per_user",
                 value: most.to_string(),
                 asked: "one more machine".to_owned(),
-                current: Some(format!("{count} machines registered")),
+                current: Some(match count {
+                    1 => "1 machine registered".to_owned(),
+                    _ => format!("{count} machines registered"),
+                }),
                 org: row.name.clone(),
             }));
         }
@@ -266,9 +269,13 @@ fn legal(row: &Machine, step: MachineStep) -> Result<(), Rejection> {
     })
 }
 
-/// Returns the report with its trees in order, as the ranking looks for them.
+/// Returns the report with its trees in order, as the ranking looks for them, and every GPU once.
 fn in_order(report: &MachineReport) -> MachineReport {
     let mut report = report.clone();
+    for capacity in [&mut report.capacity, &mut report.offer] {
+        let mut seen = BTreeSet::new();
+        capacity.gpus.retain(|gpu| seen.insert(gpu.uuid.clone()));
+    }
     report.cached.sort_unstable();
     report.cached.dedup();
     report

@@ -174,7 +174,7 @@ fn a_limit_names_itself_its_value_and_the_use() {
     assert_eq!(problem.code, Code::Limit);
     assert_eq!(
         problem.why,
-        "max_machines_per_user is 1 in the limits of org lab; 1 machines registered now"
+        "max_machines_per_user is 1 in the limits of org lab; 1 machine registered now"
     );
     world.submit(BOB, 30, super::world::array(2, None)).unwrap();
     let problem = refused(world.submit(BOB, 31, super::world::array(2, None)));

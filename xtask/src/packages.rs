@@ -1,7 +1,7 @@
 //! What has to be on the machine besides Rust: found by looking, installed from Debian as root, named otherwise.
 
 use std::{
-    path::Path,
+    io::{self, Write},
     process::{Command, Stdio},
 };
 
@@ -68,9 +68,21 @@ impl Package {
     fn is_there(&self) -> bool {
         match self.brings {
             Brings::Program(program) => is_there(program, &["--version"]),
-            Brings::Header(header) => Path::new("/usr/include").join(header).exists(),
+            Brings::Header(header) => finds_header(header).unwrap_or(false),
         }
     }
+}
+
+/// Returns whether the C compiler, wherever it looks, knows a header.
+fn finds_header(header: &str) -> io::Result<bool> {
+    let mut compiler = Command::new("cc");
+    compiler.args(["-E", "-x", "c", "-"]).stdin(Stdio::piped());
+    compiler.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut compiler = compiler.spawn()?;
+    if let Some(mut source) = compiler.stdin.take() {
+        writeln!(source, "#include <{header}>")?;
+    }
+    Ok(compiler.wait()?.success())
 }
 
 fn apt(arguments: &[&str]) -> Command {
@@ -78,4 +90,25 @@ fn apt(arguments: &[&str]) -> Command {
     command.args(arguments).stdin(Stdio::null());
     command.env("DEBIAN_FRONTEND", "noninteractive");
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_told_from_what_is_not() {
+        let there = |name| {
+            let why = "";
+            Package {
+                name,
+                brings: Brings::Header(name),
+                why,
+            }
+            .is_there()
+        };
+        assert!(there("stdlib.h"));
+        assert!(!there("no-such-header-anywhere.h"));
+        assert!(!is_there("no-such-program-anywhere", &["--version"]));
+    }
 }

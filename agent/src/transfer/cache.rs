@@ -44,7 +44,8 @@ pub struct Cache(Arc<Shared>);
 struct Shared {
     shelf: Shelf,
     state: Mutex<State>,
-    next_temp: AtomicU64,
+    /// Numbers arrivals and names of what is to be removed.
+    next_number: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -60,8 +61,8 @@ struct Held {
     bytes: Bytes,
     last_used: Timestamp,
     pins: u32,
-    /// False while it is on its way and only its room is taken.
-    complete: bool,
+    /// Which arrival this is; `None` while it is on its way and only its room is taken.
+    arrival: Option<u64>,
 }
 
 /// A tree that stays in the cache for as long as this is held.
@@ -111,18 +112,19 @@ impl Cache {
         let what = format!("the cache {} cannot be used", folder.display());
         let opened = Shelf::open(folder).map_err(|error| io_problem(what, &error))?;
         let (shelf, found) = opened;
-        let complete = |(tree, bytes, last_used)| {
+        let whole = |(tree, bytes, last_used)| {
+            let arrival = Some(0);
             (
                 tree,
                 Held {
                     bytes,
                     last_used,
                     pins: 0,
-                    complete: true,
+                    arrival,
                 },
             )
         };
-        let held = found.into_iter().map(complete).collect();
+        let held = found.into_iter().map(whole).collect();
         let state = Mutex::new(State {
             limit,
             held,
@@ -131,7 +133,7 @@ impl Cache {
         Ok(Self(Arc::new(Shared {
             shelf,
             state,
-            next_temp: AtomicU64::new(0),
+            next_number: AtomicU64::new(1),
         })))
     }
 
@@ -141,7 +143,7 @@ impl Cache {
         state
             .held
             .iter()
-            .filter(|(_, held)| held.complete)
+            .filter(|(_, held)| held.arrival.is_some())
             .map(|(tree, _)| *tree)
             .collect()
     }
@@ -171,7 +173,7 @@ impl Cache {
             .state()
             .held
             .get_mut(&tree)
-            .filter(|held| held.complete)?
+            .filter(|held| held.arrival.is_some())?
             .pins += 1;
         Some(Pinned {
             shared: Arc::clone(&self.0),
@@ -212,8 +214,8 @@ impl Cache {
             let reserved = self.reserve(&manifest).await?;
             let (shared, describing) = (Arc::clone(&self.0), manifest.clone());
             let layout = on_disk(move || {
-                let sealing = (Arc::clone(&shared), describing.clone());
-                let finish = move |_: &Path| sealing.0.shelf.complete(&sealing.1);
+                let arriving = (Arc::clone(&shared), describing.clone());
+                let finish = move |_: &Path| arriving.0.arrive(&arriving.1);
                 let made = shared
                     .shelf
                     .partial(tree)
@@ -222,9 +224,21 @@ impl Cache {
             })
             .await?;
             trees::receive(&manifest, &layout, &mut tx, &mut rx, progress).await?;
-            Ok(reserved.keep())
+            Ok(reserved.into_pinned())
         };
         let received = received.await;
+        if received
+            .as_ref()
+            .is_err_and(|problem| problem.code == Code::DiskFull)
+        {
+            // What lies there would only stand in the way of others.
+            let shared = Arc::clone(&self.0);
+            on_disk(move || {
+                shared.clear_partials(&shared.state(), None);
+                Ok(())
+            })
+            .await?;
+        }
         or_refuse(received, &mut tx).await
     }
 
@@ -273,10 +287,11 @@ impl Cache {
         on_disk(move || {
             let (tree, needed) = (manifest.id(), shelf::footprint(manifest.tree()));
             let failed = |error| io_problem("the data cannot be cached", &error);
-            let disk = Folder::open(shared.shelf.root()).and_then(|root| free(&root));
-            let disk = disk.map_err(failed)?;
             let evicted = {
                 let mut state = shared.state();
+                shared.clear_partials(&state, Some(tree));
+                let disk = Folder::open(shared.shelf.root()).and_then(|root| free(&root));
+                let disk = disk.map_err(failed)?;
                 let used: u64 = state.held.values().map(|held| held.bytes.0).sum();
                 let limit = state.limit.min(Bytes(used.saturating_add(disk.0)));
                 let plan = make_room(&state.plan(), limit, needed).map_err(|no_room| {
@@ -286,7 +301,7 @@ impl Cache {
                     Problem::new(Code::DiskFull, what, no_room.to_string()).help(help)
                 })?;
                 let evicted = shared.take_out(&mut state, &plan);
-                let held = Held { bytes: needed, last_used: now(), pins: 1, complete: false };
+                let held = Held { bytes: needed, last_used: now(), pins: 1, arrival: None };
                 state.held.insert(tree, held);
                 evicted
             };
@@ -302,22 +317,23 @@ impl Cache {
 struct Reserved(Option<Pinned>);
 
 impl Reserved {
-    fn keep(mut self) -> Pinned {
-        let pinned = self.0.take().expect("only `keep` takes it");
-        if let Some(held) = pinned.shared.state().held.get_mut(&pinned.tree) {
-            held.complete = true;
-        }
-        let (shared, tree) = (Arc::clone(&pinned.shared), pinned.tree);
-        // The job need not wait for the disk: a tree that is not marked is fetched again after a crash.
-        tokio::task::spawn_blocking(move || shared.shelf.mark_synced(&[tree]));
-        pinned
+    fn into_pinned(mut self) -> Pinned {
+        self.0.take().expect("only this takes it")
     }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if let Some(pinned) = &self.0 {
-            pinned.shared.state().held.remove(&pinned.tree);
+        if let Some(Pinned { shared, tree, .. }) = &self.0 {
+            let mut state = shared.state();
+            // It may have arrived although the coordinator could not be told.
+            if state
+                .held
+                .get(tree)
+                .is_some_and(|held| held.arrival.is_none())
+            {
+                state.held.remove(tree);
+            }
         }
     }
 }
@@ -328,12 +344,57 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gives a tree that was written its place.
+    fn arrive(self: &Arc<Self>, manifest: &Manifest) -> Result<(), Problem> {
+        self.shelf.complete(manifest)?;
+        let (tree, bytes) = (manifest.id(), shelf::footprint(manifest.tree()));
+        let arrival = Some(self.next_number.fetch_add(1, Ordering::Relaxed));
+        // Whoever fetched it may have given up a moment ago; it is here all the same.
+        let absent = Held {
+            bytes,
+            last_used: now(),
+            pins: 0,
+            arrival,
+        };
+        self.state().held.entry(tree).or_insert(absent).arrival = arrival;
+        // The job need not wait for the disk: a tree that is not marked is fetched again after a crash.
+        let shared = Arc::clone(self);
+        tokio::task::spawn_blocking(move || shared.settle(tree, arrival));
+        Ok(())
+    }
+
+    /// Marks a tree as safe once it is, unless it is gone or was fetched anew meanwhile.
+    fn settle(&self, tree: TreeId, arrival: Option<u64>) {
+        let synced = self.shelf.sync();
+        let state = self.state();
+        let here = state
+            .held
+            .get(&tree)
+            .is_some_and(|held| held.arrival == arrival);
+        if let Err(error) = synced.and_then(|()| if here { self.shelf.mark(tree) } else { Ok(()) })
+        {
+            tracing::warn!(%tree, %error, "a cached tree is not marked as safe");
+        }
+    }
+
+    /// Removes what transfers that nobody goes on with have left, except for `tree`.
+    fn clear_partials(&self, state: &State, except: Option<TreeId>) {
+        for (tree, path) in self.shelf.partials().unwrap_or_default() {
+            if !state.held.contains_key(&tree)
+                && except != Some(tree)
+                && let Err(error) = sealed::remove(&path)
+            {
+                tracing::warn!(%tree, %error, "an unfinished tree cannot be removed");
+            }
+        }
+    }
+
     /// Takes trees out of the cache. Their folders, under names of no meaning, are returned to be removed.
     fn take_out(&self, state: &mut State, trees: &[TreeId]) -> Vec<PathBuf> {
         let mut gone = Vec::new();
         for &tree in trees {
             state.held.remove(&tree);
-            let number = self.next_temp.fetch_add(1, Ordering::Relaxed);
+            let number = self.next_number.fetch_add(1, Ordering::Relaxed);
             match self.shelf.take_out(tree, number) {
                 Ok(path) => gone.push(path),
                 Err(error) => tracing::warn!(%tree, %error, "a cached tree cannot be removed"),

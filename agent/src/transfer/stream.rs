@@ -55,9 +55,21 @@ pub async fn download(
     let (mut tx, mut rx) = open(connection, first).await?;
     let received = async {
         let manifest = trees::receive_description(&mut rx).await?;
-        let (layout, _lock) = prepare_partial(&manifest, target).await?;
-        trees::receive(&manifest, &layout, &mut tx, &mut rx, progress).await?;
-        Ok(manifest)
+        let partial = partial_path(&manifest, &target);
+        let prepared = prepare_partial(&manifest, &partial, target).await;
+        let received = match &prepared {
+            Ok((layout, _)) => trees::receive(&manifest, layout, &mut tx, &mut rx, progress).await,
+            Err(problem) => Err(problem.clone()),
+        };
+        if received
+            .as_ref()
+            .is_err_and(|problem| problem.code == Code::DiskFull)
+        {
+            // What could go on later would keep the disk full until then.
+            let removed = on_disk(move || Ok(fs::remove_dir_all(partial))).await?;
+            tracing::debug!(?removed, "an unfinished transfer was cleared");
+        }
+        received.map(|_| manifest)
     };
     let received = received.await;
     Ok(or_refuse(received, &mut tx).await?.tree().clone())
@@ -116,12 +128,22 @@ fn target(into: &Path) -> Result<PathBuf, Problem> {
     }
 }
 
+/// Returns the folder beside `target` that a tree is written into until it is whole.
+fn partial_path(manifest: &Manifest, target: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    let id = manifest.id().to_string();
+    name.push(format!(".{}.partial", &id[..PARTIAL_DIGITS]));
+    target.with_file_name(name)
+}
+
 /// Makes the folder beside `target` that the tree is written into, and locks it.
 async fn prepare_partial(
     manifest: &Manifest,
+    partial: &Path,
     target: PathBuf,
 ) -> Result<(Arc<Layout>, File), Problem> {
-    let manifest = manifest.clone();
+    let (manifest, partial) = (manifest.clone(), partial.to_owned());
     on_disk(move || {
         let failed = {
             let what = format!("cannot write {}", target.display());
@@ -129,11 +151,6 @@ async fn prepare_partial(
         };
         let parent = target.parent().unwrap_or(Path::new("/")).to_owned();
         fs::create_dir_all(&parent).map_err(|error| failed(&error))?;
-        let mut name = OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        let id = manifest.id().to_string();
-        name.push(format!(".{}.partial", &id[..PARTIAL_DIGITS]));
-        let partial = parent.join(name);
         let lock = lock(&partial).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => {
                 let why = "another process is fetching the same into it";

@@ -1,6 +1,7 @@
 //! Folders over real connections, against a depot in memory that plays the coordinator.
 
 mod collecting;
+mod disk_full;
 mod streams;
 mod walking;
 
@@ -30,7 +31,7 @@ use common::{
 use link::{
     endpoint::{Dialer, listen},
     frames::split,
-    trees::{self, ChunkSink, ChunkSource, Manifest},
+    trees::{self, ChunkSink, ChunkSource, Manifest, Progress},
 };
 use quinn::{Connection, Endpoint};
 
@@ -91,8 +92,8 @@ impl Depot {
         }
     }
 
-    pub(super) fn has(&self, tree: TreeId) -> bool {
-        self.trees.lock().unwrap().contains_key(&tree)
+    pub(super) fn manifest(&self, tree: TreeId) -> Manifest {
+        self.trees.lock().unwrap()[&tree].clone()
     }
 
     /// Takes what a local folder holds without any connection.

@@ -69,7 +69,10 @@ impl Shelf {
                 }
             }
         }
-        shelf.mark_synced(&unsynced);
+        if !unsynced.is_empty() {
+            shelf.sync()?;
+            unsynced.into_iter().try_for_each(|tree| shelf.mark(tree))?;
+        }
         write_atomic(&root.join("boot"), &boot, MANIFEST_MODE)?;
         Ok((shelf, found))
     }
@@ -133,7 +136,7 @@ impl Shelf {
         })?;
         let partial = self.partial_path(tree);
         sealed::seal(&partial, manifest.tree()).map_err(failed)?;
-        // Durable together with the content; see `mark_synced`.
+        // Durable together with the content; see `Shelf::mark`.
         fs::write(self.described(tree), &bytes).map_err(failed)?;
         let content = self.content(tree);
         fs::rename(&partial, &content).map_err(failed)?;
@@ -141,22 +144,20 @@ impl Shelf {
         sealed::seal_outermost(&content).map_err(failed)
     }
 
-    /// Sees to it that these trees are on the disk, and notes it.
-    pub(super) fn mark_synced(&self, trees: &[TreeId]) {
-        if trees.is_empty() {
-            return;
-        }
-        let mark = || -> io::Result<()> {
-            syncfs(File::open(&self.root)?)?;
-            for tree in trees {
-                // Given up meanwhile: a mark without a tree is cleared at the next start.
-                File::create(self.synced(*tree))?;
-            }
-            Ok(())
-        };
-        if let Err(error) = mark() {
-            tracing::warn!(%error, "cached trees are not marked as safe");
-        }
+    /// Sees to it that everything in the cache is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(syncfs(File::open(&self.root)?)?)
+    }
+
+    /// Notes that a tree is on the disk.
+    pub(super) fn mark(&self, tree: TreeId) -> io::Result<()> {
+        File::create(self.synced(tree)).map(drop)
+    }
+
+    /// Returns the trees that transfers were begun for.
+    pub(super) fn partials(&self) -> io::Result<Vec<(TreeId, PathBuf)>> {
+        let all = entries(&self.root.join("temps"))?.into_iter();
+        Ok(all.filter_map(|path| Some((id_of(&path)?, path))).collect())
     }
 
     /// Returns whether a tree's content is as it was sealed; notes that it was used.

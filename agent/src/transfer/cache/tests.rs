@@ -225,3 +225,38 @@ async fn a_copy_is_writable_equal_and_apart() {
     );
     assert_eq!(copy_into(&pinned, &work, owner).unwrap_err().code, Code::Io);
 }
+
+#[tokio::test]
+async fn a_tree_that_came_although_nobody_waited_is_there() {
+    let site = Site::new().await;
+    let tree = stock(&site.depot, 1, 1000);
+    let (_folder, cache) = cache(PLENTY);
+    let manifest = site.depot.manifest(tree);
+    let reserved = cache.reserve(&manifest).await.unwrap();
+    let path = cache.0.shelf.partial(tree).unwrap();
+    fs::write(path.join("data"), noise(1, 1000)).unwrap();
+    drop(reserved);
+    assert_eq!(cache.used(), Bytes(0));
+    cache.0.arrive(&manifest).unwrap();
+    assert_eq!(cache.ids(), [tree]);
+    drop(cache.fetch(&site.connection, tree, &()).await.unwrap());
+    assert_eq!(site.depot.moved.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_tree_that_is_gone_is_not_marked_as_safe() {
+    let site = Site::new().await;
+    let tree = stock(&site.depot, 1, 1000);
+    let (_folder, cache) = cache(PLENTY);
+    drop(cache.fetch(&site.connection, tree, &()).await.unwrap());
+    let arrival = cache.0.state().held[&tree].arrival;
+    cache.set_limit(Bytes(0));
+    cache.0.settle(tree, arrival);
+    cache.set_limit(PLENTY);
+    let mark = cache.0.shelf.root().join("synced").join(tree.to_string());
+    assert!(!mark.exists());
+    drop(cache.fetch(&site.connection, tree, &()).await.unwrap());
+    let arrival = cache.0.state().held[&tree].arrival;
+    cache.0.settle(tree, arrival);
+    assert!(mark.exists());
+}

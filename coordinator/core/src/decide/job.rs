@@ -15,7 +15,7 @@ use crate::{
     event::{Event, PinnedDataset},
     policy::{self, Action, permit},
     rejection::{LimitReached, Rejection},
-    schedule::explain::{Subject, explain},
+    schedule::explain::{Subject, explain, is_never},
     state::{State, org::Org},
 };
 
@@ -50,8 +50,8 @@ pub(super) fn submit(
         spec: &request.spec,
         job: None,
     };
-    let explanation = explain(state, at, &subject);
-    if explanation.never {
+    if is_never(state, &subject) {
+        let explanation = explain(state, at, &subject);
         return Err(Rejection::never_fits(state, &subject, explanation));
     }
     Ok(vec![Event::JobSubmitted {

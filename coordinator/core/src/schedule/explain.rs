@@ -63,21 +63,7 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     if !waits {
         return explanation;
     }
-    let view = OrgView::of(state, subject.org);
-    let inquiry = Inquiry {
-        state,
-        limits: state
-            .orgs
-            .get(&subject.org)
-            .map(|org| org.limits)
-            .unwrap_or_default(),
-        ask: Ask {
-            request: &subject.spec.request,
-            owner: subject.owner,
-        },
-        view,
-        subject: *subject,
-    };
+    let inquiry = Inquiry::new(state, subject);
     let ahead = inquiry.ahead();
     explanation.never = inquiry.never();
     explanation.blockers = inquiry.blockers(ahead);
@@ -95,6 +81,12 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     explanation
 }
 
+/// Returns whether no machine of the org, even idle, could ever run it, or a limit forbids it for good.
+/// Costs per machine, not per job that waits: asked at every submission.
+pub(crate) fn is_never(state: &State, subject: &Subject<'_>) -> bool {
+    Inquiry::new(state, subject).never()
+}
+
 struct Inquiry<'a> {
     state: &'a State,
     limits: Limits,
@@ -103,7 +95,21 @@ struct Inquiry<'a> {
     subject: Subject<'a>,
 }
 
-impl Inquiry<'_> {
+impl<'a> Inquiry<'a> {
+    fn new(state: &'a State, subject: &Subject<'a>) -> Self {
+        let org = state.orgs.get(&subject.org);
+        Self {
+            state,
+            limits: org.map(|org| org.limits).unwrap_or_default(),
+            ask: Ask {
+                request: &subject.spec.request,
+                owner: subject.owner,
+            },
+            view: OrgView::of(state, subject.org),
+            subject: *subject,
+        }
+    }
+
     fn never(&self) -> bool {
         let machines = &self.view.machines;
         let fits = |machine: &MachineView<'_>| could_ever(machine, &self.ask).is_ok();
@@ -315,16 +321,7 @@ impl Inquiry<'_> {
 
 /// Returns the machine that comes nearest to what is asked, and what it lends: for a job that never fits.
 pub(crate) fn nearest_offer(state: &State, subject: &Subject<'_>) -> Option<(Name, String)> {
-    let inquiry = Inquiry {
-        state,
-        limits: Limits::default(),
-        ask: Ask {
-            request: &subject.spec.request,
-            owner: subject.owner,
-        },
-        view: OrgView::of(state, subject.org),
-        subject: *subject,
-    };
+    let inquiry = Inquiry::new(state, subject);
     let (machine, _) = inquiry.nearest()?;
     let offer = &machine.report?.offer;
     Some((machine.name.clone(), words::amounts(offer)))

@@ -294,7 +294,7 @@ fn check_placements(before: &World, after: &World, events: &[Event]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn invariants_hold_in_every_history(steps in vec(step(), 1..60)) {

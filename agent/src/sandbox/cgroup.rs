@@ -15,6 +15,10 @@ use agent_core::sandbox_plan::{Cgroup, Limits};
 use common::units::{Bytes, MilliCpu};
 use rustix::process::{Pid, Signal, kill_process};
 
+/// What the names of attempts' cgroups begin with.
+const PREFIX: &str = "attempt-";
+/// An empty cgroup of that age is nobody's: another agent on the machine fills its own at once.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 /// Over which processor time is shared out.
 const CPU_PERIOD_US: u64 = 100_000;
 /// The kernel takes no smaller share.
@@ -78,7 +82,7 @@ impl AttemptCgroup {
     fn of(cgroup: &Cgroup, dir: &Path) -> io::Result<Self> {
         let leaf = || {
             let meta = fs::metadata(dir)?;
-            io::Result::Ok(format!("attempt-{:x}-{:x}", meta.dev(), meta.ino()))
+            io::Result::Ok(format!("{PREFIX}{:x}-{:x}", meta.dev(), meta.ino()))
         };
         let trees = match cgroup {
             Cgroup::None => Trees::None,
@@ -219,6 +223,30 @@ pub(super) fn enter(doors: Vec<fs::File>) -> io::Result<()> {
     doors
         .into_iter()
         .try_for_each(|mut door| io::Write::write_all(&mut door, b"0"))
+}
+
+/// Removes the cgroups of attempts that are long over and whose folder went before anybody could reap them.
+/// What still has processes stays.
+pub(super) fn sweep(cgroup: &Cgroup) {
+    let bases: Vec<&Path> = match cgroup {
+        Cgroup::None => Vec::new(),
+        Cgroup::V2 { base } => vec![base],
+        Cgroup::V1 {
+            memory,
+            cpu,
+            cpuacct,
+            pids,
+        } => vec![memory, cpu, cpuacct, pids],
+    };
+    for entry in bases.into_iter().flat_map(fs::read_dir).flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let age = entry.metadata().and_then(|meta| meta.modified());
+        let age = age.ok().and_then(|made| made.elapsed().ok());
+        if ours && age.is_some_and(|age| age > LEFT_BEHIND) {
+            // The kernel refuses while something runs in it.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
 }
 
 /// Ends and removes what is left of the attempt in `dir`, whose supervisor is gone.

@@ -8,7 +8,7 @@ use std::{
 
 use agent_core::sandbox_plan::{Cgroup, Host, TopEntry};
 
-use super::cgroup::write;
+use super::cgroup::{sweep, write};
 
 /// Folder of ours in a tree of cgroups that belongs to the whole machine.
 const OURS: &str = "compute-share";
@@ -20,14 +20,17 @@ const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 const JOBS_WEIGHT: &str = "10";
 const JOBS_SHARES: &str = "102";
 
-/// Looks at what the machine has for sandboxes, and makes the cgroup that attempts get theirs in.
+/// Looks at what the machine has for sandboxes, makes the cgroup that attempts get theirs in, and removes
+/// what earlier ones left there.
 ///
 /// `gpus` are the device nodes of the GPUs that may be lent.
 pub fn host(gpus: BTreeMap<String, PathBuf>) -> Host {
     let superuser = rustix::process::geteuid().is_root();
+    let cgroup = cgroup(superuser);
+    sweep(&cgroup);
     Host {
         superuser,
-        cgroup: cgroup(superuser),
+        cgroup,
         top: top(),
         gpus,
     }

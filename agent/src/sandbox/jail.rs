@@ -79,6 +79,11 @@ impl Jail {
             let unsupported = io::Error::from(io::ErrorKind::Unsupported);
             return Err(at("give a sandbox a network")(unsupported));
         }
+        if let Identity::Private { uid } = plan.identity {
+            for folder in writable_folders(plan) {
+                ownership::hand_over(folder, uid).map_err(at("hand over the job's folders"))?;
+            }
+        }
         let cgroup = AttemptCgroup::create(&plan.cgroup, dir, &plan.limits)
             .map_err(at("set the job's limits"))?;
         match Self::start_in(plan, &cgroup) {
@@ -110,9 +115,6 @@ impl Jail {
             for end in [job_stdout.as_fd(), job_stderr.as_fd()] {
                 rustix::fs::fchown(end, Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)))
                     .map_err(at("hand over a pipe"))?;
-            }
-            for folder in writable_folders(plan) {
-                ownership::hand_over(folder, uid).map_err(at("hand over the job's folders"))?;
             }
         }
         let (control, inside) = socketpair(
@@ -222,7 +224,13 @@ impl Jail {
 
 fn next_note(control: &OwnedFd) -> Option<Note> {
     let mut note = [0; MAX_NOTE_BYTES];
-    let (length, _) = recv(control, &mut note, RecvFlags::DONTWAIT).ok()?;
+    let mut receive = || recv(control, &mut note, RecvFlags::DONTWAIT);
+    let (length, _) = match receive() {
+        // It ended without having read all that it was told; what it said itself is still there.
+        Err(rustix::io::Errno::CONNRESET) => receive(),
+        other => other,
+    }
+    .ok()?;
     Note::decode(note.get(..length)?)
 }
 

@@ -3,24 +3,27 @@
 //! Everything that happens comes to it as a [`Word`]; it writes the journal, asks [`reconcile`] what to do, orders
 //! it, and says what is new. It never waits for the network or for an attempt.
 
+mod adopt;
+mod held;
 mod lease_file;
+mod owner;
+mod perform;
 mod status;
+mod tell;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use agent_core::{
-    admit::{Lending, admit},
-    attempt::{Attempt, Phase, Step},
+    attempt::Step,
     desired::Desired,
     lease::Lease,
     observed::{Observed, Seen},
-    reconcile::{Action, reconcile},
+    reconcile::reconcile,
 };
 use common::{
     id::AttemptId,
     machine::Pause,
     problem::Problem,
-    resources::Allocation,
     status::EndReason,
     time::{Span, Timestamp},
     wire::agent::{AgentMessage, Assignment, AttemptSpec, ReportStage},
@@ -31,15 +34,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::lease_file::LeaseFile;
+use self::{held::Held, lease_file::LeaseFile};
 use crate::{
-    attempts::{Performing, Stop, Work, died, never_ran},
+    attempts::Work,
     clock,
-    control::{Asked, ConnectionState, ControlAnswer, ControlRequest},
+    control::{Asked, ConnectionState, ControlAnswer},
     journal::{Journal, JournalError, Kept},
     machine::{Machine, Standing},
-    scrap,
-    supervise::{Adopted, Supervisor},
     uplink::Uplink,
 };
 
@@ -100,43 +101,6 @@ impl KeeperHandle {
 
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.clone()
-    }
-}
-
-/// What there is of one attempt.
-#[derive(Debug)]
-struct Held {
-    spec: Arc<AttemptSpec>,
-    attempt: Attempt,
-    /// The last stage that was said over the present connection.
-    said: Option<ReportStage>,
-    performing: Option<Performing>,
-    stopping: Option<EndReason>,
-    journaled: bool,
-}
-
-impl Held {
-    const fn new(spec: Arc<AttemptSpec>, attempt: Attempt, journaled: bool) -> Self {
-        Self {
-            spec,
-            attempt,
-            said: None,
-            performing: None,
-            stopping: None,
-            journaled,
-        }
-    }
-
-    fn seen(&self) -> Seen {
-        if self.attempt.has_ended() {
-            Seen::Ended
-        } else if self.stopping.is_some() {
-            Seen::Stopping
-        } else if self.performing.is_some() {
-            Seen::Live
-        } else {
-            Seen::Idle
-        }
     }
 }
 
@@ -223,52 +187,6 @@ impl Keeper {
         keeper.remove_strays();
         keeper.publish();
         (keeper, handle)
-    }
-
-    fn adopt(&mut self, attempt: AttemptId, spec: Arc<AttemptSpec>) {
-        let mut held = Held::new(Arc::clone(&spec), Attempt::accepted(), true);
-        let folder = self.machine.folder.attempt(attempt);
-        let work = self.work(attempt, spec);
-        let adopted = if folder.exists() {
-            Supervisor::adopt(&folder)
-        } else {
-            Ok(Adopted::NeverStarted)
-        };
-        held.performing = match adopted {
-            Ok(Adopted::Running(supervisor)) => {
-                tracing::info!(%attempt, "an attempt runs on and is watched again");
-                Some(work.watch(supervisor))
-            }
-            Ok(Adopted::Ended(result)) => Some(work.conclude(result)),
-            Ok(Adopted::NeverStarted) => None,
-            Ok(Adopted::Died) => Some(work.conclude(died(None, None, &folder.join("log")))),
-            Err(error) => {
-                let problem =
-                    crate::machine::local_problem("an attempt cannot be looked at", &error);
-                tracing::warn!(%attempt, %problem, "an attempt is given up");
-                Some(work.conclude(died(None, None, &folder.join("log"))))
-            }
-        };
-        self.held.insert(attempt, held);
-    }
-
-    /// Removes folders of attempts that the journal does not know: what is left where forgetting one was cut
-    /// short. None of them runs.
-    fn remove_strays(&self) {
-        let Ok(entries) = std::fs::read_dir(self.machine.folder.attempts()) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let known = name
-                .to_str()
-                .and_then(|name| name.parse::<AttemptId>().ok())
-                .is_some_and(|attempt| self.held.contains_key(&attempt));
-            let runs = || matches!(Supervisor::adopt(&entry.path()), Ok(Adopted::Running(_)));
-            if !known && !runs() {
-                remove(entry.path());
-            }
-        }
     }
 
     fn work(&self, attempt: AttemptId, spec: Arc<AttemptSpec>) -> Work {
@@ -409,176 +327,6 @@ impl Keeper {
         Ok(())
     }
 
-    async fn perform(&mut self, actions: &[Action]) -> Result<(), JournalError> {
-        let mut accepted = Vec::new();
-        let mut forgotten = Vec::new();
-        for action in actions {
-            match *action {
-                Action::Accept { attempt } => accepted.push(attempt),
-                Action::Launch { attempt } => self.launch(attempt),
-                Action::Stop {
-                    attempt,
-                    reason,
-                    grace,
-                } => self.stop(attempt, reason, grace),
-                Action::EndUnstarted { attempt, reason } => self.end_unstarted(attempt, reason),
-                Action::Lose { attempt } => self.lose(attempt),
-                Action::Forget { attempt } => forgotten.push(attempt),
-            }
-        }
-        if !forgotten.is_empty() {
-            self.forget(forgotten).await?;
-        }
-        if !accepted.is_empty() {
-            self.accept(accepted).await?;
-        }
-        Ok(())
-    }
-
-    async fn accept(&mut self, attempts: Vec<AttemptId>) -> Result<(), JournalError> {
-        let Some(desired) = &self.desired else {
-            return Ok(());
-        };
-        let generation = desired.generation();
-        let rows: Vec<(AttemptId, AttemptSpec)> = desired
-            .attempts()
-            .filter(|assigned| attempts.contains(&assigned.attempt))
-            .map(|assigned| (assigned.attempt, assigned.spec.clone()))
-            .collect();
-        let journal = Arc::clone(&self.journal);
-        let rows = blocking(move || {
-            journal.accept(generation, &rows)?;
-            Ok(rows)
-        })
-        .await?;
-        self.journaled_generation = generation;
-        for (attempt, spec) in rows {
-            let held = Held::new(Arc::new(spec), Attempt::accepted(), true);
-            self.held.insert(attempt, held);
-        }
-        Ok(())
-    }
-
-    fn launch(&mut self, attempt: AttemptId) {
-        let lending = match self.pause {
-            None => Lending::Open,
-            Some(_) => Lending::Paused,
-        };
-        let Some(held) = self.held.get(&attempt) else {
-            return;
-        };
-        let spec = Arc::clone(&held.spec);
-        match admit(&spec, self.machine.isolation.level, lending) {
-            Ok(()) => {
-                let performing = self.work(attempt, spec).launch();
-                if let Some(held) = self.held.get_mut(&attempt) {
-                    held.performing = Some(performing);
-                }
-                self.lease_file.write(&self.lease);
-            }
-            Err(refusal) => self.end_without_run(attempt, refusal.reason, &refusal.detail),
-        }
-    }
-
-    fn stop(&mut self, attempt: AttemptId, reason: EndReason, grace: Span) {
-        if let Some(held) = self.held.get_mut(&attempt) {
-            held.stopping = Some(reason);
-            if let Some(performing) = &held.performing {
-                performing.stop(Stop { reason, grace });
-            }
-        }
-    }
-
-    fn end_unstarted(&mut self, attempt: AttemptId, reason: EndReason) {
-        if !self.held.contains_key(&attempt) {
-            let wanted = self.desired.iter().flat_map(Desired::attempts);
-            let Some(spec) = wanted
-                .filter(|assigned| assigned.attempt == attempt)
-                .map(|assigned| Arc::new(assigned.spec.clone()))
-                .next()
-            else {
-                return;
-            };
-            // Not worth a line in the journal: if it is forgotten, it is just ended again.
-            self.held
-                .insert(attempt, Held::new(spec, Attempt::accepted(), false));
-        }
-        self.end_without_run(attempt, reason, "it ended before it began");
-    }
-
-    /// Ends an attempt of which nothing ever ran, the way every other ends: its empty log is told, too.
-    fn end_without_run(&mut self, attempt: AttemptId, reason: EndReason, detail: &str) {
-        let Some(spec) = self.held.get(&attempt).map(|held| Arc::clone(&held.spec)) else {
-            return;
-        };
-        let step = Step::End {
-            at: clock::now(),
-            outcome: *never_ran(reason, detail),
-            files: false,
-        };
-        self.on_happened(attempt, step);
-        let performing = self.work(attempt, spec).ship_nothing();
-        if let Some(held) = self.held.get_mut(&attempt) {
-            held.performing = Some(performing);
-        }
-    }
-
-    fn lose(&mut self, attempt: AttemptId) {
-        let wanted = self.desired.iter().flat_map(Desired::attempts);
-        let spec = wanted
-            .filter(|assigned| assigned.attempt == attempt)
-            .map(|assigned| Arc::new(assigned.spec.clone()))
-            .next();
-        if let Some(spec) = spec {
-            let journaled = self.held.get(&attempt).is_some_and(|held| held.journaled);
-            self.held
-                .insert(attempt, Held::new(spec, Attempt::gone(), journaled));
-        }
-    }
-
-    async fn forget(&mut self, attempts: Vec<AttemptId>) -> Result<(), JournalError> {
-        let mut journaled = Vec::new();
-        for attempt in attempts {
-            if let Some(held) = self.held.remove(&attempt) {
-                if held.journaled {
-                    journaled.push(attempt);
-                }
-                drop(held.performing);
-                remove(self.machine.folder.attempt(attempt));
-            }
-        }
-        if journaled.is_empty() {
-            return Ok(());
-        }
-        let journal = Arc::clone(&self.journal);
-        blocking(move || journal.forget(&journaled)).await
-    }
-
-    /// Says everything that was not yet said over this connection.
-    fn say(&mut self) {
-        let Some(outbox) = &self.outbox else {
-            return;
-        };
-        for (attempt, held) in &mut self.held {
-            for report in held.attempt.unacknowledged() {
-                let stage = report.stage();
-                if Some(stage) <= held.said {
-                    continue;
-                }
-                let message = AgentMessage::Attempt {
-                    attempt: *attempt,
-                    report,
-                };
-                if outbox.try_send(message).is_err() {
-                    // A session that does not send has lost its connection; the next one says it all again.
-                    self.outbox = None;
-                    return;
-                }
-                held.said = Some(stage);
-            }
-        }
-    }
-
     /// Returns how long to wait for the clock; `None` while nothing depends on it.
     fn next_tick(&self) -> Option<Duration> {
         let lease = self
@@ -613,101 +361,6 @@ impl Keeper {
         }
         Ok(())
     }
-
-    async fn set_pause(&mut self, pause: Option<Pause>) -> Result<(), JournalError> {
-        let journal = Arc::clone(&self.journal);
-        let written = pause.clone();
-        blocking(move || journal.pause(written.as_ref())).await?;
-        self.pause = pause;
-        Ok(())
-    }
-
-    async fn on_asked(&mut self, asked: Asked) -> Result<(), JournalError> {
-        let Asked { request, reply } = asked;
-        let answer = match request {
-            ControlRequest::Status => ControlAnswer::Status(Box::new(self.status())),
-            ControlRequest::Pause { span } => {
-                let until = span.map(|span| clock::now().saturating_add(span.as_duration()));
-                self.set_pause(Some(Pause { until })).await?;
-                ControlAnswer::Paused(self.pause.clone())
-            }
-            ControlRequest::Resume => {
-                self.set_pause(None).await?;
-                ControlAnswer::Paused(None)
-            }
-            ControlRequest::Stop { end_jobs: true } if self.anything_runs() => {
-                self.stop_all(EndReason::MachineOwner);
-                self.ending = Some(reply);
-                return Ok(());
-            }
-            ControlRequest::Stop { .. } => {
-                self.ending = Some(reply);
-                self.end();
-                return Ok(());
-            }
-        };
-        // Whoever asked may have gone away.
-        drop(reply.send(answer));
-        Ok(())
-    }
-
-    fn anything_runs(&self) -> bool {
-        self.held.values().any(|held| held.seen().may_run())
-    }
-
-    /// Ends the agent once everything that was to end has ended and said so.
-    fn end_if_over(&mut self) {
-        let said = self.outbox.is_none()
-            || self
-                .held
-                .values()
-                .all(|held| held.attempt.unacknowledged().is_empty());
-        if self.ending.is_some() && !self.anything_runs() && said {
-            self.end();
-        }
-    }
-
-    fn end(&mut self) {
-        let running = self
-            .held
-            .values()
-            .filter(|held| held.seen().may_run())
-            .count();
-        if let Some(reply) = self.ending.take() {
-            let jobs_left = u32::try_from(running).unwrap_or(u32::MAX);
-            drop(reply.send(ControlAnswer::Stopping { jobs_left }));
-        }
-        self.stopping.cancel();
-    }
-
-    /// Tells everybody who watches.
-    fn publish(&self) {
-        let mut held = Allocation::default();
-        for one in self.held.values().filter(|one| !one.attempt.has_ended()) {
-            held = held.checked_add(&one.spec.allocation).unwrap_or(held);
-        }
-        let standing = Standing {
-            generation: self
-                .desired
-                .as_ref()
-                .map_or(self.journaled_generation, Desired::generation),
-            pause: self.pause.clone(),
-            held,
-            attempts: self.held.keys().copied().collect(),
-        };
-        self.standing.send_if_modified(|before| {
-            let changed = *before != standing;
-            *before = standing;
-            changed
-        });
-    }
-
-    fn started_at(held: &Held) -> Option<Timestamp> {
-        match held.attempt.phase() {
-            Phase::Running { at } => Some(*at),
-            _ => None,
-        }
-    }
 }
 
 /// Does what may wait for the disk away from the runtime's threads.
@@ -718,13 +371,4 @@ async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-}
-
-/// Deletes an attempt's folder, in its own time.
-fn remove(folder: PathBuf) {
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = scrap::remove(&folder) {
-            tracing::warn!(folder = %folder.display(), %error, "an attempt's folder cannot be removed");
-        }
-    });
 }

@@ -1,8 +1,11 @@
 //! What the owner is shown.
 
+use agent_core::attempt::Phase;
+use common::time::Timestamp;
+
 use crate::control::{AgentStatus, RunningAttempt};
 
-use super::Keeper;
+use super::{Keeper, held::Held};
 
 impl Keeper {
     pub(super) fn status(&self) -> AgentStatus {
@@ -30,7 +33,7 @@ impl Keeper {
                     cpu: held.spec.allocation.cpu,
                     memory: held.spec.allocation.memory,
                     gpus: held.spec.allocation.gpus.clone(),
-                    started_at: Self::started_at(held),
+                    started_at: started_at(held),
                     stopping: held.stopping.is_some(),
                 })
                 .collect(),
@@ -38,5 +41,12 @@ impl Keeper {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             process_id: std::process::id(),
         }
+    }
+}
+
+fn started_at(held: &Held) -> Option<Timestamp> {
+    match held.attempt.phase() {
+        Phase::Running { at } => Some(*at),
+        _ => None,
     }
 }

@@ -1,0 +1,60 @@
+//! What earlier daemons left: attempts that still run, ends that nobody has told, folders of nobody.
+
+use std::sync::Arc;
+
+use agent_core::attempt::Attempt;
+use common::{id::AttemptId, wire::agent::AttemptSpec};
+
+use super::{Held, Keeper, perform::remove};
+use crate::{
+    attempts::died,
+    supervise::{Adopted, Supervisor},
+};
+
+impl Keeper {
+    pub(super) fn adopt(&mut self, attempt: AttemptId, spec: Arc<AttemptSpec>) {
+        let mut held = Held::new(Arc::clone(&spec), Attempt::accepted(), true);
+        let folder = self.machine.folder.attempt(attempt);
+        let work = self.work(attempt, spec);
+        let adopted = if folder.exists() {
+            Supervisor::adopt(&folder)
+        } else {
+            Ok(Adopted::NeverStarted)
+        };
+        held.performing = match adopted {
+            Ok(Adopted::Running(supervisor)) => {
+                tracing::info!(%attempt, "an attempt runs on and is watched again");
+                Some(work.watch(supervisor))
+            }
+            Ok(Adopted::Ended(result)) => Some(work.conclude(result)),
+            Ok(Adopted::NeverStarted) => None,
+            Ok(Adopted::Died) => Some(work.conclude(died(None, None, &folder.join("log")))),
+            Err(error) => {
+                let problem =
+                    crate::machine::local_problem("an attempt cannot be looked at", &error);
+                tracing::warn!(%attempt, %problem, "an attempt is given up");
+                Some(work.conclude(died(None, None, &folder.join("log"))))
+            }
+        };
+        self.held.insert(attempt, held);
+    }
+
+    /// Removes folders of attempts that the journal does not know: what is left where forgetting one was cut
+    /// short. None of them runs.
+    pub(super) fn remove_strays(&self) {
+        let Ok(entries) = std::fs::read_dir(self.machine.folder.attempts()) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let known = name
+                .to_str()
+                .and_then(|name| name.parse::<AttemptId>().ok())
+                .is_some_and(|attempt| self.held.contains_key(&attempt));
+            let runs = || matches!(Supervisor::adopt(&entry.path()), Ok(Adopted::Running(_)));
+            if !known && !runs() {
+                remove(entry.path());
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Does what reconciling asks for.
+
+use std::{path::PathBuf, sync::Arc};
+
+use agent_core::{
+    admit::{Lending, admit},
+    attempt::{Attempt, Step},
+    desired::Desired,
+    reconcile::Action,
+};
+use common::{id::AttemptId, status::EndReason, time::Span, wire::agent::AttemptSpec};
+
+use super::{Held, Keeper, blocking};
+use crate::{
+    attempts::{Stop, never_ran},
+    clock,
+    journal::JournalError,
+    scrap,
+};
+
+impl Keeper {
+    pub(super) async fn perform(&mut self, actions: &[Action]) -> Result<(), JournalError> {
+        let mut accepted = Vec::new();
+        let mut forgotten = Vec::new();
+        for action in actions {
+            match *action {
+                Action::Accept { attempt } => accepted.push(attempt),
+                Action::Launch { attempt } => self.launch(attempt),
+                Action::Stop {
+                    attempt,
+                    reason,
+                    grace,
+                } => self.stop(attempt, reason, grace),
+                Action::EndUnstarted { attempt, reason } => self.end_unstarted(attempt, reason),
+                Action::Lose { attempt } => self.lose(attempt),
+                Action::Forget { attempt } => forgotten.push(attempt),
+            }
+        }
+        if !forgotten.is_empty() {
+            self.forget(forgotten).await?;
+        }
+        if !accepted.is_empty() {
+            self.accept(accepted).await?;
+        }
+        Ok(())
+    }
+
+    async fn accept(&mut self, attempts: Vec<AttemptId>) -> Result<(), JournalError> {
+        let Some(desired) = &self.desired else {
+            return Ok(());
+        };
+        let generation = desired.generation();
+        let rows: Vec<(AttemptId, AttemptSpec)> = desired
+            .attempts()
+            .filter(|assigned| attempts.contains(&assigned.attempt))
+            .map(|assigned| (assigned.attempt, assigned.spec.clone()))
+            .collect();
+        let journal = Arc::clone(&self.journal);
+        let rows = blocking(move || {
+            journal.accept(generation, &rows)?;
+            Ok(rows)
+        })
+        .await?;
+        self.journaled_generation = generation;
+        for (attempt, spec) in rows {
+            let held = Held::new(Arc::new(spec), Attempt::accepted(), true);
+            self.held.insert(attempt, held);
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, attempt: AttemptId) {
+        let lending = match self.pause {
+            None => Lending::Open,
+            Some(_) => Lending::Paused,
+        };
+        let Some(held) = self.held.get(&attempt) else {
+            return;
+        };
+        let spec = Arc::clone(&held.spec);
+        match admit(&spec, self.machine.isolation.level, lending) {
+            Ok(()) => {
+                let performing = self.work(attempt, spec).launch();
+                if let Some(held) = self.held.get_mut(&attempt) {
+                    held.performing = Some(performing);
+                }
+                self.lease_file.write(&self.lease);
+            }
+            Err(refusal) => self.end_without_run(attempt, refusal.reason, &refusal.detail),
+        }
+    }
+
+    pub(super) fn stop(&mut self, attempt: AttemptId, reason: EndReason, grace: Span) {
+        if let Some(held) = self.held.get_mut(&attempt) {
+            held.stopping = Some(reason);
+            if let Some(performing) = &held.performing {
+                performing.stop(Stop { reason, grace });
+            }
+        }
+    }
+
+    fn end_unstarted(&mut self, attempt: AttemptId, reason: EndReason) {
+        if !self.held.contains_key(&attempt) {
+            let wanted = self.desired.iter().flat_map(Desired::attempts);
+            let Some(spec) = wanted
+                .filter(|assigned| assigned.attempt == attempt)
+                .map(|assigned| Arc::new(assigned.spec.clone()))
+                .next()
+            else {
+                return;
+            };
+            // Not worth a line in the journal: if it is forgotten, it is just ended again.
+            self.held
+                .insert(attempt, Held::new(spec, Attempt::accepted(), false));
+        }
+        self.end_without_run(attempt, reason, "it ended before it began");
+    }
+
+    /// Ends an attempt of which nothing ever ran, the way every other ends: its empty log is told, too.
+    fn end_without_run(&mut self, attempt: AttemptId, reason: EndReason, detail: &str) {
+        let Some(spec) = self.held.get(&attempt).map(|held| Arc::clone(&held.spec)) else {
+            return;
+        };
+        let step = Step::End {
+            at: clock::now(),
+            outcome: *never_ran(reason, detail),
+            files: false,
+        };
+        self.on_happened(attempt, step);
+        let performing = self.work(attempt, spec).ship_nothing();
+        if let Some(held) = self.held.get_mut(&attempt) {
+            held.performing = Some(performing);
+        }
+    }
+
+    fn lose(&mut self, attempt: AttemptId) {
+        let wanted = self.desired.iter().flat_map(Desired::attempts);
+        let spec = wanted
+            .filter(|assigned| assigned.attempt == attempt)
+            .map(|assigned| Arc::new(assigned.spec.clone()))
+            .next();
+        if let Some(spec) = spec {
+            let journaled = self.held.get(&attempt).is_some_and(|held| held.journaled);
+            self.held
+                .insert(attempt, Held::new(spec, Attempt::gone(), journaled));
+        }
+    }
+
+    async fn forget(&mut self, attempts: Vec<AttemptId>) -> Result<(), JournalError> {
+        let mut journaled = Vec::new();
+        for attempt in attempts {
+            if let Some(held) = self.held.remove(&attempt) {
+                if held.journaled {
+                    journaled.push(attempt);
+                }
+                drop(held.performing);
+                remove(self.machine.folder.attempt(attempt));
+            }
+        }
+        if journaled.is_empty() {
+            return Ok(());
+        }
+        let journal = Arc::clone(&self.journal);
+        blocking(move || journal.forget(&journaled)).await
+    }
+}
+
+/// Deletes an attempt's folder, in its own time.
+pub(super) fn remove(folder: PathBuf) {
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = scrap::remove(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "an attempt's folder cannot be removed");
+        }
+    });
+}

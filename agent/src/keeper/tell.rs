@@ -1,0 +1,56 @@
+//! What the keeper says: reports to the coordinator, its standing to the rest of the agent.
+
+use agent_core::desired::Desired;
+use common::{resources::Allocation, wire::agent::AgentMessage};
+
+use super::Keeper;
+use crate::machine::Standing;
+
+impl Keeper {
+    /// Says everything that was not yet said over this connection.
+    pub(super) fn say(&mut self) {
+        let Some(outbox) = &self.outbox else {
+            return;
+        };
+        for (attempt, held) in &mut self.held {
+            for report in held.attempt.unacknowledged() {
+                let stage = report.stage();
+                if Some(stage) <= held.said {
+                    continue;
+                }
+                let message = AgentMessage::Attempt {
+                    attempt: *attempt,
+                    report,
+                };
+                if outbox.try_send(message).is_err() {
+                    // A session that does not send has lost its connection; the next one says it all again.
+                    self.outbox = None;
+                    return;
+                }
+                held.said = Some(stage);
+            }
+        }
+    }
+
+    /// Tells everybody who watches.
+    pub(super) fn publish(&self) {
+        let mut held = Allocation::default();
+        for one in self.held.values().filter(|one| !one.attempt.has_ended()) {
+            held = held.checked_add(&one.spec.allocation).unwrap_or(held);
+        }
+        let standing = Standing {
+            generation: self
+                .desired
+                .as_ref()
+                .map_or(self.journaled_generation, Desired::generation),
+            pause: self.pause.clone(),
+            held,
+            attempts: self.held.keys().copied().collect(),
+        };
+        self.standing.send_if_modified(|before| {
+            let changed = *before != standing;
+            *before = standing;
+            changed
+        });
+    }
+}

@@ -29,7 +29,7 @@ use common::{
 };
 use link::trees::{self, Manifest, Progress, io_problem, on_disk};
 
-use self::shelf::Shelf;
+use self::shelf::{Kept, Shelf};
 use super::{
     beneath::Folder,
     layout::free,
@@ -112,7 +112,11 @@ impl Cache {
         let what = format!("the cache {} cannot be used", folder.display());
         let opened = Shelf::open(folder).map_err(|error| io_problem(what, &error))?;
         let (shelf, found) = opened;
-        let whole = |(tree, bytes, last_used)| {
+        let whole = |Kept {
+                         tree,
+                         bytes,
+                         last_used,
+                     }| {
             let arrival = Some(0);
             (
                 tree,

@@ -27,10 +27,18 @@ pub(super) struct Shelf {
     root: PathBuf,
 }
 
+/// A tree that an earlier process fetched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) tree: TreeId,
+    pub(super) bytes: Bytes,
+    pub(super) last_used: Timestamp,
+}
+
 impl Shelf {
     /// Opens the cache's folder. Returns the complete trees with their size and last use; what is not
     /// complete is removed.
-    pub(super) fn open(root: &Path) -> io::Result<(Self, Vec<(TreeId, Bytes, Timestamp)>)> {
+    pub(super) fn open(root: &Path) -> io::Result<(Self, Vec<Kept>)> {
         create_private_dir(root)?;
         let shelf = Self {
             root: root.to_owned(),
@@ -53,7 +61,12 @@ impl Shelf {
                 unsynced.extend((!synced).then_some(tree));
                 let used = fs::metadata(shelf.described(tree)).and_then(|file| file.modified());
                 let used = timestamp(used.unwrap_or(SystemTime::UNIX_EPOCH));
-                Some((tree, footprint(manifest.tree()), used))
+                let bytes = footprint(manifest.tree());
+                Some(Kept {
+                    tree,
+                    bytes,
+                    last_used: used,
+                })
             });
             match whole {
                 Some(whole) => found.push(whole),
@@ -63,7 +76,7 @@ impl Shelf {
         for part in ["manifests", "synced"] {
             for path in entries(&root.join(part))? {
                 let known =
-                    id_of(&path).is_some_and(|id| found.iter().any(|(tree, ..)| *tree == id));
+                    id_of(&path).is_some_and(|id| found.iter().any(|kept: &Kept| kept.tree == id));
                 if !known {
                     sealed::remove(&path)?;
                 }

@@ -71,7 +71,10 @@ impl Person {
             .args(arguments)
             .current_dir(self.here())
             .stdin(Stdio::null());
-        command.env("NO_COLOR", "1").env("HOME", &self.home);
+        command
+            .env("NO_COLOR", "1")
+            .env("HOME", &self.home)
+            .env("USER", &self.handle);
         for name in XDG {
             command.env(name, self.home.join(name));
         }
@@ -91,7 +94,7 @@ impl Person {
     #[track_caller]
     pub fn json(&self, arguments: &[&str]) -> Value {
         let finished = self
-            .run(&[arguments, &["-o", "json"]].concat())
+            .run(&[&["-o", "json"], arguments].concat())
             .expect_success();
         serde_json::from_str(&finished.stdout)
             .unwrap_or_else(|error| panic!("{error} in the JSON of {finished:?}"))
@@ -99,7 +102,7 @@ impl Person {
 
     /// As [`Person::json`]; `None` where the command fails.
     pub fn try_json(&self, arguments: &[&str]) -> Option<Value> {
-        let finished = self.run(&[arguments, &["-o", "json"]].concat());
+        let finished = self.run(&[&["-o", "json"], arguments].concat());
         finished.succeeded()?;
         serde_json::from_str(&finished.stdout).ok()
     }

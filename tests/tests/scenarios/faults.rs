@@ -221,7 +221,7 @@ fn the_network_is_cut_for_a_minute() {
 /// first machine says afterwards no longer counts.
 #[test]
 fn a_lost_lease_moves_the_task_and_one_attempt_wins() {
-    let org = Org::start_with("lease = \"2s\"\nlease_margin = \"1s\"");
+    let org = Org::start_with("lease = \"2s\"\nheartbeat = \"500ms\"");
     let bob = org.join("bob");
     let cable = Cable::to(org.coordinator.address);
     org.redirect(&bob, cable.address());

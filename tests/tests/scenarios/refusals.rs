@@ -140,7 +140,7 @@ fn folders_that_cannot_be_sent() {
     .names("pipe");
     org.alice
         .run(&["dataset", "upload", "/no/such/folder", "--name", "d"])
-        .expect_refusal(1, "io_error");
+        .expect_refusal(2, "bad_folder");
     org.alice
         .run(&["dataset", "show", "d"])
         .expect_refusal(4, "not_found");

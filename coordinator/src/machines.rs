@@ -14,6 +14,9 @@ use tokio::sync::Notify;
 /// What is said to the older of two connections of one machine.
 const SUPERSEDED: &[u8] = b"the machine has connected again";
 
+/// What is said to a machine that has said nothing for longer than its lease, should it hear it after all.
+const SILENT: &[u8] = b"nothing was heard from the machine for longer than its lease";
+
 /// What is known of the machines besides the state.
 #[derive(Debug)]
 pub(crate) struct Machines {
@@ -116,6 +119,18 @@ impl Machines {
         if let Some(attached) = attached {
             attached.assignment.notify_one();
         }
+    }
+
+    /// Closes the connection of a machine that no longer says anything. Returns whether there was one.
+    pub(crate) fn cut_off(&self, machine: MachineId) -> bool {
+        let contacts = self.lock();
+        let attached = contacts
+            .get(&machine)
+            .and_then(|contact| contact.attached.as_ref());
+        if let Some(attached) = attached {
+            attached.connection.close(close::DONE.into(), SILENT);
+        }
+        attached.is_some()
     }
 
     /// Returns for how long nothing was heard; after a start, since then.

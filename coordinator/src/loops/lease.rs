@@ -32,27 +32,31 @@ pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
     }
 }
 
-/// Expires each machine once until it is heard again.
+/// Expires each machine once until it is heard again. One that is still connected without having said anything
+/// for so long is cut off first, and expired at the next look.
 async fn look(desk: &Desk, patience: Duration, expired: &mut BTreeSet<MachineId>) {
     let machines = enrolment::approved_machines(&desk.engine.read());
     let silent: BTreeSet<MachineId> = machines
         .into_iter()
         .filter(|machine| desk.wires.machines.silent_for(*machine) >= patience)
         .collect();
-    for machine in silent.difference(expired) {
-        let body = Body::ExpireLease { machine: *machine };
-        match desk.engine.post(Actor::System, body).await {
-            Ok(pending) => match pending.done().await {
-                Ok(events) if !events.is_empty() => {
-                    tracing::warn!(%machine, "a machine is lost: nothing was heard for its lease");
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::debug!(%machine, %error, "a lease was not expired");
-                }
-            },
-            Err(_) => return,
+    expired.retain(|machine| silent.contains(machine));
+    for machine in silent {
+        if expired.contains(&machine) || desk.wires.machines.cut_off(machine) {
+            continue;
+        }
+        let body = Body::ExpireLease { machine };
+        let Ok(pending) = desk.engine.post(Actor::System, body).await else {
+            return;
+        };
+        match pending.done().await {
+            // Its connection has ended, but the engine has not heard so yet.
+            Ok(events) if events.is_empty() => {}
+            Ok(_) => {
+                expired.insert(machine);
+                tracing::warn!(%machine, "a machine is lost: nothing was heard for its lease");
+            }
+            Err(error) => tracing::debug!(%machine, %error, "a lease was not expired"),
         }
     }
-    *expired = silent;
 }

@@ -16,6 +16,11 @@ pub(crate) fn authority(data: &Path) -> PathBuf {
     data.join("authority")
 }
 
+/// See [`crate::listen`].
+pub(crate) fn reset_key(data: &Path) -> PathBuf {
+    data.join("reset-key")
+}
+
 pub(crate) fn logs(data: &Path) -> PathBuf {
     data.join("logs")
 }

@@ -20,6 +20,7 @@ pub mod blobs;
 mod logs;
 
 mod desk;
+mod listen;
 mod machines;
 mod rate;
 mod sessions;

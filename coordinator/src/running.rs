@@ -15,6 +15,7 @@ use crate::{
     doors::accept,
     engine::{Clerk, Engine, Outside},
     folder,
+    listen::{self, ResetKey},
     logs::Logs,
     loops::{lease, renewal},
     rate::WrongTries,
@@ -56,6 +57,7 @@ struct Ready {
     opened: Opened,
     logs: Logs,
     blobs: blobs::Store,
+    reset_key: ResetKey,
 }
 
 fn open(config: Config) -> Result<Ready, Problem> {
@@ -71,6 +73,7 @@ fn open(config: Config) -> Result<Ready, Problem> {
         opened,
         logs: Logs::open(&folder::logs(data)).map_err(|error| io(&error))?,
         blobs: blobs::Store::open(&folder::blobs(data)).map_err(|error| io(&error))?,
+        reset_key: ResetKey::open(&folder::reset_key(data)).map_err(|error| io(&error))?,
         config,
     })
 }
@@ -86,11 +89,11 @@ impl Ready {
         let identity = self.authority.server_identity(clock.now());
         let identity = identity.map_err(|error| renewal::problem(&error))?;
         let tls = certs::server_config(&identity).map_err(|error| renewal::problem(&error))?;
-        let listen = self.config.listen;
-        let endpoint = link::endpoint::listen(listen, tls).map_err(|error| {
+        let address = self.config.listen;
+        let endpoint = listen::listen(address, tls, &self.reset_key).map_err(|error| {
             let why = crate::store::chain(&error);
             Problem::new(Code::Io, NOT_STARTED, why).help(format!(
-                "Stop whatever else uses {listen}, or change `listen` in coordinator.toml."
+                "Stop whatever else uses {address}, or change `listen` in coordinator.toml."
             ))
         })?;
         let address = endpoint

@@ -7,11 +7,16 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Output, Stdio},
 };
 
-use common::join_link::{JoinLink, LinkPurpose};
+use common::{
+    join_link::{JoinLink, LinkPurpose},
+    wire::ALPN_JOIN,
+};
+use link::endpoint::Dialer;
 
 fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_compute-share-coordinator"))
@@ -38,20 +43,24 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// Starts the coordinator and waits until it says that it listens.
-fn run(data: &Path) -> Child {
+/// Starts the coordinator and waits until it says where it listens.
+fn run(data: &Path, more: &[&str]) -> (Child, SocketAddr) {
     let mut child = program()
         .args(["run", "--data"])
         .arg(data)
+        .args(more)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let said = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("listens on")));
-    assert!(said.is_some());
+    let address = lines.find_map(|line| {
+        let line = line.unwrap();
+        let (_, rest) = line.split_once("listens on ")?;
+        rest.split(' ').next()?.parse().ok()
+    });
     // Whatever it says later must find a reader.
     std::thread::spawn(move || lines.for_each(drop));
-    child
+    (child, address.unwrap())
 }
 
 #[test]
@@ -82,7 +91,7 @@ fn it_runs_alone_and_stops_when_told() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     assert!(init(data, &[]).status.success());
-    let mut running = run(data);
+    let (mut running, _) = run(data, &[]);
     let second = with_data(&["run"], data);
     assert_eq!(second.status.code(), Some(3), "{}", text(&second.stderr));
     assert!(text(&second.stderr).contains("store_locked"));
@@ -100,15 +109,23 @@ fn it_runs_alone_and_stops_when_told() {
     assert!(text(&link.stdout).trim_end().parse::<JoinLink>().is_ok());
 }
 
-#[test]
-fn a_killed_coordinator_opens_its_store_again() {
+#[tokio::test]
+async fn a_killed_coordinator_comes_back_and_old_connections_learn_it_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
-    assert!(init(data, &[]).status.success());
-    let mut running = run(data);
+    let link: JoinLink = text(&init(data, &[]).stdout).trim_end().parse().unwrap();
+    let (mut running, address) = run(data, &[]);
+    let tls = certs::client_config(link.fingerprint, None, ALPN_JOIN).unwrap();
+    let dialer = Dialer::new().unwrap();
+    let connection = dialer.dial(&address.to_string(), tls).await.unwrap();
     running.kill().unwrap();
     running.wait().unwrap();
-    let mut again = run(data);
+
+    let (mut again, _) = run(data, &["--listen", &address.to_string()]);
+    let (mut tx, _rx) = connection.open_bi().await.unwrap();
+    tx.write_all(b"anything").await.unwrap();
+    let ended = connection.closed().await;
+    assert!(matches!(ended, quinn::ConnectionError::Reset), "{ended}");
     again.kill().unwrap();
     again.wait().unwrap();
     assert!(with_data(&["check"], data).status.success());

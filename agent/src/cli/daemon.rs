@@ -39,6 +39,8 @@ use crate::{
 
 /// Longest wait for a started agent to say that it is ready.
 const START_WAIT: Duration = Duration::from_secs(30);
+/// Longest wait for an agent to be gone that was told to stop.
+const STOP_WAIT: Duration = Duration::from_secs(60);
 /// What a started agent says on its stdout once it can be asked.
 const READY: &str = "ready";
 /// Lines of the log that are shown when an agent does not start.
@@ -351,10 +353,11 @@ impl Stop {
         }
         match ask(folder, &ControlRequest::Stop { end_jobs: self.now })? {
             ControlAnswer::Stopping { jobs_left } => {
+                wait_for_end(folder)?;
                 let sentence = match jobs_left {
-                    0 => "The agent stops.".to_owned(),
+                    0 => "The agent has stopped.".to_owned(),
                     jobs => format!(
-                        "The agent stops. {} on; the next `compute-share start` takes over.",
+                        "The agent has stopped. {} on; the next `compute-share start` takes over.",
                         match jobs {
                             1 => "1 job goes".to_owned(),
                             jobs => format!("{jobs} jobs go"),
@@ -366,6 +369,29 @@ impl Stop {
                     .done(&json!({"jobs_left": jobs_left}), &sentence)
             }
             other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// Waits until the agent has let go of its folder, so that it can be started again at once.
+fn wait_for_end(folder: &Path) -> Result<(), Problem> {
+    let lock = AgentFolder::new(folder).lock();
+    let (ended, hear) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        let waited = File::open(lock).and_then(|file| file.lock());
+        // The other side may have given up waiting.
+        let _ = ended.send(waited);
+    });
+    match hear.recv_timeout(STOP_WAIT) {
+        // Without its lock file there is no agent.
+        Ok(_) => Ok(()),
+        Err(_) => {
+            let why = format!("it still holds its folder after {} s", STOP_WAIT.as_secs());
+            Err(Problem::new(
+                Code::Busy,
+                "the agent takes long to stop",
+                why,
+            ))
         }
     }
 }

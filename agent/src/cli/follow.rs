@@ -92,7 +92,7 @@ impl<'a> Watch<'a> {
                 Err(problem) if passes(&problem) => problem,
                 Err(problem) => {
                     self.line.clear();
-                    self.printer.finish();
+                    self.printer.cut();
                     return Err(problem);
                 }
             };

@@ -108,6 +108,13 @@ impl Printer {
         self.write(&out, &err)
     }
 
+    /// Ends what was begun, where the log could not be had to its end; nothing where nothing came.
+    pub(crate) fn cut(&mut self) {
+        if self.form != LogForm::Json || self.records > 0 {
+            self.finish();
+        }
+    }
+
     /// Shows what was kept back, and ends the document.
     pub(crate) fn finish(&mut self) {
         let (mut out, mut err) = (Vec::new(), Vec::new());

@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use common::{
     api::{Answer, Request, member::RegisterMachine},
     code::Code,
+    id::MachineId,
     machine::Pause,
     name::Name,
     problem::Problem,
@@ -156,6 +157,7 @@ impl Register {
             address: credentials.address,
             fingerprint: credentials.fingerprint,
         };
+        forget_other_identity(&folder, registration.machine)?;
         registration.save(&folder)?;
         session.end().await;
         let (name, org) = (&registration.name, &registration.org);
@@ -169,6 +171,25 @@ impl Register {
             |_| vec![registration.machine.to_string()],
             |_| sentence,
         )
+    }
+}
+
+/// Removes the certificate of the machine that this one was before; it would be refused from now on.
+fn forget_other_identity(folder: &AgentFolder, machine: MachineId) -> Result<(), Problem> {
+    let path = folder.identity();
+    match certs::Identity::load(&path) {
+        Ok(identity) if identity.peer().subject == certs::Subject::Machine(machine) => Ok(()),
+        _ => match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let why = format!("{}: {error}", path.display());
+                Err(Problem::new(
+                    Code::Io,
+                    "the old certificate cannot be removed",
+                    why,
+                ))
+            }
+            _ => Ok(()),
+        },
     }
 }
 

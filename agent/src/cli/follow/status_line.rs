@@ -12,14 +12,15 @@ const CLEAR: &str = "\r\u{1b}[K";
 #[derive(Debug)]
 pub(super) struct StatusLine {
     draws: bool,
-    shown: bool,
+    /// What stands there now; empty for nothing.
+    shown: String,
 }
 
 impl StatusLine {
     pub(super) const fn new(draws: bool) -> Self {
         Self {
             draws,
-            shown: false,
+            shown: String::new(),
         }
     }
 
@@ -30,13 +31,15 @@ impl StatusLine {
     pub(super) fn set(&mut self, text: &str) {
         if self.draws {
             let text: String = escape::line(text).chars().take(MAX_CHARS).collect();
-            write(&format!("{CLEAR}{text}"));
-            self.shown = true;
+            if text != self.shown {
+                write(&format!("{CLEAR}{text}"));
+                self.shown = text;
+            }
         }
     }
 
     pub(super) fn clear(&mut self) {
-        if std::mem::take(&mut self.shown) {
+        if !std::mem::take(&mut self.shown).is_empty() {
             write(CLEAR);
         }
     }

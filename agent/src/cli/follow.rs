@@ -183,18 +183,8 @@ impl<'a> Watch<'a> {
 
     fn on_log(&mut self, cursor: LogCursor, records: &[u8]) -> Result<(), Problem> {
         let shown = self.shown.entry((cursor.task, cursor.attempt)).or_default();
-        let end = cursor.offset + records.len() as u64;
-        let gap = cursor.offset > *shown;
-        let known = usize::try_from(shown.saturating_sub(cursor.offset)).unwrap_or(usize::MAX);
-        let fresh = match records.get(known..) {
-            Some(fresh) if !gap => fresh,
-            None if end <= *shown => return Ok(()),
-            _ => {
-                let why = format!("bytes {shown} to {} did not come", cursor.offset);
-                return Err(Problem::new(Code::Protocol, "the log has a gap", why));
-            }
-        };
-        *shown = end;
+        let fresh = fresh(*shown, cursor.offset, records)?;
+        *shown += fresh.len() as u64;
         self.printer.print(cursor.task, cursor.attempt, fresh)
     }
 
@@ -226,6 +216,16 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Returns what of `records`, which begin at `offset` of an attempt's log, was not `shown` yet.
+fn fresh(shown: u64, offset: u64, records: &[u8]) -> Result<&[u8], Problem> {
+    let Some(known) = shown.checked_sub(offset) else {
+        let why = format!("bytes {shown} to {offset} did not come");
+        return Err(Problem::new(Code::Protocol, "the log has a gap", why));
+    };
+    let known = usize::try_from(known).unwrap_or(usize::MAX);
+    Ok(records.get(known..).unwrap_or_default())
+}
+
 /// Whether trying again may help.
 fn passes(problem: &Problem) -> bool {
     [Code::Unreachable, Code::Busy].contains(&problem.code)
@@ -234,4 +234,19 @@ fn passes(problem: &Problem) -> bool {
 /// Says how to come back to a job.
 pub(super) fn come_back(number: JobNumber) -> String {
     format!("Job {number} goes on. Come back with `compute-share logs -f {number}`.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_is_not_shown_again_and_a_gap_is_not_hidden() {
+        let new = |shown, offset| fresh(shown, offset, b"abcd").map_err(|problem| problem.code);
+        assert_eq!(new(10, 10), Ok(&b"abcd"[..]));
+        assert_eq!(new(12, 10), Ok(&b"cd"[..]));
+        assert_eq!(new(14, 10), Ok(&b""[..]));
+        assert_eq!(new(99, 10), Ok(&b""[..]));
+        assert_eq!(new(9, 10), Err(Code::Protocol));
+    }
 }

@@ -1,53 +1,33 @@
 //! `register start agent stop status pause resume`: this machine's agent, as its owner sees it. All but
 //! `register` work without the network.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Command, ExitCode, Stdio},
-    sync::mpsc,
-    time::Duration,
-};
+mod process;
+mod status;
+
+use std::{fs::File, path::Path, sync::mpsc, time::Duration};
 
 use clap::{Args, Subcommand};
 use common::{
     api::{Answer, Request, member::RegisterMachine},
     code::Code,
     id::MachineId,
-    machine::Pause,
     name::Name,
     problem::Problem,
     time::Span,
 };
 use serde_json::json;
 
-use super::{
-    Context,
-    amounts::counted,
-    machine::gpu_counts,
-    moments::{ago, local, now},
-    output::Facts,
-    runtime,
-    session::ask as request,
-    table::Table,
-};
+pub(super) use process::agent;
+use status::{pause_text, show_status};
+
+use super::{Context, amounts::counted, session::ask as request};
 use crate::{
-    control::{AgentStatus, ConnectionState, ControlAnswer, ControlRequest, ask},
-    daemon::{self, AgentConfig},
+    control::{ControlAnswer, ControlRequest, ask},
     registration::{AgentFolder, Registration},
 };
 
-/// Longest wait for a started agent to say that it is ready.
-const START_WAIT: Duration = Duration::from_secs(30);
 /// Longest wait for an agent to be gone that was told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(60);
-/// What a started agent says on its stdout once it can be asked.
-const READY: &str = "ready";
-/// Lines of the log that are shown when an agent does not start.
-const SHOWN_LOG_LINES: usize = 5;
-/// Threads of the daemon; it mostly waits.
-const WORKER_THREADS: usize = 2;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DaemonCommand {
@@ -115,7 +95,7 @@ impl DaemonCommand {
         let folder = &context.folders.agent;
         match self {
             Self::Register(register) => register.run(context).await,
-            Self::Start(_) => start(context),
+            Self::Start(_) => process::start(context),
             Self::Agent(_) => unreachable!("the daemon has a runtime of its own; see `agent`"),
             Self::Stop(stop) => stop.run(context),
             Self::Status(_) => match ask(folder, &ControlRequest::Status)? {
@@ -210,149 +190,6 @@ fn machine_key(folder: &AgentFolder) -> Result<common::id::Fingerprint, Problem>
     Ok(key.fingerprint())
 }
 
-/// Runs the agent until it is told to stop.
-pub(super) fn agent(context: &Context, agent: &Agent) -> Result<ExitCode, Problem> {
-    if agent.background {
-        // Fails only where this process leads its session already, which is what is wanted.
-        let _ = rustix::process::setsid();
-    }
-    link::telemetry::init(link::telemetry::Format::Text);
-    certs::install_crypto();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(WORKER_THREADS);
-    let ended = runtime(builder)?.block_on(run_agent(context, agent.background));
-    match ended {
-        Err(problem) if agent.background => {
-            say(&serde_json::to_string(&problem).unwrap_or_default());
-            Err(problem)
-        }
-        other => other.map(|()| ExitCode::SUCCESS),
-    }
-}
-
-async fn run_agent(context: &Context, background: bool) -> Result<(), Problem> {
-    let signals = link::shutdown::signals()
-        .map_err(|error| Problem::new(Code::Io, "cannot hear signals", error.to_string()))?;
-    let running = daemon::run(AgentConfig {
-        folder: context.folders.agent.clone(),
-    })
-    .await?;
-    if background {
-        say(READY);
-    } else {
-        context
-            .output
-            .note("The agent runs. Ctrl-C stops it; jobs go on.");
-    }
-    let mut connection = running.connection();
-    loop {
-        tokio::select! {
-            () = signals.cancelled() => {
-                running.stop();
-                break;
-            }
-            // Its end is the agent's own end.
-            changed = connection.changed() => if changed.is_err() { break },
-        }
-    }
-    running.wait().await
-}
-
-/// Tells `start` one line. Nobody listening any more is no mistake.
-fn say(line: &str) {
-    let mut out = std::io::stdout();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-fn start(context: &Context) -> Result<(), Problem> {
-    let folder = &context.folders.agent;
-    if let Ok(ControlAnswer::Status(status)) = ask(folder, &ControlRequest::Status) {
-        let why = format!(
-            "process {} runs it in {}",
-            status.process_id,
-            folder.display()
-        );
-        return Err(
-            Problem::new(Code::AgentRunning, "the agent runs already", why)
-                .help("`compute-share status` shows what it does."),
-        );
-    }
-    if Registration::load(&AgentFolder::new(folder))?.is_none() {
-        let why = format!("there is no registration in {}", folder.display());
-        return Err(Problem::new(
-            Code::NotRegistered,
-            "this machine is not registered",
-            why,
-        ));
-    }
-    let log = folder.join("agent.log");
-    let process = launch(folder, &log)?;
-    let sentence = format!(
-        "The agent runs (process {process}). Its log is {}.",
-        log.display()
-    );
-    context
-        .output
-        .done(&json!({"process_id": process, "log": log}), &sentence)
-}
-
-/// Starts the agent in the background and waits until it can be asked.
-fn launch(folder: &Path, log: &Path) -> Result<u32, Problem> {
-    let cannot =
-        |error: std::io::Error| Problem::new(Code::Io, "cannot start the agent", error.to_string());
-    let log_file = File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .map_err(cannot)?;
-    let program = std::env::current_exe().map_err(cannot)?;
-    let mut child = Command::new(program)
-        .args(["agent", "--background", "--data"])
-        .arg(folder)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log_file)
-        .spawn()
-        .map_err(cannot)?;
-    let process = child.id();
-    let (said, hear) = mpsc::sync_channel(1);
-    if let Some(stdout) = child.stdout.take() {
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            let read = BufReader::new(stdout).read_line(&mut line);
-            // The other side may have given up waiting.
-            let _ = said.send(read.map(|_| line));
-        });
-    }
-    match hear.recv_timeout(START_WAIT) {
-        Ok(Ok(line)) if line.trim() == READY => Ok(process),
-        Ok(Ok(line)) => Err(serde_json::from_str(&line).unwrap_or_else(|_| {
-            Problem::new(Code::Internal, "the agent ended at once", last_lines(log))
-        })),
-        Ok(Err(error)) => Err(cannot(error)),
-        Err(_) => {
-            let why = format!(
-                "it said nothing for {} s\n{}",
-                START_WAIT.as_secs(),
-                last_lines(log)
-            );
-            Err(Problem::new(
-                Code::Internal,
-                "the agent does not get ready",
-                why,
-            ))
-        }
-    }
-}
-
-fn last_lines(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().rev().take(SHOWN_LOG_LINES).collect();
-    let shown: Vec<&str> = lines.into_iter().rev().collect();
-    format!("the last lines of {}:\n{}", log.display(), shown.join("\n"))
-}
-
 impl Stop {
     fn run(self, context: &Context) -> Result<(), Problem> {
         let folder = &context.folders.agent;
@@ -423,98 +260,6 @@ fn show_pause(context: &Context, answer: ControlAnswer) -> Result<(), Problem> {
     };
     let sentence = format!("{}.", pause_text(pause.as_ref()));
     context.output.done(&json!({"paused": pause}), &sentence)
-}
-
-fn pause_text(pause: Option<&Pause>) -> String {
-    match pause {
-        None => "This machine lends".to_owned(),
-        Some(Pause { until: None }) => {
-            "This machine lends nothing new until `compute-share resume`".to_owned()
-        }
-        Some(Pause { until: Some(until) }) => {
-            format!("This machine lends nothing new until {}", local(*until))
-        }
-    }
-}
-
-fn show_status(context: &Context, status: &AgentStatus) -> Result<(), Problem> {
-    context.output.show(
-        status,
-        |status| vec![status.machine.to_string()],
-        status_text,
-    )
-}
-
-fn status_text(status: &AgentStatus) -> String {
-    let (offer, capacity) = (&status.offer, &status.capacity);
-    let of = |lent: String, there: String| format!("{lent} lent of {there}");
-    let problem = match &status.connection {
-        ConnectionState::Connecting { problem, .. } => problem.as_ref(),
-        ConnectionState::Ended { problem } => Some(problem),
-        _ => None,
-    };
-    let mut text = Facts::default()
-        .with("machine", format!("{} in {}", status.machine, status.org))
-        .with(
-            "coordinator",
-            format!("{}, {}", status.coordinator, status.connection.as_str()),
-        )
-        .with_some(
-            "",
-            problem.map(|problem| format!("{}: {}", problem.what, problem.why)),
-        )
-        .with("lending", pause_text(status.pause.as_ref()))
-        .with("cpu", of(offer.cpu.to_string(), capacity.cpu.to_string()))
-        .with(
-            "memory",
-            of(offer.memory.to_string(), capacity.memory.to_string()),
-        )
-        .with(
-            "disk",
-            of(offer.disk.to_string(), capacity.disk.to_string()),
-        )
-        .with("gpus", gpu_counts(&offer.gpus))
-        .with("isolation", status.isolation.level)
-        .with("not enforced", status.isolation.missing.join("\n"))
-        .with_some("remedy", status.isolation.remedy.as_ref())
-        .with_some(
-            "owner.yaml",
-            status
-                .owner_rules_problem
-                .as_ref()
-                .map(|problem| &problem.why),
-        )
-        .with(
-            "agent",
-            format!(
-                "{}, process {}, since {}",
-                status.agent_version,
-                status.process_id,
-                local(status.started_at)
-            ),
-        )
-        .to_text();
-    if !status.running.is_empty() {
-        let mut table = Table::new(&["JOB", "NAME", "BY", ">CPU", "MEMORY", ">GPUS", "STARTED"]);
-        for attempt in &status.running {
-            let started = attempt.started_at.map(|at| ago(at, now()));
-            table.row([
-                format!("{}.{}", attempt.job, attempt.task),
-                attempt.job_name.clone(),
-                attempt.submitter.to_string(),
-                attempt.cpu.to_string(),
-                attempt.memory.to_string(),
-                attempt.gpus.len().to_string(),
-                if attempt.stopping {
-                    "stopping".to_owned()
-                } else {
-                    started.unwrap_or_else(|| "preparing".to_owned())
-                },
-            ]);
-        }
-        text += &format!("\n{}", table.to_text(""));
-    }
-    text
 }
 
 fn unexpected(answer: &ControlAnswer) -> Problem {

@@ -38,14 +38,10 @@ impl Org {
 
     /// As [`Org::start`], with lines put in front of the coordinator's configuration file.
     pub fn start_with(configuration: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let folder = temporary_folder();
         let address = free_address();
         let data = folder.path().join("coordinator");
-        let init = Command::new(binary("compute-share-coordinator"))
-            .args(["init", "--org", "lab", "--owner", "alice", "--listen"])
-            .arg(address.to_string())
-            .args(["--address", &address.to_string(), "-o", "json", "--data"])
-            .arg(&data)
+        let init = init_command(&data, address)
             .output()
             .expect("the coordinator can be started");
         assert!(
@@ -53,32 +49,63 @@ impl Org {
             "init: {}",
             String::from_utf8_lossy(&init.stderr)
         );
-        let answer: serde_json::Value = serde_json::from_slice(&init.stdout).expect("init's JSON");
-        let link = answer["link"]
-            .as_str()
-            .expect("init prints a link")
-            .to_owned();
         if !configuration.is_empty() {
-            let file = data.join("coordinator.toml");
-            let written = std::fs::read_to_string(&file).expect("init wrote a configuration");
-            let kept = written.lines().filter(|line| {
-                let key = |line: &str| line.split('=').next().unwrap_or("").trim().to_owned();
-                !configuration.lines().any(|own| key(own) == key(line))
-            });
-            let text = format!("{configuration}\n{}\n", kept.collect::<Vec<_>>().join("\n"));
-            std::fs::write(file, text).expect("the configuration can be written");
+            configure(&data.join("coordinator.toml"), configuration);
         }
         let log = folder.path().join("coordinator.log");
         let daemon = Daemon::spawn(run_command(&data), &log);
-        let coordinator = Coordinator {
-            data,
-            log,
-            address,
-            daemon,
-        };
+        let link = link_in(&String::from_utf8_lossy(&init.stdout)).expect("init prints a link");
+        Self::sign_in(
+            folder,
+            Coordinator {
+                data,
+                log,
+                address,
+                daemon,
+            },
+            &link,
+        )
+    }
+
+    /// As [`Org::start`], with the coordinator's data on a disk of `mebibytes` of its own, in a mount
+    /// namespace of its own: only the coordinator's process sees the data.
+    pub fn start_on_small_disk(mebibytes: u32) -> Self {
+        let folder = temporary_folder();
+        let address = free_address();
+        let data = folder.path().join("coordinator");
+        std::fs::create_dir(&data).expect("a temporary folder can be written");
+        let [init, run] = [init_command(&data, address), run_command(&data)].map(|command| {
+            let words = [command.get_program()]
+                .into_iter()
+                .chain(command.get_args());
+            let quoted = words.map(|word| format!("'{}'", word.to_string_lossy()));
+            quoted.collect::<Vec<_>>().join(" ")
+        });
+        let script = format!(
+            "mount -t tmpfs -o size={mebibytes}m,mode=700 small '{}' && {init} && exec {run}",
+            data.display()
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+        let log = folder.path().join("coordinator.log");
+        let daemon = Daemon::spawn(command, &log);
+        let link = until("init to print a link", || link_in(&daemon.printed()));
+        Self::sign_in(
+            folder,
+            Coordinator {
+                data,
+                log,
+                address,
+                daemon,
+            },
+            &link,
+        )
+    }
+
+    fn sign_in(folder: tempfile::TempDir, coordinator: Coordinator, link: &str) -> Self {
         let alice = Person::new(folder.path(), "alice");
         until("the coordinator to answer", || {
-            alice.run(&["login", &link]).succeeded()
+            alice.run(&["login", link]).succeeded()
         });
         Self {
             folder,
@@ -154,6 +181,38 @@ impl Coordinator {
         command.args(arguments).arg("--data").arg(&self.data);
         command.output().expect("the coordinator can be started")
     }
+}
+
+fn temporary_folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder can be made")
+}
+
+fn init_command(data: &Path, address: SocketAddr) -> Command {
+    let mut command = Command::new(binary("compute-share-coordinator"));
+    let address = address.to_string();
+    command.args([
+        "init", "--org", "lab", "--owner", "alice", "--listen", &address,
+    ]);
+    command.args(["--address", &address, "--data"]).arg(data);
+    command
+}
+
+fn link_in(printed: &str) -> Option<String> {
+    printed
+        .lines()
+        .find(|line| line.starts_with("compute-share://"))
+        .map(str::to_owned)
+}
+
+/// Replaces keys of a configuration file.
+fn configure(file: &Path, lines: &str) {
+    let written = std::fs::read_to_string(file).expect("init wrote a configuration");
+    let key = |line: &str| line.split('=').next().unwrap_or("").trim().to_owned();
+    let kept = written
+        .lines()
+        .filter(|old| !lines.lines().any(|new| key(new) == key(old)));
+    let text = format!("{lines}\n{}\n", kept.collect::<Vec<_>>().join("\n"));
+    std::fs::write(file, text).expect("the configuration can be written");
 }
 
 fn run_command(data: &Path) -> Command {

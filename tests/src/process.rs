@@ -100,18 +100,18 @@ impl Daemon {
         }
     }
 
-    /// Returns resident memory in KiB.
-    pub fn resident_kib(&self) -> u64 {
+    /// Returns the resident memory that is not backed by a file, in KiB.
+    pub fn private_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("a running process has a status");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("VmRSS");
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .expect("RssAnon");
         line.trim()
             .trim_end_matches(" kB")
             .parse()
-            .expect("VmRSS is a number")
+            .expect("RssAnon is a number")
     }
 }
 

@@ -1,7 +1,9 @@
 //! Scenarios: what people do and what goes wrong, with real daemons on loopback.
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot go on fails")]
 
+mod disks;
 mod faults;
+mod idle;
 mod jobs;
 mod refusals;
 mod story;

@@ -65,7 +65,8 @@ impl AttemptFolder {
         Ok(stream)
     }
 
-    /// Takes the lock that says that a supervisor lives; `None` while one does.
+    /// Takes the lock that says that a supervisor lives; `None` while one does. The sandbox's first process holds
+    /// it, too, so that it is free only when nothing of the attempt runs any more.
     pub(super) fn try_lock(&self) -> io::Result<Option<File>> {
         let file = self.lock_file()?;
         match flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive) {

@@ -155,3 +155,42 @@ impl Mark {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_reached_through_a_link_or_above() {
+        let place = tempfile::tempdir().unwrap();
+        let inside = place.path().join("inside");
+        fs::create_dir_all(inside.join("real")).unwrap();
+        fs::write(inside.join("real/file"), "").unwrap();
+        fs::create_dir(place.path().join("secret")).unwrap();
+        fs::write(place.path().join("secret/file"), "").unwrap();
+        symlink("../secret", inside.join("out")).unwrap();
+        symlink("real", inside.join("in")).unwrap();
+        symlink("real/file", inside.join("file")).unwrap();
+        let folder = Folder::open(&inside).unwrap();
+        folder.read("real/file").unwrap();
+        folder.stat("out").unwrap();
+        let mode = Mode::from_raw_mode(0o600);
+        for link in ["out", "in", "../secret"] {
+            let below = format!("{link}/file");
+            folder.folder(link).unwrap_err();
+            folder.read(&below).unwrap_err();
+            folder.stat(&below).unwrap_err();
+            folder.link(&below).unwrap_err();
+            folder.write(&below, mode, OFlags::empty()).unwrap_err();
+            folder
+                .make_folder(&format!("{link}/new"), mode)
+                .unwrap_err();
+        }
+        folder.make_folder("out", mode).unwrap_err();
+        folder.read("file").unwrap_err();
+        folder.write("file", mode, OFlags::empty()).unwrap_err();
+        assert!(!place.path().join("secret/new").exists());
+    }
+}

@@ -56,9 +56,9 @@ pub async fn serve_download(
     Ok(())
 }
 
-struct Upload {
-    store: Store,
-    manifest: Manifest,
+pub(super) struct Upload {
+    pub(super) store: Store,
+    pub(super) manifest: Manifest,
 }
 
 impl ChunkSink for Upload {

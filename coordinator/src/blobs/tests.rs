@@ -141,9 +141,16 @@ async fn download(store: &Store, tree: TreeId) -> Result<TreeId, Problem> {
     };
     let fetching = async {
         let (tx, rx) = &mut line.near;
-        let manifest = trees::receive_description(rx).await?;
-        trees::receive(&manifest, &Arc::new(Peer), tx, rx, &()).await?;
-        Ok(manifest.id())
+        let fetched = async {
+            let manifest = trees::receive_description(rx).await?;
+            trees::receive(&manifest, &Arc::new(Peer), tx, rx, &()).await?;
+            Ok(manifest.id())
+        };
+        let fetched = fetched.await;
+        if let Err(problem) = &fetched {
+            let _told = tx.refuse(problem).await;
+        }
+        fetched
     };
     tokio::join!(fetching, serving).0
 }
@@ -283,4 +290,14 @@ fn one_chunk_put_by_many_at_once_is_whole() {
     }
     assert_eq!(temps(&store), 0);
     store.save_tree(&tree(50)).unwrap();
+}
+
+#[test]
+fn what_does_not_fit_on_the_disk_is_refused_before_it_comes() {
+    let (_folder, store) = store();
+    let manifest = tree(1);
+    let upload = serve::Upload { store, manifest };
+    let refused = upload.reserve(Bytes(u64::MAX / 2)).unwrap_err();
+    assert_eq!(refused.code, Code::DiskFull);
+    upload.reserve(Bytes(1000)).unwrap();
 }

@@ -128,6 +128,23 @@ fn declared_outputs_join_what_is_under_output() {
     assert!(nothing.walked.tree().is_empty());
 }
 
+#[tokio::test]
+async fn a_folder_that_becomes_a_link_after_it_was_read_is_not_sent() {
+    let place = tempfile::tempdir().unwrap();
+    let output = place.path().join("output");
+    fs::create_dir_all(output.join("real")).unwrap();
+    fs::write(output.join("real/file"), "harmless").unwrap();
+    let collected = collect(&[all(&output)], 1000, Bytes::mib(1)).unwrap();
+    assert_eq!(paths(&collected), ["real", "real/file"]);
+    // The very same file, so that only the way to it differs.
+    fs::rename(output.join("real"), place.path().join("away")).unwrap();
+    symlink(place.path().join("away"), output.join("real")).unwrap();
+    let site = Site::new().await;
+    let sent = upload(&site.connection, &up(), &collected.walked, &()).await;
+    assert!(sent.is_err());
+    assert!(site.depot.chunks.lock().unwrap().is_empty());
+}
+
 /// A job that swaps a folder for a link to somebody's secrets all the while.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_outside_is_read_while_folders_are_swapped() {

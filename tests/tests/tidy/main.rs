@@ -19,10 +19,6 @@ const MAX_LINES: usize = 600;
 /// Files between the two lengths, each with the reason why it is one subject.
 const LONG: &[(&str, &str)] = &[
     (
-        "agent/src/cli/daemon.rs",
-        "the owner's commands, each a few lines over the same socket",
-    ),
-    (
         "agent/src/sandbox/filter/calls.rs",
         "one table: every system call a job may make",
     ),

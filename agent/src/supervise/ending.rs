@@ -34,6 +34,12 @@ impl Ending {
             None => (None, Some(libc::SIGKILL)),
             _ => (None, None),
         };
+        // Also where the program itself went on to its end after the kernel had killed a part of it.
+        let signal = if self.out_of_memory {
+            signal.or(Some(libc::SIGKILL))
+        } else {
+            signal
+        };
         let (reason, exit_code, detail) = self.reason(plan, exit_code);
         Outcome {
             reason,
@@ -69,9 +75,11 @@ impl Ending {
         }
         if let Some((reason, detail)) = self.stopped {
             (reason, exit_code, detail)
-        } else if self.out_of_memory && exit_code != Some(0) {
+        } else if self.out_of_memory {
+            // Whichever process of the job was ended: a shell exits with 0 although its pipe lost a part, and
+            // with cgroup v2 the kernel ends them all. The code of what was left says nothing.
             let detail = format!("more memory was needed than {}", plan.limits.memory);
-            (EndReason::OutOfMemory, exit_code, Some(detail))
+            (EndReason::OutOfMemory, None, Some(detail))
         } else if exit_code.is_some() {
             (EndReason::Exited, exit_code, None)
         } else {

@@ -58,6 +58,9 @@ async fn run_agent(context: &Context, background: bool) -> Result<(), Problem> {
         folder: context.folders.agent.clone(),
     })
     .await?;
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "systemd was not told");
+    }
     if background {
         say(READY);
     } else {

@@ -84,7 +84,10 @@ fn a_dataset_larger_than_what_a_machine_lends_is_not_fetched() {
     let outcome = org.alice.json(&["job", "show", &job])["attempts"][0]["outcome"].clone();
     assert_eq!(outcome["reason"], "prepare_failed", "{outcome}");
     assert!(
-        outcome["detail"].as_str().unwrap().contains("large"),
+        outcome["detail"]
+            .as_str()
+            .unwrap()
+            .contains("the cache may hold"),
         "{outcome}"
     );
 }

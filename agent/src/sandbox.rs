@@ -1,6 +1,6 @@
 //! Makes sandboxes as their plans say, and finds out how well this machine can.
 //!
-//! Performs only: what a sandbox contains is decided in `agent_core::sandbox_plan`. [`jail`] is called by the
+//! Performs only: what a sandbox contains is decided in `agent_core::sandbox_plan`. `jail` is called by the
 //! supervisor, a process with a single thread; [`host`] and [`probe`] by the daemon.
 //!
 //! The order matters and is the promise: cgroup with limits, new namespaces, sources opened, user mapped, root

@@ -1,5 +1,5 @@
 //! The only thing that changes the state. Never fails: whatever could go wrong was checked in
-//! [`crate::decide`]. One file per noun.
+//! [`crate::decide()`]. One file per noun.
 
 mod attempt;
 mod dataset;

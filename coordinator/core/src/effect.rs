@@ -10,7 +10,7 @@ use crate::{event::Event, state::State};
 /// Something for the shell to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// The machine's desired set changed: send it [`crate::assign`].
+    /// The machine's desired set changed: send it [`crate::assign()`].
     Assign(MachineId),
     /// The certificate is no longer good: close every connection that was opened with it.
     Close(CertificateSerial),

@@ -5,9 +5,9 @@
 //! connections. Nothing here is called by agents or the command line.
 //!
 //! Reading order: [`command`], [`event`], [`effect`] and [`rejection`] are the four vocabularies; [`state`]
-//! is what is known; [`decide`] turns a command into events or a rejection; [`apply`] is the only thing that
+//! is what is known; [`decide()`] turns a command into events or a rejection; [`apply()`] is the only thing that
 //! changes the state; [`effects`] says what the shell has to do because of an event; [`schedule`] places
-//! tasks; [`assign`] derives a machine's desired set; [`query`] answers questions.
+//! tasks; [`assign()`] derives a machine's desired set; [`query`] answers questions.
 
 pub mod command;
 pub mod effect;

@@ -1,7 +1,7 @@
 //! Which task goes where: view -> feasible -> rank -> plan. Pure, and bounded in work per pass.
 //!
 //! Tasks are taken by priority, then from the member who holds the smallest share of what the org lends,
-//! then by age. [`explain`] asks the same stages why a job waits.
+//! then by age. `explain` asks the same stages why a job waits.
 
 pub(crate) mod explain;
 mod feasible;

@@ -1,7 +1,7 @@
 //! What is known: one map of rows per noun, and what follows from them.
 //!
-//! Rows are the truth and are what is stored; [`index`] is rebuilt from them after a load; who is connected
-//! and what should be scheduled again is neither stored nor rebuilt. Only [`crate::apply`] changes any of it.
+//! Rows are the truth and are what is stored; `index` is rebuilt from them after a load; who is connected
+//! and what should be scheduled again is neither stored nor rebuilt. Only [`crate::apply()`] changes any of it.
 
 pub(crate) mod attempt;
 pub(crate) mod certificate;

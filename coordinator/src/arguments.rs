@@ -46,6 +46,11 @@ pub(crate) enum Command {
     /// Read the whole data folder and say whether it is sound. The coordinator must not be running.
     #[command(after_help = "Example:\n  compute-share-coordinator check -o json")]
     Check(DataFolder),
+    /// Make one more org and print a sign-in link for its owner. The coordinator must not be running.
+    #[command(
+        after_help = "Example:\n  compute-share-coordinator add-org --org physics --owner bob"
+    )]
+    AddOrg(AddOrg),
     /// Print a fresh sign-in link for an org's owner. The coordinator must not be running.
     #[command(after_help = "Example:\n  compute-share-coordinator login-link --org lab")]
     LoginLink(LoginLink),
@@ -98,6 +103,18 @@ pub(crate) struct Run {
     /// Write log lines as JSON.
     #[arg(long)]
     pub(crate) log_json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddOrg {
+    #[command(flatten)]
+    pub(crate) data: DataFolder,
+    /// Name of the new org.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: Name,
+    /// Handle of its owner: somebody new, or a member of another org here.
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) owner: Name,
 }
 
 #[derive(Debug, Args)]

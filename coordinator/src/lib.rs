@@ -2,10 +2,10 @@
 //!
 //! A shell around `coordinator_core`, which decides everything: here are time, randomness, the store, the
 //! connections and the files. It never dials an agent. The program is a thin `main` around [`init`], [`run`],
-//! [`check`] and [`login_link`]; tests start as many coordinators as they like in one process.
+//! [`check`], [`add_org`] and [`login_link`]; tests start as many coordinators as they like in one process.
 //!
-//! Reading order: [`engine`] is the only writer, [`store`] its book; [`desk`] is what stands behind the
-//! [`doors`]; [`logs`] and [`blobs`] are the bytes beside the book; [`loops`] are the timers.
+//! Reading order: `engine` is the only writer, `store` its book; `desk` is what stands behind the
+//! `doors`; `logs` and `blobs` are the bytes beside the book; `loops` are the timers.
 
 mod clock;
 mod config;
@@ -37,5 +37,5 @@ pub use self::{
     check::{Checked, check},
     config::{Config, DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_LISTEN},
     running::{Running, run},
-    setup::{InitOptions, InitOutcome, init, login_link},
+    setup::{AddOrgOutcome, InitOptions, InitOutcome, add_org, init, login_link},
 };

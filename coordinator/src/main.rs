@@ -11,7 +11,7 @@ use common::{code::Code, problem::Problem};
 use coordinator::{Config, InitOptions, Running};
 
 use self::{
-    arguments::{Arguments, Command, DataFolder, Init, LoginLink, Run},
+    arguments::{AddOrg, Arguments, Command, DataFolder, Init, LoginLink, Run},
     output::Output,
 };
 
@@ -36,6 +36,11 @@ fn perform(command: Command, output: &Output) -> Result<(), Problem> {
         Command::Check(DataFolder { data }) => {
             let checked = coordinator::check(&arguments::data_folder(data)?)?;
             output.checked(&checked)
+        }
+        Command::AddOrg(AddOrg { data, org, owner }) => {
+            let config = Config::load(&arguments::data_folder(data.data)?)?;
+            let outcome = coordinator::add_org(&config, &org, &owner)?;
+            output.added_org(&org, &owner, &outcome)
         }
         Command::LoginLink(LoginLink { data, org }) => {
             let config = Config::load(&arguments::data_folder(data.data)?)?;

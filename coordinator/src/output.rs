@@ -5,8 +5,8 @@ use std::{
     process::ExitCode,
 };
 
-use common::{code::Code, join_link::JoinLink, problem::Problem, units::Bytes};
-use coordinator::Checked;
+use common::{code::Code, join_link::JoinLink, name::Name, problem::Problem, units::Bytes};
+use coordinator::{AddOrgOutcome, Checked};
 use serde_json::json;
 
 use crate::arguments::Format;
@@ -31,6 +31,30 @@ impl Output {
             Some(Format::Json) => print(&json!({"link": link.to_string()}).to_string()),
             None => print(&link.to_string()),
         }
+    }
+
+    /// Prints the link of an owner who is new, alone on its line, or says that the owner is known.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn added_org(
+        &self,
+        org: &Name,
+        owner: &Name,
+        outcome: &AddOrgOutcome,
+    ) -> Result<(), Problem> {
+        let link = match outcome {
+            AddOrgOutcome::NewOwner { link } => Some(link.to_string()),
+            AddOrgOutcome::KnownOwner => None,
+        };
+        if self.format == Some(Format::Json) {
+            let new_user = link.is_some();
+            let answer = json!({"org": org, "owner": owner, "new_user": new_user, "link": link});
+            return print(&answer.to_string());
+        }
+        print(&link.unwrap_or_else(|| {
+            format!("{owner} is known here, owns {org} now, and needs no new sign-in.")
+        }))
     }
 
     /// Prints what a sound data folder holds.

@@ -1,4 +1,4 @@
-//! What is done while no coordinator runs: `init`, and a fresh sign-in link for the owner.
+//! What is done while no coordinator runs: `init`, one more org, and a fresh sign-in link for an owner.
 
 use std::{
     fs, io,
@@ -127,6 +127,48 @@ fn build(options: &InitOptions, staging: &Path) -> Result<InitOutcome, Problem> 
         Problem::new(Code::Io, what, error.to_string())
     })?;
     Ok(InitOutcome { link })
+}
+
+/// What `add-org` has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddOrgOutcome {
+    /// The owner is new here: the link signs them in, once.
+    NewOwner { link: JoinLink },
+    /// The owner is in another org already, and has one more membership now.
+    KnownOwner,
+}
+
+/// Makes one more org. The coordinator must not be running: its store is opened.
+///
+/// # Errors
+/// The store is in use or cannot be used; there is an org of this name.
+pub fn add_org(config: &Config, org: &Name, owner: &Name) -> Result<AddOrgOutcome, Problem> {
+    let data = &config.data;
+    let authority = open_authority(data)?;
+    let Opened {
+        store,
+        state,
+        newest_at,
+    } = Store::open(&folder::store(data))?;
+    let clock = Arc::new(Clock::starting_at(newest_at));
+    let known = enrolment::user(&state, owner);
+    let mut clerk = Clerk::new(state, store, Arc::clone(&clock));
+    let id = OrgId::new(mint::uuid(clock.now()));
+    do_one(
+        &mut clerk,
+        Body::CreateOrg {
+            org: id,
+            name: org.clone(),
+            owner: known.unwrap_or_else(|| UserId::new(mint::uuid(clock.now()))),
+            handle: owner.clone(),
+        },
+    )?;
+    if known.is_some() {
+        return Ok(AddOrgOutcome::KnownOwner);
+    }
+    // Stopped before this is done, `login-link` makes the link.
+    let link = owner_link(&mut clerk, &clock, id, &authority, config.address.clone())?;
+    Ok(AddOrgOutcome::NewOwner { link })
 }
 
 /// Makes a sign-in link for an org's owner. The coordinator must not be running: its store is opened.

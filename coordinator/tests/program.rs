@@ -109,6 +109,50 @@ fn it_runs_alone_and_stops_when_told() {
     assert!(text(&link.stdout).trim_end().parse::<JoinLink>().is_ok());
 }
 
+#[test]
+fn one_more_org_has_a_new_owner_or_a_known_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let add = |org, owner, more: &[&str]| {
+        let arguments = [&["add-org", "--org", org, "--owner", owner], more].concat();
+        with_data(&arguments, data)
+    };
+    assert_eq!(add("lab2", "bob", &[]).status.code(), Some(3));
+    let first: JoinLink = text(&init(data, &[]).stdout).trim_end().parse().unwrap();
+
+    let new = add("lab2", "bob", &[]);
+    let link: JoinLink = text(&new.stdout).trim_end().parse().unwrap();
+    assert_eq!(text(&new.stdout), format!("{link}\n"));
+    assert_eq!(link.fingerprint, first.fingerprint);
+    assert_eq!(link.address, first.address);
+    assert_ne!(link.secret, first.secret);
+
+    let known = add("lab3", "alice", &[]);
+    assert!(known.status.success(), "{}", text(&known.stderr));
+    assert!(text(&known.stdout).starts_with("alice is known here"));
+    let known = add("lab4", "alice", &["-o", "json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&known.stdout).unwrap();
+    assert_eq!(answer["new_user"], false);
+    assert_eq!(answer["link"], serde_json::Value::Null);
+
+    let taken = add("lab2", "carol", &["-o", "json"]);
+    let error: serde_json::Value = serde_json::from_slice(&taken.stderr).unwrap();
+    assert_eq!(error["error"]["code"], "name_taken");
+    assert_eq!(
+        with_data(&["login-link", "--org", "lab4"], data)
+            .status
+            .code(),
+        Some(0)
+    );
+
+    let (mut running, _) = run(data, &[]);
+    let locked = add("lab5", "dora", &[]);
+    assert_eq!(locked.status.code(), Some(3));
+    assert!(text(&locked.stderr).contains("store_locked"));
+    running.kill().unwrap();
+    running.wait().unwrap();
+}
+
 #[tokio::test]
 async fn a_killed_coordinator_comes_back_and_old_connections_learn_it_at_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,5 +7,6 @@ mod jobs;
 mod machines;
 mod orgs;
 mod scheduling;
+mod two_orgs;
 mod views;
 mod world;

@@ -28,6 +28,24 @@ pub(crate) struct Lab {
     pub(crate) owner_link: JoinLink,
 }
 
+/// The folder of a coordinator that does not run.
+pub(crate) struct Stopped {
+    folder: tempfile::TempDir,
+    pub(crate) config: Config,
+    owner_link: JoinLink,
+}
+
+impl Stopped {
+    pub(crate) async fn start_again(self) -> Lab {
+        Lab {
+            running: coordinator::run(self.config.clone()).await.unwrap(),
+            _folder: self.folder,
+            config: self.config,
+            owner_link: self.owner_link,
+        }
+    }
+}
+
 /// Somebody who was let in.
 pub(crate) struct Signed {
     pub(crate) org: OrgId,
@@ -67,9 +85,16 @@ impl Lab {
 
     /// Stops it and starts it anew on the same folder, at another port.
     pub(crate) async fn restart(self) -> Self {
+        self.stop().await.start_again().await
+    }
+
+    pub(crate) async fn stop(self) -> Stopped {
         self.running.stop().await;
-        let running = coordinator::run(self.config.clone()).await.unwrap();
-        Self { running, ..self }
+        Stopped {
+            folder: self._folder,
+            config: self.config,
+            owner_link: self.owner_link,
+        }
     }
 
     pub(crate) async fn enrol(

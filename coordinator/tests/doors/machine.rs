@@ -34,16 +34,16 @@ use link::{
 use crate::lab::{Lab, Signed, ask, name};
 
 /// A machine with its certificate.
-struct Machine {
-    key: PrivateKey,
-    identity: Identity,
+pub(crate) struct Machine {
+    pub(crate) key: PrivateKey,
+    pub(crate) identity: Identity,
 }
 
 /// A machine's connection with its control stream.
-struct Control {
-    connection: quinn::Connection,
-    tx: FrameSender,
-    rx: FrameReceiver,
+pub(crate) struct Control {
+    pub(crate) connection: quinn::Connection,
+    pub(crate) tx: FrameSender,
+    pub(crate) rx: FrameReceiver,
 }
 
 fn capacity() -> Capacity {
@@ -75,7 +75,7 @@ fn report() -> MachineReport {
     }
 }
 
-fn job(org: common::id::OrgId) -> SubmitJob {
+pub(crate) fn job(org: common::id::OrgId) -> SubmitJob {
     SubmitJob {
         org,
         spec: JobSpec {
@@ -104,7 +104,7 @@ fn job(org: common::id::OrgId) -> SubmitJob {
 }
 
 /// Registers a machine, lets it ask for its certificate, and approves it while it waits.
-async fn machine(lab: &Lab, owner: &Signed) -> Machine {
+pub(crate) async fn machine(lab: &Lab, owner: &Signed) -> Machine {
     let member = lab.connect(owner).await;
     let key = PrivateKey::generate().unwrap();
     let request = RegisterMachine {
@@ -147,7 +147,7 @@ async fn machine(lab: &Lab, owner: &Signed) -> Machine {
 }
 
 impl Control {
-    async fn open(lab: &Lab, machine: &Machine, attempts: Vec<AttemptId>) -> Self {
+    pub(crate) async fn open(lab: &Lab, machine: &Machine, attempts: Vec<AttemptId>) -> Self {
         let root = lab.running.fingerprint();
         let tls = client_config(root, Some(&machine.identity), ALPN_AGENT).unwrap();
         let address = lab.running.address().to_string();
@@ -166,12 +166,12 @@ impl Control {
         Self { connection, tx, rx }
     }
 
-    async fn next(&mut self) -> CoordinatorMessage {
+    pub(crate) async fn next(&mut self) -> CoordinatorMessage {
         self.rx.expect().await.unwrap()
     }
 
     /// Reads until a desired set comes that is as it should be.
-    async fn assignment(&mut self, wanted: impl Fn(&Assignment) -> bool) -> Assignment {
+    pub(crate) async fn assignment(&mut self, wanted: impl Fn(&Assignment) -> bool) -> Assignment {
         loop {
             if let CoordinatorMessage::Assignment(set) = self.next().await
                 && wanted(&set)
@@ -181,18 +181,18 @@ impl Control {
         }
     }
 
-    async fn say(&mut self, attempt: AttemptId, report: AttemptReport) {
+    pub(crate) async fn say(&mut self, attempt: AttemptId, report: AttemptReport) {
         let message = AgentMessage::Attempt { attempt, report };
         self.tx.send(&message).await.unwrap();
     }
 
-    async fn acknowledged(&mut self, attempt: AttemptId, stage: ReportStage) {
+    pub(crate) async fn acknowledged(&mut self, attempt: AttemptId, stage: ReportStage) {
         let wanted = CoordinatorMessage::AttemptAck { attempt, stage };
         while self.next().await != wanted {}
     }
 }
 
-fn ended(log_bytes: u64) -> AttemptReport {
+pub(crate) fn ended(log_bytes: u64) -> AttemptReport {
     AttemptReport::Ended {
         at: Timestamp::from_unix_ms(2),
         outcome: Outcome {
@@ -207,7 +207,7 @@ fn ended(log_bytes: u64) -> AttemptReport {
     }
 }
 
-async fn submit(connection: &quinn::Connection, request: SubmitJob) -> Submitted {
+pub(crate) async fn submit(connection: &quinn::Connection, request: SubmitJob) -> Submitted {
     let answer = ask(connection, Request::SubmitJob(Box::new(request))).await;
     let Ok(Answer::Submitted(submitted)) = answer else {
         panic!("{answer:?}");
@@ -215,7 +215,7 @@ async fn submit(connection: &quinn::Connection, request: SubmitJob) -> Submitted
     submitted
 }
 
-async fn follow(
+pub(crate) async fn follow(
     connection: &quinn::Connection,
     owner: &Signed,
     number: common::job::JobNumber,

@@ -8,3 +8,4 @@
 mod joining;
 mod lab;
 mod machine;
+mod orgs;

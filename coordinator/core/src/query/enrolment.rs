@@ -146,6 +146,11 @@ pub fn orgs(state: &State) -> Vec<(OrgId, Name)> {
     rows.map(|(id, row)| (*id, row.name.clone())).collect()
 }
 
+/// Returns the user of this handle, in whatever orgs.
+pub fn user(state: &State, handle: &Name) -> Option<UserId> {
+    state.index.handles.get(handle).copied()
+}
+
 /// Returns every approved machine: after a start, those that do not come back within a lease are lost.
 pub fn approved_machines(state: &State) -> Vec<MachineId> {
     let rows = state.machines.iter();

@@ -276,7 +276,16 @@ mod tests {
         span("7d", "7d");
         span("1d 12h", "1d 12h");
         span("0", "0s");
-        for bad in ["", "soon", "2 fortnights", "-3h", "99999999999999", "99999999d", "1d soon", "-1d"] {
+        for bad in [
+            "",
+            "soon",
+            "2 fortnights",
+            "-3h",
+            "99999999999999",
+            "99999999d",
+            "1d soon",
+            "-1d",
+        ] {
             assert!(bad.parse::<Span>().is_err(), "{bad:?}");
         }
     }

@@ -273,6 +273,20 @@ impl Keeper {
         }
     }
 
+    /// Ends everything before its task may run elsewhere, also what has been given more time to end.
+    fn end_with_lease(&mut self) {
+        let outlasting: Vec<(AttemptId, Span)> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.outlasts_lease())
+            .map(|(attempt, held)| (*attempt, self.lease.last_grace(held.spec.grace)))
+            .collect();
+        for (attempt, grace) in outlasting {
+            tracing::warn!(%attempt, "the lease is over; the attempt is ended");
+            self.stop(attempt, EndReason::MachineLost, grace);
+        }
+    }
+
     fn heard(&mut self, sent_at: Duration) {
         self.lease.renew(sent_at);
         if self.held.values().any(|held| held.seen().may_run()) {
@@ -316,7 +330,11 @@ impl Keeper {
                 .iter()
                 .map(|(attempt, held)| (*attempt, held.seen()))
                 .collect();
-            let actions = reconcile(desired, &observed);
+            let mut actions = reconcile(desired, &observed);
+            if self.lease.is_over(clock::since_boot()) {
+                // The coordinator's last word does not hold any more; the next one renews the lease, too.
+                actions.retain(|action| !action.begins());
+            }
             if actions.is_empty() {
                 break;
             }
@@ -332,7 +350,7 @@ impl Keeper {
         let lease = self
             .held
             .values()
-            .any(|held| held.seen().may_run())
+            .any(Held::outlasts_lease)
             .then(|| self.lease.left(clock::since_boot()));
         let pause = self
             .pause
@@ -350,7 +368,7 @@ impl Keeper {
 
     async fn on_tick(&mut self) -> Result<(), JournalError> {
         if self.lease.is_over(clock::since_boot()) {
-            self.stop_all(EndReason::MachineLost);
+            self.end_with_lease();
         }
         let over = |pause: &Pause| pause.until.is_some_and(|until| until <= clock::now());
         if self.pause.as_ref().is_some_and(over) {

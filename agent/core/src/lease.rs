@@ -6,6 +6,13 @@
 
 use std::time::Duration;
 
+use common::time::Span;
+
+/// Longest wait between SIGTERM and SIGKILL once a lease is over, whatever a job asks for. The coordinator places
+/// the task again a margin after the lease: the lease's own length, 60 seconds at most. Half of that is for the
+/// job, the rest for what comes after it.
+const MAX_LAST_GRACE: Duration = Duration::from_secs(30);
+
 /// A lease that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
@@ -46,6 +53,13 @@ impl Lease {
     pub fn is_over(&self, now: Duration) -> bool {
         self.left(now).is_zero()
     }
+
+    /// Returns the grace of a job that the lease's end ends: its own, unless that would last until the coordinator
+    /// has the job run elsewhere.
+    pub fn last_grace(&self, own: Span) -> Span {
+        let most = MAX_LAST_GRACE.min(self.length / 2);
+        own.as_duration().min(most).into()
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +68,25 @@ mod tests {
 
     const fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn an_attempt_is_over_before_its_task_may_run_elsewhere() {
+        let grace = |length, own| {
+            let lease = Lease::new(secs(length), secs(10));
+            lease.last_grace(Span::from_secs(own)).as_duration()
+        };
+        assert_eq!(grace(300, 10), secs(10));
+        assert_eq!(grace(300, 3600), secs(30));
+        assert_eq!(grace(6, 30), secs(3));
+        assert_eq!(grace(0, 30), secs(0));
+        for length in 0..200 {
+            let margin = secs(length.min(60));
+            assert!(
+                grace(length, u64::MAX / 1000) <= margin / 2,
+                "lease of {length} s"
+            );
+        }
     }
 
     #[test]

@@ -32,6 +32,13 @@ pub enum Action {
     Forget { attempt: AttemptId },
 }
 
+impl Action {
+    /// Returns whether this begins something that a machine without a lease must not begin.
+    pub const fn begins(&self) -> bool {
+        matches!(self, Self::Accept { .. } | Self::Launch { .. })
+    }
+}
+
 /// Returns what has to be done, in the order of the attempts' ids; endings come before launches so that what
 /// an ending frees is free.
 pub fn reconcile(desired: &Desired, observed: &Observed) -> Vec<Action> {

@@ -45,4 +45,9 @@ impl Held {
             Seen::Idle
         }
     }
+
+    /// Returns whether it may run and was not yet told that the lease is over.
+    pub(super) fn outlasts_lease(&self) -> bool {
+        self.seen().may_run() && self.stopping != Some(EndReason::MachineLost)
+    }
 }

@@ -1,6 +1,5 @@
-//! When the lease was last renewed, for a daemon that is started again while attempts run. A small file that
-//! is simply written over: if it is torn or of another boot, nothing that ran then runs any more or the lease is
-//! counted anew.
+//! When the lease was last renewed, for a daemon that is started again while attempts run. A small file,
+//! replaced whole but not flushed: it need not outlive the boot that it names.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -39,7 +38,10 @@ impl LeaseFile {
     pub(super) fn write(&self, lease: &Lease) {
         let (length, renewed) = (lease.length().as_millis(), lease.renewed_at().as_millis());
         let text = format!("{} {length} {renewed}\n", self.boot);
-        if let Err(error) = std::fs::write(&self.path, text) {
+        let draft = self.path.with_extension("draft");
+        let written =
+            std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &self.path));
+        if let Err(error) = written {
             tracing::debug!(%error, "the lease cannot be noted");
         }
     }

@@ -80,11 +80,11 @@ impl Keeper {
         let spec = Arc::clone(&held.spec);
         match admit(&spec, self.machine.isolation.level, lending) {
             Ok(()) => {
+                self.lease_file.write(&self.lease);
                 let performing = self.work(attempt, spec).launch();
                 if let Some(held) = self.held.get_mut(&attempt) {
                     held.performing = Some(performing);
                 }
-                self.lease_file.write(&self.lease);
             }
             Err(refusal) => self.end_without_run(attempt, refusal.reason, &refusal.detail),
         }

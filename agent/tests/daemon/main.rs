@@ -5,6 +5,8 @@
 
 mod coordinator;
 
+use std::time::Duration;
+
 use agent::{
     control::{AgentStatus, ConnectionState, ControlAnswer, ControlRequest, ask},
     daemon::{AgentConfig, Running, run_with},
@@ -221,6 +223,36 @@ async fn without_contact_for_a_lease_the_attempt_is_ended_here() {
         matches!(&ended, AttemptReport::Ended { outcome, .. } if outcome.reason == EndReason::MachineLost),
         "{ended:?}"
     );
+    running.stop();
+    assert_eq!(running.wait().await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_is_over_cuts_every_grace_short() {
+    let bench = Bench::approved();
+    let running = start(&bench).await;
+    let mut coordinator = bench.accept_with_lease(Span::from_secs(1)).await;
+    let deaf = "trap '' TERM; while :; do sleep 1000; done";
+    let (first, second) = ((0, Goal::Run, deaf), (1, Goal::Run, deaf));
+    coordinator.assign(1, &[first, second]).await;
+    for _ in 0..2 {
+        assert!(matches!(
+            coordinator.report().await.1,
+            AttemptReport::Started { .. }
+        ));
+    }
+    let reason = EndReason::Cancelled;
+    let told = (1, Goal::Stop { reason }, deaf);
+    coordinator.assign(2, &[first, told]).await;
+    // Heartbeats go unanswered. The jobs' own grace is five seconds.
+    for _ in 0..2 {
+        let (_, ended) = coordinator.report().await;
+        let AttemptReport::Ended { outcome, .. } = ended else {
+            panic!("{ended:?}");
+        };
+        let wall = outcome.usage.wall.as_duration();
+        assert!(wall < Duration::from_secs(4), "{wall:?}");
+    }
     running.stop();
     assert_eq!(running.wait().await, Ok(()));
 }

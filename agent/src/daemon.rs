@@ -34,8 +34,6 @@ use crate::{
 
 /// Questions of the owner that wait.
 const QUESTIONS: usize = 8;
-/// What part of the lent disk the cache may take.
-const CACHE_PART: u64 = 2;
 
 /// What an agent is started with.
 #[derive(Debug, Clone)]
@@ -185,10 +183,11 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
         Journal::open(&journal_path).map_err(|error| error.into_problem(&journal_path))?;
     make_folder(&folder.attempts())?;
     let mut probe = Probe::new(&folder)?;
-    let first = probe.sample(&Allocation::default());
+    let cache = Cache::open(&folder.cache(), Bytes::ZERO)?;
+    let first = probe.sample(&Allocation::default(), cache.used());
+    cache.set_limit(first.cache_limit);
     let host = sandbox::host(probe.gpu_devices());
     let isolation = isolation(&folder, supervisor.as_deref());
-    let cache = Cache::open(&folder.cache(), Bytes(first.offer.disk.0 / CACHE_PART))?;
     let machine = Machine::new(Parts {
         folder,
         registration,

@@ -79,10 +79,17 @@ impl Machine {
     /// Looks at the machine, away from the runtime's threads: a driver may take its time. `None` while an
     /// earlier look has not come back.
     pub(crate) async fn look(&self, held: Allocation) -> Option<Sample> {
-        let probe = Arc::clone(&self.probe);
+        let (probe, cache) = (Arc::clone(&self.probe), self.cache.clone());
+        let earlier = self.seen.borrow().cache_limit;
         let look = tokio::task::spawn_blocking(move || {
             let mut probe = probe.try_lock().ok()?;
-            Some(probe.sample(&held))
+            let sample = probe.sample(&held, cache.used());
+            if sample.cache_limit != earlier {
+                // What goes may be large: nobody waits for that.
+                let limit = sample.cache_limit;
+                tokio::task::spawn_blocking(move || cache.set_limit(limit));
+            }
+            Some(sample)
         });
         let sample = look.await.ok().flatten()?;
         self.seen.send_replace(sample.clone());

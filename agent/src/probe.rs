@@ -6,7 +6,7 @@ mod owner_file;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use agent_core::offer::{offer, withhold};
+use agent_core::offer::{cache_limit, offer, withhold};
 use common::{
     machine::{MAX_REPORT_TEXT_BYTES, MachineLoad, SystemInfo},
     problem::Problem,
@@ -25,6 +25,8 @@ const DISK_STEP: u64 = 256 << 20;
 pub(crate) struct Sample {
     pub(crate) capacity: Capacity,
     pub(crate) offer: Capacity,
+    /// How much the cache may take besides what is offered.
+    pub(crate) cache_limit: Bytes,
     pub(crate) load: MachineLoad,
     /// What is wrong with the owner's file since it was changed.
     pub(crate) rules_problem: Option<Problem>,
@@ -64,12 +66,13 @@ impl Probe {
     }
 
     /// Looks at everything. `held` is what attempts hold: a GPU among it is used by us, whoever's process
-    /// the driver names.
-    pub(crate) fn sample(&mut self, held: &Allocation) -> Sample {
+    /// the driver names. `cached` is what the cache takes of the disk.
+    pub(crate) fn sample(&mut self, held: &Allocation, cached: Bytes) -> Sample {
         self.system.refresh_memory();
         self.system.refresh_cpu_usage();
         let rules_problem = self.owner.refresh();
         let (disk, available) = self.disk();
+        let available = Bytes(available.0.saturating_add(cached.0));
         if held.disk == Bytes::ZERO || available < self.free_disk {
             self.free_disk = steady(self.free_disk, available);
         }
@@ -83,6 +86,7 @@ impl Probe {
         let capacity = withhold(capacity, rules);
         Sample {
             offer: offer(&capacity, self.free_disk, rules),
+            cache_limit: cache_limit(&capacity, self.free_disk, rules),
             load: MachineLoad {
                 cpu_percent: percent(self.system.global_cpu_usage()),
                 memory_used: Bytes(self.system.used_memory()),

@@ -9,15 +9,17 @@ use crate::owner::OwnerRules;
 
 /// Least memory that an owner without rules keeps.
 const KEPT_MEMORY: Bytes = Bytes::gib(1);
+/// What part of the lent disk is the cache's: one in so many.
+const CACHE_PART: u64 = 4;
 
-/// Returns what the owner lends of `capacity`, running jobs included. `free_disk` is what the disk has left
-/// besides what jobs already hold.
+/// Returns what the owner lends of `capacity` to jobs, running ones included. `free_disk` is what the disk would
+/// have left without what jobs and the cache hold.
 ///
 /// Without a rule: every processor, all memory but 1 GiB or a tenth (whichever is more), half of the free
-/// disk, every GPU.
+/// disk, every GPU. Of the lent disk, the cache has its part; see [`cache_limit`].
 pub fn offer(capacity: &Capacity, free_disk: Bytes, rules: &OwnerRules) -> Capacity {
     let memory = capacity.memory;
-    let disk = rules.disk_limit.unwrap_or(Bytes(free_disk.0 / 2));
+    let disk = lent_disk(capacity, free_disk, rules);
     Capacity {
         cpu: rules.cpu_limit.map_or(capacity.cpu, |percent| {
             let part = u64::from(capacity.cpu.0) * u64::from(percent.value()) / 100;
@@ -27,7 +29,7 @@ pub fn offer(capacity: &Capacity, free_disk: Bytes, rules: &OwnerRules) -> Capac
             || Bytes(memory.0.saturating_sub(KEPT_MEMORY.0.max(memory.0 / 10))),
             |limit| limit.min(memory),
         ),
-        disk: disk.min(free_disk).min(capacity.disk),
+        disk: Bytes(disk.0 - cache_limit(capacity, free_disk, rules).0),
         gpus: capacity
             .gpus
             .iter()
@@ -36,6 +38,16 @@ pub fn offer(capacity: &Capacity, free_disk: Bytes, rules: &OwnerRules) -> Capac
             .map(|(_, gpu)| gpu.clone())
             .collect(),
     }
+}
+
+/// Returns how much of the lent disk the cache may take. Jobs have the rest: nothing is lent twice.
+pub fn cache_limit(capacity: &Capacity, free_disk: Bytes, rules: &OwnerRules) -> Bytes {
+    Bytes(lent_disk(capacity, free_disk, rules).0 / CACHE_PART)
+}
+
+fn lent_disk(capacity: &Capacity, free_disk: Bytes, rules: &OwnerRules) -> Bytes {
+    let disk = rules.disk_limit.unwrap_or(Bytes(free_disk.0 / 2));
+    disk.min(free_disk).min(capacity.disk)
 }
 
 /// Returns `capacity` with the GPUs that the owner keeps marked as such.
@@ -97,7 +109,7 @@ mod tests {
         let lent = offer(&machine(), Bytes::gib(300), &OwnerRules::default());
         assert_eq!(lent.cpu, MilliCpu::cpus(8));
         assert_eq!(lent.memory, Bytes((64 << 30) - (64 << 30) / 10));
-        assert_eq!(lent.disk, Bytes::gib(150));
+        assert_eq!(lent.disk, Bytes::mib(112 * 1024 + 512));
         assert_eq!(lent.gpus.len(), 2);
         let small = Capacity {
             memory: Bytes::gib(2),
@@ -117,12 +129,29 @@ mod tests {
         let lent = offer(&machine(), Bytes::gib(300), &rules);
         assert_eq!(lent.cpu, MilliCpu(6000));
         assert_eq!(lent.memory, Bytes::gib(64));
-        assert_eq!(lent.disk, Bytes::gib(10));
+        assert_eq!(lent.disk, Bytes::mib(7680));
         assert_eq!(lent.gpus[0].uuid, "GPU-b");
         let shown = withhold(machine(), &rules);
         assert_eq!(shown.gpus[0].health, GpuHealth::Withheld);
         assert_eq!(shown.gpus[1].health, GpuHealth::Usable);
-        assert_eq!(offer(&machine(), Bytes::gib(4), &rules).disk, Bytes::gib(4));
+        assert_eq!(offer(&machine(), Bytes::gib(4), &rules).disk, Bytes::gib(3));
+    }
+
+    #[test]
+    fn jobs_and_the_cache_together_keep_to_the_disk_that_is_lent() {
+        let limited = rules(r#"{"resources": {"disk_limit": "10GiB"}}"#);
+        let none = rules(r#"{"resources": {"disk_limit": 0}}"#);
+        for (free, rules, expect) in [
+            (Bytes::gib(300), &limited, Bytes::gib(10)),
+            (Bytes(4_000_000_007), &limited, Bytes(4_000_000_007)),
+            (Bytes::gib(900), &OwnerRules::default(), Bytes::gib(450)),
+            (Bytes::gib(300), &none, Bytes::ZERO),
+            (Bytes(3), &OwnerRules::default(), Bytes(1)),
+        ] {
+            let jobs = offer(&machine(), free, rules).disk;
+            let cache = cache_limit(&machine(), free, rules);
+            assert_eq!(Bytes(jobs.0 + cache.0), expect, "{free} free, {rules:?}");
+        }
     }
 
     #[test]

@@ -94,7 +94,11 @@ impl<B: Book> Clerk<B> {
                 rows: rows.collect(),
                 events: pass.events,
             };
-            self.book.commit(&batch)?;
+            if let Err(error) = self.book.commit(&batch) {
+                // Nobody may look at what was not committed: the lock stays locked until the process ends.
+                std::mem::forget(state);
+                return Err(error);
+            }
         }
         drop(state);
         Ok(Done {

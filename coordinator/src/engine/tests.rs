@@ -170,6 +170,8 @@ async fn a_failed_commit_is_the_end_and_nobody_is_told_yes() {
     thread.join().unwrap();
     let after = engine.ask(Actor::System, create_org(2)).await;
     assert!(matches!(after, Err(NotDone::Stopped)));
+    // What is in memory was never committed: nobody may look at it.
+    assert!(engine.state.try_read().is_err());
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ pub fn split_record(log: &[u8]) -> Result<Option<(Record<'_>, &[u8])>, NotALog> 
     };
     let at = u64::from_le_bytes(header[1..9].try_into().map_err(|_| NotALog)?);
     let length = u32::from_le_bytes(header[9..].try_into().map_err(|_| NotALog)?) as usize;
-    if length > MAX_RECORD_BYTES {
+    // No record is empty: what a loss of power leaves at the end of a file, zeros, is none.
+    if length == 0 || length > MAX_RECORD_BYTES {
         return Err(NotALog);
     }
     let Some((bytes, rest)) = rest.split_at_checked(length) else {
@@ -64,16 +65,19 @@ pub fn split_record(log: &[u8]) -> Result<Option<(Record<'_>, &[u8])>, NotALog> 
     )))
 }
 
-/// Returns how many of these bytes are whole records.
+/// Returns how many of these bytes are whole records, up to the first that is none.
 ///
 /// # Errors
-/// The bytes are not a log.
+/// They do not begin like a log.
 pub fn whole_records(log: &[u8]) -> Result<usize, NotALog> {
     let mut rest = log;
-    while let Some((_, after)) = split_record(rest)? {
-        rest = after;
+    loop {
+        match split_record(rest) {
+            Ok(Some((_, after))) => rest = after,
+            Err(NotALog) if rest.len() == log.len() => return Err(NotALog),
+            Ok(None) | Err(NotALog) => return Ok(log.len() - rest.len()),
+        }
     }
-    Ok(log.len() - rest.len())
 }
 
 /// The bytes are not a sequence of records.
@@ -116,6 +120,18 @@ mod tests {
             assert_eq!(whole_records(&log[..cut]), Ok(expect), "cut at {cut}");
         }
         assert_eq!(whole_records(&log), Ok(log.len()));
+    }
+
+    #[test]
+    fn zeros_are_no_records() {
+        let mut log = Vec::new();
+        let at = Timestamp::from_unix_ms(1);
+        append(&mut log, LogStream::Stdout, at, b"one\n");
+        let good = log.len();
+        log.resize(good + 2 * RECORD_HEADER_BYTES, 0);
+        assert_eq!(split_record(&log[good..]), Err(NotALog));
+        assert_eq!(whole_records(&log), Ok(good));
+        assert_eq!(whole_records(&log[good..]), Err(NotALog));
     }
 
     proptest! {

@@ -103,10 +103,9 @@ impl Logs {
         Ok(log)
     }
 
-    /// Returns how many bytes can be read now.
+    /// Returns how many bytes can be read now; of a log that nobody writes, a crash's rest may be among them.
     pub(crate) fn length(&self, attempt: AttemptId) -> u64 {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get(&attempt).and_then(Weak::upgrade) {
+        match self.opened(attempt) {
             Some(log) => log.length(),
             None => fs::metadata(self.path(attempt)).map_or(0, |file| file.len()),
         }
@@ -129,7 +128,11 @@ impl Logs {
         }
         let mut bytes = vec![0; length];
         File::open(self.path(attempt))?.read_exact_at(&mut bytes, offset)?;
-        let whole = common::logs::whole_records(&bytes)?;
+        let whole = match common::logs::whole_records(&bytes) {
+            // What a loss of power has left there is cut off when the log is written next.
+            Err(NotALog) if !self.is_open(attempt) => 0,
+            whole => whole?,
+        };
         bytes.truncate(whole);
         Ok(bytes)
     }
@@ -147,6 +150,15 @@ impl Logs {
             }
         }
         Ok((count, bytes))
+    }
+
+    fn opened(&self, attempt: AttemptId) -> Option<Arc<LogFile>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(&attempt).and_then(Weak::upgrade)
+    }
+
+    fn is_open(&self, attempt: AttemptId) -> bool {
+        self.opened(attempt).is_some()
     }
 
     fn job_folder(&self, job: JobId) -> PathBuf {

@@ -79,8 +79,31 @@ fn what_a_loss_of_power_leaves_is_cut_off() {
         let whole = bytes.len() as u64;
         bytes.extend_from_slice(&[filler; 4096]);
         fs::write(logs.path(ATTEMPT), &bytes).unwrap();
+        // Who follows before anybody writes is told of it neither.
+        assert_eq!(logs.read(ATTEMPT, 0, 1 << 20).unwrap(), records(&["one\n"]));
+        assert!(logs.read(ATTEMPT, whole, 1 << 20).unwrap().is_empty());
         assert_eq!(logs.writer(ATTEMPT).unwrap().length(), whole);
     }
+}
+
+#[test]
+fn what_was_taken_is_there_when_it_is_opened_again() {
+    let (_folder, logs) = opened();
+    let log = logs.writer(ATTEMPT).unwrap();
+    let end = log.append(0, &records(&["one\n"])).unwrap();
+    // An empty record would be taken for the rest of a crash: none is taken.
+    assert!(
+        log.append(end, &[0; logs::RECORD_HEADER_BYTES])
+            .is_err()
+    );
+    let mut more = records(&["two\n"]);
+    more.extend_from_slice(&[0; logs::RECORD_HEADER_BYTES]);
+    more.extend_from_slice(&records(&["three\n"]));
+    assert!(log.append(end, &more).is_err());
+    let end = log.append(end, &records(&["two\n"])).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    assert_eq!(logs.writer(ATTEMPT).unwrap().length(), end);
 }
 
 #[test]

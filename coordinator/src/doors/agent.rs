@@ -8,15 +8,21 @@ mod streams;
 use std::sync::Arc;
 
 use certs::{PeerCertificate, Subject};
-use common::{code::Code, id::MachineId, problem::Problem, wire::close};
+use common::{
+    code::Code,
+    id::MachineId,
+    problem::Problem,
+    wire::{agent::MAX_ATTEMPTS_PER_MACHINE, close},
+};
 use coordinator_core::event::Holder;
 use tokio::task::JoinSet;
 
 use super::{HELLO_TIMEOUT, close_after_refusal};
 use crate::{desk::Desk, sessions::Session};
 
-/// Streams of one agent at once besides the control stream; more wait until one ends.
-const MAX_STREAMS: usize = 256;
+/// Streams of one agent at once besides the control stream, a log for each attempt and some trees; more wait
+/// until one ends.
+const MAX_STREAMS: u32 = MAX_ATTEMPTS_PER_MACHINE as u32 + 64;
 
 /// One machine's connection.
 #[derive(Debug)]
@@ -41,10 +47,11 @@ pub(super) async fn serve(desk: Arc<Desk>, connection: quinn::Connection, peer: 
     let Ok(Ok(stream)) = opened else {
         return connection.close(close::PROTOCOL.into(), b"no hello came");
     };
+    connection.set_max_concurrent_bi_streams((MAX_STREAMS + 1).into());
     let mut streams = JoinSet::new();
     let mut control = std::pin::pin!(control::serve(Arc::clone(&agent), stream));
     let ended = loop {
-        let full = streams.len() >= MAX_STREAMS;
+        let full = streams.len() >= MAX_STREAMS as usize;
         let stream = tokio::select! {
             ended = &mut control => break ended,
             Some(_) = streams.join_next() => continue,

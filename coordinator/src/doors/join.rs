@@ -128,7 +128,10 @@ async fn enrol(
     };
     desk.engine.ask(Actor::Stranger, body).await?;
     let enrolled = enrolment::enrolled(&desk.engine.read(), code, request.key());
-    let enrolled = enrolled.expect("the commit before has let this key in");
+    let enrolled = enrolled.ok_or_else(|| {
+        let why = "you were removed from the org just now";
+        Problem::new(Code::CertificateRevoked, "The code lets nobody in", why)
+    })?;
     tracing::info!(%from, handle = %enrolled.handle, "a user has enrolled");
     Ok(JoinAnswer::Enrolled {
         user: enrolled.user,

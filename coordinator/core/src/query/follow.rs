@@ -84,6 +84,15 @@ pub fn followed(
     })
 }
 
+/// Returns whether the user may still see what they follow, without looking at how it is.
+///
+/// # Errors
+/// The job is not found by this user, or not any more.
+pub fn may_follow(state: &State, user: UserId, request: &FollowJob) -> Result<(), Problem> {
+    find_job(state, user, request.org, request.number)?;
+    Ok(())
+}
+
 fn log_end(state: &State, attempt: &Attempt) -> LogEnd {
     match attempt.log {
         LogState::Growing => LogEnd::Open,

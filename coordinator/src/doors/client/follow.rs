@@ -14,7 +14,7 @@ use common::{
 };
 use coordinator_core::{
     Topic,
-    query::follow::{Followed, FollowedAttempt, LogEnd, followed},
+    query::follow::{Followed, FollowedAttempt, LogEnd, followed, may_follow},
 };
 use link::frames::FrameSender;
 
@@ -71,7 +71,8 @@ pub(super) async fn follow(
         }
         tokio::select! {
             () = changes.woken() => now = look()?,
-            () = growth.woken() => {}
+            // Who may no longer see the job is told no more of it.
+            () = growth.woken() => may_follow(&desk.engine.read(), user, request)?,
             // Whoever hangs up while nothing happens is noticed, too.
             gone = tx.delivered() => return Ok(gone?),
         }

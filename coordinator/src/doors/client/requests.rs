@@ -19,7 +19,7 @@ use common::{
     time::Span,
 };
 use coordinator_core::{
-    Actor, Body,
+    Actor, Body, Event,
     query::{self, Presence, enrolment},
 };
 
@@ -160,10 +160,17 @@ async fn register(desk: &Desk, user: UserId, request: RegisterMachine) -> Result
         name: name.clone(),
         key,
     };
-    desk.engine.ask(Actor::User(user), body).await?;
+    let events = desk.engine.ask(Actor::User(user), body).await?;
+    let fresh = events.iter().find_map(|event| match event {
+        Event::MachineRegistered { machine, .. } => Some(*machine),
+        _ => None,
+    });
     // Registered again with the same key, it is the machine that is there.
-    let machine = enrolment::machine_id(&desk.engine.read(), org, &name);
-    let machine = machine.expect("the commit before has registered it");
+    let machine = fresh.or_else(|| enrolment::machine_id(&desk.engine.read(), org, &name));
+    let machine = machine.ok_or_else(|| {
+        let why = "it was rejected or removed just now";
+        Problem::new(Code::WrongState, "The machine is not registered", why)
+    })?;
     Ok(Answer::Registered(Registered { machine }))
 }
 

@@ -11,6 +11,7 @@ use ratatui::{
 
 use super::{
     super::{
+        amounts::counted,
         escape,
         job::tasks,
         machine::gpu_counts,
@@ -44,11 +45,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot) {
 fn title_text(snapshot: &Snapshot) -> String {
     let org = &snapshot.org;
     format!(
-        "{}: {} members, {} machines, {} tasks running, {} queued",
+        "{}: {}, {}, {} running, {} queued",
         org.name,
-        org.members,
-        snapshot.machines.len(),
-        org.running_tasks,
+        counted(u64::from(org.members), "member"),
+        counted(snapshot.machines.len() as u64, "machine"),
+        counted(u64::from(org.running_tasks), "task"),
         org.queued_tasks
     )
 }

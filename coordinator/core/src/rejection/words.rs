@@ -28,7 +28,8 @@ impl Rejection {
                     .iter()
                     .map(|blocker| match blocker.machine_count {
                         0 => blocker.text.clone(),
-                        count => format!("{count} machine(s): {}", blocker.text),
+                        1 => format!("1 machine: {}", blocker.text),
+                        count => format!("{count} machines: {}", blocker.text),
                     })
                     .collect();
                 if let Some((name, offer)) = nearest {

@@ -91,7 +91,7 @@ fn the_screen_shows_machines_then_running_then_waiting() {
         .map(|line| line.trim_matches('"').trim_end())
         .collect();
     let expect = [
-        "lab: 2 members, 1 machines, 1 tasks running, 3 queued",
+        "lab: 2 members, 1 machine, 1 task running, 3 queued",
         "free: 7/8 cpu, 15 GiB of 16 GiB",
         "─",
         "MACHINE",

@@ -4,7 +4,7 @@ use common::{
     api::explain::BlockerCode,
     id::OrgId,
     resources::{Capacity, GpuHealth, GpuRequest, Request, Shortage},
-    units::MilliCpu,
+    units::{Bytes, MilliCpu},
 };
 
 use crate::{
@@ -160,7 +160,11 @@ pub(super) fn change_on(machine: &MachineView<'_>, obstacles: &[Obstacle]) -> St
         format!("{name} comes back (`compute-share start` on it)")
     } else if obstacles.contains(&Obstacle::Paused) {
         format!("{name} is resumed by its owner (`compute-share resume` on it)")
-    } else if busy.is_empty() {
+    } else if busy.is_empty()
+        || busy
+            .iter()
+            .any(|shortage| none_is_left(*shortage, &machine.free))
+    {
         format!("a task on {name} ends")
     } else {
         let parts = at_most(&busy, &machine.free);
@@ -170,6 +174,16 @@ pub(super) fn change_on(machine: &MachineView<'_>, obstacles: &[Obstacle]) -> St
 
 fn shortages(obstacles: &[Obstacle], pick: fn(&Obstacle) -> Option<Shortage>) -> Vec<Shortage> {
     obstacles.iter().filter_map(pick).collect()
+}
+
+/// Returns whether there is nothing at all of it, so that asking for less would not help.
+fn none_is_left(shortage: Shortage, free: &Capacity) -> bool {
+    match shortage {
+        Shortage::Cpu => free.cpu == MilliCpu::ZERO,
+        Shortage::Memory => free.memory == Bytes::ZERO,
+        Shortage::Disk => free.disk == Bytes::ZERO,
+        Shortage::Gpu => !free.gpus.iter().any(|gpu| gpu.health == GpuHealth::Usable),
+    }
 }
 
 fn at_most(shortages: &[Shortage], there: &Capacity) -> String {

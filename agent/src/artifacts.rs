@@ -17,7 +17,7 @@ use link::{backoff::Backoff, trees::on_disk};
 use crate::{
     logs::unwanted,
     machine::Machine,
-    transfer::{Collected, Source, Walked, collect, upload},
+    transfer::{Collected, Source, Walked, any_of, collect, upload},
     uplink::Uplink,
 };
 
@@ -34,11 +34,7 @@ const SLACK: u64 = 1 << 30;
 pub(crate) fn any(folder: &Path, outputs: &[String]) -> bool {
     let anything =
         std::fs::read_dir(folder.join("output")).is_ok_and(|mut entries| entries.next().is_some());
-    let work = folder.join("work");
-    anything
-        || outputs
-            .iter()
-            .any(|path| work.join(path).symlink_metadata().is_ok())
+    anything || !outputs.is_empty() && any_of(&folder.join("work"), outputs)
 }
 
 /// Collects and sends, over as many connections as that takes. Returns what came of it.
@@ -122,6 +118,19 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", folder.join("work/results")).unwrap();
         assert!(any(folder, &declared));
         assert!(!any(folder, &[]));
+        // Whether something is there outside is nobody's business.
+        std::fs::write(temp.path().join("secret"), b"x").unwrap();
+        std::os::unix::fs::symlink(temp.path(), folder.join("work/way")).unwrap();
+        for path in [
+            "way/secret",
+            "./way/secret",
+            "../secret",
+            "way/",
+            "/etc/passwd",
+        ] {
+            let seen = any(folder, &[path.to_owned()]);
+            assert_eq!(seen, path == "way/", "{path}");
+        }
         std::fs::write(folder.join("output/model"), b"x").unwrap();
         assert!(any(folder, &[]));
     }

@@ -22,5 +22,7 @@ pub use self::{
     walk::{WalkOptions, Walked, walk},
 };
 
+pub(crate) use self::collect::any_of;
+
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,12 @@ impl Folder {
         Ok(statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
+    /// Returns whether anything stands at `path`, a link as itself.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        self.stat(path.strip_prefix("./").unwrap_or(path)).is_ok()
+    }
+
     /// Returns where the link at `path` leads, if that is UTF-8.
     pub(super) fn link(&self, path: &str) -> io::Result<Option<String>> {
         let (parent, name) = self.parent(path)?;

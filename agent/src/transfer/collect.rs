@@ -49,6 +49,12 @@ impl Skipped {
     }
 }
 
+/// Returns whether anything stands at one of the `paths` in `folder`. What lies behind a link that the job made
+/// is not looked for: the answer would tell its author what there is on this machine.
+pub(crate) fn any_of(folder: &Path, paths: &[String]) -> bool {
+    Folder::open(folder).is_ok_and(|folder| paths.iter().any(|path| folder.has(path)))
+}
+
 /// Collects from `sources` at most `max_entries` entries and `max_bytes` bytes. Blocks.
 ///
 /// # Errors

@@ -36,10 +36,15 @@ async fn a_tree_is_fetched_once_sealed_and_readable_by_all() {
     let fetch = || cache.fetch(&site.connection, manifest.id(), &());
     let (one, two, three) = tokio::join!(fetch(), fetch(), fetch());
     let (one, _two, _three) = (one.unwrap(), two.unwrap(), three.unwrap());
-    assert_eq!(
-        site.depot.moved.load(Ordering::SeqCst),
-        manifest.chunks().len()
-    );
+    // The depot counts once it has heard that all arrived, which may be a moment later.
+    let moved = async {
+        while site.depot.moved.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        site.depot.moved.load(Ordering::SeqCst)
+    };
+    let moved = tokio::time::timeout(std::time::Duration::from_secs(10), moved);
+    assert_eq!(moved.await.unwrap(), manifest.chunks().len());
     assert_eq!(cache.ids(), [manifest.id()]);
     assert_eq!(
         walk(one.path(), &everything()).unwrap().tree(),

@@ -51,6 +51,9 @@ fn limit(plan: &SandboxPlan) -> io::Result<()> {
         )
     };
     set(Resource::Core, 0)?;
+    // Whatever the agent itself was given: no job gets ahead of the owner's own work.
+    set(Resource::Rtprio, 0)?;
+    set(Resource::Nice, 0)?;
     set(Resource::Nofile, plan.limits.open_files)?;
     set(Resource::Fsize, plan.limits.disk.0.max(1))?;
     // Counted among the users of this sandbox only, as it has a user namespace of its own.

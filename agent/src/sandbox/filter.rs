@@ -1,12 +1,14 @@
 //! The system calls that a job may make.
 //!
-//! Two filters: the first lets through what is listed and says "not implemented" (ENOSYS) to all else, so that
+//! The first lets through what is listed and says "not implemented" (ENOSYS) to all else, so that
 //! libraries fall back from calls they merely prefer; among these is `clone3`, whose flags a filter cannot see.
 //! The second says "not permitted" (EPERM) to what is dangerous by name or by argument. Calls made the way of
 //! another architecture end the process.
 
 use std::{collections::BTreeMap, io};
 
+#[cfg(target_arch = "x86_64")]
+use seccompiler::sock_filter;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch, apply_filter,
@@ -36,15 +38,39 @@ const SOCKET_DOMAINS: [i32; 4] = [
     libc::AF_INET6,
     libc::AF_NETLINK,
 ];
-/// Terminal requests that type into somebody's shell.
-const TYPING: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+/// Terminal requests that type into somebody's shell, or put a driver of any kind behind a terminal.
+const TERMINAL: [u64; 3] = [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCSETD];
+/// The bit in a call's number that makes it one of the x32 architecture, whose name for the kernel is ours.
+#[cfg(target_arch = "x86_64")]
+const X32: u32 = 0x4000_0000;
 
-/// Installs both filters on this process and all that it will start.
+/// Installs the filters on this process and all that it will start.
 pub(super) fn install() -> io::Result<()> {
     for program in [allowed()?, denied()?] {
         apply_filter(&program).map_err(io::Error::other)?;
     }
+    #[cfg(target_arch = "x86_64")]
+    apply_filter(&foreign()).map_err(io::Error::other)?;
     Ok(())
+}
+
+/// Returns the filter that ends the process at any call with [`X32`] in its number.
+#[cfg(target_arch = "x86_64")]
+fn foreign() -> BpfProgram {
+    let instruction = |code: u32, jt, jf, k| sock_filter {
+        code: u16::try_from(code).expect("the kernel's instructions have 16 bits"),
+        jt,
+        jf,
+        k,
+    };
+    let answer = libc::BPF_RET | libc::BPF_K;
+    vec![
+        // The number comes first of all that the kernel shows.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, X32),
+        instruction(answer, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+        instruction(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
 }
 
 fn allowed() -> io::Result<BpfProgram> {
@@ -85,10 +111,10 @@ fn denied() -> io::Result<BpfProgram> {
     for call in [libc::SYS_socket, libc::SYS_socketpair] {
         rules.insert(call, vec![rule(&foreign)?, rule(&netlink)?]);
     }
-    let typing = TYPING.map(|request| rule(&[(1, SeccompCmpOp::Eq, request)]));
+    let terminal = TERMINAL.map(|request| rule(&[(1, SeccompCmpOp::Eq, request)]));
     rules.insert(
         libc::SYS_ioctl,
-        typing.into_iter().collect::<io::Result<_>>()?,
+        terminal.into_iter().collect::<io::Result<_>>()?,
     );
     compile(
         rules,

@@ -1,6 +1,11 @@
 //! What a job tries in order to get out; the names are those of the escape table.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
+    process::Command,
+};
 
 use agent::sandbox::probe_with;
 use common::status::{EndReason, IsolationLevel, LogStream};
@@ -144,4 +149,90 @@ fn f7_set_user_id_programs_gain_nothing() {
         assert_eq!(out, "1000\n1000\n");
         assert_eq!(finished.result.outcome.reason, EndReason::Exited);
     });
+}
+
+/// Plants secrets where a careless sandbox would show them, and looks for them from inside: in every file that
+/// can be opened, in every process's memory of its start.
+#[test]
+fn f2_no_secret_of_the_host_is_within_reach() {
+    everyone("escapes::f2_no_secret_of_the_host_is_within_reach", || {
+        let token = format!("canary{}x{}", std::process::id(), "7f3a");
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("file"), &token).unwrap();
+        let shared = Path::new("/dev/shm").join(&token);
+        fs::write(&shared, &token).unwrap();
+        let mut keeper = Command::new("sleep");
+        let mut process = keeper
+            .arg("500")
+            .env("SECRET", &token)
+            .current_dir(outside.path())
+            .stdin(fs::File::open(outside.path().join("file")).unwrap())
+            .spawn()
+            .unwrap();
+        let attempt = Attempt::shell(
+            "for p in /proc/[0-9]*; do
+                for f in environ cmdline maps mem fd/0 fd/1 fd/2 fd/3 fd/4 fd/5; do
+                    timeout 2 head -c 1000000 $p/$f < /dev/null 2>&1 | tr '\\0' '\\n'
+                done
+                ls -laR $p/root/root $p/root/home $p/root/var $p/root/run $p/cwd/.. 2>&1
+                ls -la $p/fd $p/exe 2>&1
+            done | grep -a 'canary'
+            find / -xdev \\( -path /usr -o -path /proc \\) -prune -o -name '*canary*' -print 2>&1
+            grep -rsa canary /dev/shm /tmp /work /output /etc; echo looked",
+        );
+        // Beside the job's own folder, too, which is mounted from there.
+        fs::write(attempt.path("neighbour"), &token).unwrap();
+        let finished = attempt.run();
+        process.kill().unwrap();
+        process.wait().unwrap();
+        fs::remove_file(&shared).unwrap();
+        // The script names what it looks for, but not the token.
+        let out = finished.stdout();
+        assert!(out.ends_with("looked\n"), "{finished:?}");
+        assert!(!out.contains(&token), "{out}");
+    });
+}
+
+/// A program of nothing but a header and these instructions.
+#[cfg(target_arch = "x86_64")]
+fn smallest_program(instructions: &[u8]) -> Vec<u8> {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+    let length = HEADERS + instructions.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    file.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    for field in [BASE + HEADERS, 64, 0] {
+        file.extend(field.to_le_bytes());
+    }
+    file.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
+    file.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    for field in [0, BASE, BASE, length, length, 0x1000] {
+        file.extend(field.to_le_bytes());
+    }
+    file.extend(instructions);
+    file
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn f25_calls_of_another_architecture_end_the_process() {
+    everyone(
+        "escapes::f25_calls_of_another_architecture_end_the_process",
+        || {
+            // exit(0), so that whatever came before it did no harm.
+            let exit = [0x31, 0xff, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+            let getpid = [0xb8, 39, 0, 0, 0, 0x0f, 0x05];
+            let old = [0xb8, 20, 0, 0, 0, 0xcd, 0x80];
+            let x32 = [0xb8, 39, 0, 0, 0x40, 0x0f, 0x05];
+            for (calls, killed) in [(getpid, false), (old, true), (x32, true)] {
+                let attempt = Attempt::of(&["./program"]);
+                let path = attempt.path("work/program");
+                fs::write(&path, smallest_program(&[&calls[..], &exit[..]].concat())).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+                let outcome = attempt.run().result.outcome;
+                let expect = killed.then(|| rustix::process::Signal::SYS.as_raw());
+                assert_eq!(outcome.signal, expect, "{calls:x?}: {outcome:?}");
+            }
+        },
+    );
 }

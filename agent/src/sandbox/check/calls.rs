@@ -60,6 +60,11 @@ pub(super) fn trials() -> Vec<(String, Trial)> {
         "ioctl TIOCSTI",
         refused(libc::SYS_ioctl, typing, libc::EPERM),
     );
+    let driver = [0, libc::TIOCSETD.cast_signed(), 0, 0, 0, 0];
+    add(
+        "ioctl TIOCSETD",
+        refused(libc::SYS_ioctl, driver, libc::EPERM),
+    );
     add("kill the first process", first_process_lives());
     add("setuid", refused(libc::SYS_setuid, [0; 6], libc::EINVAL));
     add(

@@ -5,7 +5,6 @@
 
 mod adopt;
 mod held;
-mod lease_file;
 mod owner;
 mod perform;
 mod status;
@@ -34,12 +33,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{held::Held, lease_file::LeaseFile};
+use self::held::Held;
 use crate::{
     attempts::Work,
     clock,
     control::{Asked, ConnectionState, ControlAnswer},
     journal::{Journal, JournalError, Kept},
+    lease_file::LeaseFile,
     machine::{Machine, Standing},
     uplink::Uplink,
 };

@@ -13,6 +13,7 @@ mod enrol;
 pub mod folders;
 mod journal;
 mod keeper;
+mod lease_file;
 mod logs;
 mod machine;
 mod probe;

@@ -32,9 +32,10 @@ const MIN_MEMORY: Bytes = Bytes::mib(16);
 /// Most files that one process of a job has open.
 pub const MAX_OPEN_FILES: u64 = 65_536;
 /// First user id on the host that jobs of a root agent get, and how many there are: the part of the id
-/// space that the distributions' conventions leave to nobody (above the containers', below 2^31).
+/// space that the distributions' conventions leave to nobody: above what systemd gives containers, below the
+/// range for foreign images that ends it.
 pub const FIRST_HOST_UID: u32 = 0x7000_0000;
-const HOST_UIDS: u32 = 1 << 28;
+const HOST_UIDS: u32 = 0x7ffe_0000 - FIRST_HOST_UID;
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What the supervisor reserves of the environment; a job cannot set these itself.
@@ -139,6 +140,9 @@ pub struct SandboxPlan {
     pub uid: u32,
     pub identity: Identity,
     pub cgroup: Cgroup,
+    /// Where the daemon notes how long the attempt may go on without it; `None` where nobody does.
+    #[serde(default)]
+    pub lease: Option<PathBuf>,
 }
 
 /// Something at a path of the sandbox.
@@ -226,6 +230,7 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         uid: INSIDE_UID,
         identity: identity(input),
         cgroup: input.host.cgroup.clone(),
+        lease: None,
     }
 }
 

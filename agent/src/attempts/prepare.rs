@@ -73,13 +73,14 @@ async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
         output: folder.join("output"),
         datasets: pins.iter().map(|pin| pin.path().to_owned()).collect(),
     };
-    let plan = plan(&PlanInput {
+    let mut plan = plan(&PlanInput {
         attempt: work.attempt,
         spec,
         machine: &work.machine.registration.name,
         host: &work.machine.host,
         folders: &folders,
     });
+    plan.lease = Some(work.machine.folder.lease());
     Ok(Prepared { plan, pins })
 }
 

@@ -96,16 +96,17 @@ impl AttemptFolder {
 
     pub(super) fn write_plan(&self, plan: &SandboxPlan) -> io::Result<()> {
         let json = serde_json::to_vec(plan)?;
-        replace(&self.file("plan.json"), &json, Durable::No)
+        replace(&self.file("plan.json"), &json).map(drop)
     }
 
     pub(super) fn plan(&self) -> io::Result<Option<SandboxPlan>> {
         read_json(&self.file("plan.json"))
     }
 
-    pub(super) fn write_result(&self, result: &SandboxResult) -> io::Result<()> {
+    /// Returns the file: it is in place, and safe once its owner has seen to that.
+    pub(super) fn write_result(&self, result: &SandboxResult) -> io::Result<File> {
         let json = serde_json::to_vec(result)?;
-        replace(&self.file("result.json"), &json, Durable::Yes)
+        replace(&self.file("result.json"), &json)
     }
 
     pub(super) fn result(&self) -> io::Result<Option<SandboxResult>> {
@@ -117,23 +118,15 @@ impl AttemptFolder {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Durable {
-    Yes,
-    No,
-}
-
-/// Puts a file in place whole or not at all.
-fn replace(path: &Path, bytes: &[u8], durable: Durable) -> io::Result<()> {
+/// Puts a file in place whole or not at all, as far as processes see it.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let draft = path.with_extension("draft");
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true).mode(0o600);
     let mut file = options.open(&draft)?;
     file.write_all(bytes)?;
-    if durable == Durable::Yes {
-        file.sync_data()?;
-    }
-    std::fs::rename(&draft, path)
+    std::fs::rename(&draft, path)?;
+    Ok(file)
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {

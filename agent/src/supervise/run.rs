@@ -25,15 +25,20 @@ use super::{
     survey::{Counted, MAX_DEPTH, MAX_FILES, Survey},
     visitors::Visitors,
 };
-use crate::sandbox::{
-    jail::{Consumed, Jail, JailEvent, Output, writable_folders},
-    since_boot,
+use crate::{
+    lease_file::LeaseFile,
+    sandbox::{
+        jail::{Consumed, Jail, JailEvent, Output, writable_folders},
+        since_boot,
+    },
 };
 
 /// Read from the job in one go.
 const PIECE_BYTES: usize = common::logs::MAX_RECORD_BYTES;
 /// Between two counts of what the job's folders take.
 const SURVEY_PERIOD: Duration = Duration::from_secs(1);
+/// When to look for a lease again that cannot be read.
+const LEASE_UNKNOWN: Duration = Duration::from_secs(10);
 /// Share of time that counting may take: one in so many.
 const SURVEY_REST: u32 = 20;
 
@@ -47,6 +52,7 @@ pub(super) fn run(folder: &AttemptFolder, listener: UnixListener) -> io::Result<
         started: None,
         ending: Ending::default(),
         kill_at: None,
+        alone_until: None,
         survey: None,
         survey_at: since_boot() + SURVEY_PERIOD,
     };
@@ -76,6 +82,8 @@ struct Watch<'a> {
     ending: Ending,
     /// Set once the job was asked to end.
     kill_at: Option<Duration>,
+    /// When to look at the lease again; only while there is no daemon to do so.
+    alone_until: Option<Duration>,
     survey: Option<(Survey, Duration)>,
     survey_at: Duration,
 }
@@ -104,7 +112,11 @@ impl Watch<'_> {
                 break;
             }
             self.on_time(&jail);
-            self.visitors.tell_logged(self.spool.bytes());
+            self.keep_lease(&jail);
+            if self.started.is_some() {
+                // What the program wrote may be seen before the word that it runs; said it is afterwards.
+                self.visitors.tell_logged(self.spool.bytes());
+            }
         }
         // Nobody writes any more, so each stream has an end.
         while streams.0.iter().any(|(_, reader)| reader.is_some()) {
@@ -157,7 +169,8 @@ impl Watch<'_> {
         if self.survey.is_some() {
             return Some(Duration::ZERO);
         }
-        let due = [self.kill_at, self.time_limit(), Some(self.survey_at)];
+        let survey = Some(self.survey_at);
+        let due = [self.kill_at, self.time_limit(), self.alone_until, survey];
         let next = due.into_iter().flatten().min()?;
         Some(next.saturating_sub(since_boot()))
     }
@@ -217,6 +230,33 @@ impl Watch<'_> {
             self.kill_at = Some(Duration::MAX);
         }
         self.count_disk(jail, time);
+    }
+
+    /// Ends the job with the lease where the daemon that would do so is gone: the task may be running elsewhere
+    /// before another daemon comes.
+    fn keep_lease(&mut self, jail: &Jail) {
+        let Some(path) = self
+            .plan
+            .lease
+            .as_ref()
+            .filter(|_| self.visitors.is_empty())
+        else {
+            self.alone_until = None;
+            return;
+        };
+        let time = since_boot();
+        if self.alone_until.is_some_and(|until| time < until) {
+            return;
+        }
+        let lease = LeaseFile::new(path.clone()).read();
+        let left = lease.map_or(LEASE_UNKNOWN, |lease| lease.left(time));
+        self.alone_until = Some(time.saturating_add(left));
+        if let Some(lease) = lease.filter(|_| left.is_zero()) {
+            self.alone_until = Some(Duration::MAX);
+            let detail = "the machine had no contact with the coordinator for too long".to_owned();
+            let grace = lease.last_grace(self.plan.grace);
+            self.stop(jail, EndReason::MachineLost, Some(detail), grace);
+        }
     }
 
     fn count_disk(&mut self, jail: &Jail, time: Duration) {
@@ -287,7 +327,7 @@ impl Watch<'_> {
             at,
             outcome,
         };
-        folder.write_result(&result)?;
+        let left = folder.write_result(&result)?;
         // Whoever came in the last moment hears it as well.
         let so_far: Vec<Report> = self
             .started
@@ -296,7 +336,8 @@ impl Watch<'_> {
             .collect();
         self.visitors.serve(&so_far);
         self.visitors.part(&Report::Ended(result));
-        Ok(())
+        // Nobody waits for the disk: only who finds the attempt after the machine itself went down needs it.
+        left.sync_data()
     }
 }
 

@@ -44,6 +44,10 @@ impl Visitors {
         })
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.connected.is_empty()
+    }
+
     /// Returns what to wait for.
     pub(super) fn waiting(&self) -> impl Iterator<Item = PollFd<'_>> {
         let listener = PollFd::new(&self.listener, PollFlags::IN);

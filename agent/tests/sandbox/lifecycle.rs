@@ -189,6 +189,39 @@ fn a_job_goes_on_without_its_daemon_and_is_found_again() {
     );
 }
 
+#[test]
+fn without_a_daemon_the_lease_ends_the_job() {
+    everyone("lifecycle::without_a_daemon_the_lease_ends_the_job", || {
+        let folder = tempfile::tempdir().unwrap();
+        let lease = folder.path().join("lease");
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        // Long over, and for two seconds at that.
+        fs::write(&lease, format!("{} 2000 1\n", boot.trim())).unwrap();
+        let mut attempt = Attempt::shell("trap '' TERM; echo ready; while :; do sleep 500; done");
+        attempt.plan.lease = Some(lease);
+        attempt.plan.grace = Span::from_secs(3600);
+        block_on(async {
+            let mut first = attempt.launch();
+            heard(&mut first).await;
+            // A daemon looks after the lease itself.
+            drop(first);
+        });
+        // Ends by itself: nobody is connected, nobody asks.
+        let lock = fs::File::open(attempt.path("lock")).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        drop(lock);
+        let result = block_on(async {
+            match Supervisor::adopt(attempt.folder.path()).unwrap() {
+                Adopted::Ended(result) => result,
+                other => panic!("it should have ended: {other:?}"),
+            }
+        });
+        assert_eq!(result.outcome.reason, EndReason::MachineLost);
+        let wall = result.outcome.usage.wall.as_duration().as_millis();
+        assert!((900..30_000).contains(&wall), "{wall} ms");
+    });
+}
+
 fn write_line(path: &Path, line: &str) {
     let mut gate = fs::OpenOptions::new().write(true).open(path).unwrap();
     writeln!(gate, "{line}").unwrap();

@@ -1,4 +1,5 @@
-//! When the lease was last renewed, for a daemon that is started again while attempts run. A small file,
+//! When the lease was last renewed, for a daemon that is started again while attempts run, and for
+//! supervisors whose daemon is gone. A small file,
 //! replaced whole but not flushed: it need not outlive the boot that it names.
 
 use std::{path::PathBuf, time::Duration};
@@ -9,13 +10,13 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct LeaseFile {
+pub(crate) struct LeaseFile {
     path: PathBuf,
     boot: String,
 }
 
 impl LeaseFile {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         let boot = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
         Self {
             path,
@@ -24,7 +25,7 @@ impl LeaseFile {
     }
 
     /// Returns the lease of an earlier daemon of this boot.
-    pub(super) fn read(&self) -> Option<Lease> {
+    pub(crate) fn read(&self) -> Option<Lease> {
         let text = std::fs::read_to_string(&self.path).ok()?;
         let mut words = text.split_whitespace();
         if words.next()? != self.boot {
@@ -35,7 +36,7 @@ impl LeaseFile {
         Some(Lease::new(length, renewed_at))
     }
 
-    pub(super) fn write(&self, lease: &Lease) {
+    pub(crate) fn write(&self, lease: &Lease) {
         let (length, renewed) = (lease.length().as_millis(), lease.renewed_at().as_millis());
         let text = format!("{} {length} {renewed}\n", self.boot);
         let draft = self.path.with_extension("draft");

@@ -5,6 +5,7 @@
 mod account;
 mod daemon;
 mod dataset;
+mod device;
 mod follow;
 mod invite;
 mod job;
@@ -89,6 +90,8 @@ enum Command {
     #[command(flatten)]
     Account(account::Account),
     #[command(subcommand)]
+    Device(device::Device),
+    #[command(subcommand)]
     Invite(invite::Invite),
     #[command(flatten)]
     Daemon(daemon::DaemonCommand),
@@ -169,6 +172,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
     let done = |(): ()| ExitCode::SUCCESS;
     match command {
         Command::Account(account) => account.run(&context).await.map(done),
+        Command::Device(device) => device.run(&context).await.map(done),
         Command::Invite(invite) => invite.run(&context).await.map(done),
         Command::Daemon(daemon) => daemon.run(&context).await.map(done),
         Command::Machine(machine) => machine.run(&context).await.map(done),

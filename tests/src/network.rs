@@ -62,6 +62,17 @@ impl Cable {
     }
 }
 
+impl Cable {
+    /// Sends everything from other ports from now on, as a NAT does that forgot its table.
+    pub fn rebind(&self) {
+        self.shared
+            .flows
+            .lock()
+            .expect("no thread panics with the lock")
+            .clear();
+    }
+}
+
 impl Drop for Cable {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::SeqCst);

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: latency and throughput beside plain process starts, in one run and taking turns, so
 //! that what else the machine does falls on both. Judge the ratios; absolute times are this machine's.
 
+mod idle;
 mod samples;
 
 use std::{
@@ -70,6 +71,7 @@ pub(crate) fn run() -> Result<()> {
     let bob = pool.member("bob")?;
     pool.lend(&bob, "box")?;
 
+    idle::measure(&pool, &bob)?;
     println!(
         "{ROUNDS} rounds: {STARTS} starts each of `{NOTHING}` and `run -- true`, then {TASKS} tasks each"
     );

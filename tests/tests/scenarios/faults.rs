@@ -263,3 +263,24 @@ fn a_lost_lease_moves_the_task_and_one_attempt_wins() {
     );
     assert_eq!(shown["summary"]["status"], "succeeded");
 }
+
+/// As when a laptop changes its network, or a NAT forgets its table: the connection moves, nobody reconnects.
+#[test]
+fn the_agents_address_changes_and_its_connection_lives_on() {
+    let org = Org::start();
+    let bob = org.join("bob");
+    let cable = Cable::to(org.coordinator.address);
+    bob.run(&["register", "--name", "box"]).expect_success();
+    org.redirect(&bob, cable.address());
+    let agent = bob.agent();
+    org.alice
+        .run(&["machine", "approve", "box"])
+        .expect_success();
+    org.wait_for_machine("box", "available");
+    let job = submit(&org.alice, &counting(60, "0.05"));
+    wait_for_line(&org, &job, 5);
+    cable.rebind();
+    check_whole(&org, &job, 60);
+    let connected = agent.daemon.printed().matches(": connected").count();
+    assert_eq!(connected, 1, "{}", agent.daemon.printed());
+}

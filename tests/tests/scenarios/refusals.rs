@@ -28,6 +28,16 @@ fn links_and_codes() {
         .run(&["join", &link])
         .expect_refusal(3, "code_used");
 
+    // A second computer of somebody who is in; and a sign-in link is not an invitation.
+    let link = mallory.json(&["device", "link"])["link"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let laptop = org.stranger("laptop");
+    laptop.run(&["join", &link]).expect_refusal(2, "bad_link");
+    laptop.run(&["login", &link]).expect_success();
+    assert_eq!(laptop.json(&["whoami"])["handle"], "mallory");
+
     let short = org.alice.json(&["invite", "create", "--ttl", "1ms"]);
     let short = short[0]["link"].as_str().unwrap();
     org.stranger("eve")

@@ -19,7 +19,7 @@ const CPU_PERCENT: f64 = 0.5;
 /// A daemon is not there, or the kernel does not tell.
 pub(super) fn measure(pool: &Pool, lender: &Person) -> Result<()> {
     let status = lender.asks(&["compute-share", "status"])?;
-    let agent = status["pid"]
+    let agent = status["process_id"]
         .as_u64()
         .context("the agent's status names its process")?;
     let daemons = [

@@ -8,7 +8,12 @@ mod join;
 
 use std::time::Duration;
 
-use common::{code::Code, problem::Problem, wire::Hello};
+use common::{
+    code::Code,
+    problem::Problem,
+    wire::{Hello, close},
+};
+use link::frames::FrameSender;
 
 /// How long a connection may take for its first words.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,8 +41,17 @@ fn check_version(hello: &Hello) -> Result<(), Problem> {
     }
 }
 
+/// Says on a stream why nothing will come of it. Whoever does not read, or has hung up, does not want to know.
+async fn refuse(tx: &mut FrameSender, problem: &Problem) {
+    let _ = tokio::time::timeout(LAST_WORDS, tx.refuse(problem)).await;
+}
+
 /// Closes a connection once the other side has read why, or had the time to.
-async fn close_after_refusal(connection: &quinn::Connection, code: u32, problem: &Problem) {
+async fn close_after_refusal(connection: &quinn::Connection, problem: &Problem) {
     let _ = tokio::time::timeout(LAST_WORDS, connection.closed()).await;
+    let code = match problem.code {
+        Code::Protocol | Code::Version | Code::BadRequest => close::PROTOCOL,
+        _ => close::UNAUTHORISED,
+    };
     link::refuse(connection, code, problem);
 }

@@ -22,7 +22,8 @@ use crate::{desk::Desk, sessions::Session};
 
 /// Streams of one agent at once besides the control stream, a log for each attempt and some trees; more wait
 /// until one ends.
-const MAX_STREAMS: u32 = MAX_ATTEMPTS_PER_MACHINE as u32 + 64;
+const MAX_STREAMS: u32 = 1024 + 64;
+const _: () = assert!(MAX_STREAMS as usize > MAX_ATTEMPTS_PER_MACHINE);
 
 /// One machine's connection.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ pub(super) async fn serve(desk: Arc<Desk>, connection: quinn::Connection, peer: 
         Ok(()) => connection.close(close::DONE.into(), b""),
         Err(problem) => {
             tracing::debug!(%machine, code = %problem.code, why = problem.why, "the agent's connection has ended");
-            close_after_refusal(&connection, close::UNAUTHORISED, &problem).await;
+            close_after_refusal(&connection, &problem).await;
         }
     }
 }

@@ -19,7 +19,7 @@ use coordinator_core::event::Holder;
 use link::frames::{self, FrameReceiver, FrameSender};
 use tokio::task::JoinSet;
 
-use super::{HELLO_TIMEOUT, check_version, close_after_refusal};
+use super::{HELLO_TIMEOUT, check_version, close_after_refusal, refuse};
 use crate::{desk::Desk, sessions::Session};
 
 /// Streams of one command line at once; more wait until one ends.
@@ -49,7 +49,7 @@ pub(super) async fn serve(desk: Arc<Desk>, connection: quinn::Connection, peer: 
         Ok(Ok(())) => member.serve_streams().await,
         Ok(Err(problem)) => {
             let connection = member.session.connection();
-            close_after_refusal(connection, close::UNAUTHORISED, &problem).await;
+            close_after_refusal(connection, &problem).await;
         }
         Err(_) => {
             let connection = member.session.connection();
@@ -72,7 +72,7 @@ async fn greet(member: &Member) -> Result<(), Problem> {
     };
     let greeted: Result<(), Problem> = greeted.await;
     if let Err(problem) = &greeted {
-        let _ = tx.refuse(problem).await;
+        refuse(&mut tx, problem).await;
     }
     tx.finish();
     greeted
@@ -105,8 +105,7 @@ impl Member {
                 let (mut tx, mut rx) = frames::split(stream);
                 if let Err(problem) = member.serve_stream(&mut tx, &mut rx).await {
                     tracing::debug!(user = %member.user, code = %problem.code, "refused");
-                    // Whoever has hung up does not want to know.
-                    let _ = tx.refuse(&problem).await;
+                    refuse(&mut tx, &problem).await;
                 }
             });
         }

@@ -22,7 +22,7 @@ use coordinator_core::{
 use link::frames::{self, FrameReceiver, FrameSender};
 use tokio::task::JoinSet;
 
-use super::HELLO_TIMEOUT;
+use super::{HELLO_TIMEOUT, refuse};
 use crate::{
     desk::{Desk, parse_request},
     mint,
@@ -53,8 +53,7 @@ pub(super) async fn serve(desk: &Arc<Desk>, connection: &quinn::Connection) {
             let (mut tx, mut rx) = frames::split(stream);
             if let Err(problem) = request(&desk, from, &mut tx, &mut rx).await {
                 tracing::info!(%from, code = %problem.code, "a request to join was refused");
-                // Whoever has hung up does not want to know.
-                let _ = tx.refuse(&problem).await;
+                refuse(&mut tx, &problem).await;
             }
         });
     }
@@ -80,9 +79,19 @@ async fn request(
         } => enrol(desk, from, &secret, purpose, handle, &csr).await?,
         JoinRequest::ClaimMachine { machine, csr } => claim(desk, machine, &csr, tx).await?,
     };
-    tx.send(&answer).await?;
+    tell(tx, &answer).await?;
     tx.finish();
     Ok(())
+}
+
+/// Answers a stranger, who has to read it: there is not much room for strangers.
+async fn tell(tx: &mut FrameSender, answer: &JoinAnswer) -> Result<(), Problem> {
+    let sent = tokio::time::timeout(HELLO_TIMEOUT, tx.send(answer)).await;
+    let sent = sent.map_err(|_| {
+        let why = "the answer was not read in time";
+        Problem::new(Code::Protocol, "Nobody listens", why)
+    })?;
+    Ok(sent?)
 }
 
 async fn enrol(
@@ -175,7 +184,7 @@ async fn claim(
             }
             Claim::Waiting { org_name, name } if !told => {
                 told = true;
-                tx.send(&JoinAnswer::Waiting { org_name, name }).await?;
+                tell(tx, &JoinAnswer::Waiting { org_name, name }).await?;
             }
             Claim::Waiting { .. } => {}
         }

@@ -10,19 +10,16 @@ use common::{
     code::Code,
     id::{AttemptId, IdempotencyKey},
     job::{AttemptUsage, Image, JobSpec, Outcome, Retries},
-    join_link::LinkPurpose,
-    logs,
     machine::{Isolation, MachineLoad, MachineReport, SystemInfo},
     resources::{Capacity, Request as Resources},
-    status::{EndReason, IsolationLevel, JobStatus, LogStream, Network, Priority, Role},
+    status::{EndReason, IsolationLevel, JobStatus, Network, Priority},
     time::Timestamp,
     units::{Bytes, MilliCpu},
     wire::{
         ALPN_AGENT, ALPN_JOIN, Hello,
         agent::{
-            AgentHello, AgentMessage, AgentStream, Assignment, AttemptReport, CoordinatorHello,
-            CoordinatorMessage, Goal, LogAck, LogData, LogResume, MAX_ATTEMPTS_PER_MACHINE,
-            ReportStage,
+            AgentHello, AgentMessage, Assignment, AttemptReport, CoordinatorHello,
+            CoordinatorMessage, Goal, ReportStage,
         },
         client::ClientStream,
         join::{JoinAnswer, JoinRequest},
@@ -30,10 +27,13 @@ use common::{
 };
 use link::{
     endpoint::Dialer,
-    frames::{self, FrameReceiver, FrameSender, RecvError},
+    frames::{self, FrameReceiver, FrameSender},
 };
 
-use crate::lab::{Lab, Signed, ask, invite, name};
+use crate::{
+    lab::{Lab, Signed, ask, name},
+    streams::LogStreamOf,
+};
 
 /// A machine with its certificate.
 pub(crate) struct Machine {
@@ -105,8 +105,13 @@ pub(crate) fn job(org: common::id::OrgId) -> SubmitJob {
     }
 }
 
-/// Registers a machine, lets it ask for its certificate, and approves it while it waits.
+/// Registers a machine of the org's owner.
 pub(crate) async fn machine(lab: &Lab, owner: &Signed) -> Machine {
+    machine_of(lab, owner, owner).await
+}
+
+/// Registers a machine of a member, lets it ask for its certificate, and approves it while it waits.
+pub(crate) async fn machine_of(lab: &Lab, owner: &Signed, admin: &Signed) -> Machine {
     let member = lab.connect(owner).await;
     let key = PrivateKey::generate().unwrap();
     let request = RegisterMachine {
@@ -137,7 +142,8 @@ pub(crate) async fn machine(lab: &Lab, owner: &Signed) -> Machine {
         org: owner.org,
         name: name("box"),
     };
-    assert_eq!(ask(&member, approval).await, Ok(Answer::Done));
+    let admin = lab.connect(admin).await;
+    assert_eq!(ask(&admin, approval).await, Ok(Answer::Done));
     let approved: JoinAnswer = rx.expect().await.unwrap();
     let JoinAnswer::Approved { chain, .. } = approved else {
         panic!("{approved:?}");
@@ -191,39 +197,6 @@ impl Control {
     pub(crate) async fn acknowledged(&mut self, attempt: AttemptId, stage: ReportStage) {
         let wanted = CoordinatorMessage::AttemptAck { attempt, stage };
         while self.next().await != wanted {}
-    }
-}
-
-/// A log on its way up.
-struct LogStreamOf {
-    tx: FrameSender,
-    rx: FrameReceiver,
-    sent: Vec<u8>,
-}
-
-impl LogStreamOf {
-    async fn open(control: &Control, attempt: AttemptId) -> Self {
-        let stream = control.connection.open_bi().await.unwrap();
-        let (mut tx, mut rx) = frames::split(stream);
-        tx.send(&AgentStream::Log { attempt }).await.unwrap();
-        let resume: LogResume = rx.expect().await.unwrap();
-        assert_eq!(resume.offset, 0);
-        let sent = Vec::new();
-        Self { tx, rx, sent }
-    }
-
-    async fn write(&mut self, line: &str) {
-        let (offset, mut bytes) = (self.sent.len() as u64, Vec::new());
-        let at = Timestamp::from_unix_ms(1);
-        logs::append(&mut bytes, LogStream::Stdout, at, line.as_bytes());
-        self.sent.extend_from_slice(&bytes);
-        self.tx.send(&LogData { offset, bytes }).await.unwrap();
-    }
-
-    /// Waits until all of it is safe, and returns it.
-    async fn acknowledged(&mut self) -> Vec<u8> {
-        while self.rx.expect::<LogAck>().await.unwrap().offset < self.sent.len() as u64 {}
-        self.sent.clone()
     }
 }
 
@@ -396,76 +369,5 @@ async fn a_machine_has_one_connection_and_renews_its_certificate_over_it() {
     assert_eq!(ask(&member, removal).await, Ok(Answer::Done));
     let closed = control.connection.closed().await;
     assert_eq!(link::close_problem(&closed).code, Code::CertificateRevoked);
-    lab.running.stop().await;
-}
-
-#[tokio::test]
-async fn a_machine_has_a_stream_for_every_attempt_it_may_hold() {
-    let lab = Lab::start().await;
-    let owner = lab.owner().await;
-    let machine = machine(&lab, &owner).await;
-    let control = Control::open(&lab, &machine, Vec::new()).await;
-    // Opened and nothing more: the last one is served all the same.
-    let mut idle = Vec::new();
-    for _ in 0..MAX_ATTEMPTS_PER_MACHINE {
-        let (mut tx, rx) = control.connection.open_bi().await.unwrap();
-        tx.write_all(&[0]).await.unwrap();
-        idle.push((tx, rx));
-    }
-    let stream = control.connection.open_bi().await.unwrap();
-    let (mut tx, mut rx) = frames::split(stream);
-    let attempt = AttemptId {
-        job: common::id::JobId::from_bytes([9; 16]),
-        task: 0,
-        number: 1,
-    };
-    tx.send(&AgentStream::Log { attempt }).await.unwrap();
-    let refused = rx.expect::<LogResume>().await;
-    assert!(matches!(refused, Err(RecvError::Refused(problem)) if problem.code == Code::NotFound));
-    lab.running.stop().await;
-}
-
-#[tokio::test]
-async fn who_may_no_longer_see_a_job_hears_no_more_of_its_log() {
-    let lab = Lab::start().await;
-    let owner = lab.owner().await;
-    let member = lab.connect(&owner).await;
-    let machine = machine(&lab, &owner).await;
-    let mut control = Control::open(&lab, &machine, Vec::new()).await;
-    let (_, secret) = invite(&member, owner.org).await;
-    let key = PrivateKey::generate().unwrap();
-    let bob = lab
-        .enrol(&secret, LinkPurpose::Join, Some("bob"), &key)
-        .await;
-    let bob = bob.unwrap();
-    let set_role = |role| Request::SetRole {
-        org: owner.org,
-        handle: name("bob"),
-        role,
-    };
-    assert_eq!(ask(&member, set_role(Role::Admin)).await, Ok(Answer::Done));
-
-    let number = submit(&member, job(owner.org)).await.number;
-    let set = control.assignment(|set| !set.attempts.is_empty()).await;
-    let attempt = set.attempts[0].attempt;
-    let at = Timestamp::from_unix_ms(1);
-    control.say(attempt, AttemptReport::Started { at }).await;
-    control.acknowledged(attempt, ReportStage::Started).await;
-    let mut log = LogStreamOf::open(&control, attempt).await;
-    log.write("one\n").await;
-    let admin = lab.connect(&bob).await;
-    let mut follower = follow(&admin, &bob, number).await;
-    loop {
-        if let FollowEvent::Log { .. } = follower.expect::<FollowEvent>().await.unwrap() {
-            break;
-        }
-    }
-    assert_eq!(ask(&member, set_role(Role::Member)).await, Ok(Answer::Done));
-    log.write("two\n").await;
-    let refused = follower.expect::<FollowEvent>().await;
-    assert!(
-        matches!(&refused, Err(RecvError::Refused(problem)) if problem.code == Code::NotFound),
-        "{refused:?}"
-    );
     lab.running.stop().await;
 }

@@ -5,7 +5,10 @@
     reason = "everything here is a test, its helpers too"
 )]
 
+mod hostile;
 mod joining;
 mod lab;
 mod machine;
 mod orgs;
+mod renewal;
+mod streams;

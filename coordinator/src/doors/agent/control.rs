@@ -27,7 +27,7 @@ use tokio::sync::{Notify, mpsc};
 use super::Agent;
 use crate::{
     desk::{blocking, parse_request},
-    doors::{HELLO_TIMEOUT, check_version},
+    doors::{HELLO_TIMEOUT, check_version, refuse},
     engine::{NotDone, Pending},
 };
 
@@ -68,8 +68,7 @@ pub(super) async fn serve(
     let served: Result<(), Problem> = served.await;
     disconnect(&agent).await;
     if let Err(problem) = &served {
-        // Whoever is gone does not want to know.
-        let _ = tx.refuse(problem).await;
+        refuse(&mut tx, problem).await;
     }
     served
 }

@@ -7,7 +7,7 @@ use coordinator_core::query::access;
 use link::frames::{self, FrameReceiver, FrameSender};
 
 use super::{Agent, log};
-use crate::blobs;
+use crate::{blobs, doors::refuse};
 
 pub(super) async fn serve(agent: Arc<Agent>, stream: (quinn::SendStream, quinn::RecvStream)) {
     let (mut tx, mut rx) = frames::split(stream);
@@ -15,8 +15,7 @@ pub(super) async fn serve(agent: Arc<Agent>, stream: (quinn::SendStream, quinn::
         Ok(()) => tx.finish(),
         Err(problem) => {
             tracing::debug!(machine = %agent.machine, %problem, "a stream was refused");
-            // Whoever has hung up does not want to know.
-            let _ = tx.refuse(&problem).await;
+            refuse(&mut tx, &problem).await;
         }
     }
 }

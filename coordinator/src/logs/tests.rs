@@ -92,10 +92,7 @@ fn what_was_taken_is_there_when_it_is_opened_again() {
     let log = logs.writer(ATTEMPT).unwrap();
     let end = log.append(0, &records(&["one\n"])).unwrap();
     // An empty record would be taken for the rest of a crash: none is taken.
-    assert!(
-        log.append(end, &[0; logs::RECORD_HEADER_BYTES])
-            .is_err()
-    );
+    assert!(log.append(end, &[0; logs::RECORD_HEADER_BYTES]).is_err());
     let mut more = records(&["two\n"]);
     more.extend_from_slice(&[0; logs::RECORD_HEADER_BYTES]);
     more.extend_from_slice(&records(&["three\n"]));

@@ -108,6 +108,10 @@ pub enum Rejection {
     ReportOrder,
 
     DatasetText,
+    /// Of one user or machine, all of them good.
+    TooManyCertificates {
+        most: usize,
+    },
     TooManyVersions {
         name: Name,
         most: u32,

@@ -22,6 +22,9 @@ use crate::{
 /// How long an old certificate is good after its renewal, for what is still on its way.
 const RENEWAL_GRACE: Duration = Duration::from_secs(3600);
 
+/// Most certificates of one user or machine that are good at once: devices, and renewals in their grace.
+const MAX_CERTIFICATES: usize = 256;
+
 /// A code that lets a key in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Admission {
@@ -114,7 +117,7 @@ pub(super) fn enrol(
             at,
         });
     }
-    events.push(issued(Holder::User(user), certificate, at));
+    events.push(issued(state, Holder::User(user), certificate, at)?);
     Ok(events)
 }
 
@@ -141,10 +144,8 @@ pub(super) fn renew(
             serial: old,
             until: at.saturating_add(RENEWAL_GRACE),
         });
-    Ok(superseded
-        .into_iter()
-        .chain([issued(holder, new, at)])
-        .collect())
+    let issued = issued(state, holder, new, at)?;
+    Ok(superseded.into_iter().chain([issued]).collect())
 }
 
 pub(super) fn claim(
@@ -159,7 +160,8 @@ pub(super) fn claim(
             name: row.name.clone(),
         });
     }
-    Ok(vec![issued(Holder::Machine(machine), certificate, at)])
+    let issued = issued(state, Holder::Machine(machine), certificate, at)?;
+    Ok(vec![issued])
 }
 
 /// Returns the registration that this key made, if it may still come to something.
@@ -216,12 +218,27 @@ pub(super) fn revoke_all(draft: &mut Draft<'_>, state: &State, at: Timestamp, ho
     }
 }
 
-const fn issued(holder: Holder, certificate: &NewCertificate, at: Timestamp) -> Event {
-    Event::CertificateIssued {
+fn issued(
+    state: &State,
+    holder: Holder,
+    certificate: &NewCertificate,
+    at: Timestamp,
+) -> Result<Event, Rejection> {
+    let serials = state.index.holders.get(&holder);
+    let good = serials
+        .into_iter()
+        .flatten()
+        .filter(|serial| check(state, **serial, at).is_ok());
+    if good.count() >= MAX_CERTIFICATES {
+        return Err(Rejection::TooManyCertificates {
+            most: MAX_CERTIFICATES,
+        });
+    }
+    Ok(Event::CertificateIssued {
         serial: certificate.serial,
         holder,
         key: certificate.key,
         at,
         expires_at: certificate.expires_at,
-    }
+    })
 }

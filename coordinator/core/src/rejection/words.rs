@@ -264,6 +264,12 @@ impl Rejection {
                     common::dataset::MAX_DESCRIPTION_BYTES
                 ),
             ),
+            Self::TooManyCertificates { most } => Problem::new(
+                Code::Limit,
+                "cannot have one more certificate",
+                format!("{most} of the same user or machine are good already"),
+            )
+            .help("Use a device that is signed in, or wait until older ones expire."),
             Self::TooManyVersions { name, most } => Problem::new(
                 Code::Limit,
                 format!("cannot add a version to {name}"),

@@ -1,5 +1,7 @@
 //! Codes, certificates, claims.
 
+use std::time::Duration;
+
 use common::{
     code::Code,
     id::{CertificateSerial, CodeDigest, Fingerprint, InvitationId},
@@ -13,7 +15,7 @@ use super::{
     invariants,
     world::{ALICE, BOB, ORG, World, machine_id, name, refused, user},
 };
-use crate::{Actor, Body, Event, event::Holder, query::enrolment};
+use crate::{Actor, Body, Event, command::NewCertificate, event::Holder, query::enrolment};
 
 #[test]
 fn a_code_works_once_and_says_so_to_who_holds_it() {
@@ -173,6 +175,42 @@ fn renewal_leaves_the_old_certificate_an_hour() {
     assert_eq!(asked(&world, new.serial), Ok(Holder::User(BOB)));
     world.wait(7 * 86_400);
     assert_eq!(asked(&world, new.serial), Err(Code::CertificateExpired));
+    invariants::check(&world);
+}
+
+#[test]
+fn nobody_fills_the_registry_with_certificates() {
+    let mut world = World::new();
+    let mut newest = *world.state.index.holders[&Holder::User(BOB)]
+        .first()
+        .unwrap();
+    let mut number: u128 = 1 << 64;
+    let mut renew = |world: &mut World| {
+        number += 1;
+        let new = NewCertificate {
+            serial: CertificateSerial::new(number.to_be_bytes()),
+            key: Fingerprint::new([2; 32]),
+            expires_at: world.now.saturating_add(Duration::from_secs(7 * 86_400)),
+        };
+        let body = Body::RenewCertificate { old: newest, new };
+        let renewed = world.user_does(BOB, body);
+        if renewed.is_ok() {
+            newest = new.serial;
+        }
+        renewed.map(drop)
+    };
+    let mut count = 1;
+    let refused = loop {
+        match renew(&mut world) {
+            Ok(()) => count += 1,
+            Err(rejection) => break Problem::from(rejection),
+        }
+        assert!(count < 1000);
+    };
+    assert_eq!(refused.code, Code::Limit);
+    // The old ones' grace ends, and others were never kept from it.
+    world.wait(3600);
+    assert_eq!(renew(&mut world), Ok(()));
     invariants::check(&world);
 }
 

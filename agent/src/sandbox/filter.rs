@@ -5,7 +5,10 @@
 //! The second says "not permitted" (EPERM) to what is dangerous by name or by argument. Calls made the way of
 //! another architecture end the process.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 #[cfg(target_arch = "x86_64")]
 use seccompiler::sock_filter;
@@ -13,6 +16,8 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch, apply_filter,
 };
+
+mod calls;
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: TargetArch = TargetArch::x86_64;
@@ -44,42 +49,57 @@ const TERMINAL: [u64; 3] = [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCSETD];
 #[cfg(target_arch = "x86_64")]
 const X32: u32 = 0x4000_0000;
 
-/// Installs the filters on this process and all that it will start.
+/// Installs both filters on this process and all that it will start.
 pub(super) fn install() -> io::Result<()> {
-    for program in [allowed()?, denied()?] {
+    for program in [allowed(), denied()?] {
         apply_filter(&program).map_err(io::Error::other)?;
     }
-    #[cfg(target_arch = "x86_64")]
-    apply_filter(&foreign()).map_err(io::Error::other)?;
     Ok(())
 }
 
-/// Returns the filter that ends the process at any call with [`X32`] in its number.
-#[cfg(target_arch = "x86_64")]
-fn foreign() -> BpfProgram {
+/// Returns the first filter. It is written out by hand, because it is looked through at every call that a job
+/// makes and made ready by the kernel at every start: numbers that follow each other are one step together.
+fn allowed() -> BpfProgram {
     let instruction = |code: u32, jt, jf, k| sock_filter {
         code: u16::try_from(code).expect("the kernel's instructions have 16 bits"),
         jt,
         jf,
         k,
     };
-    let answer = libc::BPF_RET | libc::BPF_K;
-    vec![
-        // The number comes first of all that the kernel shows.
-        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, X32),
-        instruction(answer, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-        instruction(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ]
+    let answer = |k| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, k);
+    // Skips the instruction that follows for numbers of at least this, or less than this.
+    let jump = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
+    let from = |number| instruction(jump, 1, 0, number);
+    let below = |number| instruction(jump, 0, 1, number);
+    let unknown = answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs());
+    // The number comes first of all that the kernel shows.
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let mut program = vec![instruction(load, 0, 0, 0)];
+    #[cfg(target_arch = "x86_64")]
+    program.extend([below(X32), answer(libc::SECCOMP_RET_KILL_PROCESS)]);
+    for (first, after) in runs(calls::ALLOWED) {
+        program.extend([from(first), unknown.clone()]);
+        program.extend([from(after), answer(libc::SECCOMP_RET_ALLOW)]);
+    }
+    program.push(unknown);
+    program
 }
 
-fn allowed() -> io::Result<BpfProgram> {
-    let rules = calls::ALLOWED.iter().map(|&call| (call, Vec::new()));
-    compile(
-        rules.collect(),
-        SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
-        SeccompAction::Allow,
-    )
+/// Returns the runs of numbers that follow each other, in their order: the first of each and the one after its
+/// last.
+fn runs(numbers: &[i64]) -> Vec<(u32, u32)> {
+    let numbers: BTreeSet<u32> = numbers
+        .iter()
+        .filter_map(|&number| u32::try_from(number).ok())
+        .collect();
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, after)) if *after == number => *after += 1,
+            _ => runs.push((number, number + 1)),
+        }
+    }
+    runs
 }
 
 fn denied() -> io::Result<BpfProgram> {
@@ -146,4 +166,42 @@ fn compile(
         .map_err(io::Error::other)
 }
 
-mod calls;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the filter as the kernel would.
+    fn answer(program: &[sock_filter], number: u32) -> u32 {
+        let mut at = 0;
+        loop {
+            let step = &program[at];
+            at += 1;
+            match u32::from(step.code) & 0x07 {
+                libc::BPF_LD => assert_eq!(step.k, 0),
+                libc::BPF_JMP if number >= step.k => at += usize::from(step.jt),
+                libc::BPF_JMP => at += usize::from(step.jf),
+                libc::BPF_RET => return step.k,
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn exactly_the_listed_calls_are_let_through() {
+        let program = allowed();
+        assert!(program.len() < 500, "{}", program.len());
+        for number in (0..5000).chain([0x3fff_ffff]) {
+            let expect = if calls::ALLOWED.contains(&i64::from(number)) {
+                libc::SECCOMP_RET_ALLOW
+            } else {
+                libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()
+            };
+            assert_eq!(answer(&program, number), expect, "{number}");
+        }
+        #[cfg(target_arch = "x86_64")]
+        for number in [X32, X32 + 39, u32::MAX] {
+            let killed = libc::SECCOMP_RET_KILL_PROCESS;
+            assert_eq!(answer(&program, number), killed, "{number}");
+        }
+    }
+}

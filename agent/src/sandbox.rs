@@ -26,4 +26,4 @@ pub(crate) use cgroup::reap as reap_cgroup;
 pub(crate) use check::main as check_main;
 pub use host::host;
 pub use probe::{probe, probe_with};
-pub(crate) use system::{inherited, since_boot};
+pub(crate) use system::since_boot;

@@ -177,16 +177,6 @@ pub(super) fn reset_signals() {
     }
 }
 
-/// Takes over a descriptor that the parent left open for this process; `None` if nothing is open there.
-pub(crate) fn inherited(fd: i32) -> Option<OwnedFd> {
-    // SAFETY: asks for flags only; whether the descriptor is open is what is being asked.
-    if fd < 3 || unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
-        return None;
-    }
-    // SAFETY: it is open, and the caller is its only user in this process.
-    Some(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// Waits for a child and returns its status and what it and its waited-for children consumed.
 pub(super) fn wait_with_usage(pid: Pid) -> io::Result<(i32, libc::rusage)> {
     let mut status = 0;

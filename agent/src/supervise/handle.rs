@@ -3,10 +3,7 @@
 use std::{
     fs::File,
     io,
-    os::{
-        fd::AsRawFd as _,
-        unix::{net::UnixListener, process::CommandExt as _},
-    },
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -111,7 +108,7 @@ impl Supervisor {
             source,
         };
         let folder = AttemptFolder::open(dir).map_err(failed)?;
-        let (prepared, _held) = prepare(program, &folder, plan)?;
+        let prepared = prepare(program, &folder, plan)?;
         let stream = folder
             .connect()
             .and_then(UnixStream::from_std)
@@ -230,23 +227,24 @@ pub(crate) fn run_to_end(
     plan: &SandboxPlan,
 ) -> io::Result<SandboxResult> {
     let folder = AttemptFolder::open(dir)?;
-    let (mut command, held) = prepare(program, &folder, plan).map_err(io::Error::other)?;
+    let mut command = prepare(program, &folder, plan).map_err(io::Error::other)?;
     let mut child = command.spawn()?;
-    drop(held);
+    // The command holds the lock, too, as long as it could start another.
+    drop(command);
     child.wait()?;
     let left = "the supervisor left no result";
     folder.result()?.ok_or_else(|| io::Error::other(left))
 }
 
-/// Returns the command that starts a supervisor, and what must stay open until it is started.
+/// Returns the command that starts a supervisor, to be started once.
 ///
 /// Listening begins here, so that nobody can connect too early. The lock, too, passes over to the supervisor:
-/// there is no moment at which it could be started twice.
+/// there is no moment at which it could be started twice. See [`super::main`] for why both are standard streams.
 fn prepare(
     program: &Path,
     folder: &AttemptFolder,
     plan: &SandboxPlan,
-) -> Result<(std::process::Command, (UnixListener, File)), LaunchError> {
+) -> Result<std::process::Command, LaunchError> {
     let dir = folder.path();
     let failed = |source| LaunchError::Folder {
         path: dir.to_owned(),
@@ -257,19 +255,16 @@ fn prepare(
     };
     folder.write_plan(plan).map_err(failed)?;
     let listener = folder.listen().map_err(failed)?;
-    let descriptors = [listener.as_raw_fd(), lock.as_raw_fd()];
     let mut command = std::process::Command::new(program);
     command
         .arg(ROLE)
         .arg(dir)
-        .args(descriptors.map(|fd| fd.to_string()))
         .env_clear()
         .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdin(OwnedFd::from(listener))
+        .stdout(lock)
         .stderr(Stdio::null());
-    inherit(&mut command, descriptors);
-    Ok((command, (listener, lock)))
+    Ok(command)
 }
 
 /// Returns how an attempt ended whose supervisor does not live any more.
@@ -281,27 +276,4 @@ fn verdict(folder: &AttemptFolder) -> io::Result<SupervisorEvent> {
         Some(result) => SupervisorEvent::Ended(result),
         None => SupervisorEvent::Died,
     })
-}
-
-#[allow(
-    unsafe_code,
-    reason = "descriptors are handed over and the session is left between fork and exec"
-)]
-fn inherit(command: &mut std::process::Command, descriptors: [i32; 2]) {
-    // SAFETY: only system calls that are safe after a fork, on descriptors that the caller keeps open until
-    // the process is made.
-    unsafe {
-        command.pre_exec(move || {
-            for fd in descriptors {
-                if libc::fcntl(fd, libc::F_SETFD, 0) == -1 {
-                    return Err(io::Error::last_os_error());
-                }
-            }
-            // A session of its own: what ends the daemon's terminal or group does not end the job.
-            if libc::setsid() == -1 {
-                return Err(io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
 }

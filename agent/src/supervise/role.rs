@@ -1,31 +1,58 @@
 //! The process itself: what it was given, and what it returns.
 
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::fcntl_dupfd_cloexec,
+    process::setsid,
+    stdio::{dup2_stdin, dup2_stdout, stdin, stdout},
+};
 
 use super::{folder::AttemptFolder, run};
-use crate::sandbox::{check_main, inherited};
+use crate::sandbox::check_main;
 
 /// Instead of a folder: look at the sandbox from inside. Started by the agent's own probe.
 pub(crate) const CHECK: &str = "--check";
 
-/// Is the supervisor. `args` are the program's arguments after [`super::ROLE`]: the attempt's folder and the
-/// numbers of two descriptors, the listening socket and the lock. Must be called before anything starts a
-/// thread.
+/// Descriptors below are the standard streams.
+const FIRST_FREE: i32 = 3;
+
+/// Is the supervisor. `args` are the program's arguments after [`super::ROLE`]: the attempt's folder. The
+/// listening socket is its standard input, the attempt's lock its standard output: so it can be started
+/// without a copy of the daemon's memory, which a step between fork and exec would need. Must be called before
+/// anything starts a thread.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
     let args: Vec<OsString> = args.into_iter().collect();
     let code = match args.as_slice() {
         [check] if check == CHECK => check_main(),
-        [folder, listener, lock] => supervise(folder.as_ref(), [listener, lock]),
+        [folder] => supervise(folder.as_ref()),
         _ => None,
     };
     std::process::exit(code.unwrap_or(2))
 }
 
 /// Returns 0 once the attempt has a result.
-fn supervise(folder: &Path, descriptors: [&OsString; 2]) -> Option<i32> {
-    let [listener, lock] = descriptors.map(|number| inherited(number.to_str()?.parse().ok()?));
-    let (listener, _lock) = (listener?, lock?);
+fn supervise(folder: &Path) -> Option<i32> {
+    // A session of its own: what ends the daemon's terminal or group does not end the job.
+    setsid().ok()?;
+    let (listener, _lock) = take_over().ok()?;
     let folder = AttemptFolder::open(folder).ok()?;
     // Without a result the daemon finds that the supervisor died, which is the truth.
     run::run(&folder, listener.into()).ok().map(|()| 0)
+}
+
+/// Returns the socket and the lock, with nothing in their old places, so that no job gets them.
+fn take_over() -> io::Result<(OwnedFd, OwnedFd)> {
+    let listener = fcntl_dupfd_cloexec(stdin(), FIRST_FREE)?;
+    let lock = fcntl_dupfd_cloexec(stdout(), FIRST_FREE)?;
+    let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    dup2_stdin(nothing.as_fd())?;
+    dup2_stdout(nothing.as_fd())?;
+    Ok((listener, lock))
 }

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     binaries::binary,
+    network::Cable,
     person::{Agent, Person},
     process::{Daemon, until},
 };
@@ -139,7 +140,17 @@ impl Org {
 
     /// Registers `person`'s computer as `name`, starts its agent, approves it and waits until it can be used.
     pub fn agent(&self, person: &Person, name: &str) -> Agent {
+        self.agent_at(person, name, self.coordinator.address)
+    }
+
+    /// As [`Org::agent`], with an agent that reaches the coordinator through `cable` only.
+    pub fn agent_behind(&self, cable: &Cable, person: &Person, name: &str) -> Agent {
+        self.agent_at(person, name, cable.address())
+    }
+
+    fn agent_at(&self, person: &Person, name: &str, address: SocketAddr) -> Agent {
         person.run(&["register", "--name", name]).expect_success();
+        person.replace_in_files(&self.coordinator.address.to_string(), &address.to_string());
         let agent = person.agent();
         self.alice
             .run(&["machine", "approve", name])
@@ -153,11 +164,6 @@ impl Org {
             let machine = self.alice.try_json(&["machine", "show", name])?;
             (machine["status"] == status).then_some(())
         });
-    }
-
-    /// Replaces the address that a person's command line and agent dial.
-    pub fn redirect(&self, person: &Person, to: SocketAddr) {
-        person.replace_in_files(&self.coordinator.address.to_string(), &to.to_string());
     }
 
     pub fn folder(&self) -> &Path {

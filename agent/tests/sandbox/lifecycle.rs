@@ -1,6 +1,6 @@
 //! Starting, stopping, and what survives whom.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{fs, io::Write as _, path::Path, time::Instant};
 
 use agent::supervise::{Adopted, LaunchError, Supervisor, SupervisorEvent};
 use agent_core::sandbox_plan::Cgroup;
@@ -13,7 +13,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
 };
 
-use crate::world::{Attempt, block_on, everyone, processes_with};
+use crate::world::{Attempt, PATIENCE, block_on, everyone, processes_with};
 
 /// Waits until the job has written something.
 async fn heard(supervisor: &mut Supervisor) {
@@ -33,6 +33,20 @@ fn gone(processes: &[u32]) {
             tv_nsec: 0,
         };
         assert_eq!(poll(&mut waiting, Some(&most)), Ok(1), "{number} lives");
+    }
+}
+
+/// Returns the processes of a job that starts a second one, once both are seen. One that is just becoming
+/// another program has no command line for a moment.
+fn several_with(marker: &str) -> Vec<u32> {
+    let begin = Instant::now();
+    loop {
+        let job = processes_with(marker);
+        if job.len() >= 2 {
+            return job;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{job:?}");
+        std::thread::yield_now();
     }
 }
 
@@ -117,8 +131,7 @@ fn r8_a_killed_supervisor_takes_everything_along() {
             block_on(async {
                 let mut supervisor = attempt.launch();
                 heard(&mut supervisor).await;
-                let job = processes_with(&marker);
-                assert!(job.len() >= 2, "{job:?}");
+                let job = several_with(&marker);
                 let own = processes_with(attempt.folder.path().to_str().unwrap());
                 let pids = own
                     .iter()

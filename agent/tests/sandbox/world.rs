@@ -33,7 +33,7 @@ const ORDINARY_USER: u32 = 65534;
 /// Tells a test that runs as another user where the program is.
 const PROGRAM: &str = "COMPUTE_SHARE_TEST_PROGRAM";
 /// A test that hangs fails instead.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test as whoever runs it, and where that is root once more as an ordinary user. `name` is the test's
 /// own, with its module.

@@ -191,14 +191,7 @@ fn the_network_is_cut_for_a_minute() {
     let org = Org::start();
     let bob = org.join("bob");
     let cable = Cable::to(org.coordinator.address);
-    org.redirect(&bob, cable.address());
-    bob.run(&["register", "--name", "box"]).expect_success();
-    org.redirect(&bob, cable.address());
-    let agent = bob.agent();
-    org.alice
-        .run(&["machine", "approve", "box"])
-        .expect_success();
-    org.wait_for_machine("box", "available");
+    let agent = org.agent_behind(&cable, &bob, "box");
     let job = submit(&org.alice, &counting(300, "0.2"));
     wait_for_line(&org, &job, 2);
     cable.cut();
@@ -224,14 +217,7 @@ fn a_lost_lease_moves_the_task_and_one_attempt_wins() {
     let org = Org::start_with("lease = \"2s\"\nheartbeat = \"500ms\"");
     let bob = org.join("bob");
     let cable = Cable::to(org.coordinator.address);
-    org.redirect(&bob, cable.address());
-    bob.run(&["register", "--name", "far"]).expect_success();
-    org.redirect(&bob, cable.address());
-    let _far = bob.agent();
-    org.alice
-        .run(&["machine", "approve", "far"])
-        .expect_success();
-    org.wait_for_machine("far", "available");
+    let _far = org.agent_behind(&cable, &bob, "far");
     // Only the first attempt waits for ever.
     let job = submit(
         &org.alice,
@@ -270,13 +256,7 @@ fn the_agents_address_changes_and_its_connection_lives_on() {
     let org = Org::start();
     let bob = org.join("bob");
     let cable = Cable::to(org.coordinator.address);
-    bob.run(&["register", "--name", "box"]).expect_success();
-    org.redirect(&bob, cable.address());
-    let agent = bob.agent();
-    org.alice
-        .run(&["machine", "approve", "box"])
-        .expect_success();
-    org.wait_for_machine("box", "available");
+    let agent = org.agent_behind(&cable, &bob, "box");
     let job = submit(&org.alice, &counting(60, "0.05"));
     wait_for_line(&org, &job, 5);
     cable.rebind();

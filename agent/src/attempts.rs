@@ -222,6 +222,7 @@ impl Work {
         let folder = self.machine.folder.attempt(self.attempt);
         let files = result.started_at.is_some() && artifacts::any(&folder, &self.spec.outputs);
         let SandboxResult { at, outcome, .. } = result;
+        let outcome = Box::new(outcome);
         self.happened(Step::End { at, outcome, files }).await;
         if files {
             let uplink = self.uplink.clone();

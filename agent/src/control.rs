@@ -30,13 +30,27 @@ pub enum ControlRequest {
     /// Lends nothing new; what runs goes on. Without a span until [`ControlRequest::Resume`].
     Pause {
         span: Option<Span>,
+        /// Only these GPUs, by index or identifier; empty is the whole machine.
+        #[serde(default)]
+        gpus: Vec<String>,
     },
+    /// Ends every pause.
     Resume,
-    /// Ends the agent. Jobs go on under their supervisors and are adopted at the next start, unless
-    /// `end_jobs` asks to end them first.
     Stop {
-        end_jobs: bool,
+        how: StopHow,
     },
+}
+
+/// What becomes of the jobs when the agent ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopHow {
+    /// They go on under their supervisors, and the next agent (of this version or another) takes them over.
+    Leave,
+    /// Nothing new is taken; the agent ends when the last has ended by itself.
+    Drain,
+    /// They are asked to end, get their grace, and are tried again elsewhere.
+    Now,
 }
 
 /// What comes back.

@@ -210,6 +210,9 @@ mod tests {
             task_count: 2,
             command: vec!["true".to_owned()],
             env: BTreeMap::new(),
+            image: common::wire::agent::AttemptImage::Host,
+            registry_login: false,
+            strong: false,
             workdir: None,
             allocation: Allocation::default(),
             datasets: Vec::new(),
@@ -229,6 +232,8 @@ mod tests {
         assert_eq!(kept, Kept::default());
         let pause = Pause {
             until: Some(Timestamp::from_unix_ms(77)),
+            reason: String::new(),
+            by: common::machine::PausedBy::Command,
         };
         journal.accept(3, &[accepted(0), accepted(1)]).unwrap();
         journal.forget(&[accepted(0).0]).unwrap();

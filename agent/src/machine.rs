@@ -109,6 +109,7 @@ impl Machine {
             capacity: sample.capacity.clone(),
             offer: sample.offer.clone(),
             paused: standing.pause.clone(),
+            admits: common::machine::Admits::default(),
             isolation: self.isolation.clone(),
             system: self.system.clone(),
             cached,

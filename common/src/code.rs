@@ -95,6 +95,11 @@ codes! {
     Cancelled "cancelled" Failed "Nothing was changed."
     ConfirmationNeeded "confirmation_needed" Usage "Add --yes to go ahead without being asked."
     Config "bad_configuration" Usage "Correct the file."
+    BadImage "bad_image" Failed "Build the image anew, or ask whoever publishes it."
+    ImageNotFound "image_not_found" NotFound "Check the image's name and tag, and whether its registry wants a login."
+    RegistryRefused "registry_refused" Refused "Sign in to the registry with `docker login` or `podman login`; its file is read."
+    RegistryUnreachable "registry_unreachable" Failed "Check the registry's name and this computer's network."
+    OwnerRules "owner_rules" Refused "`compute-share status` on that machine says what its owner allows."
     Io "io_error" Failed "Check the path, its rights and the space on its disk."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }

@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dataset::DatasetRef,
     id::{JobId, TreeId},
+    image::Image,
     name::Name,
     resources::{Allocation, Request},
-    status::{AttemptStatus, EndReason, JobStatus, Network, Priority},
+    seal::Sealed,
+    status::{AttemptStatus, EndReason, JobStatus, MinIsolation, Network, Priority},
     time::{Span, Timestamp},
     units::Bytes,
+    usage::UsageSample,
 };
 
 /// Bounds on what one job may carry; a specification beyond them is refused at the door.
@@ -79,6 +82,9 @@ pub struct JobSpec {
     pub command: Vec<String>,
     pub env: BTreeMap<String, String>,
     pub image: Image,
+    /// What opens the image's registry, for the coordinator's eyes alone. Never in an answer.
+    #[serde(default)]
+    pub registry_login: Option<Sealed>,
     /// The folder that was sent along.
     pub workdir: Option<TreeId>,
     /// Of each task.
@@ -87,20 +93,15 @@ pub struct JobSpec {
     /// Paths in the work folder that are kept, besides everything under `/output`.
     pub outputs: Vec<String>,
     pub network: Network,
+    /// Besides what the org asks for.
+    #[serde(default)]
+    pub isolation: Option<MinIsolation>,
     pub priority: Priority,
     /// Of each attempt; `None` is the org's limit.
     pub max_runtime: Option<Span>,
     pub retries: Retries,
     /// `None` is a job of one task, with index 0.
     pub array: Option<ArraySpec>,
-}
-
-/// What a job's root file system is made of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Image {
-    /// The machine's own programs, read-only.
-    Host,
 }
 
 /// A dataset and where in the sandbox it appears, always read-only.
@@ -318,6 +319,8 @@ pub struct AttemptView {
     pub ended_at: Option<Timestamp>,
     pub outcome: Option<Outcome>,
     pub artifacts: ArtifactsView,
+    /// What it used lately, oldest first; only while it runs, and at most [`crate::usage::MAX_SAMPLES`].
+    pub samples: Vec<UsageSample>,
 }
 
 /// How an attempt ended.
@@ -358,6 +361,18 @@ pub struct AttemptUsage {
     pub wall: Span,
     pub cpu: Span,
     pub peak_memory: Option<Bytes>,
+    /// Part of the wall time in which the machine's owner had it frozen.
+    #[serde(default)]
+    pub frozen: Span,
+    /// Through the machine's proxy; zero where the job had no network or one that is not counted.
+    #[serde(default)]
+    pub sent: Bytes,
+    #[serde(default)]
+    pub received: Bytes,
+    #[serde(default)]
+    pub peak_disk: Option<Bytes>,
+    #[serde(default)]
+    pub peak_gpu_memory: Option<Bytes>,
 }
 
 /// Where an attempt's files are.

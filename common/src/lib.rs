@@ -16,12 +16,15 @@ pub mod units;
 pub mod resources;
 
 pub mod dataset;
+pub mod image;
 pub mod job;
 pub mod limits;
 pub mod machine;
 pub mod org;
+pub mod seal;
 pub mod status;
 pub mod tree;
+pub mod usage;
 
 pub mod code;
 pub mod problem;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{time::Span, units::Bytes};
+use crate::{status::MinIsolation, time::Span, units::Bytes};
 
 /// Bounds that an org's admins set. `None` is no bound.
 ///
@@ -19,4 +19,6 @@ pub struct Limits {
     pub max_job_runtime: Option<Span>,
     /// Most memory of one task.
     pub max_job_memory: Option<Bytes>,
+    /// Least isolation of a machine that runs a job of another member than its owner.
+    pub min_isolation: Option<MinIsolation>,
 }

@@ -6,7 +6,7 @@ use crate::{
     id::{MachineId, TreeId},
     name::Name,
     resources::{Allocation, Capacity, MAX_GPUS_PER_MACHINE},
-    status::{IsolationLevel, MachineStatus},
+    status::{IsolationLevel, MachineStatus, Network},
     time::{Span, Timestamp},
     units::Bytes,
 };
@@ -23,20 +23,72 @@ pub struct MachineReport {
     pub capacity: Capacity,
     /// What the owner lends now, running jobs included.
     pub offer: Capacity,
-    /// Set while the owner lends nothing new.
+    /// Set while the machine takes nothing new.
     pub paused: Option<Pause>,
+    /// Whom and what the owner lets in.
+    #[serde(default)]
+    pub admits: Admits,
     pub isolation: Isolation,
     pub system: SystemInfo,
     /// Trees in the cache, so that placement can prefer them.
     pub cached: Vec<TreeId>,
 }
 
-/// The owner lends nothing for now.
+/// The machine takes nothing new for now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// `None` is until the owner resumes.
+    /// `None` where nobody can tell.
     pub until: Option<Timestamp>,
+    /// Why, as people read it after a colon: `its owner is at the keyboard`. Empty where its owner paused it by hand.
+    #[serde(default)]
+    pub reason: String,
+    #[serde(default)]
+    pub by: PausedBy,
 }
+
+/// Whose doing a pause is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// The owner's command; only another ends it early.
+    #[default]
+    Command,
+    /// A rule of the owner's file, as long as it holds.
+    Rule,
+    /// The agent is about to stop or to be replaced.
+    Draining,
+}
+
+/// Whom and what a machine's owner lets in, as the owner's file says. The agent refuses what is not in here,
+/// too; the coordinator only spares everybody the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admits {
+    /// Handles; `None` is every member. The owner's own jobs always may.
+    pub members: Option<Vec<Name>>,
+    /// Handles that never may.
+    pub not_members: Vec<Name>,
+    pub networks: Vec<Network>,
+    /// Whether jobs may bring an image.
+    pub images: bool,
+    /// Longest run that a job may ask for.
+    pub max_runtime: Option<Span>,
+}
+
+impl Default for Admits {
+    /// Returns what a machine admits whose owner has said nothing: everybody and every image, no network.
+    fn default() -> Self {
+        Self {
+            members: None,
+            not_members: Vec::new(),
+            networks: vec![Network::None],
+            images: true,
+            max_runtime: None,
+        }
+    }
+}
+
+/// Most handles in an owner's lists.
+pub const MAX_ADMITTED: usize = 1024;
 
 /// How well the machine can hold jobs in, as the agent found out by trying.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +98,16 @@ pub struct Isolation {
     pub missing: Vec<String>,
     /// The command that would lift it a level.
     pub remedy: Option<String>,
+    /// Whether jobs can have a kernel of their own in user space (gVisor).
+    #[serde(default)]
+    pub strong: bool,
+    /// What it can give a job of networks, whatever its owner allows.
+    #[serde(default = "no_network")]
+    pub networks: Vec<Network>,
+}
+
+fn no_network() -> Vec<Network> {
+    vec![Network::None]
 }
 
 /// What runs on the machine.
@@ -97,6 +159,8 @@ pub enum InvalidReport {
     TooManyTrees,
     #[error("a text in it is longer than {MAX_REPORT_TEXT_BYTES} bytes or not plain")]
     Text,
+    #[error("its owner's lists name more than {MAX_ADMITTED} members")]
+    TooManyMembers,
     #[error("it lends more than exists")]
     OfferBeyondCapacity,
     #[error("it claims more than any machine has")]
@@ -126,6 +190,7 @@ impl MachineReport {
             &system.agent_version,
         ]
         .into_iter()
+        .chain(self.paused.iter().map(|pause| &pause.reason))
         .chain(&self.isolation.missing)
         .chain(&self.isolation.remedy)
         .map(String::as_str);
@@ -135,6 +200,16 @@ impl MachineReport {
             Err(InvalidReport::TooManyGpus)
         } else if self.cached.len() > MAX_CACHED_TREES {
             Err(InvalidReport::TooManyTrees)
+        } else if self.admits.members.as_ref().map_or(0, Vec::len) > MAX_ADMITTED
+            || self.admits.not_members.len() > MAX_ADMITTED
+            || self
+                .admits
+                .networks
+                .len()
+                .max(self.isolation.networks.len())
+                > Network::ALL.len()
+        {
+            Err(InvalidReport::TooManyMembers)
         } else if self.isolation.missing.len() > 32 || !gpu_texts.chain(texts).all(plain) {
             Err(InvalidReport::Text)
         } else if self.capacity.cpu.0 > MOST_MILLI_CPU

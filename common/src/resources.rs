@@ -2,6 +2,8 @@
 //!
 //! capacity (what exists) ⊇ offer (what the owner lends now) ⊇ sum of allocations (what attempts hold).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Bytes, MilliCpu};
@@ -36,6 +38,11 @@ pub enum GpuHealth {
     Faulty(String),
     /// The machine's owner does not lend it.
     Withheld,
+    /// Jobs hold shares of its memory; [`Gpu::memory`] is what is left of it. Only ever a result of
+    /// [`Capacity::minus`], never reported.
+    Shared,
+    /// Memory on it is still taken by what an ended job left behind.
+    Leftover,
 }
 
 /// Amounts that exist or are lent.
@@ -62,6 +69,10 @@ pub struct GpuRequest {
     pub count: u32,
     pub model: Option<String>,
     pub memory: Option<Bytes>,
+    /// Whether `memory` of one GPU is enough, with other jobs on the rest of it. Nothing but a watch keeps
+    /// them apart there.
+    #[serde(default)]
+    pub share: bool,
 }
 
 impl Default for Request {
@@ -77,6 +88,11 @@ impl Default for Request {
 }
 
 impl GpuRequest {
+    /// Returns the memory of each GPU that is asked for where the rest may be others'.
+    pub fn shared_memory(&self) -> Option<Bytes> {
+        self.memory.filter(|_| self.share)
+    }
+
     /// Returns whether this GPU is of the kind asked for, whoever uses it now.
     pub fn accepts(&self, gpu: &Gpu) -> bool {
         self.model.as_ref().is_none_or(|model| *model == gpu.model)
@@ -90,8 +106,11 @@ pub struct Allocation {
     pub cpu: MilliCpu,
     pub memory: Bytes,
     pub disk: Bytes,
-    /// Identifiers of whole GPUs.
+    /// Identifiers of GPUs.
     pub gpus: Vec<String>,
+    /// How much memory of each of them is held; one that is not named here is held whole.
+    #[serde(default)]
+    pub gpu_shares: BTreeMap<String, Bytes>,
 }
 
 /// One amount that falls short on a machine.
@@ -115,8 +134,7 @@ impl Capacity {
             gpus: self
                 .gpus
                 .iter()
-                .filter(|gpu| !held.gpus.contains(&gpu.uuid))
-                .cloned()
+                .filter_map(|gpu| held.left_of(gpu))
                 .collect(),
         }
     }
@@ -137,13 +155,27 @@ impl Capacity {
             short.push(Shortage::Disk);
         }
         let mut gpus = Vec::new();
+        let mut gpu_shares = BTreeMap::new();
         if let Some(wanted) = request.gpu.as_ref().filter(|wanted| wanted.count > 0) {
+            let free = |gpu: &&Gpu| match gpu.health {
+                GpuHealth::Usable => true,
+                GpuHealth::Shared => wanted.share,
+                _ => false,
+            };
             let mut fitting: Vec<&Gpu> = self
                 .gpus
                 .iter()
-                .filter(|gpu| gpu.health == GpuHealth::Usable && wanted.accepts(gpu))
+                .filter(|gpu| free(gpu) && wanted.accepts(gpu))
                 .collect();
-            fitting.sort_by(|a, b| (a.memory, &a.uuid).cmp(&(b.memory, &b.uuid)));
+            // Shares go where there are shares already, so that whole GPUs stay whole.
+            let order = |gpu: &Gpu| {
+                (
+                    gpu.health != GpuHealth::Shared,
+                    gpu.memory,
+                    gpu.uuid.clone(),
+                )
+            };
+            fitting.sort_by_cached_key(|gpu| order(gpu));
             let count = usize::try_from(wanted.count).unwrap_or(usize::MAX);
             if fitting.len() < count {
                 short.push(Shortage::Gpu);
@@ -152,6 +184,9 @@ impl Capacity {
                     .iter()
                     .map(|gpu| gpu.uuid.clone())
                     .collect();
+                if let Some(memory) = wanted.shared_memory() {
+                    gpu_shares = gpus.iter().map(|gpu| (gpu.clone(), memory)).collect();
+                }
             }
         }
         if !short.is_empty() {
@@ -162,6 +197,7 @@ impl Capacity {
             memory: request.memory,
             disk: request.disk,
             gpus,
+            gpu_shares,
         })
     }
 
@@ -178,35 +214,70 @@ impl Capacity {
 }
 
 impl Allocation {
-    /// Returns the sum, or `None` where it would overflow or name a GPU twice.
-    pub fn checked_add(&self, other: &Self) -> Option<Self> {
-        if other.gpus.iter().any(|gpu| self.gpus.contains(gpu)) {
-            return None;
+    /// Returns what a GPU has left beside this; `None` where it is held whole.
+    fn left_of(&self, gpu: &Gpu) -> Option<Gpu> {
+        if !self.gpus.contains(&gpu.uuid) {
+            return Some(gpu.clone());
         }
-        Some(Self {
+        let share = self.gpu_shares.get(&gpu.uuid)?;
+        let mut left = gpu.clone();
+        left.memory = Bytes(gpu.memory.0.saturating_sub(share.0));
+        if matches!(left.health, GpuHealth::Usable | GpuHealth::UsedByOthers) {
+            // Whose process it is that uses it cannot be told apart while jobs of ours share it.
+            left.health = GpuHealth::Shared;
+        }
+        Some(left)
+    }
+
+    /// Returns the sum, or `None` where it would overflow or hold a GPU twice that is not shared.
+    pub fn checked_add(&self, other: &Self) -> Option<Self> {
+        let mut sum = Self {
+            gpus: self.gpus.clone(),
+            gpu_shares: self.gpu_shares.clone(),
             cpu: MilliCpu(self.cpu.0.checked_add(other.cpu.0)?),
             memory: Bytes(self.memory.0.checked_add(other.memory.0)?),
             disk: Bytes(self.disk.0.checked_add(other.disk.0)?),
-            gpus: self.gpus.iter().chain(&other.gpus).cloned().collect(),
-        })
+        };
+        for gpu in &other.gpus {
+            let share = other.gpu_shares.get(gpu);
+            if self.gpus.contains(gpu) {
+                let held = sum.gpu_shares.get_mut(gpu)?;
+                held.0 = held.0.checked_add(share?.0)?;
+            } else {
+                sum.gpus.push(gpu.clone());
+                sum.gpu_shares
+                    .extend(share.map(|share| (gpu.clone(), *share)));
+            }
+        }
+        Some(sum)
     }
 
     /// Returns the difference, or `None` where `other` is not part of this.
     pub fn checked_sub(&self, other: &Self) -> Option<Self> {
-        if other.gpus.iter().any(|gpu| !self.gpus.contains(gpu)) {
-            return None;
-        }
-        Some(Self {
+        let mut left = Self {
+            gpus: self.gpus.clone(),
+            gpu_shares: self.gpu_shares.clone(),
             cpu: MilliCpu(self.cpu.0.checked_sub(other.cpu.0)?),
             memory: Bytes(self.memory.0.checked_sub(other.memory.0)?),
             disk: Bytes(self.disk.0.checked_sub(other.disk.0)?),
-            gpus: self
-                .gpus
-                .iter()
-                .filter(|gpu| !other.gpus.contains(gpu))
-                .cloned()
-                .collect(),
-        })
+        };
+        for gpu in &other.gpus {
+            if !self.gpus.contains(gpu) {
+                return None;
+            }
+            let rest = match (self.gpu_shares.get(gpu), other.gpu_shares.get(gpu)) {
+                (None, None) => Bytes::ZERO,
+                (Some(held), Some(share)) => Bytes(held.0.checked_sub(share.0)?),
+                _ => return None,
+            };
+            if rest == Bytes::ZERO {
+                left.gpus.retain(|held| held != gpu);
+                left.gpu_shares.remove(gpu);
+            } else {
+                left.gpu_shares.insert(gpu.clone(), rest);
+            }
+        }
+        Some(left)
     }
 }
 
@@ -242,6 +313,7 @@ mod tests {
                 count,
                 model: model.map(str::to_owned),
                 memory,
+                share: false,
             }),
             ..Request::default()
         };
@@ -278,10 +350,52 @@ mod tests {
                 count: 1,
                 model: None,
                 memory: None,
+                share: false,
             }),
         };
         assert_eq!(capacity.allocate(&request), Err(vec![Shortage::Gpu]));
         assert_eq!(capacity.could_ever_fit(&request), Ok(()));
+    }
+
+    #[test]
+    fn shares_fill_one_gpu_before_the_next_and_leave_whole_ones_alone() {
+        let mut free = Capacity {
+            gpus: vec![gpu("a", "h200", 24), gpu("b", "h200", 24)],
+            ..Capacity::default()
+        };
+        let ask = |gib: u64, share| Request {
+            cpu: MilliCpu::ZERO,
+            memory: Bytes::ZERO,
+            disk: Bytes::ZERO,
+            gpu: Some(GpuRequest {
+                count: 1,
+                model: None,
+                memory: Some(Bytes::gib(gib)),
+                share,
+            }),
+        };
+        let mut held = Allocation::default();
+        for (gib, share, expect) in [
+            (10, true, Ok("a")),
+            (10, true, Ok("a")),
+            (10, true, Ok("b")),
+            (4, true, Ok("a")),
+            (1, false, Err(vec![Shortage::Gpu])),
+            (20, true, Err(vec![Shortage::Gpu])),
+        ] {
+            let given = free.allocate(&ask(gib, share));
+            let named = given.as_ref().map(|given| given.gpus[0].as_str());
+            assert_eq!(named.map_err(Clone::clone), expect, "{gib} {share}");
+            if let Ok(given) = given {
+                free = free.minus(&given);
+                held = held.checked_add(&given).unwrap();
+                assert_eq!(
+                    held.checked_sub(&given).unwrap().checked_add(&given),
+                    Some(held.clone())
+                );
+            }
+        }
+        assert_eq!(held.gpu_shares["a"], Bytes::gib(24));
     }
 
     proptest! {
@@ -289,6 +403,7 @@ mod tests {
         fn adding_then_taking_away_changes_nothing(a: (u32, u64, u64), b: (u32, u64, u64)) {
             let make = |(cpu, memory, disk): (u32, u64, u64), gpu: &str| Allocation {
                 cpu: MilliCpu(cpu), memory: Bytes(memory), disk: Bytes(disk), gpus: vec![gpu.to_owned()],
+                gpu_shares: BTreeMap::new(),
             };
             let (a, b) = (make(a, "a"), make(b, "b"));
             if let Some(sum) = a.checked_add(&b) {

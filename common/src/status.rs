@@ -119,7 +119,10 @@ words! {
     /// What a job may reach over the network.
     Network {
         None => "none",
+        /// Public addresses only, by HTTP and SOCKS through the machine's proxy.
         Internet => "internet",
+        /// Public addresses only, by whatever protocol.
+        Full => "full",
     }
 
     /// A member's standing in an org.
@@ -147,6 +150,15 @@ words! {
         /// No user namespaces: runs nothing of other members.
         D => "d",
     }
+
+    /// The least isolation that an org or a job asks for, weakest first. `c` is also what nobody has to ask for.
+    MinIsolation {
+        C => "c",
+        B => "b",
+        A => "a",
+        /// A kernel of the job's own in user space (gVisor), whatever the level.
+        Strong => "strong",
+    }
 }
 
 impl EndReason {
@@ -170,6 +182,18 @@ impl EndReason {
                 | Self::DiskLimit
                 | Self::Cancelled
         )
+    }
+}
+
+impl MinIsolation {
+    /// Returns whether a machine with this level, and with or without a strong backend, is enough.
+    pub const fn is_met_by(self, level: IsolationLevel, strong: bool) -> bool {
+        match self {
+            Self::Strong => strong && !matches!(level, IsolationLevel::D),
+            Self::A => matches!(level, IsolationLevel::A),
+            Self::B => matches!(level, IsolationLevel::A | IsolationLevel::B),
+            Self::C => !matches!(level, IsolationLevel::D),
+        }
     }
 }
 

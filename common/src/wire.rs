@@ -33,7 +33,7 @@ pub struct VersionRange {
 }
 
 /// What this build speaks.
-pub const PROTOCOL: VersionRange = VersionRange { min: 1, max: 1 };
+pub const PROTOCOL: VersionRange = VersionRange { min: 2, max: 2 };
 
 impl VersionRange {
     /// Returns the highest version that both speak.

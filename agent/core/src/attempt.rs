@@ -31,7 +31,7 @@ pub enum Phase {
         /// `None` where the program never ran.
         started: Option<Timestamp>,
         at: Timestamp,
-        outcome: Outcome,
+        outcome: Box<Outcome>,
         files: Files,
     },
     /// It is known elsewhere to have ended, and nothing of it is here.
@@ -57,7 +57,7 @@ pub enum Step {
     },
     End {
         at: Timestamp,
-        outcome: Outcome,
+        outcome: Box<Outcome>,
         /// Whether it left files.
         files: bool,
     },
@@ -173,7 +173,7 @@ impl Attempt {
                 let started = started.map(|at| AttemptReport::Started { at });
                 let ended = AttemptReport::Ended {
                     at: *at,
-                    outcome: outcome.clone(),
+                    outcome: (**outcome).clone(),
                     artifacts: *files != Files::None,
                 };
                 let kept = match files {
@@ -201,14 +201,14 @@ mod tests {
     fn end(files: bool) -> Step {
         Step::End {
             at: Timestamp::from_unix_ms(9),
-            outcome: Outcome {
+            outcome: Box::new(Outcome {
                 reason: EndReason::Exited,
                 exit_code: Some(0),
                 signal: None,
                 detail: None,
                 usage: AttemptUsage::default(),
                 log_bytes: 3,
-            },
+            }),
             files,
         }
     }

@@ -4,20 +4,21 @@
 //! system calls. Nothing is looked up here: what the machine has comes in as a [`Host`]. The plan is stored
 //! beside the attempt as JSON, so that the supervisor reads it and people can.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+mod environment;
+mod mounts;
+
+use std::{collections::BTreeMap, path::PathBuf};
 
 use common::{
     id::AttemptId,
     name::Name,
-    status::Network,
     time::Span,
     units::{Bytes, MilliCpu},
     wire::agent::AttemptSpec,
 };
 use serde::{Deserialize, Serialize};
+
+use self::{environment::environment, mounts::mounts};
 
 /// The user that the job is inside the sandbox.
 pub const INSIDE_UID: u32 = 1000;
@@ -36,33 +37,6 @@ pub const MAX_OPEN_FILES: u64 = 65_536;
 /// range for foreign images that ends it.
 pub const FIRST_HOST_UID: u32 = 0x7000_0000;
 const HOST_UIDS: u32 = 0x7ffe_0000 - FIRST_HOST_UID;
-/// Where programs are looked for.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// What the supervisor reserves of the environment; a job cannot set these itself.
-const RESERVED_PREFIX: &str = "COMPUTE_SHARE_";
-/// Parts of the host's `/etc` that programs need and that say nothing about its owner.
-const ETC: [&str; 10] = [
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/localtime",
-    "/etc/timezone",
-    "/etc/alternatives",
-    "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf",
-    "/etc/mime.types",
-    "/etc/services",
-];
-/// Devices that every job has.
-const DEVICES: [&str; 5] = [
-    "/dev/null",
-    "/dev/zero",
-    "/dev/full",
-    "/dev/random",
-    "/dev/urandom",
-];
-/// Devices that every job with a GPU has besides the GPU's own.
-const GPU_DEVICES: [&str; 3] = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"];
 
 /// What the plan depends on.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +59,62 @@ pub struct Host {
     pub top: BTreeMap<String, TopEntry>,
     /// Device node of each GPU, by the identifier that allocations use.
     pub gpus: BTreeMap<String, PathBuf>,
+    /// Other programs that this one works with, where they are installed.
+    #[serde(default)]
+    pub tools: Tools,
+}
+
+/// Programs of the machine that a sandbox may be made with. Absolute paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tools {
+    /// bubblewrap.
+    pub bwrap: Option<PathBuf>,
+    /// gVisor.
+    pub runsc: Option<PathBuf>,
+    pub slirp4netns: Option<PathBuf>,
+    pub nft: Option<PathBuf>,
+}
+
+/// What makes the sandbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// This program, with the kernel's own means.
+    #[default]
+    Native,
+    /// A second opinion on the same promises.
+    Bubblewrap { program: PathBuf },
+    /// gVisor: the job speaks to a kernel in user space.
+    Runsc { program: PathBuf },
+}
+
+/// How a sandbox reaches the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkPlan {
+    /// Not at all; its own loopback is there.
+    #[default]
+    None,
+    /// Through a proxy of the machine's, which listens inside at [`PROXY_PORT`] of the loopback.
+    Proxy(ProxyRules),
+    /// Through a user-mode network with rules that are set before the job begins.
+    Full {
+        slirp4netns: PathBuf,
+        nft: PathBuf,
+        rules: ProxyRules,
+    },
+}
+
+/// Where the proxy listens inside.
+pub const PROXY_PORT: u16 = 3128;
+
+/// Whom a job may not reach, besides every private, local and special address, and how much it may move.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyRules {
+    /// The coordinator's addresses, and others of this machine that are not its interfaces'.
+    pub denied: Vec<std::net::IpAddr>,
+    /// Most bytes in both directions together; `None` is no bound.
+    pub most_bytes: Option<Bytes>,
 }
 
 /// An entry of the host's root folder.
@@ -94,6 +124,7 @@ pub enum TopEntry {
     /// Where the link leads.
     Link(String),
     Folder,
+    File,
 }
 
 /// Where limits can be set, and how. The folders exist, and the agent may make more in them.
@@ -132,7 +163,9 @@ pub struct SandboxPlan {
     /// In the order in which they are made.
     pub mounts: Vec<Mount>,
     pub limits: Limits,
-    pub network: Network,
+    #[serde(default)]
+    pub backend: Backend,
+    pub network: NetworkPlan,
     pub max_runtime: Option<Span>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Span,
@@ -182,6 +215,8 @@ pub enum Content {
 #[serde(rename_all = "snake_case")]
 pub enum Access {
     ReadOnly,
+    /// Read-only, and nothing in it can be run.
+    Data,
     Writable,
     /// A device node: written to, but not changed.
     Device,
@@ -224,143 +259,14 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         hostname: input.machine.to_string(),
         mounts: mounts(input, limits.memory),
         limits,
-        network: spec.network,
+        backend: Backend::Native,
+        network: NetworkPlan::None,
         max_runtime: spec.max_runtime,
         grace: spec.grace,
         uid: INSIDE_UID,
         identity: identity(input),
         cgroup: input.host.cgroup.clone(),
         lease: None,
-    }
-}
-
-fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
-    let PlanInput { attempt, spec, .. } = input;
-    let mut env = BTreeMap::new();
-    let mut set = |name: &str, value: String| {
-        env.insert(name.to_owned(), value);
-    };
-    for (name, value) in [
-        ("PATH", PATH),
-        ("HOME", WORK),
-        ("USER", "job"),
-        ("LANG", "C.UTF-8"),
-        ("TMPDIR", "/tmp"),
-    ] {
-        set(name, value.to_owned());
-    }
-    for (name, value) in &spec.env {
-        if !name.starts_with(RESERVED_PREFIX) {
-            set(name, value.clone());
-        }
-    }
-    let gpus = spec.allocation.gpus.join(",");
-    let visible = if gpus.is_empty() { "void" } else { &gpus };
-    for (name, value) in [
-        ("COMPUTE_SHARE_JOB_ID", attempt.job.to_string()),
-        ("COMPUTE_SHARE_JOB_NUMBER", spec.job_number.to_string()),
-        ("COMPUTE_SHARE_TASK_INDEX", attempt.task.to_string()),
-        ("COMPUTE_SHARE_TASK_COUNT", spec.task_count.to_string()),
-        ("COMPUTE_SHARE_ATTEMPT", attempt.number.to_string()),
-        ("COMPUTE_SHARE_OUTPUT_DIR", OUTPUT.to_owned()),
-        ("COMPUTE_SHARE_MACHINE", input.machine.to_string()),
-        ("NVIDIA_VISIBLE_DEVICES", visible.to_owned()),
-        ("CUDA_VISIBLE_DEVICES", gpus.clone()),
-    ] {
-        set(name, value);
-    }
-    env
-}
-
-fn mounts(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
-    let host = input.host;
-    let mut mounts = vec![bind("/usr", Path::new("/usr"), Access::ReadOnly, false)];
-    for (name, entry) in &host.top {
-        let target = format!("/{name}");
-        mounts.push(match entry {
-            TopEntry::Link(to) => link(&target, to),
-            TopEntry::Folder => bind(&target, Path::new(&target), Access::ReadOnly, false),
-        });
-    }
-    mounts.extend(DEVICES.map(|path| bind(path, Path::new(path), Access::Device, false)));
-    if !input.spec.allocation.gpus.is_empty() {
-        mounts.extend(GPU_DEVICES.map(|path| bind(path, Path::new(path), Access::Device, true)));
-        let granted = &input.spec.allocation.gpus;
-        let nodes = granted.iter().filter_map(|gpu| host.gpus.get(gpu));
-        // A node that is gone is a GPU that fell off the bus: the sandbox is not made without it.
-        mounts.extend(nodes.map(|node| bind(&node.to_string_lossy(), node, Access::Device, false)));
-    }
-    let links = [
-        ("/dev/fd", "/proc/self/fd"),
-        ("/dev/stdin", "/proc/self/fd/0"),
-        ("/dev/stdout", "/proc/self/fd/1"),
-        ("/dev/stderr", "/proc/self/fd/2"),
-        ("/dev/ptmx", "pts/ptmx"),
-        ("/etc/mtab", "/proc/mounts"),
-        ("/etc/os-release", "../usr/lib/os-release"),
-    ];
-    mounts.extend(links.map(|(target, to)| link(target, to)));
-    mounts.extend(ETC.map(|path| bind(path, Path::new(path), Access::ReadOnly, true)));
-    mounts.extend(etc_texts(input.machine).map(|(target, text)| Mount {
-        target: target.to_owned(),
-        content: Content::Text { text },
-    }));
-    // What is in memory counts towards the memory limit; the size is for machines that have none.
-    for (target, size) in [
-        ("/tmp", memory),
-        ("/dev/shm", Bytes((memory.0 / 2).max(1 << 20))),
-    ] {
-        mounts.push(Mount {
-            target: target.to_owned(),
-            content: Content::Scratch { size },
-        });
-    }
-    let folders = input.folders;
-    mounts.push(bind(WORK, &folders.work, Access::Writable, false));
-    mounts.push(bind(OUTPUT, &folders.output, Access::Writable, false));
-    let datasets = input.spec.datasets.iter().zip(&folders.datasets);
-    mounts.extend(
-        datasets.map(|(dataset, source)| bind(&dataset.path, source, Access::ReadOnly, false)),
-    );
-    mounts
-}
-
-/// Returns the files of `/etc` that are the sandbox's own.
-fn etc_texts(machine: &Name) -> [(&'static str, String); 5] {
-    let passwd = format!(
-        "root:x:0:0:root:/root:/usr/sbin/nologin\n\
-         job:x:{INSIDE_UID}:{INSIDE_UID}:job:{WORK}:/bin/sh\n\
-         nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-    );
-    let group = format!("root:x:0:\njob:x:{INSIDE_UID}:\nnogroup:x:65534:\n");
-    let hosts = format!("127.0.0.1 localhost {machine}\n::1 localhost {machine}\n");
-    [
-        ("/etc/passwd", passwd),
-        ("/etc/group", group),
-        ("/etc/hosts", hosts),
-        ("/etc/hostname", format!("{machine}\n")),
-        (
-            "/etc/nsswitch.conf",
-            "passwd: files\ngroup: files\nhosts: files dns\n".to_owned(),
-        ),
-    ]
-}
-
-fn link(target: &str, to: &str) -> Mount {
-    Mount {
-        target: target.to_owned(),
-        content: Content::Link { to: to.to_owned() },
-    }
-}
-
-fn bind(target: &str, source: &Path, access: Access, optional: bool) -> Mount {
-    Mount {
-        target: target.to_owned(),
-        content: Content::Bind {
-            source: source.to_owned(),
-            access,
-            optional,
-        },
     }
 }
 

@@ -6,7 +6,7 @@ use common::{
     resources::Allocation,
     status::Network,
     time::Span,
-    wire::agent::{Assigned, AttemptSpec, Goal},
+    wire::agent::{Assigned, AttemptImage, AttemptSpec, Goal},
 };
 
 pub(crate) fn attempt(task: u32, number: u32) -> AttemptId {
@@ -35,6 +35,9 @@ pub(crate) fn spec() -> AttemptSpec {
         task_count: 1,
         command: vec!["true".to_owned()],
         env: std::collections::BTreeMap::new(),
+        image: AttemptImage::Host,
+        registry_login: false,
+        strong: false,
         workdir: None,
         allocation: Allocation::default(),
         datasets: Vec::new(),

@@ -22,7 +22,7 @@ use status::{pause_text, show_status};
 
 use super::{Context, amounts::counted, session::ask as request};
 use crate::{
-    control::{ControlAnswer, ControlRequest, ask},
+    control::{ControlAnswer, ControlRequest, StopHow, ask},
     registration::{AgentFolder, Registration},
 };
 
@@ -104,7 +104,13 @@ impl DaemonCommand {
             },
             Self::Pause(pause) => show_pause(
                 context,
-                ask(folder, &ControlRequest::Pause { span: pause.span })?,
+                ask(
+                    folder,
+                    &ControlRequest::Pause {
+                        span: pause.span,
+                        gpus: Vec::new(),
+                    },
+                )?,
             ),
             Self::Resume(_) => show_pause(context, ask(folder, &ControlRequest::Resume)?),
         }
@@ -209,7 +215,16 @@ impl Stop {
                 context.consent.obtain("stopping with jobs", &consequence)?;
             }
         }
-        match ask(folder, &ControlRequest::Stop { end_jobs: self.now })? {
+        match ask(
+            folder,
+            &ControlRequest::Stop {
+                how: if self.now {
+                    StopHow::Now
+                } else {
+                    StopHow::Leave
+                },
+            },
+        )? {
             ControlAnswer::Stopping { jobs_left } => {
                 wait_for_end(folder)?;
                 let sentence = match jobs_left {

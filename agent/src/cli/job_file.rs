@@ -13,7 +13,7 @@ use std::{
 use common::{
     code::Code,
     id::TreeId,
-    job::{ArraySpec, DatasetMount, Image, JobSpec, Retries},
+    job::{ArraySpec, DatasetMount, JobSpec, Retries},
     problem::Problem,
     resources::{GpuRequest, Request},
     status::{EndReason, Network, Priority},
@@ -166,6 +166,7 @@ fn gpu(map: &Map<String, Value>) -> Result<GpuRequest, FileError> {
         count,
         model: fields.text("model")?.map(|model| model.to_lowercase()),
         memory: fields.parsed("memory")?,
+        share: false,
     })
 }
 
@@ -220,6 +221,7 @@ impl FromStr for ShortGpu {
             count,
             model: model.map(str::to_lowercase),
             memory: None,
+            share: false,
         }))
     }
 }
@@ -249,12 +251,14 @@ impl Draft {
             name,
             command: self.command,
             env: self.env,
-            image: Image::Host,
+            image: common::image::Image::Host,
+            registry_login: None,
             workdir,
             request: self.request,
             datasets: self.datasets,
             outputs: self.outputs,
             network: self.network.unwrap_or(Network::None),
+            isolation: None,
             priority: self.priority.unwrap_or(Priority::Normal),
             max_runtime: self.max_runtime,
             retries: self.retries.unwrap_or_default(),

@@ -45,6 +45,7 @@ fn parse(text: &str) -> Result<Limits, FileError> {
         max_queued_jobs_per_user: fields.parsed("max_queued_jobs_per_user")?,
         max_job_runtime: fields.parsed("max_job_runtime")?,
         max_job_memory: fields.parsed("max_job_memory")?,
+        min_isolation: None,
     })
 }
 

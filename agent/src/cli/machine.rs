@@ -289,6 +289,8 @@ fn gpu_line(gpu: &Gpu) -> String {
         GpuHealth::Usable => "usable".to_owned(),
         GpuHealth::UsedByOthers => "used by others".to_owned(),
         GpuHealth::Faulty(fault) => format!("faulty: {fault}"),
+        GpuHealth::Shared => "shared".to_owned(),
+        GpuHealth::Leftover => "memory taken by what a job left".to_owned(),
         GpuHealth::Withheld => "withheld by its owner".to_owned(),
     };
     let mut line = format!(

@@ -241,6 +241,7 @@ mod tests {
                 usage: AttemptUsage::default(),
                 log_bytes: 0,
             }),
+            samples: Vec::new(),
             artifacts: ArtifactsView::None,
         };
         let attempts = [

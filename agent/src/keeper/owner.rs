@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use common::{machine::Pause, status::EndReason};
+use common::{
+    machine::{Pause, PausedBy},
+    status::EndReason,
+};
 
 use super::{Keeper, blocking};
 use crate::{
     clock,
-    control::{Asked, ControlAnswer, ControlRequest},
+    control::{Asked, ControlAnswer, ControlRequest, StopHow},
     journal::JournalError,
 };
 
@@ -24,16 +27,21 @@ impl Keeper {
         let Asked { request, reply } = asked;
         let answer = match request {
             ControlRequest::Status => ControlAnswer::Status(Box::new(self.status())),
-            ControlRequest::Pause { span } => {
+            ControlRequest::Pause { span, .. } => {
                 let until = span.map(|span| clock::now().saturating_add(span.as_duration()));
-                self.set_pause(Some(Pause { until })).await?;
+                self.set_pause(Some(Pause {
+                    until,
+                    reason: String::new(),
+                    by: PausedBy::Command,
+                }))
+                .await?;
                 ControlAnswer::Paused(self.pause.clone())
             }
             ControlRequest::Resume => {
                 self.set_pause(None).await?;
                 ControlAnswer::Paused(None)
             }
-            ControlRequest::Stop { end_jobs: true } if self.anything_runs() => {
+            ControlRequest::Stop { how: StopHow::Now } if self.anything_runs() => {
                 self.stop_all(EndReason::MachineOwner);
                 self.ending = Some(reply);
                 return Ok(());

@@ -123,7 +123,7 @@ impl Keeper {
         };
         let step = Step::End {
             at: clock::now(),
-            outcome: *never_ran(reason, detail),
+            outcome: never_ran(reason, detail),
             files: false,
         };
         self.on_happened(attempt, step);

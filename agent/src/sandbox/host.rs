@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_core::sandbox_plan::{Cgroup, Host, TopEntry};
+use agent_core::sandbox_plan::{Cgroup, Host, Tools, TopEntry};
 
 use super::cgroup::{sweep, write};
 
@@ -33,6 +33,7 @@ pub fn host(gpus: BTreeMap<String, PathBuf>) -> Host {
         cgroup,
         top: top(),
         gpus,
+        tools: Tools::default(),
     }
 }
 

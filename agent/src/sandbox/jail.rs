@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use agent_core::sandbox_plan::{Content, Identity, OUTPUT, SandboxPlan, WORK};
-use common::{status::Network, units::Bytes};
+use agent_core::sandbox_plan::{Content, Identity, NetworkPlan, OUTPUT, SandboxPlan, WORK};
+use common::units::Bytes;
 use rustix::{
     fs::{Gid, Uid},
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair},
@@ -75,7 +75,7 @@ pub(crate) struct Consumed {
 impl Jail {
     /// Makes the sandbox and starts the job. `dir` is the attempt's folder.
     pub(crate) fn start(plan: &SandboxPlan, dir: &Path) -> Result<(Self, Output), Failed> {
-        if plan.network != Network::None {
+        if plan.network != NetworkPlan::None {
             let unsupported = io::Error::from(io::ErrorKind::Unsupported);
             return Err(at("give a sandbox a network")(unsupported));
         }

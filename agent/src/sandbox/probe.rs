@@ -18,7 +18,7 @@ use common::{
     status::{IsolationLevel, LogStream, Network},
     time::Span,
     units::{Bytes, MilliCpu},
-    wire::agent::AttemptSpec,
+    wire::agent::{AttemptImage, AttemptSpec},
 };
 
 use super::{
@@ -44,11 +44,15 @@ pub fn probe_with(program: &Path, scratch: &Path) -> Isolation {
     match trial(program, scratch, &host) {
         Ok(broken) if broken.is_empty() => held(&host),
         Ok(broken) => Isolation {
+            strong: false,
+            networks: vec![Network::None],
             level: IsolationLevel::D,
             missing: broken,
             remedy: None,
         },
         Err(why) => Isolation {
+            strong: false,
+            networks: vec![Network::None],
             level: IsolationLevel::D,
             missing: vec![short(&format!("no sandbox can be made: {why}"))],
             remedy: user_namespaces_remedy(),
@@ -60,6 +64,8 @@ pub fn probe_with(program: &Path, scratch: &Path) -> Isolation {
 fn held(host: &Host) -> Isolation {
     match (&host.cgroup, host.superuser) {
         (Cgroup::None, superuser) => Isolation {
+            strong: false,
+            networks: vec![Network::None],
             level: IsolationLevel::C,
             missing: vec![
                 "memory is limited for each process, not for a whole job".to_owned(),
@@ -73,11 +79,15 @@ fn held(host: &Host) -> Isolation {
             }),
         },
         (_, true) => Isolation {
+            strong: false,
+            networks: vec![Network::None],
             level: IsolationLevel::A,
             missing: Vec::new(),
             remedy: None,
         },
         (_, false) => Isolation {
+            strong: false,
+            networks: vec![Network::None],
             level: IsolationLevel::B,
             missing: vec!["jobs have no user of their own on the host".to_owned()],
             remedy: Some("sudo systemctl enable --now compute-share".to_owned()),
@@ -144,6 +154,9 @@ fn trial_plan(program: &Path, folder: &Path, host: &Host) -> SandboxPlan {
         task_count: 1,
         command: [INSIDE, ROLE, CHECK].map(str::to_owned).to_vec(),
         env: BTreeMap::new(),
+        image: AttemptImage::Host,
+        registry_login: false,
+        strong: false,
         workdir: None,
         allocation: Allocation {
             cpu: MilliCpu::cpus(1),
@@ -151,6 +164,7 @@ fn trial_plan(program: &Path, folder: &Path, host: &Host) -> SandboxPlan {
             memory: Bytes::gib(1),
             disk: Bytes::mib(64),
             gpus: Vec::new(),
+            gpu_shares: BTreeMap::new(),
         },
         datasets: Vec::new(),
         outputs: Vec::new(),

@@ -314,6 +314,7 @@ impl Watch<'_> {
             wall: wall.into(),
             cpu: consumed.cpu.into(),
             peak_memory: consumed.peak_memory,
+            ..AttemptUsage::default()
         };
         let at = now();
         let mut outcome = self.ending.outcome(self.plan, usage, 0);

@@ -127,6 +127,10 @@ impl Depot {
                                 trees::send(&manifest, &depot, &mut tx, &mut rx, &()).await?;
                             depot.moved.fetch_add(sent.chunks, Ordering::SeqCst);
                         }
+                        AgentStream::RegistryLogin { .. } => {
+                            let why = "this depot has none";
+                            return Err(Problem::new(Code::NotFound, "no login", why));
+                        }
                         AgentStream::Upload { .. } | AgentStream::Log { .. } => {
                             let manifest = trees::receive_description(&mut rx).await?;
                             let got =

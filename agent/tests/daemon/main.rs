@@ -142,7 +142,13 @@ async fn an_attempt_outlives_the_agent_and_is_adopted() {
     ));
     let first = coordinator.log_begun(attempt(0)).await;
     assert!(text_of(&first).contains("one\n"));
-    let answer = order(&bench, ControlRequest::Stop { end_jobs: false }).await;
+    let answer = order(
+        &bench,
+        ControlRequest::Stop {
+            how: agent::control::StopHow::Leave,
+        },
+    )
+    .await;
     assert_eq!(answer, ControlAnswer::Stopping { jobs_left: 1 });
     assert_eq!(running.wait().await, Ok(()));
 
@@ -300,7 +306,14 @@ async fn a_pause_works_offline_survives_a_restart_and_is_told() {
     let bench = Bench::approved();
     bench.unplug();
     let running = start(&bench).await;
-    let answer = order(&bench, ControlRequest::Pause { span: None }).await;
+    let answer = order(
+        &bench,
+        ControlRequest::Pause {
+            span: None,
+            gpus: Vec::new(),
+        },
+    )
+    .await;
     assert!(matches!(answer, ControlAnswer::Paused(Some(_))));
     running.stop();
     assert_eq!(running.wait().await, Ok(()));
@@ -321,7 +334,14 @@ async fn a_pause_works_offline_survives_a_restart_and_is_told() {
     assert_eq!(report.paused, None);
     // A pause with an end resumes by itself.
     let span = Some(Span::from_millis(50));
-    order(&bench, ControlRequest::Pause { span }).await;
+    order(
+        &bench,
+        ControlRequest::Pause {
+            span,
+            gpus: Vec::new(),
+        },
+    )
+    .await;
     assert!(coordinator.news().await.paused.is_some());
     assert_eq!(coordinator.news().await.paused, None);
     running.stop();

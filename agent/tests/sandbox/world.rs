@@ -24,7 +24,7 @@ use common::{
     status::{LogStream, Network},
     time::Span,
     units::{Bytes, MilliCpu},
-    wire::agent::AttemptSpec,
+    wire::agent::{AttemptImage, AttemptSpec},
 };
 use tempfile::TempDir;
 
@@ -124,12 +124,16 @@ impl Attempt {
                 task_count: 1,
                 command: command.iter().map(|&word| word.to_owned()).collect(),
                 env: BTreeMap::from([("ASKED".to_owned(), "yes".to_owned())]),
+                image: AttemptImage::Host,
+                registry_login: false,
+                strong: false,
                 workdir: None,
                 allocation: Allocation {
                     cpu: MilliCpu::cpus(1),
                     memory: Bytes::mib(512),
                     disk: Bytes::mib(512),
                     gpus: Vec::new(),
+                    gpu_shares: BTreeMap::new(),
                 },
                 datasets: Vec::new(),
                 outputs: Vec::new(),

@@ -69,6 +69,14 @@ pub enum BlockerCode {
     ArrayParallelism,
     /// Other jobs come first.
     Queue,
+    /// The machine's owner does not let this member in.
+    OwnerKeepsOut,
+    /// The machine's owner does not allow the network that the job asks for.
+    OwnerForbidsNetwork,
+    /// The machine's owner does not allow images.
+    OwnerForbidsImages,
+    /// The machine's owner allows shorter runs only.
+    OwnerLimitsRuntime,
 }
 
 impl BlockerCode {
@@ -93,6 +101,10 @@ impl BlockerCode {
             Self::JobRuntimeLimit => "job_runtime_limit",
             Self::ArrayParallelism => "array_parallelism",
             Self::Queue => "queue",
+            Self::OwnerKeepsOut => "owner_keeps_out",
+            Self::OwnerForbidsNetwork => "owner_forbids_network",
+            Self::OwnerForbidsImages => "owner_forbids_images",
+            Self::OwnerLimitsRuntime => "owner_limits_runtime",
         }
     }
 }

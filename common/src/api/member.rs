@@ -18,6 +18,8 @@ pub struct WhoAmI {
     pub orgs: Vec<MembershipView>,
     pub certificate_expires_at: Timestamp,
     pub coordinator_version: String,
+    /// Public key that secrets for the coordinator are sealed with; see [`crate::seal`].
+    pub sealing_key: Vec<u8>,
 }
 
 /// Makes invitations to an org.

@@ -12,13 +12,16 @@ use serde::{Deserialize, Serialize};
 use super::Hello;
 use crate::{
     id::{AttemptId, TreeId},
+    image::ImageRef,
     job::{JobNumber, Outcome},
     machine::{MachineLoad, MachineReport},
     name::Name,
     problem::Problem,
     resources::Allocation,
+    seal::RegistryLogin,
     status::{EndReason, Network},
     time::{Span, Timestamp},
+    usage::AttemptSample,
 };
 
 /// Most attempts in a machine's desired set.
@@ -64,6 +67,8 @@ pub enum AgentMessage {
     },
     /// Asks for a new certificate for this key (PKCS #10, DER).
     Renew { csr: Vec<u8> },
+    /// What running attempts use now, each at most once. Lost ones are not sent again.
+    Usage { samples: Vec<AttemptSample> },
 }
 
 /// What happened to an attempt. Each is said until acknowledged, in this order.
@@ -169,6 +174,11 @@ pub struct AttemptSpec {
     pub task_count: u32,
     pub command: Vec<String>,
     pub env: BTreeMap<String, String>,
+    pub image: AttemptImage,
+    /// Whether the registry wants to know who asks; see [`AgentStream::RegistryLogin`].
+    pub registry_login: bool,
+    /// Whether a kernel of its own in user space was asked for, by the job or the org.
+    pub strong: bool,
     pub workdir: Option<TreeId>,
     pub allocation: Allocation,
     pub datasets: Vec<MountedTree>,
@@ -177,6 +187,21 @@ pub struct AttemptSpec {
     pub max_runtime: Option<Span>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Span,
+}
+
+/// What an attempt's root is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptImage {
+    Host,
+    /// Always with its digest.
+    Registry(ImageRef),
+    /// The tree is an OCI image layout.
+    Imported {
+        /// For people: `mine@2`.
+        name: String,
+        tree: TreeId,
+    },
 }
 
 /// A dataset's content and where it appears.
@@ -197,6 +222,15 @@ pub enum AgentStream {
     Download { tree: TreeId },
     /// The artifacts of an attempt go up.
     Upload { attempt: AttemptId },
+    /// Asks for what opens the registry of an attempt's image, answered by [`RegistryAnswer`]. Only while the
+    /// attempt is this machine's to run.
+    RegistryLogin { attempt: AttemptId },
+}
+
+/// What opens a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryAnswer {
+    pub login: RegistryLogin,
 }
 
 /// How much of a log the coordinator has; the agent goes on from there.

@@ -33,6 +33,7 @@ pub enum Kind {
     LogResume = 23,
     LogData = 24,
     LogAck = 25,
+    RegistryAnswer = 26,
     JoinRequest = 30,
     JoinAnswer = 31,
     TreePart = 40,
@@ -42,7 +43,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Problem,
         Self::Hello,
         Self::AgentHello,
@@ -57,6 +58,7 @@ impl Kind {
         Self::LogResume,
         Self::LogData,
         Self::LogAck,
+        Self::RegistryAnswer,
         Self::JoinRequest,
         Self::JoinAnswer,
         Self::TreePart,
@@ -74,7 +76,7 @@ impl Kind {
 pub trait Message: Serialize + DeserializeOwned {
     const KIND: Kind;
     /// Newest version of the type; a change of any field is a new one.
-    const VERSION: u16 = 1;
+    const VERSION: u16;
     /// Most bytes of payload.
     const MAX_BYTES: u32;
 }
@@ -207,32 +209,34 @@ pub enum DecodeError {
 }
 
 macro_rules! messages {
-    ($($type:ty => $kind:ident, $max:expr;)*) => {$(
+    ($($type:ty => $kind:ident v $version:literal, $max:expr;)*) => {$(
         impl Message for $type {
             const KIND: Kind = Kind::$kind;
+            const VERSION: u16 = $version;
             const MAX_BYTES: u32 = $max;
         }
     )*};
 }
 
 messages! {
-    crate::problem::Problem => Problem, 16 << 10;
-    super::Hello => Hello, 1 << 10;
-    super::agent::AgentHello => AgentHello, 1 << 20;
-    super::agent::CoordinatorHello => CoordinatorHello, 4 << 10;
-    crate::api::Request => Request, 1 << 20;
-    crate::api::Answer => Answer, 16 << 20;
-    crate::api::job::FollowEvent => FollowEvent, 1 << 20;
-    super::client::ClientStream => ClientStream, 4 << 10;
-    super::agent::AgentMessage => AgentMessage, 1 << 20;
-    super::agent::CoordinatorMessage => CoordinatorMessage, 16 << 20;
-    super::agent::AgentStream => AgentStream, 4 << 10;
-    super::agent::LogResume => LogResume, 64;
-    super::agent::LogData => LogData, 300 << 10;
-    super::agent::LogAck => LogAck, 64;
-    super::join::JoinRequest => JoinRequest, 32 << 10;
-    super::join::JoinAnswer => JoinAnswer, 64 << 10;
-    super::data::TreePart => TreePart, 8 << 20;
-    super::data::Wanted => Wanted, 1 << 20;
-    super::data::Stored => Stored, 1 << 10;
+    crate::problem::Problem => Problem v 1, 16 << 10;
+    super::Hello => Hello v 1, 1 << 10;
+    super::agent::AgentHello => AgentHello v 2, 1 << 20;
+    super::agent::CoordinatorHello => CoordinatorHello v 1, 4 << 10;
+    crate::api::Request => Request v 2, 1 << 20;
+    crate::api::Answer => Answer v 2, 16 << 20;
+    crate::api::job::FollowEvent => FollowEvent v 1, 1 << 20;
+    super::client::ClientStream => ClientStream v 1, 4 << 10;
+    super::agent::AgentMessage => AgentMessage v 2, 1 << 20;
+    super::agent::CoordinatorMessage => CoordinatorMessage v 2, 16 << 20;
+    super::agent::AgentStream => AgentStream v 2, 4 << 10;
+    super::agent::LogResume => LogResume v 1, 64;
+    super::agent::LogData => LogData v 1, 300 << 10;
+    super::agent::LogAck => LogAck v 1, 64;
+    super::agent::RegistryAnswer => RegistryAnswer v 1, 16 << 10;
+    super::join::JoinRequest => JoinRequest v 1, 32 << 10;
+    super::join::JoinAnswer => JoinAnswer v 1, 64 << 10;
+    super::data::TreePart => TreePart v 1, 8 << 20;
+    super::data::Wanted => Wanted v 1, 1 << 20;
+    super::data::Stored => Stored v 1, 1 << 10;
 }

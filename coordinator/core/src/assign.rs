@@ -3,8 +3,10 @@
 use common::{
     dataset::DatasetRef,
     id::{AttemptId, MachineId},
+    image::Image,
+    status::MinIsolation,
     time::Span,
-    wire::agent::{Assigned, Assignment, AttemptSpec, Goal, MountedTree},
+    wire::agent::{Assigned, Assignment, AttemptImage, AttemptSpec, Goal, MountedTree},
 };
 
 use crate::{
@@ -61,6 +63,16 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             task_count: job.task_count(),
             command: spec.command.clone(),
             env: spec.env.clone(),
+            image: match &spec.image {
+                Image::Host => AttemptImage::Host,
+                Image::Registry(reference) => AttemptImage::Registry(reference.clone()),
+                Image::Imported(dataset) => AttemptImage::Imported {
+                    name: dataset.to_string(),
+                    tree: job.pinned_image.as_ref()?.tree,
+                },
+            },
+            registry_login: spec.registry_login.is_some(),
+            strong: spec.isolation == Some(MinIsolation::Strong),
             workdir: spec.workdir,
             allocation: attempt.allocation.clone(),
             datasets: mounted.collect(),

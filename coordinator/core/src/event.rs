@@ -183,6 +183,7 @@ pub enum Event {
         key: IdempotencyKey,
         spec: Box<JobSpec>,
         pinned: Vec<PinnedDataset>,
+        pinned_image: Option<PinnedDataset>,
         at: Timestamp,
     },
     /// Everything of it that waits is out of the queue; what runs is told to stop.

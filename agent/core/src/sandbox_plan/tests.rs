@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use std::collections::BTreeMap;
 
 use common::{
@@ -22,12 +24,16 @@ fn spec() -> AttemptSpec {
             ("DEPTH".to_owned(), "3".to_owned()),
             ("COMPUTE_SHARE_JOB_ID".to_owned(), "forged".to_owned()),
         ]),
+        image: common::wire::agent::AttemptImage::Host,
+        registry_login: false,
+        strong: false,
         workdir: None,
         allocation: Allocation {
             cpu: MilliCpu(1500),
             memory: Bytes::gib(2),
             disk: Bytes::gib(10),
             gpus: vec!["GPU-b".to_owned()],
+            gpu_shares: std::collections::BTreeMap::new(),
         },
         datasets: vec![MountedTree {
             name: "digits@3".to_owned(),
@@ -35,7 +41,7 @@ fn spec() -> AttemptSpec {
             path: "/data/digits".to_owned(),
         }],
         outputs: Vec::new(),
-        network: Network::None,
+        network: common::status::Network::None,
         max_runtime: Some(Span::from_secs(60)),
         grace: Span::from_secs(10),
     }
@@ -50,6 +56,7 @@ fn host(superuser: bool) -> Host {
             ("GPU-a".to_owned(), "/dev/nvidia0".into()),
             ("GPU-b".to_owned(), "/dev/nvidia1".into()),
         ]),
+        tools: Tools::default(),
     }
 }
 
@@ -128,7 +135,7 @@ fn only_the_work_folder_and_the_output_are_writable() {
     assert_eq!(writable, ["/work", "/output"]);
     assert_eq!(
         access_to(&plan, "/data/digits"),
-        Some((Path::new("/state/cache/0101"), Access::ReadOnly))
+        Some((Path::new("/state/cache/0101"), Access::Data))
     );
 }
 

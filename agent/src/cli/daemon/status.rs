@@ -14,10 +14,12 @@ use crate::control::{AgentStatus, ConnectionState};
 pub(super) fn pause_text(pause: Option<&Pause>) -> String {
     match pause {
         None => "This machine lends".to_owned(),
-        Some(Pause { until: None }) => {
+        Some(Pause { until: None, .. }) => {
             "This machine lends nothing new until `compute-share resume`".to_owned()
         }
-        Some(Pause { until: Some(until) }) => {
+        Some(Pause {
+            until: Some(until), ..
+        }) => {
             format!("This machine lends nothing new until {}", local(*until))
         }
     }

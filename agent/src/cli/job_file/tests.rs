@@ -38,6 +38,7 @@ array: 0-99%10
             count: 2,
             model: Some("rtx-4090".to_owned()),
             memory: Some(Bytes::gib(20)),
+            share: false,
         }),
     };
     assert_eq!(draft.request, expect);

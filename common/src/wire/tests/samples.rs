@@ -9,15 +9,17 @@ pub(super) use self::nouns::submit_job;
 
 use self::nouns::{
     AT, ATTEMPT, MACHINE, NUMBER, ORG, TREE, USER, attempt_spec, hello, load, machine_report, name,
-    outcome, problem, tree_part,
+    outcome, problem, sample, tree_part,
 };
 use super::Sample;
 use crate::join_link::LinkPurpose;
+use crate::seal::RegistryLogin;
 use crate::status::{EndReason, Role};
 use crate::time::Span;
+use crate::usage::AttemptSample;
 use crate::wire::agent::{
     AgentHello, AgentMessage, AgentStream, Assigned, Assignment, AttemptReport, CoordinatorHello,
-    CoordinatorMessage, Goal, LogAck, LogData, LogResume, ReportStage,
+    CoordinatorMessage, Goal, LogAck, LogData, LogResume, RegistryAnswer, ReportStage,
 };
 use crate::wire::client::{ClientStream, DownloadSource};
 use crate::wire::data::{Stored, Wanted};
@@ -102,6 +104,15 @@ fn agent_messages() -> Vec<Sample> {
         Sample::new("agent_hello", &hello),
         Sample::new("heartbeat", &heartbeat),
         Sample::new("preparing", &report(AttemptReport::Preparing)),
+        Sample::new(
+            "usage",
+            &AgentMessage::Usage {
+                samples: vec![AttemptSample {
+                    attempt: ATTEMPT,
+                    sample: sample(),
+                }],
+            },
+        ),
         Sample::new("started", &report(AttemptReport::Started { at: AT })),
         Sample::new("ended", &report(ended)),
         Sample::new(
@@ -113,6 +124,20 @@ fn agent_messages() -> Vec<Sample> {
         Sample::new("log", &AgentStream::Log { attempt: ATTEMPT }),
         Sample::new("download", &AgentStream::Download { tree: TREE }),
         Sample::new("upload", &AgentStream::Upload { attempt: ATTEMPT }),
+        Sample::new(
+            "registry_login",
+            &AgentStream::RegistryLogin { attempt: ATTEMPT },
+        ),
+        Sample::new(
+            "registry_answer",
+            &RegistryAnswer {
+                login: RegistryLogin {
+                    registry: "ghcr.io".to_owned(),
+                    user: "ada".to_owned(),
+                    password: "pw".to_owned(),
+                },
+            },
+        ),
     ]
 }
 

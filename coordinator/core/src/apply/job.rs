@@ -21,6 +21,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             key,
             spec,
             pinned,
+            pinned_image,
             at,
         } => {
             let job = Job {
@@ -30,6 +31,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 key: *key,
                 spec: (**spec).clone(),
                 pinned: pinned.clone(),
+                pinned_image: pinned_image.clone(),
                 submitted_at: *at,
             };
             let (first, last) = job.bounds();

@@ -62,6 +62,7 @@ pub(super) fn submit(
         key: request.key,
         spec: Box::new(request.spec.clone()),
         pinned,
+        pinned_image: None,
         at,
     }])
 }

@@ -187,6 +187,7 @@ fn exit_code(state: &State, id: JobId, job: &Job, progress: &JobProgress) -> i32
 /// Returns the specification with the versions that the datasets had at submission.
 fn pinned_spec(job: &Job) -> JobSpec {
     let mut spec = job.spec.clone();
+    spec.registry_login = None;
     for (mount, pinned) in spec.datasets.iter_mut().zip(&job.pinned) {
         mount.dataset.version = Some(pinned.version);
     }
@@ -208,5 +209,6 @@ fn attempt_view(state: &State, id: AttemptId, row: &Attempt) -> Option<AttemptVi
             _ => None,
         },
         artifacts: row.artifacts,
+        samples: Vec::new(),
     })
 }

@@ -52,6 +52,7 @@ impl<'a> OrgView<'a> {
                     memory: offer.memory,
                     disk: offer.disk,
                     gpus: uuids.collect(),
+                    gpu_shares: std::collections::BTreeMap::new(),
                 });
             }
         }

@@ -23,6 +23,9 @@ pub(crate) struct Job {
     pub(crate) spec: JobSpec,
     /// What its datasets were at that moment, in the order of the specification.
     pub(crate) pinned: Vec<PinnedDataset>,
+    /// What its image was, where that is kept as a dataset; the path means nothing.
+    #[serde(default)]
+    pub(crate) pinned_image: Option<PinnedDataset>,
     pub(crate) submitted_at: Timestamp,
 }
 

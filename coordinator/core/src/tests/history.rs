@@ -122,7 +122,11 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             if *weak {
                 report.isolation.level = IsolationLevel::D;
             }
-            report.paused = paused.then_some(common::machine::Pause { until: None });
+            report.paused = paused.then_some(common::machine::Pause {
+                until: None,
+                reason: String::new(),
+                by: common::machine::PausedBy::Command,
+            });
             let id = machine_id(MACHINES[*index].0);
             let used = world.state.index.machines.get(&id);
             let known = used

@@ -88,6 +88,7 @@ fn what_can_never_run_is_refused_with_the_nearest_machine() {
         count: 1,
         model: Some("h200".to_owned()),
         memory: None,
+        share: false,
     };
     let mut wants_gpu = spec();
     wants_gpu.request.gpu = Some(gpu);

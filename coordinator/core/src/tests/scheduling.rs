@@ -64,7 +64,11 @@ fn priority_comes_first_then_the_smaller_share_then_age() {
 fn machines_that_cannot_are_passed_by_and_say_why() {
     let mut world = World::new();
     let paused = common::machine::MachineReport {
-        paused: Some(Pause { until: None }),
+        paused: Some(Pause {
+            until: None,
+            reason: String::new(),
+            by: common::machine::PausedBy::Command,
+        }),
         ..report(capacity(8, 16))
     };
     let mut weak = report(capacity(8, 16));
@@ -242,6 +246,7 @@ fn gpus_are_whole_and_nobody_gets_the_same() {
         count: 1,
         model: Some("rtx-4090".to_owned()),
         memory: None,
+        share: false,
     });
     world.submit(BOB, 30, wants).unwrap();
     assert_eq!(world.schedule().len(), 2);

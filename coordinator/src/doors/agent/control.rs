@@ -215,6 +215,7 @@ async fn read(
                     Err(problem) => Outgoing::Refuse(problem),
                 }
             }
+            AgentMessage::Usage { .. } => continue,
             AgentMessage::Attempt { attempt, report } => {
                 desk.wires.machines.heard(agent.machine, None, desk.now());
                 let stage = report.stage();

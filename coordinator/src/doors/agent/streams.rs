@@ -36,6 +36,7 @@ async fn serve_one(
             }
             blobs::serve_download(&desk.blobs, tree, tx, rx).await
         }
+        AgentStream::RegistryLogin { .. } => Err(not_wanted()),
         AgentStream::Upload { attempt } => {
             if !access::machine_may_upload(&desk.engine.read(), agent.machine, attempt) {
                 return Err(not_wanted());

@@ -26,6 +26,7 @@ pub(super) fn answers() -> Vec<Sample> {
                 }],
                 certificate_expires_at: AT,
                 coordinator_version: "0.1.0".to_owned(),
+                sealing_key: vec![9; 32],
             }),
         ),
         (

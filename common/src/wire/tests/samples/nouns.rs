@@ -8,19 +8,19 @@ use crate::id::{
     AttemptId, ChunkId, Fingerprint, IdempotencyKey, InvitationId, JobId, MachineId, OrgId, TreeId,
     UserId,
 };
-use crate::job::{
-    ArraySpec, AttemptUsage, DatasetMount, Image, JobNumber, JobSpec, Outcome, Retries,
-};
+use crate::job::{ArraySpec, AttemptUsage, DatasetMount, JobNumber, JobSpec, Outcome, Retries};
 use crate::limits::Limits;
-use crate::machine::{Isolation, MachineLoad, MachineReport, Pause, SystemInfo};
+use crate::machine::{Admits, Isolation, MachineLoad, MachineReport, Pause, PausedBy, SystemInfo};
 use crate::name::Name;
 use crate::problem::Problem;
 use crate::resources::{Allocation, Capacity, Gpu, GpuHealth, GpuRequest};
-use crate::status::{EndReason, IsolationLevel, Network, Priority};
+use crate::seal::Sealed;
+use crate::status::{EndReason, IsolationLevel, MinIsolation, Network, Priority};
 use crate::time::{Span, Timestamp};
 use crate::tree::{ChunkRef, Entry, EntryKind};
 use crate::units::{Bytes, MilliCpu};
-use crate::wire::agent::{AttemptSpec, MountedTree};
+use crate::usage::UsageSample;
+use crate::wire::agent::{AttemptImage, AttemptSpec, MountedTree};
 use crate::wire::data::TreePart;
 use crate::wire::{Hello, PROTOCOL};
 
@@ -75,6 +75,7 @@ pub(super) fn limits() -> Limits {
         max_queued_jobs_per_user: None,
         max_job_runtime: Some(Span::from_secs(43_200)),
         max_job_memory: Some(Bytes::gib(64)),
+        min_isolation: Some(MinIsolation::B),
     }
 }
 
@@ -83,13 +84,18 @@ pub(super) fn job_spec() -> JobSpec {
         name: "train".to_owned(),
         command: vec!["./train".to_owned(), "--depth=$TASK".to_owned()],
         env: BTreeMap::from([("SEED".to_owned(), "1".to_owned())]),
-        image: Image::Host,
+        image: "python:3.12".parse().unwrap(),
+        registry_login: Some(Sealed {
+            encapsulated: vec![1, 2],
+            ciphertext: vec![3],
+        }),
         workdir: Some(TREE),
         request: crate::resources::Request {
             gpu: Some(GpuRequest {
                 count: 1,
                 model: Some("h200".to_owned()),
                 memory: Some(Bytes::gib(80)),
+                share: true,
             }),
             ..crate::resources::Request::default()
         },
@@ -98,7 +104,8 @@ pub(super) fn job_spec() -> JobSpec {
             path: "/data/digits".to_owned(),
         }],
         outputs: vec!["model.bin".to_owned()],
-        network: Network::None,
+        network: Network::Full,
+        isolation: Some(MinIsolation::Strong),
         priority: Priority::High,
         max_runtime: Some(Span::from_millis(1500)),
         retries: Retries::default(),
@@ -120,6 +127,11 @@ pub(super) fn outcome() -> Outcome {
             wall: Span::from_secs(3),
             cpu: Span::from_millis(2500),
             peak_memory: Some(Bytes::gib(1)),
+            frozen: Span::from_millis(10),
+            sent: Bytes(7),
+            received: Bytes(8),
+            peak_disk: Some(Bytes(9)),
+            peak_gpu_memory: None,
         },
         log_bytes: 70_000,
     }
@@ -131,6 +143,7 @@ pub(super) fn allocation() -> Allocation {
         memory: Bytes::gib(1),
         disk: Bytes::gib(2),
         gpus: vec!["GPU-1".to_owned()],
+        gpu_shares: BTreeMap::from([("GPU-1".to_owned(), Bytes::gib(8))]),
     }
 }
 
@@ -147,6 +160,8 @@ pub(super) fn machine_report() -> MachineReport {
         GpuHealth::UsedByOthers,
         GpuHealth::Faulty("lost".to_owned()),
         GpuHealth::Withheld,
+        GpuHealth::Shared,
+        GpuHealth::Leftover,
     ];
     let capacity = Capacity {
         cpu: MilliCpu(8000),
@@ -169,11 +184,22 @@ pub(super) fn machine_report() -> MachineReport {
     MachineReport {
         offer: capacity.clone(),
         capacity,
-        paused: Some(Pause { until: Some(AT) }),
+        paused: Some(Pause {
+            until: Some(AT),
+            reason: "its owner is at the keyboard".to_owned(),
+            by: PausedBy::Rule,
+        }),
+        admits: Admits {
+            members: Some(vec![name("ada")]),
+            max_runtime: Some(Span::from_secs(60)),
+            ..Admits::default()
+        },
         isolation: Isolation {
             level: IsolationLevel::B,
             missing: vec!["disk limit".to_owned()],
             remedy: Some("run as root".to_owned()),
+            strong: true,
+            networks: vec![Network::None, Network::Internet],
         },
         system: SystemInfo {
             os: "Debian 12".to_owned(),
@@ -195,6 +221,12 @@ pub(super) fn attempt_spec() -> AttemptSpec {
         task_count: 10,
         command: vec!["./train".to_owned()],
         env: BTreeMap::from([("SEED".to_owned(), "1".to_owned())]),
+        image: AttemptImage::Imported {
+            name: "mine@2".to_owned(),
+            tree: TREE,
+        },
+        registry_login: true,
+        strong: true,
         workdir: Some(TREE),
         allocation: allocation(),
         datasets: vec![MountedTree {
@@ -235,5 +267,20 @@ pub(super) fn tree_part() -> TreePart {
             ),
         ],
         last: true,
+    }
+}
+
+pub(super) fn sample() -> UsageSample {
+    UsageSample {
+        at: AT,
+        cpu_percent: 250,
+        memory: Some(Bytes::gib(1)),
+        disk: Bytes(5),
+        processes: Some(3),
+        sent: Bytes(6),
+        received: Bytes(7),
+        gpu_memory: None,
+        gpu_percent: Some(99),
+        frozen: true,
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn job_detail() -> JobDetail {
         ended_at: Some(AT),
         outcome: Some(outcome()),
         artifacts,
+        samples: vec![super::nouns::sample()],
     };
     let artifacts = [
         ArtifactsView::NotYet,

@@ -221,6 +221,7 @@ fn gpus(request: &Request) -> String {
         count,
         model,
         memory,
+        share,
     }) = &request.gpu
     else {
         return "no GPU".to_owned();
@@ -230,7 +231,10 @@ fn gpus(request: &Request) -> String {
         text += &format!(" {model}");
     }
     if let Some(memory) = memory {
-        text += &format!(" with {memory}");
+        text += &format!(
+            " with {memory}{}",
+            if *share { " of its memory" } else { "" }
+        );
     }
     text
 }

@@ -1,0 +1,48 @@
+//! The whole environment of a job: nothing is inherited.
+
+use std::collections::BTreeMap;
+
+use super::{OUTPUT, PlanInput, WORK};
+
+/// Where programs are looked for.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What the supervisor reserves of the environment; a job cannot set these itself.
+const RESERVED_PREFIX: &str = "COMPUTE_SHARE_";
+
+pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
+    let PlanInput { attempt, spec, .. } = input;
+    let mut env = BTreeMap::new();
+    let mut set = |name: &str, value: String| {
+        env.insert(name.to_owned(), value);
+    };
+    for (name, value) in [
+        ("PATH", PATH),
+        ("HOME", WORK),
+        ("USER", "job"),
+        ("LANG", "C.UTF-8"),
+        ("TMPDIR", "/tmp"),
+    ] {
+        set(name, value.to_owned());
+    }
+    for (name, value) in &spec.env {
+        if !name.starts_with(RESERVED_PREFIX) {
+            set(name, value.clone());
+        }
+    }
+    let gpus = spec.allocation.gpus.join(",");
+    let visible = if gpus.is_empty() { "void" } else { &gpus };
+    for (name, value) in [
+        ("COMPUTE_SHARE_JOB_ID", attempt.job.to_string()),
+        ("COMPUTE_SHARE_JOB_NUMBER", spec.job_number.to_string()),
+        ("COMPUTE_SHARE_TASK_INDEX", attempt.task.to_string()),
+        ("COMPUTE_SHARE_TASK_COUNT", spec.task_count.to_string()),
+        ("COMPUTE_SHARE_ATTEMPT", attempt.number.to_string()),
+        ("COMPUTE_SHARE_OUTPUT_DIR", OUTPUT.to_owned()),
+        ("COMPUTE_SHARE_MACHINE", input.machine.to_string()),
+        ("NVIDIA_VISIBLE_DEVICES", visible.to_owned()),
+        ("CUDA_VISIBLE_DEVICES", gpus.clone()),
+    ] {
+        set(name, value);
+    }
+    env
+}

@@ -139,7 +139,12 @@ async fn a_length_beyond_the_kinds_bound_is_refused_unread() {
 
 #[tokio::test]
 async fn a_claimed_length_costs_nothing_until_the_bytes_come() {
-    let mut bytes = header(Answer::MAX_BYTES, CODEC_BINCODE, Kind::Answer, 1);
+    let mut bytes = header(
+        Answer::MAX_BYTES,
+        CODEC_BINCODE,
+        Kind::Answer,
+        Answer::VERSION,
+    );
     bytes.extend([0; 100]);
     let (mut writer, reader) = duplex(4096);
     writer.write_all(&bytes).await.unwrap();

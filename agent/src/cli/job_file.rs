@@ -13,10 +13,11 @@ use std::{
 use common::{
     code::Code,
     id::TreeId,
+    image::Image,
     job::{ArraySpec, DatasetMount, JobSpec, Retries},
     problem::Problem,
     resources::{GpuRequest, Request},
-    status::{EndReason, Network, Priority},
+    status::{EndReason, MinIsolation, Network, Priority},
     time::Span,
     units::{Bytes, MilliCpu},
 };
@@ -24,7 +25,7 @@ use serde_json::{Map, Value};
 
 use super::yaml::{self, Fields, FileError};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "name",
     "image",
     "command",
@@ -34,6 +35,7 @@ const KEYS: [&str; 13] = [
     "datasets",
     "outputs",
     "network",
+    "isolation",
     "priority",
     "max_runtime",
     "retries",
@@ -46,6 +48,7 @@ const LATER: [&str; 4] = ["project", "secrets", "after", "nodes"];
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) name: Option<String>,
+    pub(crate) image: Option<Image>,
     pub(crate) command: Vec<String>,
     /// Absolute, or relative to the current folder.
     pub(crate) workdir: Option<PathBuf>,
@@ -54,6 +57,7 @@ pub(crate) struct Draft {
     pub(crate) datasets: Vec<DatasetMount>,
     pub(crate) outputs: Vec<String>,
     pub(crate) network: Option<Network>,
+    pub(crate) isolation: Option<MinIsolation>,
     pub(crate) priority: Option<Priority>,
     pub(crate) max_runtime: Option<Span>,
     pub(crate) retries: Option<Retries>,
@@ -76,13 +80,6 @@ pub(crate) fn load(path: &Path) -> Result<Draft, Problem> {
 fn parse(text: &str) -> Result<Draft, FileError> {
     let map = yaml::parse(text)?;
     let fields = Fields::new("", &map, &KEYS, &LATER)?;
-    if fields.text("image")?.is_some_and(|image| image != "host") {
-        return Err(FileError::NotAvailable("image: other than host".to_owned()));
-    }
-    let network = fields.parsed("network")?;
-    if network == Some(Network::Internet) {
-        return Err(FileError::NotAvailable("network: internet".to_owned()));
-    }
     let datasets = fields.texts("datasets")?.unwrap_or_default();
     let datasets = datasets.iter().map(|text| {
         text.parse()
@@ -90,13 +87,15 @@ fn parse(text: &str) -> Result<Draft, FileError> {
     });
     Ok(Draft {
         name: fields.text("name")?,
+        image: fields.parsed("image")?,
         command: command(&fields)?,
         workdir: fields.text("workdir")?.map(PathBuf::from),
         env: env(&fields)?,
         request: resources(&fields)?,
         datasets: datasets.collect::<Result<_, _>>()?,
         outputs: fields.texts("outputs")?.unwrap_or_default(),
-        network,
+        network: fields.parsed("network")?,
+        isolation: fields.parsed("isolation")?,
         priority: fields.parsed("priority")?,
         max_runtime: fields.parsed("max_runtime")?,
         retries: retries(&fields)?,
@@ -133,9 +132,26 @@ fn env(fields: &Fields<'_>) -> Result<BTreeMap<String, String>, FileError> {
                 return Err(fields.complain(&key, text));
             }
         };
+        check_variable(name, &text).map_err(|why| fields.complain(&key, why))?;
         Ok((name.clone(), text))
     });
     variables.collect()
+}
+
+/// Returns whether an environment can hold the variable.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn check_variable(name: &str, value: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        Err("a variable needs a name")
+    } else if name.contains('=') {
+        Err("the name of a variable cannot have a `=` in it")
+    } else if name.contains('\0') || value.contains('\0') {
+        Err("a variable cannot have a NUL byte in it")
+    } else {
+        Ok(())
+    }
 }
 
 fn resources(fields: &Fields<'_>) -> Result<Request, FileError> {
@@ -157,7 +173,8 @@ fn resources(fields: &Fields<'_>) -> Result<Request, FileError> {
 }
 
 fn gpu(map: &Map<String, Value>) -> Result<GpuRequest, FileError> {
-    let fields = Fields::new("resources.gpu", map, &["count", "model", "memory"], &[])?;
+    let keys = ["count", "model", "memory", "share"];
+    let fields = Fields::new("resources.gpu", map, &keys, &[])?;
     let count = fields.parsed("count")?.unwrap_or(1);
     if count == 0 {
         return Err(fields.complain("count", "expected a number from 1"));
@@ -166,7 +183,7 @@ fn gpu(map: &Map<String, Value>) -> Result<GpuRequest, FileError> {
         count,
         model: fields.text("model")?.map(|model| model.to_lowercase()),
         memory: fields.parsed("memory")?,
-        share: false,
+        share: fields.flag("share")?.unwrap_or(false),
     })
 }
 
@@ -235,7 +252,7 @@ impl Draft {
     /// Completes the job.
     ///
     /// # Errors
-    /// There is no command.
+    /// There is no command, or something in it is not whole.
     pub(crate) fn into_spec(self, workdir: Option<TreeId>) -> Result<JobSpec, Problem> {
         let program = self.command.first().filter(|program| !program.is_empty());
         let program = program.ok_or_else(|| {
@@ -243,6 +260,15 @@ impl Draft {
             Problem::new(Code::BadJobFile, what, "no command was given")
                 .help("Put the command after `--`, or `command:` into the job file.")
         })?;
+        if self.command.iter().any(|word| word.contains('\0')) {
+            let why = "a program's argument cannot have a NUL byte in it";
+            return Err(Problem::new(
+                Code::BadJobFile,
+                "the command cannot be run",
+                why,
+            ));
+        }
+        check_share(self.request.gpu.as_ref())?;
         let name = match self.name {
             Some(name) => name,
             None => program.rsplit('/').next().unwrap_or(program).to_owned(),
@@ -251,20 +277,33 @@ impl Draft {
             name,
             command: self.command,
             env: self.env,
-            image: common::image::Image::Host,
+            image: self.image.unwrap_or(Image::Host),
             registry_login: None,
             workdir,
             request: self.request,
             datasets: self.datasets,
             outputs: self.outputs,
             network: self.network.unwrap_or(Network::None),
-            isolation: None,
+            isolation: self.isolation,
             priority: self.priority.unwrap_or(Priority::Normal),
             max_runtime: self.max_runtime,
             retries: self.retries.unwrap_or_default(),
             array: self.array,
         })
     }
+}
+
+/// A share is a part of a GPU's memory, so it has to be said how large it is.
+fn check_share(gpu: Option<&GpuRequest>) -> Result<(), Problem> {
+    let unsized_share =
+        |gpu: &&GpuRequest| gpu.share && gpu.memory.is_none_or(|m| m == Bytes::ZERO);
+    if gpu.filter(unsized_share).is_none() {
+        return Ok(());
+    }
+    let what = "the GPU cannot be shared";
+    let why = "a share is a part of its memory, and nothing says how much";
+    Err(Problem::new(Code::BadJobFile, what, why)
+        .help("Add --gpu-memory 8GiB, or `memory: 8GiB` beside `share: true` in the job file."))
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use clap::Args;
 use common::{
     code::Code,
     id::IdempotencyKey,
+    image::Image,
     job::{ArraySpec, DatasetMount, Retries},
     problem::Problem,
-    status::{Network, Priority},
+    resources::GpuRequest,
+    status::{MinIsolation, Network, Priority},
     time::Span,
     units::{Bytes, MilliCpu},
 };
@@ -22,6 +24,9 @@ pub(super) struct JobFlags {
     /// Name of the job (default: the program's)
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
+    /// What the job sees as its root: host, an image such as python:3.12, or imported:NAME (default: host)
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<Image>,
     /// Processors of each task (default: 1)
     #[arg(long, value_name = "N")]
     cpu: Option<MilliCpu>,
@@ -34,6 +39,12 @@ pub(super) struct JobFlags {
     /// GPUs of each task
     #[arg(long, value_name = "[MODEL:]N")]
     gpu: Option<ShortGpu>,
+    /// Least memory of each of these GPUs
+    #[arg(long, value_name = "SIZE")]
+    gpu_memory: Option<Bytes>,
+    /// Take only that memory of a GPU and leave the rest to other jobs
+    #[arg(long)]
+    gpu_share: bool,
     /// Mount a dataset, read-only
     #[arg(long = "dataset", value_name = "NAME[@VERSION]:PATH")]
     datasets: Vec<DatasetMount>,
@@ -50,8 +61,11 @@ pub(super) struct JobFlags {
     #[arg(long = "output", value_name = "PATH")]
     outputs: Vec<String>,
     /// What the job may reach
-    #[arg(long, value_name = "none")]
+    #[arg(long, value_name = "none|internet|full")]
     network: Option<Network>,
+    /// How well a machine must hold the job in
+    #[arg(long, value_name = "c|b|a|strong")]
+    isolation: Option<MinIsolation>,
     /// How soon it should start compared with others
     #[arg(long, value_name = "low|normal|high")]
     priority: Option<Priority>,
@@ -80,7 +94,10 @@ pub(super) struct JobFlags {
 
 fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if !name.is_empty() => {
+            job_file::check_variable(name, value)?;
+            Ok((name.to_owned(), value.to_owned()))
+        }
         _ => Err("write NAME=VALUE".to_owned()),
     }
 }
@@ -125,15 +142,9 @@ impl JobFlags {
     }
 
     fn put_over(self, draft: &mut Draft) -> Result<(), Problem> {
-        if self.network == Some(Network::Internet) {
-            let what = "the job cannot have the internet";
-            return Err(Problem::new(
-                Code::BadRequest,
-                what,
-                "`--network internet` is not available in this version",
-            ));
-        }
+        draft.request.gpu = self.gpu(draft.request.gpu.take())?;
         draft.name = self.name.or(draft.name.take());
+        draft.image = self.image.or(draft.image.take());
         if !self.command.is_empty() {
             draft.command = self.command;
         }
@@ -143,7 +154,6 @@ impl JobFlags {
         request.cpu = self.cpu.unwrap_or(request.cpu);
         request.memory = self.memory.unwrap_or(request.memory);
         request.disk = self.disk.unwrap_or(request.disk);
-        request.gpu = self.gpu.map(|gpu| gpu.0).or(request.gpu.take());
         // One dataset a path: that of the flag.
         draft
             .datasets
@@ -153,6 +163,7 @@ impl JobFlags {
             draft.outputs = self.outputs;
         }
         draft.network = self.network.or(draft.network);
+        draft.isolation = self.isolation.or(draft.isolation);
         draft.priority = self.priority.or(draft.priority);
         draft.max_runtime = self.max_runtime.or(draft.max_runtime);
         if let Some(max) = self.retries {
@@ -161,6 +172,25 @@ impl JobFlags {
         }
         draft.array = self.array.or(draft.array);
         Ok(())
+    }
+
+    /// Returns the GPUs that are asked for: those of the flag, or of the file, with what the other flags add.
+    fn gpu(&self, in_file: Option<GpuRequest>) -> Result<Option<GpuRequest>, Problem> {
+        let asked = self.gpu.as_ref().map(|gpu| gpu.0.clone()).or(in_file);
+        match asked {
+            Some(gpu) => Ok(Some(GpuRequest {
+                memory: self.gpu_memory.or(gpu.memory),
+                share: self.gpu_share || gpu.share,
+                ..gpu
+            })),
+            None if self.gpu_memory.is_some() || self.gpu_share => {
+                let what = "nothing says which GPU";
+                let why = "--gpu-memory and --gpu-share say more about a --gpu, and there is none";
+                Err(Problem::new(Code::BadRequest, what, why)
+                    .help("Add --gpu 1, or --gpu MODEL:1."))
+            }
+            None => Ok(None),
+        }
     }
 }
 
@@ -178,134 +208,4 @@ fn key(text: Option<&str>) -> IdempotencyKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        flags: JobFlags,
-    }
-
-    fn flags(words: &[&str]) -> JobFlags {
-        Line::try_parse_from([&["job"], words].concat())
-            .unwrap()
-            .flags
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("job.yaml");
-        let text = "
-name: from-file
-command: [a]
-env: {A: '1', B: '1'}
-resources: {cpu: 4, memory: 2GiB, gpu: 1}
-datasets: ['x@1:/data', 'y:/other']
-outputs: [results]
-priority: low
-retries: {max: 1, on: [machine_lost]}
-array: 0-9
-";
-        std::fs::write(&path, text).unwrap();
-        let path = path.to_str().unwrap();
-        let kept = flags(&[path]).read().unwrap().draft;
-        assert_eq!(
-            (kept.name.as_deref(), kept.request.cpu),
-            (Some("from-file"), MilliCpu::cpus(4))
-        );
-        let words = [
-            path,
-            "--name",
-            "flag",
-            "--cpu",
-            "0.5",
-            "--gpu",
-            "h200:2",
-            "--env",
-            "B=2=3",
-            "--dataset",
-            "z@7:/data",
-            "--output",
-            "other",
-            "--priority",
-            "high",
-            "--retries",
-            "5",
-            "--array",
-            "0-1%1",
-            "--max-runtime",
-            "1h",
-            "--",
-            "b",
-            "--flag",
-        ];
-        let draft = flags(&words).read().unwrap().draft;
-        assert_eq!(draft.name.as_deref(), Some("flag"));
-        assert_eq!(draft.command, ["b", "--flag"]);
-        assert_eq!(
-            (draft.request.cpu, draft.request.memory),
-            (MilliCpu(500), Bytes::gib(2))
-        );
-        assert_eq!(draft.request.gpu.unwrap().model.as_deref(), Some("h200"));
-        assert_eq!(
-            (draft.env["A"].as_str(), draft.env["B"].as_str()),
-            ("1", "2=3")
-        );
-        let mounts: Vec<String> = draft
-            .datasets
-            .iter()
-            .map(|m| format!("{}:{}", m.dataset, m.path))
-            .collect();
-        assert_eq!(mounts, ["y:/other", "z@7:/data"]);
-        assert_eq!(draft.outputs, ["other"]);
-        assert_eq!(draft.priority, Some(Priority::High));
-        let retries = draft.retries.unwrap();
-        assert_eq!((retries.max, retries.on.len()), (5, 1));
-        assert_eq!(draft.array.unwrap().to_string(), "0-1%1");
-        assert_eq!(draft.max_runtime, Some(Span::from_secs(3600)));
-    }
-
-    #[test]
-    fn the_folder_that_is_sent_is_the_one_that_was_named() {
-        let read = |words: &[&str]| flags(words).read().unwrap().workdir;
-        assert_eq!(read(&["--", "x"]), Workdir::Current);
-        assert_eq!(read(&["--no-workdir", "--", "x"]), Workdir::None);
-        assert_eq!(
-            read(&["--workdir", "code", "--", "x"]),
-            Workdir::Named("code".into())
-        );
-        assert!(Line::try_parse_from(["job", "--workdir", "a", "--no-workdir"]).is_err());
-    }
-
-    #[test]
-    fn the_same_text_is_the_same_key() {
-        assert_eq!(key(Some("nightly")), key(Some("nightly")));
-        assert_ne!(key(Some("nightly")), key(Some("daily")));
-        assert_ne!(key(None), key(None));
-        let uuid = "0193a1b2-0000-7000-8000-000000000001";
-        assert_eq!(key(Some(uuid)).to_string(), uuid);
-    }
-
-    #[test]
-    fn bad_flags_are_refused_where_they_stand() {
-        for words in [
-            ["--memory", "16 bananas"],
-            ["--cpu", "-1"],
-            ["--dataset", "digits"],
-            ["--env", "=x"],
-            ["--array", "9-1"],
-            ["--gpu", "0"],
-        ] {
-            assert!(
-                Line::try_parse_from([&["job"], &words[..]].concat()).is_err(),
-                "{words:?}"
-            );
-        }
-        let problem = flags(&["--network", "internet"]).read().unwrap_err();
-        assert_eq!(problem.code, Code::BadRequest);
-    }
-}
+mod tests;

@@ -1,8 +1,9 @@
-//! `limits.yaml`: the org's limits as admins write them.
+//! `limits.yaml`: the org's limits, and what it asks of machines, as admins write them.
 
 use std::path::Path;
 
 use common::{code::Code, limits::Limits, problem::Problem};
+use serde_json::Map;
 
 use super::yaml::{self, Fields, FileError};
 
@@ -31,7 +32,10 @@ fn parse(text: &str) -> Result<Limits, FileError> {
     let Some(organization) = file.map("organization")? else {
         return Err(file.complain("organization", "it is missing, and with it all limits"));
     };
-    let organization = Fields::new("organization", organization, &["limits"], &[])?;
+    let organization = Fields::new("organization", organization, &["limits", "policy"], &[])?;
+    let empty = Map::new();
+    let policy = organization.map("policy")?.unwrap_or(&empty);
+    let policy = Fields::new("organization.policy", policy, &["min_isolation"], &[])?;
     let Some(limits) = organization.map("limits")? else {
         return Err(organization.complain(
             "limits",
@@ -45,13 +49,13 @@ fn parse(text: &str) -> Result<Limits, FileError> {
         max_queued_jobs_per_user: fields.parsed("max_queued_jobs_per_user")?,
         max_job_runtime: fields.parsed("max_job_runtime")?,
         max_job_memory: fields.parsed("max_job_memory")?,
-        min_isolation: None,
+        min_isolation: policy.parsed("min_isolation")?,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use common::{time::Span, units::Bytes};
+    use common::{status::MinIsolation, time::Span, units::Bytes};
 
     use super::*;
 
@@ -70,6 +74,24 @@ mod tests {
         assert_eq!(limits.max_job_memory, Some(Bytes::gib(64)));
         assert_eq!(limits.max_machines_per_user, Some(10));
         assert_eq!(limits.max_queued_jobs_per_user, None);
+    }
+
+    #[test]
+    fn what_the_org_asks_of_machines_stands_beside_the_limits() {
+        let text = "organization: {limits: {}, policy: {min_isolation: strong}}";
+        let limits = parse(text).unwrap();
+        assert_eq!(limits.min_isolation, Some(MinIsolation::Strong));
+        let none = parse("organization: {limits: {}}").unwrap();
+        assert_eq!(none.min_isolation, None);
+        let wrong = |text| parse(text).unwrap_err().to_string();
+        assert_eq!(
+            wrong("organization: {limits: {}, policy: {min_isolation: d}}"),
+            "`organization.policy.min_isolation`: \"d\" is not one of c, b, a, strong"
+        );
+        assert!(
+            wrong("organization: {limits: {}, policy: {isolation: a}}")
+                .contains("unknown key `organization.policy.isolation`")
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use common::{
     name::Name,
     org::OrgOverview,
     problem::Problem,
+    status::MinIsolation,
 };
 use serde_json::json;
 
@@ -158,6 +159,10 @@ fn limits_facts(limits: &Limits) -> String {
         .with(
             "max_job_memory",
             shown(limits.max_job_memory.map(|bytes| bytes.to_string())),
+        )
+        .with(
+            "min_isolation",
+            limits.min_isolation.unwrap_or(MinIsolation::C),
         )
         .to_text()
 }

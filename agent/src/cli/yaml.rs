@@ -135,6 +135,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Returns a yes or no.
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, FileError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => Err(self.complain(key, "expected true or false")),
+        }
+    }
+
     /// Returns a list of texts.
     pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
         let Some(value) = self.value(key) else {

@@ -18,7 +18,8 @@ env: {EPOCHS: \"3\", SEED: 7, DEBUG: true}
 resources: {cpu: 4, memory: 16GiB, disk: 20480, gpu: {count: 2, model: RTX-4090, memory: 20GiB}}
 datasets: [\"digits@3:/data/digits\"]
 outputs: [results/]
-network: none
+network: internet
+isolation: strong
 priority: high
 max_runtime: 2h
 retries: {max: 2, on: [machine_lost, preempted]}
@@ -44,6 +45,9 @@ array: 0-99%10
     assert_eq!(draft.request, expect);
     assert_eq!(draft.datasets[0].path, "/data/digits");
     assert_eq!(draft.outputs, ["results/"]);
+    assert_eq!(draft.image, Some(Image::Host));
+    assert_eq!(draft.network, Some(Network::Internet));
+    assert_eq!(draft.isolation, Some(MinIsolation::Strong));
     assert_eq!(draft.priority, Some(Priority::High));
     assert_eq!(draft.max_runtime, Some(Span::from_secs(7200)));
     let retries = draft.retries.as_ref().unwrap();
@@ -80,8 +84,6 @@ fn what_is_not_built_yet_is_refused_not_ignored() {
         "secrets: [HF_TOKEN]",
         "after: [\"41:succeeded\"]",
         "nodes: 2",
-        "image: python:3.12",
-        "network: internet",
     ] {
         refused(text, "not available in this version");
     }
@@ -109,6 +111,24 @@ fn bad_values_name_their_key_and_what_would_do() {
     refused("retries: {on: [tired]}", "\"tired\" is not one of");
     refused("env: {V: 1.10}", "write it in quotes");
     refused("env: {V: [1]}", "`env.V`");
+    refused(
+        "env: {A=B: 1}",
+        "`env.A=B`: the name of a variable cannot have a `=`",
+    );
+    refused("env: {'': 1}", "a variable needs a name");
+    refused(
+        "env: {A: \"x\\0y\"}",
+        "`env.A`: a variable cannot have a NUL",
+    );
+    refused("env: {\"A\\0\": x}", "cannot have a NUL");
+    refused("image: Python", "`image`: \"Python\" is not an image");
+    refused("image: imported:a/b", "`image`");
+    refused("network: lan", "\"lan\" is not one of none, internet, full");
+    refused("isolation: d", "\"d\" is not one of c, b, a, strong");
+    refused(
+        "resources: {gpu: {share: maybe}}",
+        "`resources.gpu.share`: expected true or false",
+    );
     refused("command: {a: b}", "expected a list");
     refused("- a\n- b", "expected keys and values");
     refused("name: [", "");
@@ -167,4 +187,50 @@ fn a_job_needs_a_command_and_takes_its_name_from_it() {
         ..Draft::default()
     };
     assert_eq!(draft.into_spec(None).unwrap().name, "true");
+}
+
+#[test]
+fn every_kind_of_image_can_be_named() {
+    for (text, expect) in [
+        ("host", "host"),
+        ("python:3.12", "docker.io/library/python:3.12"),
+        ("registry.lab:5000/train", "registry.lab:5000/train:latest"),
+        ("imported:mine@2", "imported:mine@2"),
+    ] {
+        let draft = parse(&format!("image: {text}\ncommand: [x]")).unwrap();
+        assert_eq!(draft.into_spec(None).unwrap().image.to_string(), expect);
+    }
+    let nothing_said = parse("command: [x]").unwrap();
+    assert_eq!(nothing_said.into_spec(None).unwrap().image, Image::Host);
+}
+
+#[test]
+fn a_share_of_a_gpu_says_how_large_it_is() {
+    let spec = |gpu: &str| {
+        let text = format!("command: [x]\nresources: {{gpu: {{{gpu}}}}}");
+        parse(&text).unwrap().into_spec(None)
+    };
+    for unsized_share in ["share: true", "share: true, memory: 0"] {
+        let problem = spec(unsized_share).unwrap_err();
+        assert_eq!(problem.code, Code::BadJobFile, "{unsized_share}");
+        assert!(problem.help.contains("--gpu-memory"), "{problem:?}");
+    }
+    let gpu = spec("share: true, memory: 8GiB, count: 2")
+        .unwrap()
+        .request
+        .gpu
+        .unwrap();
+    assert_eq!((gpu.shared_memory(), gpu.count), (Some(Bytes::gib(8)), 2));
+    let whole = spec("memory: 8GiB, share: false")
+        .unwrap()
+        .request
+        .gpu
+        .unwrap();
+    assert_eq!(whole.shared_memory(), None);
+}
+
+#[test]
+fn an_argument_cannot_end_early() {
+    let draft = parse("command: [echo, \"a\\0b\"]").unwrap();
+    assert_eq!(draft.into_spec(None).unwrap_err().code, Code::BadJobFile);
 }

@@ -77,7 +77,7 @@ impl Identity {
             .iter()
             .map(|block| match block {
                 Block::Certificate(der) => Some(der.to_vec()),
-                Block::Key(_) => None,
+                Block::Key(_) | Block::Sealing(_) => None,
             })
             .collect();
         Self::new(chain.ok_or(IdentityError::NotAnIdentity)?, &key)

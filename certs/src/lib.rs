@@ -18,6 +18,7 @@ mod key;
 mod peer;
 mod pem_file;
 mod request;
+mod seal;
 mod tls;
 mod verdict;
 
@@ -29,6 +30,7 @@ pub use identity::{Identity, IdentityError, ServerIdentity};
 pub use key::{KeyError, PrivateKey};
 pub use peer::{InvalidCertificate, PeerCertificate, Subject};
 pub use request::{CertificateRequest, InvalidRequest};
+pub use seal::{SealError, SealingKey, seal, seal_login};
 pub use tls::{ClientTls, ConfigError, client_config, server_config};
 pub use verdict::{Refusal, Verdict};
 

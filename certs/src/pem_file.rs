@@ -12,6 +12,7 @@ use crate::{
 
 const CERTIFICATE_TAG: &str = "CERTIFICATE";
 const KEY_TAG: &str = "PRIVATE KEY";
+const SEALING_TAG: &str = "COMPUTE SHARE SEALING KEY";
 /// Far more than any key with its chain; a file beyond it is not one of ours.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
@@ -25,6 +26,8 @@ pub(crate) enum Block<'a> {
     Certificate(&'a [u8]),
     /// PKCS #8.
     Key(&'a [u8]),
+    /// See [`crate::SealingKey`].
+    Sealing(&'a [u8]),
 }
 
 impl PemFile {
@@ -35,6 +38,11 @@ impl PemFile {
 
     pub(crate) fn with_key(mut self, key: &PrivateKey) -> Self {
         self.0.push(Pem::new(KEY_TAG, key.pkcs8().as_slice()));
+        self
+    }
+
+    pub(crate) fn with_sealing_key(mut self, bytes: &[u8]) -> Self {
+        self.0.push(Pem::new(SEALING_TAG, bytes));
         self
     }
 
@@ -55,7 +63,7 @@ impl PemFile {
             return Err(no_pem());
         }
         let blocks = Self(pem::parse_many(&*bytes).map_err(|_| no_pem())?);
-        let known = |block: &Pem| [CERTIFICATE_TAG, KEY_TAG].contains(&block.tag());
+        let known = |block: &Pem| [CERTIFICATE_TAG, KEY_TAG, SEALING_TAG].contains(&block.tag());
         if blocks.0.is_empty() || !blocks.0.iter().all(known) {
             return Err(no_pem());
         }
@@ -65,6 +73,7 @@ impl PemFile {
     pub(crate) fn blocks(&self) -> Vec<Block<'_>> {
         let blocks = self.0.iter().map(|pem| match pem.tag() {
             KEY_TAG => Block::Key(pem.contents()),
+            SEALING_TAG => Block::Sealing(pem.contents()),
             _ => Block::Certificate(pem.contents()),
         });
         blocks.collect()

@@ -32,7 +32,7 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// What opens a registry, once unsealed.
+/// What opens a registry, once unsealed. Sealed as JSON, with the registry's name as the context.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryLogin {
     /// `HOST` or `HOST:PORT` of the registry that it is for; no other is ever shown it.

@@ -13,7 +13,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
 };
 
-use crate::world::{Attempt, PATIENCE, block_on, everyone, processes_with};
+use crate::world::{Attempt, PATIENCE, block_on, everyone, processes_with, row};
 
 /// Waits until the job has written something.
 async fn heard(supervisor: &mut Supervisor) {
@@ -71,29 +71,33 @@ fn marker(seconds: u32) -> String {
 
 #[test]
 fn r7_nothing_outlives_its_attempt() {
-    everyone("lifecycle::r7_nothing_outlives_its_attempt", || {
-        let marker = marker(9101);
-        let script = format!(
+    row(
+        &["R7"],
+        "lifecycle::r7_nothing_outlives_its_attempt",
+        || {
+            let marker = marker(9101);
+            let script = format!(
             "trap '' TERM HUP INT
             for i in 1 2 3 4 5; do (trap '' TERM; setsid sh -c 'trap \"\" TERM; setsid sleep {marker} &' &) ; done
             setsid sleep {marker} & echo ready; while :; do sleep {marker}; done"
         );
-        let attempt = Attempt::shell(&script);
-        let finished = block_on(async {
-            let mut supervisor = attempt.launch();
-            heard(&mut supervisor).await;
-            assert!(cgroup_left(&attempt) == attempt.has_cgroup());
-            supervisor
-                .stop(EndReason::Cancelled, Span::from_millis(100))
-                .await
-                .unwrap();
-            attempt.finish(&mut supervisor).await
-        });
-        assert_eq!(finished.result.outcome.reason, EndReason::Cancelled);
-        assert_eq!(finished.result.outcome.signal, Some(9));
-        assert_eq!(processes_with(&marker), Vec::<u32>::new());
-        assert!(!cgroup_left(&attempt));
-    });
+            let attempt = Attempt::shell(&script);
+            let finished = block_on(async {
+                let mut supervisor = attempt.launch();
+                heard(&mut supervisor).await;
+                assert!(cgroup_left(&attempt) == attempt.has_cgroup());
+                supervisor
+                    .stop(EndReason::Cancelled, Span::from_millis(100))
+                    .await
+                    .unwrap();
+                attempt.finish(&mut supervisor).await
+            });
+            assert_eq!(finished.result.outcome.reason, EndReason::Cancelled);
+            assert_eq!(finished.result.outcome.signal, Some(9));
+            assert_eq!(processes_with(&marker), Vec::<u32>::new());
+            assert!(!cgroup_left(&attempt));
+        },
+    );
 }
 
 #[test]
@@ -121,7 +125,8 @@ fn a_job_that_listens_ends_by_itself() {
 
 #[test]
 fn r8_a_killed_supervisor_takes_everything_along() {
-    everyone(
+    row(
+        &["R8"],
         "lifecycle::r8_a_killed_supervisor_takes_everything_along",
         || {
             let marker = marker(9102);
@@ -269,29 +274,33 @@ fn a_stop_before_the_start_is_not_lost() {
 
 #[test]
 fn jobs_side_by_side_do_not_see_each_other() {
-    everyone("lifecycle::jobs_side_by_side_do_not_see_each_other", || {
-        let marker = marker(9103);
-        let first = Attempt::shell(&format!(
-            "echo secret > /tmp/file; echo ready; exec sleep {marker}"
-        ));
-        let second = Attempt::shell(&format!(
-            "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c {marker}.; ls -A /tmp /dev/shm; kill -9 -1; true"
-        ));
-        let (found, finished) = block_on(async {
-            let mut running = first.launch();
-            heard(&mut running).await;
-            let mut other = second.launch();
-            let finished = second.finish(&mut other).await;
-            let found = processes_with(&marker).len();
-            running
-                .stop(EndReason::Cancelled, Span::from_secs(0))
-                .await
-                .unwrap();
-            first.finish(&mut running).await;
-            (found, finished)
-        });
-        assert!(found >= 1, "the first job should have run on: {finished:?}");
-        let out = finished.stdout();
-        assert!(out.contains("/tmp:\n") && !out.contains("file"), "{out}");
-    });
+    row(
+        &["F20", "F27"],
+        "lifecycle::jobs_side_by_side_do_not_see_each_other",
+        || {
+            let marker = marker(9103);
+            let first = Attempt::shell(&format!(
+                "echo secret > /tmp/file; echo ready; exec sleep {marker}"
+            ));
+            let second = Attempt::shell(&format!(
+                "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c {marker}.; ls -A /tmp /dev/shm; kill -9 -1; true"
+            ));
+            let (found, finished) = block_on(async {
+                let mut running = first.launch();
+                heard(&mut running).await;
+                let mut other = second.launch();
+                let finished = second.finish(&mut other).await;
+                let found = processes_with(&marker).len();
+                running
+                    .stop(EndReason::Cancelled, Span::from_secs(0))
+                    .await
+                    .unwrap();
+                first.finish(&mut running).await;
+                (found, finished)
+            });
+            assert!(found >= 1, "the first job should have run on: {finished:?}");
+            let out = finished.stdout();
+            assert!(out.contains("/tmp:\n") && !out.contains("file"), "{out}");
+        },
+    );
 }

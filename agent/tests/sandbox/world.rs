@@ -3,9 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -28,55 +26,11 @@ use common::{
 };
 use tempfile::TempDir;
 
-/// The user `nobody` of every distribution.
-const ORDINARY_USER: u32 = 65534;
-/// Tells a test that runs as another user where the program is.
-const PROGRAM: &str = "COMPUTE_SHARE_TEST_PROGRAM";
+use crate::matrix::{PROGRAM, way};
+pub(crate) use crate::matrix::{Verdict, everyone, row};
+
 /// A test that hangs fails instead.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test as whoever runs it, and where that is root once more as an ordinary user. `name` is the test's
-/// own, with its module.
-pub(crate) fn everyone(name: &str, body: impl FnOnce()) {
-    body();
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let test = std::env::current_exe().unwrap();
-    let again = |test: &Path, program: &Path| {
-        Command::new(test)
-            .args(["--exact", name, "--nocapture"])
-            .env_clear()
-            .env(PROGRAM, program)
-            .uid(ORDINARY_USER)
-            .gid(ORDINARY_USER)
-            .current_dir("/")
-            .output()
-    };
-    let output = again(&test, &program()).unwrap_or_else(|_| {
-        // What root built is out of the ordinary user's reach: hand out copies.
-        let open = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .tempdir()
-            .unwrap();
-        let copy = |from: &Path, name: &str| {
-            let to = open.path().join(name);
-            fs::copy(from, &to).unwrap();
-            to
-        };
-        again(&copy(&test, "test"), &copy(&program(), "compute-share")).unwrap()
-    });
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "as an ordinary user: {text}{errors}"
-    );
-    assert!(
-        text.contains("1 passed"),
-        "{name} is not the test's name: {text}"
-    );
-}
 
 pub(crate) fn program() -> PathBuf {
     std::env::var_os(PROGRAM)
@@ -108,8 +62,10 @@ impl Attempt {
             fs::create_dir(&path).unwrap();
             path
         };
-        let host = host(BTreeMap::new());
-        let plan = plan(&PlanInput {
+        let way = way();
+        let mut host = host(BTreeMap::new());
+        way.narrow(&mut host);
+        let mut plan = plan(&PlanInput {
             attempt: AttemptId {
                 job: JobId::from_bytes([9; 16]),
                 task: 0,
@@ -149,6 +105,7 @@ impl Attempt {
                 datasets: Vec::new(),
             },
         });
+        plan.backend = way.backend();
         Self { folder, host, plan }
     }
 

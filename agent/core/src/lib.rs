@@ -16,6 +16,7 @@ pub mod gpu_model;
 pub mod offer;
 pub mod owner;
 
+pub mod address;
 pub mod cache_plan;
 pub mod sandbox_plan;
 

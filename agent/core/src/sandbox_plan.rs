@@ -6,6 +6,7 @@
 
 mod environment;
 mod mounts;
+mod network;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -47,6 +48,8 @@ pub struct PlanInput<'a> {
     pub machine: &'a Name,
     pub host: &'a Host,
     pub folders: &'a Folders,
+    /// For a job with a network.
+    pub rules: &'a ProxyRules,
 }
 
 /// What the machine can do for sandboxes, as the agent found out at its start.
@@ -260,7 +263,7 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         mounts: mounts(input, limits.memory),
         limits,
         backend: Backend::Native,
-        network: NetworkPlan::None,
+        network: network::network(input),
         max_runtime: spec.max_runtime,
         grace: spec.grace,
         uid: INSIDE_UID,

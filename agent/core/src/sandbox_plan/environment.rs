@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{OUTPUT, PlanInput, WORK};
+use super::{OUTPUT, PlanInput, WORK, network::variables};
 
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -23,6 +23,9 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
         ("TMPDIR", "/tmp"),
     ] {
         set(name, value.to_owned());
+    }
+    for (name, value) in variables(spec.network) {
+        set(&name, value);
     }
     for (name, value) in &spec.env {
         if !name.starts_with(RESERVED_PREFIX) {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use common::{name::Name, units::Bytes};
+use common::{name::Name, status::Network, units::Bytes};
 
 use super::{Access, Content, INSIDE_UID, Mount, OUTPUT, PlanInput, TopEntry, WORK};
+use crate::address::NAMESERVER;
 
 /// Parts of the host's `/etc` that programs need and that say nothing about its owner.
 const ETC: [&str; 10] = [
@@ -61,7 +62,10 @@ pub(super) fn mounts(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
     ];
     mounts.extend(links.map(|(target, to)| link(target, to)));
     mounts.extend(ETC.map(|path| bind(path, Path::new(path), Access::ReadOnly, true)));
-    mounts.extend(etc_texts(input.machine).map(|(target, text)| Mount {
+    let nameserver = (input.spec.network == Network::Full)
+        .then(|| ("/etc/resolv.conf", format!("nameserver {NAMESERVER}\n")));
+    let texts = etc_texts(input.machine).into_iter().chain(nameserver);
+    mounts.extend(texts.map(|(target, text)| Mount {
         target: target.to_owned(),
         content: Content::Text { text },
     }));

@@ -61,6 +61,10 @@ fn host(superuser: bool) -> Host {
 }
 
 fn planned(superuser: bool, number: u32) -> SandboxPlan {
+    planned_for(&spec(), superuser, number)
+}
+
+fn planned_for(spec: &AttemptSpec, superuser: bool, number: u32) -> SandboxPlan {
     let folders = Folders {
         work: "/state/attempts/a/work".into(),
         output: "/state/attempts/a/output".into(),
@@ -72,10 +76,14 @@ fn planned(superuser: bool, number: u32) -> SandboxPlan {
             task: 5,
             number,
         },
-        spec: &spec(),
+        spec,
         machine: &"olive".parse().unwrap(),
         host: &host(superuser),
         folders: &folders,
+        rules: &ProxyRules {
+            denied: vec!["198.0.0.7".parse().unwrap()],
+            most_bytes: None,
+        },
     })
 }
 
@@ -164,4 +172,49 @@ fn a_plan_comes_back_from_its_file() {
     let plan = planned(true, 1);
     let json = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<SandboxPlan>(&json).unwrap(), plan);
+}
+
+#[test]
+fn the_proxys_address_is_told_unless_the_job_says_otherwise() {
+    let mut spec = spec();
+    assert_eq!(planned(true, 1).network, NetworkPlan::None);
+    spec.network = common::status::Network::Internet;
+    spec.env.insert("https_proxy".to_owned(), String::new());
+    let plan = planned_for(&spec, true, 1);
+    let NetworkPlan::Proxy(rules) = &plan.network else {
+        panic!("{:?}", plan.network);
+    };
+    assert_eq!(rules.denied.len(), 1);
+    let set: Vec<(&str, &str)> = plan
+        .env
+        .iter()
+        .filter(|(name, _)| name.to_lowercase().ends_with("proxy"))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let (proxy, direct) = ("http://127.0.0.1:3128", "localhost,127.0.0.1,::1");
+    let expect = [
+        ("ALL_PROXY", proxy),
+        ("HTTPS_PROXY", proxy),
+        ("HTTP_PROXY", proxy),
+        ("NO_PROXY", direct),
+        ("all_proxy", proxy),
+        ("http_proxy", proxy),
+        ("https_proxy", ""),
+        ("no_proxy", direct),
+    ];
+    assert_eq!(set, expect);
+}
+
+#[test]
+fn a_full_network_has_a_name_server_and_no_proxy() {
+    let mut spec = spec();
+    spec.network = common::status::Network::Full;
+    let plan = planned_for(&spec, true, 1);
+    assert!(matches!(&plan.network, NetworkPlan::Full { nft, .. } if nft.is_absolute()));
+    assert!(!plan.env.contains_key("HTTP_PROXY"));
+    let text = Content::Text {
+        text: "nameserver 10.0.2.3\n".to_owned(),
+    };
+    let mut mounts = plan.mounts.iter();
+    assert!(mounts.any(|mount| mount.target == "/etc/resolv.conf" && mount.content == text));
 }

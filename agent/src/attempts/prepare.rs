@@ -13,7 +13,7 @@ use link::{
     trees::{io_problem, on_disk},
 };
 
-use super::{Work, never_ran};
+use super::{Work, network, never_ran};
 use crate::{
     scrap,
     transfer::{Pinned, copy_into},
@@ -79,6 +79,7 @@ async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
         machine: &work.machine.registration.name,
         host: &work.machine.host,
         folders: &folders,
+        rules: &network::rules(work).await,
     });
     plan.lease = Some(work.machine.folder.lease());
     Ok(Prepared { plan, pins })

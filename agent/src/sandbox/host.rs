@@ -33,7 +33,29 @@ pub fn host(gpus: BTreeMap<String, PathBuf>) -> Host {
         cgroup,
         top: top(),
         gpus,
-        tools: Tools::default(),
+        tools: tools(),
+    }
+}
+
+/// Where programs of a full network are; the second half is not on an ordinary user's path.
+const PROGRAMS: [&str; 6] = [
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+];
+
+fn tools() -> Tools {
+    let find = |name: &str| {
+        let mut found = PROGRAMS.iter().map(|folder| Path::new(folder).join(name));
+        found.find(|path| path.is_file())
+    };
+    Tools {
+        slirp4netns: find("slirp4netns"),
+        nft: find("nft"),
+        ..Tools::default()
     }
 }
 

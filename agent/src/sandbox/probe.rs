@@ -7,7 +7,7 @@ use std::{
 };
 
 use agent_core::sandbox_plan::{
-    Access, Cgroup, Content, Folders, Host, Mount, PlanInput, SandboxPlan, plan,
+    Access, Cgroup, Content, Folders, Host, Mount, PlanInput, ProxyRules, SandboxPlan, plan,
 };
 use common::{
     id::{AttemptId, JobId},
@@ -186,6 +186,7 @@ fn trial_plan(program: &Path, folder: &Path, host: &Host) -> SandboxPlan {
             output: folder.join("output"),
             datasets: Vec::new(),
         },
+        rules: &ProxyRules::default(),
     });
     let bound = |target: &str, source: PathBuf| Mount {
         target: target.to_owned(),

@@ -12,7 +12,7 @@ use agent::{
     supervise::{SandboxResult, Supervisor, SupervisorEvent},
 };
 use agent_core::sandbox_plan::{
-    Access, Cgroup, Content, Folders, Host, Mount, PlanInput, SandboxPlan, plan,
+    Access, Cgroup, Content, Folders, Host, Mount, PlanInput, ProxyRules, SandboxPlan, plan,
 };
 use common::{
     id::{AttemptId, JobId},
@@ -104,6 +104,7 @@ impl Attempt {
                 output: path("output"),
                 datasets: Vec::new(),
             },
+            rules: &ProxyRules::default(),
         });
         plan.backend = way.backend();
         Self { folder, host, plan }

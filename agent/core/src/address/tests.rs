@@ -94,7 +94,10 @@ fn what_lies_beside_a_block_is_open() {
 
 #[test]
 fn the_machine_and_the_coordinator_are_closed_however_they_are_written() {
-    let (own, denied) = ([ip("198.0.0.7")], [ip("::ffff:8.8.4.4"), ip("2606:4700::1")]);
+    let (own, denied) = (
+        [ip("198.0.0.7")],
+        [ip("::ffff:8.8.4.4"), ip("2606:4700::1")],
+    );
     for (text, why) in [
         ("198.0.0.7", Forbidden::Machine),
         ("::ffff:198.0.0.7", Forbidden::Machine),

@@ -40,6 +40,14 @@ pub(crate) struct Stop {
     pub(crate) grace: Span,
 }
 
+/// What an attempt's task is told.
+#[derive(Debug)]
+struct Orders {
+    stops: mpsc::Receiver<Stop>,
+    /// Whether it should be frozen.
+    freezes: watch::Receiver<bool>,
+}
+
 /// What an attempt's task is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Work {
@@ -55,6 +63,7 @@ pub(crate) struct Work {
 #[derive(Debug)]
 pub(crate) struct Performing {
     orders: mpsc::Sender<Stop>,
+    frozen: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -72,6 +81,13 @@ impl Performing {
         if let Err(error) = self.orders.try_send(stop) {
             tracing::debug!(%error, "a word to end came too late or too often");
         }
+    }
+
+    /// Holds everything in the sandbox still, or lets it go on; what is not there yet, as soon as it is. The last
+    /// word counts. An attempt that is taken over from an earlier daemon may be frozen still, so whoever does
+    /// that says here what holds now.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        self.frozen.send_replace(frozen);
     }
 }
 
@@ -114,14 +130,13 @@ impl Work {
         })
     }
 
-    fn perform<F>(
-        self,
-        task: impl FnOnce(Self, mpsc::Receiver<Stop>, watch::Sender<Growth>) -> F,
-    ) -> Performing
+    fn perform<F>(self, task: impl FnOnce(Self, Orders, watch::Sender<Growth>) -> F) -> Performing
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (orders, received) = mpsc::channel(ORDERS);
+        let (orders, stops) = mpsc::channel(ORDERS);
+        let (frozen, freezes) = watch::channel(false);
+        let received = Orders { stops, freezes };
         let (growth, grown) = watch::channel(Growth::default());
         let spool = self.spool();
         let (attempt, uplink) = (self.attempt, self.uplink.clone());
@@ -131,6 +146,7 @@ impl Work {
         let performing = tokio::spawn(task(self, received, growth));
         Performing {
             orders,
+            frozen,
             tasks: vec![performing, shipping],
         }
     }
@@ -139,10 +155,10 @@ impl Work {
         self.machine.folder.attempt(self.attempt).join("log")
     }
 
-    async fn run(self, mut orders: mpsc::Receiver<Stop>, growth: &watch::Sender<Growth>) {
+    async fn run(self, mut orders: Orders, growth: &watch::Sender<Growth>) {
         let prepared = tokio::select! {
             prepared = prepare(&self) => prepared,
-            Some(stop) = orders.recv() => Err(never_ran(stop.reason, "it ended before it was ready")),
+            Some(stop) = orders.stops.recv() => Err(never_ran(stop.reason, "it ended before it was ready")),
         };
         let started = prepared.and_then(|Prepared { plan, pins }| {
             let folder = self.machine.folder.attempt(self.attempt);
@@ -178,7 +194,7 @@ impl Work {
     async fn follow(
         &self,
         mut supervisor: Supervisor,
-        orders: &mut mpsc::Receiver<Stop>,
+        orders: &mut Orders,
         growth: &watch::Sender<Growth>,
     ) -> SandboxResult {
         let mut ordered = None;
@@ -186,7 +202,14 @@ impl Work {
         loop {
             let event = tokio::select! {
                 event = supervisor.next() => event,
-                Some(stop) = orders.recv() => {
+                Ok(()) = orders.freezes.changed() => {
+                    let frozen = *orders.freezes.borrow_and_update();
+                    if let Err(error) = supervisor.freeze(frozen).await {
+                        tracing::debug!(attempt = %self.attempt, %error, "it is ending already");
+                    }
+                    continue;
+                }
+                Some(stop) = orders.stops.recv() => {
                     ordered = Some(stop.reason);
                     if let Err(error) = supervisor.stop(stop.reason, stop.grace).await {
                         tracing::debug!(attempt = %self.attempt, %error, "it is ending already");
@@ -202,6 +225,9 @@ impl Work {
                 SupervisorEvent::Logged { bytes } => {
                     growth.send_modify(|growth| growth.bytes = bytes);
                 }
+                SupervisorEvent::Used(sample) => {
+                    self.machine.note_usage(self.attempt, Some(sample));
+                }
                 SupervisorEvent::Ended(result) => {
                     if let (None, Some(at)) = (started_at, result.started_at) {
                         self.happened(Step::Start { at }).await;
@@ -215,6 +241,7 @@ impl Work {
 
     /// Tells the end, and then sends what the attempt left.
     async fn end(&self, result: SandboxResult, growth: &watch::Sender<Growth>) {
+        self.machine.note_usage(self.attempt, None);
         let total = result.outcome.log_bytes;
         growth.send_replace(Growth {
             bytes: total,

@@ -2,6 +2,7 @@
 //! that change.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -12,6 +13,7 @@ use common::{
     machine::{Isolation, MAX_CACHED_TREES, MachineReport, Pause, SystemInfo},
     problem::Problem,
     resources::Allocation,
+    usage::{AttemptSample, UsageSample},
 };
 use tokio::sync::watch;
 
@@ -35,6 +37,8 @@ pub(crate) struct Machine {
     probe: Arc<Mutex<Probe>>,
     /// What the last look found.
     seen: watch::Sender<Sample>,
+    /// What each running attempt used when it was looked at last.
+    samples: watch::Sender<BTreeMap<AttemptId, UsageSample>>,
 }
 
 /// What the keeper says of itself to whoever talks to the coordinator.
@@ -73,7 +77,37 @@ impl Machine {
             supervisor: parts.supervisor,
             probe: Arc::new(Mutex::new(parts.probe)),
             seen: watch::Sender::new(parts.first),
+            samples: watch::Sender::default(),
         }
+    }
+
+    /// Takes note of what an attempt uses; `None` once it has ended.
+    pub(crate) fn note_usage(&self, attempt: AttemptId, sample: Option<UsageSample>) {
+        self.samples.send_if_modified(|samples| match sample {
+            Some(sample) => {
+                samples.insert(attempt, sample);
+                true
+            }
+            None => {
+                samples.remove(&attempt);
+                // Nothing new for who waits for samples.
+                false
+            }
+        });
+    }
+
+    /// Returns what the running attempts use.
+    pub(crate) fn usage(&self) -> Vec<AttemptSample> {
+        let samples = self.samples.borrow();
+        let samples = samples
+            .iter()
+            .map(|(&attempt, &sample)| AttemptSample { attempt, sample });
+        samples.collect()
+    }
+
+    /// Returns what changes whenever [`Self::usage`] has something new.
+    pub(crate) fn usage_news(&self) -> watch::Receiver<BTreeMap<AttemptId, UsageSample>> {
+        self.samples.subscribe()
     }
 
     /// Looks at the machine, away from the runtime's threads: a driver may take its time. `None` while an

@@ -15,6 +15,7 @@ mod confine;
 mod filter;
 mod init;
 mod ownership;
+mod processes;
 mod root;
 
 pub(crate) mod jail;
@@ -22,7 +23,7 @@ pub(crate) mod jail;
 mod check;
 mod probe;
 
-pub(crate) use cgroup::reap as reap_cgroup;
+pub(crate) use cgroup::{Used, reap as reap_cgroup};
 pub(crate) use check::main as check_main;
 pub use host::host;
 pub use probe::{probe, probe_with};

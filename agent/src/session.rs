@@ -9,6 +9,7 @@ use common::{
     machine::MachineReport,
     problem::Problem,
     time::Span,
+    usage::SAMPLE_PERIOD_MS,
     wire::{
         Hello, PROTOCOL,
         agent::{AgentHello, AgentMessage, CoordinatorHello, CoordinatorMessage},
@@ -17,7 +18,7 @@ use common::{
 use link::frames::{FrameReceiver, FrameSender, split};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 
 use crate::{
@@ -32,6 +33,8 @@ const GREETING: Duration = Duration::from_secs(10);
 const HEARTBEATS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// How often temperature and use of GPUs are told, though nothing else changed.
 const REFRESH: Duration = Duration::from_secs(60);
+/// Between two messages about what attempts use.
+const USAGE_PERIOD: Duration = Duration::from_millis(SAMPLE_PERIOD_MS);
 /// How long a look at the machine may hold up a heartbeat.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long to leave a refused renewal alone.
@@ -153,6 +156,10 @@ impl Conversation<'_> {
         let period = heartbeat.as_duration().clamp(HEARTBEATS.0, HEARTBEATS.1);
         let mut beat = interval_at(Instant::now() + period, period);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut usage = self.machine.usage_news();
+        // Nothing runs, nothing is due.
+        let mut usage_due: Option<Instant> = None;
+        let mut usage_sent = Instant::now();
         loop {
             tokio::select! {
                 message = rx.recv::<CoordinatorMessage>() => match message? {
@@ -172,6 +179,16 @@ impl Conversation<'_> {
                     )),
                 },
                 _ = beat.tick() => self.heartbeat().await?,
+                Ok(()) = usage.changed(), if usage_due.is_none() => {
+                    usage_due = Some(usage_sent + USAGE_PERIOD);
+                }
+                () = sleep_until(usage_due.unwrap_or(usage_sent)), if usage_due.is_some() => {
+                    usage_due = None;
+                    usage_sent = Instant::now();
+                    usage.mark_unchanged();
+                    let samples = self.machine.usage();
+                    self.tx.send(&AgentMessage::Usage { samples }).await?;
+                }
                 changed = self.standing.changed() => {
                     if changed.is_err() {
                         return Err(Problem::new(Code::Cancelled, "cannot go on", "the agent ends"));

@@ -14,7 +14,10 @@ mod handle;
 
 mod role;
 
+mod disk;
 mod ending;
+mod frozen;
+mod gauge;
 mod run;
 mod spool;
 mod survey;

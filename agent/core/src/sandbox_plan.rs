@@ -142,6 +142,10 @@ pub enum Cgroup {
         cpu: PathBuf,
         cpuacct: PathBuf,
         pids: PathBuf,
+        /// In a tree of the new form without controllers, where there is one beside: by it an attempt is frozen
+        /// and ended as a whole.
+        #[serde(default)]
+        unified: Option<PathBuf>,
     },
     /// None at all.
     None,

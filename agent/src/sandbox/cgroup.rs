@@ -3,6 +3,12 @@
 //! Where the kernel has the old form, one attempt is a folder in each controller's tree; in the new one, a
 //! single folder. The name comes from the attempt's folder (device and inode), so that it can be found again
 //! without being written down anywhere.
+//!
+//! Beside trees of the old form there usually is one of the new form without controllers. It gives what the old
+//! form lacks: to be made in, frozen and ended as a whole.
+
+mod counters;
+mod files;
 
 use std::{
     fs, io,
@@ -12,8 +18,12 @@ use std::{
 };
 
 use agent_core::sandbox_plan::{Cgroup, Limits};
-use common::units::{Bytes, MilliCpu};
+use common::units::MilliCpu;
 use rustix::process::{Pid, Signal, kill_process};
+
+pub(crate) use self::counters::Used;
+pub(super) use self::files::{made, write};
+use self::files::{named, write_if_there};
 
 /// What the names of attempts' cgroups begin with.
 const PREFIX: &str = "attempt-";
@@ -39,19 +49,26 @@ enum Trees {
     V1 {
         memory: PathBuf,
         cpu: PathBuf,
-        cpuacct: PathBuf,
         pids: PathBuf,
+        processor: Processor,
     },
     None,
 }
 
-/// What an attempt consumed, as far as its cgroup counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counted {
-    pub(super) cpu: Option<Duration>,
-    pub(super) peak_memory: Option<Bytes>,
-    /// How often the kernel killed something in it for want of memory.
-    pub(super) memory_kills: u64,
+/// Where processor time is counted, beside controllers of the old form.
+#[derive(Debug)]
+enum Processor {
+    /// A folder of the new form, which counts without a controller.
+    Unified(PathBuf),
+    Cpuacct(PathBuf),
+}
+
+impl Processor {
+    fn folder(&self) -> &Path {
+        match self {
+            Self::Unified(folder) | Self::Cpuacct(folder) => folder,
+        }
+    }
 }
 
 impl AttemptCgroup {
@@ -92,13 +109,17 @@ impl AttemptCgroup {
                 cpu,
                 cpuacct,
                 pids,
+                unified,
             } => {
                 let leaf = leaf()?;
                 Trees::V1 {
                     memory: memory.join(&leaf),
                     cpu: cpu.join(&leaf),
-                    cpuacct: cpuacct.join(&leaf),
                     pids: pids.join(&leaf),
+                    processor: match unified {
+                        Some(unified) => Processor::Unified(unified.join(&leaf)),
+                        None => Processor::Cpuacct(cpuacct.join(&leaf)),
+                    },
                 }
             }
         };
@@ -113,10 +134,10 @@ impl AttemptCgroup {
             Trees::V1 {
                 memory,
                 cpu,
-                cpuacct,
                 pids,
+                processor,
             } => {
-                let mut folders: Vec<&Path> = vec![memory, cpu, cpuacct, pids];
+                let mut folders: Vec<&Path> = vec![processor.folder(), memory, cpu, pids];
                 folders.dedup();
                 folders
             }
@@ -154,10 +175,29 @@ impl AttemptCgroup {
 
     /// Returns the folder that a process can be made in, where the kernel can do that.
     pub(super) fn open_for_clone(&self) -> io::Result<Option<fs::File>> {
+        self.whole()
+            .map(|folder| fs::File::open(folder).map_err(|error| named(folder, &error)))
+            .transpose()
+    }
+
+    /// Returns the folder of the new form, in which the attempt can be frozen and ended as a whole.
+    fn whole(&self) -> Option<&Path> {
         match &self.trees {
-            Trees::V2(folder) => fs::File::open(folder).map(Some),
-            _ => Ok(None),
+            Trees::V2(folder)
+            | Trees::V1 {
+                processor: Processor::Unified(folder),
+                ..
+            } => Some(folder),
+            _ => None,
         }
+    }
+
+    /// Holds everything in it still, or lets it go on. Returns whether that can be done here.
+    pub(super) fn freeze(&self, frozen: bool) -> io::Result<bool> {
+        let Some(folder) = self.whole() else {
+            return Ok(false);
+        };
+        write_if_there(folder, "cgroup.freeze", if frozen { "1" } else { "0" })
     }
 
     /// Opens the files by which a process that was not made inside moves in; see [`enter`].
@@ -165,32 +205,16 @@ impl AttemptCgroup {
         if !matches!(self.trees, Trees::V1 { .. }) {
             return Ok(Vec::new());
         }
+        let moved_into = |folder: &&Path| Some(*folder) != self.whole();
         let folders = self.folders().into_iter();
         folders
+            .filter(moved_into)
             .map(|folder| {
                 let path = folder.join("tasks");
                 let open = fs::OpenOptions::new().write(true).open(&path);
                 open.map_err(|error| named(&path, &error))
             })
             .collect()
-    }
-
-    pub(super) fn counted(&self) -> Counted {
-        match &self.trees {
-            Trees::None => Counted::default(),
-            Trees::V2(folder) => Counted {
-                cpu: keyed(folder, "cpu.stat", "usage_usec").map(Duration::from_micros),
-                peak_memory: number(folder, "memory.peak").map(Bytes),
-                memory_kills: keyed(folder, "memory.events", "oom_kill").unwrap_or(0),
-            },
-            Trees::V1 {
-                memory, cpuacct, ..
-            } => Counted {
-                cpu: number(cpuacct, "cpuacct.usage").map(Duration::from_nanos),
-                peak_memory: number(memory, "memory.max_usage_in_bytes").map(Bytes),
-                memory_kills: keyed(memory, "memory.oom_control", "oom_kill").unwrap_or(0),
-            },
-        }
     }
 
     /// Ends everything in it, waits until it is empty, and removes it.
@@ -236,7 +260,12 @@ pub(super) fn sweep(cgroup: &Cgroup) {
             cpu,
             cpuacct,
             pids,
-        } => vec![memory, cpu, cpuacct, pids],
+            unified,
+        } => [memory, cpu, cpuacct, pids]
+            .into_iter()
+            .chain(unified)
+            .map(PathBuf::as_path)
+            .collect(),
     };
     for entry in bases.into_iter().flat_map(fs::read_dir).flatten().flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
@@ -272,38 +301,6 @@ fn cpu_quota_us(cpu: MilliCpu) -> u64 {
     (u64::from(cpu.0) * CPU_PERIOD_US / 1000).max(MIN_QUOTA_US)
 }
 
-pub(super) fn write(folder: &Path, file: &str, text: &str) -> io::Result<()> {
-    let path = folder.join(file);
-    let open = fs::OpenOptions::new().write(true).open(&path);
-    open.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
-        .map_err(|error| named(&path, &error))
-}
-
-/// Returns whether the file is there.
-fn write_if_there(folder: &Path, file: &str, text: &str) -> io::Result<bool> {
-    match write(folder, file, text) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn number(folder: &Path, file: &str) -> Option<u64> {
-    let text = fs::read_to_string(folder.join(file)).ok()?;
-    text.trim().parse().ok()
-}
-
-/// Returns the number after `key` in a file of `KEY NUMBER` lines.
-fn keyed(folder: &Path, file: &str, key: &str) -> Option<u64> {
-    let text = fs::read_to_string(folder.join(file)).ok()?;
-    let mut pairs = text.lines().filter_map(|line| line.split_once(' '));
-    pairs.find(|(name, _)| *name == key)?.1.trim().parse().ok()
-}
-
-fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,17 +309,5 @@ mod tests {
     fn processor_shares_keep_to_what_the_kernel_takes() {
         assert_eq!(cpu_quota_us(MilliCpu(1500)), 150_000);
         assert_eq!(cpu_quota_us(MilliCpu(0)), MIN_QUOTA_US);
-    }
-
-    #[test]
-    fn counters_are_found_by_their_whole_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let text = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n";
-        fs::write(folder.path().join("memory.oom_control"), text).unwrap();
-        assert_eq!(
-            keyed(folder.path(), "memory.oom_control", "oom_kill"),
-            Some(3)
-        );
-        assert_eq!(keyed(folder.path(), "memory.oom_control", "oom"), None);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use agent_core::sandbox_plan::{Cgroup, Host, Tools, TopEntry};
 
-use super::cgroup::{sweep, write};
+use super::cgroup::{made, sweep, write};
 
 /// Folder of ours in a tree of cgroups that belongs to the whole machine.
 const OURS: &str = "compute-share";
@@ -104,6 +104,7 @@ fn cgroup(superuser: bool) -> Cgroup {
                 cpu,
                 cpuacct,
                 pids,
+                unified: v2.and_then(|tree| made(tree.folder.join(OURS)).ok()),
             }
         }
         _ => Cgroup::None,
@@ -129,13 +130,6 @@ fn tree(line: &str) -> Option<Tree> {
 
 fn v1_base(tree: &Path) -> io::Result<PathBuf> {
     made(tree.join(OURS))
-}
-
-fn made(folder: PathBuf) -> io::Result<PathBuf> {
-    match fs::create_dir(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(folder),
-    }
 }
 
 /// Finds a place in the one tree where limits can be set: the part that was delegated to this service, or for

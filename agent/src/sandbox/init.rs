@@ -29,6 +29,10 @@ pub(super) const MAX_NOTE_BYTES: usize = 4096;
 pub(super) const GO: u8 = b'G';
 /// From the supervisor: ask everything to end.
 pub(super) const TERMINATE: u8 = b'T';
+/// From the supervisor, where the kernel has no cgroup to freeze: stop everything where it is.
+pub(super) const HOLD: u8 = b'H';
+/// From the supervisor: let everything go on.
+pub(super) const GO_ON: u8 = b'C';
 
 /// What the first process tells its supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -307,11 +311,21 @@ fn reap(job: Pid, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
         if !ordered.is_empty() {
             let mut order = [0];
             match recv(control, &mut order, RecvFlags::DONTWAIT) {
-                Ok((1.., _)) if order[0] == TERMINATE => system::signal_all(libc::SIGTERM),
+                Ok((1.., _)) => on_order(order[0]),
                 Ok((0, _)) => return None,
                 _ => {}
             }
         }
+    }
+}
+
+fn on_order(order: u8) {
+    match order {
+        TERMINATE => system::signal_all(libc::SIGTERM),
+        HOLD => system::signal_all(libc::SIGSTOP),
+        // Also to what the job itself had stopped: nobody can tell the difference.
+        GO_ON => system::signal_all(libc::SIGCONT),
+        _ => {}
     }
 }
 

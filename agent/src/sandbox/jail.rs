@@ -17,9 +17,9 @@ use rustix::{
 };
 
 use super::{
-    cgroup::AttemptCgroup,
-    init::{self, Ends, Failed, GO, MAX_NOTE_BYTES, Note, TERMINATE, at},
-    ownership,
+    cgroup::{AttemptCgroup, Used},
+    init::{self, Ends, Failed, GO, GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE, at},
+    ownership, processes,
     system::{Cloned, clone_process, wait_with_usage},
 };
 
@@ -194,8 +194,24 @@ impl Jail {
         let _ = send(&self.control, &[TERMINATE], SendFlags::NOSIGNAL);
     }
 
+    /// Holds everything in the sandbox still, or lets it go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        if !self.cgroup.freeze(frozen).unwrap_or(false) {
+            let order = if frozen { HOLD } else { GO_ON };
+            let _ = send(&self.control, &[order], SendFlags::NOSIGNAL);
+        }
+    }
+
+    /// Returns what the sandbox uses now.
+    pub(crate) fn used(&self) -> Used {
+        self.cgroup
+            .used()
+            .unwrap_or_else(|| processes::used(self.pid))
+    }
+
     /// Ends everything in the sandbox, at once.
     pub(crate) fn kill(&self) {
+        // Its first process takes everything along.
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 

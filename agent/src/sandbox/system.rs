@@ -201,6 +201,22 @@ pub(super) fn wait_with_usage(pid: Pid) -> io::Result<(i32, libc::rusage)> {
     }
 }
 
+/// Returns what the kernel counts processor time in.
+pub(super) fn ticks_per_second() -> u64 {
+    setting(libc::_SC_CLK_TCK).unwrap_or(100)
+}
+
+/// Returns the size of a page of memory.
+pub(super) fn page_bytes() -> u64 {
+    setting(libc::_SC_PAGESIZE).unwrap_or(4096)
+}
+
+fn setting(name: libc::c_int) -> Option<u64> {
+    // SAFETY: has no requirements on memory.
+    let value = unsafe { libc::sysconf(name) };
+    u64::try_from(value).ok().filter(|&value| value > 0)
+}
+
 /// Ends this process at once, without what the standard library does at a program's end.
 pub(super) fn exit_now(code: i32) -> ! {
     // SAFETY: never returns, and touches no memory.

@@ -12,6 +12,7 @@ use agent_core::sandbox_plan::SandboxPlan;
 use common::{
     status::EndReason,
     time::{Span, Timestamp},
+    usage::UsageSample,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -47,6 +48,8 @@ pub enum SupervisorEvent {
     Started { at: Timestamp },
     /// The log is so long now.
     Logged { bytes: u64 },
+    /// It uses so much now.
+    Used(UsageSample),
     /// Nothing of the attempt runs any more. The last event.
     Ended(SandboxResult),
     /// The supervisor was killed, and with it everything in the sandbox. The last event.
@@ -188,6 +191,7 @@ impl Supervisor {
         match report {
             Report::Started { at } => SupervisorEvent::Started { at },
             Report::Logged { bytes } => SupervisorEvent::Logged { bytes },
+            Report::Used(sample) => SupervisorEvent::Used(sample),
             Report::Ended(result) => {
                 self.ended = true;
                 SupervisorEvent::Ended(result)
@@ -213,10 +217,22 @@ impl Supervisor {
     /// # Errors
     /// The supervisor cannot be reached; it has ended, and its last event says how.
     pub async fn stop(&mut self, reason: EndReason, grace: Span) -> io::Result<()> {
+        self.order(&Order::Stop { reason, grace }).await
+    }
+
+    /// Holds everything in the sandbox still, or lets it go on. Frozen time does not count towards the time
+    /// limit; an attempt that is told to end goes on for that. Outlasts the daemon: the next one has to say
+    /// whether it still wants it.
+    ///
+    /// # Errors
+    /// The supervisor cannot be reached; it has ended, and its last event says how.
+    pub async fn freeze(&mut self, frozen: bool) -> io::Result<()> {
+        self.order(&Order::Freeze { frozen }).await
+    }
+
+    async fn order(&mut self, order: &Order) -> io::Result<()> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        stream
-            .write_all(&encode(&Order::Stop { reason, grace }))
-            .await
+        stream.write_all(&encode(order)).await
     }
 }
 

@@ -5,6 +5,7 @@ use common::{
     job::Outcome,
     status::EndReason,
     time::{Span, Timestamp},
+    usage::UsageSample,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -32,6 +33,8 @@ pub(super) enum Report {
     Logged {
         bytes: u64,
     },
+    /// So much it uses now. Not said again to who comes later.
+    Used(UsageSample),
     Ended(SandboxResult),
 }
 
@@ -41,6 +44,8 @@ pub(super) enum Report {
 pub(super) enum Order {
     /// SIGTERM to everything in the sandbox, and SIGKILL after the grace.
     Stop { reason: EndReason, grace: Span },
+    /// Holds everything in the sandbox still, or lets it go on. Said again, it changes nothing.
+    Freeze { frozen: bool },
 }
 
 /// Returns a message as it is sent.

@@ -4,7 +4,6 @@ use std::{
     fs, io,
     io::{PipeReader, Read as _},
     os::{fd::AsFd as _, unix::net::UnixListener},
-    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -13,34 +12,31 @@ use common::{
     job::AttemptUsage,
     status::{EndReason, LogStream},
     time::{Span, Timestamp},
-    units::Bytes,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
+    disk::Disk,
     ending::Ending,
     folder::AttemptFolder,
+    frozen::Frozen,
+    gauge::Gauge,
     protocol::{Order, Report, SandboxResult},
     spool::{MAX_LOG_BYTES, Spool},
-    survey::{Counted, MAX_DEPTH, MAX_FILES, Survey},
     visitors::Visitors,
 };
 use crate::{
     lease_file::LeaseFile,
     sandbox::{
-        jail::{Consumed, Jail, JailEvent, Output, writable_folders},
+        jail::{Consumed, Jail, JailEvent, Output},
         since_boot,
     },
 };
 
 /// Read from the job in one go.
 const PIECE_BYTES: usize = common::logs::MAX_RECORD_BYTES;
-/// Between two counts of what the job's folders take.
-const SURVEY_PERIOD: Duration = Duration::from_secs(1);
 /// When to look for a lease again that cannot be read.
 const LEASE_UNKNOWN: Duration = Duration::from_secs(10);
-/// Share of time that counting may take: one in so many.
-const SURVEY_REST: u32 = 20;
 
 /// Runs the attempt whose plan is in the folder, and leaves its result there.
 pub(super) fn run(folder: &AttemptFolder, listener: UnixListener) -> io::Result<()> {
@@ -53,8 +49,9 @@ pub(super) fn run(folder: &AttemptFolder, listener: UnixListener) -> io::Result<
         ending: Ending::default(),
         kill_at: None,
         alone_until: None,
-        survey: None,
-        survey_at: since_boot() + SURVEY_PERIOD,
+        frozen: Frozen::default(),
+        disk: Disk::new(since_boot()),
+        gauge: Gauge::new(since_boot()),
     };
     // From here on the program may have run.
     fs::write(folder.file("started"), now().to_string())?;
@@ -84,8 +81,9 @@ struct Watch<'a> {
     kill_at: Option<Duration>,
     /// When to look at the lease again; only while there is no daemon to do so.
     alone_until: Option<Duration>,
-    survey: Option<(Survey, Duration)>,
-    survey_at: Duration,
+    frozen: Frozen,
+    disk: Disk,
+    gauge: Gauge,
 }
 
 /// What can still be read of the job's output.
@@ -105,8 +103,8 @@ impl Watch<'_> {
             while let Some(event) = jail.event() {
                 self.on_event(event);
             }
-            for Order::Stop { reason, grace } in self.visitors.serve(&self.so_far()) {
-                self.stop(&jail, reason, None, grace);
+            for order in self.visitors.serve(&self.so_far()) {
+                self.on_order(&jail, order);
             }
             if ended {
                 break;
@@ -166,11 +164,14 @@ impl Watch<'_> {
 
     /// Returns how long nothing is due.
     fn pause(&self) -> Option<Duration> {
-        if self.survey.is_some() {
-            return Some(Duration::ZERO);
-        }
-        let survey = Some(self.survey_at);
-        let due = [self.kill_at, self.time_limit(), self.alone_until, survey];
+        let sample = self.started.map(|_| self.gauge.due());
+        let due = [
+            self.kill_at,
+            self.time_limit(),
+            self.alone_until,
+            Some(self.disk.due()),
+            sample,
+        ];
         let next = due.into_iter().flatten().min()?;
         Some(next.saturating_sub(since_boot()))
     }
@@ -178,7 +179,10 @@ impl Watch<'_> {
     fn time_limit(&self) -> Option<Duration> {
         let (_, began) = self.started?;
         let most = self.plan.max_runtime?.as_duration();
-        self.kill_at.is_none().then(|| began.saturating_add(most))
+        let runs = self.kill_at.is_none() && !self.frozen.is_now();
+        // Only a hold that is over has a length.
+        let held = self.frozen.total(began);
+        runs.then(|| began.saturating_add(most).saturating_add(held))
     }
 
     /// Copies what is there of the job's output into the log.
@@ -229,7 +233,10 @@ impl Watch<'_> {
             // Said once; the end follows by itself.
             self.kill_at = Some(Duration::MAX);
         }
-        self.count_disk(jail, time);
+        if let Some(detail) = self.disk.count(self.plan, time) {
+            self.stop_for(jail, EndReason::DiskLimit, detail);
+        }
+        self.sample(jail, time);
     }
 
     /// Ends the job with the lease where the daemon that would do so is gone: the task may be running elsewhere
@@ -259,30 +266,30 @@ impl Watch<'_> {
         }
     }
 
-    fn count_disk(&mut self, jail: &Jail, time: Duration) {
-        if self.survey.is_none() && time >= self.survey_at {
-            let folders = writable_folders(self.plan).map(Path::to_owned).collect();
-            self.survey = Some((Survey::of(folders), time));
+    /// Looks at what the job uses, and tells.
+    fn sample(&mut self, jail: &Jail, time: Duration) {
+        if self.started.is_some() && time >= self.gauge.due() {
+            let (used, disk) = (jail.used(), self.disk.now());
+            let frozen = self.frozen.is_now();
+            let sample = self.gauge.read((time, now()), used, disk, frozen);
+            self.visitors.tell(&Report::Used(sample));
         }
-        let Some((survey, begun)) = &mut self.survey else {
-            return;
-        };
-        let most = self.plan.limits.disk;
-        let detail = match survey.step() {
-            Counted::NotYet => return,
-            Counted::All(bytes) if bytes <= most.0 => None,
-            Counted::All(bytes) => Some(format!(
-                "the job's files take {}, more than the {most} that it asked for",
-                Bytes(bytes)
-            )),
-            Counted::TooDeep => Some(format!("folders are nested deeper than {MAX_DEPTH}")),
-            Counted::TooMany => Some(format!("there are more than {MAX_FILES} files")),
-        };
-        let took = since_boot().saturating_sub(*begun);
-        self.survey = None;
-        self.survey_at = since_boot() + SURVEY_PERIOD.max(took * SURVEY_REST);
-        if let Some(detail) = detail {
-            self.stop_for(jail, EndReason::DiskLimit, detail);
+    }
+
+    fn on_order(&mut self, jail: &Jail, order: Order) {
+        match order {
+            Order::Stop { reason, grace } => self.stop(jail, reason, None, grace),
+            // Who is to end has to run for that.
+            Order::Freeze { frozen } if self.kill_at.is_none() => self.freeze(jail, frozen),
+            Order::Freeze { .. } => {}
+        }
+    }
+
+    fn freeze(&mut self, jail: &Jail, frozen: bool) {
+        let time = since_boot();
+        if self.frozen.set(frozen, time) {
+            jail.freeze(frozen);
+            self.gauge.hasten(time);
         }
     }
 
@@ -296,6 +303,8 @@ impl Watch<'_> {
     }
 
     fn stop(&mut self, jail: &Jail, reason: EndReason, detail: Option<String>, grace: Span) {
+        // Asked to end while it is held still, it could not.
+        self.freeze(jail, false);
         let deadline = since_boot().saturating_add(grace.as_duration());
         // Asking again may hasten the end, never put it off; the first reason stays.
         self.kill_at = Some(self.kill_at.map_or(deadline, |due| due.min(deadline)));
@@ -314,6 +323,8 @@ impl Watch<'_> {
             wall: wall.into(),
             cpu: consumed.cpu.into(),
             peak_memory: consumed.peak_memory,
+            frozen: self.frozen.total(since_boot()).into(),
+            peak_disk: self.started.map(|_| self.disk.peak()),
             ..AttemptUsage::default()
         };
         let at = now();

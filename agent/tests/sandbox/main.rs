@@ -10,6 +10,7 @@ mod matrix;
 mod world;
 
 mod escapes;
+mod freezing;
 mod lifecycle;
 mod limits;
 mod output;

@@ -153,7 +153,9 @@ impl Attempt {
             match supervisor.next().await {
                 SupervisorEvent::Ended(result) => return self.finished(result),
                 SupervisorEvent::Died => panic!("the supervisor died"),
-                SupervisorEvent::Started { .. } | SupervisorEvent::Logged { .. } => {}
+                SupervisorEvent::Started { .. }
+                | SupervisorEvent::Logged { .. }
+                | SupervisorEvent::Used(_) => {}
             }
         }
     }

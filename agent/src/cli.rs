@@ -26,8 +26,11 @@ mod explain;
 mod limits_file;
 mod moments;
 mod output;
+mod pausing;
 mod progress;
+mod screen;
 mod session;
+mod sparkline;
 mod table;
 mod yaml;
 

@@ -1,7 +1,9 @@
-//! `ps` and `job list|show|logs|wait|cancel|why|pull`: what was submitted.
+//! `ps` and `job list|show|top|logs|wait|cancel|why|pull`: what was submitted.
 
 mod pull;
 mod show;
+mod top;
+mod used;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,7 @@ const DEFAULT_ROWS: u32 = 50;
 pub(super) enum Job {
     List(ListAll),
     Show(show::Show),
+    Top(top::Top),
     Logs(Logs),
     Wait(Wait),
     Cancel(Cancel),
@@ -119,6 +122,7 @@ impl Job {
         match self {
             Self::List(list) => list.filter.run(context, &[]).await?,
             Self::Show(show) => show.run(context).await?,
+            Self::Top(top) => top.run(context).await?,
             Self::Logs(logs) => logs.run(context).await?,
             Self::Wait(wait) => return wait.run(context).await,
             Self::Cancel(cancel) => cancel.run(context).await?,

@@ -1,19 +1,20 @@
 //! `machine list|show|approve|reject|remove`: the pool.
 
+mod facts;
+
 use clap::{Args, Subcommand};
 use common::{
     api::{Answer, Request},
     machine::MachineView,
     name::Name,
     problem::Problem,
-    resources::{Gpu, GpuHealth},
+    resources::Gpu,
 };
 use serde_json::json;
 
 use super::{
     Context,
-    moments::{ago, local, now},
-    output::Facts,
+    moments::{ago, now},
     session::ask,
     table::Table,
 };
@@ -208,100 +209,7 @@ impl Show {
         context.output.show(
             &*machine,
             |machine| vec![machine.id.to_string()],
-            machine_facts,
+            facts::text,
         )
     }
-}
-
-fn machine_facts(machine: &MachineView) -> String {
-    let detail = machine
-        .status_detail
-        .as_ref()
-        .map(|detail| format!(" ({detail})"));
-    let mut facts = Facts::default()
-        .with("machine", &machine.name)
-        .with("id", machine.id)
-        .with("owner", &machine.owner)
-        .with(
-            "status",
-            format!("{}{}", machine.status, detail.unwrap_or_default()),
-        )
-        .with("registered", local(machine.registered_at))
-        .with_some("last seen", machine.last_heartbeat.map(|at| ago(at, now())))
-        .with("running", machine.running)
-        .with("executed", machine.executed)
-        .with("lent", machine.lent);
-    if let Some(report) = &machine.report {
-        let (held, offer, capacity) = (&machine.allocated, &report.offer, &report.capacity);
-        let system = &report.system;
-        facts = facts
-            .with(
-                "cpu",
-                format!(
-                    "{} used of {} lent, {} there",
-                    held.cpu, offer.cpu, capacity.cpu
-                ),
-            )
-            .with(
-                "memory",
-                format!(
-                    "{} used of {} lent, {} there",
-                    held.memory, offer.memory, capacity.memory
-                ),
-            )
-            .with(
-                "disk",
-                format!(
-                    "{} used of {} lent, {} there",
-                    held.disk, offer.disk, capacity.disk
-                ),
-            )
-            .with(
-                "gpus",
-                capacity
-                    .gpus
-                    .iter()
-                    .map(gpu_line)
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            )
-            .with("isolation", report.isolation.level)
-            .with("not enforced", report.isolation.missing.join("\n"))
-            .with_some("remedy", report.isolation.remedy.as_ref())
-            .with(
-                "system",
-                format!("{}, {} {}", system.os, system.kernel, system.architecture),
-            )
-            .with("agent", &system.agent_version)
-            .with("cached", format!("{} trees", report.cached.len()));
-    }
-    if let Some(load) = &machine.load {
-        facts = facts.with(
-            "load",
-            format!("{} % cpu, {} memory", load.cpu_percent, load.memory_used),
-        );
-    }
-    facts.to_text()
-}
-
-fn gpu_line(gpu: &Gpu) -> String {
-    let health = match &gpu.health {
-        GpuHealth::Usable => "usable".to_owned(),
-        GpuHealth::UsedByOthers => "used by others".to_owned(),
-        GpuHealth::Faulty(fault) => format!("faulty: {fault}"),
-        GpuHealth::Shared => "shared".to_owned(),
-        GpuHealth::Leftover => "memory taken by what a job left".to_owned(),
-        GpuHealth::Withheld => "withheld by its owner".to_owned(),
-    };
-    let mut line = format!(
-        "{} {} ({health}), driver {}",
-        gpu.model, gpu.memory, gpu.driver
-    );
-    if let Some(percent) = gpu.utilization_percent {
-        line += &format!(", {percent} % busy");
-    }
-    if let Some(celsius) = gpu.temperature_celsius {
-        line += &format!(", {celsius} °C");
-    }
-    line
 }

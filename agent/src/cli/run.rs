@@ -143,6 +143,7 @@ pub(super) async fn explain_failure(
         number: summary.number,
         task: None,
         attempts: ATTEMPTS_LOOKED_AT,
+        live: false,
     });
     // Only a courtesy: the exit code says that it failed.
     if let Ok(Answer::Job(job)) = session.client.ask(&request).await {

@@ -36,6 +36,23 @@ impl Table {
             .push(cells.map(|cell| escape::line(&cell)).to_vec());
     }
 
+    /// Leaves out every column in which no row has anything.
+    #[must_use]
+    pub(crate) fn without_empty_columns(self) -> Self {
+        let filled = |column: &usize| self.rows.iter().any(|row| !row[*column].is_empty());
+        let kept: Vec<usize> = (0..self.header.len()).filter(filled).collect();
+        let right = |(now, before): (usize, &usize)| self.right.contains(before).then_some(now);
+        Self {
+            header: kept.iter().map(|column| self.header[*column]).collect(),
+            right: kept.iter().enumerate().filter_map(right).collect(),
+            rows: self
+                .rows
+                .iter()
+                .map(|row| kept.iter().map(|column| row[*column].clone()).collect())
+                .collect(),
+        }
+    }
+
     /// Returns the table, or `empty` where it has no rows.
     pub(crate) fn to_text(&self, empty: &str) -> String {
         if self.rows.is_empty() {
@@ -100,6 +117,18 @@ mod tests {
              x                  12  one\\u{1b}[2J\n"
         );
         assert_eq!(Table::new(&["A"]).to_text("nothing yet"), "nothing yet");
+    }
+
+    #[test]
+    fn columns_that_say_nothing_are_left_out() {
+        let mut table = Table::new(&["A", ">B", ">C"]);
+        table.row(["".into(), "7".into(), "".into()]);
+        table.row(["".into(), "12".into(), "".into()]);
+        let text = table.without_empty_columns().fit(None);
+        assert_eq!(
+            anstream::adapter::strip_str(&text).to_string(),
+            " B\n 7\n12\n"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod view;
 
-use std::{io::IsTerminal, time::Duration};
+use std::io::IsTerminal;
 
 use clap::Args;
 use common::{
@@ -14,21 +14,16 @@ use common::{
     problem::Problem,
     status::JobStatus,
 };
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use tokio::{sync::mpsc, time::MissedTickBehavior};
 
 use super::{
     Context,
     moments::now,
+    screen,
     session::{Session, ask},
 };
 
-/// How often everything is asked for again.
-const REFRESH: Duration = Duration::from_secs(1);
 /// Most jobs that are asked for; a screen shows fewer.
 const MOST_JOBS: u32 = 200;
-/// Key strokes that are kept while the screen is drawn.
-const MAX_KEYS: usize = 16;
 
 /// Watch machines, queue and running jobs
 #[derive(Debug, Args)]
@@ -54,36 +49,9 @@ impl Top {
             );
         }
         let session = context.session().await?;
-        let mut snapshot = ask_all(&session).await?;
-        let mut keys = keys();
-        let mut terminal = ratatui::try_init().map_err(|error| screen(&error))?;
-        let watched = watch(&session, &mut terminal, &mut snapshot, &mut keys).await;
-        ratatui::restore();
+        let watched = screen::watch(async || ask_all(&session).await, view::draw).await;
         session.end().await;
         watched
-    }
-}
-
-async fn watch(
-    session: &Session,
-    terminal: &mut ratatui::DefaultTerminal,
-    snapshot: &mut Snapshot,
-    keys: &mut mpsc::Receiver<Event>,
-) -> Result<(), Problem> {
-    let mut refresh = tokio::time::interval(REFRESH);
-    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        terminal
-            .draw(|frame| view::draw(frame, snapshot))
-            .map_err(|error| screen(&error))?;
-        tokio::select! {
-            _ = refresh.tick() => *snapshot = ask_all(session).await?,
-            key = keys.recv() => match key {
-                Some(event) if quits(&event) => return Ok(()),
-                Some(_) => {}
-                None => return Ok(()),
-            },
-        }
     }
 }
 
@@ -108,28 +76,4 @@ async fn ask_all(session: &Session) -> Result<Snapshot, Problem> {
         jobs,
         at: now(),
     })
-}
-
-/// Reads the terminal on a thread of its own, which ends with the process.
-fn keys() -> mpsc::Receiver<Event> {
-    let (sender, receiver) = mpsc::channel(MAX_KEYS);
-    std::thread::spawn(move || {
-        while let Ok(event) = event::read() {
-            if sender.blocking_send(event).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-fn quits(event: &Event) -> bool {
-    let Event::Key(key) = event else { return false };
-    let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-    key.kind == KeyEventKind::Press
-        && (interrupt || [KeyCode::Char('q'), KeyCode::Esc].contains(&key.code))
-}
-
-fn screen(error: &std::io::Error) -> Problem {
-    Problem::new(Code::Io, "cannot draw on this terminal", error.to_string())
 }

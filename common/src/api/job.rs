@@ -54,6 +54,9 @@ pub struct ShowJob {
     pub task: Option<u32>,
     /// Attempts to list, at most [`super::MAX_ROWS`].
     pub attempts: u32,
+    /// Only those that have not ended.
+    #[serde(default)]
+    pub live: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

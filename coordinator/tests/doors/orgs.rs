@@ -101,6 +101,7 @@ fn questions(org: OrgId, number: JobNumber) -> [Request; 6] {
             number,
             task: None,
             attempts: 10,
+            live: false,
         }),
     ]
 }

@@ -51,6 +51,7 @@ impl Pull {
             number,
             task,
             attempts: MAX_ROWS,
+            live: false,
         });
         let job = ask!(session, request, Answer::Job(job) => job)?;
         let folder = self.to.unwrap_or_else(|| match task {

@@ -1,11 +1,13 @@
-//! `job show`: a job with its attempts.
+//! `job show`: a job with its attempts and what they used.
 
 use clap::Args;
 use common::{
     api::{Answer, Request, job::ShowJob},
+    image::Image,
     job::{ArtifactsView, AttemptView, JobDetail, JobRef, JobSpec},
     problem::Problem,
     resources,
+    status::Network,
 };
 
 use super::{
@@ -17,13 +19,13 @@ use super::{
         session::ask,
         table::Table,
     },
-    tasks,
+    tasks, used,
 };
 
 /// Attempts that are shown.
 const ATTEMPTS: u32 = 100;
 
-/// Show a job with its attempts
+/// Show a job with its attempts and what they use
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  compute-share job show 42\n  compute-share job show 42.7 -o json"
@@ -41,6 +43,7 @@ impl Show {
             number: self.job.number,
             task: self.job.task,
             attempts: ATTEMPTS,
+            live: false,
         });
         let job = ask!(session, request, Answer::Job(job) => job)?;
         session.end().await;
@@ -69,7 +72,16 @@ fn text(job: &JobDetail) -> String {
         .with_some("exit code", summary.exit_code)
         .with("tasks", tasks(summary))
         .with("command", command(spec))
+        .with_some(
+            "image",
+            Some(&spec.image).filter(|image| **image != Image::Host),
+        )
         .with("asks for", request(&spec.request))
+        .with_some(
+            "network",
+            Some(spec.network).filter(|network| *network != Network::None),
+        )
+        .with_some("isolation", spec.isolation)
         .with("datasets", datasets.collect::<Vec<_>>().join("\n"))
         .with("outputs", spec.outputs.join("\n"))
         .with("env", env.collect::<Vec<_>>().join("\n"))
@@ -83,6 +95,10 @@ fn text(job: &JobDetail) -> String {
     let mut text = facts.to_text();
     if !job.attempts.is_empty() {
         text += &format!("\n{}", attempts(&job.attempts));
+    }
+    let used = [used::by_ended(&job.attempts), used::now(&job.attempts)];
+    for table in used.into_iter().flatten() {
+        text += &format!("\n{table}");
     }
     if job.attempts_left_out > 0 {
         text += &format!(
@@ -102,7 +118,6 @@ fn attempts(attempts: &[AttemptView]) -> String {
         "ENDED BY",
         ">CODE",
         "TIME",
-        "MEMORY",
         "ARTIFACTS",
         "DETAIL",
     ]);
@@ -120,10 +135,6 @@ fn attempts(attempts: &[AttemptView]) -> String {
                 .map(|outcome| outcome.exit_code().to_string())
                 .unwrap_or_default(),
             took(attempt.started_at, attempt.ended_at, now()),
-            outcome
-                .and_then(|outcome| outcome.usage.peak_memory)
-                .map(|peak| peak.to_string())
-                .unwrap_or_default(),
             artifacts(&attempt.artifacts),
             outcome
                 .and_then(|outcome| outcome.detail.clone())
@@ -173,8 +184,10 @@ fn request(request: &resources::Request) -> String {
             gpu.count,
             gpu.model.as_deref().unwrap_or("any gpu")
         );
-        if let Some(memory) = gpu.memory {
-            text += &format!(" with {memory}");
+        match gpu.memory {
+            Some(memory) if gpu.share => text += &format!(" shared, {memory} of it"),
+            Some(memory) => text += &format!(" with {memory}"),
+            None => {}
         }
     }
     text

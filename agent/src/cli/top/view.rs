@@ -1,6 +1,9 @@
 //! What `top` draws, from a snapshot; compared as text in its test.
 
-use common::status::{JobStatus, MachineStatus};
+use common::{
+    machine::MachineView,
+    status::{JobStatus, MachineStatus},
+};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout},
@@ -16,6 +19,7 @@ use super::{
         job::tasks,
         machine::gpu_counts,
         moments::{ago, took},
+        pausing,
     },
     Snapshot,
 };
@@ -37,7 +41,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot) {
     let [title, amounts] = Layout::vertical([Constraint::Length(1); 2]).areas(head);
     frame.render_widget(Line::from(title_text(snapshot)).bold(), title);
     frame.render_widget(Line::from(amounts_text(snapshot)), amounts);
-    frame.render_widget(machines_table(snapshot), machines);
+    frame.render_widget(machines_table(snapshot, machines.width), machines);
     frame.render_widget(jobs_table(snapshot), jobs);
     frame.render_widget(Line::from("q quits").dim(), foot);
 }
@@ -70,7 +74,14 @@ fn heading(words: &[&'static str]) -> Row<'static> {
     Row::new(words.to_vec()).style(Style::new().bold())
 }
 
-fn machines_table(snapshot: &Snapshot) -> Table<'_> {
+/// Returns the machines, and why those take nothing new that do not. On a narrow screen that is worth more than
+/// what they hold.
+fn machines_table(snapshot: &Snapshot, width: u16) -> Table<'_> {
+    let any_pause = snapshot
+        .machines
+        .iter()
+        .any(|machine| pause(machine).is_some());
+    let crowded = any_pause && width < ROOM_FOR_ALL;
     let rows = snapshot.machines.iter().map(|machine| {
         let offer = machine.report.as_ref().map(|report| &report.offer);
         let cpu = offer.map(|offer| format!("{}/{}", machine.allocated.cpu, offer.cpu));
@@ -82,32 +93,54 @@ fn machines_table(snapshot: &Snapshot) -> Table<'_> {
             MachineStatus::Offline | MachineStatus::Rejected => Color::Red,
             _ => Color::Yellow,
         };
-        Row::new([
+        let mut cells = vec![
             machine.name.to_string(),
             machine.status.to_string(),
             machine.running.to_string(),
             cpu.unwrap_or_default(),
-            memory.unwrap_or_default(),
             load.unwrap_or_default(),
             offer
                 .map(|offer| escape::line(&gpu_counts(&offer.gpus)))
                 .unwrap_or_default(),
-        ])
-        .style(Style::new().fg(colour))
+        ];
+        if !crowded {
+            cells.insert(MEMORY, memory.unwrap_or_default());
+        }
+        cells.extend(any_pause.then(|| pause(machine).unwrap_or_default()));
+        Row::new(cells).style(Style::new().fg(colour))
     });
-    let widths = [
+    let mut widths = vec![
         Constraint::Min(12),
         Constraint::Length(10),
         Constraint::Length(5),
         Constraint::Length(8),
-        Constraint::Length(19),
         Constraint::Length(6),
         Constraint::Min(6),
     ];
-    let header = heading(&["MACHINE", "STATUS", "JOBS", "CPU", "MEMORY", "LOAD", "GPUS"]);
+    let mut headings = vec!["MACHINE", "STATUS", "JOBS", "CPU", "LOAD", "GPUS"];
+    if !crowded {
+        widths.insert(MEMORY, Constraint::Length(19));
+        headings.insert(MEMORY, "MEMORY");
+    }
+    if any_pause {
+        widths.push(Constraint::Min(30));
+        headings.push("WHY");
+    }
     Table::new(rows, widths)
-        .header(header)
+        .header(heading(&headings))
         .block(Block::new().borders(Borders::TOP))
+}
+
+/// Where the memory stands among the columns.
+const MEMORY: usize = 4;
+/// Columns of a screen that shows memory and reasons beside each other.
+const ROOM_FOR_ALL: u16 = 110;
+
+/// Returns why the machine takes nothing new, where that is so.
+fn pause(machine: &MachineView) -> Option<String> {
+    let pause = machine.report.as_ref()?.paused.as_ref()?;
+    let paused = machine.status == MachineStatus::Paused;
+    paused.then(|| escape::line(&pausing::reason(pause)))
 }
 
 fn jobs_table(snapshot: &Snapshot) -> Table<'_> {

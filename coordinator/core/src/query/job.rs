@@ -68,7 +68,8 @@ pub(super) fn show(state: &State, user: UserId, show: &ShowJob) -> Result<JobDet
         find_task(job, task)?;
     }
     let progress = progress(state, id, job)?;
-    let mut attempts = attempts_of(state, id, show.task);
+    let mut attempts =
+        attempts_of(state, id, show.task).filter(|(_, attempt)| !show.live || attempt.is_live());
     let listed: Vec<AttemptView> = attempts
         .by_ref()
         .take(most(show.attempts))

@@ -253,6 +253,7 @@ fn a_job_of_another_member_is_not_found_but_by_admins() {
         number,
         task: None,
         attempts: 10,
+        live: false,
     });
     let why = Request::ExplainJob(ExplainJob { org: ORG, number });
     for request in [&show, &why] {

@@ -97,6 +97,7 @@ fn questions(org: OrgId, machine: &str) -> Vec<Request> {
         number,
         task: None,
         attempts: 10,
+        live: false,
     };
     let dry_run = SubmitJob {
         org,

@@ -118,18 +118,20 @@ fn a_job_with_its_attempts() {
     world.machine(10, BOB, "box", report(capacity(4, 8)));
     world.submit(BOB, 30, array(3, None)).unwrap();
     let placed: Vec<_> = world.schedule().into_iter().map(|(id, _)| id).collect();
-    let show = |world: &World, attempts| {
+    let show_some = |world: &World, attempts, live| {
         let request = ShowJob {
             org: ORG,
             number: JobNumber(1),
             task: None,
             attempts,
+            live,
         };
         match ask(world, BOB, &Request::ShowJob(request)) {
             Ok(Answer::Job(job)) => job,
             other => panic!("{other:?}"),
         }
     };
+    let show = |world: &World, attempts| show_some(world, attempts, false);
     let job = show(&world, 2);
     assert_eq!((job.attempts.len(), job.attempts_left_out), (2, 1));
     assert_eq!(
@@ -138,6 +140,9 @@ fn a_job_with_its_attempts() {
     );
     assert_eq!(job.summary.machines, [name("box")]);
     world.succeed(placed[0]);
+    let live = show_some(&world, 1, true);
+    assert_eq!((live.attempts.len(), live.attempts_left_out), (1, 1));
+    assert_ne!(live.attempts[0].task, placed[0].task);
     world.end(placed[1], outcome(EndReason::Exited, Some(3)));
     world.end(placed[2], outcome(EndReason::Exited, Some(4)));
     let job = show(&world, 10);

@@ -2,10 +2,10 @@ use common::{
     id::{JobId, MachineId, OrgId},
     job::{JobNumber, JobSummary, TaskCounts},
     limits::Limits,
-    machine::MachineView,
+    machine::{Admits, Isolation, MachineReport, MachineView, Pause, PausedBy, SystemInfo},
     org::{Amounts, OrgOverview},
-    resources::Allocation,
-    status::Priority,
+    resources::{Allocation, Capacity},
+    status::{IsolationLevel, Network, Priority},
     time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
 };
@@ -119,6 +119,45 @@ fn the_screen_shows_machines_then_running_then_waiting() {
         lines[8].contains("queued") && lines[8].ends_with("1m 5s ago"),
         "{text}"
     );
+}
+
+#[test]
+fn a_paused_machine_says_why() {
+    let mut paused = snapshot();
+    let machine = &mut paused.machines[0];
+    machine.status = MachineStatus::Paused;
+    let none = Capacity::default();
+    machine.report = Some(MachineReport {
+        capacity: none.clone(),
+        offer: none,
+        paused: Some(Pause {
+            until: None,
+            reason: "its owner is back\u{1b}[2J".to_owned(),
+            by: PausedBy::Rule,
+        }),
+        admits: Admits::default(),
+        isolation: Isolation {
+            level: IsolationLevel::A,
+            missing: Vec::new(),
+            remedy: None,
+            strong: false,
+            networks: vec![Network::None],
+        },
+        system: SystemInfo {
+            os: String::new(),
+            kernel: String::new(),
+            architecture: String::new(),
+            agent_version: String::new(),
+        },
+        cached: Vec::new(),
+    });
+    for width in [80, 120] {
+        let mut terminal = Terminal::new(TestBackend::new(width, 12)).unwrap();
+        terminal.draw(|frame| draw(frame, &paused)).unwrap();
+        let text = terminal.backend().to_string();
+        assert!(text.contains("its owner is back\\u{1b}[2J"), "{text}");
+        assert_eq!(text.contains("MEMORY"), width == 120, "{text}");
+    }
 }
 
 #[test]

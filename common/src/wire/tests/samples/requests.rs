@@ -139,6 +139,7 @@ pub(super) fn requests() -> Vec<Sample> {
                 number: NUMBER,
                 task: Some(7),
                 attempts: 1000,
+                live: true,
             }),
         ),
         (

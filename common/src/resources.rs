@@ -159,7 +159,7 @@ impl Capacity {
         if let Some(wanted) = request.gpu.as_ref().filter(|wanted| wanted.count > 0) {
             let free = |gpu: &&Gpu| match gpu.health {
                 GpuHealth::Usable => true,
-                GpuHealth::Shared => wanted.share,
+                GpuHealth::Shared => wanted.shared_memory().is_some(),
                 _ => false,
             };
             let mut fitting: Vec<&Gpu> = self

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use certs::{Authority, CertificateRequest, Issued, Subject};
+use certs::{Authority, CertificateRequest, Issued, SealingKey, Subject};
 use common::{
     code::Code,
     id::{AttemptId, CertificateSerial, MachineId},
@@ -25,6 +25,7 @@ use crate::{
     rate::WrongTries,
     sessions::Sessions,
     topics::{Awaited, Topics},
+    usage::Usage,
 };
 
 /// Shared by all doors and loops.
@@ -33,6 +34,7 @@ pub(crate) struct Desk {
     pub(crate) engine: Engine,
     pub(crate) clock: Arc<Clock>,
     pub(crate) authority: Authority,
+    pub(crate) sealing_key: SealingKey,
     pub(crate) logs: Logs,
     pub(crate) blobs: blobs::Store,
     pub(crate) wires: Wires,
@@ -47,6 +49,7 @@ pub(crate) struct Wires {
     pub(crate) sessions: Sessions,
     pub(crate) machines: Arc<Machines>,
     pub(crate) topics: Topics,
+    pub(crate) usage: Arc<Usage>,
 }
 
 impl Wires {
@@ -55,6 +58,7 @@ impl Wires {
             sessions: Sessions::default(),
             machines: Arc::new(Machines::new()),
             topics: Topics::default(),
+            usage: Arc::default(),
         }
     }
 
@@ -64,6 +68,7 @@ impl Wires {
             Effect::Assign(machine) => self.machines.assign(machine),
             Effect::Close(serial) => self.sessions.close(serial),
             Effect::Wake(topic) => self.topics.wake(Awaited::Topic(topic)),
+            Effect::Forget(attempt) => self.usage.forget(attempt),
         }
     }
 }

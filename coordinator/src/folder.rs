@@ -16,6 +16,11 @@ pub(crate) fn authority(data: &Path) -> PathBuf {
     data.join("authority")
 }
 
+/// Opens what members seal for the coordinator.
+pub(crate) fn sealing_key(data: &Path) -> PathBuf {
+    data.join("sealing-key.pem")
+}
+
 /// See [`crate::listen`].
 pub(crate) fn reset_key(data: &Path) -> PathBuf {
     data.join("reset-key")

@@ -25,6 +25,7 @@ mod machines;
 mod rate;
 mod sessions;
 mod topics;
+mod usage;
 
 mod doors;
 mod loops;

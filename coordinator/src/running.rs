@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 
-use certs::Authority;
+use certs::{Authority, SealingKey};
 use common::{code::Code, id::Fingerprint, problem::Problem};
 use tokio::{sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use crate::{
     logs::Logs,
     loops::{lease, renewal},
     rate::WrongTries,
-    setup::open_authority,
+    setup::{open_authority, open_sealing_key},
     store::{Opened, Store, StoreError},
 };
 
@@ -54,6 +54,7 @@ const NOT_STARTED: &str = "The coordinator was not started";
 struct Ready {
     config: Config,
     authority: Authority,
+    sealing_key: SealingKey,
     opened: Opened,
     logs: Logs,
     blobs: blobs::Store,
@@ -70,6 +71,7 @@ fn open(config: Config) -> Result<Ready, Problem> {
     let opened = Store::open(&folder::store(data))?;
     Ok(Ready {
         authority: open_authority(data)?,
+        sealing_key: open_sealing_key(data)?,
         opened,
         logs: Logs::open(&folder::logs(data)).map_err(|error| io(&error))?,
         blobs: blobs::Store::open(&folder::blobs(data)).map_err(|error| io(&error))?,
@@ -120,6 +122,7 @@ impl Ready {
             engine: engine.clone(),
             clock,
             authority: self.authority,
+            sealing_key: self.sealing_key,
             logs: self.logs,
             blobs: self.blobs,
             wires,

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use certs::Authority;
+use certs::{Authority, SealingKey};
 use common::{
     code::Code,
     id::{OrgId, UserId},
@@ -57,7 +57,12 @@ pub struct InitOutcome {
 /// next time; a coordinator that is there is never touched.
 pub fn init(options: &InitOptions) -> Result<InitOutcome, Problem> {
     let data = &options.data;
-    let parts: [fn(&Path) -> PathBuf; 3] = [folder::authority, folder::store, folder::config];
+    let parts: [fn(&Path) -> PathBuf; 4] = [
+        folder::authority,
+        folder::sealing_key,
+        folder::store,
+        folder::config,
+    ];
     if let Some(there) = parts
         .map(|part| part(data))
         .iter()
@@ -100,6 +105,8 @@ fn build(options: &InitOptions, staging: &Path) -> Result<InitOutcome, Problem> 
     let clock = Arc::new(Clock::default());
     let authority = Authority::create(&folder::authority(staging), &options.org, clock.now());
     let authority = authority.map_err(|error| authority_problem(&error))?;
+    let sealing = SealingKey::create(&folder::sealing_key(staging));
+    sealing.map_err(|error| sealing_problem(&error))?;
     let store = Store::create(&folder::store(staging))?;
     let mut clerk = Clerk::new(State::new(), store, Arc::clone(&clock));
     let org = OrgId::new(mint::uuid(clock.now()));
@@ -203,6 +210,17 @@ pub(crate) fn open_authority(data: &Path) -> Result<Authority, Problem> {
     Authority::open(&folder::authority(data)).map_err(|error| authority_problem(&error))
 }
 
+/// Opens the sealing key of a data folder. One from before there were any gets its own.
+pub(crate) fn open_sealing_key(data: &Path) -> Result<SealingKey, Problem> {
+    let path = folder::sealing_key(data);
+    let key = if path.exists() {
+        SealingKey::open(&path)
+    } else {
+        SealingKey::create(&path)
+    };
+    key.map_err(|error| sealing_problem(&error))
+}
+
 fn owner_link<B: Book>(
     clerk: &mut Clerk<B>,
     clock: &Clock,
@@ -233,4 +251,12 @@ fn authority_problem(error: &certs::AuthorityError) -> Problem {
     let what = "The certificate authority cannot be used";
     Problem::new(Code::Io, what, chain(error))
         .help("Restore the `authority` folder of the data folder from its backup.")
+}
+
+fn sealing_problem(error: &certs::SealError) -> Problem {
+    let what = "The key for sealed secrets cannot be used";
+    Problem::new(Code::Io, what, chain(error)).help(
+        "Restore `sealing-key.pem` of the data folder from its backup. Without it, remove the file: a new one is \
+         made, and jobs that wait and bring a login to a registry have to be submitted again.",
+    )
 }

@@ -39,7 +39,8 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::JobSubmitted { .. }
         | Event::JobCancelled { .. }
         | Event::TaskCancelled { .. }
-        | Event::JobEnded { .. } => job::apply(state, event),
+        | Event::JobEnded { .. }
+        | Event::LoginForgotten { .. } => job::apply(state, event),
         Event::AttemptPlaced { .. }
         | Event::AttemptPreparing { .. }
         | Event::AttemptStarted { .. }

@@ -1,10 +1,8 @@
 //! The whole desired set of one machine, derived from the state.
 
 use common::{
-    dataset::DatasetRef,
     id::{AttemptId, MachineId},
     image::Image,
-    status::MinIsolation,
     time::Span,
     wire::agent::{Assigned, Assignment, AttemptImage, AttemptSpec, Goal, MountedTree},
 };
@@ -43,11 +41,7 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
     };
     let spec = &job.spec;
     let mounted = job.pinned.iter().map(|pinned| MountedTree {
-        name: DatasetRef {
-            name: pinned.name.clone(),
-            version: Some(pinned.version),
-        }
-        .to_string(),
+        name: pinned.reference().to_string(),
         tree: pinned.tree,
         path: pinned.path.clone(),
     });
@@ -66,13 +60,17 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             image: match &spec.image {
                 Image::Host => AttemptImage::Host,
                 Image::Registry(reference) => AttemptImage::Registry(reference.clone()),
-                Image::Imported(dataset) => AttemptImage::Imported {
-                    name: dataset.to_string(),
-                    tree: job.pinned_image.as_ref()?.tree,
-                },
+                Image::Imported(_) => {
+                    let pinned = job.pinned_image.as_ref()?;
+                    AttemptImage::Imported {
+                        name: pinned.reference().to_string(),
+                        tree: pinned.tree,
+                    }
+                }
             },
-            registry_login: spec.registry_login.is_some(),
-            strong: spec.isolation == Some(MinIsolation::Strong),
+            // Who only ends or sends what is left has no use for it, and it is forgotten with the job.
+            registry_login: attempt.is_live() && spec.registry_login.is_some(),
+            strong: attempt.strong,
             workdir: spec.workdir,
             allocation: attempt.allocation.clone(),
             datasets: mounted.collect(),

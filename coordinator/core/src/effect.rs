@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use common::id::{CertificateSerial, JobId, MachineId, OrgId};
+use common::id::{AttemptId, CertificateSerial, JobId, MachineId, OrgId};
 
 use crate::{event::Event, state::State};
 
@@ -16,6 +16,8 @@ pub enum Effect {
     Close(CertificateSerial),
     /// Somebody may be waiting for this.
     Wake(Topic),
+    /// The attempt has ended: drop what was remembered of its running.
+    Forget(AttemptId),
 }
 
 /// What somebody may be waiting for.
@@ -51,6 +53,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::InvitationRevoked { .. }
         | Event::CertificateIssued { .. }
         | Event::CertificateSuperseded { .. }
+        | Event::LoginForgotten { .. }
         | Event::ScheduleSettled { .. } => Vec::new(),
         Event::CertificateRevoked { serial, .. } => vec![Effect::Close(*serial)],
         Event::MachineRegistered {
@@ -124,10 +127,14 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             attempt,
             machine: on,
             ..
-        } => [Effect::Assign(*on), job(attempt.job), machine(*on)]
-            .into_iter()
-            .chain(org_of(&attempt.job))
-            .collect(),
+        } => {
+            let told = [job(attempt.job), machine(*on)];
+            [Effect::Assign(*on), Effect::Forget(*attempt)]
+                .into_iter()
+                .chain(told)
+                .chain(org_of(&attempt.job))
+                .collect()
+        }
         Event::AttemptPreparing { attempt } | Event::AttemptStarted { attempt, .. } => {
             vec![job(attempt.job)]
         }

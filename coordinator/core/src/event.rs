@@ -16,7 +16,7 @@ use common::{
     time::{Span, Timestamp},
     units::Bytes,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{lifecycle::job::JobResult, state::rows::RowKey};
 
@@ -181,6 +181,7 @@ pub enum Event {
         number: JobNumber,
         owner: UserId,
         key: IdempotencyKey,
+        #[serde(serialize_with = "without_login")]
         spec: Box<JobSpec>,
         pinned: Vec<PinnedDataset>,
         pinned_image: Option<PinnedDataset>,
@@ -200,6 +201,10 @@ pub enum Event {
         result: JobResult,
         at: Timestamp,
     },
+    /// The job has ended: what opened its image's registry is kept no longer.
+    LoginForgotten {
+        job: JobId,
+    },
 
     AttemptPlaced {
         attempt: AttemptId,
@@ -207,6 +212,7 @@ pub enum Event {
         machine: MachineId,
         allocation: Allocation,
         max_runtime: Option<Span>,
+        strong: bool,
         at: Timestamp,
     },
     AttemptPreparing {
@@ -293,6 +299,7 @@ impl Event {
                 vec![RowKey::progress(*job)]
             }
             Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
+            Self::LoginForgotten { job } => vec![RowKey::job(*job)],
 
             Self::AttemptPreparing { attempt } => vec![RowKey::attempt(*attempt)],
             Self::AttemptStarted { attempt, .. } => {
@@ -321,4 +328,16 @@ impl Event {
             Self::MachineLost { .. } | Self::ScheduleSettled { .. } => Vec::new(),
         }
     }
+}
+
+/// Writes a specification without what opens its image's registry, sealed or not: the trail is kept for good.
+fn without_login<S: Serializer>(spec: &JobSpec, serializer: S) -> Result<S::Ok, S::Error> {
+    if spec.registry_login.is_none() {
+        return spec.serialize(serializer);
+    }
+    let told = JobSpec {
+        registry_login: None,
+        ..spec.clone()
+    };
+    told.serialize(serializer)
 }

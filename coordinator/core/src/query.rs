@@ -10,16 +10,17 @@ mod machine;
 mod member;
 mod org;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use common::{
     api::{Answer, Request, explain::Explanation, job::SubmitJob},
     code::Code,
-    id::{MachineId, OrgId, UserId},
+    id::{AttemptId, MachineId, OrgId, UserId},
     machine::MachineLoad,
     name::Name,
     problem::Problem,
     time::Timestamp,
+    usage::UsageSample,
 };
 
 use crate::{
@@ -37,6 +38,15 @@ pub struct Presence<'a> {
     pub certificate_expires_at: Timestamp,
     /// Of the coordinator.
     pub version: &'a str,
+    /// What members seal secrets for the coordinator with.
+    pub sealing_key: &'a [u8],
+    pub samples: &'a dyn Samples,
+}
+
+/// What running attempts used lately.
+pub trait Samples: fmt::Debug {
+    /// Returns the newest samples of an attempt, at most `most`, oldest first.
+    fn newest(&self, attempt: AttemptId, most: usize) -> Vec<UsageSample>;
 }
 
 /// The last that was heard of a machine.
@@ -79,7 +89,10 @@ pub fn answer(
             Ok(Answer::Dataset(dataset::show(state, user, *org, name)?))
         }
         Request::ListJobs(list) => Ok(Answer::Jobs(job::list(state, user, list)?)),
-        Request::ShowJob(show) => Ok(Answer::Job(Box::new(job::show(state, user, show)?))),
+        Request::ShowJob(show) => {
+            let job = job::show(state, presence, user, show)?;
+            Ok(Answer::Job(Box::new(job)))
+        }
         Request::ExplainJob(ask) => Ok(Answer::Explanation(job::explain_job(
             state, now, user, ask,
         )?)),

@@ -9,6 +9,7 @@ use common::{
     machine::InvalidReport,
     name::Name,
     problem::Problem,
+    seal::MAX_SEALED_BYTES,
     status::{JobStatus, Role},
     time::Timestamp,
 };
@@ -54,6 +55,8 @@ pub enum Rejection {
         last: u32,
     },
     NoSuchAttempt,
+    /// The attempt is not this machine's to run, or has no login.
+    NoLogin,
     NoArtifacts {
         number: JobNumber,
         task: u32,
@@ -173,8 +176,12 @@ pub enum InvalidJob {
     TooMuch { what: &'static str },
     #[error("it asks for {max} retries, {most} are possible")]
     Retries { max: u32, most: u32 },
-    #[error("it asks for network {asked}; jobs have no network yet")]
-    Network { asked: &'static str },
+    #[error("its image {image} has no digest, so that it could be another one on every machine")]
+    NotPinned { image: String },
+    #[error("what opens its image's registry is longer than {MAX_SEALED_BYTES} bytes")]
+    LoginTooLong,
+    #[error("it brings what opens a registry, and its image comes from none")]
+    LoginWithoutRegistry,
 }
 
 /// A bound that was met.

@@ -24,6 +24,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             machine,
             allocation,
             max_runtime,
+            strong,
             at,
         } => {
             let attempt = Attempt {
@@ -31,6 +32,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 machine: *machine,
                 allocation: allocation.clone(),
                 max_runtime: *max_runtime,
+                strong: *strong,
                 placed_at: *at,
                 started_at: None,
                 ended_at: None,

@@ -61,6 +61,11 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 progress.ended_at = Some(*at);
             }
         }),
+        Event::LoginForgotten { job } => {
+            if let Some(row) = state.jobs.get_mut(job) {
+                row.spec.registry_login = None;
+            }
+        }
         _ => {}
     }
 }

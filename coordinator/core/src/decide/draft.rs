@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::{AttemptId, JobId},
-    job::{ArtifactsView, AttemptUsage, Outcome},
+    job::{ArtifactsView, AttemptUsage, Outcome, Retries},
     status::EndReason,
     time::{Span, Timestamp},
 };
@@ -18,6 +18,9 @@ use crate::{
     },
     state::{State, attempt::Attempt, job::JobProgress},
 };
+
+/// Most machines that owners may take back from one task without it counting as a try.
+const MAX_GIVEN_BACK: u32 = 100;
 
 pub(super) struct Draft<'a> {
     state: &'a State,
@@ -195,11 +198,28 @@ impl<'a> Draft<'a> {
             TaskFate::Succeeded
         } else if told_to_stop || outcome.reason == EndReason::Cancelled {
             TaskFate::Cancelled
-        } else if retries.is_some_and(|r| id.number <= r.max && r.on.contains(&outcome.reason)) {
+        } else if retries.is_some_and(|retries| self.may_try_again(id, retries, outcome.reason)) {
             TaskFate::Requeued
         } else {
             TaskFate::Failed
         }
+    }
+
+    /// Returns whether the task is tried again. A machine whose owner took it back was no try, as long as that
+    /// does not go on for ever.
+    fn may_try_again(&self, id: AttemptId, retries: &Retries, reason: EndReason) -> bool {
+        let first = AttemptId { number: 0, ..id };
+        let earlier = self.state.attempts.range(first..id);
+        let given_back = earlier.filter(|(_, attempt)| match &attempt.state {
+            AttemptState::Ended(outcome) => outcome.reason == EndReason::MachineOwner,
+            _ => false,
+        });
+        let given_back = u32::try_from(given_back.count()).unwrap_or(u32::MAX);
+        let again = match reason {
+            EndReason::MachineOwner => retries.max > 0 && given_back < MAX_GIVEN_BACK,
+            _ => id.number.saturating_sub(given_back) <= retries.max,
+        };
+        again && retries.on.contains(&reason)
     }
 
     fn end_job_if_through(&mut self, id: JobId) {
@@ -217,6 +237,10 @@ impl<'a> Draft<'a> {
                 result,
                 at,
             });
+            let job = self.state.jobs.get(&id);
+            if job.is_some_and(|job| job.spec.registry_login.is_some()) {
+                self.events.push(Event::LoginForgotten { job: id });
+            }
         }
     }
 

@@ -4,7 +4,9 @@ mod specification;
 
 use common::{
     api::job::{CancelJob, SubmitJob},
+    dataset::DatasetRef,
     id::{JobId, OrgId, UserId},
+    image::Image,
     job::{JobNumber, JobSpec},
     status::{EndReason, Role},
     time::Timestamp,
@@ -33,7 +35,7 @@ pub(super) fn submit(
     permit(state, org, user, Action::SubmitJob)?;
     let known = state.index.keys.get(&(user, request.key));
     if let Some(known) = known.and_then(|id| state.jobs.get(id)) {
-        return if known.org == org && known.spec == request.spec {
+        return if known.org == org && known.is_same(&request.spec) {
             Ok(Vec::new())
         } else {
             Err(Rejection::KeyConflict {
@@ -61,10 +63,19 @@ pub(super) fn submit(
         owner: user,
         key: request.key,
         spec: Box::new(request.spec.clone()),
-        pinned,
-        pinned_image: None,
+        pinned: pinned.datasets,
+        pinned_image: pinned.image,
         at,
     }])
+}
+
+/// What a specification names, as it is now.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    /// In the order of the specification.
+    datasets: Vec<PinnedDataset>,
+    /// Where it is kept as a dataset.
+    image: Option<PinnedDataset>,
 }
 
 /// Checks all of a specification but limits and machines, and returns its datasets as they are now.
@@ -73,44 +84,51 @@ pub(crate) fn acceptable(
     user: UserId,
     org: OrgId,
     spec: &JobSpec,
-) -> Result<Vec<PinnedDataset>, Rejection> {
+) -> Result<Pinned, Rejection> {
     let member = permit(state, org, user, Action::SubmitJob)?;
     specification::check(spec)?;
-    pin(state, user, member.role, org, spec)
+    let pin = |wanted: &DatasetRef, path: &str| pin(state, user, member.role, org, wanted, path);
+    let mounts = spec.datasets.iter();
+    let datasets = mounts.map(|mount| pin(&mount.dataset, mount.path.trim_end_matches('/')));
+    Ok(Pinned {
+        datasets: datasets.collect::<Result<_, _>>()?,
+        image: match &spec.image {
+            Image::Imported(wanted) => Some(pin(wanted, "")?),
+            Image::Host | Image::Registry(_) => None,
+        },
+    })
 }
 
+/// Returns a version of a dataset that the user may read.
 fn pin(
     state: &State,
     user: UserId,
     role: Role,
     org: OrgId,
-    spec: &JobSpec,
-) -> Result<Vec<PinnedDataset>, Rejection> {
+    wanted: &DatasetRef,
+    path: &str,
+) -> Result<PinnedDataset, Rejection> {
     let names = state.index.dataset_names.get(&org);
-    let one = |mount: &common::job::DatasetMount| {
-        let wanted = &mount.dataset;
-        let found = names.and_then(|names| {
-            let id = names.get(&wanted.name)?;
-            let dataset = state.datasets.get(id)?;
-            policy::may_read_dataset(user, role, dataset).then_some((*id, dataset))
-        });
-        let (id, dataset) = found.ok_or_else(|| Rejection::NoSuchDataset {
-            name: wanted.name.clone(),
-        })?;
-        let version = dataset.version(wanted.version);
-        let (number, version) = version.ok_or_else(|| Rejection::NoSuchVersion {
-            dataset: wanted.clone(),
-            newest: dataset.newest(),
-        })?;
-        Ok(PinnedDataset {
-            dataset: id,
-            name: wanted.name.clone(),
-            version: number,
-            tree: version.tree,
-            path: mount.path.trim_end_matches('/').to_owned(),
-        })
-    };
-    spec.datasets.iter().map(one).collect()
+    let found = names.and_then(|names| {
+        let id = names.get(&wanted.name)?;
+        let dataset = state.datasets.get(id)?;
+        policy::may_read_dataset(user, role, dataset).then_some((*id, dataset))
+    });
+    let (id, dataset) = found.ok_or_else(|| Rejection::NoSuchDataset {
+        name: wanted.name.clone(),
+    })?;
+    let version = dataset.version(wanted.version);
+    let (number, version) = version.ok_or_else(|| Rejection::NoSuchVersion {
+        dataset: wanted.clone(),
+        newest: dataset.newest(),
+    })?;
+    Ok(PinnedDataset {
+        dataset: id,
+        name: wanted.name.clone(),
+        version: number,
+        tree: version.tree,
+        path: path.to_owned(),
+    })
 }
 
 fn check_limits(

@@ -269,7 +269,7 @@ fn legal(row: &Machine, step: MachineStep) -> Result<(), Rejection> {
     })
 }
 
-/// Returns the report with its trees in order, as the ranking looks for them, and every GPU once.
+/// Returns the report with its trees and names in order, as the schedule looks for them, and every GPU once.
 fn in_order(report: &MachineReport) -> MachineReport {
     let mut report = report.clone();
     for capacity in [&mut report.capacity, &mut report.offer] {
@@ -278,6 +278,11 @@ fn in_order(report: &MachineReport) -> MachineReport {
     }
     report.cached.sort_unstable();
     report.cached.dedup();
+    let admits = &mut report.admits;
+    for names in admits.members.iter_mut().chain([&mut admits.not_members]) {
+        names.sort_unstable();
+        names.dedup();
+    }
     report
 }
 

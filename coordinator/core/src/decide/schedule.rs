@@ -15,6 +15,7 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
             machine: placement.machine,
             allocation: placement.allocation,
             max_runtime: placement.max_runtime,
+            strong: placement.strong,
             at,
         });
     let settled = plan

@@ -3,8 +3,10 @@
 use common::{
     dataset::DatasetRef,
     id::{AttemptId, JobId, MachineId, OrgId, TreeId, UserId},
+    image::Image,
     job::ArtifactsView,
     problem::Problem,
+    seal::Sealed,
     wire::client::DownloadSource,
 };
 
@@ -90,6 +92,34 @@ pub fn machine_may_fetch(state: &State, machine: MachineId, tree: TreeId) -> boo
         let job = state.jobs.get(&id.job);
         job.is_some_and(|job| job.trees().any(|needed| needed == tree))
     })
+}
+
+/// Returns whether the attempt has not ended and is this machine's.
+pub fn runs_on(state: &State, machine: MachineId, attempt: AttemptId) -> bool {
+    let row = state.attempts.get(&attempt);
+    row.is_some_and(|row| row.machine == machine && row.is_live())
+}
+
+/// Returns what opens the registry of the attempt's image, as it was sealed, and the registry's name: only for
+/// the machine that the attempt is on, and only while it is to run.
+///
+/// # Errors
+/// It is not this machine's to run, or its image needs no login.
+pub fn registry_login(
+    state: &State,
+    machine: MachineId,
+    attempt: AttemptId,
+) -> Result<(&str, &Sealed), Problem> {
+    let row = state.attempts.get(&attempt);
+    let job = row
+        .filter(|row| row.machine == machine && row.is_to_run())
+        .and_then(|_| state.jobs.get(&attempt.job));
+    let spec = job.map(|job| &job.spec);
+    let found = spec.and_then(|spec| match (&spec.image, &spec.registry_login) {
+        (Image::Registry(reference), Some(sealed)) => Some((reference.registry.as_str(), sealed)),
+        _ => None,
+    });
+    found.ok_or_else(|| Rejection::NoLogin.into())
 }
 
 /// Returns whether artifacts of the attempt are awaited from this machine.

@@ -8,12 +8,14 @@ use common::{
         job::{ExplainJob, ListJobs, ShowJob},
     },
     id::{AttemptId, JobId, UserId},
+    image::Image,
     job::{AttemptView, JobDetail, JobNumber, JobSpec, JobSummary},
     name::Name,
     time::Timestamp,
+    usage::MAX_SAMPLES,
 };
 
-use super::{handle, most};
+use super::{Presence, handle, most};
 use crate::{
     decide::{find_job, find_task},
     lifecycle::attempt::AttemptState,
@@ -29,6 +31,8 @@ use crate::{
 
 /// Most machines named in one row of a list.
 const MAX_MACHINES_NAMED: usize = 4;
+/// Most samples in one answer: all of them for some dozens of running attempts, fewer of each for more.
+const MAX_SAMPLES_SHOWN: usize = 4096;
 /// Most attempts looked through for the exit code that stands for a job.
 const MAX_EXIT_CODES: usize = 100_000;
 
@@ -62,7 +66,12 @@ pub(super) fn list(
         .collect()
 }
 
-pub(super) fn show(state: &State, user: UserId, show: &ShowJob) -> Result<JobDetail, Rejection> {
+pub(super) fn show(
+    state: &State,
+    presence: &Presence<'_>,
+    user: UserId,
+    show: &ShowJob,
+) -> Result<JobDetail, Rejection> {
     let (id, job) = find_job(state, user, show.org, show.number)?;
     if let Some(task) = show.task {
         find_task(job, task)?;
@@ -70,11 +79,17 @@ pub(super) fn show(state: &State, user: UserId, show: &ShowJob) -> Result<JobDet
     let progress = progress(state, id, job)?;
     let mut attempts =
         attempts_of(state, id, show.task).filter(|(_, attempt)| !show.live || attempt.is_live());
-    let listed: Vec<AttemptView> = attempts
-        .by_ref()
-        .take(most(show.attempts))
-        .filter_map(|(id, attempt)| attempt_view(state, id, attempt))
-        .collect();
+    let rows: Vec<(AttemptId, &Attempt)> = attempts.by_ref().take(most(show.attempts)).collect();
+    let live = rows.iter().filter(|(_, attempt)| attempt.is_live()).count();
+    let samples = (MAX_SAMPLES_SHOWN / live.max(1)).clamp(1, MAX_SAMPLES);
+    let listed = rows.into_iter().filter_map(|(id, attempt)| {
+        let mut view = attempt_view(state, id, attempt)?;
+        if attempt.is_live() {
+            view.samples = presence.samples.newest(id, samples);
+        }
+        Some(view)
+    });
+    let listed: Vec<AttemptView> = listed.collect();
     Ok(JobDetail {
         summary: summary(state, id, job, progress)?,
         spec: pinned_spec(job),
@@ -189,6 +204,9 @@ fn exit_code(state: &State, id: JobId, job: &Job, progress: &JobProgress) -> i32
 fn pinned_spec(job: &Job) -> JobSpec {
     let mut spec = job.spec.clone();
     spec.registry_login = None;
+    if let (Image::Imported(dataset), Some(pinned)) = (&mut spec.image, &job.pinned_image) {
+        dataset.version = Some(pinned.version);
+    }
     for (mount, pinned) in spec.datasets.iter_mut().zip(&job.pinned) {
         mount.dataset.version = Some(pinned.version);
     }

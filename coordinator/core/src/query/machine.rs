@@ -2,7 +2,7 @@
 
 use common::{
     id::{MachineId, OrgId, UserId},
-    machine::MachineView,
+    machine::{MachineView, Pause, PausedBy},
     name::Name,
     status::MachineStatus,
 };
@@ -12,6 +12,7 @@ use crate::{
     lifecycle::machine::MachineState,
     policy::{Action, permit},
     rejection::Rejection,
+    schedule::explain::pause_reason,
     state::{State, machine::Machine},
 };
 
@@ -99,10 +100,7 @@ fn view(
     let pause = report.and_then(|report| report.paused.as_ref());
     let detail = match (&row.state, pause) {
         (MachineState::Rejected { reason, .. }, _) => Some(reason.clone()),
-        (_, Some(pause)) if status == MachineStatus::Paused => Some(match pause.until {
-            None => "until its owner resumes it".to_owned(),
-            Some(until) => format!("until {until}"),
-        }),
+        (_, Some(pause)) if status == MachineStatus::Paused => Some(pause_words(pause)),
         _ => None,
     };
     Ok(MachineView {
@@ -122,4 +120,15 @@ fn view(
             .filter(|_| state.is_connected(id))
             .and_then(|contact| contact.load),
     })
+}
+
+/// Returns why nothing is lent, where that is not plain from the word, and until when, where that is known.
+fn pause_words(pause: &Pause) -> String {
+    let by_hand = pause.by == PausedBy::Command && pause.reason.is_empty();
+    match pause.until {
+        None if by_hand => "until its owner resumes it".to_owned(),
+        None => pause_reason(pause).to_owned(),
+        Some(until) if by_hand => format!("until {until}"),
+        Some(until) => format!("{}, until {until}", pause_reason(pause)),
+    }
 }

@@ -37,7 +37,7 @@ pub(super) fn who_am_i(
         orgs: orgs.collect::<Result<_, Rejection>>()?,
         certificate_expires_at: presence.certificate_expires_at,
         coordinator_version: presence.version.to_owned(),
-        sealing_key: Vec::new(),
+        sealing_key: presence.sealing_key.to_vec(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use common::{code::Code, problem::Problem};
 
-use super::{LimitReached, Rejection};
+use super::{InvalidJob, LimitReached, Rejection};
 
 impl Rejection {
     pub(super) fn problem(self) -> Problem {
@@ -276,10 +276,24 @@ impl Rejection {
                 format!("a dataset has at most {most} versions"),
             )
             .help("Begin a dataset of another name."),
+            Self::NoLogin => Problem::new(
+                Code::NotFound,
+                "no login for this attempt",
+                "it is not this machine's to run, or its image needs none",
+            )
+            .help("Nothing is left to do: what this machine should run is said to it anew."),
             Self::DryRun => bad(
                 "cannot submit this",
                 "it asks only what would happen".to_owned(),
             ),
+            Self::Job(invalid @ InvalidJob::NotPinned { .. }) => {
+                bad("cannot run this job", invalid.to_string()).help(
+                    "Name the image as REGISTRY/NAME@sha256:…; a newer `compute-share` finds the digest of a tag by itself.",
+                )
+            }
+            Self::Job(
+                invalid @ (InvalidJob::LoginTooLong | InvalidJob::LoginWithoutRegistry),
+            ) => bad("cannot run this job", invalid.to_string()),
             Self::Job(invalid) => {
                 Problem::new(Code::BadJobFile, "cannot run this job", invalid.to_string())
             }

@@ -3,6 +3,8 @@
 mod forecast;
 mod words;
 
+pub(crate) use self::words::pause_reason;
+
 use std::collections::BTreeMap;
 
 use common::{
@@ -98,13 +100,11 @@ struct Inquiry<'a> {
 impl<'a> Inquiry<'a> {
     fn new(state: &'a State, subject: &Subject<'a>) -> Self {
         let org = state.orgs.get(&subject.org);
+        let limits = org.map(|org| org.limits).unwrap_or_default();
         Self {
             state,
-            limits: org.map(|org| org.limits).unwrap_or_default(),
-            ask: Ask {
-                request: &subject.spec.request,
-                owner: subject.owner,
-            },
+            limits,
+            ask: Ask::of(state, &limits, subject.owner, subject.spec),
             view: OrgView::of(state, subject.org),
             subject: *subject,
         }
@@ -287,7 +287,7 @@ impl<'a> Inquiry<'a> {
             return "register a machine and have it approved".to_owned();
         };
         if !obstacles.is_empty() {
-            return words::change_on(machine, &obstacles);
+            return words::change_on(machine, &self.ask, &obstacles);
         }
         if self.over_concurrent().is_some() {
             return "one of this member's running tasks ends, or an admin raises max_concurrent_jobs_per_user".to_owned();
@@ -304,8 +304,14 @@ impl<'a> Inquiry<'a> {
         let weight = |obstacle: &Obstacle| match obstacle {
             Obstacle::Busy(_) | Obstacle::Full => 1,
             Obstacle::Offline | Obstacle::Paused => 10,
-            Obstacle::TooSmall(_) => 100,
-            Obstacle::Isolation => 1000,
+            // Whoever submits can ask for less.
+            Obstacle::TooSmall(_)
+            | Obstacle::NetworkForbidden
+            | Obstacle::ImageForbidden
+            | Obstacle::RunTooLong => 100,
+            Obstacle::Isolation | Obstacle::NoNetwork | Obstacle::StrongGpu | Obstacle::KeptOut => {
+                1000
+            }
         };
         let machines = self.view.machines.iter();
         machines
@@ -332,6 +338,11 @@ const fn code(obstacle: Obstacle) -> BlockerCode {
         Obstacle::Offline => BlockerCode::MachineOffline,
         Obstacle::Paused => BlockerCode::MachinePaused,
         Obstacle::Isolation => BlockerCode::IsolationTooLow,
+        Obstacle::NoNetwork | Obstacle::StrongGpu => BlockerCode::NotSupported,
+        Obstacle::KeptOut => BlockerCode::OwnerKeepsOut,
+        Obstacle::NetworkForbidden => BlockerCode::OwnerForbidsNetwork,
+        Obstacle::ImageForbidden => BlockerCode::OwnerForbidsImages,
+        Obstacle::RunTooLong => BlockerCode::OwnerLimitsRuntime,
         Obstacle::TooSmall(Shortage::Cpu) => BlockerCode::TooSmallCpu,
         Obstacle::TooSmall(Shortage::Memory) => BlockerCode::TooSmallMemory,
         Obstacle::TooSmall(Shortage::Disk) => BlockerCode::TooSmallDisk,

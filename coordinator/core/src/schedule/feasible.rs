@@ -2,17 +2,36 @@
 
 use common::{
     id::UserId,
+    image::Image,
+    job::JobSpec,
+    limits::Limits,
+    machine::{Admits, MachineReport},
+    name::Name,
     resources::{Allocation, Request, Shortage},
-    status::IsolationLevel,
+    status::{MinIsolation, Network},
+    time::Span,
 };
 
 use super::view::MachineView;
+use crate::state::State;
 
-/// What is to be placed, as far as a machine cares.
+/// What is to be placed, as far as a machine cares. All of it is in [`crate::state::index::Class`], or the same
+/// for all jobs of a member.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub(crate) request: &'a Request,
     pub(crate) owner: UserId,
+    /// As owners of machines name members.
+    pub(crate) handle: Option<&'a Name>,
+    pub(crate) network: Network,
+    /// Whether it brings an image.
+    pub(crate) image: bool,
+    /// What the job asks for, wherever it runs.
+    pub(crate) isolation: Option<MinIsolation>,
+    /// What the org asks for where the machine is another member's.
+    pub(crate) org_isolation: Option<MinIsolation>,
+    /// What an attempt placed now would be given; `None` is without end.
+    pub(crate) max_runtime: Option<Span>,
 }
 
 /// One thing in the way on one machine.
@@ -21,12 +40,75 @@ pub(crate) enum Obstacle {
     Offline,
     Paused,
     Isolation,
+    /// The machine cannot give the network.
+    NoNetwork,
+    /// A kernel in user space has no way to a GPU.
+    StrongGpu,
+    /// Its owner does not let the member in.
+    KeptOut,
+    /// Its owner does not allow the network.
+    NetworkForbidden,
+    /// Its owner does not allow images.
+    ImageForbidden,
+    /// Its owner allows shorter runs only.
+    RunTooLong,
     /// Lends less, even when idle.
     TooSmall(Shortage),
     /// Others hold it now.
     Busy(Shortage),
     /// As many attempts as a machine can be told of.
     Full,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn of(state: &'a State, limits: &Limits, owner: UserId, spec: &'a JobSpec) -> Self {
+        Self {
+            request: &spec.request,
+            owner,
+            handle: state.users.get(&owner).map(|user| &user.handle),
+            network: spec.network,
+            image: spec.image != Image::Host,
+            isolation: spec.isolation,
+            org_isolation: limits.min_isolation,
+            max_runtime: max_runtime(spec.max_runtime, limits),
+        }
+    }
+
+    /// Returns every isolation that the machine has to have, and whether the job asks for it itself.
+    pub(crate) fn isolations(
+        &self,
+        machine: &MachineView<'_>,
+    ) -> impl Iterator<Item = (MinIsolation, bool)> + use<> {
+        let org = self.org_isolation.unwrap_or(MinIsolation::C);
+        let foreign = machine.owner != self.owner;
+        let own = self.isolation.map(|asked| (asked, true));
+        own.into_iter().chain(foreign.then_some((org, false)))
+    }
+
+    /// Returns whether it would have a kernel of its own in user space there.
+    pub(crate) fn is_strong_on(&self, machine: &MachineView<'_>) -> bool {
+        self.isolations(machine)
+            .any(|(asked, _)| asked == MinIsolation::Strong)
+    }
+
+    /// Returns whether the machine's owner lets the member in. The owner's own jobs always may.
+    fn is_let_in(&self, machine: &MachineView<'_>, admits: &Admits) -> bool {
+        // Reports keep their names in order.
+        let named = |names: &[Name]| {
+            let handle = self.handle;
+            handle.is_some_and(|handle| names.binary_search(handle).is_ok())
+        };
+        machine.owner == self.owner
+            || (admits.members.as_deref().is_none_or(named) && !named(&admits.not_members))
+    }
+}
+
+/// Returns the bound on the run time of an attempt that is placed now.
+pub(crate) fn max_runtime(asked: Option<Span>, limits: &Limits) -> Option<Span> {
+    match (asked, limits.max_job_runtime) {
+        (Some(asked), Some(most)) => Some(asked.min(most)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// Returns what the task would hold there now.
@@ -37,28 +119,34 @@ pub(crate) fn may_place(
     machine: &MachineView<'_>,
     ask: &Ask<'_>,
 ) -> Result<Allocation, Vec<Obstacle>> {
-    let mut obstacles = could_ever(machine, ask).err().unwrap_or_default();
+    let Some(report) = machine.report else {
+        // What was never reported is only missing.
+        return Err(vec![Obstacle::Offline]);
+    };
+    let mut obstacles = by_rule(machine, report, ask);
+    let allocated = machine.free.allocate(ask.request);
+    // Less than is free is lent: only what is not free is worth a second look.
+    let small = allocated.as_ref().err().and_then(|_| {
+        let ever = report.offer.could_ever_fit(ask.request);
+        ever.err()
+    });
+    let small = small.unwrap_or_default();
+    obstacles.extend(small.iter().copied().map(Obstacle::TooSmall));
     if !machine.connected {
         obstacles.push(Obstacle::Offline);
     }
-    if machine.report.is_some_and(|report| report.paused.is_some()) {
+    if report.paused.is_some() {
         obstacles.push(Obstacle::Paused);
     }
     if machine.is_full() {
         obstacles.push(Obstacle::Full);
     }
-    match machine.free.allocate(ask.request) {
+    match allocated {
         Ok(allocation) if obstacles.is_empty() => Ok(allocation),
         Ok(_) => Err(obstacles),
-        // What was never reported is only missing.
-        Err(_) if machine.report.is_none() => Err(vec![Obstacle::Offline]),
         Err(shortages) => {
-            let busy = shortages.into_iter().filter_map(|shortage| {
-                let small = obstacles.contains(&Obstacle::TooSmall(shortage));
-                (!small).then_some(Obstacle::Busy(shortage))
-            });
-            let busy: Vec<Obstacle> = busy.collect();
-            obstacles.extend(busy);
+            let busy = shortages.into_iter().filter(|one| !small.contains(one));
+            obstacles.extend(busy.map(Obstacle::Busy));
             Err(obstacles)
         }
     }
@@ -72,10 +160,7 @@ pub(crate) fn could_ever(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<(),
     let Some(report) = machine.report else {
         return Ok(());
     };
-    let mut obstacles = Vec::new();
-    if report.isolation.level == IsolationLevel::D && machine.owner != ask.owner {
-        obstacles.push(Obstacle::Isolation);
-    }
+    let mut obstacles = by_rule(machine, report, ask);
     if let Err(shortages) = report.offer.could_ever_fit(ask.request) {
         obstacles.extend(shortages.into_iter().map(Obstacle::TooSmall));
     }
@@ -84,4 +169,34 @@ pub(crate) fn could_ever(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<(),
     } else {
         Err(obstacles)
     }
+}
+
+/// Returns what stands in the way until somebody changes a rule, the machine or the job, whatever is free.
+fn by_rule(machine: &MachineView<'_>, report: &MachineReport, ask: &Ask<'_>) -> Vec<Obstacle> {
+    let (isolation, admits) = (&report.isolation, &report.admits);
+    let met = |(asked, _): (MinIsolation, bool)| asked.is_met_by(isolation.level, isolation.strong);
+    let gpus = ask.request.gpu.as_ref().map_or(0, |gpu| gpu.count);
+    // No network is nothing that anybody has to give.
+    let offline = ask.network == Network::None;
+    let too_long = |most: Span| ask.max_runtime.is_none_or(|asked| asked > most);
+    let checks = [
+        (!ask.isolations(machine).all(met), Obstacle::Isolation),
+        (
+            !offline && !isolation.networks.contains(&ask.network),
+            Obstacle::NoNetwork,
+        ),
+        (gpus > 0 && ask.is_strong_on(machine), Obstacle::StrongGpu),
+        (!ask.is_let_in(machine, admits), Obstacle::KeptOut),
+        (
+            !offline && !admits.networks.contains(&ask.network),
+            Obstacle::NetworkForbidden,
+        ),
+        (ask.image && !admits.images, Obstacle::ImageForbidden),
+        (
+            admits.max_runtime.is_some_and(too_long),
+            Obstacle::RunTooLong,
+        ),
+    ];
+    let in_the_way = checks.into_iter().filter(|(holds, _)| *holds);
+    in_the_way.map(|(_, obstacle)| obstacle).collect()
 }

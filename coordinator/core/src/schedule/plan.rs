@@ -15,7 +15,7 @@ use common::{
 };
 
 use super::{
-    feasible::{Ask, may_place},
+    feasible::{Ask, max_runtime, may_place},
     rank::{Wishes, rank},
     view::OrgView,
 };
@@ -36,6 +36,8 @@ pub(crate) struct Placement {
     pub(crate) machine: MachineId,
     pub(crate) allocation: Allocation,
     pub(crate) max_runtime: Option<Span>,
+    /// Whether it gets a kernel of its own in user space.
+    pub(crate) strong: bool,
 }
 
 /// What a pass found.
@@ -63,14 +65,6 @@ pub(crate) fn plan(state: &State, most: u32) -> Plan {
         }
     }
     plan
-}
-
-/// Returns the bound on the run time of an attempt that is placed now.
-pub(crate) fn max_runtime(asked: Option<Span>, limits: &Limits) -> Option<Span> {
-    match (asked, limits.max_job_runtime) {
-        (Some(asked), Some(most)) => Some(asked.min(most)),
-        (one, other) => one.or(other),
-    }
 }
 
 /// Returns the number of the task's next attempt and the machines on which it failed so far.
@@ -235,10 +229,7 @@ impl<'a> Pass<'a> {
     }
 
     fn place(&mut self, id: JobId, job: &Job, task: u32) -> bool {
-        let ask = Ask {
-            request: &job.spec.request,
-            owner: job.owner,
-        };
+        let ask = Ask::of(self.state, &self.limits, job.owner, &job.spec);
         let (number, failed_on) = history(self.state, id, task);
         let trees: Vec<TreeId> = job.trees().collect();
         let wishes = Wishes {
@@ -259,6 +250,7 @@ impl<'a> Pass<'a> {
             return false;
         };
         machine.take(&allocation);
+        let strong = ask.is_strong_on(machine);
         let machine = machine.id;
         let used = self.state.index.members.get(&(self.org, job.owner));
         let member = self
@@ -280,6 +272,7 @@ impl<'a> Pass<'a> {
             machine,
             allocation,
             max_runtime: max_runtime(job.spec.max_runtime, &self.limits),
+            strong,
         });
         true
     }

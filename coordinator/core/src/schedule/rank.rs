@@ -3,7 +3,7 @@
 use common::{
     id::{MachineId, TreeId, UserId},
     name::Name,
-    resources::{Allocation, Capacity},
+    resources::{Allocation, Capacity, Gpu, GpuHealth},
 };
 
 use super::view::MachineView;
@@ -51,13 +51,16 @@ pub(super) fn rank<'a>(
     }
 }
 
-/// Returns the thousandths of processors and memory that stay free, and a thousand for every GPU.
+/// Returns the thousandths of processors and memory that stay free, and a thousand for every
+/// GPU that nobody uses.
 fn leftover(free: &Capacity, taken: &Allocation, offer: &Capacity) -> u64 {
     let part = |free: u64, taken: u64, offer: u64| {
         let rest = u128::from(free.saturating_sub(taken)) * 1000;
         u64::try_from(rest / u128::from(offer.max(1))).unwrap_or(u64::MAX)
     };
-    let gpus = free.gpus.len().saturating_sub(taken.gpus.len()) as u64;
+    // A share on a GPU that has shares already takes none away.
+    let whole = |gpu: &&Gpu| gpu.health == GpuHealth::Usable && !taken.gpus.contains(&gpu.uuid);
+    let gpus = free.gpus.iter().filter(whole).count() as u64;
     let cpu = part(free.cpu.0.into(), taken.cpu.0.into(), offer.cpu.0.into());
     let memory = part(free.memory.0, taken.memory.0, offer.memory.0);
     cpu.saturating_add(memory).saturating_add(gpus * 1000)

@@ -18,6 +18,9 @@ pub(crate) struct Attempt {
     pub(crate) allocation: Allocation,
     /// Fixed at placement: a limit that is lowered later does not end what runs.
     pub(crate) max_runtime: Option<Span>,
+    /// Whether it has a kernel of its own in user space; fixed at placement as well.
+    #[serde(default)]
+    pub(crate) strong: bool,
     pub(crate) placed_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
@@ -46,6 +49,14 @@ pub enum LogState {
 impl Attempt {
     pub(crate) fn is_live(&self) -> bool {
         !matches!(self.state, AttemptState::Ended(_))
+    }
+
+    /// Returns whether its machine is to run it, and not only to end it.
+    pub(crate) fn is_to_run(&self) -> bool {
+        matches!(
+            self.state,
+            AttemptState::Placed | AttemptState::Preparing | AttemptState::Running
+        )
     }
 
     /// Returns whether the machine still has something that is wanted.

@@ -13,10 +13,11 @@ use common::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, IdempotencyKey, InvitationId, JobId,
         MachineId, OrgId, UserId,
     },
+    image::Image,
     job::JobNumber,
     name::Name,
     resources::{Allocation, Request},
-    status::Priority,
+    status::{MinIsolation, Network, Priority},
     time::Span,
 };
 
@@ -79,6 +80,10 @@ pub(crate) struct MachineUse {
 pub(crate) struct Class {
     pub(crate) request: Request,
     pub(crate) max_runtime: Option<Span>,
+    network: Network,
+    /// Whether it brings an image.
+    image: bool,
+    isolation: Option<MinIsolation>,
 }
 
 /// Jobs of one class by age.
@@ -109,6 +114,9 @@ impl Class {
         Self {
             request: job.spec.request.clone(),
             max_runtime: job.spec.max_runtime,
+            network: job.spec.network,
+            image: job.spec.image != Image::Host,
+            isolation: job.spec.isolation,
         }
     }
 }

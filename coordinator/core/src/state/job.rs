@@ -1,6 +1,7 @@
 //! Jobs as rows: what was submitted, which never changes, and how far it is. An array is one of each.
 
 use common::{
+    dataset::DatasetRef,
     id::{DatasetId, IdempotencyKey, OrgId, TreeId, UserId},
     job::{JobNumber, JobSpec, TaskCounts},
     name::Name,
@@ -19,7 +20,8 @@ pub(crate) struct Job {
     pub(crate) number: JobNumber,
     pub(crate) owner: UserId,
     pub(crate) key: IdempotencyKey,
-    /// As it came, so that the same submission is known again.
+    /// As it came, so that the same submission is known again; what opens its image's registry is forgotten
+    /// once the job has ended.
     pub(crate) spec: JobSpec,
     /// What its datasets were at that moment, in the order of the specification.
     pub(crate) pinned: Vec<PinnedDataset>,
@@ -60,6 +62,16 @@ pub enum TaskFate {
     Cancelled,
 }
 
+impl PinnedDataset {
+    /// Returns it as people name it: `digits@3`.
+    pub(crate) fn reference(&self) -> DatasetRef {
+        DatasetRef {
+            name: self.name.clone(),
+            version: Some(self.version),
+        }
+    }
+}
+
 impl Job {
     /// Returns the first and last task.
     pub(crate) fn bounds(&self) -> (u32, u32) {
@@ -78,9 +90,19 @@ impl Job {
         last - first + 1
     }
 
+    /// Returns whether this is what was submitted, sent again: what opens a registry is sealed otherwise each time.
+    pub(crate) fn is_same(&self, spec: &JobSpec) -> bool {
+        let without = |spec: &JobSpec| JobSpec {
+            registry_login: None,
+            ..spec.clone()
+        };
+        without(&self.spec) == without(spec)
+    }
+
     /// Returns every tree that a machine needs to run it.
     pub(crate) fn trees(&self) -> impl Iterator<Item = TreeId> {
-        let pinned = self.pinned.iter().map(|dataset| dataset.tree);
+        let pinned = self.pinned.iter().chain(&self.pinned_image);
+        let pinned = pinned.map(|dataset| dataset.tree);
         self.spec.workdir.into_iter().chain(pinned)
     }
 }

@@ -13,8 +13,9 @@ use common::{
     job::{DatasetMount, JobNumber, JobSpec, TaskCounts},
     problem::Problem,
     resources::GpuRequest,
-    status::{EndReason, JobStatus, Network, Visibility},
+    status::{EndReason, JobStatus, Visibility},
     time::Timestamp,
+    units::Bytes,
     wire::client::DownloadSource,
 };
 
@@ -39,6 +40,8 @@ fn ask(world: &World, user: common::id::UserId, request: &Request) -> Result<Ans
         contacts: &BTreeMap::new(),
         certificate_expires_at: Timestamp::default(),
         version: "0",
+        sealing_key: b"key",
+        samples: &world.samples,
     };
     query::answer(&world.state, &presence, world.now, user, request)
 }
@@ -136,7 +139,19 @@ fn a_specification_is_checked_whole() {
     check(|s| s.request.cpu.0 = 0, "no processor");
     check(|s| s.request.memory.0 = 1000, "1 MiB");
     check(|s| s.request.memory.0 = u64::MAX, "than any machine");
-    check(|s| s.network = Network::Internet, "no network yet");
+    let share = |memory| {
+        Some(GpuRequest {
+            count: 1,
+            model: None,
+            memory,
+            share: true,
+        })
+    };
+    check(|s| s.request.gpu = share(None), "a share of a GPU");
+    check(
+        |s| s.request.gpu = share(Some(Bytes::ZERO)),
+        "a share of a GPU",
+    );
     check(|s| s.retries.max = 101, "101 retries");
     check(|s| s.outputs.push("../up".to_owned()), "../up");
     check(|s| s.datasets.push(mount("data")), "absolute");
@@ -196,7 +211,7 @@ fn datasets_are_pinned_at_submission_and_read_only_by_who_may() {
         let body = Body::AddDatasetVersion {
             dataset,
             request,
-            bytes: common::units::Bytes::ZERO,
+            bytes: Bytes::ZERO,
             files: 0,
         };
         (user, body)

@@ -47,6 +47,8 @@ fn ask(world: &World, user: UserId, request: &Request) -> Result<Answer, Problem
         contacts: &BTreeMap::new(),
         certificate_expires_at: world.now,
         version: "1",
+        sealing_key: b"key",
+        samples: &world.samples,
     };
     query::answer(&world.state, &presence, world.now, user, request)
 }

@@ -36,6 +36,8 @@ fn ask(world: &World, user: UserId, request: &Request) -> Result<Answer, Problem
         contacts: &BTreeMap::from([(machine_id(10), heard)]),
         certificate_expires_at: world.now.saturating_add(Duration::from_secs(60)),
         version: "1.2.3",
+        sealing_key: b"key",
+        samples: &world.samples,
     };
     query::answer(&world.state, &presence, world.now, user, request)
 }

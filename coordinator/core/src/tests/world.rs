@@ -19,12 +19,13 @@ use common::{
     status::{EndReason, IsolationLevel, Network, Priority, Role},
     time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
+    usage::UsageSample,
     wire::agent::AttemptReport,
 };
 
 use crate::{
     Actor, Body, Command, Event, Rejection, State, apply, command::NewCertificate, decide,
-    lifecycle::attempt::AttemptState,
+    lifecycle::attempt::AttemptState, query::Samples,
 };
 
 pub(super) const ORG: OrgId = OrgId::from_bytes([1; 16]);
@@ -34,6 +35,18 @@ pub(super) struct World {
     pub(super) state: State,
     pub(super) now: Timestamp,
     minted: u8,
+    /// What the shell would know.
+    pub(super) samples: Sampled,
+}
+
+/// The samples of each attempt, oldest first.
+pub(super) type Sampled = BTreeMap<AttemptId, Vec<UsageSample>>;
+
+impl Samples for Sampled {
+    fn newest(&self, attempt: AttemptId, most: usize) -> Vec<UsageSample> {
+        let all = self.get(&attempt).map_or(&[][..], Vec::as_slice);
+        all[all.len().saturating_sub(most)..].to_vec()
+    }
 }
 
 /// Returns the name.
@@ -165,6 +178,7 @@ impl World {
             state: State::new(),
             now: Timestamp::from_unix_ms(1_700_000_000_000),
             minted: 100,
+            samples: Sampled::new(),
         };
         let body = Body::CreateOrg {
             org: ORG,

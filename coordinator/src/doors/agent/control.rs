@@ -20,7 +20,10 @@ use common::{
         },
     },
 };
-use coordinator_core::{Actor, Body, assign, query::enrolment};
+use coordinator_core::{
+    Actor, Body, assign,
+    query::{access, enrolment},
+};
 use link::frames::{self, FrameReceiver, FrameSender};
 use tokio::sync::{Notify, mpsc};
 
@@ -215,7 +218,16 @@ async fn read(
                     Err(problem) => Outgoing::Refuse(problem),
                 }
             }
-            AgentMessage::Usage { .. } => continue,
+            AgentMessage::Usage { samples } => {
+                if samples.len() > MAX_ATTEMPTS_PER_MACHINE {
+                    return Err(protocol("it samples more attempts than a machine has"));
+                }
+                let state = desk.engine.read();
+                desk.wires.usage.keep(&samples, desk.now(), |attempt| {
+                    access::runs_on(&state, agent.machine, attempt)
+                });
+                continue;
+            }
             AgentMessage::Attempt { attempt, report } => {
                 desk.wires.machines.heard(agent.machine, None, desk.now());
                 let stage = report.stage();

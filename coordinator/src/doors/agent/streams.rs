@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use common::{code::Code, problem::Problem, wire::agent::AgentStream};
+use common::{
+    code::Code,
+    id::AttemptId,
+    problem::Problem,
+    seal::RegistryLogin,
+    wire::agent::{AgentStream, RegistryAnswer},
+};
 use coordinator_core::query::access;
 use link::frames::{self, FrameReceiver, FrameSender};
 
@@ -36,7 +42,10 @@ async fn serve_one(
             }
             blobs::serve_download(&desk.blobs, tree, tx, rx).await
         }
-        AgentStream::RegistryLogin { .. } => Err(not_wanted()),
+        AgentStream::RegistryLogin { attempt } => {
+            let login = registry_login(agent, attempt)?;
+            Ok(tx.send(&RegistryAnswer { login }).await?)
+        }
         AgentStream::Upload { attempt } => {
             if !access::machine_may_upload(&desk.engine.read(), agent.machine, attempt) {
                 return Err(not_wanted());
@@ -44,6 +53,19 @@ async fn serve_one(
             blobs::serve_upload(&desk.blobs, tx, rx).await.map(drop)
         }
     }
+}
+
+/// Opens what the attempt's submitter has sealed. Neither it nor whose it is appears in a log.
+fn registry_login(agent: &Agent, attempt: AttemptId) -> Result<RegistryLogin, Problem> {
+    let desk = &*agent.desk;
+    let state = desk.engine.read();
+    let (registry, sealed) = access::registry_login(&state, agent.machine, attempt)?;
+    let opened = desk.sealing_key.unseal_login(registry, sealed);
+    opened.map_err(|error| {
+        let what = format!("The login to {registry} cannot be opened");
+        Problem::new(Code::RegistryRefused, what, error.to_string())
+            .help("Submit the job again: its login was sealed for another coordinator or registry.")
+    })
 }
 
 /// What the machine asks for is not, or no longer, part of its desired set.

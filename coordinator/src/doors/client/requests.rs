@@ -88,6 +88,8 @@ fn ask(member: &Member, user: UserId, question: &Request) -> Result<Answer, Prob
         contacts: &contacts,
         certificate_expires_at: member.session.expires_at(),
         version: env!("CARGO_PKG_VERSION"),
+        sealing_key: desk.sealing_key.public(),
+        samples: &*desk.wires.usage,
     };
     query::answer(&desk.engine.read(), &presence, desk.now(), user, question)
 }

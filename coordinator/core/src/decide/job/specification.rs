@@ -1,12 +1,13 @@
 //! What a job may ask for, whoever submits it and wherever it would run.
 
 use common::{
+    image::Image,
     job::{
         InvalidMount, JobSpec, MAX_ARGUMENTS, MAX_COMMAND_BYTES, MAX_DATASETS, MAX_OUTPUTS,
         MAX_RETRIES, MAX_VARIABLES, check_mount_path,
     },
-    resources::{MAX_GPUS_PER_MACHINE, Request},
-    status::{EndReason, Network},
+    resources::{GpuRequest, MAX_GPUS_PER_MACHINE, Request},
+    status::EndReason,
     time::Span,
     tree::TreePath,
     units::{Bytes, MilliCpu},
@@ -30,11 +31,7 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
     check_request(&spec.request)?;
     check_mounts(spec)?;
     check_outputs(&spec.outputs)?;
-    if spec.network != Network::None {
-        return Err(InvalidJob::Network {
-            asked: spec.network.as_str(),
-        });
-    }
+    check_image(spec)?;
     if spec.max_runtime == Some(Span::default()) {
         return Err(InvalidJob::TooLittle {
             what: "no run time",
@@ -103,6 +100,22 @@ fn check_command(spec: &JobSpec) -> Result<(), InvalidJob> {
     Ok(())
 }
 
+/// A tag can mean another image tomorrow, and on another machine today.
+fn check_image(spec: &JobSpec) -> Result<(), InvalidJob> {
+    let reference = match &spec.image {
+        Image::Registry(reference) => Some(reference),
+        Image::Host | Image::Imported(_) => None,
+    };
+    match (&spec.registry_login, reference) {
+        (_, Some(reference)) if reference.digest.is_none() => Err(InvalidJob::NotPinned {
+            image: reference.to_string(),
+        }),
+        (Some(login), _) if !login.is_bounded() => Err(InvalidJob::LoginTooLong),
+        (Some(_), None) => Err(InvalidJob::LoginWithoutRegistry),
+        _ => Ok(()),
+    }
+}
+
 fn check_request(request: &Request) -> Result<(), InvalidJob> {
     let too_little = |what, least| Err(InvalidJob::TooLittle { what, least });
     let too_much = |what| Err(InvalidJob::TooMuch { what });
@@ -124,6 +137,11 @@ fn check_request(request: &Request) -> Result<(), InvalidJob> {
     let gpus = request.gpu.as_ref().map_or(0, |gpu| gpu.count);
     if usize::try_from(gpus).is_ok_and(|gpus| gpus > MAX_GPUS_PER_MACHINE) {
         return too_much("GPUs");
+    }
+    let shared = request.gpu.as_ref().filter(|gpu| gpu.share);
+    let enough = |gpu: &GpuRequest| gpu.memory.is_some_and(|memory| memory >= LEAST_MEMORY);
+    if shared.is_some_and(|gpu| !enough(gpu)) {
+        return too_little("a share of a GPU without its memory", "1 MiB");
     }
     let model = request.gpu.as_ref().and_then(|gpu| gpu.model.as_deref());
     if model

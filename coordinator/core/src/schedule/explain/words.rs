@@ -1,20 +1,29 @@
-//! The sentences of an explanation.
+//! The sentences of an explanation: what is in the way. What would change it is in `change`.
+
+mod change;
+mod graphics;
+
+use std::collections::BTreeMap;
 
 use common::{
     api::explain::BlockerCode,
     id::OrgId,
-    resources::{Capacity, GpuHealth, GpuRequest, Request, Shortage},
-    units::{Bytes, MilliCpu},
+    machine::{MachineReport, Pause, PausedBy},
+    resources::{Capacity, GpuHealth},
+    status::{MinIsolation, Network},
+    units::MilliCpu,
 };
 
+pub(super) use self::change::change_on;
+use self::graphics::{gpu_use, gpus};
 use crate::{
     lifecycle::machine::MachineState,
-    schedule::{
-        feasible::{Ask, Obstacle},
-        view::MachineView,
-    },
+    schedule::{feasible::Ask, view::MachineView},
     state::State,
 };
+
+/// Most reasons why machines are paused that one sentence gives.
+const MAX_REASONS: usize = 3;
 
 /// Returns `8 CPUs, 16 GiB, 2 GPUs`.
 pub(super) fn amounts(capacity: &Capacity) -> String {
@@ -75,18 +84,45 @@ pub(super) fn on_machines(
     let cpu = |capacity: &Capacity| u64::from(capacity.cpu.0);
     match code {
         BlockerCode::MachineOffline => "not connected".to_owned(),
-        BlockerCode::MachinePaused => "its owner lends nothing at the moment".to_owned(),
-        BlockerCode::IsolationTooLow => {
-            let remedies = machines
-                .iter()
-                .filter_map(|machine| machine.report?.isolation.remedy.as_deref());
-            let remedy = remedies
-                .map(|remedy| format!("; to lift it: {remedy}"))
-                .next();
+        BlockerCode::MachinePaused => pauses(machines),
+        BlockerCode::IsolationTooLow => isolation(ask, machines),
+        BlockerCode::NotSupported => not_supported(ask, machines),
+        BlockerCode::OwnerKeepsOut => {
+            let member = ask.handle.map_or("this member", |handle| handle.as_str());
+            format!("its owner does not let {member} in")
+        }
+        BlockerCode::OwnerForbidsNetwork => {
+            let allowed = best(machines, |report| allowed_networks(report).len());
+            let allowed = allowed.map_or_else(String::new, |(machine, report)| {
+                format!(
+                    "; {} allows {}",
+                    machine.name,
+                    words(&allowed_networks(report))
+                )
+            });
             format!(
-                "cannot hold in jobs of other members (isolation d){}",
-                remedy.unwrap_or_default()
+                "asks for network {}, which its owner does not allow{allowed}",
+                ask.network
             )
+        }
+        BlockerCode::OwnerForbidsImages => {
+            "brings an image, and its owner lets jobs use the machine's own programs only"
+                .to_owned()
+        }
+        BlockerCode::OwnerLimitsRuntime => {
+            let asked = ask.max_runtime.map_or_else(
+                || "may run without end".to_owned(),
+                |asked| format!("may run for {asked}"),
+            );
+            let longest = best(machines, |report| report.admits.max_runtime);
+            let longest = longest.and_then(|(machine, report)| {
+                let most = report.admits.max_runtime?;
+                Some(format!(
+                    "; the longest that an owner allows is {most} ({})",
+                    machine.name
+                ))
+            });
+            asked + &longest.unwrap_or_default()
         }
         BlockerCode::TooSmallCpu => {
             format!(
@@ -126,86 +162,140 @@ pub(super) fn on_machines(
             request.disk,
             free(|c| c.disk.0, &|c| c.disk.to_string())
         ),
-        BlockerCode::BusyGpu => format!(
-            "asks for {}; jobs, other processes or a fault keep them",
-            gpus(request)
-        ),
+        BlockerCode::BusyGpu => format!("asks for {}{}", gpus(request), gpu_use(request, machines)),
         // Not of machines.
         _ => String::new(),
     }
 }
 
-/// Returns what would have to change on this machine.
-pub(super) fn change_on(machine: &MachineView<'_>, obstacles: &[Obstacle]) -> String {
-    let name = machine.name;
-    let small: Vec<Shortage> = shortages(obstacles, |obstacle| match obstacle {
-        Obstacle::TooSmall(shortage) => Some(*shortage),
-        _ => None,
-    });
-    let busy: Vec<Shortage> = shortages(obstacles, |obstacle| match obstacle {
-        Obstacle::Busy(shortage) => Some(*shortage),
-        _ => None,
-    });
-    if obstacles.contains(&Obstacle::Isolation) {
-        let remedy = machine
-            .report
-            .and_then(|report| report.isolation.remedy.as_deref());
-        let remedy = remedy.unwrap_or("lift its isolation level");
-        format!("on {name}: {remedy}")
-    } else if !small.is_empty() {
-        let offer = machine.report.map(|report| &report.offer);
-        let parts = offer.map_or_else(String::new, |offer| at_most(&small, offer));
-        format!("ask for {parts}, which is what {name} lends")
-    } else if obstacles.contains(&Obstacle::Offline) {
-        format!("{name} comes back (`compute-share start` on it)")
-    } else if obstacles.contains(&Obstacle::Paused) {
-        format!("{name} is resumed by its owner (`compute-share resume` on it)")
-    } else if busy.is_empty()
-        || busy
-            .iter()
-            .any(|shortage| none_is_left(*shortage, &machine.free))
-    {
-        format!("a task on {name} ends")
-    } else {
-        let parts = at_most(&busy, &machine.free);
-        format!("a task on {name} ends, or ask for {parts}, which is free there")
+/// Returns why a machine takes nothing, as read after a colon.
+pub(crate) fn pause_reason(pause: &Pause) -> &str {
+    match pause.by {
+        _ if !pause.reason.is_empty() => &pause.reason,
+        PausedBy::Command => "its owner has paused it",
+        PausedBy::Rule => "a rule of its owner",
+        PausedBy::Draining => "its agent is about to stop",
     }
 }
 
-fn shortages(obstacles: &[Obstacle], pick: fn(&Obstacle) -> Option<Shortage>) -> Vec<Shortage> {
-    obstacles.iter().filter_map(pick).collect()
-}
-
-/// Returns whether there is nothing at all of it, so that asking for less would not help.
-fn none_is_left(shortage: Shortage, free: &Capacity) -> bool {
-    match shortage {
-        Shortage::Cpu => free.cpu == MilliCpu::ZERO,
-        Shortage::Memory => free.memory == Bytes::ZERO,
-        Shortage::Disk => free.disk == Bytes::ZERO,
-        Shortage::Gpu => !free.gpus.iter().any(|gpu| gpu.health == GpuHealth::Usable),
-    }
-}
-
-fn at_most(shortages: &[Shortage], there: &Capacity) -> String {
-    let part = |shortage: &Shortage| match shortage {
-        Shortage::Cpu => format!("at most {}", cpus(there.cpu)),
-        Shortage::Memory => format!("at most {} of memory", there.memory),
-        Shortage::Disk => format!("at most {} of disk", there.disk),
-        Shortage::Gpu => {
-            let usable = there
-                .gpus
-                .iter()
-                .filter(|gpu| gpu.health == GpuHealth::Usable);
-            let models: Vec<&str> = usable.map(|gpu| gpu.model.as_str()).collect();
-            if models.is_empty() {
-                "no GPU".to_owned()
-            } else {
-                format!("GPU {}", models.join(" + "))
-            }
+/// Returns `its owner is at the keyboard (box and 2 more); its owner has paused it until 12:00 (lab-1)`.
+fn pauses(machines: &[&MachineView<'_>]) -> String {
+    let mut by_reason: BTreeMap<String, (&str, usize)> = BTreeMap::new();
+    for machine in machines {
+        let Some(pause) = machine.report.and_then(|report| report.paused.as_ref()) else {
+            continue;
+        };
+        let mut reason = pause_reason(pause).to_owned();
+        if let Some(until) = pause.until {
+            reason += &format!(" until {until}");
         }
+        by_reason
+            .entry(reason)
+            .or_insert((machine.name.as_str(), 0))
+            .1 += 1;
+    }
+    let reasons = by_reason.len();
+    let mut parts: Vec<String> = by_reason
+        .into_iter()
+        .take(MAX_REASONS)
+        .map(|(reason, (name, count))| match count {
+            1 => format!("{reason} ({name})"),
+            _ => format!("{reason} ({name} and {} more)", count - 1),
+        })
+        .collect();
+    if reasons > MAX_REASONS {
+        parts.push(format!("{} more reasons", reasons - MAX_REASONS));
+    }
+    format!("lends nothing at the moment: {}", parts.join("; "))
+}
+
+fn isolation(ask: &Ask<'_>, machines: &[&MachineView<'_>]) -> String {
+    let mut parts = Vec::new();
+    if let Some(asked) = ask.isolation {
+        parts.push(format!("asks for isolation {asked}"));
+    }
+    if machines.iter().any(|machine| machine.owner != ask.owner) {
+        parts.push(match ask.org_isolation {
+            Some(asked) => format!(
+                "the org asks for isolation {asked} on machines of other members (min_isolation)"
+            ),
+            None => "jobs of other members need isolation c at least".to_owned(),
+        });
+    }
+    // The best level is the first in their order.
+    let strongest = best(machines, |report| {
+        let isolation = &report.isolation;
+        (std::cmp::Reverse(isolation.level), isolation.strong)
+    });
+    if let Some((machine, report)) = strongest {
+        let strong = [ask.isolation, ask.org_isolation].contains(&Some(MinIsolation::Strong));
+        let without = if strong && !report.isolation.strong {
+            " without gVisor"
+        } else {
+            ""
+        };
+        parts.push(format!(
+            "the best is {}{without} ({})",
+            report.isolation.level, machine.name
+        ));
+        if let Some(remedy) = &report.isolation.remedy {
+            parts.push(format!("to lift it: {remedy}"));
+        }
+    }
+    parts.join("; ")
+}
+
+fn not_supported(ask: &Ask<'_>, machines: &[&MachineView<'_>]) -> String {
+    let can = |report: &MachineReport| report.isolation.networks.contains(&ask.network);
+    let unable = |machine: &&&MachineView<'_>| {
+        let unable = machine.report.is_some_and(|report| !can(report));
+        ask.network != Network::None && unable
     };
-    let parts: Vec<String> = shortages.iter().map(part).collect();
-    parts.join(" and ")
+    let mut parts = Vec::new();
+    let unable: Vec<&MachineView<'_>> = machines.iter().filter(unable).copied().collect();
+    let widest = best(&unable, |report| report.isolation.networks.len());
+    if let Some((machine, report)) = widest {
+        parts.push(format!(
+            "asks for network {}; {} can give {}",
+            ask.network,
+            machine.name,
+            words(&report.isolation.networks)
+        ));
+    }
+    let gpus = ask.request.gpu.as_ref().is_some_and(|gpu| gpu.count > 0);
+    if gpus && machines.iter().any(|machine| ask.is_strong_on(machine)) {
+        parts.push("asks for a GPU, which isolation strong cannot give".to_owned());
+    }
+    parts.join("; ")
+}
+
+/// Returns the networks that the machine can give and its owner allows.
+fn allowed_networks(report: &MachineReport) -> Vec<Network> {
+    let all = Network::ALL.iter().copied();
+    all.filter(|network| {
+        let given = report.isolation.networks.contains(network);
+        *network == Network::None || (given && report.admits.networks.contains(network))
+    })
+    .collect()
+}
+
+fn words(networks: &[Network]) -> String {
+    if networks.is_empty() {
+        return Network::None.to_string();
+    }
+    let words: Vec<&str> = networks.iter().map(|network| network.as_str()).collect();
+    words.join(", ")
+}
+
+/// Returns the machine that is best by `key`, the first by name of those alike.
+fn best<'a, 'b, K: Ord>(
+    machines: &'b [&'b MachineView<'a>],
+    key: impl Fn(&MachineReport) -> K,
+) -> Option<(&'b MachineView<'a>, &'a MachineReport)> {
+    let reported = machines
+        .iter()
+        .filter_map(|machine| Some((*machine, machine.report?)));
+    reported.rev().max_by_key(|(_, report)| key(report))
 }
 
 fn cpus(cpu: MilliCpu) -> String {
@@ -214,27 +304,4 @@ fn cpus(cpu: MilliCpu) -> String {
     } else {
         format!("{cpu} CPUs")
     }
-}
-
-fn gpus(request: &Request) -> String {
-    let Some(GpuRequest {
-        count,
-        model,
-        memory,
-        share,
-    }) = &request.gpu
-    else {
-        return "no GPU".to_owned();
-    };
-    let mut text = format!("{count} GPU{}", if *count == 1 { "" } else { "s" });
-    if let Some(model) = model {
-        text += &format!(" {model}");
-    }
-    if let Some(memory) = memory {
-        text += &format!(
-            " with {memory}{}",
-            if *share { " of its memory" } else { "" }
-        );
-    }
-    text
 }

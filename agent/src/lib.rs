@@ -11,6 +11,7 @@ pub mod control;
 pub mod daemon;
 mod enrol;
 pub mod folders;
+pub mod images;
 mod journal;
 mod keeper;
 mod lease_file;

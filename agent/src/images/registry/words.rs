@@ -1,0 +1,85 @@
+//! What a person is told of a registry, and answers that are too long for what they are.
+
+use common::{
+    code::Code,
+    image::{ImageDigest, ImageRef},
+    problem::Problem,
+    seal::RegistryLogin,
+};
+use reqwest::Response;
+
+/// Names the image in problems.
+#[derive(Debug, Clone)]
+pub(super) struct Words {
+    pub(super) what: String,
+    pub(super) registry: String,
+}
+
+impl Words {
+    pub(super) fn of(reference: &ImageRef) -> Self {
+        let what = format!("the image {reference} cannot be fetched");
+        Self {
+            what,
+            registry: reference.registry.clone(),
+        }
+    }
+
+    pub(super) fn unreachable(&self, error: &reqwest::Error) -> Problem {
+        let why = format!("{} cannot be reached: {}", self.registry, chain(error));
+        Problem::new(Code::RegistryUnreachable, &self.what, why)
+    }
+
+    pub(super) fn denied(&self, login: Option<&RegistryLogin>) -> Problem {
+        let registry = &self.registry;
+        let why = match login {
+            None => format!("{registry} does not show it without a login, or does not have it"),
+            Some(login) => format!(
+                "{registry} does not show it to {}, or the password is wrong",
+                login.user
+            ),
+        };
+        Problem::new(Code::RegistryRefused, &self.what, why)
+    }
+
+    pub(super) fn other_bytes(&self, wanted: ImageDigest, came: &str) -> Problem {
+        let why = format!("{} sent something else for {wanted}: {came}", self.registry);
+        Problem::new(Code::Checksum, &self.what, why)
+            .help("Try again; if it stays, the registry's copy of the image is damaged.")
+    }
+
+    /// Reads a small answer.
+    pub(super) async fn bounded(
+        &self,
+        mut response: Response,
+        most: u64,
+    ) -> Result<Vec<u8>, Problem> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = response
+            .chunk()
+            .await
+            .map_err(|error| self.unreachable(&error))?
+        {
+            if bytes.len() as u64 + piece.len() as u64 > most {
+                let why = format!(
+                    "{} sends more than {most} bytes where a few are due",
+                    self.registry
+                );
+                return Err(Problem::new(Code::BadImage, &self.what, why));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Returns an error with its causes in one line: the outermost alone says little.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += ": ";
+        text += &error.to_string();
+        cause = error.source();
+    }
+    text
+}

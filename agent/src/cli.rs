@@ -6,6 +6,7 @@ mod account;
 mod daemon;
 mod dataset;
 mod device;
+mod doctor;
 mod follow;
 mod invite;
 mod job;
@@ -113,6 +114,7 @@ enum Command {
     #[command(subcommand)]
     Org(org::Org),
     Top(top::Top),
+    Doctor(doctor::Doctor),
     #[command(flatten)]
     Shell(shell::Shell),
 }
@@ -187,6 +189,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
         Command::Job(job) => job.run(&context).await,
         Command::Logs(logs) => logs.run(&context).await.map(done),
         Command::Org(org) => org.run(&context).await.map(done),
+        Command::Doctor(doctor) => doctor.run(&context).await,
         Command::Top(top) => top.run(&context).await.map(done),
         Command::Shell(shell) => shell.run(Arguments::command()),
     }

@@ -26,5 +26,6 @@ mod probe;
 pub(crate) use cgroup::{Used, reap as reap_cgroup};
 pub(crate) use check::main as check_main;
 pub use host::host;
+pub(crate) use probe::user_namespaces_remedy;
 pub use probe::{probe, probe_with};
 pub(crate) use system::since_boot;

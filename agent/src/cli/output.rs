@@ -11,9 +11,11 @@ use super::escape;
 
 /// Headings and the names of fields.
 pub(crate) const BOLD: anstyle::Style = anstyle::Style::new().bold();
-const RED: anstyle::Style = coloured(anstyle::AnsiColor::Red).bold();
+pub(crate) const RED: anstyle::Style = coloured(anstyle::AnsiColor::Red).bold();
+pub(crate) const GREEN: anstyle::Style = coloured(anstyle::AnsiColor::Green);
+pub(crate) const YELLOW: anstyle::Style = coloured(anstyle::AnsiColor::Yellow);
 const CYAN: anstyle::Style = coloured(anstyle::AnsiColor::Cyan);
-const DIM: anstyle::Style = anstyle::Style::new().dimmed();
+pub(crate) const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 
 const fn coloured(colour: anstyle::AnsiColor) -> anstyle::Style {
     anstyle::Style::new().fg_color(Some(anstyle::Color::Ansi(colour)))

@@ -202,7 +202,7 @@ fn trial_plan(program: &Path, folder: &Path, host: &Host) -> SandboxPlan {
 }
 
 /// Returns the command that lets ordinary users make sandboxes, where a setting of the kernel forbids it.
-fn user_namespaces_remedy() -> Option<String> {
+pub(crate) fn user_namespaces_remedy() -> Option<String> {
     let forbidden = [
         ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
         ("kernel.unprivileged_userns_clone", "0", "1"),

@@ -5,10 +5,14 @@
 //! beside the attempt as JSON, so that the supervisor reads it and people can.
 
 mod environment;
+mod image_root;
 mod mounts;
 mod network;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use common::{
     id::AttemptId,
@@ -18,6 +22,8 @@ use common::{
     wire::agent::AttemptSpec,
 };
 use serde::{Deserialize, Serialize};
+
+pub use self::image_root::ImageRoot;
 
 use self::{environment::environment, mounts::mounts};
 
@@ -48,6 +54,8 @@ pub struct PlanInput<'a> {
     pub machine: &'a Name,
     pub host: &'a Host,
     pub folders: &'a Folders,
+    /// What takes the place of the machine's own programs.
+    pub image: Option<&'a ImageRoot>,
     /// For a job with a network.
     pub rules: &'a ProxyRules,
 }
@@ -275,6 +283,12 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         cgroup: input.host.cgroup.clone(),
         lease: None,
     }
+}
+
+/// Returns the folders of an image that [`plan`] has to know the content of, whatever `input` says of one.
+pub fn folders_to_list(input: &PlanInput<'_>) -> BTreeSet<String> {
+    let own = mounts::own(input, MIN_MEMORY);
+    image_root::shared_folders(own.iter().map(|mount| mount.target.as_str()))
 }
 
 /// Returns whom the job is on the host. The number comes from the attempt itself (FNV-1a of its key), so

@@ -78,6 +78,7 @@ async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
         spec,
         machine: &work.machine.registration.name,
         host: &work.machine.host,
+        image: None,
         folders: &folders,
         rules: &network::rules(work).await,
     });

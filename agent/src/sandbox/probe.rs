@@ -181,6 +181,7 @@ fn trial_plan(program: &Path, folder: &Path, host: &Host) -> SandboxPlan {
         spec: &spec,
         machine: &"probe".parse().expect("a plain name"),
         host,
+        image: None,
         folders: &Folders {
             work: folder.join("work"),
             output: folder.join("output"),

@@ -99,6 +99,7 @@ impl Attempt {
             },
             machine: &"olive".parse().unwrap(),
             host: &host,
+            image: None,
             folders: &Folders {
                 work: path("work"),
                 output: path("output"),

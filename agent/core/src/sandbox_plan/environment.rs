@@ -15,13 +15,15 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), value);
     };
-    for (name, value) in [
-        ("PATH", PATH),
-        ("HOME", WORK),
-        ("USER", "job"),
-        ("LANG", "C.UTF-8"),
-        ("TMPDIR", "/tmp"),
-    ] {
+    for (name, value) in [("PATH", PATH), ("LANG", "C.UTF-8")] {
+        set(name, value.to_owned());
+    }
+    for (name, value) in input.image.into_iter().flat_map(|image| &image.env) {
+        if !name.starts_with(RESERVED_PREFIX) {
+            set(name, value.clone());
+        }
+    }
+    for (name, value) in [("HOME", WORK), ("USER", "job"), ("TMPDIR", "/tmp")] {
         set(name, value.to_owned());
     }
     for (name, value) in variables(spec.network) {

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use common::{name::Name, status::Network, units::Bytes};
 
-use super::{Access, Content, INSIDE_UID, Mount, OUTPUT, PlanInput, TopEntry, WORK};
+use super::{
+    Access, Content, Host, INSIDE_UID, Mount, OUTPUT, PlanInput, TopEntry, WORK, image_root,
+};
 use crate::address::NAMESERVER;
 
 /// Parts of the host's `/etc` that programs need and that say nothing about its owner.
@@ -32,7 +34,17 @@ const DEVICES: [&str; 5] = [
 const GPU_DEVICES: [&str; 3] = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"];
 
 pub(super) fn mounts(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
-    let host = input.host;
+    let own = own(input, memory);
+    let mut mounts = match input.image {
+        None => host_root(input.host),
+        Some(image) => image_root::around(image, &own),
+    };
+    mounts.extend(own);
+    mounts
+}
+
+/// Returns the machine's own programs and what they need.
+fn host_root(host: &Host) -> Vec<Mount> {
     let mut mounts = vec![bind("/usr", Path::new("/usr"), Access::ReadOnly, false)];
     for (name, entry) in &host.top {
         let target = format!("/{name}");
@@ -43,6 +55,15 @@ pub(super) fn mounts(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
             }
         });
     }
+    mounts.push(link("/etc/os-release", "../usr/lib/os-release"));
+    mounts.extend(ETC.map(|path| bind(path, Path::new(path), Access::ReadOnly, true)));
+    mounts
+}
+
+/// Returns what is in every sandbox, whatever its programs are.
+pub(super) fn own(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
+    let host = input.host;
+    let mut mounts = Vec::new();
     mounts.extend(DEVICES.map(|path| bind(path, Path::new(path), Access::Device, false)));
     if !input.spec.allocation.gpus.is_empty() {
         mounts.extend(GPU_DEVICES.map(|path| bind(path, Path::new(path), Access::Device, true)));
@@ -58,10 +79,8 @@ pub(super) fn mounts(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
         ("/dev/stderr", "/proc/self/fd/2"),
         ("/dev/ptmx", "pts/ptmx"),
         ("/etc/mtab", "/proc/mounts"),
-        ("/etc/os-release", "../usr/lib/os-release"),
     ];
     mounts.extend(links.map(|(target, to)| link(target, to)));
-    mounts.extend(ETC.map(|path| bind(path, Path::new(path), Access::ReadOnly, true)));
     let nameserver = (input.spec.network == Network::Full)
         .then(|| ("/etc/resolv.conf", format!("nameserver {NAMESERVER}\n")));
     let texts = etc_texts(input.machine).into_iter().chain(nameserver);
@@ -109,14 +128,14 @@ fn etc_texts(machine: &Name) -> [(&'static str, String); 5] {
     ]
 }
 
-fn link(target: &str, to: &str) -> Mount {
+pub(super) fn link(target: &str, to: &str) -> Mount {
     Mount {
         target: target.to_owned(),
         content: Content::Link { to: to.to_owned() },
     }
 }
 
-fn bind(target: &str, source: &Path, access: Access, optional: bool) -> Mount {
+pub(super) fn bind(target: &str, source: &Path, access: Access, optional: bool) -> Mount {
     Mount {
         target: target.to_owned(),
         content: Content::Bind {

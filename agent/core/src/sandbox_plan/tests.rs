@@ -65,6 +65,15 @@ fn planned(superuser: bool, number: u32) -> SandboxPlan {
 }
 
 fn planned_for(spec: &AttemptSpec, superuser: bool, number: u32) -> SandboxPlan {
+    planned_with(spec, superuser, number, None)
+}
+
+fn planned_with(
+    spec: &AttemptSpec,
+    superuser: bool,
+    number: u32,
+    image: Option<&ImageRoot>,
+) -> SandboxPlan {
     let folders = Folders {
         work: "/state/attempts/a/work".into(),
         output: "/state/attempts/a/output".into(),
@@ -79,6 +88,7 @@ fn planned_for(spec: &AttemptSpec, superuser: bool, number: u32) -> SandboxPlan 
         spec,
         machine: &"olive".parse().unwrap(),
         host: &host(superuser),
+        image,
         folders: &folders,
         rules: &ProxyRules {
             denied: vec!["198.0.0.7".parse().unwrap()],
@@ -217,4 +227,44 @@ fn a_full_network_has_a_name_server_and_no_proxy() {
     };
     let mut mounts = plan.mounts.iter();
     assert!(mounts.any(|mount| mount.target == "/etc/resolv.conf" && mount.content == text));
+}
+
+#[test]
+fn an_image_brings_its_programs_and_its_environment_but_nothing_of_ours() {
+    let listed = BTreeMap::from([("usr".to_owned(), TopEntry::Folder)]);
+    let env = [
+        ("PATH", "/opt/bin:/bin"),
+        ("HOME", "/root"),
+        ("DEPTH", "9"),
+        ("COMPUTE_SHARE_MACHINE", "forged"),
+        ("NVIDIA_VISIBLE_DEVICES", "all"),
+        ("LD_PRELOAD", "/usr/lib/theirs.so"),
+    ];
+    let image = ImageRoot {
+        folder: "/cache/image".into(),
+        folders: BTreeMap::from([("/".to_owned(), listed)]),
+        env: env
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    };
+    let plan = planned_with(&spec(), true, 1, Some(&image));
+    for (name, value) in [
+        ("PATH", "/opt/bin:/bin"),
+        ("HOME", "/work"),
+        ("DEPTH", "3"),
+        ("COMPUTE_SHARE_MACHINE", "olive"),
+        ("NVIDIA_VISIBLE_DEVICES", "GPU-b"),
+        ("LD_PRELOAD", "/usr/lib/theirs.so"),
+    ] {
+        assert_eq!(plan.env[name], value, "{name}");
+    }
+    let of_the_host = |mount: &&Mount| match &mount.content {
+        Content::Bind { source, access, .. } => {
+            *access == Access::ReadOnly && !source.starts_with("/cache/image")
+        }
+        _ => false,
+    };
+    assert_eq!(plan.mounts.iter().find(of_the_host), None);
+    let usr = Some((Path::new("/cache/image/usr"), Access::ReadOnly));
+    assert_eq!(access_to(&plan, "/usr"), usr);
 }

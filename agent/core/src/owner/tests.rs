@@ -1,0 +1,4 @@
+//! The file as owners write it, and what is decided by it.
+
+mod deciding;
+mod reading;

@@ -1,0 +1,414 @@
+use std::time::Duration;
+
+use common::time::Timestamp;
+use proptest::prelude::*;
+
+use crate::owner::{
+    Battery, Circumstances, Decision, GpuSeen, Lend, LocalTime, Metered, OwnerRules, Presence,
+    PresenceSource, Running, Weekday,
+};
+
+fn rules(json: &str) -> OwnerRules {
+    serde_json::from_str(json).unwrap()
+}
+
+/// Monday, 14:02, a quarter of an hour after everybody has left; nothing else is the matter.
+fn quiet(now_s: u64) -> Circumstances {
+    let at = Timestamp::from_unix_ms(1_700_056_920_000 + now_s * 1000);
+    let minute = u16::try_from((14 * 60 + 2 + now_s / 60) % 1440).unwrap();
+    let local = LocalTime {
+        weekday: Weekday::Monday,
+        minute,
+    };
+    Circumstances {
+        presence: Some((idle(0), PresenceSource::Logind)),
+        battery: Some(Battery::OnMains),
+        metered: Some(Metered::No),
+        temperature: Some(40),
+        memory_pressure: Some(0),
+        other_cpu: Some(0),
+        programs: Some(Vec::new()),
+        ..Circumstances::unknown(Duration::from_secs(now_s), at, local)
+    }
+}
+
+fn idle(since_s: u64) -> Presence {
+    Presence::Idle {
+        since: Duration::from_secs(since_s),
+    }
+}
+
+fn active(since_s: u64) -> Presence {
+    Presence::Active {
+        since: Duration::from_secs(since_s),
+    }
+}
+
+fn with(presence: Presence, now: Circumstances) -> Circumstances {
+    Circumstances {
+        presence: Some((presence, PresenceSource::Logind)),
+        ..now
+    }
+}
+
+fn decided(rules: &OwnerRules, now: &Circumstances) -> Decision {
+    Decision::default().after(rules, now)
+}
+
+fn reason(decision: &Decision) -> &str {
+    match &decision.lend {
+        Lend::Open => "open",
+        Lend::Closed { reason, .. } => reason,
+    }
+}
+
+fn running(decision: &Decision) -> &'static str {
+    match decision.running {
+        Running::Run => "run",
+        Running::Freeze { .. } => "freeze",
+        Running::Evict { .. } => "evict",
+    }
+}
+
+#[test]
+fn every_circumstance_closes_with_its_words_and_its_effect() {
+    let all = r#"{"preset": "desktop", "when": {"hours": ["mon 8:00-20:00"], "not_on_battery": true,
+        "not_on_metered": true, "not_while": ["blender"], "max_temperature": 80, "memory_pressure": 20}}"#;
+    let rules = rules(all);
+    let base = || with(idle(0), quiet(10_000));
+    let local = |minute| LocalTime {
+        weekday: Weekday::Monday,
+        minute,
+    };
+    let table: Vec<(Circumstances, &str, &str)> = vec![
+        (
+            Circumstances {
+                local: local(9 * 60),
+                ..base()
+            },
+            "open",
+            "run",
+        ),
+        (
+            Circumstances {
+                local: local(21 * 60),
+                ..base()
+            },
+            "its owner lends it at other hours (mon 8:00-20:00)",
+            "evict",
+        ),
+        (
+            with(active(10_000), base()),
+            "its owner is at the keyboard (since 16:48)",
+            "freeze",
+        ),
+        (
+            with(idle(9_900), base()),
+            "its owner was at the keyboard until 16:47",
+            "freeze",
+        ),
+        (
+            with(idle(9_400), base()),
+            "its owner was at the keyboard until 16:38",
+            "run",
+        ),
+        (
+            Circumstances {
+                presence: None,
+                ..base()
+            },
+            "whether its owner is at the keyboard cannot be told here",
+            "run",
+        ),
+        (
+            Circumstances {
+                programs: Some(vec!["blender".to_owned()]),
+                ..base()
+            },
+            "blender is running on it",
+            "freeze",
+        ),
+        (
+            Circumstances {
+                battery: Some(Battery::Discharging),
+                ..base()
+            },
+            "it runs on battery",
+            "freeze",
+        ),
+        (
+            Circumstances {
+                temperature: Some(81),
+                ..base()
+            },
+            "it is hotter than 80 °C",
+            "freeze",
+        ),
+        (
+            Circumstances {
+                memory_pressure: Some(21),
+                ..base()
+            },
+            "memory is short on it",
+            "evict",
+        ),
+        (
+            Circumstances {
+                other_cpu: Some(51),
+                ..base()
+            },
+            "other programs use more than 50 % of its processors",
+            "freeze",
+        ),
+        (
+            Circumstances {
+                metered: Some(Metered::Yes),
+                ..base()
+            },
+            "its network is metered",
+            "run",
+        ),
+        (
+            // What cannot be told forbids nothing, but for who is there.
+            Circumstances {
+                battery: None,
+                metered: None,
+                temperature: None,
+                memory_pressure: None,
+                other_cpu: None,
+                programs: None,
+                ..base()
+            },
+            "open",
+            "run",
+        ),
+    ];
+    for (now, words, effect) in table {
+        let decision = decided(&rules, &now);
+        assert_eq!(
+            (reason(&decision), running(&decision)),
+            (words, effect),
+            "{now:?}"
+        );
+    }
+}
+
+#[test]
+fn without_rules_the_machine_is_always_lent() {
+    let now = with(active(0), quiet(5));
+    let now = Circumstances {
+        battery: Some(Battery::Discharging),
+        other_cpu: Some(100),
+        ..now
+    };
+    let decision = decided(&OwnerRules::default(), &now);
+    assert_eq!(decision, Decision::default());
+}
+
+#[test]
+fn jobs_freeze_are_ended_after_the_limit_and_begin_again_only_after_idling() {
+    let rules = rules(r#"{"preset": "desktop"}"#);
+    let mut decision = decided(&rules, &quiet(10_000));
+    assert_eq!(reason(&decision), "open");
+    let mut step = |presence, now_s| {
+        decision = decision.after(&rules, &with(presence, quiet(now_s)));
+        (
+            reason(&decision) == "open",
+            running(&decision),
+            decision.again,
+        )
+    };
+    let secs = |s| Some(Duration::from_secs(s));
+    assert_eq!(step(active(10_000), 10_000), (false, "freeze", secs(600)));
+    assert_eq!(step(active(10_000), 10_599), (false, "freeze", secs(1)));
+    assert_eq!(step(active(10_000), 10_600), (false, "evict", None));
+    assert_eq!(step(idle(10_700), 10_701), (false, "evict", secs(299)));
+    assert_eq!(step(idle(10_700), 11_000), (false, "run", secs(600)));
+    assert_eq!(step(idle(10_700), 11_599), (false, "run", secs(1)));
+    assert_eq!(step(idle(10_700), 11_600), (true, "run", None));
+    // A short visit: frozen at once, and on again after five minutes without anybody.
+    assert_eq!(step(active(12_000), 12_000), (false, "freeze", secs(600)));
+    assert_eq!(step(idle(12_010), 12_011), (false, "freeze", secs(299)));
+    assert_eq!(step(idle(12_010), 12_310), (false, "run", secs(600)));
+}
+
+#[test]
+fn what_is_lost_from_sight_changes_nothing_for_running_jobs() {
+    let rules = rules(r#"{"preset": "idle"}"#);
+    let frozen = decided(&rules, &with(active(10_000), quiet(10_000)));
+    let blind = |now_s| Circumstances {
+        presence: None,
+        ..quiet(now_s)
+    };
+    let still = frozen.after(&rules, &blind(10_100));
+    assert_eq!(running(&still), "freeze");
+    assert_eq!(running(&still.after(&rules, &blind(10_600))), "evict");
+    let open = decided(&rules, &quiet(10_000));
+    let lost = open.after(&rules, &blind(10_001));
+    assert_eq!((reason(&lost) == "open", running(&lost)), (false, "run"));
+}
+
+#[test]
+fn the_end_of_a_pause_is_told_where_it_is_known() {
+    let rules = rules(r#"{"preset": "night"}"#);
+    let decision = decided(&rules, &quiet(0));
+    let Lend::Closed {
+        until: Some(until), ..
+    } = decision.lend
+    else {
+        panic!("{decision:?}");
+    };
+    // From 14:02 to 22:00.
+    assert_eq!(until.since(quiet(0).at), Duration::from_secs(478 * 60));
+    assert_eq!(decision.again, Some(Duration::from_secs(478 * 60)));
+}
+
+#[test]
+fn gpus_are_kept_back_while_the_owner_or_another_program_needs_them() {
+    let gpus = || {
+        let gpu = |uuid: &str, used_by_others| GpuSeen {
+            uuid: uuid.to_owned(),
+            used_by_others,
+        };
+        vec![gpu("GPU-a", false), gpu("GPU-b", true)]
+    };
+    let names = |json: &str, presence| -> Vec<String> {
+        let now = Circumstances {
+            gpus: gpus(),
+            ..with(presence, quiet(10_000))
+        };
+        let decision = decided(&rules(json), &now);
+        decision.withheld.into_keys().collect()
+    };
+    assert_eq!(names("{}", active(10_000)), Vec::<String>::new());
+    let present = r#"{"gpus": {"while_present": "withhold"}}"#;
+    assert_eq!(names(present, active(10_000)), ["GPU-a", "GPU-b"]);
+    assert_eq!(names(present, idle(9_999)), ["GPU-a", "GPU-b"]);
+    assert_eq!(names(present, idle(0)), Vec::<String>::new());
+    let others = r#"{"gpus": {"while_used_by_others": "evict"}}"#;
+    assert_eq!(names(others, active(10_000)), ["GPU-b"]);
+    assert_eq!(names(r#"{"preset": "desktop"}"#, idle(0)), ["GPU-b"]);
+    assert_eq!(
+        names(r#"{"preset": "desktop"}"#, active(1)),
+        ["GPU-a", "GPU-b"]
+    );
+}
+
+prop_compose! {
+    fn circumstances()(
+        minute in 0_u16..1440,
+        presence in prop::option::of((any::<bool>(), 0_u64..5_000)),
+        battery in prop::option::of(prop::sample::select(vec![Battery::Absent, Battery::Discharging, Battery::OnMains])),
+        metered in prop::option::of(prop::sample::select(vec![Metered::Yes, Metered::No])),
+        temperature in prop::option::of(20_u32..100),
+        pressure in prop::option::of(0_u32..100),
+        cpu in prop::option::of(0_u32..100),
+        program in prop::option::of(any::<bool>()),
+        now_s in 5_000_u64..6_000,
+    ) -> Circumstances {
+        Circumstances {
+            local: LocalTime { weekday: Weekday::Friday, minute },
+            presence: presence.map(|(there, since)| (if there { active(since) } else { idle(since) }, PresenceSource::InputDevices)),
+            battery,
+            metered,
+            temperature,
+            memory_pressure: pressure,
+            other_cpu: cpu,
+            programs: program.map(|runs| if runs { vec!["blender".to_owned()] } else { Vec::new() }),
+            ..quiet(now_s)
+        }
+    }
+}
+
+/// Whether a rule forbids lending, read from the rules as plainly as they are written.
+fn forbidden(rules: &OwnerRules, now: &Circumstances) -> bool {
+    let when = &rules.when;
+    let over = |most: Option<u32>, seen: Option<u32>| {
+        most.zip(seen).is_some_and(|(most, seen)| seen > most)
+    };
+    let percent =
+        |rule: Option<crate::owner::Percent>| rule.map(|percent| u32::from(percent.value()));
+    let away = now.presence.map(|(presence, _)| match presence {
+        Presence::Active { .. } => 0,
+        Presence::Idle { since } => (now.now - since).as_secs(),
+    });
+    let needed = when.idle_for.map(|span| span.as_duration().as_secs());
+    when.hours
+        .as_ref()
+        .is_some_and(|hours| !hours.include(now.local))
+        || needed.is_some_and(|needed| away.is_none_or(|away| away < needed))
+        || (when.not_on_battery && now.battery == Some(Battery::Discharging))
+        || (when.not_on_metered && now.metered == Some(Metered::Yes))
+        || over(when.max_temperature.map(u32::from), now.temperature)
+        || over(percent(when.memory_pressure), now.memory_pressure)
+        || over(percent(when.other_cpu_over), now.other_cpu)
+        || (now.programs.as_ref())
+            .is_some_and(|running| when.not_while.iter().any(|name| running.contains(name)))
+}
+
+const STRICT: &str = r#"{"preset": "laptop", "when": {"hours": ["9:00-17:00"], "not_while": ["blender"],
+    "memory_pressure": 20}}"#;
+
+proptest! {
+    #[test]
+    fn nothing_begins_that_a_rule_forbids_whatever_came_before(
+        steps in prop::collection::vec(circumstances(), 1..20),
+        preset in prop::sample::select(vec!["always", "night", "idle", "desktop", "laptop"]),
+        strict in any::<bool>(),
+    ) {
+        let rules = if strict { rules(STRICT) } else { rules(&format!(r#"{{"preset": "{preset}"}}"#)) };
+        let mut decision = Decision::default();
+        for now in &steps {
+            decision = decision.after(&rules, now);
+            if forbidden(&rules, now) {
+                prop_assert!(decision.lend != Lend::Open, "{now:?}");
+            }
+            // Where nothing is held back, nothing is taken away either.
+            if decision.lend == Lend::Open {
+                prop_assert_eq!(&decision.running, &Running::Run);
+            }
+        }
+    }
+
+    #[test]
+    fn more_rules_never_lend_more(now in circumstances()) {
+        let presets = ["always", "idle", "desktop", "laptop"];
+        let open = |preset: &str| {
+            let idle = r#"{"idle_for": 900}"#;
+            let when = if preset == "idle" { idle } else { "{}" };
+            let json = format!(r#"{{"preset": "{preset}", "when": {when}}}"#);
+            decided(&rules(&json), &now).lend == Lend::Open
+        };
+        for pair in presets.windows(2) {
+            prop_assert!(open(pair[0]) || !open(pair[1]), "{pair:?}");
+        }
+        prop_assert!(!(decided(&rules(STRICT), &now).lend == Lend::Open) || open("laptop"));
+    }
+
+    #[test]
+    fn what_is_measured_does_not_flap(readings in prop::collection::vec(0_u32..100, 2..120)) {
+        let rules = rules(r#"{"when": {"other_cpu_over": 50}}"#);
+        let (mut decision, mut closed_at) = (Decision::default(), None);
+        for (second, reading) in (0_u64..).zip(readings) {
+            let now = Circumstances { other_cpu: Some(reading), ..quiet(10_000 + second) };
+            let before = decision.lend.clone();
+            decision = decision.after(&rules, &now);
+            match (before, &decision.lend) {
+                (Lend::Open, Lend::Closed { .. }) => closed_at = Some(second),
+                (Lend::Closed { .. }, Lend::Open) => {
+                    prop_assert!(closed_at.is_some_and(|at| second >= at + 60));
+                    prop_assert!(reading <= 37);
+                }
+                (before, after) => prop_assert_eq!(&before, after),
+            }
+        }
+    }
+
+    /// A look later, with nothing else changed, lends no less: going away is never a reason to close.
+    #[test]
+    fn being_away_for_longer_never_closes(away in 0_u64..2_000, longer in 0_u64..2_000) {
+        let rules = rules(r#"{"preset": "desktop"}"#);
+        let open = |away| decided(&rules, &with(idle(10_000 - away), quiet(10_000))).lend == Lend::Open;
+        prop_assert!(!open(away) || open(away + longer));
+    }
+}

@@ -13,6 +13,7 @@ use common::{
     resources::Capacity,
     time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
+    usage::UsageSample,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,9 @@ pub enum ControlAnswer {
     Status(Box<AgentStatus>),
     /// The new state of the pause: `None` is that the machine lends again.
     Paused(Option<Pause>),
-    /// The agent ends now; so many jobs go on without it.
+    /// The GPUs that are kept back, after a pause of some.
+    GpusPaused(Vec<GpuPause>),
+    /// The agent ends now, or once they have ended where it is drained; so many jobs are left.
     Stopping {
         jobs_left: u32,
     },
@@ -79,11 +82,30 @@ pub struct AgentStatus {
     pub capacity: Capacity,
     pub offer: Capacity,
     pub pause: Option<Pause>,
+    /// Whether it lends and what running jobs do, in words: `lends nothing new: its owner is at the keyboard
+    /// (since 14:02); its jobs are frozen`.
+    #[serde(default)]
+    pub standing: String,
+    /// GPUs that are kept back, by command or by rule.
+    #[serde(default)]
+    pub gpu_pauses: Vec<GpuPause>,
+    /// What is known of the machine's surroundings, a line each, with where it is known from.
+    #[serde(default)]
+    pub circumstances: Vec<String>,
     pub running: Vec<RunningAttempt>,
     /// What is wrong with the owner's file, where it was changed to something that cannot be used.
     pub owner_rules_problem: Option<Problem>,
     pub agent_version: String,
     pub process_id: u32,
+}
+
+/// A GPU that is not lent for now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuPause {
+    /// The driver's identifier.
+    pub gpu: String,
+    #[serde(flatten)]
+    pub pause: Pause,
 }
 
 /// How the agent stands with its coordinator.
@@ -137,4 +159,10 @@ pub struct RunningAttempt {
     /// `None` while it is made ready.
     pub started_at: Option<Timestamp>,
     pub stopping: bool,
+    /// What it uses now; `None` before the first look.
+    #[serde(default)]
+    pub sample: Option<UsageSample>,
+    /// Since when a rule of the owner holds it still.
+    #[serde(default)]
+    pub frozen_since: Option<Timestamp>,
 }

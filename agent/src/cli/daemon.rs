@@ -281,6 +281,7 @@ fn unexpected(answer: &ControlAnswer) -> Problem {
     let kind = match answer {
         ControlAnswer::Status(_) => "a status",
         ControlAnswer::Paused(_) => "a pause",
+        ControlAnswer::GpusPaused(_) => "a pause of GPUs",
         ControlAnswer::Stopping { .. } => "a stop",
         ControlAnswer::Refused(_) => "a refusal",
     };

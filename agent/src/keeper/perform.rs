@@ -3,12 +3,14 @@
 use std::{path::PathBuf, sync::Arc};
 
 use agent_core::{
-    admit::{Lending, admit},
+    admit::admit,
     attempt::{Attempt, Step},
     desired::Desired,
     reconcile::Action,
 };
-use common::{id::AttemptId, status::EndReason, time::Span, wire::agent::AttemptSpec};
+use common::{
+    id::AttemptId, machine::Admits, status::EndReason, time::Span, wire::agent::AttemptSpec,
+};
 
 use super::{Held, Keeper, blocking};
 use crate::{
@@ -70,15 +72,13 @@ impl Keeper {
     }
 
     fn launch(&mut self, attempt: AttemptId) {
-        let lending = match self.pause {
-            None => Lending::Open,
-            Some(_) => Lending::Paused,
-        };
         let Some(held) = self.held.get(&attempt) else {
             return;
         };
         let spec = Arc::clone(&held.spec);
-        match admit(&spec, self.machine.isolation.level, lending) {
+        let admits = Admits::default();
+        let level = self.machine.isolation.level;
+        match admit(&spec, level, self.pause.as_ref(), &admits) {
             Ok(()) => {
                 self.lease_file.write(&self.lease);
                 let performing = self.work(attempt, spec).launch();

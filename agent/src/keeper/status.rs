@@ -22,6 +22,9 @@ impl Keeper {
             capacity: sample.capacity,
             offer: sample.offer,
             pause: self.pause.clone(),
+            standing: String::new(),
+            gpu_pauses: Vec::new(),
+            circumstances: Vec::new(),
             running: running
                 .map(|(attempt, held)| RunningAttempt {
                     job: held.spec.job_number,
@@ -35,6 +38,8 @@ impl Keeper {
                     gpus: held.spec.allocation.gpus.clone(),
                     started_at: started_at(held),
                     stopping: held.stopping.is_some(),
+                    sample: None,
+                    frozen_since: None,
                 })
                 .collect(),
             owner_rules_problem: sample.rules_problem,

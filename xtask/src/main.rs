@@ -9,6 +9,7 @@ mod pool;
 mod stage;
 mod steps;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Task {
     Bench,
     /// Makes the .deb packages.
     Dist,
+    /// Tries what needs systemd and cgroup v2 in an emulated machine; takes root and some minutes.
+    Vm,
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Bench => bench::run(),
         Task::Dist => dist::run(),
+        Task::Vm => vm::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

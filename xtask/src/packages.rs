@@ -21,9 +21,10 @@ struct Package {
 enum Brings {
     Program(&'static str),
     Header(&'static str),
+    File(&'static str),
 }
 
-const PACKAGES: [Package; 2] = [
+const PACKAGES: &[Package] = &[
     Package {
         name: "gcc",
         brings: Brings::Program("cc"),
@@ -36,12 +37,53 @@ const PACKAGES: [Package; 2] = [
     },
 ];
 
+/// What the virtual machine is made with.
+const VM_PACKAGES: &[Package] = &[
+    Package {
+        name: "qemu-system-x86",
+        brings: Brings::Program("qemu-system-x86_64"),
+        why: "emulates the machine",
+    },
+    Package {
+        name: "debootstrap",
+        brings: Brings::Program("debootstrap"),
+        why: "makes its Debian",
+    },
+    Package {
+        name: "cpio",
+        brings: Brings::Program("cpio"),
+        why: "packs it",
+    },
+    Package {
+        name: "busybox-static",
+        brings: Brings::File("/bin/busybox"),
+        why: "its first program",
+    },
+    Package {
+        name: "systemd",
+        brings: Brings::Program("systemctl"),
+        why: "sets its service up",
+    },
+];
+
 /// Makes sure that the machine has what the build needs.
 ///
 /// # Errors
 /// Something is missing and cannot be installed from here; the text says how to.
 pub(crate) fn ensure() -> Result<()> {
-    let missing: Vec<&Package> = PACKAGES
+    install(PACKAGES)
+}
+
+/// Makes sure that the machine has what the virtual machine is made with.
+///
+/// # Errors
+/// As for [`ensure`].
+pub(crate) fn ensure_vm() -> Result<()> {
+    install(VM_PACKAGES)
+}
+
+fn install(packages: &[Package]) -> Result<()> {
+    let missing: Vec<&Package> = packages
         .iter()
         .filter(|package| !package.is_there())
         .collect();
@@ -68,6 +110,7 @@ impl Package {
     fn is_there(&self) -> bool {
         match self.brings {
             Brings::Program(program) => is_there(program, &["--version"]),
+            Brings::File(file) => std::path::Path::new(file).exists(),
             Brings::Header(header) => finds_header(header).unwrap_or(false),
         }
     }

@@ -10,6 +10,7 @@ mod system;
 
 mod cgroup;
 mod host;
+mod room;
 
 mod confine;
 mod filter;
@@ -23,9 +24,10 @@ pub(crate) mod jail;
 mod check;
 mod probe;
 
-pub(crate) use cgroup::{Used, reap as reap_cgroup};
+pub(crate) use cgroup::{Used, limit_again, reap as reap_cgroup};
 pub(crate) use check::main as check_main;
 pub use host::host;
 pub(crate) use probe::user_namespaces_remedy;
 pub use probe::{probe, probe_with};
+pub(crate) use room::{let_go, make_room};
 pub(crate) use system::since_boot;

@@ -69,7 +69,7 @@ outlives() { # COMMAND...
   local job
   job=$($program submit -q --no-workdir -- sh -c 'echo begun; i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 0.1; done; echo ended') || return 1
   within 30 has_begun "$job" || return 1
-  "$@" || return 1
+  "$@" || journalctl -u compute-share-agent -n 20 --no-pager
   within 30 systemctl is-active --quiet compute-share-agent || { journalctl -u compute-share-agent -n 20 --no-pager; return 1; }
   within 120 has_ended "$job" || { $program job show "$job"; return 1; }
   local log

@@ -278,6 +278,11 @@ pub(super) fn sweep(cgroup: &Cgroup) {
     }
 }
 
+/// Sets the limits of the running attempt in `dir` once more; they may have been taken away for a restart.
+pub(crate) fn limit_again(cgroup: &Cgroup, dir: &Path, limits: &Limits) -> io::Result<()> {
+    AttemptCgroup::of(cgroup, dir)?.set(limits)
+}
+
 /// Ends and removes what is left of the attempt in `dir`, whose supervisor is gone.
 pub(crate) fn reap(cgroup: &Cgroup, dir: &Path) -> io::Result<()> {
     AttemptCgroup::of(cgroup, dir)?.kill_and_remove()

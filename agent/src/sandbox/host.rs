@@ -15,7 +15,7 @@ const OURS: &str = "compute-share";
 /// What programs expect beside `/usr`.
 const TOP: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// What limits are made of.
-const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+pub(super) const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 /// Weight of all jobs together beside everything else on the machine, whose weight is ten times that.
 const JOBS_WEIGHT: &str = "10";
 const JOBS_SHARES: &str = "102";

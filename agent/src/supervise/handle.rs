@@ -26,7 +26,7 @@ use super::{
     folder::AttemptFolder,
     protocol::{Order, Report, SandboxResult, decode, encode},
 };
-use crate::sandbox::reap_cgroup;
+use crate::sandbox::{limit_again, reap_cgroup};
 
 /// An attempt's supervisor, while it lives and a little beyond. Dropping this leaves it alone.
 #[derive(Debug)]
@@ -135,6 +135,10 @@ impl Supervisor {
         let adopt = || {
             let folder = AttemptFolder::open(dir)?;
             if folder.try_lock()?.is_none() {
+                if let Some(plan) = folder.plan()? {
+                    // It may just be ending; then there is nothing to limit.
+                    let _ = limit_again(&plan.cgroup, dir, &plan.limits);
+                }
                 // Where nobody listens any more, it is about to end.
                 let stream = folder.connect().and_then(UnixStream::from_std).ok();
                 return Ok(Adopted::Running(Self::new(folder, stream, None)));

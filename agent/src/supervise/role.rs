@@ -15,10 +15,13 @@ use rustix::{
 };
 
 use super::{folder::AttemptFolder, run};
-use crate::sandbox::check_main;
+use crate::sandbox::{check_main, make_room};
 
 /// Instead of a folder: look at the sandbox from inside. Started by the agent's own probe.
 pub(crate) const CHECK: &str = "--check";
+
+/// Instead of a folder: make room for the service. Started by its unit.
+const MAKE_ROOM: &str = "--make-room";
 
 /// Descriptors below are the standard streams.
 const FIRST_FREE: i32 = 3;
@@ -31,6 +34,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
     let args: Vec<OsString> = args.into_iter().collect();
     let code = match args.as_slice() {
         [check] if check == CHECK => check_main(),
+        [room] if room == MAKE_ROOM => make_room(),
         [folder] => supervise(folder.as_ref()),
         _ => None,
     };

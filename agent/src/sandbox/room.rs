@@ -1,0 +1,84 @@
+//! Lets systemd start this service again while jobs of the last start run.
+//!
+//! Before version 254 systemd starts a service in the very cgroup whose parts the jobs live in, and the kernel
+//! takes no process into a cgroup that hands limits down. So, before each start, the limits are handed down no
+//! longer, and the jobs are frozen while they have none; the agent then moves itself into a part of its own,
+//! sets every running job's limits again, and lets the jobs go on. Called by the unit, and by the daemon.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use agent_core::sandbox_plan::Cgroup;
+
+use super::{cgroup::write, host::CONTROLLERS};
+
+/// From this version on systemd knows `DelegateSubgroup`, and starts the service in a part of its own.
+const FIRST_WITH_SUBGROUP: u32 = 254;
+/// Where systemd puts what it runs before the service itself.
+const CONTROL: &str = ".control";
+
+/// Makes room for the service in its own cgroup. Called from the unit's `ExecStartPre`, whose processes have a
+/// place of their own. Returns `None` where that did not work; then systemd says why it cannot start the service.
+pub(crate) fn make_room() -> Option<i32> {
+    if systemd_version().is_none_or(|version| version >= FIRST_WITH_SUBGROUP) {
+        return Some(0);
+    }
+    let top = service_cgroup()?;
+    let jobs = top.join("jobs");
+    if jobs.exists() {
+        let all = CONTROLLERS.map(|name| format!("-{name}")).join(" ");
+        write(&jobs, "cgroup.freeze", "1").ok()?;
+        write(&jobs, "cgroup.subtree_control", &all).ok()?;
+        write(&top, "cgroup.subtree_control", &all).ok()?;
+    }
+    Some(0)
+}
+
+/// Lets jobs go on that were frozen by [`make_room`], once their limits are set again.
+pub(crate) fn let_go(cgroup: &Cgroup) -> io::Result<()> {
+    match cgroup {
+        Cgroup::V2 { base } if base.join("cgroup.freeze").exists() => {
+            write(base, "cgroup.freeze", "0")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn systemd_version() -> Option<u32> {
+    let output = Command::new("systemctl").arg("--version").output().ok()?;
+    version_in(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn version_in(text: &str) -> Option<u32> {
+    let number = text.strip_prefix("systemd ")?;
+    let end = number.find(|c: char| !c.is_ascii_digit())?;
+    number[..end].parse().ok()
+}
+
+fn service_cgroup() -> Option<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let place = Path::new("/sys/fs/cgroup").join(own);
+    let top = place.parent().filter(|_| place.ends_with(CONTROL))?;
+    Some(top.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_every_distribution_are_read() {
+        for (text, expect) in [
+            ("systemd 252 (252.39-1~deb12u2)\n+PAM", Some(252)),
+            ("systemd 257.5-2-arch (x)", Some(257)),
+            ("systemd", None),
+            ("OpenRC 0.5", None),
+        ] {
+            assert_eq!(version_in(text), expect, "{text}");
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! Lets systemd start this service again while jobs of the last start run.
 //!
 //! Before version 254 systemd starts a service in the very cgroup whose parts the jobs live in, and the kernel
-//! takes no process into a cgroup that hands limits down. So, before each start, the limits are handed down no
-//! longer, and the jobs are frozen while they have none; the agent then moves itself into a part of its own,
+//! takes no process into a cgroup that hands limits down. So, after each end, the limits are handed down no
+//! longer, and the jobs are frozen while they have none; the next agent moves itself into a part of its own,
 //! sets every running job's limits again, and lets the jobs go on. Called by the unit, and by the daemon.
 
 use std::{
@@ -17,10 +17,10 @@ use super::{cgroup::write, host::CONTROLLERS};
 
 /// From this version on systemd knows `DelegateSubgroup`, and starts the service in a part of its own.
 const FIRST_WITH_SUBGROUP: u32 = 254;
-/// Where systemd puts what it runs before the service itself.
+/// Where systemd puts what it runs after the service itself.
 const CONTROL: &str = ".control";
 
-/// Makes room for the service in its own cgroup. Called from the unit's `ExecStartPre`, whose processes have a
+/// Makes room for the service in its own cgroup. Called from the unit's `ExecStopPost`, whose processes have a
 /// place of their own. Returns `None` where that did not work; then systemd says why it cannot start the service.
 pub(crate) fn make_room() -> Option<i32> {
     if systemd_version().is_none_or(|version| version >= FIRST_WITH_SUBGROUP) {

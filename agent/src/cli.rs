@@ -8,6 +8,7 @@ mod dataset;
 mod device;
 mod doctor;
 mod follow;
+mod image;
 mod invite;
 mod job;
 mod job_file;
@@ -105,6 +106,8 @@ enum Command {
     Member(member::Member),
     #[command(subcommand)]
     Dataset(dataset::Dataset),
+    #[command(subcommand)]
+    Image(image::Image),
     Submit(submit::Submit),
     Run(run::Run),
     Ps(job::List),
@@ -183,6 +186,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
         Command::Machine(machine) => machine.run(&context).await.map(done),
         Command::Member(member) => member.run(&context).await.map(done),
         Command::Dataset(dataset) => dataset.run(&context).await.map(done),
+        Command::Image(image) => image.run(&context).await.map(done),
         Command::Submit(submit) => submit.run(&context).await.map(done),
         Command::Run(run) => run.run(&context).await,
         Command::Ps(list) => list.run(&context).await.map(done),

@@ -98,21 +98,14 @@ impl Upload {
             respect_ignore: false,
             ..WalkOptions::default()
         };
-        let walked = walk(self.folder, options).await?;
-        let session = context.session().await?;
-        let bar = TransferBar::new(context.output, "uploading");
-        let first = ClientStream::Upload { org: session.org };
-        let sent = transfer::upload(session.client.connection(), &first, &walked, &bar).await;
-        bar.finish();
-        let request = Request::AddDatasetVersion(AddDatasetVersion {
-            org: session.org,
+        let uploading = Uploading {
+            folder: self.folder,
+            options,
             name: self.name,
-            tree: sent?,
             description: self.description,
             visibility: self.visibility,
-        });
-        let dataset = ask!(session, request, Answer::Dataset(dataset) => dataset)?;
-        session.end().await;
+        };
+        let dataset = upload(context, uploading).await?;
         context.output.show(
             &dataset,
             |dataset| vec![dataset.id.to_string()],
@@ -129,6 +122,36 @@ impl Upload {
             },
         )
     }
+}
+
+/// A folder that becomes a new version of a dataset.
+#[derive(Debug)]
+pub(super) struct Uploading {
+    pub(super) folder: PathBuf,
+    pub(super) options: WalkOptions,
+    pub(super) name: Name,
+    pub(super) description: Option<String>,
+    pub(super) visibility: Option<Visibility>,
+}
+
+/// Sends what of a folder the coordinator lacks, and makes a version of it.
+pub(super) async fn upload(context: &Context, what: Uploading) -> Result<DatasetView, Problem> {
+    let walked = walk(what.folder, what.options).await?;
+    let session = context.session().await?;
+    let bar = TransferBar::new(context.output, "uploading");
+    let first = ClientStream::Upload { org: session.org };
+    let sent = transfer::upload(session.client.connection(), &first, &walked, &bar).await;
+    bar.finish();
+    let request = Request::AddDatasetVersion(AddDatasetVersion {
+        org: session.org,
+        name: what.name,
+        tree: sent?,
+        description: what.description,
+        visibility: what.visibility,
+    });
+    let dataset = ask!(session, request, Answer::Dataset(dataset) => dataset)?;
+    session.end().await;
+    Ok(dataset)
 }
 
 async fn list(context: &Context) -> Result<(), Problem> {

@@ -20,7 +20,7 @@ use common::{
 };
 
 use super::{
-    Context, explain,
+    Context, explain, image,
     job_flags::{Asked, JobFlags, Workdir},
     progress::TransferBar,
     session::{Session, ask},
@@ -67,6 +67,7 @@ pub(super) async fn submit(
     } = flags.read()?;
     // What cannot be a job is said before anything is sent.
     let mut spec = draft.into_spec(None)?;
+    let login = image::pin(&mut spec).await?;
     let folder = folder_to_send(workdir)?;
     let walked = match folder {
         None => None,
@@ -76,6 +77,7 @@ pub(super) async fn submit(
     if let Some(walked) = walked.filter(|walked| !walked.tree().entries().is_empty()) {
         spec.workdir = Some(send(context, &session, &walked).await?);
     }
+    image::seal(&session, &mut spec, login).await?;
     let request = Request::SubmitJob(Box::new(SubmitJob {
         org: session.org,
         spec,
@@ -91,7 +93,9 @@ pub(super) async fn submit(
 /// Asks what would happen, and says it. Nothing is sent but the question.
 pub(super) async fn dry_run(context: &Context, flags: JobFlags) -> Result<ExitCode, Problem> {
     let Asked { draft, key, .. } = flags.read()?;
-    let spec = draft.into_spec(None)?;
+    let mut spec = draft.into_spec(None)?;
+    // A login is not needed to say what would happen.
+    image::pin(&mut spec).await?;
     let session = context.session().await?;
     let request = Request::SubmitJob(Box::new(SubmitJob {
         org: session.org,

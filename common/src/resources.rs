@@ -229,7 +229,7 @@ impl Allocation {
         Some(left)
     }
 
-    /// Returns the sum, or `None` where it would overflow or hold a GPU twice that is not shared.
+    /// Returns the sum, its GPUs in order, or `None` where it would overflow or hold a GPU twice that is not shared.
     pub fn checked_add(&self, other: &Self) -> Option<Self> {
         let mut sum = Self {
             gpus: self.gpus.clone(),
@@ -249,6 +249,8 @@ impl Allocation {
                     .extend(share.map(|share| (gpu.clone(), *share)));
             }
         }
+        // The same whatever came first.
+        sum.gpus.sort_unstable();
         Some(sum)
     }
 

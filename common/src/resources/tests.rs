@@ -123,6 +123,7 @@ proptest! {
         let (a, b) = (make(a, "a"), make(b, "b"));
         if let Some(sum) = a.checked_add(&b) {
             prop_assert_eq!(sum.checked_sub(&b), Some(a.clone()));
+            prop_assert_eq!(b.checked_add(&a), Some(sum.clone()));
             prop_assert!(sum.checked_add(&a).is_none());
         }
     }

@@ -2,11 +2,16 @@
 
 mod enrolment;
 mod history;
+mod images;
 mod invariants;
+mod isolation;
 mod jobs;
 mod machines;
 mod orgs;
+mod returned;
+mod rules;
 mod scheduling;
+mod shares;
 mod two_orgs;
 mod views;
 mod world;

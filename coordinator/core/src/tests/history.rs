@@ -1,19 +1,22 @@
 //! Random histories: whatever is asked in whatever order, the invariants hold after each command.
 
+mod rules;
+
 use common::{
+    job::JobSpec,
     limits::Limits,
     machine::MachineReport,
-    status::{EndReason, IsolationLevel, Priority, Role},
+    resources::GpuRequest,
+    status::{EndReason, IsolationLevel, MinIsolation, Priority, Role},
     units::Bytes,
     wire::agent::AttemptReport,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
+use self::rules::{check_rules, needing, ruled};
 use super::{
     invariants,
-    world::{
-        ALICE, BOB, CAROL, ORG, World, array, asking, capacity, machine_id, name, outcome, report,
-    },
+    world::{ALICE, BOB, CAROL, ORG, World, array, capacity, machine_id, name, outcome, report},
 };
 use crate::{Actor, Body, Event, lifecycle::attempt::AttemptState};
 
@@ -30,6 +33,8 @@ enum Step {
         weak: bool,
         paused: bool,
         forgets: bool,
+        /// Bits of what the machine can and its owner allows.
+        rules: u8,
     },
     Disconnect(usize),
     Expire(usize),
@@ -39,6 +44,9 @@ enum Step {
         cpus: u32,
         parallel: Option<u32>,
         priority: usize,
+        /// Bits of what it needs, and the gibibytes of a share of a GPU, 0 for a whole one.
+        needs: u8,
+        gpu: Option<u64>,
     },
     Cancel {
         number: u64,
@@ -47,6 +55,7 @@ enum Step {
     Limits {
         concurrent: Option<u32>,
         memory: Option<u64>,
+        isolation: Option<usize>,
     },
     Report {
         attempt: Index,
@@ -65,15 +74,15 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (machine.clone(), 0..3usize).prop_map(|(m, o)| Step::Register(m, o)),
         1 => machine.clone().prop_map(Step::Remove),
-        4 => (machine.clone(), 1..6u32, prop::bool::weighted(0.2), prop::bool::weighted(0.2), any::<bool>())
-            .prop_map(|(machine, cpus, weak, paused, forgets)| Step::Connect { machine, cpus, weak, paused, forgets }),
+        4 => (machine.clone(), 1..6u32, prop::bool::weighted(0.2), prop::bool::weighted(0.2), any::<bool>(), any::<u8>())
+            .prop_map(|(machine, cpus, weak, paused, forgets, rules)| Step::Connect { machine, cpus, weak, paused, forgets, rules }),
         2 => machine.clone().prop_map(Step::Disconnect),
         2 => machine.prop_map(Step::Expire),
-        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize)
-            .prop_map(|(owner, tasks, cpus, parallel, priority)| Step::Submit { owner, tasks, cpus, parallel, priority }),
+        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), prop::option::of(0..20u64))
+            .prop_map(|(owner, tasks, cpus, parallel, priority, needs, gpu)| Step::Submit { owner, tasks, cpus, parallel, priority, needs, gpu }),
         2 => (1..8u64, prop::option::of(0..4u32)).prop_map(|(number, task)| Step::Cancel { number, task }),
-        2 => (prop::option::of(1..4u32), prop::option::of(1..3u64))
-            .prop_map(|(concurrent, memory)| Step::Limits { concurrent, memory }),
+        2 => (prop::option::of(1..4u32), prop::option::of(1..3u64), prop::option::weighted(0.3, 0..4usize))
+            .prop_map(|(concurrent, memory, isolation)| Step::Limits { concurrent, memory, isolation }),
         9 => (any::<Index>(), 0..8usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
         2 => any::<Index>().prop_map(Step::CompleteLog),
         1 => (1..3usize).prop_map(Step::RemoveMember),
@@ -117,8 +126,9 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             weak,
             paused,
             forgets,
+            rules,
         } => {
-            let mut report: MachineReport = report(capacity(*cpus, 8));
+            let mut report: MachineReport = ruled(*cpus, *rules);
             if *weak {
                 report.isolation.level = IsolationLevel::D;
             }
@@ -149,18 +159,31 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             cpus,
             parallel,
             priority,
+            needs,
+            gpu,
         } => {
             *submitted += 1;
-            let spec = common::job::JobSpec {
+            let mut spec = JobSpec {
                 priority: Priority::ALL[*priority],
                 array: array(*tasks, *parallel).array,
-                ..asking(*cpus, 1)
+                ..needing(*cpus, *needs)
             };
+            spec.request.gpu = gpu.map(|share| GpuRequest {
+                count: 1,
+                model: None,
+                memory: (share > 0).then(|| Bytes::gib(share)),
+                share: share > 0,
+            });
             world.submit(people.users[*owner], *submitted, spec)
         }
         Step::Cancel { number, task } => world.cancel(ALICE, *number, *task),
-        Step::Limits { concurrent, memory } => {
+        Step::Limits {
+            concurrent,
+            memory,
+            isolation,
+        } => {
             let limits = Limits {
+                min_isolation: isolation.map(|index| MinIsolation::ALL[index]),
                 max_concurrent_jobs_per_user: *concurrent,
                 max_job_memory: memory.map(|gib| Bytes::gib(gib).max(Bytes::mib(900))),
                 ..Limits::default()
@@ -186,7 +209,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 1 => AttemptReport::Started { at: world.now },
                 2 => ended(EndReason::Exited, Some(0), true),
                 3 => ended(EndReason::Exited, Some(1), false),
-                4 => ended(EndReason::Preempted, None, false),
+                4 => ended(EndReason::MachineOwner, None, false),
                 5 => ended(EndReason::Cancelled, None, true),
                 6 => AttemptReport::Artifacts {
                     tree: super::world::tree(1),
@@ -268,8 +291,7 @@ fn check_placements(before: &World, after: &World, events: &[Event]) {
             last.map_or(1, |last| last.number + 1),
             "numbers only grow"
         );
-        let weak = after.state.reports[machine].isolation.level == IsolationLevel::D;
-        assert!(!weak || after.state.machines[machine].owner == job.owner);
+        check_rules(before, after, *attempt, *machine);
         assert!(
             after.state.is_connected(*machine) && after.state.reports[machine].paused.is_none()
         );

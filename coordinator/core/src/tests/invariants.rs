@@ -35,10 +35,22 @@ pub(super) fn check(world: &World) {
             (used.held.cpu, used.held.memory),
             "{id}"
         );
+        assert_eq!(
+            (held.gpus.iter().collect::<BTreeSet<_>>(), &held.gpu_shares),
+            (used.held.gpus.iter().collect(), &used.held.gpu_shares),
+            "{id}"
+        );
         let living = used.desired.is_empty() || state.machines[id].state.is_approved();
         assert!(
             living,
             "nothing is wanted from a machine that is not approved"
+        );
+    }
+    for (id, job) in &state.jobs {
+        let ended = state.progress[id].ended_at.is_some();
+        assert!(
+            !ended || job.spec.registry_login.is_none(),
+            "an ended job keeps what opened a registry"
         );
     }
     let live: Vec<TaskId> = world.live().iter().map(|id| id.task_id()).collect();

@@ -7,11 +7,12 @@ use common::{
     code::Code,
     id::{JobId, UserId},
     job::{JobNumber, JobSpec},
-    machine::MachineLoad,
+    machine::{MachineLoad, Pause, PausedBy},
     problem::Problem,
     status::{EndReason, JobStatus, MachineStatus},
-    time::Span,
+    time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
+    usage::UsageSample,
     wire::{agent::AttemptReport, client::DownloadSource},
 };
 
@@ -88,6 +89,7 @@ fn an_org_at_a_glance() {
         panic!("bob knows who he is");
     };
     assert_eq!((me.handle, me.orgs.len()), (name("bob"), 1));
+    assert_eq!(me.sealing_key, b"key");
     let Ok(Answer::Members(members)) = ask(&world, BOB, &Request::ListMembers { org: ORG }) else {
         panic!("every member sees the members");
     };
@@ -152,6 +154,89 @@ fn a_job_with_its_attempts() {
         (job.summary.status, job.summary.exit_code),
         (JobStatus::Failed, Some(3))
     );
+}
+
+#[test]
+fn samples_are_shown_of_what_runs_and_bounded_in_all() {
+    let mut world = World::new();
+    world.machine(10, BOB, "box", report(capacity(500, 1000)));
+    world.submit(BOB, 30, array(100, None)).unwrap();
+    let placed: Vec<_> = world.schedule().into_iter().map(|(id, _)| id).collect();
+    let many = (0..100).map(|cpu_percent| UsageSample {
+        cpu_percent,
+        ..UsageSample::default()
+    });
+    let many: Vec<UsageSample> = many.collect();
+    world.samples = placed.iter().map(|id| (*id, many.clone())).collect();
+    world.succeed(placed[0]);
+    let shown = |attempts, task| -> Vec<(usize, Option<u32>)> {
+        let request = ShowJob {
+            org: ORG,
+            number: JobNumber(1),
+            task,
+            attempts,
+            live: false,
+        };
+        let Ok(Answer::Job(job)) = ask(&world, BOB, &Request::ShowJob(request)) else {
+            panic!("it is bob's");
+        };
+        let samples = job.attempts.iter().map(|attempt| &attempt.samples);
+        samples
+            .map(|samples| (samples.len(), samples.last().map(|last| last.cpu_percent)))
+            .collect()
+    };
+    assert_eq!(shown(2, None), [(0, None), (60, Some(99))]);
+    assert_eq!(shown(1, Some(7)), [(60, Some(99))]);
+    let all = shown(100, None);
+    assert_eq!(all[99], (41, Some(99)));
+    assert!(all.iter().map(|(count, _)| count).sum::<usize>() <= 4096);
+}
+
+#[test]
+fn a_paused_machine_says_why_and_until_when() {
+    let until = Timestamp::from_unix_ms(1_700_000_000_000);
+    let rule = "its owner is at the keyboard";
+    for (by, reason, end, expect) in [
+        (
+            PausedBy::Command,
+            "",
+            None,
+            "until its owner resumes it".to_owned(),
+        ),
+        (PausedBy::Command, "", Some(until), format!("until {until}")),
+        (PausedBy::Rule, rule, None, rule.to_owned()),
+        (
+            PausedBy::Rule,
+            rule,
+            Some(until),
+            format!("{rule}, until {until}"),
+        ),
+        (PausedBy::Rule, "", None, "a rule of its owner".to_owned()),
+        (
+            PausedBy::Draining,
+            "",
+            None,
+            "its agent is about to stop".to_owned(),
+        ),
+    ] {
+        let mut world = World::new();
+        let mut paused = report(capacity(4, 8));
+        paused.paused = Some(Pause {
+            until: end,
+            reason: reason.to_owned(),
+            by,
+        });
+        world.machine(10, BOB, "box", paused);
+        let show = Request::ShowMachine {
+            org: ORG,
+            name: name("box"),
+        };
+        let Ok(Answer::Machine(machine)) = ask(&world, CAROL, &show) else {
+            panic!("every member sees the machines");
+        };
+        assert_eq!(machine.status, MachineStatus::Paused);
+        assert_eq!(machine.status_detail, Some(expect));
+    }
 }
 
 #[test]

@@ -1,0 +1,139 @@
+//! Machines and jobs of random histories with rules and needs of all kinds, and who may run what.
+
+use common::{
+    id::{AttemptId, MachineId},
+    image::Image,
+    job::JobSpec,
+    machine::{Admits, MachineReport},
+    resources::{Capacity, Gpu, GpuHealth},
+    seal::Sealed,
+    status::{MinIsolation, Network},
+    time::Span,
+    units::Bytes,
+};
+
+use crate::tests::{
+    rules::pinned_image,
+    world::{ORG, World, asking, capacity, name, report},
+};
+
+/// Returns the report of a machine with two GPUs; most bits that are set let in.
+pub(super) fn ruled(cpus: u32, rules: u8) -> MachineReport {
+    let bit = |number: u32| rules >> number & 1 == 1;
+    let gpu = |uuid: &str, usable| Gpu {
+        uuid: uuid.to_owned(),
+        model: "h200".to_owned(),
+        memory: Bytes::gib(24),
+        driver: "550".to_owned(),
+        health: match usable {
+            true => GpuHealth::Usable,
+            false => GpuHealth::UsedByOthers,
+        },
+        temperature_celsius: None,
+        utilization_percent: None,
+        memory_used: Bytes::ZERO,
+    };
+    let mut report = report(Capacity {
+        gpus: vec![gpu("a", true), gpu("b", bit(0))],
+        ..capacity(cpus, 8)
+    });
+    report.isolation.strong = bit(1);
+    if bit(2) {
+        report.isolation.networks.push(Network::Internet);
+    }
+    report.admits = Admits {
+        members: (rules % 7 == 0).then(|| vec![name("carol"), name("bob")]),
+        not_members: if rules % 5 == 0 {
+            vec![name("carol")]
+        } else {
+            Vec::new()
+        },
+        networks: if bit(3) {
+            vec![Network::None, Network::Internet]
+        } else {
+            Vec::new()
+        },
+        images: bit(4),
+        max_runtime: (rules % 3 == 0).then(|| Span::from_secs(3600)),
+    };
+    report
+}
+
+/// Returns a job that needs what the bits say.
+pub(super) fn needing(cpus: u32, needs: u8) -> JobSpec {
+    // Most jobs ask for little.
+    let bits = |number: u32| needs >> number & 3 == 3;
+    let plain = asking(cpus, 1);
+    JobSpec {
+        network: if bits(0) {
+            Network::Internet
+        } else {
+            Network::None
+        },
+        image: if bits(2) {
+            pinned_image()
+        } else {
+            plain.image.clone()
+        },
+        isolation: bits(4).then(|| MinIsolation::ALL[usize::from(needs % 4)]),
+        max_runtime: (needs % 3 > 0).then(|| Span::from_secs(1800 * u64::from(needs % 3))),
+        registry_login: bits(2).then(|| Sealed {
+            encapsulated: Vec::new(),
+            ciphertext: vec![needs],
+        }),
+        ..plain
+    }
+}
+
+/// Checks that the machine may run what was placed there, by rules written down a second time.
+pub(super) fn check_rules(before: &World, after: &World, attempt: AttemptId, machine: MachineId) {
+    let (job, row) = (
+        &after.state.jobs[&attempt.job],
+        &after.state.machines[&machine],
+    );
+    let report = &after.state.reports[&machine];
+    let (isolation, admits) = (&report.isolation, &report.admits);
+    let own = row.owner == job.owner;
+    let limits = before.state.orgs[&ORG].limits;
+    let least = limits.min_isolation.unwrap_or(MinIsolation::C);
+    assert!(own || least.is_met_by(isolation.level, isolation.strong));
+    assert!(
+        job.spec
+            .isolation
+            .is_none_or(|asked| asked.is_met_by(isolation.level, isolation.strong))
+    );
+    let network = job.spec.network;
+    assert!(
+        network == Network::None
+            || (isolation.networks.contains(&network) && admits.networks.contains(&network))
+    );
+    assert!(job.spec.image == Image::Host || admits.images);
+    let placed = &after.state.attempts[&attempt];
+    assert!(
+        admits
+            .max_runtime
+            .is_none_or(|most| placed.max_runtime.is_some_and(|given| given <= most))
+    );
+    let handle = &after.state.users[&job.owner].handle;
+    let named = |names: &Vec<common::name::Name>| names.contains(handle);
+    assert!(own || (admits.members.as_ref().is_none_or(named) && !named(&admits.not_members)));
+    let strong =
+        job.spec.isolation == Some(MinIsolation::Strong) || (!own && least == MinIsolation::Strong);
+    assert_eq!(placed.strong, strong);
+    assert!(!strong || job.spec.request.gpu.is_none());
+    let held = &after.state.index.machines[&machine].held;
+    for gpu in &placed.allocation.gpus {
+        let offered = report
+            .offer
+            .gpus
+            .iter()
+            .find(|offered| offered.uuid == *gpu);
+        let offered = offered.expect("only what is lent is given");
+        assert!(
+            held.gpu_shares
+                .get(gpu)
+                .is_none_or(|share| *share <= offered.memory),
+            "more than there is"
+        );
+    }
+}

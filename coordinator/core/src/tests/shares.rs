@@ -1,0 +1,236 @@
+//! GPUs that are shared by their memory, and what is said of those that cannot be had.
+
+use std::collections::BTreeMap;
+
+use common::{
+    api::explain::BlockerCode,
+    id::MachineId,
+    job::JobSpec,
+    machine::MachineReport,
+    resources::{Capacity, Gpu, GpuHealth, GpuRequest},
+    status::MinIsolation,
+    units::Bytes,
+};
+
+use super::{
+    invariants,
+    world::{ALICE, BOB, CAROL, World, array, capacity, job_id, machine_id, refused, report, spec},
+};
+use crate::{
+    Actor, Body,
+    schedule::explain::{Subject, explain},
+};
+
+fn gpu(uuid: &str, health: GpuHealth) -> Gpu {
+    Gpu {
+        uuid: uuid.to_owned(),
+        model: "h200".to_owned(),
+        memory: Bytes::gib(24),
+        driver: "550".to_owned(),
+        health,
+        temperature_celsius: None,
+        utilization_percent: None,
+        memory_used: Bytes::ZERO,
+    }
+}
+
+fn lending(gpus: &[(&str, GpuHealth)]) -> MachineReport {
+    let gpus = gpus.iter().map(|(uuid, health)| gpu(uuid, health.clone()));
+    report(Capacity {
+        gpus: gpus.collect(),
+        ..capacity(64, 64)
+    })
+}
+
+/// Asks for a share of so many GiB, or for a whole GPU.
+fn wants(share: Option<u64>) -> JobSpec {
+    let mut spec = spec();
+    spec.request.gpu = Some(GpuRequest {
+        count: 1,
+        model: Some("h200".to_owned()),
+        memory: share.map(Bytes::gib),
+        share: share.is_some(),
+    });
+    spec
+}
+
+fn why(world: &World, number: u8) -> (BlockerCode, String, String) {
+    let id = job_id(number);
+    let (job, progress) = (&world.state.jobs[&id], &world.state.progress[&id]);
+    let explanation = explain(&world.state, world.now, &Subject::of(id, job, progress));
+    let blocker = &explanation.blockers[0];
+    let change = explanation.smallest_change.unwrap();
+    (blocker.code, blocker.text.clone(), change)
+}
+
+fn held(world: &World, number: u8) -> BTreeMap<String, Bytes> {
+    let used = &world.state.index.machines[&machine_id(number)];
+    used.held.gpu_shares.clone()
+}
+
+#[test]
+fn shares_fill_one_gpu_and_whole_ones_stay_whole() {
+    let mut world = World::new();
+    let two = [("a", GpuHealth::Usable), ("b", GpuHealth::Usable)];
+    world.machine(10, ALICE, "gpus", lending(&two));
+    world.submit(BOB, 30, wants(Some(10))).unwrap();
+    world.submit(CAROL, 31, wants(Some(10))).unwrap();
+    world.submit(BOB, 32, wants(None)).unwrap();
+    assert_eq!(world.schedule().len(), 3);
+    assert_eq!(
+        held(&world, 10),
+        BTreeMap::from([("a".to_owned(), Bytes::gib(20))])
+    );
+    invariants::check(&world);
+
+    world.submit(CAROL, 33, wants(Some(10))).unwrap();
+    world.submit(CAROL, 34, wants(None)).unwrap();
+    assert!(world.schedule().is_empty());
+    let (code, text, change) = why(&world, 33);
+    assert_eq!(code, BlockerCode::BusyGpu);
+    assert!(
+        text.contains("on gpus: 1 held by a job, 1 with 4 GiB of 24 GiB left"),
+        "{text}"
+    );
+    assert_eq!(change, "a task on gpus ends");
+    let (_, text, _) = why(&world, 34);
+    assert!(text.contains("1 held by a job, 1 shared by jobs"), "{text}");
+    invariants::check_waiting_is_explained(&world);
+
+    // Four of it are left, which is enough for this one.
+    world.submit(CAROL, 35, wants(Some(4))).unwrap();
+    assert_eq!(world.schedule().len(), 1);
+    // A process that the driver names may be a job's own: it says nothing while shares are held.
+    let mut busy = lending(&two);
+    busy.offer.gpus[0].health = GpuHealth::UsedByOthers;
+    let report = |world: &mut World, report| {
+        let actor = Actor::Machine(machine_id(10));
+        world.must(actor, Body::ReportMachine { report });
+    };
+    report(&mut world, busy);
+    let first = world.live()[0];
+    assert_eq!(first.job, job_id(30));
+    world.succeed(first);
+    assert_eq!(world.schedule().len(), 1);
+    invariants::check(&world);
+    report(&mut world, lending(&two));
+    for attempt in world.live() {
+        world.succeed(attempt);
+    }
+    assert_eq!(world.schedule().len(), 1, "the whole one comes last");
+    assert_eq!(world.live()[0].job, job_id(34));
+    invariants::check(&world);
+}
+
+#[test]
+fn a_share_goes_where_shares_are_already() {
+    let mut world = World::new();
+    world.machine(10, ALICE, "a", lending(&[("a", GpuHealth::Usable)]));
+    world.machine(11, ALICE, "b", lending(&[("b", GpuHealth::Usable)]));
+    let placed = |world: &mut World, number: u8, spec: JobSpec| -> MachineId {
+        world.submit(BOB, number, spec).unwrap();
+        world.schedule()[0].1
+    };
+    let first = placed(&mut world, 30, wants(Some(8)));
+    assert_eq!(placed(&mut world, 31, wants(Some(8))), first);
+    assert_eq!(placed(&mut world, 32, wants(Some(8))), first);
+    assert_ne!(placed(&mut world, 33, wants(None)), first);
+    invariants::check(&world);
+}
+
+#[test]
+fn what_keeps_a_gpu_is_named_with_what_would_free_it() {
+    for (health, text, change) in [
+        (
+            GpuHealth::UsedByOthers,
+            "on gpus: 1 used by other processes",
+            "other processes leave a GPU of gpus",
+        ),
+        (
+            GpuHealth::Leftover,
+            "on gpus: 1 holding memory that an ended job left behind",
+            "what an ended job left on a GPU of gpus is cleared",
+        ),
+        (
+            GpuHealth::Faulty("Xid 79".to_owned()),
+            "on gpus: 1 faulty (Xid 79)",
+            "a faulty GPU of gpus is mended",
+        ),
+    ] {
+        for share in [None, Some(4)] {
+            let mut world = World::new();
+            world.machine(10, ALICE, "gpus", lending(&[("a", health.clone())]));
+            world.submit(BOB, 30, wants(share)).unwrap();
+            assert!(world.schedule().is_empty(), "{health:?}");
+            let (code, said, smallest) = why(&world, 30);
+            assert_eq!(code, BlockerCode::BusyGpu);
+            assert!(said.contains(text), "{said}");
+            assert_eq!(smallest, change);
+            let actor = Actor::Machine(machine_id(10));
+            let report = lending(&[("a", GpuHealth::Usable)]);
+            world.must(actor, Body::ReportMachine { report });
+            assert_eq!(world.schedule().len(), 1);
+            invariants::check(&world);
+        }
+    }
+}
+
+#[test]
+fn what_no_gpu_has_is_refused_at_once() {
+    let mut world = World::new();
+    world.machine(10, ALICE, "gpus", lending(&[("a", GpuHealth::Usable)]));
+    let problem = refused(world.submit(BOB, 30, wants(Some(48))));
+    assert!(problem.why.contains("48 GiB of its memory"), "{problem}");
+    assert!(
+        problem.help.contains("GPU h200 (24 GiB)"),
+        "{}",
+        problem.help
+    );
+    let strong = JobSpec {
+        isolation: Some(MinIsolation::Strong),
+        ..wants(None)
+    };
+    let mut report = lending(&[("a", GpuHealth::Usable)]);
+    report.isolation.strong = true;
+    world.machine(11, ALICE, "strong", report);
+    let problem = refused(world.submit(BOB, 31, strong));
+    assert!(
+        problem.why.contains("which isolation strong cannot give"),
+        "{problem}"
+    );
+    assert!(problem.help.contains("ask for no GPU"), "{}", problem.help);
+}
+
+#[test]
+fn many_shares_are_given_and_taken_back_to_the_last_byte() {
+    let mut world = World::new();
+    let four = ["a", "b", "c", "d"].map(|uuid| (uuid, GpuHealth::Usable));
+    world.machine(10, ALICE, "gpus", lending(&four));
+    for (number, gib) in [(30, 5), (31, 7), (32, 11)] {
+        let mut spec = wants(Some(gib));
+        spec.array = array(20, None).array;
+        world.submit(BOB, number, spec).unwrap();
+    }
+    let mut rounds = 0;
+    loop {
+        world.schedule();
+        let shares = held_or_none(&world);
+        assert!(
+            shares.values().all(|share| *share <= Bytes::gib(24)),
+            "{shares:?}"
+        );
+        invariants::check(&world);
+        let Some(last) = world.live().pop() else {
+            break;
+        };
+        world.succeed(last);
+        rounds += 1;
+    }
+    assert_eq!(rounds, 60);
+}
+
+fn held_or_none(world: &World) -> BTreeMap<String, Bytes> {
+    let used = world.state.index.machines.get(&machine_id(10));
+    used.map(|used| used.held.gpu_shares.clone())
+        .unwrap_or_default()
+}

@@ -11,6 +11,7 @@ use common::{
     id::{AttemptId, IdempotencyKey},
     job::{AttemptUsage, JobSpec, Outcome, Retries},
     machine::{Isolation, MachineLoad, MachineReport, SystemInfo},
+    name::Name,
     resources::{Capacity, Request as Resources},
     status::{EndReason, IsolationLevel, JobStatus, Network, Priority},
     time::Timestamp,
@@ -37,6 +38,7 @@ use crate::{
 
 /// A machine with its certificate.
 pub(crate) struct Machine {
+    pub(crate) called: Name,
     pub(crate) key: PrivateKey,
     pub(crate) identity: Identity,
 }
@@ -112,16 +114,17 @@ pub(crate) fn job(org: common::id::OrgId) -> SubmitJob {
 
 /// Registers a machine of the org's owner.
 pub(crate) async fn machine(lab: &Lab, owner: &Signed) -> Machine {
-    machine_of(lab, owner, owner).await
+    machine_of(lab, owner, owner, "box").await
 }
 
 /// Registers a machine of a member, lets it ask for its certificate, and approves it while it waits.
-pub(crate) async fn machine_of(lab: &Lab, owner: &Signed, admin: &Signed) -> Machine {
+pub(crate) async fn machine_of(lab: &Lab, owner: &Signed, admin: &Signed, called: &str) -> Machine {
+    let called = name(called);
     let member = lab.connect(owner).await;
     let key = PrivateKey::generate().unwrap();
     let request = RegisterMachine {
         org: owner.org,
-        name: name("box"),
+        name: called.clone(),
         key: key.fingerprint(),
     };
     let answer = ask(&member, Request::RegisterMachine(request.clone())).await;
@@ -145,7 +148,7 @@ pub(crate) async fn machine_of(lab: &Lab, owner: &Signed, admin: &Signed) -> Mac
     assert!(matches!(waiting, JoinAnswer::Waiting { .. }), "{waiting:?}");
     let approval = Request::ApproveMachine {
         org: owner.org,
-        name: name("box"),
+        name: called.clone(),
     };
     let admin = lab.connect(admin).await;
     assert_eq!(ask(&admin, approval).await, Ok(Answer::Done));
@@ -154,6 +157,7 @@ pub(crate) async fn machine_of(lab: &Lab, owner: &Signed, admin: &Signed) -> Mac
         panic!("{approved:?}");
     };
     Machine {
+        called,
         identity: Identity::new(chain, &key).unwrap(),
         key,
     }
@@ -174,7 +178,7 @@ impl Control {
         };
         tx.send(&hello).await.unwrap();
         let answer: CoordinatorHello = rx.expect().await.unwrap();
-        assert_eq!(answer.machine, name("box"));
+        assert_eq!(answer.machine, machine.called);
         assert_eq!(answer.lease, lab.config.lease);
         Self { connection, tx, rx }
     }
@@ -192,6 +196,19 @@ impl Control {
                 return set;
             }
         }
+    }
+
+    /// Waits until everything said before was taken in.
+    pub(crate) async fn settled(&mut self) {
+        let sequence = 77;
+        let heartbeat = AgentMessage::Heartbeat {
+            sequence,
+            load: MachineLoad::default(),
+            report: None,
+        };
+        self.tx.send(&heartbeat).await.unwrap();
+        let ack = CoordinatorMessage::HeartbeatAck { sequence };
+        while self.next().await != ack {}
     }
 
     pub(crate) async fn say(&mut self, attempt: AttemptId, report: AttemptReport) {

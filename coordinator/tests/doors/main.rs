@@ -11,4 +11,6 @@ mod lab;
 mod machine;
 mod orgs;
 mod renewal;
+mod secrets;
 mod streams;
+mod usage;

@@ -61,7 +61,7 @@ async fn a_member_renews_over_a_live_connection_and_removal_ends_all_of_them() {
     let third = lab.connect(&fresh).await;
     let fresher = renewed(&third, &bob, &key).await;
     let fourth = lab.connect(&fresher).await;
-    let machine = machine_of(&lab, &bob, &alice).await;
+    let machine = machine_of(&lab, &bob, &alice, "box").await;
     let machine = Control::open(&lab, &machine, Vec::new()).await;
 
     let removal = Request::RemoveMember {

@@ -228,8 +228,8 @@ fn owners_keep_members_out_and_never_themselves() {
 #[test]
 fn a_rule_that_changes_lets_what_waits_start() {
     let mut world = World::new();
-    let open = networked(&Network::ALL.to_vec(), &Network::ALL.to_vec());
-    let closed = networked(&Network::ALL.to_vec(), &[Network::None]);
+    let open = networked(Network::ALL, Network::ALL);
+    let closed = networked(Network::ALL, &[Network::None]);
     world.machine(10, BOB, "box", open.clone());
     let full = JobSpec {
         network: Network::Full,

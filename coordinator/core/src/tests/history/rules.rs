@@ -42,8 +42,10 @@ pub(super) fn ruled(cpus: u32, rules: u8) -> MachineReport {
         report.isolation.networks.push(Network::Internet);
     }
     report.admits = Admits {
-        members: (rules % 7 == 0).then(|| vec![name("carol"), name("bob")]),
-        not_members: if rules % 5 == 0 {
+        members: rules
+            .is_multiple_of(7)
+            .then(|| vec![name("carol"), name("bob")]),
+        not_members: if rules.is_multiple_of(5) {
             vec![name("carol")]
         } else {
             Vec::new()
@@ -54,7 +56,7 @@ pub(super) fn ruled(cpus: u32, rules: u8) -> MachineReport {
             Vec::new()
         },
         images: bit(4),
-        max_runtime: (rules % 3 == 0).then(|| Span::from_secs(3600)),
+        max_runtime: rules.is_multiple_of(3).then(|| Span::from_secs(3600)),
     };
     report
 }
@@ -76,7 +78,8 @@ pub(super) fn needing(cpus: u32, needs: u8) -> JobSpec {
             plain.image.clone()
         },
         isolation: bits(4).then(|| MinIsolation::ALL[usize::from(needs % 4)]),
-        max_runtime: (needs % 3 > 0).then(|| Span::from_secs(1800 * u64::from(needs % 3))),
+        max_runtime: (!needs.is_multiple_of(3))
+            .then(|| Span::from_secs(1800 * u64::from(needs % 3))),
         registry_login: bits(2).then(|| Sealed {
             encapsulated: Vec::new(),
             ciphertext: vec![needs],

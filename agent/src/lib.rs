@@ -18,6 +18,7 @@ mod lease_file;
 mod logs;
 mod machine;
 mod probe;
+mod proxy;
 pub mod registration;
 pub mod sandbox;
 mod scrap;

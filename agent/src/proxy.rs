@@ -23,14 +23,7 @@ mod relay;
 
 mod count;
 
-use std::{
-    ffi::OsString,
-    io,
-    net::TcpListener,
-    os::fd::OwnedFd,
-    rc::Rc,
-    time::Duration,
-};
+use std::{ffi::OsString, io, net::TcpListener, os::fd::OwnedFd, rc::Rc, time::Duration};
 
 use agent_core::sandbox_plan::ProxyRules;
 use rustix::stdio::stdin;
@@ -42,7 +35,7 @@ use tokio::{
 
 use self::{count::Count, dial::Host, listen::Proxy};
 
-pub(crate) use self::{count::Word, interfaces::addresses as own_addresses};
+pub(crate) use self::count::Word;
 
 /// Threads that wait for name servers; connections that need one wait for each other beyond.
 const RESOLVERS: usize = 8;

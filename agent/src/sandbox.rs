@@ -15,6 +15,7 @@ mod room;
 mod confine;
 mod filter;
 mod init;
+mod network;
 mod ownership;
 mod processes;
 mod root;
@@ -26,6 +27,7 @@ mod probe;
 
 pub(crate) use cgroup::{Used, limit_again, reap as reap_cgroup};
 pub(crate) use check::main as check_main;
+pub(crate) use filter::install as install_filter;
 pub use host::host;
 pub(crate) use probe::user_namespaces_remedy;
 pub use probe::{probe, probe_with};

@@ -18,6 +18,7 @@ mod disk;
 mod ending;
 mod frozen;
 mod gauge;
+mod helper;
 mod run;
 mod spool;
 mod survey;
@@ -26,8 +27,8 @@ mod visitors;
 pub(crate) use handle::run_to_end;
 pub use handle::{AdoptError, Adopted, LaunchError, Supervisor, SupervisorEvent};
 pub use protocol::SandboxResult;
-pub(crate) use role::CHECK;
 pub use role::main;
+pub(crate) use role::{CHECK, PROXY};
 
 /// First argument of the process that is a supervisor.
 pub const ROLE: &str = "supervise";

@@ -20,8 +20,8 @@ use tokio::sync::Notify;
 /// Most lines that a job's log gets from its proxy, and most that wait to be told.
 const MAX_LINES: u32 = 200;
 const MAX_WAITING: usize = 10;
-/// Longest line, in bytes; a name has at most 253.
-const MAX_LINE_BYTES: usize = 1024;
+/// Longest line; a name has at most 253.
+const MAX_LINE_CHARS: usize = 500;
 
 /// What the supervisor is told: one line of JSON each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ impl Count {
             return;
         }
         self.lines.set(self.lines.get() + 1);
-        waiting.push_back(line.chars().take(MAX_LINE_BYTES / 4).collect());
+        waiting.push_back(line.chars().take(MAX_LINE_CHARS).collect());
         if self.lines.get() == MAX_LINES {
             waiting.push_back("what else this job may not reach is not told any more".to_owned());
         }

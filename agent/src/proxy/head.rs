@@ -59,7 +59,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, BadHead> {
         return Ok(Some((Request::Connect(Target::parse(path, None)?), length)));
     }
     let scheme = path.get(..7).filter(|s| s.eq_ignore_ascii_case("http://"));
-    let rest = scheme.and_then(|_| path.get(7..)).ok_or(BadHead::NotForAProxy)?;
+    let rest = scheme
+        .and_then(|_| path.get(7..))
+        .ok_or(BadHead::NotForAProxy)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let target = Target::parse(authority, Some(80))?;
@@ -69,7 +71,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, BadHead> {
         format!("/{path}").into()
     };
     let named = named_by_connection(request.headers);
-    let mut head = format!("{method} {path} HTTP/1.{version}\r\nHost: {authority}\r\n").into_bytes();
+    let mut head =
+        format!("{method} {path} HTTP/1.{version}\r\nHost: {authority}\r\n").into_bytes();
     for field in request.headers.iter() {
         let name = field.name.to_ascii_lowercase();
         if OF_ONE_HOP.contains(&name.as_str()) || named.contains(&name) {
@@ -147,20 +150,35 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        let long = format!("GET http://a/ HTTP/1.1\r\nX: {}", "x".repeat(MAX_HEAD_BYTES));
-        let many = format!("GET http://a/ HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(MAX_FIELDS + 1));
+        let long = format!(
+            "GET http://a/ HTTP/1.1\r\nX: {}",
+            "x".repeat(MAX_HEAD_BYTES)
+        );
+        let many = format!(
+            "GET http://a/ HTTP/1.1\r\n{}\r\n",
+            "X: y\r\n".repeat(MAX_FIELDS + 1)
+        );
         for (text, expect) in [
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", BadHead::NotForAProxy),
             ("GET https://a/ HTTP/1.1\r\n\r\n", BadHead::NotForAProxy),
             ("GET ftp://a/ HTTP/1.1\r\n\r\n", BadHead::NotForAProxy),
-            ("GET http://u:p@a/ HTTP/1.1\r\n\r\n", BadHead::Target(NotATarget)),
+            (
+                "GET http://u:p@a/ HTTP/1.1\r\n\r\n",
+                BadHead::Target(NotATarget),
+            ),
             ("GET http:/// HTTP/1.1\r\n\r\n", BadHead::Target(NotATarget)),
             ("CONNECT a HTTP/1.1\r\n\r\n", BadHead::Target(NotATarget)),
-            ("CONNECT http://a:1 HTTP/1.1\r\n\r\n", BadHead::Target(NotATarget)),
+            (
+                "CONNECT http://a:1 HTTP/1.1\r\n\r\n",
+                BadHead::Target(NotATarget),
+            ),
             ("GET http://a/ HTTP/2.0\r\n\r\n", BadHead::Syntax),
             ("\u{16}\u{3}\u{1}", BadHead::Syntax),
             ("GET http://a/ HTTP/1.1\r\nX : y\r\n\r\n", BadHead::Syntax),
-            ("GET http://a/ HTTP/1.1\r\n folded: y\r\n\r\n", BadHead::Syntax),
+            (
+                "GET http://a/ HTTP/1.1\r\n folded: y\r\n\r\n",
+                BadHead::Syntax,
+            ),
             (&long, BadHead::TooLong),
             (&many, BadHead::TooLong),
         ] {

@@ -49,7 +49,12 @@ impl<O: Outside + 'static> Proxy<O> {
     async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
         let wanted = timeout(HEAD, hear(&mut stream)).await;
         let Ok(wanted) = wanted else {
-            return say(&mut stream, "408 Request Timeout", "the request did not come in time").await;
+            return say(
+                &mut stream,
+                "408 Request Timeout",
+                "the request did not come in time",
+            )
+            .await;
         };
         match wanted? {
             Wanted::Nothing => Ok(()),
@@ -66,7 +71,12 @@ impl<O: Outside + 'static> Proxy<O> {
         }
     }
 
-    async fn request(&self, mut stream: TcpStream, request: Request, rest: &[u8]) -> io::Result<()> {
+    async fn request(
+        &self,
+        mut stream: TcpStream,
+        request: Request,
+        rest: &[u8],
+    ) -> io::Result<()> {
         let (target, head) = match &request {
             Request::Connect(target) => (target, None),
             Request::Forward { target, head } => (target, Some(head)),
@@ -129,7 +139,10 @@ enum Wanted {
     Bad(BadHead),
     Socks(Target),
     /// And what came after the head.
-    Http { request: Request, rest: Vec<u8> },
+    Http {
+        request: Request,
+        rest: Vec<u8>,
+    },
 }
 
 async fn hear(stream: &mut TcpStream) -> io::Result<Wanted> {

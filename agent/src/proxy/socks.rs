@@ -128,9 +128,19 @@ mod tests {
 
     #[test]
     fn names_and_addresses_of_both_kinds_are_understood() {
-        let name = [&[5, 1, 0, 5, 1, 0, 3, 11], b"example.org".as_slice(), &[1, 187]].concat();
+        let name = [
+            &[5, 1, 0, 5, 1, 0, 3, 11],
+            b"example.org".as_slice(),
+            &[1, 187],
+        ]
+        .concat();
         let v4 = [5, 2, 2, 0, 5, 1, 0, 1, 1, 2, 3, 4, 0, 80];
-        let v6 = [&[5, 1, 0, 5, 1, 0, 4, 0x26, 6], [0; 13].as_slice(), &[1, 0, 80]].concat();
+        let v6 = [
+            &[5, 1, 0, 5, 1, 0, 4, 0x26, 6],
+            [0; 13].as_slice(),
+            &[1, 0, 80],
+        ]
+        .concat();
         for (said, expect) in [
             (name.as_slice(), "example.org:443"),
             (&v4, "1.2.3.4:80"),
@@ -155,7 +165,10 @@ mod tests {
             (vec![5, 1, 0, 5, 3, 0, 1, 1, 2, 3, 4, 0, 80], refused(7)),
             (vec![5, 1, 0, 5, 1, 0, 1, 1, 2, 3, 4, 0, 0], refused(7)),
             (vec![5, 1, 0, 5, 1, 0, 9], refused(8)),
-            (vec![5, 1, 0, 5, 1, 0, 3, 3, b'a', b' ', b'b', 0, 80], refused(8)),
+            (
+                vec![5, 1, 0, 5, 1, 0, 3, 3, b'a', b' ', b'b', 0, 80],
+                refused(8),
+            ),
             (vec![5, 1, 0, 5, 1, 0, 3, 0, 0, 80], refused(8)),
         ] {
             let (heard, answered) = talk(&said);

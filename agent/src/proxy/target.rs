@@ -36,7 +36,12 @@ impl Target {
             Some(rest) => {
                 let (address, after) = rest.split_once(']').ok_or(NotATarget)?;
                 let address: Ipv6Addr = address.parse().map_err(|_| NotATarget)?;
-                (Host::Address(address.into()), after.strip_prefix(':').or_else(|| (!after.is_empty()).then_some("")))
+                (
+                    Host::Address(address.into()),
+                    after
+                        .strip_prefix(':')
+                        .or_else(|| (!after.is_empty()).then_some("")),
+                )
             }
             None => {
                 let (host, port) = match text.split_once(':') {
@@ -113,9 +118,25 @@ mod tests {
     fn what_is_neither_is_refused() {
         let long = format!("{}:1", "a".repeat(MAX_NAME_BYTES + 1));
         for text in [
-            "", ":", ":80", "a:", "a:0", "a:65536", "a:+80", "a:80:80", "a b:80", "user@a:80",
-            "::1:80", "[::1", "[::1]80", "[fe80::1%eth0]:80", "[1.2.3.4]:80", "a/b:80",
-            "a\r\nx:80", "caf\u{e9}:80", &long,
+            "",
+            ":",
+            ":80",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+80",
+            "a:80:80",
+            "a b:80",
+            "user@a:80",
+            "::1:80",
+            "[::1",
+            "[::1]80",
+            "[fe80::1%eth0]:80",
+            "[1.2.3.4]:80",
+            "a/b:80",
+            "a\r\nx:80",
+            "caf\u{e9}:80",
+            &long,
         ] {
             assert_eq!(Target::parse(text, None), Err(NotATarget), "{text:?}");
         }

@@ -50,7 +50,7 @@ const TERMINAL: [u64; 3] = [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCSETD];
 const X32: u32 = 0x4000_0000;
 
 /// Installs both filters on this process and all that it will start.
-pub(super) fn install() -> io::Result<()> {
+pub(crate) fn install() -> io::Result<()> {
     for program in [allowed(), denied()?] {
         apply_filter(&program).map_err(io::Error::other)?;
     }

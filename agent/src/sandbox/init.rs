@@ -8,19 +8,19 @@ use std::{
     ffi::{CStr, CString},
     fmt, fs,
     io::{self, Read as _, Write as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::OwnedFd,
 };
 
 use agent_core::sandbox_plan::{Identity, SandboxPlan, WORK};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::{Gid, Mode, OFlags, Uid},
-    net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket},
+    net::{RecvFlags, SendFlags, recv, send},
     process::{DumpableBehavior, Pid, Signal, WaitOptions},
     thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
-use super::{cgroup, confine, root, system};
+use super::{cgroup, confine, network, root, system};
 
 /// Longest message between the sandbox and its supervisor, in bytes.
 pub(super) const MAX_NOTE_BYTES: usize = 4096;
@@ -43,18 +43,21 @@ pub(super) enum Note {
     Ended(i32),
     /// It could not be run, and the system's reason.
     NotRun { errno: i32, exists: bool },
+    /// The network is made as far as that goes from inside.
+    Network,
     /// The sandbox could not be made.
     Failed(String),
 }
 
 impl Note {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = match self {
             Self::Started => vec![b'S'],
             Self::Ended(status) => [b"E", status.to_le_bytes().as_slice()].concat(),
             Self::NotRun { errno, exists } => {
                 [&[b'N', u8::from(*exists)], errno.to_le_bytes().as_slice()].concat()
             }
+            Self::Network => vec![b'W'],
             Self::Failed(text) => [b"F", text.as_bytes()].concat(),
         };
         bytes.truncate(MAX_NOTE_BYTES);
@@ -70,6 +73,7 @@ impl Note {
                 exists: *rest.first()? == 1,
                 errno: i32::from_le_bytes(rest.get(1..)?.try_into().ok()?),
             },
+            b'W' => Self::Network,
             b'F' => Self::Failed(String::from_utf8_lossy(rest).into_owned()),
             _ => return None,
         })
@@ -151,10 +155,7 @@ fn build(plan: &SandboxPlan, doors: Vec<fs::File>, control: &OwnedFd) -> Result<
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(at("hide from the job"))?;
     leave_cgroups().map_err(at("hide the cgroup"))?;
-    // A job without even a loopback is a job still.
-    let _ = socket(AddressFamily::INET, SocketType::DGRAM, None)
-        .map_err(io::Error::from)
-        .and_then(|socket| system::loopback_up(socket.as_fd()));
+    network::begin(plan, control)?;
     rustix::system::sethostname(plan.hostname.as_bytes()).map_err(at("set the host name"))?;
     root::enter(plan, sources)?;
     let signals = system::child_signals().map_err(at("watch for children"))?;
@@ -337,6 +338,7 @@ mod tests {
     fn notes_come_back() {
         for note in [
             Note::Started,
+            Note::Network,
             Note::Ended(0x7f00),
             Note::NotRun {
                 errno: 2,

@@ -19,7 +19,7 @@ use rustix::{
 use super::{
     cgroup::{AttemptCgroup, Used},
     init::{self, Ends, Failed, GO, GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE, at},
-    ownership, processes,
+    network, ownership, processes,
     system::{Cloned, clone_process, wait_with_usage},
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct Jail {
 pub(crate) struct Output {
     pub(crate) stdout: PipeReader,
     pub(crate) stderr: PipeReader,
+    /// Where the job finds its proxy, where it has one.
+    pub(crate) proxy: Option<OwnedFd>,
 }
 
 /// What happens in a sandbox.
@@ -75,10 +77,6 @@ pub(crate) struct Consumed {
 impl Jail {
     /// Makes the sandbox and starts the job. `dir` is the attempt's folder.
     pub(crate) fn start(plan: &SandboxPlan, dir: &Path) -> Result<(Self, Output), Failed> {
-        if plan.network != NetworkPlan::None {
-            let unsupported = io::Error::from(io::ErrorKind::Unsupported);
-            return Err(at("give a sandbox a network")(unsupported));
-        }
         if let Identity::Private { uid } = plan.identity {
             for folder in writable_folders(plan) {
                 ownership::hand_over(folder, uid).map_err(at("hand over the job's folders"))?;
@@ -148,17 +146,29 @@ impl Jail {
                 send(&control, &[GO], SendFlags::NOSIGNAL)
                     .map(|_| ())
                     .map_err(at("start the sandbox"))
+            })
+            .and_then(|()| match plan.network {
+                NetworkPlan::None => Ok(None),
+                NetworkPlan::Proxy(_) | NetworkPlan::Full { .. } => network::await_inside(&control),
             });
-        if let Err(failed) = ready {
-            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
-            let _ = wait_with_usage(pid);
-            // Where the child gave up first, its reason is the one that matters.
-            return Err(match next_note(&control) {
-                Some(Note::Failed(text)) => Failed::told(text),
-                _ => failed,
-            });
-        }
-        Ok((pid, pidfd, control, Output { stdout, stderr }))
+        let proxy = match ready {
+            Ok(proxy) => proxy,
+            Err(failed) => {
+                let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+                let _ = wait_with_usage(pid);
+                // Where the child gave up first, its reason is the one that matters.
+                return Err(match next_note(&control) {
+                    Some(Note::Failed(text)) => Failed::told(text),
+                    _ => failed,
+                });
+            }
+        };
+        let output = Output {
+            stdout,
+            stderr,
+            proxy,
+        };
+        Ok((pid, pidfd, control, output))
     }
 
     /// Readable when [`Self::event`] has something.
@@ -184,6 +194,8 @@ impl Jail {
                 exists: false,
             } => JailEvent::NotFound,
             Note::NotRun { errno, .. } => JailEvent::NotExecutable(errno),
+            // Said before all else, and heard by whoever made the sandbox.
+            Note::Network => return None,
             Note::Failed(text) => JailEvent::Failed(text),
         })
     }

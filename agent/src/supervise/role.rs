@@ -15,13 +15,19 @@ use rustix::{
 };
 
 use super::{folder::AttemptFolder, run};
-use crate::sandbox::{check_main, make_room};
+use crate::{
+    proxy,
+    sandbox::{check_main, make_room},
+};
 
 /// Instead of a folder: look at the sandbox from inside. Started by the agent's own probe.
 pub(crate) const CHECK: &str = "--check";
 
 /// Instead of a folder: make room for the service. Started by its unit.
 const MAKE_ROOM: &str = "--make-room";
+
+/// Instead of a folder: be a job's proxy. Started by the job's supervisor.
+pub(crate) const PROXY: &str = "--proxy";
 
 /// Descriptors below are the standard streams.
 const FIRST_FREE: i32 = 3;
@@ -35,6 +41,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
     let code = match args.as_slice() {
         [check] if check == CHECK => check_main(),
         [room] if room == MAKE_ROOM => make_room(),
+        [proxy, task] if proxy == PROXY => proxy::main(task),
         [folder] => supervise(folder.as_ref()),
         _ => None,
     };

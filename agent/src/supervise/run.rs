@@ -21,6 +21,7 @@ use super::{
     folder::AttemptFolder,
     frozen::Frozen,
     gauge::Gauge,
+    helper::Helper,
     protocol::{Order, Report, SandboxResult},
     spool::{MAX_LOG_BYTES, Spool},
     visitors::Visitors,
@@ -52,6 +53,7 @@ pub(super) fn run(folder: &AttemptFolder, listener: UnixListener) -> io::Result<
         frozen: Frozen::default(),
         disk: Disk::new(since_boot()),
         gauge: Gauge::new(since_boot()),
+        helper: Helper::default(),
     };
     // From here on the program may have run.
     fs::write(folder.file("started"), now().to_string())?;
@@ -84,6 +86,7 @@ struct Watch<'a> {
     frozen: Frozen,
     disk: Disk,
     gauge: Gauge,
+    helper: Helper,
 }
 
 /// What can still be read of the job's output.
@@ -92,16 +95,28 @@ struct Streams([(LogStream, Option<PipeReader>); 2]);
 impl Watch<'_> {
     /// Waits for the sandbox's end.
     fn over(&mut self, jail: Jail, output: Output) -> io::Result<Consumed> {
+        match Helper::start(self.plan, output.proxy) {
+            Ok(helper) => self.helper = helper,
+            Err(error) => {
+                let text = format!("cannot start the job's proxy: {error}");
+                self.ending.program = Some(JailEvent::Failed(text));
+                jail.kill();
+            }
+        }
         let mut streams = Streams([
             (LogStream::Stdout, Some(output.stdout)),
             (LogStream::Stderr, Some(output.stderr)),
         ]);
         let mut piece = vec![0; PIECE_BYTES];
         loop {
-            let [ended, out, err] = self.wait(&jail, &streams)?;
+            let [ended, out, err, network] = self.wait(&jail, &streams)?;
             self.copy(&jail, &mut streams, [out, err], &mut piece);
             while let Some(event) = jail.event() {
                 self.on_event(event);
+            }
+            if network {
+                let lines = self.helper.hear();
+                self.note(lines);
             }
             for order in self.visitors.serve(&self.so_far()) {
                 self.on_order(&jail, order);
@@ -120,6 +135,8 @@ impl Watch<'_> {
         while streams.0.iter().any(|(_, reader)| reader.is_some()) {
             self.copy(&jail, &mut streams, [true, true], &mut piece);
         }
+        let lines = self.helper.finish();
+        self.note(lines);
         let consumed = jail.finish()?;
         self.ending.out_of_memory = consumed.out_of_memory;
         let stopped = self.ending.stopped.is_some();
@@ -133,8 +150,9 @@ impl Watch<'_> {
         Ok(consumed)
     }
 
-    /// Sleeps until something happens; returns whether the sandbox has ended and which streams are ready.
-    fn wait(&self, jail: &Jail, streams: &Streams) -> io::Result<[bool; 3]> {
+    /// Sleeps until something happens; returns whether the sandbox has ended and which streams are ready, the
+    /// helper's last.
+    fn wait(&self, jail: &Jail, streams: &Streams) -> io::Result<[bool; 4]> {
         let mut waiting = vec![
             PollFd::from_borrowed_fd(jail.end(), PollFlags::IN),
             PollFd::from_borrowed_fd(jail.control(), PollFlags::IN),
@@ -149,6 +167,8 @@ impl Watch<'_> {
             let fd = reader.as_ref().map_or(jail.end(), |reader| reader.as_fd());
             waiting.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         }
+        let words = self.helper.words().unwrap_or(jail.end());
+        waiting.push(PollFd::from_borrowed_fd(words, PollFlags::IN));
         waiting.extend(self.visitors.waiting());
         let pause = self.pause().map(|pause| Timespec {
             tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
@@ -159,7 +179,7 @@ impl Watch<'_> {
             Err(error) => return Err(error.into()),
         }
         let ready = |index: usize| !waiting[index].revents().is_empty();
-        Ok([ready(0), ready(fixed), ready(fixed + 1)])
+        Ok([0, fixed, fixed + 1, fixed + 2].map(ready))
     }
 
     /// Returns how long nothing is due.
@@ -212,6 +232,14 @@ impl Watch<'_> {
             self.visitors.tell(&Report::Started { at });
         } else {
             self.ending.program = Some(event);
+        }
+    }
+
+    /// Puts lines of our own into the job's log.
+    fn note(&mut self, lines: Vec<String>) {
+        for line in lines {
+            // What is not seen there is not missed by anything that runs.
+            let _ = self.spool.say(now(), &line);
         }
     }
 
@@ -271,7 +299,9 @@ impl Watch<'_> {
         if self.started.is_some() && time >= self.gauge.due() {
             let (used, disk) = (jail.used(), self.disk.now());
             let frozen = self.frozen.is_now();
-            let sample = self.gauge.read((time, now()), used, disk, frozen);
+            let mut sample = self.gauge.read((time, now()), used, disk, frozen);
+            let moved = self.helper.moved();
+            (sample.sent, sample.received) = (moved.sent, moved.received);
             self.visitors.tell(&Report::Used(sample));
         }
     }
@@ -324,6 +354,8 @@ impl Watch<'_> {
             cpu: consumed.cpu.into(),
             peak_memory: consumed.peak_memory,
             frozen: self.frozen.total(since_boot()).into(),
+            sent: self.helper.moved().sent,
+            received: self.helper.moved().received,
             peak_disk: self.started.map(|_| self.disk.peak()),
             ..AttemptUsage::default()
         };

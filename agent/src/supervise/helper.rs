@@ -1,0 +1,177 @@
+//! The process that gives a job its network, seen from the job's supervisor: start it, hear of it, end it.
+
+use std::{
+    io::{self, PipeReader, Read as _},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use agent_core::sandbox_plan::{Identity, NetworkPlan, SandboxPlan};
+use common::units::Bytes;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, kill_process},
+};
+
+use super::{PROXY, ROLE, protocol::decode};
+use crate::{
+    proxy::{ProxyTask, Word},
+    sandbox::since_boot,
+};
+
+/// How long it has for its last words.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Read in one go.
+const PIECE_BYTES: usize = 4096;
+
+/// A job's helper, where it has one. Ends with this.
+#[derive(Debug, Default)]
+pub(super) struct Helper {
+    proxy: Option<Proxy>,
+    moved: Moved,
+    /// Whether it was asked to end, so that its end is no news.
+    ending: bool,
+}
+
+/// What went over the network since the attempt's start, seen from the job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) sent: Bytes,
+    pub(super) received: Bytes,
+}
+
+#[derive(Debug)]
+struct Proxy {
+    child: Child,
+    words: PipeReader,
+    received: Vec<u8>,
+}
+
+impl Helper {
+    /// Starts what the plan's network takes. `socket` is where the job finds its proxy.
+    pub(super) fn start(plan: &SandboxPlan, socket: Option<OwnedFd>) -> io::Result<Self> {
+        let (NetworkPlan::Proxy(rules), Some(socket)) = (&plan.network, socket) else {
+            return Ok(Self::default());
+        };
+        let task = ProxyTask {
+            rules: rules.clone(),
+            uid: match plan.identity {
+                Identity::Private { uid } => Some(uid),
+                Identity::Agent => None,
+            },
+        };
+        let (words, told) = io::pipe()?;
+        let child = Command::new("/proc/self/exe")
+            .args([ROLE, PROXY])
+            .arg(serde_json::to_string(&task)?)
+            .env_clear()
+            .current_dir("/")
+            .stdin(socket)
+            .stdout(told)
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Self {
+            proxy: Some(Proxy {
+                child,
+                words,
+                received: Vec::new(),
+            }),
+            ..Self::default()
+        })
+    }
+
+    /// Readable when [`Self::hear`] has something.
+    pub(super) fn words(&self) -> Option<BorrowedFd<'_>> {
+        self.proxy.as_ref().map(|proxy| proxy.words.as_fd())
+    }
+
+    pub(super) const fn moved(&self) -> Moved {
+        self.moved
+    }
+
+    /// Takes in what it told, and returns what of that is for the job's log.
+    pub(super) fn hear(&mut self) -> Vec<String> {
+        let Some(proxy) = &mut self.proxy else {
+            return Vec::new();
+        };
+        let mut piece = [0; PIECE_BYTES];
+        let open = match proxy.words.read(&mut piece) {
+            Ok(count) => {
+                proxy.received.extend_from_slice(&piece[..count]);
+                count > 0
+            }
+            Err(error) => error.kind() == io::ErrorKind::Interrupted,
+        };
+        let (mut lines, mut sound) = (Vec::new(), open);
+        loop {
+            match decode(&mut proxy.received) {
+                Ok(Some(Word::Counted { sent, received })) => {
+                    self.moved = Moved { sent, received };
+                }
+                Ok(Some(Word::Said(line))) => lines.push(line),
+                Ok(None) => break,
+                Err(_) => {
+                    sound = false;
+                    break;
+                }
+            }
+        }
+        if !sound {
+            if !self.ending {
+                lines.push("the job's proxy has ended; the job has no network any more".to_owned());
+            }
+            self.end_now();
+        }
+        lines
+    }
+
+    /// Ends it, and returns what else is for the log. What was moved stays known.
+    pub(super) fn finish(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(proxy) = &self.proxy {
+            ask_to_end(&proxy.child);
+            self.ending = true;
+            let until = since_boot() + FAREWELL;
+            while self.has_more(until) {
+                lines.extend(self.hear());
+            }
+        }
+        self.end_now();
+        lines
+    }
+
+    fn has_more(&self, until: Duration) -> bool {
+        let Some(words) = self.words() else {
+            return false;
+        };
+        let left = until.saturating_sub(since_boot());
+        let left = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let mut waiting = [PollFd::from_borrowed_fd(words, PollFlags::IN)];
+        poll(&mut waiting, Some(&left)).is_ok_and(|ready| ready > 0)
+    }
+
+    fn end_now(&mut self) {
+        if let Some(mut proxy) = self.proxy.take() {
+            // One that is gone already is gone.
+            let _ = proxy.child.kill();
+            let _ = proxy.child.wait();
+        }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.end_now();
+    }
+}
+
+fn ask_to_end(child: &Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+}

@@ -13,4 +13,5 @@ mod escapes;
 mod freezing;
 mod lifecycle;
 mod limits;
+mod network;
 mod output;

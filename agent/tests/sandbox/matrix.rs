@@ -109,6 +109,11 @@ pub(crate) fn way() -> Way {
     })
 }
 
+/// Does on this thread what another one is doing in this way.
+pub(crate) fn on_this_thread(way: Way) {
+    WAY.set(Some(way));
+}
+
 fn ways() -> Vec<Way> {
     let here = level(&host(BTreeMap::new()));
     let mut levels = vec![here];

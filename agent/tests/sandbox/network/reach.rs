@@ -1,0 +1,119 @@
+//! Whom a job reaches, tried in a town (see `town`) by root, and on the machine as it is by everybody.
+
+use std::net::TcpListener;
+
+use agent_core::sandbox_plan::{PROXY_PORT, ProxyRules};
+use common::{status::LogStream, units::Bytes};
+
+use super::{
+    online,
+    town::{COORDINATOR, MACHINE, NEIGHBOURS, PORT, SERVER, in_a_town},
+};
+use crate::world::{Finished, row};
+
+/// Addresses at which nobody can be, or only the machine itself.
+const SELF: [&str; 11] = [
+    "127.0.0.1",
+    "127.0.0.2",
+    "0.0.0.0",
+    "10.9.0.2",
+    MACHINE,
+    "::1",
+    "::ffff:10.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "fe80::1",
+    "224.0.0.1",
+    "255.255.255.255",
+];
+
+/// Returns what tries every address without and with the proxy, and says how each went.
+fn tries(addresses: &[&str], port: u16) -> String {
+    let list = addresses.join(" ");
+    format!(
+        "exec 2>/dev/null
+        for a in {list}; do
+            case $a in 127.*|::1|0.0.0.0) ;; *)
+                timeout 2 bash -c \"exec 3<>/dev/tcp/$a/{port}\" && echo \"DIRECT $a\"
+                timeout 2 bash -c \"echo x > /dev/udp/$a/{port}\";;
+            esac
+            case $a in *:*) t=[$a]:{port};; *) t=$a:{port};; esac
+            exec 3<>/dev/tcp/127.0.0.1/{PROXY_PORT}
+            printf 'CONNECT %s HTTP/1.1\\r\\n\\r\\n' $t >&3; read -r line <&3; echo \"$a $line\"
+        done"
+    )
+}
+
+#[track_caller]
+fn all_refused(finished: &Finished, addresses: usize) {
+    let out = finished.stdout();
+    let refused = out.lines().filter(|line| line.contains("HTTP/1.1 403 "));
+    assert_eq!(refused.count(), addresses, "{out}");
+    assert_eq!(out.lines().count(), addresses, "{out}");
+}
+
+fn rules() -> ProxyRules {
+    ProxyRules {
+        denied: vec![COORDINATOR.parse().unwrap()],
+        most_bytes: None,
+    }
+}
+
+#[test]
+fn n1_nobody_is_reached_whom_the_machine_reaches() {
+    row(
+        &["N1"],
+        "network::reach::n1_nobody_is_reached_whom_the_machine_reaches",
+        || {
+            // What is on this machine, whoever runs it.
+            let service = TcpListener::bind("[::]:0").unwrap();
+            service.set_nonblocking(true).unwrap();
+            let port = service.local_addr().unwrap().port();
+            let finished = online(&tries(&SELF[..8], port), rules()).run();
+            let out = finished.stdout();
+            assert!(!out.contains("DIRECT") && !out.contains(" 200 "), "{out}");
+            assert!(service.accept().is_err(), "{out}");
+            if !rustix::process::geteuid().is_root() {
+                return;
+            }
+            let way = crate::matrix::way();
+            in_a_town(move |town| {
+                crate::matrix::on_this_thread(way);
+                let addresses: Vec<&str> = [NEIGHBOURS.as_slice(), &SELF, &[COORDINATOR]].concat();
+                let finished = online(&tries(&addresses, PORT), rules()).run();
+                all_refused(&finished, addresses.len());
+                assert_eq!(town.around.visited(), [] as [std::net::IpAddr; 0]);
+                assert_eq!(town.machine.visited(), [] as [std::net::IpAddr; 0]);
+            });
+        },
+    );
+}
+
+/// The other half: a job does get out, in each of the three ways, and what it moved is counted.
+#[test]
+fn a_public_server_is_reached_through_the_proxy() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not done: only root can make a network with public addresses");
+        return;
+    }
+    in_a_town(|town| {
+        let script = format!(
+            "try() {{ exec 3<>/dev/tcp/127.0.0.1/{PROXY_PORT}; printf \"$1\" >&3; head -c $2 <&3; }}
+            try 'CONNECT {SERVER}:{PORT} HTTP/1.1\\r\\n\\r\\n' 12; echo
+            try '\\x05\\x01\\x00\\x05\\x01\\x00\\x01\\x5d\\xb8\\xd7\\x0e\\x1f\\xa3' 4 | od -An -tx1
+            exec 3<>/dev/tcp/127.0.0.1/{PROXY_PORT}
+            printf 'GET http://{SERVER}:{PORT}/ HTTP/1.1\\r\\n\\r\\n' >&3; sleep 1"
+        );
+        let finished = online(&script, rules()).run();
+        assert_eq!(
+            finished.stdout(),
+            "HTTP/1.1 200\n 05 00 05 00\n",
+            "{finished:?}"
+        );
+        let server: std::net::IpAddr = SERVER.parse().unwrap();
+        assert_eq!(town.around.visited(), [server; 3]);
+        let usage = finished.result.outcome.usage;
+        assert!((20..200).contains(&usage.sent.0), "{usage:?}");
+        assert_eq!(usage.received, Bytes::ZERO);
+        assert_eq!(finished.text(LogStream::System), "");
+    });
+}

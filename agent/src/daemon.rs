@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use agent_core::sandbox_plan::Host;
 use common::{
     code::Code, machine::Isolation, problem::Problem, resources::Allocation, units::Bytes,
 };
@@ -190,7 +191,7 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
     let first = probe.sample(&Allocation::default(), cache.used());
     cache.set_limit(first.cache_limit);
     let host = sandbox::host(probe.gpu_devices());
-    let isolation = isolation(&folder, supervisor.as_deref());
+    let isolation = isolation(&folder, supervisor.as_deref(), &host);
     let machine = Machine::new(Parts {
         folder,
         registration,
@@ -209,10 +210,10 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
     })
 }
 
-fn isolation(folder: &AgentFolder, supervisor: Option<&Path>) -> Isolation {
+fn isolation(folder: &AgentFolder, supervisor: Option<&Path>, host: &Host) -> Isolation {
     let isolation = match supervisor {
-        None => sandbox::probe(folder.path()),
-        Some(program) => sandbox::probe_with(program, folder.path()),
+        None => sandbox::probe(folder.path(), host),
+        Some(program) => sandbox::probe_with(program, folder.path(), host),
     };
     tracing::info!(level = %isolation.level, missing = ?isolation.missing, "isolation");
     isolation

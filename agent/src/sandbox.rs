@@ -19,12 +19,16 @@ mod network;
 mod ownership;
 mod processes;
 mod root;
+mod stage;
+
+mod bubblewrap;
 
 pub(crate) mod jail;
 
 mod check;
 mod probe;
 
+pub(crate) use bubblewrap::inside as sandbox_inside;
 pub(crate) use cgroup::{Used, limit_again, reap as reap_cgroup};
 pub(crate) use check::main as check_main;
 pub(crate) use filter::install as install_filter;

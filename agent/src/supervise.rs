@@ -28,7 +28,7 @@ pub(crate) use handle::run_to_end;
 pub use handle::{AdoptError, Adopted, LaunchError, Supervisor, SupervisorEvent};
 pub use protocol::SandboxResult;
 pub use role::main;
-pub(crate) use role::{CHECK, PROXY};
+pub(crate) use role::{CHECK, INSIDE, PROXY};
 
 /// First argument of the process that is a supervisor.
 pub const ROLE: &str = "supervise";

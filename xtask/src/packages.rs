@@ -35,6 +35,16 @@ const PACKAGES: &[Package] = &[
         brings: Brings::Header("stdlib.h"),
         why: "the C library's headers",
     },
+    Package {
+        name: "bubblewrap",
+        brings: Brings::Program("bwrap"),
+        why: "the second way of making sandboxes, which every sandbox test is done with, too",
+    },
+    Package {
+        name: "runsc",
+        brings: Brings::Program("runsc"),
+        why: "gVisor, for jobs that ask for strong isolation",
+    },
 ];
 
 /// What the virtual machine is made with.

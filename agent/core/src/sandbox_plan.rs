@@ -70,6 +70,9 @@ pub struct Host {
     pub top: BTreeMap<String, TopEntry>,
     /// Device node of each GPU, by the identifier that allocations use.
     pub gpus: BTreeMap<String, PathBuf>,
+    /// What makes sandboxes, unless a job asks for more.
+    #[serde(default)]
+    pub backend: Backend,
     /// Other programs that this one works with, where they are installed.
     #[serde(default)]
     pub tools: Tools,
@@ -274,7 +277,7 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         hostname: input.machine.to_string(),
         mounts: mounts(input, limits.memory),
         limits,
-        backend: Backend::Native,
+        backend: backend(input),
         network: network::network(input),
         max_runtime: spec.max_runtime,
         grace: spec.grace,
@@ -289,6 +292,17 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
 pub fn folders_to_list(input: &PlanInput<'_>) -> BTreeSet<String> {
     let own = mounts::own(input, MIN_MEMORY);
     image_root::shared_folders(own.iter().map(|mount| mount.target.as_str()))
+}
+
+/// A machine without gVisor has refused the job before; the empty path makes sure that nothing else runs it.
+fn backend(input: &PlanInput<'_>) -> Backend {
+    if input.spec.strong {
+        Backend::Runsc {
+            program: input.host.tools.runsc.clone().unwrap_or_default(),
+        }
+    } else {
+        input.host.backend.clone()
+    }
 }
 
 /// Returns whom the job is on the host. The number comes from the attempt itself (FNV-1a of its key), so

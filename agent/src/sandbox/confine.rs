@@ -10,7 +10,8 @@ use landlock::{
 use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
     thread::{
-        CapabilitiesSecureBits, CapabilitySet, CapabilitySets, clear_ambient_capability_set,
+        CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities,
+        capability_is_in_bounding_set, clear_ambient_capability_set,
         remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
         set_no_new_privs,
     },
@@ -71,6 +72,12 @@ fn give_up_capabilities() -> io::Result<()> {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         match remove_capability_from_bounding_set(capability) {
             Err(rustix::io::Errno::INVAL) => break,
+            // Whoever built the sandbox has taken it away already, and the right to do so.
+            Err(rustix::io::Errno::PERM) => match capability_is_in_bounding_set(capability) {
+                Ok(true) => return Err(io::ErrorKind::PermissionDenied.into()),
+                Ok(false) => {}
+                Err(_) => break,
+            },
             other => other?,
         }
     }
@@ -81,7 +88,11 @@ fn give_up_capabilities() -> io::Result<()> {
         | CapabilitiesSecureBits::KEEP_CAPS_LOCKED
         | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
         | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
-    set_capabilities_secure_bits(locked)?;
+    match set_capabilities_secure_bits(locked) {
+        // Not needed where there is nothing to be raised, and never will be.
+        Err(rustix::io::Errno::PERM) if capabilities(None)?.permitted.is_empty() => {}
+        other => other?,
+    }
     let none = CapabilitySet::empty();
     set_capabilities(
         None,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_core::sandbox_plan::{Cgroup, Host, Tools, TopEntry};
+use agent_core::sandbox_plan::{Backend, Cgroup, Host, Tools, TopEntry};
 
 use super::cgroup::{made, sweep, write};
 
@@ -20,6 +20,19 @@ pub(super) const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 const JOBS_WEIGHT: &str = "10";
 const JOBS_SHARES: &str = "102";
 
+/// Where other programs are looked for: nowhere that ordinary users write to, whatever the agent's own `PATH`.
+const FOLDERS: [&str; 6] = [
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/bin",
+    "/sbin",
+];
+/// Set for the agent by an owner who wants another program to build the sandboxes.
+const SANDBOX: &str = "COMPUTE_SHARE_SANDBOX";
+const BUBBLEWRAP: &str = "bubblewrap";
+
 /// Looks at what the machine has for sandboxes, makes the cgroup that attempts get theirs in, and removes
 /// what earlier ones left there.
 ///
@@ -28,34 +41,38 @@ pub fn host(gpus: BTreeMap<String, PathBuf>) -> Host {
     let superuser = rustix::process::geteuid().is_root();
     let cgroup = cgroup(superuser);
     sweep(&cgroup);
+    let tools = tools();
     Host {
         superuser,
         cgroup,
         top: top(),
         gpus,
-        tools: tools(),
+        backend: backend(&tools),
+        tools,
     }
 }
 
-/// Where programs of a full network are; the second half is not on an ordinary user's path.
-const PROGRAMS: [&str; 6] = [
-    "/usr/local/bin",
-    "/usr/bin",
-    "/bin",
-    "/usr/local/sbin",
-    "/usr/sbin",
-    "/sbin",
-];
-
 fn tools() -> Tools {
     let find = |name: &str| {
-        let mut found = PROGRAMS.iter().map(|folder| Path::new(folder).join(name));
-        found.find(|path| path.is_file())
+        let mut places = FOLDERS.iter().map(|folder| Path::new(folder).join(name));
+        places.find(|path| path.is_file())
     };
     Tools {
+        bwrap: find("bwrap"),
+        runsc: find("runsc"),
         slirp4netns: find("slirp4netns"),
         nft: find("nft"),
-        ..Tools::default()
+    }
+}
+
+/// Returns what the owner wants sandboxes to be made with. A program that is not there makes none, which the
+/// agent's own trial finds out.
+fn backend(tools: &Tools) -> Backend {
+    match std::env::var(SANDBOX) {
+        Ok(name) if name == BUBBLEWRAP => Backend::Bubblewrap {
+            program: tools.bwrap.clone().unwrap_or_else(|| "bwrap".into()),
+        },
+        _ => Backend::Native,
     }
 }
 

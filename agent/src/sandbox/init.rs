@@ -8,7 +8,8 @@ use std::{
     ffi::{CStr, CString},
     fmt, fs,
     io::{self, Read as _, Write as _},
-    os::fd::OwnedFd,
+    os::fd::{BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 use agent_core::sandbox_plan::{Identity, SandboxPlan, WORK};
@@ -107,7 +108,11 @@ pub(super) fn at<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Fa
 }
 
 /// What the first process is given by its supervisor.
-pub(super) struct Ends {
+pub(super) struct Ends<'a> {
+    /// The attempt's.
+    pub(super) folder: &'a Path,
+    /// Held by whatever of the attempt runs.
+    pub(super) lock: BorrowedFd<'a>,
     /// Where to write to be in the attempt's cgroup.
     pub(super) doors: Vec<fs::File>,
     pub(super) control: OwnedFd,
@@ -116,22 +121,40 @@ pub(super) struct Ends {
 }
 
 /// Is the first process, from the moment it exists to its end.
-pub(super) fn run(plan: &SandboxPlan, mut ends: Ends) -> ! {
+pub(super) fn run(plan: &SandboxPlan, mut ends: Ends<'_>) -> ! {
     let doors = std::mem::take(&mut ends.doors);
-    let control = match ends.control.try_clone() {
-        Ok(control) => control,
-        Err(_) => exit(1),
-    };
+    let built = build(plan, doors, &ends.control);
+    attend(plan, built, &ends.control, [ends.stdout, ends.stderr])
+}
+
+/// Is the first process of a sandbox that another program has built around it.
+pub(super) fn run_inside(
+    plan: &SandboxPlan,
+    control: &OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+) -> ! {
+    let settled = network::begin_with_loopback(plan, control).and_then(|()| settle(plan));
+    attend(plan, settled, control, [stdout, stderr])
+}
+
+/// Starts the job in the sandbox that was made, and stays until its end.
+fn attend(
+    plan: &SandboxPlan,
+    made: Result<OwnedFd, Failed>,
+    control: &OwnedFd,
+    streams: [OwnedFd; 2],
+) -> ! {
     let tell = |note: &Note| {
         // Nobody there to be told is noticed where it matters, below.
-        let _ = send(&control, &note.encode(), SendFlags::NOSIGNAL);
+        let _ = send(control, &note.encode(), SendFlags::NOSIGNAL);
     };
-    match build(plan, doors, &control).and_then(|signals| Ok((start(plan, ends)?, signals))) {
+    match made.and_then(|signals| Ok((start(plan, streams)?, signals))) {
         Err(failed) => tell(&Note::Failed(failed.to_string())),
         Ok((Start::NotRun { errno, exists }, _)) => tell(&Note::NotRun { errno, exists }),
         Ok((Start::Running(job), signals)) => {
             tell(&Note::Started);
-            if let Some(status) = reap(job, &signals, &control) {
+            if let Some(status) = reap(job, &signals, control) {
                 tell(&Note::Ended(status));
             }
         }
@@ -150,21 +173,27 @@ fn build(plan: &SandboxPlan, doors: Vec<fs::File>, control: &OwnedFd) -> Result<
     let sources = root::open_sources(plan)?;
     wait_for_go(control).map_err(at("hear of the supervisor"))?;
     become_job(plan).map_err(at("change the user"))?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(at("follow the supervisor"))?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(at("hide from the job"))?;
     leave_cgroups().map_err(at("hide the cgroup"))?;
     network::begin(plan, control)?;
     rustix::system::sethostname(plan.hostname.as_bytes()).map_err(at("set the host name"))?;
     root::enter(plan, sources)?;
+    settle(plan)
+}
+
+/// Does what is the same whoever built the sandbox: ties this process to its supervisor, closes it to the job, and
+/// gives up everything.
+fn settle(plan: &SandboxPlan) -> Result<OwnedFd, Failed> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(at("follow the supervisor"))?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(at("hide from the job"))?;
     let signals = system::child_signals().map_err(at("watch for children"))?;
     system::close_on_exec_from(3).map_err(at("keep descriptors from the job"))?;
     confine::confine(plan)?;
     Ok(signals)
 }
 
-fn wait_for_go(control: &OwnedFd) -> io::Result<()> {
+pub(super) fn wait_for_go(control: &OwnedFd) -> io::Result<()> {
     let mut byte = [0];
     match recv(control, &mut byte, RecvFlags::empty())? {
         (1, _) if byte[0] == GO => Ok(()),
@@ -172,7 +201,7 @@ fn wait_for_go(control: &OwnedFd) -> io::Result<()> {
     }
 }
 
-fn become_job(plan: &SandboxPlan) -> io::Result<()> {
+pub(super) fn become_job(plan: &SandboxPlan) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.uid));
     if plan.identity != Identity::Agent {
         // An ordinary user's groups cannot be given up; what they open is not in the sandbox.
@@ -194,14 +223,14 @@ enum Start {
 }
 
 /// Starts the job and learns whether its program could be run.
-fn start(plan: &SandboxPlan, ends: Ends) -> Result<Start, Failed> {
+fn start(plan: &SandboxPlan, streams: [OwnedFd; 2]) -> Result<Start, Failed> {
     let (mut reader, writer) = io::pipe().map_err(at("make a pipe"))?;
     let job = system::fork().map_err(at("fork"))?;
     let Some(job) = job else {
         drop(reader);
-        be_job(plan, &ends, writer);
+        be_job(plan, &streams, writer);
     };
-    drop((writer, ends));
+    drop((writer, streams));
     let mut report = [0; 5];
     match reader.read_exact(&mut report) {
         // It closed when the program began.
@@ -214,8 +243,8 @@ fn start(plan: &SandboxPlan, ends: Ends) -> Result<Start, Failed> {
 }
 
 /// Is the job's process up to where the job's program takes over.
-fn be_job(plan: &SandboxPlan, ends: &Ends, mut report: io::PipeWriter) -> ! {
-    let error = job_streams(ends)
+fn be_job(plan: &SandboxPlan, streams: &[OwnedFd; 2], mut report: io::PipeWriter) -> ! {
+    let error = job_streams(streams)
         .and_then(|()| Ok(rustix::process::setsid().map(|_| ())?))
         .and_then(|()| Ok(rustix::process::chdir(WORK)?))
         .map(|()| {
@@ -228,11 +257,11 @@ fn be_job(plan: &SandboxPlan, ends: &Ends, mut report: io::PipeWriter) -> ! {
     exit(127)
 }
 
-fn job_streams(ends: &Ends) -> io::Result<()> {
+fn job_streams([stdout, stderr]: &[OwnedFd; 2]) -> io::Result<()> {
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&ends.stdout)?;
-    rustix::stdio::dup2_stderr(&ends.stderr)?;
+    rustix::stdio::dup2_stdout(stdout)?;
+    rustix::stdio::dup2_stderr(stderr)?;
     Ok(())
 }
 
@@ -267,7 +296,7 @@ fn execute(plan: &SandboxPlan) -> (i32, bool) {
         };
         let Ok(program) = text(&path) else { continue };
         let errno = execute_one(&program, &arguments, &env);
-        let exists = std::path::Path::new(&path).exists();
+        let exists = Path::new(&path).exists();
         if exists || errno != libc::ENOENT && !best.1 {
             best = (errno, exists);
         }

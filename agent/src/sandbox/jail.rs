@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use agent_core::sandbox_plan::{Content, Identity, NetworkPlan, OUTPUT, SandboxPlan, WORK};
+use agent_core::sandbox_plan::{
+    Backend, Content, Identity, NetworkPlan, OUTPUT, SandboxPlan, WORK,
+};
 use common::units::Bytes;
 use rustix::{
     fs::{Gid, Uid},
@@ -17,6 +19,7 @@ use rustix::{
 };
 
 use super::{
+    bubblewrap,
     cgroup::{AttemptCgroup, Used},
     init::{self, Ends, Failed, GO, GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE, at},
     network, ownership, processes,
@@ -28,12 +31,11 @@ use super::{
 const OOM_SCORE: &str = "500";
 
 /// What a sandbox lives in. The view of cgroups comes once the process is in its own.
-const NAMESPACES: i32 = libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS;
+const NAMESPACES: i32 =
+    OUTER_NAMESPACES | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+/// What another program makes the sandbox in: enough to map the user, to show it nothing but what it needs, and
+/// to end everything with one process.
+const OUTER_NAMESPACES: i32 = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
 
 /// A running sandbox.
 #[derive(Debug)]
@@ -76,7 +78,12 @@ pub(crate) struct Consumed {
 
 impl Jail {
     /// Makes the sandbox and starts the job. `dir` is the attempt's folder.
-    pub(crate) fn start(plan: &SandboxPlan, dir: &Path) -> Result<(Self, Output), Failed> {
+    /// `lock` is held by whatever of the attempt runs.
+    pub(crate) fn start(
+        plan: &SandboxPlan,
+        dir: &Path,
+        lock: BorrowedFd<'_>,
+    ) -> Result<(Self, Output), Failed> {
         if let Identity::Private { uid } = plan.identity {
             for folder in writable_folders(plan) {
                 ownership::hand_over(folder, uid).map_err(at("hand over the job's folders"))?;
@@ -84,7 +91,7 @@ impl Jail {
         }
         let cgroup = AttemptCgroup::create(&plan.cgroup, dir, &plan.limits)
             .map_err(at("set the job's limits"))?;
-        match Self::start_in(plan, &cgroup) {
+        match Self::start_in(plan, &cgroup, dir, lock) {
             Ok((pid, pidfd, control, output)) => Ok((
                 Self {
                     pid,
@@ -105,6 +112,8 @@ impl Jail {
     fn start_in(
         plan: &SandboxPlan,
         cgroup: &AttemptCgroup,
+        dir: &Path,
+        lock: BorrowedFd<'_>,
     ) -> Result<(Pid, OwnedFd, OwnedFd, Output), Failed> {
         let (stdout, job_stdout) = io::pipe().map_err(at("make a pipe"))?;
         let (stderr, job_stderr) = io::pipe().map_err(at("make a pipe"))?;
@@ -124,13 +133,15 @@ impl Jail {
         .map_err(at("make a socket"))?;
         let doors = cgroup.doors().map_err(at("open the cgroup"))?;
         let leaf = cgroup.open_for_clone().map_err(at("open the cgroup"))?;
-        let cloned = clone_process(NAMESPACES, leaf.as_ref().map(AsFd::as_fd))
+        let cloned = clone_process(namespaces(&plan.backend), leaf.as_ref().map(AsFd::as_fd))
             .map_err(at("make namespaces"))?;
         let Cloned::Parent { pid, pidfd } = cloned else {
             drop((control, stdout, stderr, leaf));
-            init::run(
+            be_first(
                 plan,
                 Ends {
+                    folder: dir,
+                    lock,
                     doors,
                     control: inside,
                     stdout: job_stdout.into(),
@@ -247,6 +258,22 @@ impl Jail {
             peak_memory: counted.peak_memory,
             out_of_memory: counted.memory_kills > 0,
         })
+    }
+}
+
+fn namespaces(backend: &Backend) -> i32 {
+    match backend {
+        Backend::Native => NAMESPACES,
+        Backend::Bubblewrap { .. } | Backend::Runsc { .. } => OUTER_NAMESPACES,
+    }
+}
+
+/// Is the process in the new namespaces.
+fn be_first(plan: &SandboxPlan, ends: Ends<'_>) -> ! {
+    match &plan.backend {
+        Backend::Native => init::run(plan, ends),
+        Backend::Bubblewrap { program } => bubblewrap::run(plan, program, ends),
+        Backend::Runsc { .. } => super::system::exit_now(1),
     }
 }
 

@@ -42,6 +42,18 @@ pub(super) fn begin(plan: &SandboxPlan, control: &OwnedFd) -> Result<(), Failed>
         NetworkPlan::None => Ok(()),
         NetworkPlan::Proxy(_) => {
             up.map_err(at("bring the loopback up"))?;
+            begin_with_loopback(plan, control)
+        }
+        NetworkPlan::Full { .. } => begin_with_loopback(plan, control),
+    }
+}
+
+/// Does what is left of the inside's part where another program has made the network namespace and brought the
+/// loopback up, and the process has no rights in it.
+pub(super) fn begin_with_loopback(plan: &SandboxPlan, control: &OwnedFd) -> Result<(), Failed> {
+    match &plan.network {
+        NetworkPlan::None => Ok(()),
+        NetworkPlan::Proxy(_) => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT))
                 .map_err(at("listen for the job's connections"))?;
             hand_out(control, &listener.into()).map_err(at("hand the proxy's socket out"))

@@ -21,10 +21,7 @@ use common::{
     wire::agent::{AttemptImage, AttemptSpec},
 };
 
-use super::{
-    check::{BROKEN, DATASET, HELD},
-    host::host,
-};
+use super::check::{BROKEN, DATASET, HELD};
 use crate::supervise::{CHECK, ROLE, run_to_end};
 
 /// Most lines about what did not hold that are reported; a report has room for no more.
@@ -34,15 +31,14 @@ const MAX_LINE_CHARS: usize = 200;
 
 /// Tries to hold a job in, with this very program as the job, and says how well that went. Blocks for the
 /// time of a small job. `scratch` is a folder of the agent's.
-pub fn probe(scratch: &Path) -> Isolation {
-    probe_with(Path::new("/proc/self/exe"), scratch)
+pub fn probe(scratch: &Path, host: &Host) -> Isolation {
+    probe_with(Path::new("/proc/self/exe"), scratch, host)
 }
 
 /// Does the same with another program file, for agents that run inside one that is not `compute-share`.
-pub fn probe_with(program: &Path, scratch: &Path) -> Isolation {
-    let host = host(BTreeMap::new());
-    match trial(program, scratch, &host) {
-        Ok(broken) if broken.is_empty() => held(&host),
+pub fn probe_with(program: &Path, scratch: &Path, host: &Host) -> Isolation {
+    match trial(program, scratch, host) {
+        Ok(broken) if broken.is_empty() => held(host),
         Ok(broken) => Isolation {
             strong: false,
             networks: vec![Network::None],

@@ -29,7 +29,7 @@ use super::{
 /// Most files in one folder in memory; what they take is limited by its size, what names take by this.
 const MAX_SCRATCH_INODES: u32 = 1 << 18;
 /// Files of `/proc` that tell of the host or change it.
-const MASKED_FILES: [&str; 9] = [
+pub(super) const MASKED_FILES: [&str; 9] = [
     "kcore",
     "keys",
     "key-users",
@@ -40,11 +40,11 @@ const MASKED_FILES: [&str; 9] = [
     "sched_debug",
     "latency_stats",
 ];
-const MASKED_FOLDERS: [&str; 3] = ["acpi", "scsi", "firmware"];
-const FIXED_FOLDERS: [&str; 4] = ["sys", "irq", "bus", "fs"];
+pub(super) const MASKED_FOLDERS: [&str; 3] = ["acpi", "scsi", "firmware"];
+pub(super) const FIXED_FOLDERS: [&str; 4] = ["sys", "irq", "bus", "fs"];
 
 /// Host files and folders, opened, in the order of the plan's mounts; `None` where nothing is bound.
-pub(super) struct Sources(Vec<Option<OwnedFd>>);
+pub(super) struct Sources(pub(super) Vec<Option<OwnedFd>>);
 
 /// Opens everything of the host that the plan binds.
 pub(super) fn open_sources(plan: &SandboxPlan) -> Result<Sources, Failed> {
@@ -150,13 +150,13 @@ fn put(target: &Path, content: &Content, source: Option<OwnedFd>) -> io::Result<
     }
 }
 
-fn empty_file(path: &Path) -> io::Result<()> {
+pub(super) fn empty_file(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o444);
     options.open(path).map(|_| ())
 }
 
-fn scratch(target: impl AsRef<Path>, options: &str) -> io::Result<()> {
+pub(super) fn scratch(target: impl AsRef<Path>, options: &str) -> io::Result<()> {
     let options = std::ffi::CString::new(options)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     Ok(mount(

@@ -217,6 +217,14 @@ fn setting(name: libc::c_int) -> Option<u64> {
     u64::try_from(value).ok().filter(|&value| value > 0)
 }
 
+/// Takes over the descriptor of this number, which whoever started this process left open for it.
+pub(super) fn inherited(number: &std::ffi::OsStr) -> Option<OwnedFd> {
+    let number = number.to_str()?.parse().ok().filter(|number| *number > 2)?;
+    // SAFETY: nothing in this process knows of the descriptor but who reads the arguments, once. One that is
+    // not open makes every use of it fail.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Ends this process at once, without what the standard library does at a program's end.
 pub(super) fn exit_now(code: i32) -> ! {
     // SAFETY: never returns, and touches no memory.

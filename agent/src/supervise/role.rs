@@ -17,7 +17,7 @@ use rustix::{
 use super::{folder::AttemptFolder, run};
 use crate::{
     proxy,
-    sandbox::{check_main, make_room},
+    sandbox::{check_main, make_room, sandbox_inside},
 };
 
 /// Instead of a folder: look at the sandbox from inside. Started by the agent's own probe.
@@ -28,6 +28,9 @@ const MAKE_ROOM: &str = "--make-room";
 
 /// Instead of a folder: be a job's proxy. Started by the job's supervisor.
 pub(crate) const PROXY: &str = "--proxy";
+
+/// Instead of a folder: be the first process of a sandbox that another program has built. Started by that program.
+pub(crate) const INSIDE: &str = "--inside";
 
 /// Descriptors below are the standard streams.
 const FIRST_FREE: i32 = 3;
@@ -42,6 +45,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
         [check] if check == CHECK => check_main(),
         [room] if room == MAKE_ROOM => make_room(),
         [proxy, task] if proxy == PROXY => proxy::main(task),
+        [inside, given @ ..] if inside == INSIDE => sandbox_inside(given),
         [folder] => supervise(folder.as_ref()),
         _ => None,
     };
@@ -52,10 +56,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
 fn supervise(folder: &Path) -> Option<i32> {
     // A session of its own: what ends the daemon's terminal or group does not end the job.
     setsid().ok()?;
-    let (listener, _lock) = take_over().ok()?;
+    let (listener, lock) = take_over().ok()?;
     let folder = AttemptFolder::open(folder).ok()?;
     // Without a result the daemon finds that the supervisor died, which is the truth.
-    run::run(&folder, listener.into()).ok().map(|()| 0)
+    run::run(&folder, listener.into(), lock.as_fd())
+        .ok()
+        .map(|()| 0)
 }
 
 /// Returns the socket and the lock, with nothing in their old places, so that no job gets them.

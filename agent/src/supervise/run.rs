@@ -3,7 +3,10 @@
 use std::{
     fs, io,
     io::{PipeReader, Read as _},
-    os::{fd::AsFd as _, unix::net::UnixListener},
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::net::UnixListener,
+    },
     time::{Duration, SystemTime},
 };
 
@@ -40,7 +43,11 @@ const PIECE_BYTES: usize = common::logs::MAX_RECORD_BYTES;
 const LEASE_UNKNOWN: Duration = Duration::from_secs(10);
 
 /// Runs the attempt whose plan is in the folder, and leaves its result there.
-pub(super) fn run(folder: &AttemptFolder, listener: UnixListener) -> io::Result<()> {
+pub(super) fn run(
+    folder: &AttemptFolder,
+    listener: UnixListener,
+    lock: BorrowedFd<'_>,
+) -> io::Result<()> {
     let plan = folder.plan()?.ok_or(io::ErrorKind::NotFound)?;
     let mut watch = Watch {
         plan: &plan,
@@ -57,7 +64,7 @@ pub(super) fn run(folder: &AttemptFolder, listener: UnixListener) -> io::Result<
     };
     // From here on the program may have run.
     fs::write(folder.file("started"), now().to_string())?;
-    let consumed = match Jail::start(&plan, folder.path()) {
+    let consumed = match Jail::start(&plan, folder.path(), lock) {
         Ok((jail, output)) => watch.over(jail, output)?,
         Err(failed) => {
             watch.ending.program = Some(JailEvent::Failed(failed.to_string()));

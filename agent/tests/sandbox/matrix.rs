@@ -31,18 +31,20 @@ const NOTES: &str = "COMPUTE_SHARE_ESCAPE_NOTES";
 /// the others go.
 const NOTE: &str = "escape-note ";
 const BROKE: &str = "broke";
-const BACKENDS: [Maker; 1] = [Maker::Native];
+const MAKERS: [Maker; 2] = [Maker::Native, Maker::Bubblewrap];
 
 /// What makes the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Maker {
     Native,
+    Bubblewrap,
 }
 
 impl Maker {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Native => "native",
+            Self::Bubblewrap => "bubblewrap",
         }
     }
 }
@@ -121,7 +123,7 @@ fn ways() -> Vec<Way> {
         levels.push(IsolationLevel::C);
     }
     let each = |maker| levels.iter().map(move |&level| Way { maker, level });
-    BACKENDS.into_iter().flat_map(each).collect()
+    MAKERS.into_iter().flat_map(each).collect()
 }
 
 fn level(host: &Host) -> IsolationLevel {
@@ -140,9 +142,17 @@ impl Way {
         }
     }
 
-    pub(crate) fn backend(self) -> Backend {
+    /// Returns what to plan with; bubblewrap has to be there.
+    pub(crate) fn backend(self, host: &Host) -> Backend {
         match self.maker {
             Maker::Native => Backend::Native,
+            Maker::Bubblewrap => Backend::Bubblewrap {
+                program: host
+                    .tools
+                    .bwrap
+                    .clone()
+                    .expect("`apt-get install bubblewrap`"),
+            },
         }
     }
 }

@@ -65,7 +65,8 @@ impl Attempt {
         let way = way();
         let mut host = host(BTreeMap::new());
         way.narrow(&mut host);
-        let mut plan = plan(&PlanInput {
+        host.backend = way.backend(&host);
+        let plan = plan(&PlanInput {
             attempt: AttemptId {
                 job: JobId::from_bytes([9; 16]),
                 task: 0,
@@ -107,7 +108,6 @@ impl Attempt {
             },
             rules: &ProxyRules::default(),
         });
-        plan.backend = way.backend();
         Self { folder, host, plan }
     }
 
@@ -162,6 +162,11 @@ impl Attempt {
     }
 
     fn finished(&self, result: SandboxResult) -> Finished {
+            eprintln!(
+                "{result:?} {}",
+                String::from_utf8_lossy(&fs::read(self.path("log")).unwrap())
+            );
+        }
         let log = fs::read(self.path("log")).unwrap();
         assert_eq!(log.len() as u64, result.outcome.log_bytes);
         let mut streams: BTreeMap<LogStream, Vec<u8>> = BTreeMap::new();

@@ -56,6 +56,7 @@ fn host(superuser: bool) -> Host {
             ("GPU-a".to_owned(), "/dev/nvidia0".into()),
             ("GPU-b".to_owned(), "/dev/nvidia1".into()),
         ]),
+        backend: Backend::Native,
         tools: Tools::default(),
     }
 }

@@ -1,0 +1,88 @@
+//! The host's part of a sandbox laid out side by side, for backends that have another program build the rest.
+//!
+//! Such a program is given paths. Every path that it gets leads to this stage: a folder in memory of its own view
+//! of the file system, in which each source stands under a number, opened and restricted as the native backend
+//! does it. So that program never walks a path that somebody else may change, and what it might forget
+//! (`noexec`, for one) holds already.
+
+use std::{fs, io, os::fd::OwnedFd, os::unix::fs::PermissionsExt as _};
+
+use agent_core::sandbox_plan::{Content, SandboxPlan};
+use rustix::{
+    fs::CWD,
+    mount::{MountFlags, MoveMountFlags, mount, move_mount},
+    process::Signal,
+};
+
+use super::{
+    cgroup,
+    init::{Failed, at, become_job, wait_for_go},
+    root::{Sources, empty_file, open_sources, scratch},
+};
+
+/// Hides the host's folder of this name, which every machine has and neither program needs.
+const STAGE: &str = "/run";
+/// Terminals of the sandbox's own.
+pub(super) const TERMINALS: &str = "/run/terminals";
+/// Scratch space for the program that builds.
+pub(super) const NOTES: &str = "/run/notes";
+
+/// Where each of the plan's mounts stands, in their order; `None` where nothing of the host is bound.
+pub(super) type Staged = Vec<Option<String>>;
+
+/// Does, in the first process of new namespaces, what has to be done before another program takes over: enters
+/// the cgroup, becomes the job's user, and lays out the stage.
+pub(super) fn prepare(
+    plan: &SandboxPlan,
+    doors: Vec<fs::File>,
+    control: &OwnedFd,
+) -> Result<Staged, Failed> {
+    cgroup::enter(doors).map_err(at("enter the cgroup"))?;
+    let sources = open_sources(plan)?;
+    wait_for_go(control).map_err(at("hear of the supervisor"))?;
+    become_job(plan).map_err(at("change the user"))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(at("follow the supervisor"))?;
+    lay_out(plan, sources).map_err(at("lay out the sandbox's parts"))
+}
+
+fn lay_out(plan: &SandboxPlan, sources: Sources) -> io::Result<Staged> {
+    scratch(STAGE, "mode=0755,size=16m,nr_inodes=65536")?;
+    let staged = plan.mounts.iter().zip(sources.0).enumerate();
+    let staged: io::Result<Staged> = staged
+        .map(|(number, (wanted, source))| {
+            let path = format!("{STAGE}/{number}");
+            match (&wanted.content, source) {
+                (Content::Text { text }, _) => {
+                    fs::write(&path, text)?;
+                    fs::set_permissions(&path, fs::Permissions::from_mode(0o444))?;
+                }
+                (_, Some(source)) => put(source, &path)?,
+                (_, None) => return Ok(None),
+            }
+            Ok(Some(path))
+        })
+        .collect();
+    fs::create_dir(TERMINALS)?;
+    let options = c"newinstance,ptmxmode=0666,mode=0620";
+    // A job without terminals is a job still.
+    let _ = mount(
+        "devpts",
+        TERMINALS,
+        "devpts",
+        MountFlags::NOSUID | MountFlags::NOEXEC,
+        options,
+    );
+    fs::create_dir(NOTES)?;
+    staged
+}
+
+fn put(source: OwnedFd, path: &str) -> io::Result<()> {
+    if rustix::fs::fstat(&source)?.st_mode & libc::S_IFMT == libc::S_IFDIR {
+        fs::create_dir(path)?;
+    } else {
+        empty_file(path.as_ref())?;
+    }
+    let here = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(move_mount(source, "", CWD, path, here)?)
+}

@@ -162,11 +162,6 @@ impl Attempt {
     }
 
     fn finished(&self, result: SandboxResult) -> Finished {
-            eprintln!(
-                "{result:?} {}",
-                String::from_utf8_lossy(&fs::read(self.path("log")).unwrap())
-            );
-        }
         let log = fs::read(self.path("log")).unwrap();
         assert_eq!(log.len() as u64, result.outcome.log_bytes);
         let mut streams: BTreeMap<LogStream, Vec<u8>> = BTreeMap::new();

@@ -26,8 +26,8 @@ const TUN: &str = "/dev/net/tun";
 
 /// Tries everything; `scratch` is an empty folder.
 pub(super) fn findings(scratch: &Path) -> Vec<Finding> {
-    let isolation = sandbox::probe(scratch);
     let host = sandbox::host(BTreeMap::new());
+    let isolation = sandbox::probe(scratch, &host);
     let mut findings = vec![
         level(&isolation),
         cgroups(&host),

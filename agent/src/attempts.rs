@@ -1,10 +1,11 @@
 //! One attempt, performed: made ready, launched, watched, stopped. Each has a task of its own that does what
 //! the keeper orders and tells it what happened; nothing is decided here.
 
+mod image;
 mod network;
 mod prepare;
 
-use std::{os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use agent_core::{attempt::Step, sandbox_plan::SandboxPlan};
 use common::{
@@ -19,14 +20,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::prepare::{Prepared, prepare};
+use self::prepare::{Pins, Prepared, prepare};
 use crate::{
     artifacts, clock,
     keeper::{KeeperHandle, Word},
     logs::{self, Growth},
     machine::Machine,
     supervise::{SandboxResult, Supervisor, SupervisorEvent},
-    transfer::Pinned,
     uplink::Uplink,
 };
 
@@ -100,13 +100,9 @@ impl Work {
     }
 
     /// Watches an attempt that an earlier daemon launched.
-    pub(crate) fn watch(self, mut supervisor: Supervisor) -> Performing {
+    pub(crate) fn watch(self, supervisor: Supervisor) -> Performing {
         self.perform(|work, mut orders, growth| async move {
-            if let Err(error) = supervisor.settle().await {
-                tracing::debug!(attempt = %work.attempt, %error, "it is ending already");
-            }
             let pins = prepare::pin_again(&work);
-            prepare::reach_disk(&work).await;
             let result = work.follow(supervisor, &mut orders, &growth).await;
             drop(pins);
             work.end(result, &growth).await;
@@ -119,7 +115,6 @@ impl Work {
             if let Some(at) = result.started_at {
                 work.happened(Step::Start { at }).await;
             }
-            prepare::reach_disk(&work).await;
             work.end(result, &growth).await;
         })
     }
@@ -165,14 +160,14 @@ impl Work {
             prepared = prepare(&self) => prepared,
             Some(stop) = orders.stops.recv() => Err(never_ran(stop.reason, "it ended before it was ready")),
         };
-        let started = prepared.and_then(|Prepared { plan, disk, pins }| {
+        let started = prepared.and_then(|Prepared { plan, pins }| {
             let folder = self.machine.folder.attempt(self.attempt);
-            Ok((self.start(&folder, &plan, disk)?, pins))
+            Ok((self.start(&folder, &plan)?, pins))
         });
         let result = match started {
             Ok((supervisor, pins)) => {
                 let result = self.follow(supervisor, &mut orders, growth).await;
-                drop::<Vec<Pinned>>(pins);
+                drop::<Pins>(pins);
                 result
             }
             Err(outcome) => SandboxResult {
@@ -184,14 +179,11 @@ impl Work {
         self.end(result, growth).await;
     }
 
-    fn start(
-        &self,
-        folder: &Path,
-        plan: &SandboxPlan,
-        disk: Option<OwnedFd>,
-    ) -> Result<Supervisor, Box<Outcome>> {
-        let program = self.machine.supervisor.as_deref();
-        let launched = Supervisor::launch_on(program, folder, plan, disk);
+    fn start(&self, folder: &Path, plan: &SandboxPlan) -> Result<Supervisor, Box<Outcome>> {
+        let launched = match &self.machine.supervisor {
+            None => Supervisor::launch(folder, plan),
+            Some(program) => Supervisor::launch_with(program, folder, plan),
+        };
         launched.map_err(|error| {
             let problem = crate::machine::local_problem("the sandbox cannot be started", &error);
             never_ran(EndReason::PrepareFailed, &problem.why)
@@ -255,7 +247,7 @@ impl Work {
             bytes: total,
             total: Some(total),
         });
-        let folder = self.machine.files_of(self.attempt);
+        let folder = self.machine.folder.attempt(self.attempt);
         let files = result.started_at.is_some() && artifacts::any(&folder, &self.spec.outputs);
         let SandboxResult { at, outcome, .. } = result;
         let outcome = Box::new(outcome);

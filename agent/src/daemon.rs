@@ -9,8 +9,7 @@ use std::{
 
 use agent_core::sandbox_plan::Host;
 use common::{
-    code::Code, machine::Isolation, problem::Problem, resources::Allocation,
-    status::IsolationLevel, units::Bytes,
+    code::Code, machine::Isolation, problem::Problem, resources::Allocation, units::Bytes,
 };
 use link::endpoint::Dialer;
 use rustix::fs::{FlockOperation, flock};
@@ -30,7 +29,6 @@ use crate::{
     probe::Probe,
     registration::{AgentFolder, Registration},
     sandbox,
-    scratch::Disks,
     transfer::Cache,
     uplink::uplink,
 };
@@ -108,6 +106,7 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
         journal,
         kept,
     } = opened.map_err(|error| local_problem("the agent cannot start", &error))??;
+    let machine_cgroup = machine.host.cgroup.clone();
     let machine = Arc::new(machine);
     let dialer = Dialer::new()
         .map_err(|error| local_problem("no socket for the coordinator can be had", &error))?;
@@ -130,6 +129,8 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
         connection: watched.clone(),
         stopping: stopping.clone(),
     });
+    sandbox::let_go(&machine_cgroup)
+        .map_err(|error| local_problem("the jobs cannot go on", &error))?;
     let last_word = handle.clone();
     let connector = Connector::new(machine, handle, dialer, source, connection);
     let token = stopping.clone();
@@ -190,15 +191,13 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
     let first = probe.sample(&Allocation::default(), cache.used());
     cache.set_limit(first.cache_limit);
     let host = sandbox::host(probe.gpu_devices());
-    let mut isolation = isolation(&folder, supervisor.as_deref(), &host);
-    let disks = disks(&folder, &mut isolation);
+    let isolation = isolation(&folder, supervisor.as_deref(), &host);
     let machine = Machine::new(Parts {
         folder,
         registration,
         host,
         isolation,
         cache,
-        disks,
         supervisor,
         probe,
         first,
@@ -218,21 +217,6 @@ fn isolation(folder: &AgentFolder, supervisor: Option<&Path>, host: &Host) -> Is
     };
     tracing::info!(level = %isolation.level, missing = ?isolation.missing, "isolation");
     isolation
-}
-
-/// Returns what gives every attempt a disk of its own; where there cannot be such a thing, people are told.
-fn disks(folder: &AgentFolder, isolation: &mut Isolation) -> Option<Disks> {
-    let opened = match isolation.level {
-        IsolationLevel::A => Disks::open(&folder.scratch()),
-        _ => Err(std::io::ErrorKind::PermissionDenied.into()),
-    };
-    opened
-        .inspect_err(|error| {
-            tracing::info!(%error, "attempts have no disks of their own");
-            let missing = "disk use is counted every second, not exact";
-            isolation.missing.push(missing.to_owned());
-        })
-        .ok()
 }
 
 fn make_folder(path: &Path) -> Result<(), Problem> {

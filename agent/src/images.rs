@@ -14,10 +14,19 @@ mod logins;
 
 mod archive;
 
+mod beneath;
+mod unpack;
+
+mod fetch;
+mod listing;
+
 pub use self::{
     archive::{ArchiveSummary, open_archive},
+    listing::image_root,
     logins::stored_login,
 };
+
+pub(crate) use self::fetch::{from_registry, from_tree};
 
 use common::{code::Code, image::ImageRef, problem::Problem, seal::RegistryLogin};
 

@@ -22,7 +22,6 @@ mod proxy;
 pub mod registration;
 pub mod sandbox;
 mod scrap;
-pub mod scratch;
 mod session;
 pub mod supervise;
 pub mod transfer;

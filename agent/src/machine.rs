@@ -20,7 +20,6 @@ use tokio::sync::watch;
 use crate::{
     probe::{Probe, Sample},
     registration::{AgentFolder, Registration},
-    scratch::Disks,
     transfer::Cache,
 };
 
@@ -33,8 +32,6 @@ pub(crate) struct Machine {
     pub(crate) isolation: Isolation,
     pub(crate) system: SystemInfo,
     pub(crate) cache: Cache,
-    /// Attempts' own, where the machine can have such.
-    pub(crate) disks: Option<Disks>,
     /// The program that supervises attempts; `None` is this one.
     pub(crate) supervisor: Option<PathBuf>,
     probe: Arc<Mutex<Probe>>,
@@ -63,7 +60,6 @@ pub(crate) struct Parts {
     pub(crate) host: Host,
     pub(crate) isolation: Isolation,
     pub(crate) cache: Cache,
-    pub(crate) disks: Option<Disks>,
     pub(crate) supervisor: Option<PathBuf>,
     pub(crate) probe: Probe,
     pub(crate) first: Sample,
@@ -78,20 +74,10 @@ impl Machine {
             isolation: parts.isolation,
             system: crate::probe::system_info(),
             cache: parts.cache,
-            disks: parts.disks,
             supervisor: parts.supervisor,
             probe: Arc::new(Mutex::new(parts.probe)),
             seen: watch::Sender::new(parts.first),
             samples: watch::Sender::default(),
-        }
-    }
-
-    /// Returns where the folders of an attempt's files are, as this process reaches them.
-    pub(crate) fn files_of(&self, attempt: AttemptId) -> PathBuf {
-        let folder = self.folder.attempt(attempt);
-        match &self.disks {
-            Some(disks) => disks.files_of(attempt, &folder),
-            None => folder,
         }
     }
 

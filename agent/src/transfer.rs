@@ -22,7 +22,11 @@ pub use self::{
     walk::{WalkOptions, Walked, walk},
 };
 
-pub(crate) use self::collect::any_of;
+pub(crate) use self::{
+    cache::{About, ImageRoom, PinnedImage},
+    collect::any_of,
+    stream::open,
+};
 
 #[cfg(test)]
 mod tests;

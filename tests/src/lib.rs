@@ -6,9 +6,11 @@
 
 mod binaries;
 mod network;
+pub mod oci;
 mod org;
 mod person;
 mod process;
+pub mod registry;
 
 pub use network::Cable;
 pub use org::{Coordinator, Org};

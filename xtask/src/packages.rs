@@ -45,6 +45,16 @@ const PACKAGES: &[Package] = &[
         brings: Brings::Program("runsc"),
         why: "gVisor, for jobs that ask for strong isolation",
     },
+    Package {
+        name: "docker-registry",
+        brings: Brings::Program("docker-registry"),
+        why: "a registry of images to test against",
+    },
+    Package {
+        name: "busybox-static",
+        brings: Brings::File("/bin/busybox"),
+        why: "the programs in the images of tests",
+    },
 ];
 
 /// What the virtual machine is made with.

@@ -1,15 +1,25 @@
-//! The cache of trees as a plan: what to fetch for what is wanted, and what to give up for it.
+//! The cache of trees and unpacked images as a plan: what to fetch for what is wanted, and what to give up.
 //!
-//! Knows sizes, last uses and which trees are in use; touches no file. The agent's cache performs it.
+//! Knows sizes, last uses and what is in use; touches no file. The agent's cache performs it.
 
 use std::collections::BTreeSet;
 
-use common::{id::TreeId, time::Timestamp, units::Bytes};
+use common::{id::TreeId, image::ImageDigest, time::Timestamp, units::Bytes};
 
-/// A tree in the cache.
+/// What the cache can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    Tree(TreeId),
+    /// Unpacked, from a registry, by the digest that the job pinned.
+    Image(ImageDigest),
+    /// Unpacked, from a tree that is an OCI image layout.
+    Imported(TreeId),
+}
+
+/// Something in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cached {
-    pub tree: TreeId,
+    pub item: Item,
     /// Room that it takes on the disk.
     pub bytes: Bytes,
     pub last_used: Timestamp,
@@ -19,10 +29,10 @@ pub struct Cached {
 
 /// Returns the trees of `wanted` that have to be fetched, each once, in the order in which they are wanted.
 pub fn missing(wanted: impl IntoIterator<Item = TreeId>, cached: &[Cached]) -> Vec<TreeId> {
-    let mut seen: BTreeSet<TreeId> = cached.iter().map(|cached| cached.tree).collect();
+    let mut seen: BTreeSet<Item> = cached.iter().map(|cached| cached.item).collect();
     wanted
         .into_iter()
-        .filter(|tree| seen.insert(*tree))
+        .filter(|tree| seen.insert(Item::Tree(*tree)))
         .collect()
 }
 
@@ -31,7 +41,7 @@ pub fn missing(wanted: impl IntoIterator<Item = TreeId>, cached: &[Cached]) -> V
 ///
 /// # Errors
 /// What is in use leaves too little room. Nothing is to be evicted then.
-pub fn make_room(cached: &[Cached], limit: Bytes, needed: Bytes) -> Result<Vec<TreeId>, NoRoom> {
+pub fn make_room(cached: &[Cached], limit: Bytes, needed: Bytes) -> Result<Vec<Item>, NoRoom> {
     let sum = |bytes: u64, cached: &Cached| bytes.saturating_add(cached.bytes.0);
     let pinned = cached.iter().filter(|cached| cached.pinned).fold(0, sum);
     if pinned.saturating_add(needed.0) > limit.0 {
@@ -43,19 +53,19 @@ pub fn make_room(cached: &[Cached], limit: Bytes, needed: Bytes) -> Result<Vec<T
     }
     let mut used = cached.iter().fold(0, sum);
     let mut idle: Vec<&Cached> = cached.iter().filter(|cached| !cached.pinned).collect();
-    idle.sort_by_key(|cached| (cached.last_used, cached.tree));
+    idle.sort_by_key(|cached| (cached.last_used, cached.item));
     let mut evicted = Vec::new();
     for cached in idle {
         if used.saturating_add(needed.0) <= limit.0 {
             break;
         }
         used -= cached.bytes.0;
-        evicted.push(cached.tree);
+        evicted.push(cached.item);
     }
     Ok(evicted)
 }
 
-/// The cache cannot take a tree.
+/// The cache cannot take something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{needed} are needed, but the cache may hold {limit} and {pinned} of that are in use")]
 pub struct NoRoom {
@@ -77,7 +87,7 @@ mod tests {
     fn cached(number: u8, bytes: u64, last_used: u64, pinned: bool) -> Cached {
         let last_used = Timestamp::from_unix_ms(last_used);
         Cached {
-            tree: tree(number),
+            item: Item::Tree(tree(number)),
             bytes: Bytes(bytes),
             last_used,
             pinned,
@@ -92,10 +102,13 @@ mod tests {
             cached(3, 20, 20, false),
         ];
         assert_eq!(make_room(&all, Bytes(100), Bytes(0)), Ok(vec![]));
-        assert_eq!(make_room(&all, Bytes(100), Bytes(20)), Ok(vec![tree(3)]));
+        assert_eq!(
+            make_room(&all, Bytes(100), Bytes(20)),
+            Ok(vec![Item::Tree(tree(3))])
+        );
         assert_eq!(
             make_room(&all, Bytes(100), Bytes(21)),
-            Ok(vec![tree(3), tree(1)])
+            Ok(vec![Item::Tree(tree(3)), Item::Tree(tree(1))])
         );
         let refused = NoRoom {
             needed: Bytes(61),
@@ -144,16 +157,16 @@ mod tests {
                     prop_assert_eq!(refused.pinned.0, total(&|cached| cached.pinned));
                 }
                 Ok(evicted) => {
-                    prop_assert!(total(&|cached| !evicted.contains(&cached.tree)) + needed <= limit);
-                    let gone = |cached: &&Cached| evicted.contains(&cached.tree);
+                    prop_assert!(total(&|cached| !evicted.contains(&cached.item)) + needed <= limit);
+                    let gone = |cached: &&Cached| evicted.contains(&cached.item);
                     prop_assert!(all.iter().filter(gone).all(|cached| !cached.pinned));
                     let newest_gone = all.iter().filter(gone).map(|cached| cached.last_used).max();
                     for kept in all.iter().filter(|cached| !gone(cached) && !cached.pinned) {
                         prop_assert!(newest_gone.is_none_or(|newest| newest <= kept.last_used));
                     }
                     if let Some((last, before)) = evicted.split_last() {
-                        let without_last = |cached: &Cached| !before.contains(&cached.tree);
-                        prop_assert!(total(&without_last) + needed > limit, "{last} went for nothing");
+                        let without_last = |cached: &Cached| !before.contains(&cached.item);
+                        prop_assert!(total(&without_last) + needed > limit, "{last:?} went for nothing");
                     }
                 }
             }

@@ -1,10 +1,10 @@
 //! What an attempt needs before it can be launched: its folders, its data, its plan.
 
-use std::{os::fd::OwnedFd, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use agent_core::{
     attempt::Step,
-    sandbox_plan::{DiskBound, Folders, PlanInput, SandboxPlan, plan},
+    sandbox_plan::{Folders, ImageRoot, PlanInput, SandboxPlan, folders_to_list, plan},
 };
 use common::{code::Code, id::TreeId, job::Outcome, problem::Problem, status::EndReason};
 use link::{
@@ -13,28 +13,30 @@ use link::{
     trees::{io_problem, on_disk},
 };
 
-use super::{Work, network, never_ran};
+use super::{Work, image, network, never_ran};
 use crate::{
-    scrap,
-    scratch::{IMAGE, MOUNTED},
-    transfer::{Pinned, copy_into},
+    images, scrap,
+    transfer::{Pinned, PinnedImage, copy_into},
 };
 
 /// Waits before a tree is asked for again on a connection that lives.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MOST_WAIT: Duration = Duration::from_secs(10);
-/// What did not work, where the attempt's folders cannot be made.
-const UNMADE: &str = "the attempt's folders cannot be made";
 /// Tries for one tree on connections that live; a lost connection does not count.
 const MAX_TRIES: u32 = 5;
 
 /// A sandbox that can be launched.
 pub(super) struct Prepared {
     pub(super) plan: SandboxPlan,
-    /// The attempt's own, for its supervisor.
-    pub(super) disk: Option<OwnedFd>,
-    /// What has to stay in the cache until the end.
-    pub(super) pins: Vec<Pinned>,
+    /// Held until the end.
+    pub(super) pins: Pins,
+}
+
+/// What has to stay in the cache for as long as this is held.
+#[derive(Debug)]
+pub(super) struct Pins {
+    _trees: Vec<Pinned>,
+    _image: Option<PinnedImage>,
 }
 
 /// Makes everything ready.
@@ -59,91 +61,66 @@ async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
         .iter()
         .chain(spec.datasets.iter().map(|dataset| &dataset.tree));
     let wanted: Vec<TreeId> = wanted.copied().collect();
-    if !wanted.is_empty() {
-        let there = work.machine.cache.ids();
-        if !wanted.iter().all(|tree| there.contains(tree)) {
-            work.happened(Step::Prepare).await;
-        }
+    let cache = &work.machine.cache;
+    let there = cache.ids();
+    let image_there = image::item(&spec.image).is_none_or(|item| cache.has(item));
+    if !image_there || !wanted.iter().all(|tree| there.contains(tree)) {
+        work.happened(Step::Prepare).await;
     }
     let mut pins = Vec::new();
     for tree in wanted {
         pins.push(fetch(work, tree).await?);
     }
+    let image = image::fetch(work).await?;
     let folder = work.machine.folder.attempt(work.attempt);
-    let anew = folder.clone();
-    on_disk(move || make_anew(&anew)).await?;
     let workdir = spec.workdir.is_some().then(|| pins.remove(0));
-    let disk = own_disk(work).await;
-    let files = match &disk {
-        Some(_) => folder.join(MOUNTED),
-        None => folder,
-    };
-    let reached = work.machine.files_of(work.attempt);
-    on_disk(move || make_folders(&reached, workdir.as_ref())).await?;
+    let made = folder.clone();
+    on_disk(move || make_folders(&made, workdir.as_ref())).await?;
     let folders = Folders {
-        work: files.join("work"),
-        output: files.join("output"),
+        work: folder.join("work"),
+        output: folder.join("output"),
         datasets: pins.iter().map(|pin| pin.path().to_owned()).collect(),
     };
-    let mut plan = plan(&PlanInput {
+    let rules = network::rules(work).await;
+    let input = PlanInput {
         attempt: work.attempt,
         spec,
         machine: &work.machine.registration.name,
         host: &work.machine.host,
         image: None,
         folders: &folders,
-        rules: &network::rules(work).await,
+        rules: &rules,
+    };
+    let root = match &image {
+        None => None,
+        Some(image) => Some(list(image, &input).await?),
+    };
+    let image_root = root.as_ref();
+    let mut plan = plan(&PlanInput {
+        image: image_root,
+        ..input
     });
     plan.lease = Some(work.machine.folder.lease());
-    if disk.is_some() {
-        plan.disk = DiskBound::Own;
-    }
-    Ok(Prepared { plan, disk, pins })
-}
-
-/// Gives the attempt a disk of its own, where the machine has such; returns it for the supervisor. Where one cannot
-/// be had just now, what the attempt takes is counted.
-async fn own_disk(work: &Work) -> Option<OwnedFd> {
-    let disks = work.machine.disks.clone()?;
-    let size = work.spec.allocation.disk;
-    let (attempt, folder) = (work.attempt, work.machine.folder.attempt(work.attempt));
-    let (ahead, again) = (disks.clone(), size);
-    let taking = tokio::task::spawn_blocking(move || {
-        let disk = disks.take(size)?.moved(&folder.join(IMAGE))?;
-        create_private_dir(&folder.join(MOUNTED))?;
-        let mounted = disk.mount_again()?;
-        disks.hold(attempt, disk);
-        std::io::Result::Ok(mounted)
-    });
-    let taken = taking.await.unwrap_or_else(|error| Err(error.into()));
-    // The next one of this size need not wait.
-    tokio::task::spawn_blocking(move || ahead.refill(again));
-    taken
-        .inspect_err(|error| tracing::warn!(%attempt, %error, "an attempt has no disk of its own"))
-        .ok()
-}
-
-/// Reaches the disk of an attempt that an earlier daemon launched, where it has one.
-pub(super) async fn reach_disk(work: &Work) {
-    let Some(disks) = work.machine.disks.clone() else {
-        return;
+    let pins = Pins {
+        _trees: pins,
+        _image: image,
     };
-    let (attempt, folder) = (work.attempt, work.machine.folder.attempt(work.attempt));
-    let reached = tokio::task::spawn_blocking(move || disks.adopt(attempt, &folder));
-    if let Err(error) = reached.await.unwrap_or_else(|error| Err(error.into())) {
-        tracing::warn!(%attempt, %error, "the files of an attempt cannot be reached");
-    }
+    Ok(Prepared { plan, pins })
 }
 
-/// Makes the attempt's folder anew: whatever an interrupted try left there never ran.
-fn make_anew(folder: &Path) -> Result<(), Problem> {
-    let made = scrap::remove(folder).and_then(|()| create_private_dir(folder));
-    made.map_err(|error| io_problem(UNMADE, &error))
+/// Looks at what the image has in the folders that it shares with the sandbox's own things.
+async fn list(image: &PinnedImage, input: &PlanInput<'_>) -> Result<ImageRoot, Problem> {
+    let shared = folders_to_list(input);
+    let (root, env) = (image.root(), image.about().env.clone());
+    on_disk(move || images::image_root(&root, env, &shared)).await
 }
 
-/// Makes the folders of the attempt's files.
+/// Makes the attempt's folders anew: whatever an interrupted try left there never ran.
 fn make_folders(folder: &Path, workdir: Option<&Pinned>) -> Result<(), Problem> {
-    let failed = |error: std::io::Error| io_problem(UNMADE, &error);
+    let what = "the attempt's folders cannot be made";
+    let failed = |error: std::io::Error| io_problem(what, &error);
+    scrap::remove(folder).map_err(failed)?;
+    create_private_dir(folder).map_err(failed)?;
     for name in ["work", "output"] {
         create_private_dir(&folder.join(name)).map_err(failed)?;
     }
@@ -153,15 +130,27 @@ fn make_folders(folder: &Path, workdir: Option<&Pinned>) -> Result<(), Problem> 
 }
 
 /// Fetches one tree, over as many connections as that takes.
-async fn fetch(work: &Work, tree: TreeId) -> Result<Pinned, Problem> {
+pub(super) async fn fetch(work: &Work, tree: TreeId) -> Result<Pinned, Problem> {
+    let cache = &work.machine.cache;
+    over_uplink(work, |connection| async move {
+        cache.fetch(&connection, tree, &()).await
+    })
+    .await
+}
+
+/// Asks the coordinator for something, over as many connections as that takes.
+pub(super) async fn over_uplink<T, F: Future<Output = Result<T, Problem>>>(
+    work: &Work,
+    mut ask: impl FnMut(quinn::Connection) -> F,
+) -> Result<T, Problem> {
     let mut uplink = work.uplink.clone();
     let mut backoff = Backoff::new(FIRST_WAIT, MOST_WAIT);
     let mut broken = None;
     let mut tries = 0;
     loop {
         let live = uplink.live(broken).await;
-        let problem = match work.machine.cache.fetch(&live.connection, tree, &()).await {
-            Ok(pinned) => return Ok(pinned),
+        let problem = match ask(live.connection.clone()).await {
+            Ok(answer) => return Ok(answer),
             Err(problem) => problem,
         };
         if live.connection.close_reason().is_some() {
@@ -181,10 +170,13 @@ async fn fetch(work: &Work, tree: TreeId) -> Result<Pinned, Problem> {
     }
 }
 
-/// Keeps the datasets of an attempt that runs already where they are.
-pub(super) fn pin_again(work: &Work) -> Vec<Pinned> {
+/// Keeps the datasets and the image of an attempt that runs already where they are.
+pub(super) fn pin_again(work: &Work) -> Pins {
+    let cache = &work.machine.cache;
     let trees = work.spec.datasets.iter().map(|dataset| dataset.tree);
-    trees
-        .filter_map(|tree| work.machine.cache.pin(tree))
-        .collect()
+    let image = image::item(&work.spec.image);
+    Pins {
+        _trees: trees.filter_map(|tree| cache.pin(tree)).collect(),
+        _image: image.and_then(|item| cache.pin_image(item)),
+    }
 }

@@ -366,3 +366,6 @@ fn damaged(named: ImageDigest, is: ImageDigest) -> Problem {
     let why = format!("a part of it that is called {named} is {is}");
     Problem::new(Code::Checksum, super::WHAT, why).help("Make the archive anew.")
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,3 +130,6 @@ impl<R: BufRead> Read for Zstd<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,6 @@ use crate::{
     clock,
     journal::JournalError,
     scrap,
-    scratch::Disks,
 };
 
 impl Keeper {
@@ -155,11 +154,7 @@ impl Keeper {
                     journaled.push(attempt);
                 }
                 drop(held.performing);
-                let folder = self.machine.folder.attempt(attempt);
-                remove(
-                    folder,
-                    self.machine.disks.clone().map(|disks| (disks, attempt)),
-                );
+                remove(self.machine.folder.attempt(attempt));
             }
         }
         if journaled.is_empty() {
@@ -170,12 +165,9 @@ impl Keeper {
     }
 }
 
-/// Deletes an attempt's folder, in its own time; its disk, if it has one, is for others from then on.
-pub(super) fn remove(folder: PathBuf, disk: Option<(Disks, AttemptId)>) {
+/// Deletes an attempt's folder, in its own time.
+pub(super) fn remove(folder: PathBuf) {
     tokio::task::spawn_blocking(move || {
-        if let Some((disks, attempt)) = disk {
-            disks.release(attempt);
-        }
         if let Err(error) = scrap::remove(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "an attempt's folder cannot be removed");
         }

@@ -26,7 +26,7 @@ use super::{
     folder::AttemptFolder,
     protocol::{Order, Report, SandboxResult, decode, encode},
 };
-use crate::sandbox::reap_cgroup;
+use crate::sandbox::{limit_again, reap_cgroup};
 
 /// An attempt's supervisor, while it lives and a little beyond. Dropping this leaves it alone.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Supervisor {
     /// # Errors
     /// Nothing was started.
     pub fn launch(dir: &Path, plan: &SandboxPlan) -> Result<Self, LaunchError> {
-        Self::launch_on(None, dir, plan, None)
+        Self::launch_with(Path::new("/proc/self/exe"), dir, plan)
     }
 
     /// Does the same with another program file, for daemons that run inside one that is not `compute-share`.
@@ -106,26 +106,12 @@ impl Supervisor {
         dir: &Path,
         plan: &SandboxPlan,
     ) -> Result<Self, LaunchError> {
-        Self::launch_on(Some(program), dir, plan, None)
-    }
-
-    /// Does the same for an attempt with a disk of its own, mounted nowhere yet; its plan says so.
-    ///
-    /// # Errors
-    /// Nothing was started.
-    pub fn launch_on(
-        program: Option<&Path>,
-        dir: &Path,
-        plan: &SandboxPlan,
-        disk: Option<OwnedFd>,
-    ) -> Result<Self, LaunchError> {
-        let program = program.unwrap_or(Path::new("/proc/self/exe"));
         let failed = |source| LaunchError::Folder {
             path: dir.to_owned(),
             source,
         };
         let folder = AttemptFolder::open(dir).map_err(failed)?;
-        let prepared = prepare(program, &folder, plan, disk)?;
+        let prepared = prepare(program, &folder, plan)?;
         let stream = folder
             .connect()
             .and_then(UnixStream::from_std)
@@ -149,6 +135,10 @@ impl Supervisor {
         let adopt = || {
             let folder = AttemptFolder::open(dir)?;
             if folder.try_lock()?.is_none() {
+                if let Some(plan) = folder.plan()? {
+                    // It may just be ending; then there is nothing to limit.
+                    let _ = limit_again(&plan.cgroup, dir, &plan.limits);
+                }
                 // Where nobody listens any more, it is about to end.
                 let stream = folder.connect().and_then(UnixStream::from_std).ok();
                 return Ok(Adopted::Running(Self::new(folder, stream, None)));
@@ -244,15 +234,6 @@ impl Supervisor {
         self.order(&Order::Freeze { frozen }).await
     }
 
-    /// Sets the attempt's limits once more, and lets it go on unless it is frozen: a restart of the service
-    /// may have taken limits away and stopped it. For who has just adopted it.
-    ///
-    /// # Errors
-    /// As for [`Self::freeze`].
-    pub async fn settle(&mut self) -> io::Result<()> {
-        self.order(&Order::Settle).await
-    }
-
     async fn order(&mut self, order: &Order) -> io::Result<()> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         stream.write_all(&encode(order)).await
@@ -266,7 +247,7 @@ pub(crate) fn run_to_end(
     plan: &SandboxPlan,
 ) -> io::Result<SandboxResult> {
     let folder = AttemptFolder::open(dir)?;
-    let mut command = prepare(program, &folder, plan, None).map_err(io::Error::other)?;
+    let mut command = prepare(program, &folder, plan).map_err(io::Error::other)?;
     let mut child = command.spawn()?;
     // The command holds the lock, too, as long as it could start another.
     drop(command);
@@ -278,13 +259,11 @@ pub(crate) fn run_to_end(
 /// Returns the command that starts a supervisor, to be started once.
 ///
 /// Listening begins here, so that nobody can connect too early. The lock, too, passes over to the supervisor:
-/// there is no moment at which it could be started twice. The attempt's disk goes the same way. See [`super::main`]
-/// for why all of them are standard streams.
+/// there is no moment at which it could be started twice. See [`super::main`] for why both are standard streams.
 fn prepare(
     program: &Path,
     folder: &AttemptFolder,
     plan: &SandboxPlan,
-    disk: Option<OwnedFd>,
 ) -> Result<std::process::Command, LaunchError> {
     let dir = folder.path();
     let failed = |source| LaunchError::Folder {
@@ -304,7 +283,7 @@ fn prepare(
         .current_dir("/")
         .stdin(OwnedFd::from(listener))
         .stdout(lock)
-        .stderr(disk.map_or_else(Stdio::null, Stdio::from));
+        .stderr(Stdio::null());
     Ok(command)
 }
 

@@ -1,15 +1,18 @@
-//! The agent's cache of trees: read-only folders that jobs see, fetched once, given up by last use.
+//! The agent's cache of trees and unpacked images: read-only folders that jobs see, fetched once, given up by
+//! last use.
 //!
 //! `trees/<id>/` is a tree's plain content, sealed: nobody may write, everybody may read (the enclosing agent
 //! folder is private, but in a sandbox the reader is another user). `manifests/<id>` says what it is, its time
 //! when it was used last; `synced/<id>` that it has reached the disk, in the boot that `boot` names or an
-//! earlier one; `temps/` is what comes and goes. What to give up is planned in [`agent_core::cache_plan`].
+//! earlier one; `images/` is described in [`images`]; `temps/` is what comes and goes. What to give up is planned in [`agent_core::cache_plan`].
 
 mod copy;
+mod images;
 mod sealed;
 mod shelf;
 
 pub use self::copy::{Owner, copy_into};
+pub(crate) use self::images::{About, ImageRoom, PinnedImage};
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +25,7 @@ use std::{
     time::SystemTime,
 };
 
-use agent_core::cache_plan::{Cached, make_room};
+use agent_core::cache_plan::{Cached, Item, make_room};
 use common::{
     code::Code, id::TreeId, problem::Problem, time::Timestamp, units::Bytes,
     wire::agent::AgentStream,
@@ -51,9 +54,9 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     limit: Bytes,
-    held: BTreeMap<TreeId, Held>,
-    /// One for each tree that somebody asks for: who holds it may fetch or evict the tree.
-    turns: BTreeMap<TreeId, Weak<tokio::sync::Mutex<()>>>,
+    held: BTreeMap<Item, Held>,
+    /// One for each item that somebody asks for: who holds it may fetch or evict the item.
+    turns: BTreeMap<Item, Weak<tokio::sync::Mutex<()>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,9 +68,30 @@ struct Held {
     arrival: Option<u64>,
 }
 
+/// Keeps something in the cache, or its room, for as long as this is held.
+struct Pin {
+    shared: Arc<Shared>,
+    item: Item,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        let Some(held) = state.held.get_mut(&self.item) else {
+            return;
+        };
+        held.pins -= 1;
+        held.last_used = now();
+        // Its room is given back unless it arrived, which it may have although nobody could be told.
+        if held.pins == 0 && held.arrival.is_none() {
+            state.held.remove(&self.item);
+        }
+    }
+}
+
 /// A tree that stays in the cache for as long as this is held.
 pub struct Pinned {
-    shared: Arc<Shared>,
+    pin: Pin,
     tree: TreeId,
     path: PathBuf,
 }
@@ -83,22 +107,13 @@ impl Pinned {
     }
 
     fn manifest(&self) -> Result<Manifest, Problem> {
-        self.shared.shelf.manifest(self.tree)
+        self.pin.shared.shelf.manifest(self.tree)
     }
 }
 
 impl fmt::Debug for Pinned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pinned({})", self.tree)
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        if let Some(held) = self.shared.state().held.get_mut(&self.tree) {
-            held.pins -= 1;
-            held.last_used = now();
-        }
     }
 }
 
@@ -112,14 +127,11 @@ impl Cache {
         let what = format!("the cache {} cannot be used", folder.display());
         let opened = Shelf::open(folder).map_err(|error| io_problem(what, &error))?;
         let (shelf, found) = opened;
-        let whole = |Kept {
-                         tree,
-                         bytes,
-                         last_used,
-                     }| {
+        let whole = |kept: Kept| {
             let arrival = Some(0);
+            let (bytes, last_used) = (kept.bytes, kept.last_used);
             (
-                tree,
+                kept.item,
                 Held {
                     bytes,
                     last_used,
@@ -148,7 +160,10 @@ impl Cache {
             .held
             .iter()
             .filter(|(_, held)| held.arrival.is_some())
-            .map(|(tree, _)| *tree)
+            .filter_map(|(item, _)| match item {
+                Item::Tree(tree) => Some(*tree),
+                Item::Image(_) | Item::Imported(_) => None,
+            })
             .collect()
     }
 
@@ -173,17 +188,20 @@ impl Cache {
 
     /// Pins a tree if it is there; for attempts that were running before the agent was restarted.
     pub fn pin(&self, tree: TreeId) -> Option<Pinned> {
+        let pin = self.pin_item(Item::Tree(tree))?;
+        let path = self.0.shelf.content(tree);
+        Some(Pinned { pin, tree, path })
+    }
+
+    fn pin_item(&self, item: Item) -> Option<Pin> {
         self.0
             .state()
             .held
-            .get_mut(&tree)
+            .get_mut(&item)
             .filter(|held| held.arrival.is_some())?
             .pins += 1;
-        Some(Pinned {
-            shared: Arc::clone(&self.0),
-            tree,
-            path: self.0.shelf.content(tree),
-        })
+        let shared = Arc::clone(&self.0);
+        Some(Pin { shared, item })
     }
 
     /// Returns the tree, fetched over `connection` unless it is there. Whoever asks for the same at once waits
@@ -198,7 +216,7 @@ impl Cache {
         tree: TreeId,
         progress: &dyn Progress,
     ) -> Result<Pinned, Problem> {
-        let turn = self.turn(tree);
+        let turn = self.turn(Item::Tree(tree));
         let _turn = turn.lock().await;
         if let Some(pinned) = self.pin(tree) {
             if self.intact(&pinned).await? {
@@ -228,7 +246,7 @@ impl Cache {
             })
             .await?;
             trees::receive(&manifest, &layout, &mut tx, &mut rx, progress).await?;
-            Ok(reserved.into_pinned())
+            Ok(reserved)
         };
         let received = received.await;
         if received
@@ -246,14 +264,14 @@ impl Cache {
         or_refuse(received, &mut tx).await
     }
 
-    /// Returns the mutex of whoever fetches this tree.
-    fn turn(&self, tree: TreeId) -> Arc<tokio::sync::Mutex<()>> {
+    /// Returns the mutex of whoever fetches this.
+    fn turn(&self, item: Item) -> Arc<tokio::sync::Mutex<()>> {
         let mut state = self.0.state();
         state.turns.retain(|_, turn| turn.strong_count() > 0);
-        let known = state.turns.get(&tree).and_then(Weak::upgrade);
+        let known = state.turns.get(&item).and_then(Weak::upgrade);
         known.unwrap_or_else(|| {
             let turn = Arc::default();
-            state.turns.insert(tree, Arc::downgrade(&turn));
+            state.turns.insert(item, Arc::downgrade(&turn));
             turn
         })
     }
@@ -267,17 +285,18 @@ impl Cache {
     /// Gives up a tree that was altered.
     async fn discard(&self, pinned: Pinned) -> Result<(), Problem> {
         let (shared, tree) = (Arc::clone(&self.0), pinned.tree);
+        let item = Item::Tree(tree);
         drop(pinned);
         tracing::warn!(%tree, "a cached tree was altered; it is fetched again");
         on_disk(move || {
             let evicted = {
                 let mut state = shared.state();
-                if state.held.get(&tree).is_some_and(|held| held.pins > 0) {
+                if state.held.get(&item).is_some_and(|held| held.pins > 0) {
                     let why = format!("the cached copy of tree {tree} was altered and is in use");
                     let what = "the data cannot be used";
                     return Err(Problem::new(Code::Checksum, what, why));
                 }
-                shared.take_out(&mut state, &[tree])
+                shared.take_out(&mut state, &[item])
             };
             remove(&evicted);
             Ok(())
@@ -286,59 +305,16 @@ impl Cache {
     }
 
     /// Takes room for a tree that is about to come, evicting what has to go.
-    async fn reserve(&self, manifest: &Manifest) -> Result<Reserved, Problem> {
+    async fn reserve(&self, manifest: &Manifest) -> Result<Pinned, Problem> {
         let (shared, manifest) = (Arc::clone(&self.0), manifest.clone());
         on_disk(move || {
             let (tree, needed) = (manifest.id(), shelf::footprint(manifest.tree()));
-            let failed = |error| io_problem("the data cannot be cached", &error);
-            let evicted = {
-                let mut state = shared.state();
-                shared.clear_partials(&state, Some(tree));
-                let disk = Folder::open(shared.shelf.root()).and_then(|root| free(&root));
-                let disk = disk.map_err(failed)?;
-                let used: u64 = state.held.values().map(|held| held.bytes.0).sum();
-                let limit = state.limit.min(Bytes(used.saturating_add(disk.0)));
-                let plan = make_room(&state.plan(), limit, needed).map_err(|no_room| {
-                    let what = "the data cannot be cached";
-                    let help = "Free some space, let the owner lend more disk, or wait for the jobs \
-                                that run there.";
-                    Problem::new(Code::DiskFull, what, no_room.to_string()).help(help)
-                })?;
-                let evicted = shared.take_out(&mut state, &plan);
-                let held = Held { bytes: needed, last_used: now(), pins: 1, arrival: None };
-                state.held.insert(tree, held);
-                evicted
-            };
-            remove(&evicted);
+            shared.clear_partials(&shared.state(), Some(tree));
+            let pin = shared.reserve(Item::Tree(tree), needed)?;
             let path = shared.shelf.content(tree);
-            Ok(Reserved(Some(Pinned { shared, tree, path })))
+            Ok(Pinned { pin, tree, path })
         })
         .await
-    }
-}
-
-/// Room taken for a tree on its way; given back unless the tree arrives.
-struct Reserved(Option<Pinned>);
-
-impl Reserved {
-    fn into_pinned(mut self) -> Pinned {
-        self.0.take().expect("only this takes it")
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        if let Some(Pinned { shared, tree, .. }) = &self.0 {
-            let mut state = shared.state();
-            // It may have arrived although the coordinator could not be told.
-            if state
-                .held
-                .get(tree)
-                .is_some_and(|held| held.arrival.is_none())
-            {
-                state.held.remove(tree);
-            }
-        }
     }
 }
 
@@ -346,6 +322,49 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change of the state is one assignment, so it is whole whatever a thread that held it did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes room for something on its way. Blocks.
+    fn reserve(self: &Arc<Self>, item: Item, needed: Bytes) -> Result<Pin, Problem> {
+        let absent = Held {
+            bytes: Bytes::ZERO,
+            last_used: now(),
+            pins: 1,
+            arrival: None,
+        };
+        self.state().held.insert(item, absent);
+        let pin = Pin {
+            shared: Arc::clone(self),
+            item,
+        };
+        self.take_room(item, needed)?;
+        Ok(pin)
+    }
+
+    /// Gives something that is held room up to `bytes`, evicting what has to go. Blocks.
+    fn take_room(&self, item: Item, bytes: Bytes) -> Result<(), Problem> {
+        let evicted = {
+            let mut state = self.state();
+            let disk = Folder::open(self.shelf.root()).and_then(|root| free(&root));
+            let disk = disk.map_err(|error| io_problem("the data cannot be cached", &error))?;
+            let used: u64 = state.held.values().map(|held| held.bytes.0).sum();
+            let limit = state.limit.min(Bytes(used.saturating_add(disk.0)));
+            let has = state.held.get(&item).map_or(0, |held| held.bytes.0);
+            let more = Bytes(bytes.0.saturating_sub(has));
+            let plan = make_room(&state.plan(), limit, more).map_err(|no_room| {
+                let what = "the data cannot be cached";
+                let help = "Free some space, let the owner lend more disk, or wait for the jobs \
+                            that run there.";
+                Problem::new(Code::DiskFull, what, no_room.to_string()).help(help)
+            })?;
+            let evicted = self.take_out(&mut state, &plan);
+            if let Some(held) = state.held.get_mut(&item) {
+                held.bytes = held.bytes.max(bytes);
+            }
+            evicted
+        };
+        remove(&evicted);
+        Ok(())
     }
 
     /// Gives a tree that was written its place.
@@ -360,7 +379,8 @@ impl Shared {
             pins: 0,
             arrival,
         };
-        self.state().held.entry(tree).or_insert(absent).arrival = arrival;
+        let item = Item::Tree(tree);
+        self.state().held.entry(item).or_insert(absent).arrival = arrival;
         // The job need not wait for the disk: a tree that is not marked is fetched again after a crash.
         let shared = Arc::clone(self);
         tokio::task::spawn_blocking(move || shared.settle(tree, arrival));
@@ -373,7 +393,7 @@ impl Shared {
         let state = self.state();
         let here = state
             .held
-            .get(&tree)
+            .get(&Item::Tree(tree))
             .is_some_and(|held| held.arrival == arrival);
         if let Err(error) = synced.and_then(|()| if here { self.shelf.mark(tree) } else { Ok(()) })
         {
@@ -384,7 +404,7 @@ impl Shared {
     /// Removes what transfers that nobody goes on with have left, except for `tree`.
     fn clear_partials(&self, state: &State, except: Option<TreeId>) {
         for (tree, path) in self.shelf.partials().unwrap_or_default() {
-            if !state.held.contains_key(&tree)
+            if !state.held.contains_key(&Item::Tree(tree))
                 && except != Some(tree)
                 && let Err(error) = sealed::remove(&path)
             {
@@ -393,15 +413,19 @@ impl Shared {
         }
     }
 
-    /// Takes trees out of the cache. Their folders, under names of no meaning, are returned to be removed.
-    fn take_out(&self, state: &mut State, trees: &[TreeId]) -> Vec<PathBuf> {
+    /// Takes things out of the cache. Their folders, under names of no meaning, are returned to be removed.
+    fn take_out(&self, state: &mut State, items: &[Item]) -> Vec<PathBuf> {
         let mut gone = Vec::new();
-        for &tree in trees {
-            state.held.remove(&tree);
+        for &item in items {
+            state.held.remove(&item);
             let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-            match self.shelf.take_out(tree, number) {
+            let taken = match item {
+                Item::Tree(tree) => self.shelf.take_out(tree, number),
+                Item::Image(_) | Item::Imported(_) => self.shelf.take_out_image(item, number),
+            };
+            match taken {
                 Ok(path) => gone.push(path),
-                Err(error) => tracing::warn!(%tree, %error, "a cached tree cannot be removed"),
+                Err(error) => tracing::warn!(?item, %error, "a cached item cannot be removed"),
             }
         }
         gone
@@ -410,8 +434,8 @@ impl Shared {
 
 impl State {
     fn plan(&self) -> Vec<Cached> {
-        let cached = |(&tree, held): (&TreeId, &Held)| Cached {
-            tree,
+        let cached = |(&item, held): (&Item, &Held)| Cached {
+            item,
             bytes: held.bytes,
             last_used: held.last_used,
             pinned: held.pins > 0,

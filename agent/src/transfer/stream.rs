@@ -75,7 +75,7 @@ pub async fn download(
     Ok(or_refuse(received, &mut tx).await?.tree().clone())
 }
 
-pub(super) async fn open(
+pub(crate) async fn open(
     connection: &quinn::Connection,
     first: &impl Message,
 ) -> Result<(FrameSender, FrameReceiver), Problem> {

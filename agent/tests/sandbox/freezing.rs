@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use agent::supervise::{Supervisor, SupervisorEvent};
 use common::{status::EndReason, time::Span, usage::UsageSample};
 
-use crate::world::{Attempt, Finished, block_on, everyone, processes_with, row};
+use crate::world::{Attempt, Finished, block_on, everyone, processes_with};
 
 /// A job that never stops counting in a file, and says so once.
 const COUNTING: &str = "i=0; echo ready; while :; do i=$((i+1)); echo $i > /work/count.new; mv /work/count.new /work/count; done";
@@ -101,8 +101,7 @@ fn a_frozen_job_stands_still_and_its_time_does_not_run() {
 
 #[test]
 fn r9_a_frozen_job_that_is_stopped_gets_its_grace_and_goes() {
-    row(
-        &["R9"],
+    everyone(
         "freezing::r9_a_frozen_job_that_is_stopped_gets_its_grace_and_goes",
         || {
             let attempt = Attempt::shell(
@@ -127,8 +126,7 @@ fn r9_a_frozen_job_that_is_stopped_gets_its_grace_and_goes() {
 
 #[test]
 fn r9_a_frozen_job_that_is_killed_leaves_nothing() {
-    row(
-        &["R9"],
+    everyone(
         "freezing::r9_a_frozen_job_that_is_killed_leaves_nothing",
         || {
             let marker = format!("9401.{}", std::process::id());

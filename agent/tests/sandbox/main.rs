@@ -9,9 +9,9 @@
 mod matrix;
 mod world;
 
-mod disks;
 mod escapes;
 mod freezing;
+mod image;
 mod lifecycle;
 mod limits;
 mod network;

@@ -1,7 +1,7 @@
 //! An attempt's folder and plan, and what a finished one left.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,17 +12,18 @@ use agent::{
     supervise::{SandboxResult, Supervisor, SupervisorEvent},
 };
 use agent_core::sandbox_plan::{
-    Access, Cgroup, Content, Folders, Host, Mount, PlanInput, ProxyRules, SandboxPlan, plan,
+    Access, Cgroup, Content, Folders, Host, ImageRoot, Mount, PlanInput, ProxyRules, SandboxPlan,
+    folders_to_list, plan,
 };
 use common::{
-    id::{AttemptId, JobId},
+    id::{AttemptId, JobId, TreeId},
     job::JobNumber,
     logs,
     resources::Allocation,
     status::{LogStream, Network},
     time::Span,
     units::{Bytes, MilliCpu},
-    wire::agent::{AttemptImage, AttemptSpec},
+    wire::agent::{AttemptImage, AttemptSpec, MountedTree},
 };
 use tempfile::TempDir;
 
@@ -56,6 +57,43 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn of(command: &[&str]) -> Self {
+        Self::with(None, command, &[])
+    }
+
+    /// One whose programs are an image's.
+    pub(crate) fn in_image(image: &ImageRoot, command: &[&str]) -> Self {
+        Self::with(Some(image), command, &[])
+    }
+
+    /// Returns the folders that an image shares with what is the sandbox's own.
+    pub(crate) fn shared_folders() -> BTreeSet<String> {
+        Self::shared_with(&[])
+    }
+
+    /// Returns them where datasets are mounted, too.
+    pub(crate) fn shared_with(datasets: &[(&str, &Path)]) -> BTreeSet<String> {
+        let mut shared = BTreeSet::new();
+        Self::planned(None, &[], datasets, |input| {
+            shared = folders_to_list(input);
+        });
+        shared
+    }
+
+    /// One with an image and datasets: where they appear, and where they are.
+    pub(crate) fn with(
+        image: Option<&ImageRoot>,
+        command: &[&str],
+        datasets: &[(&str, &Path)],
+    ) -> Self {
+        Self::planned(image, command, datasets, |_| {})
+    }
+
+    fn planned(
+        image: Option<&ImageRoot>,
+        command: &[&str],
+        datasets: &[(&str, &Path)],
+        look: impl FnOnce(&PlanInput<'_>),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| {
             let path = folder.path().join(name);
@@ -66,48 +104,31 @@ impl Attempt {
         let mut host = host(BTreeMap::new());
         way.narrow(&mut host);
         host.backend = way.backend(&host);
-        let plan = plan(&PlanInput {
+        let machine = "olive".parse().unwrap();
+        let spec = spec(command, datasets);
+        let folders = Folders {
+            work: path("work"),
+            output: path("output"),
+            datasets: datasets
+                .iter()
+                .map(|(_, source)| (*source).to_owned())
+                .collect(),
+        };
+        let input = PlanInput {
             attempt: AttemptId {
                 job: JobId::from_bytes([9; 16]),
                 task: 0,
                 number: 1,
             },
-            spec: &AttemptSpec {
-                org: "lab".parse().unwrap(),
-                job_number: JobNumber(7),
-                job_name: "test".to_owned(),
-                submitter: "alice".parse().unwrap(),
-                own_machine: false,
-                task_count: 1,
-                command: command.iter().map(|&word| word.to_owned()).collect(),
-                env: BTreeMap::from([("ASKED".to_owned(), "yes".to_owned())]),
-                image: AttemptImage::Host,
-                registry_login: false,
-                strong: false,
-                workdir: None,
-                allocation: Allocation {
-                    cpu: MilliCpu::cpus(1),
-                    memory: Bytes::mib(512),
-                    disk: Bytes::mib(512),
-                    gpus: Vec::new(),
-                    gpu_shares: BTreeMap::new(),
-                },
-                datasets: Vec::new(),
-                outputs: Vec::new(),
-                network: Network::None,
-                max_runtime: None,
-                grace: Span::from_millis(200),
-            },
-            machine: &"olive".parse().unwrap(),
+            spec: &spec,
+            machine: &machine,
             host: &host,
-            image: None,
-            folders: &Folders {
-                work: path("work"),
-                output: path("output"),
-                datasets: Vec::new(),
-            },
+            image,
+            folders: &folders,
             rules: &ProxyRules::default(),
-        });
+        };
+        look(&input);
+        let plan = plan(&input);
         Self { folder, host, plan }
     }
 
@@ -175,6 +196,43 @@ impl Attempt {
         }
         assert!(rest.is_empty(), "the log ends with a whole record");
         Finished { result, streams }
+    }
+}
+
+fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec {
+    AttemptSpec {
+        org: "lab".parse().unwrap(),
+        job_number: JobNumber(7),
+        job_name: "test".to_owned(),
+        submitter: "alice".parse().unwrap(),
+        own_machine: false,
+        task_count: 1,
+        command: command.iter().map(|&word| word.to_owned()).collect(),
+        env: BTreeMap::from([("ASKED".to_owned(), "yes".to_owned())]),
+        image: AttemptImage::Host,
+        registry_login: false,
+        strong: false,
+        workdir: None,
+        allocation: Allocation {
+            cpu: MilliCpu::cpus(1),
+            memory: Bytes::mib(512),
+            disk: Bytes::mib(512),
+            gpus: Vec::new(),
+            gpu_shares: BTreeMap::new(),
+        },
+        datasets: datasets.iter().map(mounted).collect(),
+        outputs: Vec::new(),
+        network: Network::None,
+        max_runtime: None,
+        grace: Span::from_millis(200),
+    }
+}
+
+fn mounted((path, _): &(&str, &Path)) -> MountedTree {
+    MountedTree {
+        name: "set@1".to_owned(),
+        tree: TreeId::new([1; 32]),
+        path: (*path).to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     time::SystemTime,
 };
 
+use agent_core::cache_plan::Item;
 use common::{code::Code, id::TreeId, problem::Problem, time::Timestamp, tree::Tree, units::Bytes};
 use link::{
     files::{create_private_dir, write_atomic},
@@ -27,10 +28,10 @@ pub(super) struct Shelf {
     root: PathBuf,
 }
 
-/// A tree that an earlier process fetched.
+/// What an earlier process fetched.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
-    pub(super) tree: TreeId,
+    pub(super) item: Item,
     pub(super) bytes: Bytes,
     pub(super) last_used: Timestamp,
 }
@@ -43,7 +44,7 @@ impl Shelf {
         let shelf = Self {
             root: root.to_owned(),
         };
-        for part in ["trees", "manifests", "synced", "temps"] {
+        for part in ["trees", "manifests", "synced", "images", "temps"] {
             create_private_dir(&root.join(part))?;
         }
         for leftover in entries(&root.join("temps"))? {
@@ -63,7 +64,7 @@ impl Shelf {
                 let used = timestamp(used.unwrap_or(SystemTime::UNIX_EPOCH));
                 let bytes = footprint(manifest.tree());
                 Some(Kept {
-                    tree,
+                    item: Item::Tree(tree),
                     bytes,
                     last_used: used,
                 })
@@ -75,8 +76,8 @@ impl Shelf {
         }
         for part in ["manifests", "synced"] {
             for path in entries(&root.join(part))? {
-                let known =
-                    id_of(&path).is_some_and(|id| found.iter().any(|kept: &Kept| kept.tree == id));
+                let known = id_of(&path)
+                    .is_some_and(|id| found.iter().any(|kept: &Kept| kept.item == Item::Tree(id)));
                 if !known {
                     sealed::remove(&path)?;
                 }
@@ -86,6 +87,7 @@ impl Shelf {
             shelf.sync()?;
             unsynced.into_iter().try_for_each(|tree| shelf.mark(tree))?;
         }
+        found.extend(shelf.whole_images()?);
         write_atomic(&root.join("boot"), &boot, MANIFEST_MODE)?;
         Ok((shelf, found))
     }
@@ -210,7 +212,7 @@ pub(super) fn footprint(tree: &Tree) -> Bytes {
     )
 }
 
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect()

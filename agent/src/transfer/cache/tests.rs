@@ -71,7 +71,13 @@ async fn the_longest_unused_makes_room_and_what_is_used_stays() {
     // The order of use, whatever the clock's resolution.
     for (at, &tree) in (100..).zip(&[trees[0], trees[2], trees[1]]) {
         let used = Timestamp::from_unix_ms(at);
-        cache.0.state().held.get_mut(&tree).unwrap().last_used = used;
+        cache
+            .0
+            .state()
+            .held
+            .get_mut(&Item::Tree(tree))
+            .unwrap()
+            .last_used = used;
     }
     drop(cache.fetch(&site.connection, trees[3], &()).await.unwrap());
     let mut left = [trees[0], trees[1], trees[3]];
@@ -254,14 +260,14 @@ async fn a_tree_that_is_gone_is_not_marked_as_safe() {
     let tree = stock(&site.depot, 1, 1000);
     let (_folder, cache) = cache(PLENTY);
     drop(cache.fetch(&site.connection, tree, &()).await.unwrap());
-    let arrival = cache.0.state().held[&tree].arrival;
+    let arrival = cache.0.state().held[&Item::Tree(tree)].arrival;
     cache.set_limit(Bytes(0));
     cache.0.settle(tree, arrival);
     cache.set_limit(PLENTY);
     let mark = cache.0.shelf.root().join("synced").join(tree.to_string());
     assert!(!mark.exists());
     drop(cache.fetch(&site.connection, tree, &()).await.unwrap());
-    let arrival = cache.0.state().held[&tree].arrival;
+    let arrival = cache.0.state().held[&Item::Tree(tree)].arrival;
     cache.0.settle(tree, arrival);
     assert!(mark.exists());
 }

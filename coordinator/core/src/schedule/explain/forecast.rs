@@ -20,14 +20,10 @@ pub(super) fn expected_start(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Ti
 /// Returns when the machine has enough free.
 fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> Option<Timestamp> {
     let report = machine.report?;
-    if !machine.connected || could_ever(machine, &inquiry.ask).is_err() {
+    let away = !machine.connected || report.paused.is_some();
+    if away || could_ever(machine, &inquiry.ask).is_err() {
         return None;
     }
-    // Paused without end, nobody can tell.
-    let resumed = match &report.paused {
-        None => now,
-        Some(pause) => pause.until?.max(now),
-    };
     let used = inquiry.state.index.machines.get(&machine.id);
     let mut held = used.map(|used| used.held.clone()).unwrap_or_default();
     let fits = |held: &Allocation| {
@@ -38,14 +34,14 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
             .is_ok()
     };
     if fits(&held) {
-        return Some(resumed);
+        return Some(now);
     }
     let mut ends = ends(inquiry, used.into_iter().flat_map(|used| &used.live), now);
     ends.sort_by_key(|(end, _)| *end);
     for (end, attempt) in ends {
         held = held.checked_sub(&attempt.allocation)?;
         if fits(&held) {
-            return Some(end.max(resumed));
+            return Some(end);
         }
     }
     None

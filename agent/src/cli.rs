@@ -20,6 +20,7 @@ mod run;
 mod shell;
 mod submit;
 mod top;
+mod uninstall;
 
 mod amounts;
 mod confirm;
@@ -118,6 +119,7 @@ enum Command {
     Org(org::Org),
     Top(top::Top),
     Doctor(doctor::Doctor),
+    Uninstall(uninstall::Uninstall),
     #[command(flatten)]
     Shell(shell::Shell),
 }
@@ -193,6 +195,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
         Command::Job(job) => job.run(&context).await,
         Command::Logs(logs) => logs.run(&context).await.map(done),
         Command::Org(org) => org.run(&context).await.map(done),
+        Command::Uninstall(uninstall) => uninstall.run(&context).await.map(done),
         Command::Doctor(doctor) => doctor.run(&context).await,
         Command::Top(top) => top.run(&context).await.map(done),
         Command::Shell(shell) => shell.run(Arguments::command()),

@@ -25,4 +25,5 @@ mod scrap;
 mod session;
 pub mod supervise;
 pub mod transfer;
+mod uninstall;
 mod uplink;

@@ -32,6 +32,7 @@ pub(crate) use bubblewrap::inside as sandbox_inside;
 pub(crate) use cgroup::{Used, limit_again, reap as reap_cgroup};
 pub(crate) use check::main as check_main;
 pub(crate) use filter::install as install_filter;
+pub(crate) use host::cgroups_of_ours;
 pub use host::host;
 pub(crate) use probe::user_namespaces_remedy;
 pub use probe::{probe, probe_with};

@@ -18,7 +18,7 @@ use common::{
 use serde_json::json;
 
 pub(super) use process::agent;
-use status::{pause_text, show_status};
+use status::{gpu_pauses, pause_text, show_status};
 
 use super::{Context, amounts::counted, session::ask as request};
 use crate::{
@@ -65,10 +65,15 @@ pub(super) struct Agent {
 
 /// Stop this machine's agent; jobs go on and are taken up at the next start
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share stop")]
+#[command(
+    after_help = "Examples:\n  compute-share stop\n  compute-share stop --drain\n  compute-share stop --now"
+)]
 pub(super) struct Stop {
-    /// End the jobs that run here first
+    /// Take nothing new, and stop once the jobs that run here have ended
     #[arg(long)]
+    drain: bool,
+    /// End the jobs that run here first; they are tried again elsewhere
+    #[arg(long, conflicts_with = "drain")]
     now: bool,
 }
 
@@ -79,10 +84,15 @@ pub(super) struct Status {}
 
 /// Lend nothing new for a while; what runs goes on
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share pause 2h\n  compute-share pause")]
+#[command(
+    after_help = "Examples:\n  compute-share pause 2h\n  compute-share pause\n  compute-share pause 2h --gpu 1"
+)]
 pub(super) struct PauseCommand {
     /// For how long (default: until `resume`)
     span: Option<Span>,
+    /// Keep only this GPU back, by its index or identifier; may be given again
+    #[arg(long = "gpu", value_name = "N", value_delimiter = ',')]
+    gpus: Vec<String>,
 }
 
 /// Lend again after a pause
@@ -108,7 +118,7 @@ impl DaemonCommand {
                     folder,
                     &ControlRequest::Pause {
                         span: pause.span,
-                        gpus: Vec::new(),
+                        gpus: pause.gpus,
                     },
                 )?,
             ),
@@ -199,7 +209,12 @@ fn machine_key(folder: &AgentFolder) -> Result<common::id::Fingerprint, Problem>
 impl Stop {
     fn run(self, context: &Context) -> Result<(), Problem> {
         let folder = &context.folders.agent;
-        if self.now {
+        let how = match (self.now, self.drain) {
+            (true, _) => StopHow::Now,
+            (false, true) => StopHow::Drain,
+            (false, false) => StopHow::Leave,
+        };
+        if how == StopHow::Now {
             let ControlAnswer::Status(status) = ask(folder, &ControlRequest::Status)? else {
                 return Err(Problem::new(
                     Code::Protocol,
@@ -215,16 +230,19 @@ impl Stop {
                 context.consent.obtain("stopping with jobs", &consequence)?;
             }
         }
-        match ask(
-            folder,
-            &ControlRequest::Stop {
-                how: if self.now {
-                    StopHow::Now
-                } else {
-                    StopHow::Leave
-                },
-            },
-        )? {
+        match ask(folder, &ControlRequest::Stop { how })? {
+            ControlAnswer::Stopping { jobs_left } if how == StopHow::Drain && jobs_left > 0 => {
+                let sentence = format!(
+                    "The agent takes nothing new, and stops once {} ended.",
+                    match jobs_left {
+                        1 => "the job that runs here has".to_owned(),
+                        jobs => format!("the {jobs} jobs that run here have"),
+                    }
+                );
+                context
+                    .output
+                    .done(&json!({"jobs_left": jobs_left}), &sentence)
+            }
             ControlAnswer::Stopping { jobs_left } => {
                 wait_for_end(folder)?;
                 let sentence = match jobs_left {
@@ -247,7 +265,7 @@ impl Stop {
 }
 
 /// Waits until the agent has let go of its folder, so that it can be started again at once.
-fn wait_for_end(folder: &Path) -> Result<(), Problem> {
+pub(super) fn wait_for_end(folder: &Path) -> Result<(), Problem> {
     let lock = AgentFolder::new(folder).lock();
     let (ended, hear) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
@@ -270,11 +288,22 @@ fn wait_for_end(folder: &Path) -> Result<(), Problem> {
 }
 
 fn show_pause(context: &Context, answer: ControlAnswer) -> Result<(), Problem> {
-    let ControlAnswer::Paused(pause) = answer else {
-        return Err(unexpected(&answer));
-    };
-    let sentence = format!("{}.", pause_text(pause.as_ref()));
-    context.output.done(&json!({"paused": pause}), &sentence)
+    match answer {
+        ControlAnswer::Paused(pause) => {
+            let sentence = format!("{}.", pause_text(pause.as_ref()));
+            context.output.done(&json!({"paused": pause}), &sentence)
+        }
+        ControlAnswer::GpusPaused(gpus) => {
+            let sentence = match gpus.as_slice() {
+                [] => "Every GPU is lent.".to_owned(),
+                gpus => format!("Not lent:\n{}", gpu_pauses(gpus)),
+            };
+            context
+                .output
+                .done(&json!({"gpus_paused": gpus}), &sentence)
+        }
+        other => Err(unexpected(&other)),
+    }
 }
 
 fn unexpected(answer: &ControlAnswer) -> Problem {

@@ -2,6 +2,8 @@
 
 mod facts;
 
+pub(super) use facts::isolation;
+
 use clap::{Args, Subcommand};
 use common::{
     api::{Answer, Request},

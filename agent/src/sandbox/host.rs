@@ -145,6 +145,19 @@ fn tree(line: &str) -> Option<Tree> {
     })
 }
 
+/// Returns the folders of ours that are there in trees of cgroups, for whoever removes them.
+pub(crate) fn cgroups_of_ours() -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let ours = mounts
+        .lines()
+        .filter_map(tree)
+        .map(|tree| tree.folder.join(OURS));
+    let mut ours: Vec<PathBuf> = ours.filter(|folder| folder.is_dir()).collect();
+    ours.sort();
+    ours.dedup();
+    ours
+}
+
 fn v1_base(tree: &Path) -> io::Result<PathBuf> {
     made(tree.join(OURS))
 }

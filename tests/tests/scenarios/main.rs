@@ -7,3 +7,4 @@ mod idle;
 mod jobs;
 mod refusals;
 mod story;
+mod uninstall;

@@ -1,28 +1,41 @@
 //! `status`: what this machine lends and runs, in words.
 
-use common::{machine::Pause, problem::Problem};
+use common::{
+    machine::{Pause, PausedBy},
+    problem::Problem,
+    time::{Span, Timestamp},
+};
 
 use super::super::{
     Context,
-    machine::gpu_counts,
-    moments::{ago, local, now},
+    machine::{gpu_counts, isolation},
+    moments::{local, now},
     output::Facts,
+    pausing::reason_and_end,
     table::Table,
 };
-use crate::control::{AgentStatus, ConnectionState};
+use crate::control::{AgentStatus, ConnectionState, GpuPause, RunningAttempt};
 
 pub(super) fn pause_text(pause: Option<&Pause>) -> String {
-    match pause {
-        None => "This machine lends".to_owned(),
-        Some(Pause { until: None, .. }) => {
-            "This machine lends nothing new until `compute-share resume`".to_owned()
+    let Some(pause) = pause else {
+        return "This machine lends".to_owned();
+    };
+    let by_hand = pause.by == PausedBy::Command && pause.reason.is_empty();
+    match pause.until {
+        None if by_hand => "This machine lends nothing new until `compute-share resume`".to_owned(),
+        Some(until) if by_hand => {
+            format!("This machine lends nothing new until {}", local(until))
         }
-        Some(Pause {
-            until: Some(until), ..
-        }) => {
-            format!("This machine lends nothing new until {}", local(*until))
-        }
+        _ => format!("This machine lends nothing new: {}", reason_and_end(pause)),
     }
+}
+
+/// Returns a line for each GPU that is kept back.
+pub(super) fn gpu_pauses(gpus: &[GpuPause]) -> String {
+    let lines = gpus
+        .iter()
+        .map(|kept| format!("{}: {}", kept.gpu, reason_and_end(&kept.pause)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn show_status(context: &Context, status: &AgentStatus) -> Result<(), Problem> {
@@ -51,7 +64,7 @@ fn status_text(status: &AgentStatus) -> String {
             "",
             problem.map(|problem| format!("{}: {}", problem.what, problem.why)),
         )
-        .with("lending", pause_text(status.pause.as_ref()))
+        .with("lending", standing(status))
         .with("cpu", of(offer.cpu.to_string(), capacity.cpu.to_string()))
         .with(
             "memory",
@@ -62,7 +75,9 @@ fn status_text(status: &AgentStatus) -> String {
             of(offer.disk.to_string(), capacity.disk.to_string()),
         )
         .with("gpus", gpu_counts(&offer.gpus))
-        .with("isolation", status.isolation.level)
+        .with("gpus not lent", gpu_pauses(&status.gpu_pauses))
+        .with("surroundings", status.circumstances.join("\n"))
+        .with("isolation", isolation(&status.isolation))
         .with("not enforced", status.isolation.missing.join("\n"))
         .with_some("remedy", status.isolation.remedy.as_ref())
         .with_some(
@@ -83,24 +98,65 @@ fn status_text(status: &AgentStatus) -> String {
         )
         .to_text();
     if !status.running.is_empty() {
-        let mut table = Table::new(&["JOB", "NAME", "BY", ">CPU", "MEMORY", ">GPUS", "STARTED"]);
-        for attempt in &status.running {
-            let started = attempt.started_at.map(|at| ago(at, now()));
-            table.row([
-                format!("{}.{}", attempt.job, attempt.task),
-                attempt.job_name.clone(),
-                attempt.submitter.to_string(),
-                attempt.cpu.to_string(),
-                attempt.memory.to_string(),
-                attempt.gpus.len().to_string(),
-                if attempt.stopping {
-                    "stopping".to_owned()
-                } else {
-                    started.unwrap_or_else(|| "preparing".to_owned())
-                },
-            ]);
-        }
-        text += &format!("\n{}", table.to_text(""));
+        text += &format!("\n{}", running(&status.running, now()));
     }
     text
 }
+
+/// Returns whether the machine lends, in the agent's words.
+fn standing(status: &AgentStatus) -> String {
+    if status.standing.is_empty() {
+        pause_text(status.pause.as_ref())
+    } else {
+        status.standing.clone()
+    }
+}
+
+/// Returns what runs here, for whom, and what it uses now.
+fn running(attempts: &[RunningAttempt], now: Timestamp) -> String {
+    let mut table = Table::new(&[
+        "JOB", "NAME", "BY", ">CPU", ">MEMORY", ">DISK", ">GPUS", "STATE",
+    ]);
+    for attempt in attempts {
+        let sample = attempt.sample.as_ref();
+        let of = |used: Option<String>, held: String| match used {
+            Some(used) => format!("{used} of {held}"),
+            None => held,
+        };
+        table.row([
+            format!("{}.{}", attempt.job, attempt.task),
+            attempt.job_name.clone(),
+            attempt.submitter.to_string(),
+            of(
+                sample.map(|sample| format!("{} %", sample.cpu_percent)),
+                attempt.cpu.to_string(),
+            ),
+            of(
+                sample.and_then(|sample| Some(sample.memory?.to_string())),
+                attempt.memory.to_string(),
+            ),
+            sample
+                .map(|sample| sample.disk.to_string())
+                .unwrap_or_default(),
+            match attempt.gpus.len() {
+                0 => String::new(),
+                count => count.to_string(),
+            },
+            state(attempt, now),
+        ]);
+    }
+    table.without_empty_columns().to_text("")
+}
+
+fn state(attempt: &RunningAttempt, now: Timestamp) -> String {
+    let for_so_long = |since: Timestamp| Span::from(now.since(since));
+    match (attempt.stopping, attempt.frozen_since, attempt.started_at) {
+        (true, ..) => "stopping".to_owned(),
+        (false, Some(since), _) => format!("frozen for {}", for_so_long(since)),
+        (false, None, Some(since)) => format!("running for {}", for_so_long(since)),
+        (false, None, None) => "preparing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,8 @@ pub(super) fn text(machine: &MachineView) -> String {
     facts.to_text()
 }
 
-fn isolation(isolation: &Isolation) -> String {
+/// Returns the level, and whether there is a strong backend besides.
+pub(in super::super) fn isolation(isolation: &Isolation) -> String {
     if isolation.strong {
         format!("{}, also strong (gVisor)", isolation.level)
     } else {

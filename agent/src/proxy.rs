@@ -35,7 +35,7 @@ use tokio::{
 
 use self::{count::Count, dial::Host, listen::Proxy};
 
-pub(crate) use self::count::Word;
+pub(crate) use self::{count::Word, interfaces::addresses as own_addresses};
 
 /// Threads that wait for name servers; connections that need one wait for each other beyond.
 const RESOLVERS: usize = 8;

@@ -19,6 +19,7 @@ mod network;
 mod ownership;
 mod processes;
 mod root;
+mod slirp;
 mod stage;
 
 mod bubblewrap;
@@ -34,7 +35,9 @@ pub(crate) use check::main as check_main;
 pub(crate) use filter::install as install_filter;
 pub(crate) use host::cgroups_of_ours;
 pub use host::host;
+pub(crate) use network::Outside;
 pub(crate) use probe::user_namespaces_remedy;
 pub use probe::{probe, probe_with};
 pub(crate) use room::{let_go, make_room};
+pub(crate) use slirp::{INTERFACE, Slirp};
 pub(crate) use system::since_boot;

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_core::sandbox_plan::{Access, Content, Mount, SandboxPlan};
+use agent_core::sandbox_plan::{Access, Content, Mount, NetworkPlan, SandboxPlan};
 use rustix::{
     io::{FdFlags, fcntl_setfd},
     net::{SendFlags, send},
@@ -167,7 +167,6 @@ fn arguments(plan: &SandboxPlan, staged: &Staged, masks: Masks) -> Vec<String> {
         "--unshare-user",
         "--unshare-ipc",
         "--unshare-pid",
-        "--unshare-net",
         "--unshare-uts",
         "--unshare-cgroup-try",
         "--die-with-parent",
@@ -177,6 +176,10 @@ fn arguments(plan: &SandboxPlan, staged: &Staged, masks: Masks) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
+    if !matches!(plan.network, NetworkPlan::Full { .. }) {
+        // A full one is this process's own already.
+        told.push("--unshare-net".to_owned());
+    }
     let mut tell = |words: &[&str]| told.extend(words.iter().map(|&word| word.to_owned()));
     tell(&["--cap-drop", "ALL"]);
     tell(&["--uid", &user, "--gid", &user]);

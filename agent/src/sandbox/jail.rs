@@ -22,7 +22,8 @@ use super::{
     bubblewrap,
     cgroup::{AttemptCgroup, Used},
     init::{self, Ends, Failed, GO, GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE, at},
-    network, ownership, processes,
+    network::{self, Outside},
+    ownership, processes,
     system::{Cloned, clone_process, wait_with_usage},
 };
 
@@ -51,8 +52,8 @@ pub(crate) struct Jail {
 pub(crate) struct Output {
     pub(crate) stdout: PipeReader,
     pub(crate) stderr: PipeReader,
-    /// Where the job finds its proxy, where it has one.
-    pub(crate) proxy: Option<OwnedFd>,
+    /// What the job's helper is started with, or is.
+    pub(crate) network: Option<Outside>,
 }
 
 /// What happens in a sandbox.
@@ -133,7 +134,7 @@ impl Jail {
         .map_err(at("make a socket"))?;
         let doors = cgroup.doors().map_err(at("open the cgroup"))?;
         let leaf = cgroup.open_for_clone().map_err(at("open the cgroup"))?;
-        let cloned = clone_process(namespaces(&plan.backend), leaf.as_ref().map(AsFd::as_fd))
+        let cloned = clone_process(namespaces(plan), leaf.as_ref().map(AsFd::as_fd))
             .map_err(at("make namespaces"))?;
         let Cloned::Parent { pid, pidfd } = cloned else {
             drop((control, stdout, stderr, leaf));
@@ -153,17 +154,9 @@ impl Jail {
         drop((inside, job_stdout, job_stderr, doors));
         let ready = map_user(plan, pid)
             .map_err(at("map the job's user"))
-            .and_then(|()| {
-                send(&control, &[GO], SendFlags::NOSIGNAL)
-                    .map(|_| ())
-                    .map_err(at("start the sandbox"))
-            })
-            .and_then(|()| match plan.network {
-                NetworkPlan::None => Ok(None),
-                NetworkPlan::Proxy(_) | NetworkPlan::Full { .. } => network::await_inside(&control),
-            });
-        let proxy = match ready {
-            Ok(proxy) => proxy,
+            .and_then(|()| network::go(plan, pid, &control));
+        let network = match ready {
+            Ok(network) => network,
             Err(failed) => {
                 let _ = pidfd_send_signal(&pidfd, Signal::KILL);
                 let _ = wait_with_usage(pid);
@@ -177,7 +170,7 @@ impl Jail {
         let output = Output {
             stdout,
             stderr,
-            proxy,
+            network,
         };
         Ok((pid, pidfd, control, output))
     }
@@ -185,6 +178,11 @@ impl Jail {
     /// Readable when [`Self::event`] has something.
     pub(crate) fn control(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
+    }
+
+    /// Returns the sandbox's first process.
+    pub(crate) const fn first(&self) -> Pid {
+        self.pid
     }
 
     /// Readable once everything in the sandbox has ended.
@@ -261,10 +259,12 @@ impl Jail {
     }
 }
 
-fn namespaces(backend: &Backend) -> i32 {
-    match backend {
-        Backend::Native => NAMESPACES,
-        Backend::Bubblewrap { .. } | Backend::Runsc { .. } => OUTER_NAMESPACES,
+fn namespaces(plan: &SandboxPlan) -> i32 {
+    match (&plan.backend, &plan.network) {
+        (Backend::Native, _) => NAMESPACES,
+        // Its rules are set with rights in the namespace, which that program leaves to nobody.
+        (_, NetworkPlan::Full { .. }) => OUTER_NAMESPACES | libc::CLONE_NEWNET,
+        (Backend::Bubblewrap { .. } | Backend::Runsc { .. }, _) => OUTER_NAMESPACES,
     }
 }
 

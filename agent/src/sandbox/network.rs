@@ -6,26 +6,41 @@
 //! sandbox's control socket, before all others.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSlice, IoSliceMut, Write as _},
     mem::MaybeUninit,
     net::{Ipv4Addr, TcpListener},
     os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    process::{Command, Stdio},
 };
 
-use agent_core::sandbox_plan::{NetworkPlan, PROXY_PORT, SandboxPlan};
+use agent_core::{
+    address::firewall,
+    sandbox_plan::{NetworkPlan, PROXY_PORT, SandboxPlan},
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, recvmsg, sendmsg, socket,
+        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, recv, recvmsg, send,
+        sendmsg, socket,
+    },
+    process::Pid,
+    thread::{
+        CapabilitySet, capabilities, clear_ambient_capability_set,
+        configure_capability_in_ambient_set, set_capabilities,
     },
 };
 
 use super::{
-    init::{Failed, MAX_NOTE_BYTES, Note, at},
+    init::{Failed, GO, MAX_NOTE_BYTES, Note, at, wait_for_go},
+    slirp::{Namespaces, Slirp},
     system,
 };
+use crate::proxy::own_addresses;
 
+/// Longest list of rules; what the machine's own addresses add has a few thousand bytes at most.
+const MAX_RULES_BYTES: usize = 64 << 10;
 /// How long the inside may take for its part; it has nothing to wait for.
 const PATIENCE: Timespec = Timespec {
     tv_sec: 20,
@@ -44,7 +59,15 @@ pub(super) fn begin(plan: &SandboxPlan, control: &OwnedFd) -> Result<(), Failed>
             up.map_err(at("bring the loopback up"))?;
             begin_with_loopback(plan, control)
         }
-        NetworkPlan::Full { .. } => begin_with_loopback(plan, control),
+        NetworkPlan::Full { nft, .. } => {
+            up.map_err(at("bring the loopback up"))?;
+            let rules = hear_rules(control).map_err(at("hear the network's rules"))?;
+            set_rules(nft, &rules).map_err(at("set the network's rules"))?;
+            send(control, &Note::Network.encode(), SendFlags::NOSIGNAL)
+                .map_err(at("tell of the network's rules"))?;
+            // Now there is something that they are about.
+            wait_for_go(control).map_err(at("wait for the network"))
+        }
     }
 }
 
@@ -52,17 +75,51 @@ pub(super) fn begin(plan: &SandboxPlan, control: &OwnedFd) -> Result<(), Failed>
 /// loopback up, and the process has no rights in it.
 pub(super) fn begin_with_loopback(plan: &SandboxPlan, control: &OwnedFd) -> Result<(), Failed> {
     match &plan.network {
-        NetworkPlan::None => Ok(()),
+        // A full network was made before that program began.
+        NetworkPlan::None | NetworkPlan::Full { .. } => Ok(()),
         NetworkPlan::Proxy(_) => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT))
                 .map_err(at("listen for the job's connections"))?;
             hand_out(control, &listener.into()).map_err(at("hand the proxy's socket out"))
         }
-        NetworkPlan::Full { .. } => {
-            let unsupported = io::Error::from(io::ErrorKind::Unsupported);
-            Err(at("give a sandbox a whole network")(unsupported))
-        }
     }
+}
+
+fn hear_rules(control: &OwnedFd) -> io::Result<Vec<u8>> {
+    let mut rules = vec![0; MAX_RULES_BYTES];
+    let (length, _) = recv(control, &mut rules, RecvFlags::empty())?;
+    rules.truncate(length);
+    if rules.is_empty() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(rules)
+}
+
+/// Runs `nft` with the one right that it needs. It is taken away again here, and for good when the process gives up
+/// everything.
+fn set_rules(nft: &Path, rules: &[u8]) -> io::Result<()> {
+    let mut sets = capabilities(None)?;
+    sets.inheritable |= CapabilitySet::NET_ADMIN;
+    set_capabilities(None, sets)?;
+    configure_capability_in_ambient_set(CapabilitySet::NET_ADMIN, true)?;
+    let mut child = Command::new(nft)
+        .args(["-f", "-"])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    clear_ambient_capability_set()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(rules)?;
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    let first = why.lines().next().unwrap_or("it did not say why");
+    Err(io::Error::other(format!("{}: {first}", nft.display())))
 }
 
 fn hand_out(control: &OwnedFd, socket: &OwnedFd) -> io::Result<()> {
@@ -80,9 +137,51 @@ fn hand_out(control: &OwnedFd, socket: &OwnedFd) -> io::Result<()> {
     sent.map(|_| ()).map_err(io::Error::from)
 }
 
-/// Waits, in the supervisor, until the inside has done its part; returns the socket for the proxy where there is
-/// one.
-pub(super) fn await_inside(control: &OwnedFd) -> Result<Option<OwnedFd>, Failed> {
+/// What the supervisor has of a sandbox's network.
+#[derive(Debug)]
+pub(crate) enum Outside {
+    /// Where the job finds its proxy.
+    Socket(OwnedFd),
+    Whole(Slirp),
+}
+
+/// Does the outside's part, in the supervisor: tells the first process to go, and waits until the network is as
+/// it has to be before the job begins.
+pub(super) fn go(
+    plan: &SandboxPlan,
+    first: Pid,
+    control: &OwnedFd,
+) -> Result<Option<Outside>, Failed> {
+    let tell = |word: &[u8]| {
+        send(control, word, SendFlags::NOSIGNAL)
+            .map(|_| ())
+            .map_err(at("start the sandbox"))
+    };
+    match &plan.network {
+        NetworkPlan::None => tell(&[GO]).map(|()| None),
+        NetworkPlan::Proxy(_) => {
+            tell(&[GO])?;
+            let socket = await_inside(control)?;
+            let missing = || Failed::told("the sandbox handed no socket out".to_owned());
+            socket.map(Outside::Socket).ok_or_else(missing).map(Some)
+        }
+        NetworkPlan::Full {
+            slirp4netns, rules, ..
+        } => {
+            let namespaces = Namespaces::of(first).map_err(at("open the sandbox's namespaces"))?;
+            let own = own_addresses().map_err(at("list the machine's addresses"))?;
+            tell(&[GO])?;
+            tell(firewall(&own, &rules.denied).as_bytes())?;
+            await_inside(control)?;
+            let slirp = Slirp::start(slirp4netns, &namespaces)?;
+            tell(&[GO])?;
+            Ok(Some(Outside::Whole(slirp)))
+        }
+    }
+}
+
+/// Waits until the inside has done its part; returns the socket for the proxy where there is one.
+fn await_inside(control: &OwnedFd) -> Result<Option<OwnedFd>, Failed> {
     let late = || Failed::told("the sandbox's network was not made in time".to_owned());
     loop {
         let mut waiting = [PollFd::new(control, PollFlags::IN)];

@@ -37,8 +37,12 @@ pub fn probe(scratch: &Path, host: &Host) -> Isolation {
 
 /// Does the same with another program file, for agents that run inside one that is not `compute-share`.
 pub fn probe_with(program: &Path, scratch: &Path, host: &Host) -> Isolation {
-    match trial(program, scratch, host) {
-        Ok(broken) if broken.is_empty() => held(host),
+    match trial(program, scratch, host, Network::None) {
+        Ok(broken) if broken.is_empty() => {
+            let mut isolation = held(host);
+            isolation.networks = networks(program, scratch, host, isolation.level);
+            isolation
+        }
         Ok(broken) => Isolation {
             strong: false,
             networks: vec![Network::None],
@@ -91,8 +95,28 @@ fn held(host: &Host) -> Isolation {
     }
 }
 
+/// Returns what networks jobs can have on a machine that holds them. A full one is tried, and what a job reaches
+/// in it as well.
+fn networks(program: &Path, scratch: &Path, host: &Host, level: IsolationLevel) -> Vec<Network> {
+    let mut networks = vec![Network::None, Network::Internet];
+    let has_tools = host.tools.slirp4netns.is_some() && host.tools.nft.is_some();
+    if has_tools && matches!(level, IsolationLevel::A | IsolationLevel::B) {
+        match trial(program, scratch, host, Network::Full) {
+            Ok(broken) if broken.is_empty() => networks.push(Network::Full),
+            Ok(broken) => tracing::warn!(?broken, "a job with a full network is not held in"),
+            Err(why) => tracing::info!(%why, "jobs can have no full network here"),
+        }
+    }
+    networks
+}
+
 /// Runs the trial job; returns what did not hold.
-fn trial(program: &Path, scratch: &Path, host: &Host) -> Result<Vec<String>, String> {
+fn trial(
+    program: &Path,
+    scratch: &Path,
+    host: &Host,
+    network: Network,
+) -> Result<Vec<String>, String> {
     let text = |error: io::Error| error.to_string();
     let folder = tempfile::Builder::new()
         .prefix("probe-")
@@ -102,7 +126,7 @@ fn trial(program: &Path, scratch: &Path, host: &Host) -> Result<Vec<String>, Str
         fs::create_dir(folder.path().join(name)).map_err(text)?;
     }
     let program = fs::canonicalize(program).map_err(text)?;
-    let plan = trial_plan(&program, folder.path(), host);
+    let plan = trial_plan(&program, folder.path(), host, network);
     let result = run_to_end(&program, folder.path(), &plan).map_err(text)?;
     if let Some(detail) = result.outcome.detail {
         return Err(detail);
@@ -140,7 +164,7 @@ fn short(line: &str) -> String {
 /// Where this program is seen in the trial's sandbox.
 const INSIDE: &str = "/check";
 
-fn trial_plan(program: &Path, folder: &Path, host: &Host) -> SandboxPlan {
+fn trial_plan(program: &Path, folder: &Path, host: &Host, network: Network) -> SandboxPlan {
     let spec = AttemptSpec {
         org: "probe".parse().expect("a plain name"),
         job_number: JobNumber(1),
@@ -164,7 +188,7 @@ fn trial_plan(program: &Path, folder: &Path, host: &Host) -> SandboxPlan {
         },
         datasets: Vec::new(),
         outputs: Vec::new(),
-        network: Network::None,
+        network,
         max_runtime: Some(Span::from_secs(10)),
         grace: Span::from_secs(0),
     };

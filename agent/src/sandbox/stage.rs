@@ -7,7 +7,7 @@
 
 use std::{fs, io, os::fd::OwnedFd, os::unix::fs::PermissionsExt as _};
 
-use agent_core::sandbox_plan::{Content, SandboxPlan};
+use agent_core::sandbox_plan::{Content, NetworkPlan, SandboxPlan};
 use rustix::{
     fs::CWD,
     mount::{MountFlags, MoveMountFlags, mount, move_mount},
@@ -17,6 +17,7 @@ use rustix::{
 use super::{
     cgroup,
     init::{Failed, at, become_job, wait_for_go},
+    network,
     root::{Sources, empty_file, open_sources, scratch},
 };
 
@@ -43,6 +44,9 @@ pub(super) fn prepare(
     become_job(plan).map_err(at("change the user"))?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(at("follow the supervisor"))?;
+    if matches!(plan.network, NetworkPlan::Full { .. }) {
+        network::begin(plan, control)?;
+    }
     lay_out(plan, sources).map_err(at("lay out the sandbox's parts"))
 }
 

@@ -1,8 +1,9 @@
 //! The process that gives a job its network, seen from the job's supervisor: start it, hear of it, end it.
 
 use std::{
-    io::{self, PipeReader, Read as _},
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    fs::File,
+    io::{self, PipeReader, Read as _, Seek as _, SeekFrom},
+    os::fd::{AsFd as _, BorrowedFd},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -17,18 +18,22 @@ use rustix::{
 use super::{PROXY, ROLE, protocol::decode};
 use crate::{
     proxy::{ProxyTask, Word},
-    sandbox::since_boot,
+    sandbox::{INTERFACE, Outside, Slirp, since_boot},
 };
 
 /// How long it has for its last words.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Read in one go.
 const PIECE_BYTES: usize = 4096;
+/// Most that is read of the kernel's table of interfaces: a job has two.
+const MAX_COUNTERS_BYTES: u64 = 64 << 10;
 
 /// A job's helper, where it has one. Ends with this.
 #[derive(Debug, Default)]
 pub(super) struct Helper {
     proxy: Option<Proxy>,
+    whole: Option<Whole>,
+    most: Option<Bytes>,
     moved: Moved,
     /// Whether it was asked to end, so that its end is no news.
     ending: bool,
@@ -41,6 +46,14 @@ pub(super) struct Moved {
     pub(super) received: Bytes,
 }
 
+/// A full network. What is counted is what the job's end of it sees.
+#[derive(Debug)]
+struct Whole {
+    slirp: Slirp,
+    /// Open, they can be read when nothing of the job is left.
+    counters: File,
+}
+
 #[derive(Debug)]
 struct Proxy {
     child: Child,
@@ -49,10 +62,25 @@ struct Proxy {
 }
 
 impl Helper {
-    /// Starts what the plan's network takes. `socket` is where the job finds its proxy.
-    pub(super) fn start(plan: &SandboxPlan, socket: Option<OwnedFd>) -> io::Result<Self> {
-        let (NetworkPlan::Proxy(rules), Some(socket)) = (&plan.network, socket) else {
-            return Ok(Self::default());
+    /// Starts what the plan's network takes. `first` is the sandbox's first process.
+    pub(super) fn start(
+        plan: &SandboxPlan,
+        first: Pid,
+        network: Option<Outside>,
+    ) -> io::Result<Self> {
+        let (rules, socket) = match (&plan.network, network) {
+            (NetworkPlan::Proxy(rules), Some(Outside::Socket(socket))) => (rules, socket),
+            (NetworkPlan::Full { rules, .. }, Some(Outside::Whole(slirp))) => {
+                let counters = format!("/proc/{}/net/dev", first.as_raw_nonzero());
+                let mut helper = Self::default();
+                helper.most = rules.most_bytes;
+                helper.whole = Some(Whole {
+                    slirp,
+                    counters: File::open(counters)?,
+                });
+                return Ok(helper);
+            }
+            _ => return Ok(Self::default()),
         };
         let task = ProxyTask {
             rules: rules.clone(),
@@ -71,14 +99,13 @@ impl Helper {
             .stdout(told)
             .stderr(Stdio::null())
             .spawn()?;
-        Ok(Self {
-            proxy: Some(Proxy {
-                child,
-                words,
-                received: Vec::new(),
-            }),
-            ..Self::default()
-        })
+        let mut helper = Self::default();
+        helper.proxy = Some(Proxy {
+            child,
+            words,
+            received: Vec::new(),
+        });
+        Ok(helper)
     }
 
     /// Readable when [`Self::hear`] has something.
@@ -126,12 +153,35 @@ impl Helper {
         lines
     }
 
+    /// Reads what went over a full network, and ends it where that is more than may; returns what is for the
+    /// job's log.
+    pub(super) fn count(&mut self) -> Vec<String> {
+        let Some(whole) = &mut self.whole else {
+            return Vec::new();
+        };
+        if let Some(moved) = moved_over(INTERFACE, &mut whole.counters) {
+            self.moved = moved;
+        }
+        let all = self.moved.sent.0.saturating_add(self.moved.received.0);
+        let line = match self.most.filter(|most| all > most.0) {
+            Some(most) => format!(
+                "the job has moved all of the {most} that it may move over the network, and has none any more"
+            ),
+            None if whole.slirp.has_ended() && !self.ending => {
+                "slirp4netns has ended; the job has no network any more".to_owned()
+            }
+            None => return Vec::new(),
+        };
+        self.whole = None;
+        vec![line]
+    }
+
     /// Ends it, and returns what else is for the log. What was moved stays known.
     pub(super) fn finish(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
+        self.ending = true;
+        let mut lines = self.count();
         if let Some(proxy) = &self.proxy {
             ask_to_end(&proxy.child);
-            self.ending = true;
             let until = since_boot() + FAREWELL;
             while self.has_more(until) {
                 lines.extend(self.hear());
@@ -155,6 +205,7 @@ impl Helper {
     }
 
     fn end_now(&mut self) {
+        self.whole = None;
         if let Some(mut proxy) = self.proxy.take() {
             // One that is gone already is gone.
             let _ = proxy.child.kill();
@@ -167,6 +218,23 @@ impl Drop for Helper {
     fn drop(&mut self) {
         self.end_now();
     }
+}
+
+/// Reads the line of an interface: its name, eight numbers of what came, the bytes first, and eight of what went.
+fn moved_over(interface: &str, counters: &mut File) -> Option<Moved> {
+    counters.seek(SeekFrom::Start(0)).ok()?;
+    let mut text = String::new();
+    counters
+        .take(MAX_COUNTERS_BYTES)
+        .read_to_string(&mut text)
+        .ok()?;
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'))?;
+    let number = |at| line.split_whitespace().nth(at)?.parse().ok().map(Bytes);
+    Some(Moved {
+        received: number(0)?,
+        sent: number(8)?,
+    })
 }
 
 fn ask_to_end(child: &Child) {

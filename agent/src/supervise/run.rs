@@ -102,7 +102,7 @@ struct Streams([(LogStream, Option<PipeReader>); 2]);
 impl Watch<'_> {
     /// Waits for the sandbox's end.
     fn over(&mut self, jail: Jail, output: Output) -> io::Result<Consumed> {
-        match Helper::start(self.plan, output.proxy) {
+        match Helper::start(self.plan, jail.first(), output.network) {
             Ok(helper) => self.helper = helper,
             Err(error) => {
                 let text = format!("cannot start the job's proxy: {error}");
@@ -307,6 +307,8 @@ impl Watch<'_> {
             let (used, disk) = (jail.used(), self.disk.now());
             let frozen = self.frozen.is_now();
             let mut sample = self.gauge.read((time, now()), used, disk, frozen);
+            let lines = self.helper.count();
+            self.note(lines);
             let moved = self.helper.moved();
             (sample.sent, sample.received) = (moved.sent, moved.received);
             self.visitors.tell(&Report::Used(sample));

@@ -25,6 +25,28 @@ fn online(script: &str, rules: ProxyRules) -> Attempt {
     attempt
 }
 
+/// Returns an attempt with a full network, where this machine and user can make one.
+fn whole(script: &str, rules: ProxyRules) -> Option<Attempt> {
+    let mut attempt = Attempt::of(&["/bin/bash", "-c", script]);
+    let device = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun");
+    let tools = attempt.host.tools.clone();
+    let (Some(slirp4netns), Some(nft), Ok(_)) = (tools.slirp4netns, tools.nft, device) else {
+        eprintln!(
+            "not done with a full network: slirp4netns, nft or /dev/net/tun are not there for this user"
+        );
+        return None;
+    };
+    attempt.plan.network = NetworkPlan::Full {
+        slirp4netns,
+        nft,
+        rules,
+    };
+    Some(attempt)
+}
+
 /// Marks a job's proxy, so that it is told from those of other tests.
 fn marked(rules: ProxyRules, marker: u64) -> ProxyRules {
     ProxyRules {
@@ -182,6 +204,36 @@ fn n2_the_proxy_refuses_whatever_the_spelling() {
             let said = finished.text(LogStream::System);
             assert!(said.contains("127.0.0.1 is a loopback address"), "{said}");
             assert!(said.lines().count() < targets.len() + 2, "{said}");
+        },
+    );
+}
+
+/// What holds a job's network together cannot be changed from inside.
+#[test]
+fn n3_a_job_cannot_change_its_network() {
+    row(
+        &["N3"],
+        "network::n3_a_job_cannot_change_its_network",
+        || {
+            let script = "for attempt in 'nft flush ruleset' 'nft list ruleset' 'nft delete table inet job' \
+                'ip addr add 192.168.7.7/24 dev lo' 'ip addr add 192.168.7.7/24 dev tap0' \
+                'ip route add 10.0.0.0/8 dev lo' 'ip route add default via 10.0.2.2' \
+                'ip link set lo name other' 'ip link set tap0 down' 'ip link set lo down' \
+                'ip link add d type dummy' 'ip netns add n' 'iptables -F' \
+                'unshare -n true' 'unshare -Un true'; do
+                sh -c \"PATH=/usr/sbin:/usr/bin; $attempt\" >/dev/null 2>&1 && echo \"WENT THROUGH: $attempt\"
+            done; cat /proc/net/dev";
+            let attempts = [
+                Some(online(script, ProxyRules::default())),
+                whole(script, ProxyRules::default()),
+            ];
+            for attempt in attempts.into_iter().flatten() {
+                let out = attempt.run().stdout();
+                assert!(!out.contains("WENT THROUGH"), "{out}");
+                let full = matches!(attempt.plan.network, NetworkPlan::Full { .. });
+                assert_eq!(out.contains("tap0:"), full, "{out}");
+                assert!(out.contains("lo:"), "{out}");
+            }
         },
     );
 }

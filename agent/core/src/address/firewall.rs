@@ -34,8 +34,12 @@ pub fn firewall(own: &[IpAddr], denied: &[IpAddr]) -> String {
     for protocol in ["udp", "tcp"] {
         let _ = writeln!(text, "  ip daddr {NAMESERVER} {protocol} dport 53 accept");
     }
-    text += "  meta nfproto ipv6 reject with icmpv6 type admin-prohibited\n";
-    text += "  ip daddr @closed reject with icmp type admin-prohibited\n";
+    // A connection's own end is heard at once; the message that a packet was not let through comes while the kernel
+    // is still busy with the call, and would be heard a second later.
+    for (what, message) in [("meta nfproto ipv6", "icmpv6"), ("ip daddr @closed", "icmp")] {
+        let _ = writeln!(text, "  {what} meta l4proto tcp reject with tcp reset");
+        let _ = writeln!(text, "  {what} reject with {message} type admin-prohibited");
+    }
     text += "  meta l4proto { tcp, udp, icmp } accept\n }\n}\n";
     text
 }

@@ -1,6 +1,6 @@
 //! Whom a job reaches, tried in a town (see `town`) by root, and on the machine as it is by everybody.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 
 use agent_core::sandbox_plan::{PROXY_PORT, ProxyRules};
 use common::{status::LogStream, units::Bytes};
@@ -8,8 +8,9 @@ use common::{status::LogStream, units::Bytes};
 use super::{
     online,
     town::{COORDINATOR, MACHINE, NEIGHBOURS, PORT, SERVER, in_a_town},
+    whole,
 };
-use crate::world::{Finished, row};
+use crate::world::{Finished, everyone, row};
 
 /// Addresses at which nobody can be, or only the machine itself.
 const SELF: [&str; 11] = [
@@ -81,8 +82,60 @@ fn n1_nobody_is_reached_whom_the_machine_reaches() {
                 let addresses: Vec<&str> = [NEIGHBOURS.as_slice(), &SELF, &[COORDINATOR]].concat();
                 let finished = online(&tries(&addresses, PORT), rules()).run();
                 all_refused(&finished, addresses.len());
-                assert_eq!(town.around.visited(), [] as [std::net::IpAddr; 0]);
-                assert_eq!(town.machine.visited(), [] as [std::net::IpAddr; 0]);
+                assert_eq!(town.around.visited(), [] as [IpAddr; 0]);
+                assert_eq!(town.machine.visited(), [] as [IpAddr; 0]);
+            });
+        },
+    );
+}
+
+/// The same without a proxy: whatever a job with a full network sends, nobody but the public hears.
+#[test]
+fn n1_a_full_network_ends_at_the_same_addresses() {
+    everyone(
+        "network::reach::n1_a_full_network_ends_at_the_same_addresses",
+        || {
+            if !rustix::process::geteuid().is_root() || whole("true", rules()).is_none() {
+                eprintln!("not done: it takes root, slirp4netns, nft and /dev/net/tun");
+                return;
+            }
+            let way = crate::matrix::way();
+            in_a_town(move |town| {
+                crate::matrix::on_this_thread(way);
+                // By themselves 10.0.2.2 and 10.0.2.3 are the machine's loopback and its name servers.
+                let special = [
+                    "10.0.2.2",
+                    "10.0.2.3",
+                    "10.9.0.2",
+                    MACHINE,
+                    "::ffff:10.0.0.1",
+                    "fe80::1",
+                    "224.0.0.1",
+                    "255.255.255.255",
+                ];
+                let addresses: Vec<&str> =
+                    [NEIGHBOURS.as_slice(), &special, &[COORDINATOR]].concat();
+                let list = addresses.join(" ");
+                let script = format!(
+                    "exec 2>/dev/null
+                for a in {list}; do
+                    timeout 2 bash -c \"exec 3<>/dev/tcp/$a/{PORT}\" && echo \"DIRECT $a\"
+                    timeout 2 bash -c \"echo x > /dev/udp/$a/{PORT}\"
+                done
+                exec 3<>/dev/tcp/{SERVER}/{PORT} && echo out && head -c 1000 /dev/zero >&3
+                echo x > /dev/udp/{SERVER}/{PORT}; sleep 0.2"
+                );
+                let finished = whole(&script, rules()).unwrap().run();
+                let out = finished.stdout();
+                assert!(
+                    !out.contains("DIRECT") && out.ends_with("out\n"),
+                    "{finished:?}"
+                );
+                let (server, datagram) = (SERVER.parse().unwrap(), IpAddr::from([0; 4]));
+                assert_eq!(town.around.visited(), [server, datagram]);
+                assert_eq!(town.machine.visited(), [] as [IpAddr; 0]);
+                let usage = finished.result.outcome.usage;
+                assert!((1_000..20_000).contains(&usage.sent.0), "{usage:?}");
             });
         },
     );
@@ -109,7 +162,7 @@ fn a_public_server_is_reached_through_the_proxy() {
             "HTTP/1.1 200\n 05 00 05 00\n",
             "{finished:?}"
         );
-        let server: std::net::IpAddr = SERVER.parse().unwrap();
+        let server: IpAddr = SERVER.parse().unwrap();
         assert_eq!(town.around.visited(), [server; 3]);
         let usage = finished.result.outcome.usage;
         assert!((20..200).contains(&usage.sent.0), "{usage:?}");

@@ -36,7 +36,10 @@ pub fn firewall(own: &[IpAddr], denied: &[IpAddr]) -> String {
     }
     // A connection's own end is heard at once; the message that a packet was not let through comes while the kernel
     // is still busy with the call, and would be heard a second later.
-    for (what, message) in [("meta nfproto ipv6", "icmpv6"), ("ip daddr @closed", "icmp")] {
+    for (what, message) in [
+        ("meta nfproto ipv6", "icmpv6"),
+        ("ip daddr @closed", "icmp"),
+    ] {
         let _ = writeln!(text, "  {what} meta l4proto tcp reject with tcp reset");
         let _ = writeln!(text, "  {what} reject with {message} type admin-prohibited");
     }

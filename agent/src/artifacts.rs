@@ -30,7 +30,7 @@ const MAX_TRIES: u32 = 20;
 const SLACK: u64 = 1 << 30;
 
 /// Returns whether an attempt left anything that could be kept. Quick: the answer goes into the report of its
-/// end.
+/// end. `folder` is where its files are.
 pub(crate) fn any(folder: &Path, outputs: &[String]) -> bool {
     let anything =
         std::fs::read_dir(folder.join("output")).is_ok_and(|mut entries| entries.next().is_some());
@@ -44,7 +44,7 @@ pub(crate) async fn send(
     spec: &AttemptSpec,
     uplink: Uplink,
 ) -> Step {
-    let folder = machine.folder.attempt(attempt);
+    let folder = machine.files_of(attempt);
     let (outputs, disk) = (spec.outputs.clone(), spec.allocation.disk);
     let collected = on_disk(move || {
         let (output, work) = (folder.join("output"), folder.join("work"));

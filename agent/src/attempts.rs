@@ -5,7 +5,7 @@ mod image;
 mod network;
 mod prepare;
 
-use std::{path::Path, sync::Arc};
+use std::{os::fd::OwnedFd, path::Path, sync::Arc};
 
 use agent_core::{attempt::Step, sandbox_plan::SandboxPlan};
 use common::{
@@ -103,6 +103,7 @@ impl Work {
     pub(crate) fn watch(self, supervisor: Supervisor) -> Performing {
         self.perform(|work, mut orders, growth| async move {
             let pins = prepare::pin_again(&work);
+            prepare::reach_disk(&work).await;
             let result = work.follow(supervisor, &mut orders, &growth).await;
             drop(pins);
             work.end(result, &growth).await;
@@ -115,6 +116,7 @@ impl Work {
             if let Some(at) = result.started_at {
                 work.happened(Step::Start { at }).await;
             }
+            prepare::reach_disk(&work).await;
             work.end(result, &growth).await;
         })
     }
@@ -160,9 +162,9 @@ impl Work {
             prepared = prepare(&self) => prepared,
             Some(stop) = orders.stops.recv() => Err(never_ran(stop.reason, "it ended before it was ready")),
         };
-        let started = prepared.and_then(|Prepared { plan, pins }| {
+        let started = prepared.and_then(|Prepared { plan, disk, pins }| {
             let folder = self.machine.folder.attempt(self.attempt);
-            Ok((self.start(&folder, &plan)?, pins))
+            Ok((self.start(&folder, &plan, disk)?, pins))
         });
         let result = match started {
             Ok((supervisor, pins)) => {
@@ -179,11 +181,14 @@ impl Work {
         self.end(result, growth).await;
     }
 
-    fn start(&self, folder: &Path, plan: &SandboxPlan) -> Result<Supervisor, Box<Outcome>> {
-        let launched = match &self.machine.supervisor {
-            None => Supervisor::launch(folder, plan),
-            Some(program) => Supervisor::launch_with(program, folder, plan),
-        };
+    fn start(
+        &self,
+        folder: &Path,
+        plan: &SandboxPlan,
+        disk: Option<OwnedFd>,
+    ) -> Result<Supervisor, Box<Outcome>> {
+        let program = self.machine.supervisor.as_deref();
+        let launched = Supervisor::launch_on(program, folder, plan, disk);
         launched.map_err(|error| {
             let problem = crate::machine::local_problem("the sandbox cannot be started", &error);
             never_ran(EndReason::PrepareFailed, &problem.why)
@@ -247,7 +252,7 @@ impl Work {
             bytes: total,
             total: Some(total),
         });
-        let folder = self.machine.folder.attempt(self.attempt);
+        let folder = self.machine.files_of(self.attempt);
         let files = result.started_at.is_some() && artifacts::any(&folder, &self.spec.outputs);
         let SandboxResult { at, outcome, .. } = result;
         let outcome = Box::new(outcome);

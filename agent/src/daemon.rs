@@ -9,7 +9,8 @@ use std::{
 
 use agent_core::sandbox_plan::Host;
 use common::{
-    code::Code, machine::Isolation, problem::Problem, resources::Allocation, units::Bytes,
+    code::Code, machine::Isolation, problem::Problem, resources::Allocation,
+    status::IsolationLevel, units::Bytes,
 };
 use link::endpoint::Dialer;
 use rustix::fs::{FlockOperation, flock};
@@ -29,6 +30,7 @@ use crate::{
     probe::Probe,
     registration::{AgentFolder, Registration},
     sandbox,
+    scratch::Disks,
     transfer::Cache,
     uplink::uplink,
 };
@@ -191,13 +193,15 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
     let first = probe.sample(&Allocation::default(), cache.used());
     cache.set_limit(first.cache_limit);
     let host = sandbox::host(probe.gpu_devices());
-    let isolation = isolation(&folder, supervisor.as_deref(), &host);
+    let mut isolation = isolation(&folder, supervisor.as_deref(), &host);
+    let disks = disks(&folder, &mut isolation);
     let machine = Machine::new(Parts {
         folder,
         registration,
         host,
         isolation,
         cache,
+        disks,
         supervisor,
         probe,
         first,
@@ -217,6 +221,21 @@ fn isolation(folder: &AgentFolder, supervisor: Option<&Path>, host: &Host) -> Is
     };
     tracing::info!(level = %isolation.level, missing = ?isolation.missing, "isolation");
     isolation
+}
+
+/// Returns what gives every attempt a disk of its own; where there cannot be such a thing, people are told.
+fn disks(folder: &AgentFolder, isolation: &mut Isolation) -> Option<Disks> {
+    let opened = match isolation.level {
+        IsolationLevel::A => Disks::open(&folder.scratch()),
+        _ => Err(std::io::ErrorKind::PermissionDenied.into()),
+    };
+    opened
+        .inspect_err(|error| {
+            tracing::info!(%error, "attempts have no disks of their own");
+            let missing = "disk use is counted every second, not exact";
+            isolation.missing.push(missing.to_owned());
+        })
+        .ok()
 }
 
 fn make_folder(path: &Path) -> Result<(), Problem> {

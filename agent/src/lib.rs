@@ -22,6 +22,7 @@ mod proxy;
 pub mod registration;
 pub mod sandbox;
 mod scrap;
+pub mod scratch;
 mod session;
 pub mod supervise;
 pub mod transfer;

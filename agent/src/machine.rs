@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::{
     probe::{Probe, Sample},
     registration::{AgentFolder, Registration},
+    scratch::Disks,
     transfer::Cache,
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Machine {
     pub(crate) isolation: Isolation,
     pub(crate) system: SystemInfo,
     pub(crate) cache: Cache,
+    /// Attempts' own, where the machine can have such.
+    pub(crate) disks: Option<Disks>,
     /// The program that supervises attempts; `None` is this one.
     pub(crate) supervisor: Option<PathBuf>,
     probe: Arc<Mutex<Probe>>,
@@ -60,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) host: Host,
     pub(crate) isolation: Isolation,
     pub(crate) cache: Cache,
+    pub(crate) disks: Option<Disks>,
     pub(crate) supervisor: Option<PathBuf>,
     pub(crate) probe: Probe,
     pub(crate) first: Sample,
@@ -74,10 +78,20 @@ impl Machine {
             isolation: parts.isolation,
             system: crate::probe::system_info(),
             cache: parts.cache,
+            disks: parts.disks,
             supervisor: parts.supervisor,
             probe: Arc::new(Mutex::new(parts.probe)),
             seen: watch::Sender::new(parts.first),
             samples: watch::Sender::default(),
+        }
+    }
+
+    /// Returns where the folders of an attempt's files are, as this process reaches them.
+    pub(crate) fn files_of(&self, attempt: AttemptId) -> PathBuf {
+        let folder = self.folder.attempt(attempt);
+        match &self.disks {
+            Some(disks) => disks.files_of(attempt, &folder),
+            None => folder,
         }
     }
 

@@ -107,6 +107,11 @@ impl AgentFolder {
         self.attempts().join(attempt.to_string())
     }
 
+    /// Disks that no attempt has now.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.0.join("scratch")
+    }
+
     pub(crate) fn attempts(&self) -> PathBuf {
         self.0.join("attempts")
     }

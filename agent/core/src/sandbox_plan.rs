@@ -191,6 +191,8 @@ pub struct SandboxPlan {
     pub uid: u32,
     pub identity: Identity,
     pub cgroup: Cgroup,
+    #[serde(default)]
+    pub disk: DiskBound,
     /// Where the daemon notes how long the attempt may go on without it; `None` where nobody does.
     #[serde(default)]
     pub lease: Option<PathBuf>,
@@ -251,6 +253,17 @@ pub struct Limits {
     pub disk: Bytes,
 }
 
+/// What keeps the job's files within their limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskBound {
+    /// They are counted now and then, and the job is ended when they are too many.
+    #[default]
+    Counted,
+    /// A disk of their own, which the supervisor is given and mounts at `disk` in the attempt's folder.
+    Own,
+}
+
 /// Whom the job's files and processes belong to, seen from the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -284,6 +297,7 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         uid: INSIDE_UID,
         identity: identity(input),
         cgroup: input.host.cgroup.clone(),
+        disk: DiskBound::Counted,
         lease: None,
     }
 }

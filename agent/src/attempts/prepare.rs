@@ -1,10 +1,10 @@
 //! What an attempt needs before it can be launched: its folders, its data, its plan.
 
-use std::{path::Path, time::Duration};
+use std::{os::fd::OwnedFd, path::Path, time::Duration};
 
 use agent_core::{
     attempt::Step,
-    sandbox_plan::{Folders, ImageRoot, PlanInput, SandboxPlan, folders_to_list, plan},
+    sandbox_plan::{DiskBound, Folders, ImageRoot, PlanInput, SandboxPlan, folders_to_list, plan},
 };
 use common::{code::Code, id::TreeId, job::Outcome, problem::Problem, status::EndReason};
 use link::{
@@ -16,18 +16,23 @@ use link::{
 use super::{Work, image, network, never_ran};
 use crate::{
     images, scrap,
+    scratch::{IMAGE, MOUNTED},
     transfer::{Pinned, PinnedImage, copy_into},
 };
 
 /// Waits before a tree is asked for again on a connection that lives.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MOST_WAIT: Duration = Duration::from_secs(10);
+/// What did not work, where the attempt's folders cannot be made.
+const UNMADE: &str = "the attempt's folders cannot be made";
 /// Tries for one tree on connections that live; a lost connection does not count.
 const MAX_TRIES: u32 = 5;
 
 /// A sandbox that can be launched.
 pub(super) struct Prepared {
     pub(super) plan: SandboxPlan,
+    /// The attempt's own, for its supervisor.
+    pub(super) disk: Option<OwnedFd>,
     /// Held until the end.
     pub(super) pins: Pins,
 }
@@ -73,12 +78,19 @@ async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
     }
     let image = image::fetch(work).await?;
     let folder = work.machine.folder.attempt(work.attempt);
+    let anew = folder.clone();
+    on_disk(move || make_anew(&anew)).await?;
     let workdir = spec.workdir.is_some().then(|| pins.remove(0));
-    let made = folder.clone();
-    on_disk(move || make_folders(&made, workdir.as_ref())).await?;
+    let disk = own_disk(work).await;
+    let files = match &disk {
+        Some(_) => folder.join(MOUNTED),
+        None => folder,
+    };
+    let reached = work.machine.files_of(work.attempt);
+    on_disk(move || make_folders(&reached, workdir.as_ref())).await?;
     let folders = Folders {
-        work: folder.join("work"),
-        output: folder.join("output"),
+        work: files.join("work"),
+        output: files.join("output"),
         datasets: pins.iter().map(|pin| pin.path().to_owned()).collect(),
     };
     let rules = network::rules(work).await;
@@ -105,7 +117,10 @@ async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
         _trees: pins,
         _image: image,
     };
-    Ok(Prepared { plan, pins })
+    if disk.is_some() {
+        plan.disk = DiskBound::Own;
+    }
+    Ok(Prepared { plan, disk, pins })
 }
 
 /// Looks at what the image has in the folders that it shares with the sandbox's own things.
@@ -115,12 +130,49 @@ async fn list(image: &PinnedImage, input: &PlanInput<'_>) -> Result<ImageRoot, P
     on_disk(move || images::image_root(&root, env, &shared)).await
 }
 
-/// Makes the attempt's folders anew: whatever an interrupted try left there never ran.
+/// Gives the attempt a disk of its own, where the machine has such; returns it for the supervisor. Where one cannot
+/// be had just now, what the attempt takes is counted.
+async fn own_disk(work: &Work) -> Option<OwnedFd> {
+    let disks = work.machine.disks.clone()?;
+    let size = work.spec.allocation.disk;
+    let (attempt, folder) = (work.attempt, work.machine.folder.attempt(work.attempt));
+    let (ahead, again) = (disks.clone(), size);
+    let taking = tokio::task::spawn_blocking(move || {
+        let disk = disks.take(size)?.moved(&folder.join(IMAGE))?;
+        create_private_dir(&folder.join(MOUNTED))?;
+        let mounted = disk.mount_again()?;
+        disks.hold(attempt, disk);
+        std::io::Result::Ok(mounted)
+    });
+    let taken = taking.await.unwrap_or_else(|error| Err(error.into()));
+    // The next one of this size need not wait.
+    tokio::task::spawn_blocking(move || ahead.refill(again));
+    taken
+        .inspect_err(|error| tracing::warn!(%attempt, %error, "an attempt has no disk of its own"))
+        .ok()
+}
+
+/// Reaches the disk of an attempt that an earlier daemon launched, where it has one.
+pub(super) async fn reach_disk(work: &Work) {
+    let Some(disks) = work.machine.disks.clone() else {
+        return;
+    };
+    let (attempt, folder) = (work.attempt, work.machine.folder.attempt(work.attempt));
+    let reached = tokio::task::spawn_blocking(move || disks.adopt(attempt, &folder));
+    if let Err(error) = reached.await.unwrap_or_else(|error| Err(error.into())) {
+        tracing::warn!(%attempt, %error, "the files of an attempt cannot be reached");
+    }
+}
+
+/// Makes the attempt's folder anew: whatever an interrupted try left there never ran.
+fn make_anew(folder: &Path) -> Result<(), Problem> {
+    let made = scrap::remove(folder).and_then(|()| create_private_dir(folder));
+    made.map_err(|error| io_problem(UNMADE, &error))
+}
+
+/// Makes the folders of the attempt's files.
 fn make_folders(folder: &Path, workdir: Option<&Pinned>) -> Result<(), Problem> {
-    let what = "the attempt's folders cannot be made";
-    let failed = |error: std::io::Error| io_problem(what, &error);
-    scrap::remove(folder).map_err(failed)?;
-    create_private_dir(folder).map_err(failed)?;
+    let failed = |error: std::io::Error| io_problem(UNMADE, &error);
     for name in ["work", "output"] {
         create_private_dir(&folder.join(name)).map_err(failed)?;
     }

@@ -53,7 +53,7 @@ impl Keeper {
                 .is_some_and(|attempt| self.held.contains_key(&attempt));
             let runs = || matches!(Supervisor::adopt(&entry.path()), Ok(Adopted::Running(_)));
             if !known && !runs() {
-                remove(entry.path());
+                remove(entry.path(), None);
             }
         }
     }

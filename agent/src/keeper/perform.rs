@@ -18,6 +18,7 @@ use crate::{
     clock,
     journal::JournalError,
     scrap,
+    scratch::Disks,
 };
 
 impl Keeper {
@@ -154,7 +155,11 @@ impl Keeper {
                     journaled.push(attempt);
                 }
                 drop(held.performing);
-                remove(self.machine.folder.attempt(attempt));
+                let folder = self.machine.folder.attempt(attempt);
+                remove(
+                    folder,
+                    self.machine.disks.clone().map(|disks| (disks, attempt)),
+                );
             }
         }
         if journaled.is_empty() {
@@ -165,9 +170,12 @@ impl Keeper {
     }
 }
 
-/// Deletes an attempt's folder, in its own time.
-pub(super) fn remove(folder: PathBuf) {
+/// Deletes an attempt's folder, in its own time; its disk, if it has one, is for others from then on.
+pub(super) fn remove(folder: PathBuf, disk: Option<(Disks, AttemptId)>) {
     tokio::task::spawn_blocking(move || {
+        if let Some((disks, attempt)) = disk {
+            disks.release(attempt);
+        }
         if let Err(error) = scrap::remove(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "an attempt's folder cannot be removed");
         }

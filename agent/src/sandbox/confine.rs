@@ -2,7 +2,7 @@
 
 use std::io;
 
-use agent_core::sandbox_plan::{Cgroup, SandboxPlan};
+use agent_core::sandbox_plan::{Cgroup, DiskBound, SandboxPlan};
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
@@ -56,7 +56,9 @@ fn limit(plan: &SandboxPlan) -> io::Result<()> {
     set(Resource::Rtprio, 0)?;
     set(Resource::Nice, 0)?;
     set(Resource::Nofile, plan.limits.open_files)?;
-    set(Resource::Fsize, plan.limits.disk.0.max(1))?;
+    if plan.disk == DiskBound::Counted {
+        set(Resource::Fsize, plan.limits.disk.0.max(1))?;
+    }
     // Counted among the users of this sandbox only, as it has a user namespace of its own.
     set(Resource::Nproc, u64::from(plan.limits.processes))?;
     if plan.cgroup == Cgroup::None {

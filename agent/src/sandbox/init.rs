@@ -103,7 +103,7 @@ impl fmt::Display for Failed {
 }
 
 /// Says which step an error belongs to.
-pub(super) fn at<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Failed {
+pub(crate) fn at<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Failed {
     move |error| Failed::new(what, &error.into())
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Pid;
+use rustix::{mount::MountPropagationFlags, process::Pid};
 
 /// The library's constant of this name does not fit its type.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -86,6 +86,14 @@ pub(super) fn add_mount_attributes(mount: BorrowedFd<'_>, attributes: u64) -> io
     } else {
         Ok(())
     }
+}
+
+/// Gives this process mounts of its own: what it mounts others do not see, what they unmount it does not hold.
+pub(crate) fn own_mounts() -> io::Result<()> {
+    // SAFETY: the process has one thread, and no descriptors are unshared.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }?;
+    let follow = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    Ok(rustix::mount::mount_change("/", follow)?)
 }
 
 /// Sends a signal to every process that this one sees and may signal, but not to itself.

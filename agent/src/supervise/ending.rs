@@ -17,6 +17,8 @@ pub(super) struct Ending {
     pub(super) stopped: Option<(EndReason, Option<String>)>,
     /// Whether the kernel killed something for want of memory.
     pub(super) out_of_memory: bool,
+    /// Whether nothing more can be written to the attempt's own disk.
+    pub(super) disk_full: bool,
 }
 
 impl Ending {
@@ -81,7 +83,10 @@ impl Ending {
             let detail = format!("more memory was needed than {}", plan.limits.memory);
             (EndReason::OutOfMemory, None, Some(detail))
         } else if exit_code.is_some() {
-            (EndReason::Exited, exit_code, None)
+            // The job was told so itself, and may have said something less clear.
+            let full = self.disk_full && exit_code != Some(0);
+            let detail = full.then(|| format!("its disk of {} is full", plan.limits.disk));
+            (EndReason::Exited, exit_code, detail)
         } else {
             (EndReason::Signalled, None, None)
         }

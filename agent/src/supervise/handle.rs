@@ -94,7 +94,7 @@ impl Supervisor {
     /// # Errors
     /// Nothing was started.
     pub fn launch(dir: &Path, plan: &SandboxPlan) -> Result<Self, LaunchError> {
-        Self::launch_with(Path::new("/proc/self/exe"), dir, plan)
+        Self::launch_on(None, dir, plan, None)
     }
 
     /// Does the same with another program file, for daemons that run inside one that is not `compute-share`.
@@ -106,12 +106,26 @@ impl Supervisor {
         dir: &Path,
         plan: &SandboxPlan,
     ) -> Result<Self, LaunchError> {
+        Self::launch_on(Some(program), dir, plan, None)
+    }
+
+    /// Does the same for an attempt with a disk of its own, mounted nowhere yet; its plan says so.
+    ///
+    /// # Errors
+    /// Nothing was started.
+    pub fn launch_on(
+        program: Option<&Path>,
+        dir: &Path,
+        plan: &SandboxPlan,
+        disk: Option<OwnedFd>,
+    ) -> Result<Self, LaunchError> {
+        let program = program.unwrap_or(Path::new("/proc/self/exe"));
         let failed = |source| LaunchError::Folder {
             path: dir.to_owned(),
             source,
         };
         let folder = AttemptFolder::open(dir).map_err(failed)?;
-        let prepared = prepare(program, &folder, plan)?;
+        let prepared = prepare(program, &folder, plan, disk)?;
         let stream = folder
             .connect()
             .and_then(UnixStream::from_std)
@@ -247,7 +261,7 @@ pub(crate) fn run_to_end(
     plan: &SandboxPlan,
 ) -> io::Result<SandboxResult> {
     let folder = AttemptFolder::open(dir)?;
-    let mut command = prepare(program, &folder, plan).map_err(io::Error::other)?;
+    let mut command = prepare(program, &folder, plan, None).map_err(io::Error::other)?;
     let mut child = command.spawn()?;
     // The command holds the lock, too, as long as it could start another.
     drop(command);
@@ -259,11 +273,13 @@ pub(crate) fn run_to_end(
 /// Returns the command that starts a supervisor, to be started once.
 ///
 /// Listening begins here, so that nobody can connect too early. The lock, too, passes over to the supervisor:
-/// there is no moment at which it could be started twice. See [`super::main`] for why both are standard streams.
+/// there is no moment at which it could be started twice. The attempt's disk goes the same way. See [`super::main`]
+/// for why all of them are standard streams.
 fn prepare(
     program: &Path,
     folder: &AttemptFolder,
     plan: &SandboxPlan,
+    disk: Option<OwnedFd>,
 ) -> Result<std::process::Command, LaunchError> {
     let dir = folder.path();
     let failed = |source| LaunchError::Folder {
@@ -283,7 +299,7 @@ fn prepare(
         .current_dir("/")
         .stdin(OwnedFd::from(listener))
         .stdout(lock)
-        .stderr(Stdio::null());
+        .stderr(disk.map_or_else(Stdio::null, Stdio::from));
     Ok(command)
 }
 

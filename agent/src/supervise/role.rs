@@ -11,7 +11,7 @@ use rustix::{
     fs::{Mode, OFlags},
     io::fcntl_dupfd_cloexec,
     process::setsid,
-    stdio::{dup2_stdin, dup2_stdout, stdin, stdout},
+    stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout},
 };
 
 use super::{folder::AttemptFolder, run};
@@ -36,8 +36,8 @@ pub(crate) const INSIDE: &str = "--inside";
 const FIRST_FREE: i32 = 3;
 
 /// Is the supervisor. `args` are the program's arguments after [`super::ROLE`]: the attempt's folder. The
-/// listening socket is its standard input, the attempt's lock its standard output: so it can be started
-/// without a copy of the daemon's memory, which a step between fork and exec would need. Must be called before
+/// listening socket is its standard input, the attempt's lock its standard output, the attempt's disk, if it has one,
+/// its standard error: so it can be started without a copy of the daemon's memory, which a step between fork and exec would need. Must be called before
 /// anything starts a thread.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
     let args: Vec<OsString> = args.into_iter().collect();
@@ -56,20 +56,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
 fn supervise(folder: &Path) -> Option<i32> {
     // A session of its own: what ends the daemon's terminal or group does not end the job.
     setsid().ok()?;
-    let (listener, lock) = take_over().ok()?;
+    let [listener, lock, disk] = take_over().ok()?;
     let folder = AttemptFolder::open(folder).ok()?;
     // Without a result the daemon finds that the supervisor died, which is the truth.
-    run::run(&folder, listener.into(), lock.as_fd())
+    run::run(&folder, listener.into(), lock.as_fd(), disk)
         .ok()
         .map(|()| 0)
 }
 
-/// Returns the socket and the lock, with nothing in their old places, so that no job gets them.
-fn take_over() -> io::Result<(OwnedFd, OwnedFd)> {
+/// Returns the socket, the lock and the disk, with nothing in their old places, so that no job gets them.
+fn take_over() -> io::Result<[OwnedFd; 3]> {
     let listener = fcntl_dupfd_cloexec(stdin(), FIRST_FREE)?;
     let lock = fcntl_dupfd_cloexec(stdout(), FIRST_FREE)?;
+    let disk = fcntl_dupfd_cloexec(stderr(), FIRST_FREE)?;
     let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     dup2_stdin(nothing.as_fd())?;
     dup2_stdout(nothing.as_fd())?;
-    Ok((listener, lock))
+    dup2_stderr(nothing.as_fd())?;
+    Ok([listener, lock, disk])
 }

@@ -1,16 +1,18 @@
 //! A supervisor's one loop: it sleeps until the job writes or ends, the daemon speaks, or a limit is due.
 
+mod lease;
+
 use std::{
     fs, io,
     io::{PipeReader, Read as _},
     os::{
-        fd::{AsFd as _, BorrowedFd},
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
     time::{Duration, SystemTime},
 };
 
-use agent_core::sandbox_plan::SandboxPlan;
+use agent_core::sandbox_plan::{DiskBound, SandboxPlan};
 use common::{
     job::AttemptUsage,
     status::{EndReason, LogStream},
@@ -30,23 +32,23 @@ use super::{
     visitors::Visitors,
 };
 use crate::{
-    lease_file::LeaseFile,
     sandbox::{
+        Failed,
         jail::{Consumed, Jail, JailEvent, Output},
         since_boot,
     },
+    scratch::MOUNTED,
 };
 
 /// Read from the job in one go.
 const PIECE_BYTES: usize = common::logs::MAX_RECORD_BYTES;
-/// When to look for a lease again that cannot be read.
-const LEASE_UNKNOWN: Duration = Duration::from_secs(10);
 
 /// Runs the attempt whose plan is in the folder, and leaves its result there.
 pub(super) fn run(
     folder: &AttemptFolder,
     listener: UnixListener,
     lock: BorrowedFd<'_>,
+    disk: OwnedFd,
 ) -> io::Result<()> {
     let plan = folder.plan()?.ok_or(io::ErrorKind::NotFound)?;
     let mut watch = Watch {
@@ -64,7 +66,10 @@ pub(super) fn run(
     };
     // From here on the program may have run.
     fs::write(folder.file("started"), now().to_string())?;
-    let consumed = match Jail::start(&plan, folder.path(), lock) {
+    let started = watch
+        .mount(folder, disk)
+        .and_then(|()| Jail::start(&plan, folder.path(), lock));
+    let consumed = match started {
         Ok((jail, output)) => watch.over(jail, output)?,
         Err(failed) => {
             watch.ending.program = Some(JailEvent::Failed(failed.to_string()));
@@ -100,6 +105,14 @@ struct Watch<'a> {
 struct Streams([(LogStream, Option<PipeReader>); 2]);
 
 impl Watch<'_> {
+    /// Mounts the attempt's own disk, where it has one.
+    fn mount(&mut self, folder: &AttemptFolder, disk: OwnedFd) -> Result<(), Failed> {
+        if self.plan.disk == DiskBound::Own {
+            self.disk = Disk::own(&folder.file(MOUNTED), disk)?;
+        }
+        Ok(())
+    }
+
     /// Waits for the sandbox's end.
     fn over(&mut self, jail: Jail, output: Output) -> io::Result<Consumed> {
         match Helper::start(self.plan, jail.first(), output.network) {
@@ -196,7 +209,7 @@ impl Watch<'_> {
             self.kill_at,
             self.time_limit(),
             self.alone_until,
-            Some(self.disk.due()),
+            self.disk.due(),
             sample,
         ];
         let next = due.into_iter().flatten().min()?;
@@ -274,37 +287,10 @@ impl Watch<'_> {
         self.sample(jail, time);
     }
 
-    /// Ends the job with the lease where the daemon that would do so is gone: the task may be running elsewhere
-    /// before another daemon comes.
-    fn keep_lease(&mut self, jail: &Jail) {
-        let Some(path) = self
-            .plan
-            .lease
-            .as_ref()
-            .filter(|_| self.visitors.is_empty())
-        else {
-            self.alone_until = None;
-            return;
-        };
-        let time = since_boot();
-        if self.alone_until.is_some_and(|until| time < until) {
-            return;
-        }
-        let lease = LeaseFile::new(path.clone()).read();
-        let left = lease.map_or(LEASE_UNKNOWN, |lease| lease.left(time));
-        self.alone_until = Some(time.saturating_add(left));
-        if let Some(lease) = lease.filter(|_| left.is_zero()) {
-            self.alone_until = Some(Duration::MAX);
-            let detail = "the machine had no contact with the coordinator for too long".to_owned();
-            let grace = lease.last_grace(self.plan.grace);
-            self.stop(jail, EndReason::MachineLost, Some(detail), grace);
-        }
-    }
-
     /// Looks at what the job uses, and tells.
     fn sample(&mut self, jail: &Jail, time: Duration) {
         if self.started.is_some() && time >= self.gauge.due() {
-            let (used, disk) = (jail.used(), self.disk.now());
+            let (used, disk) = (jail.used(), self.disk.look());
             let frozen = self.frozen.is_now();
             let mut sample = self.gauge.read((time, now()), used, disk, frozen);
             let lines = self.helper.count();
@@ -365,10 +351,11 @@ impl Watch<'_> {
             frozen: self.frozen.total(since_boot()).into(),
             sent: self.helper.moved().sent,
             received: self.helper.moved().received,
-            peak_disk: self.started.map(|_| self.disk.peak()),
+            peak_disk: self.started.map(|_| self.disk.last().peak),
             ..AttemptUsage::default()
         };
         let at = now();
+        self.ending.disk_full = self.disk.last().full;
         let mut outcome = self.ending.outcome(self.plan, usage, 0);
         let said = [EndReason::PrepareFailed, EndReason::OutOfMemory].contains(&outcome.reason);
         if let Some(detail) = outcome.detail.as_ref().filter(|_| said) {

@@ -5,7 +5,7 @@
 
 mod coordinator;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use agent::{
     control::{AgentStatus, ConnectionState, ControlAnswer, ControlRequest, ask},
@@ -28,6 +28,19 @@ async fn start(bench: &Bench) -> Running {
     run_with(config, env!("CARGO_BIN_EXE_compute-share").into())
         .await
         .unwrap()
+}
+
+/// Returns the root of the files that the shell sees that runs `script`.
+fn seen_by(script: &str) -> PathBuf {
+    let mut processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let runs = |path: &PathBuf| {
+        let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(script) && path.join("root/work").exists()
+    };
+    processes
+        .find_map(|entry| Some(entry.path()).filter(runs))
+        .expect("the script runs")
+        .join("root")
 }
 
 async fn status(bench: &Bench) -> AgentStatus {
@@ -134,7 +147,11 @@ async fn an_attempt_outlives_the_agent_and_is_adopted() {
     let bench = Bench::approved();
     let running = start(&bench).await;
     let mut coordinator = bench.accept().await;
-    let wait = "echo one; while [ ! -e /work/go ]; do sleep 0.02; done; echo two";
+    let wait = format!(
+        ": {}; echo one; while [ ! -e /work/go ]; do sleep 0.02; done; echo two",
+        std::process::id()
+    );
+    let wait = wait.as_str();
     coordinator.assign(1, &[(0, Goal::Run, wait)]).await;
     assert!(matches!(
         coordinator.report().await.1,
@@ -152,7 +169,8 @@ async fn an_attempt_outlives_the_agent_and_is_adopted() {
     assert_eq!(answer, ControlAnswer::Stopping { jobs_left: 1 });
     assert_eq!(running.wait().await, Ok(()));
 
-    std::fs::write(bench.folder().attempt(attempt(0)).join("work/go"), b"").unwrap();
+    let go = seen_by(wait).join("work/go");
+    std::fs::write(go, b"").unwrap();
     let running = start(&bench).await;
     let mut coordinator = bench.accept().await;
     assert_eq!(coordinator.hello.attempts, [attempt(0)]);

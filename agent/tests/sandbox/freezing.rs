@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use agent::supervise::{Supervisor, SupervisorEvent};
 use common::{status::EndReason, time::Span, usage::UsageSample};
 
-use crate::world::{Attempt, Finished, block_on, everyone, processes_with};
+use crate::world::{Attempt, Finished, block_on, everyone, processes_with, row};
 
 /// A job that never stops counting in a file, and says so once.
 const COUNTING: &str = "i=0; echo ready; while :; do i=$((i+1)); echo $i > /work/count.new; mv /work/count.new /work/count; done";
@@ -101,7 +101,8 @@ fn a_frozen_job_stands_still_and_its_time_does_not_run() {
 
 #[test]
 fn r9_a_frozen_job_that_is_stopped_gets_its_grace_and_goes() {
-    everyone(
+    row(
+        &["R9"],
         "freezing::r9_a_frozen_job_that_is_stopped_gets_its_grace_and_goes",
         || {
             let attempt = Attempt::shell(
@@ -126,7 +127,8 @@ fn r9_a_frozen_job_that_is_stopped_gets_its_grace_and_goes() {
 
 #[test]
 fn r9_a_frozen_job_that_is_killed_leaves_nothing() {
-    everyone(
+    row(
+        &["R9"],
         "freezing::r9_a_frozen_job_that_is_killed_leaves_nothing",
         || {
             let marker = format!("9401.{}", std::process::id());

@@ -113,6 +113,29 @@ fn r5_disk_beyond_the_limit_ends_the_job() {
 }
 
 #[test]
+fn r5_memory_that_looks_like_a_disk_is_full_for_the_job_alone() {
+    row(
+        &["R5"],
+        "limits::r5_memory_that_looks_like_a_disk_is_full_for_the_job_alone",
+        || {
+            let mut attempt = Attempt::shell(
+                "head -c 64M /dev/zero > /dev/shm/file; wc -c < /dev/shm/file; : > /dev/shm/other",
+            );
+            for mount in &mut attempt.plan.mounts {
+                if let agent_core::sandbox_plan::Content::Scratch { size } = &mut mount.content {
+                    *size = Bytes::mib(8);
+                }
+            }
+            let finished = attempt.run();
+            let errors = finished.text(LogStream::Stderr);
+            assert!(errors.contains("No space left"), "{finished:?}");
+            assert_eq!(finished.stdout(), format!("{}\n", 8 << 20), "{finished:?}");
+            assert_eq!(finished.result.outcome.reason, EndReason::Exited);
+        },
+    );
+}
+
+#[test]
 fn r10_time_runs_out_even_for_who_does_not_listen() {
     row(
         &["R10"],

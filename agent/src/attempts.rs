@@ -100,8 +100,11 @@ impl Work {
     }
 
     /// Watches an attempt that an earlier daemon launched.
-    pub(crate) fn watch(self, supervisor: Supervisor) -> Performing {
+    pub(crate) fn watch(self, mut supervisor: Supervisor) -> Performing {
         self.perform(|work, mut orders, growth| async move {
+            if let Err(error) = supervisor.settle().await {
+                tracing::debug!(attempt = %work.attempt, %error, "it is ending already");
+            }
             let pins = prepare::pin_again(&work);
             prepare::reach_disk(&work).await;
             let result = work.follow(supervisor, &mut orders, &growth).await;

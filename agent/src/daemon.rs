@@ -108,7 +108,6 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
         journal,
         kept,
     } = opened.map_err(|error| local_problem("the agent cannot start", &error))??;
-    let machine_cgroup = machine.host.cgroup.clone();
     let machine = Arc::new(machine);
     let dialer = Dialer::new()
         .map_err(|error| local_problem("no socket for the coordinator can be had", &error))?;
@@ -131,8 +130,6 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
         connection: watched.clone(),
         stopping: stopping.clone(),
     });
-    sandbox::let_go(&machine_cgroup)
-        .map_err(|error| local_problem("the jobs cannot go on", &error))?;
     let last_word = handle.clone();
     let connector = Connector::new(machine, handle, dialer, source, connection);
     let token = stopping.clone();

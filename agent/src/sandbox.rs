@@ -30,7 +30,7 @@ mod check;
 mod probe;
 
 pub(crate) use bubblewrap::inside as sandbox_inside;
-pub(crate) use cgroup::{Used, limit_again, reap as reap_cgroup};
+pub(crate) use cgroup::{Used, reap as reap_cgroup};
 pub(crate) use check::main as check_main;
 pub(crate) use filter::install as install_filter;
 pub(crate) use host::cgroups_of_ours;
@@ -39,7 +39,7 @@ pub(crate) use init::{Failed, at};
 pub(crate) use network::Outside;
 pub(crate) use probe::user_namespaces_remedy;
 pub use probe::{probe, probe_with};
-pub(crate) use room::{let_go, make_room};
+pub(crate) use room::make_room;
 pub(crate) use slirp::{INTERFACE, Slirp};
 pub(crate) use system::own_mounts;
 pub(crate) use system::since_boot;

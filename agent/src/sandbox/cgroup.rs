@@ -26,7 +26,7 @@ pub(super) use self::files::{made, write};
 use self::files::{named, write_if_there};
 
 /// What the names of attempts' cgroups begin with.
-const PREFIX: &str = "attempt-";
+pub(super) const PREFIX: &str = "attempt-";
 /// An empty cgroup of that age is nobody's: another agent on the machine fills its own at once.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 /// Over which processor time is shared out.
@@ -144,7 +144,8 @@ impl AttemptCgroup {
         }
     }
 
-    fn set(&self, limits: &Limits) -> io::Result<()> {
+    /// Sets the limits; they may be there already.
+    pub(super) fn set(&self, limits: &Limits) -> io::Result<()> {
         let memory = limits.memory.0.to_string();
         let processes = limits.processes.to_string();
         let quota = cpu_quota_us(limits.cpu);
@@ -276,11 +277,6 @@ pub(super) fn sweep(cgroup: &Cgroup) {
             let _ = fs::remove_dir(entry.path());
         }
     }
-}
-
-/// Sets the limits of the running attempt in `dir` once more; they may have been taken away for a restart.
-pub(crate) fn limit_again(cgroup: &Cgroup, dir: &Path, limits: &Limits) -> io::Result<()> {
-    AttemptCgroup::of(cgroup, dir)?.set(limits)
 }
 
 /// Ends and removes what is left of the attempt in `dir`, whose supervisor is gone.

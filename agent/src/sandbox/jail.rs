@@ -9,7 +9,7 @@ use std::{
 };
 
 use agent_core::sandbox_plan::{
-    Backend, Content, Identity, NetworkPlan, OUTPUT, SandboxPlan, WORK,
+    Backend, Content, Identity, Limits, NetworkPlan, OUTPUT, SandboxPlan, WORK,
 };
 use common::units::Bytes;
 use rustix::{
@@ -220,6 +220,14 @@ impl Jail {
         if !self.cgroup.freeze(frozen).unwrap_or(false) {
             let order = if frozen { HOLD } else { GO_ON };
             let _ = send(&self.control, &[order], SendFlags::NOSIGNAL);
+        }
+    }
+
+    /// Sets limits and stillness once more, where somebody else took them away.
+    pub(crate) fn settle(&self, limits: &Limits, frozen: bool) {
+        // Where a limit cannot be set, the job stays as still as it was left.
+        if self.cgroup.set(limits).is_ok() {
+            let _ = self.cgroup.freeze(frozen);
         }
     }
 

@@ -3,17 +3,18 @@
 //! Before version 254 systemd starts a service in the very cgroup whose parts the jobs live in, and the kernel
 //! takes no process into a cgroup that hands limits down. So, after each end, the limits are handed down no
 //! longer, and the jobs are frozen while they have none; the next agent moves itself into a part of its own,
-//! sets every running job's limits again, and lets the jobs go on. Called by the unit, and by the daemon.
+//! and has every job's supervisor set the limits again and let it go on. Called by the unit.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use agent_core::sandbox_plan::Cgroup;
-
-use super::{cgroup::write, host::CONTROLLERS};
+use super::{
+    cgroup::{PREFIX, write},
+    host::CONTROLLERS,
+};
 
 /// From this version on systemd knows `DelegateSubgroup`, and starts the service in a part of its own.
 const FIRST_WITH_SUBGROUP: u32 = 254;
@@ -30,21 +31,16 @@ pub(crate) fn make_room() -> Option<i32> {
     let jobs = top.join("jobs");
     if jobs.exists() {
         let all = CONTROLLERS.map(|name| format!("-{name}")).join(" ");
-        write(&jobs, "cgroup.freeze", "1").ok()?;
+        // One by one: the next agent tries its sandboxes beside them.
+        for job in fs::read_dir(&jobs).ok()?.flatten() {
+            if job.file_name().to_string_lossy().starts_with(PREFIX) {
+                write(&job.path(), "cgroup.freeze", "1").ok()?;
+            }
+        }
         write(&jobs, "cgroup.subtree_control", &all).ok()?;
         write(&top, "cgroup.subtree_control", &all).ok()?;
     }
     Some(0)
-}
-
-/// Lets jobs go on that were frozen by [`make_room`], once their limits are set again.
-pub(crate) fn let_go(cgroup: &Cgroup) -> io::Result<()> {
-    match cgroup {
-        Cgroup::V2 { base } if base.join("cgroup.freeze").exists() => {
-            write(base, "cgroup.freeze", "0")
-        }
-        _ => Ok(()),
-    }
 }
 
 fn systemd_version() -> Option<u32> {

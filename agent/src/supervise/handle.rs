@@ -26,7 +26,7 @@ use super::{
     folder::AttemptFolder,
     protocol::{Order, Report, SandboxResult, decode, encode},
 };
-use crate::sandbox::{limit_again, reap_cgroup};
+use crate::sandbox::reap_cgroup;
 
 /// An attempt's supervisor, while it lives and a little beyond. Dropping this leaves it alone.
 #[derive(Debug)]
@@ -149,10 +149,6 @@ impl Supervisor {
         let adopt = || {
             let folder = AttemptFolder::open(dir)?;
             if folder.try_lock()?.is_none() {
-                if let Some(plan) = folder.plan()? {
-                    // It may just be ending; then there is nothing to limit.
-                    let _ = limit_again(&plan.cgroup, dir, &plan.limits);
-                }
                 // Where nobody listens any more, it is about to end.
                 let stream = folder.connect().and_then(UnixStream::from_std).ok();
                 return Ok(Adopted::Running(Self::new(folder, stream, None)));
@@ -246,6 +242,15 @@ impl Supervisor {
     /// The supervisor cannot be reached; it has ended, and its last event says how.
     pub async fn freeze(&mut self, frozen: bool) -> io::Result<()> {
         self.order(&Order::Freeze { frozen }).await
+    }
+
+    /// Sets the attempt's limits once more, and lets it go on unless it is frozen: a restart of the service
+    /// may have taken limits away and stopped it. For who has just adopted it.
+    ///
+    /// # Errors
+    /// As for [`Self::freeze`].
+    pub async fn settle(&mut self) -> io::Result<()> {
+        self.order(&Order::Settle).await
     }
 
     async fn order(&mut self, order: &Order) -> io::Result<()> {

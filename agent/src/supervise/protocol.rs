@@ -46,6 +46,8 @@ pub(super) enum Order {
     Stop { reason: EndReason, grace: Span },
     /// Holds everything in the sandbox still, or lets it go on. Said again, it changes nothing.
     Freeze { frozen: bool },
+    /// Sets limits and stillness once more as they should be: a restart of the service takes limits away.
+    Settle,
 }
 
 /// Returns a message as it is sent.

@@ -307,6 +307,7 @@ impl Watch<'_> {
             // Who is to end has to run for that.
             Order::Freeze { frozen } if self.kill_at.is_none() => self.freeze(jail, frozen),
             Order::Freeze { .. } => {}
+            Order::Settle => jail.settle(&self.plan.limits, self.frozen.is_now()),
         }
     }
 

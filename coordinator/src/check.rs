@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     folder,
     logs::Logs,
-    setup::open_authority,
+    setup::{open_authority, open_sealing_key},
     store::{self, CheckReport},
 };
 
@@ -41,6 +41,10 @@ pub fn check(data: &Path) -> Result<Checked, Problem> {
         events,
     } = store::check(&folder::store(data))?;
     open_authority(data)?;
+    // A folder from before there were any gets its own when it is next used.
+    if folder::sealing_key(data).exists() {
+        open_sealing_key(data)?;
+    }
     let path = folder::logs(data);
     let (logs, log_bytes) = if path.is_dir() {
         Logs::open(&path)

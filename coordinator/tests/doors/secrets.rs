@@ -169,5 +169,7 @@ async fn the_key_is_the_coordinators_own_and_an_older_folder_gets_one() {
     fs::write(&path, "not a key").unwrap();
     let refused = coordinator::run(stopped.config.clone()).await.unwrap_err();
     assert!(refused.help.contains("backup"), "{refused}");
+    let checked = coordinator::check(&stopped.config.data).unwrap_err();
+    assert_eq!(checked, refused);
     assert!(matches!(SealingKey::open(&path), Err(SealError::NotAKey)));
 }

@@ -1,5 +1,7 @@
 //! Machines that owners take back: nothing is billed, the task goes elsewhere, and it was no try.
 
+use std::time::Duration;
+
 use common::{
     api::explain::BlockerCode,
     id::{AttemptId, MachineId},
@@ -163,4 +165,34 @@ fn machines_taken_back_are_no_tries_but_not_for_ever() {
     }
     assert_eq!(tries, 101);
     invariants::check(&world);
+}
+
+#[test]
+fn a_pause_with_an_end_is_when_it_should_start() {
+    let mut world = World::new();
+    let until = world.now.saturating_add(Duration::from_secs(600));
+    let pausing = |until| MachineReport {
+        paused: Some(Pause {
+            until,
+            reason: String::new(),
+            by: PausedBy::Command,
+        }),
+        ..report(capacity(4, 8))
+    };
+    world.machine(10, ALICE, "desk", pausing(Some(until)));
+    world.submit(BOB, 30, spec()).unwrap();
+    let explained = |world: &World| {
+        let id = job_id(30);
+        let (job, progress) = (&world.state.jobs[&id], &world.state.progress[&id]);
+        explain(&world.state, world.now, &Subject::of(id, job, progress))
+    };
+    let explanation = explained(&world);
+    assert_eq!(explanation.expected_start, Some(until));
+    let text = &explanation.blockers[0].text;
+    assert_eq!(
+        *text,
+        format!("lends nothing at the moment: its owner has paused it until {until} (desk)")
+    );
+    world.connect(10, pausing(None), &[]);
+    assert_eq!(explained(&world).expected_start, None);
 }

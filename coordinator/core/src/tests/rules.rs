@@ -304,3 +304,31 @@ fn everything_in_the_way_is_said_at_once() {
     let change = explanation.smallest_change.unwrap();
     assert_eq!(change, "ask for at most 4 CPUs, which is what near lends");
 }
+
+#[test]
+fn a_job_that_fits_nowhere_holds_up_none_that_does() {
+    let plain = JobSpec {
+        max_runtime: Some(hours(1)),
+        ..spec()
+    };
+    for change in [
+        (|s| s.network = Network::Internet) as fn(&mut JobSpec),
+        |s| s.image = pinned_image(),
+        |s| s.isolation = Some(MinIsolation::A),
+        |s| s.max_runtime = Some(hours(2)),
+        |s| s.request.memory = common::units::Bytes::gib(64),
+    ] {
+        let mut world = World::new();
+        let mut wants = plain.clone();
+        change(&mut wants);
+        world.submit(CAROL, 30, wants).unwrap();
+        world.submit(CAROL, 31, plain.clone()).unwrap();
+        let mut closed = isolated(IsolationLevel::B, false);
+        closed.admits.images = false;
+        closed.admits.max_runtime = Some(hours(1));
+        world.machine(10, BOB, "box", closed);
+        let placed: Vec<_> = world.schedule().iter().map(|(id, _)| id.job).collect();
+        assert_eq!(placed, [job_id(31)]);
+        invariants::check_waiting_is_explained(&world);
+    }
+}

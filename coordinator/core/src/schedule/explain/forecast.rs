@@ -20,10 +20,14 @@ pub(super) fn expected_start(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Ti
 /// Returns when the machine has enough free.
 fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> Option<Timestamp> {
     let report = machine.report?;
-    let away = !machine.connected || report.paused.is_some();
-    if away || could_ever(machine, &inquiry.ask).is_err() {
+    if !machine.connected || could_ever(machine, &inquiry.ask).is_err() {
         return None;
     }
+    // Paused without end, nobody can tell.
+    let resumed = match &report.paused {
+        None => now,
+        Some(pause) => pause.until?.max(now),
+    };
     let used = inquiry.state.index.machines.get(&machine.id);
     let mut held = used.map(|used| used.held.clone()).unwrap_or_default();
     let fits = |held: &Allocation| {
@@ -34,14 +38,14 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
             .is_ok()
     };
     if fits(&held) {
-        return Some(now);
+        return Some(resumed);
     }
     let mut ends = ends(inquiry, used.into_iter().flat_map(|used| &used.live), now);
     ends.sort_by_key(|(end, _)| *end);
     for (end, attempt) in ends {
         held = held.checked_sub(&attempt.allocation)?;
         if fits(&held) {
-            return Some(end);
+            return Some(end.max(resumed));
         }
     }
     None

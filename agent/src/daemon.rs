@@ -26,14 +26,16 @@ use crate::{
     control::{self, ConnectionState},
     journal::{Journal, Kept},
     keeper::{Keeper, KeeperParts, Word},
-    machine::{Machine, Parts, local_problem},
-    probe::Probe,
+    machine::{Machine, Parts, Standing, local_problem},
+    probe::{OwnerFile, Probe, surroundings},
     registration::{AgentFolder, Registration},
     sandbox,
     scratch::Disks,
     transfer::Cache,
     uplink::uplink,
 };
+
+pub use crate::probe::surroundings::Roots;
 
 /// Questions of the owner that wait.
 const QUESTIONS: usize = 8;
@@ -43,6 +45,18 @@ const QUESTIONS: usize = 8;
 pub struct AgentConfig {
     /// Where everything of it lies; see [`crate::registration::AgentFolder`].
     pub folder: PathBuf,
+    /// Where it looks who is at the keyboard and the like.
+    pub surroundings: Roots,
+}
+
+impl AgentConfig {
+    /// Returns what an agent is started with whose folder this is.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            surroundings: Roots::default(),
+        }
+    }
 }
 
 /// A running agent. Dropping it lets the agent run on.
@@ -121,6 +135,14 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
     control::serve(machine.folder.path(), asking, stopping.clone())
         .map_err(|error| local_problem("the owner's socket cannot be made", &error))?;
     let (source, uplink) = uplink();
+    let (standing, watching) = watch::channel(Standing::default());
+    let lookout = surroundings::watch(
+        Arc::clone(&machine),
+        config.surroundings,
+        watching,
+        stopping.clone(),
+    )
+    .await;
     let (keeper, handle) = Keeper::new(KeeperParts {
         machine: Arc::clone(&machine),
         uplink,
@@ -128,6 +150,8 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
         kept,
         asked,
         connection: watched.clone(),
+        standing,
+        lookout,
         stopping: stopping.clone(),
     });
     let last_word = handle.clone();
@@ -185,9 +209,14 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
     let (journal, kept) =
         Journal::open(&journal_path).map_err(|error| error.into_problem(&journal_path))?;
     make_folder(&folder.attempts())?;
+    let owner_file = OwnerFile::open(folder.owner_rules())?;
     let mut probe = Probe::new(&folder)?;
     let cache = Cache::open(&folder.cache(), Bytes::ZERO)?;
-    let first = probe.sample(&Allocation::default(), cache.used());
+    let first = probe.sample(
+        &Allocation::default(),
+        cache.used(),
+        &owner_file.ruled().rules,
+    );
     cache.set_limit(first.cache_limit);
     let host = sandbox::host(probe.gpu_devices());
     let mut isolation = isolation(&folder, supervisor.as_deref(), &host);
@@ -202,6 +231,7 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
         supervisor,
         probe,
         first,
+        owner_file,
     });
     Ok(Opened {
         lock,
@@ -265,10 +295,7 @@ mod tests {
     use super::*;
 
     async fn refused(folder: &Path) -> Code {
-        let config = AgentConfig {
-            folder: folder.to_owned(),
-        };
-        run(config).await.unwrap_err().code
+        run(AgentConfig::new(folder)).await.unwrap_err().code
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 //! An attempt is written down, durably, before anything of it exists, so that after a crash nothing runs that
 //! is not known. How it went on is not written here: its own folder tells that (see [`crate::supervise`]).
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use common::{
     code::Code, id::AttemptId, machine::Pause, problem::Problem, wire::agent::AttemptSpec,
@@ -22,6 +22,7 @@ const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts-1");
 const FACT_VERSION: &str = "version";
 const FACT_GENERATION: &str = "generation";
 const FACT_PAUSE: &str = "pause";
+const FACT_GPU_PAUSES: &str = "gpu_pauses";
 
 /// The journal of one agent.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Journal {
 pub(crate) struct Kept {
     pub(crate) generation: u64,
     pub(crate) pause: Option<Pause>,
+    /// By the driver's identifier.
+    pub(crate) gpu_pauses: BTreeMap<String, Pause>,
     pub(crate) attempts: Vec<(AttemptId, AttemptSpec)>,
 }
 
@@ -119,6 +122,7 @@ impl Journal {
         let mut kept = Kept {
             generation: fact(&facts, FACT_GENERATION)?.unwrap_or(0),
             pause: fact(&facts, FACT_PAUSE)?.flatten(),
+            gpu_pauses: fact(&facts, FACT_GPU_PAUSES)?.unwrap_or_default(),
             attempts: Vec::new(),
         };
         for row in read.open_table(ATTEMPTS)?.iter()? {
@@ -160,12 +164,17 @@ impl Journal {
         Ok(write.commit()?)
     }
 
-    /// Writes down whether the owner lends. Durable when it returns.
-    pub(crate) fn pause(&self, pause: Option<&Pause>) -> Result<(), JournalError> {
+    /// Writes down whether the owner lends, and which GPUs not. Durable when it returns.
+    pub(crate) fn pause(
+        &self,
+        pause: Option<&Pause>,
+        gpus: &BTreeMap<String, Pause>,
+    ) -> Result<(), JournalError> {
         let write = self.database.begin_write()?;
         {
             let mut facts = write.open_table(FACTS)?;
             facts.insert(FACT_PAUSE, serde_json::to_vec(&pause)?.as_slice())?;
+            facts.insert(FACT_GPU_PAUSES, serde_json::to_vec(gpus)?.as_slice())?;
         }
         Ok(write.commit()?)
     }
@@ -183,8 +192,6 @@ fn fact<T: serde::de::DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use common::{
         id::JobId,
         job::JobNumber,
@@ -237,7 +244,8 @@ mod tests {
         };
         journal.accept(3, &[accepted(0), accepted(1)]).unwrap();
         journal.forget(&[accepted(0).0]).unwrap();
-        journal.pause(Some(&pause)).unwrap();
+        let gpus = BTreeMap::from([("GPU-a".to_owned(), pause.clone())]);
+        journal.pause(Some(&pause), &gpus).unwrap();
         assert!(matches!(
             Journal::open(&path),
             Err(JournalError::Open(redb::DatabaseError::DatabaseAlreadyOpen))
@@ -250,10 +258,11 @@ mod tests {
             Kept {
                 generation: 3,
                 pause: Some(pause),
+                gpu_pauses: gpus,
                 attempts: vec![accepted(1)],
             }
         );
-        journal.pause(None).unwrap();
+        journal.pause(None, &BTreeMap::new()).unwrap();
         drop(journal);
         assert_eq!(Journal::open(&path).unwrap().1.pause, None);
     }

@@ -9,6 +9,8 @@ mod owner;
 mod perform;
 mod status;
 mod tell;
+mod timing;
+mod yielding;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -17,6 +19,7 @@ use agent_core::{
     desired::Desired,
     lease::Lease,
     observed::{Observed, Seen},
+    owner::{Circumstances, Decision},
     reconcile::reconcile,
 };
 use common::{
@@ -41,6 +44,7 @@ use crate::{
     journal::{Journal, JournalError, Kept},
     lease_file::LeaseFile,
     machine::{Machine, Standing},
+    probe::{Ruled, surroundings::Lookout},
     uplink::Uplink,
 };
 
@@ -48,12 +52,8 @@ use crate::{
 const MAILBOX: usize = 1024;
 /// Reports that wait for a session: more than all attempts together have to say at once.
 pub(crate) const OUTBOX: usize = 4096;
-/// Longest time without a look at the clock while something depends on it: the machine may have slept.
-const TICK: Duration = Duration::from_secs(10);
 /// The lease of a machine that has never been given one.
 const FIRST_LEASE: Duration = Duration::from_secs(300);
-/// How long the ends of attempts may take to be said before the agent ends anyway.
-const FAREWELL: Duration = Duration::from_secs(3);
 /// Rounds of reconciling before something is wrong: every action brings its attempt a step further, and none
 /// has more than a few.
 const MAX_ROUNDS: usize = 8;
@@ -124,7 +124,16 @@ pub(crate) struct Keeper {
     outbox: Option<mpsc::Sender<AgentMessage>>,
     lease: Lease,
     lease_file: LeaseFile,
-    pause: Option<Pause>,
+    /// What the owner commanded.
+    paused: Option<Pause>,
+    paused_gpus: BTreeMap<String, Pause>,
+    /// What follows from the owner's rules.
+    decision: Decision,
+    rules: watch::Receiver<Ruled>,
+    circumstances: watch::Receiver<Circumstances>,
+    lookout: Lookout,
+    /// Nothing new is taken, and the agent ends with the last job.
+    draining: bool,
     ending: Option<oneshot::Sender<ControlAnswer>>,
     stopping: CancellationToken,
 }
@@ -138,6 +147,8 @@ pub(crate) struct KeeperParts {
     pub(crate) kept: Kept,
     pub(crate) asked: mpsc::Receiver<Asked>,
     pub(crate) connection: watch::Receiver<ConnectionState>,
+    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) lookout: Lookout,
     /// Ends the agent.
     pub(crate) stopping: CancellationToken,
 }
@@ -146,14 +157,14 @@ impl Keeper {
     /// Takes over what earlier daemons left: attempts that run are watched on, the ends of others are told.
     pub(crate) fn new(parts: KeeperParts) -> (Self, KeeperHandle) {
         let (words, received) = mpsc::channel(MAILBOX);
-        let (standing, watched) = watch::channel(Standing::default());
         let handle = KeeperHandle {
             words,
-            standing: watched,
+            standing: parts.standing.subscribe(),
         };
         let Kept {
             generation,
             pause,
+            gpu_pauses,
             attempts,
         } = parts.kept;
         let lease_file = LeaseFile::new(parts.machine.folder.lease());
@@ -162,13 +173,16 @@ impl Keeper {
             .unwrap_or_else(|| Lease::new(FIRST_LEASE, clock::since_boot()));
         let mut keeper = Self {
             journal_path: parts.machine.folder.journal(),
+            rules: parts.machine.rules(),
+            circumstances: parts.machine.circumstances(),
+            lookout: parts.lookout,
             machine: parts.machine,
             uplink: parts.uplink,
             journal: Arc::new(parts.journal),
             handle: handle.clone(),
             words: received,
             asked: parts.asked,
-            standing,
+            standing: parts.standing,
             connection: parts.connection,
             started_at: clock::now(),
             desired: None,
@@ -177,7 +191,10 @@ impl Keeper {
             outbox: None,
             lease,
             lease_file,
-            pause,
+            paused: pause,
+            paused_gpus: gpu_pauses,
+            decision: Decision::default(),
+            draining: false,
             ending: None,
             stopping: parts.stopping,
         };
@@ -185,6 +202,7 @@ impl Keeper {
             keeper.adopt(attempt, Arc::new(spec));
         }
         keeper.remove_strays();
+        keeper.decide();
         keeper.publish();
         (keeper, handle)
     }
@@ -214,7 +232,15 @@ impl Keeper {
                     Ok(())
                 }
                 Some(asked) = self.asked.recv() => self.on_asked(asked).await,
-                () = sleep(tick.unwrap_or(TICK)), if tick.is_some() => self.on_tick().await,
+                Ok(()) = self.circumstances.changed() => {
+                    self.decide();
+                    Ok(())
+                }
+                Ok(()) = self.rules.changed() => {
+                    self.decide();
+                    Ok(())
+                }
+                () = sleep(tick.unwrap_or_default()), if tick.is_some() => self.on_tick().await,
             };
             let step = match step {
                 Ok(()) => self.settle().await,
@@ -311,6 +337,7 @@ impl Keeper {
         let Some(held) = self.held.get_mut(&attempt) else {
             return;
         };
+        let step = held.with_owners_words(step);
         match held.attempt.after(step) {
             Ok(after) => held.attempt = after,
             Err(illegal) => {
@@ -340,43 +367,9 @@ impl Keeper {
             }
             self.perform(&actions).await?;
         }
+        self.yield_to_owner();
         self.say();
         self.end_if_over();
-        Ok(())
-    }
-
-    /// Returns how long to wait for the clock; `None` while nothing depends on it.
-    fn next_tick(&self) -> Option<Duration> {
-        let lease = self
-            .held
-            .values()
-            .any(Held::outlasts_lease)
-            .then(|| self.lease.left(clock::since_boot()));
-        let pause = self
-            .pause
-            .as_ref()
-            .and_then(|pause| pause.until)
-            .map(|until| until.since(clock::now()));
-        let farewell = self.ending.as_ref().map(|_| FAREWELL);
-        let least = Duration::from_millis(10);
-        [lease, pause, farewell]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|wait| wait.clamp(least, TICK))
-    }
-
-    async fn on_tick(&mut self) -> Result<(), JournalError> {
-        if self.lease.is_over(clock::since_boot()) {
-            self.end_with_lease();
-        }
-        let over = |pause: &Pause| pause.until.is_some_and(|until| until <= clock::now());
-        if self.pause.as_ref().is_some_and(over) {
-            self.set_pause(None).await?;
-        }
-        if self.ending.is_some() && !self.anything_runs() {
-            self.end();
-        }
         Ok(())
     }
 }

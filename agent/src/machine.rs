@@ -2,23 +2,28 @@
 //! that change.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use agent_core::{offer::equal_for_placement, sandbox_plan::Host};
+use agent_core::{
+    offer::equal_for_placement,
+    owner::{Circumstances, OwnerRules},
+    sandbox_plan::Host,
+};
 use common::{
     id::AttemptId,
     machine::{Isolation, MAX_CACHED_TREES, MachineReport, Pause, SystemInfo},
     problem::Problem,
-    resources::Allocation,
+    resources::{Allocation, GpuHealth},
     usage::{AttemptSample, UsageSample},
 };
 use tokio::sync::watch;
 
 use crate::{
-    probe::{Probe, Sample},
+    clock,
+    probe::{OwnerFile, Probe, Ruled, Sample, surroundings},
     registration::{AgentFolder, Registration},
     scratch::Disks,
     transfer::Cache,
@@ -42,6 +47,9 @@ pub(crate) struct Machine {
     seen: watch::Sender<Sample>,
     /// What each running attempt used when it was looked at last.
     samples: watch::Sender<BTreeMap<AttemptId, UsageSample>>,
+    owner_file: Mutex<OwnerFile>,
+    rules: watch::Sender<Ruled>,
+    circumstances: watch::Sender<Circumstances>,
 }
 
 /// What the keeper says of itself to whoever talks to the coordinator.
@@ -53,6 +61,17 @@ pub(crate) struct Standing {
     pub(crate) held: Allocation,
     /// Attempts of which anything is here.
     pub(crate) attempts: Vec<AttemptId>,
+    /// GPUs that are kept back now, by the driver's identifiers.
+    pub(crate) withheld: BTreeSet<String>,
+    /// The rules that this follows from.
+    pub(crate) rules: Arc<OwnerRules>,
+}
+
+impl Standing {
+    /// Returns whether the coordinator should hear at once how this differs from what it was told.
+    pub(crate) fn is_urgent_after(&self, told: &Self) -> bool {
+        self.pause != told.pause || self.withheld != told.withheld || self.rules != told.rules
+    }
 }
 
 /// What a machine is made of.
@@ -67,6 +86,7 @@ pub(crate) struct Parts {
     pub(crate) supervisor: Option<PathBuf>,
     pub(crate) probe: Probe,
     pub(crate) first: Sample,
+    pub(crate) owner_file: OwnerFile,
 }
 
 impl Machine {
@@ -83,6 +103,9 @@ impl Machine {
             probe: Arc::new(Mutex::new(parts.probe)),
             seen: watch::Sender::new(parts.first),
             samples: watch::Sender::default(),
+            rules: watch::Sender::new(parts.owner_file.ruled()),
+            owner_file: Mutex::new(parts.owner_file),
+            circumstances: watch::Sender::new(surroundings::unknown()),
         }
     }
 
@@ -93,6 +116,46 @@ impl Machine {
             Some(disks) => disks.files_of(attempt, &folder),
             None => folder,
         }
+    }
+
+    /// Reads the owner's file again where it was changed. Blocks.
+    pub(crate) fn refresh_rules(&self) {
+        let mut file = self
+            .owner_file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let ruled = file.refresh();
+        self.rules.send_if_modified(|before| {
+            let changed = *before != ruled;
+            *before = ruled;
+            changed
+        });
+    }
+
+    /// Returns the owner's rules, now and as they change.
+    pub(crate) fn rules(&self) -> watch::Receiver<Ruled> {
+        self.rules.subscribe()
+    }
+
+    /// Takes note of the surroundings, which are news where more than the time has changed.
+    pub(crate) fn note_circumstances(&self, seen: Circumstances) {
+        self.circumstances.send_if_modified(|before| {
+            let changed = !before.same_but_later(&seen);
+            *before = seen;
+            changed
+        });
+    }
+
+    /// Returns what was seen last of the surroundings, now and as it changes.
+    pub(crate) fn circumstances(&self) -> watch::Receiver<Circumstances> {
+        self.circumstances.subscribe()
+    }
+
+    /// Returns what was seen last of the surroundings, at this moment.
+    pub(crate) fn surroundings(&self) -> Circumstances {
+        let (now, at) = (clock::since_boot(), clock::now());
+        let seen = self.circumstances.borrow();
+        seen.at(now, at, surroundings::local_time())
     }
 
     /// Takes note of what an attempt uses; `None` once it has ended.
@@ -129,9 +192,10 @@ impl Machine {
     pub(crate) async fn look(&self, held: Allocation) -> Option<Sample> {
         let (probe, cache) = (Arc::clone(&self.probe), self.cache.clone());
         let earlier = self.seen.borrow().cache_limit;
+        let rules = Arc::clone(&self.rules.borrow().rules);
         let look = tokio::task::spawn_blocking(move || {
             let mut probe = probe.try_lock().ok()?;
-            let sample = probe.sample(&held, cache.used());
+            let sample = probe.sample(&held, cache.used(), &rules);
             if sample.cache_limit != earlier {
                 // What goes may be large: nobody waits for that.
                 let limit = sample.cache_limit;
@@ -153,11 +217,19 @@ impl Machine {
     pub(crate) fn report(&self, sample: &Sample, standing: &Standing) -> MachineReport {
         let mut cached = self.cache.ids();
         cached.truncate(MAX_CACHED_TREES);
+        let (mut capacity, mut offer) = (sample.capacity.clone(), sample.offer.clone());
+        let withheld = &standing.withheld;
+        offer.gpus.retain(|gpu| !withheld.contains(&gpu.uuid));
+        for gpu in &mut capacity.gpus {
+            if gpu.health == GpuHealth::Usable && withheld.contains(&gpu.uuid) {
+                gpu.health = GpuHealth::Withheld;
+            }
+        }
         MachineReport {
-            capacity: sample.capacity.clone(),
-            offer: sample.offer.clone(),
+            capacity,
+            offer,
             paused: standing.pause.clone(),
-            admits: common::machine::Admits::default(),
+            admits: standing.rules.admits.clone(),
             isolation: self.isolation.clone(),
             system: self.system.clone(),
             cached,
@@ -170,6 +242,7 @@ pub(crate) fn is_news(earlier: &MachineReport, report: &MachineReport) -> bool {
     !equal_for_placement(&earlier.capacity, &report.capacity)
         || !equal_for_placement(&earlier.offer, &report.offer)
         || earlier.paused != report.paused
+        || earlier.admits != report.admits
         || earlier.isolation != report.isolation
         || earlier.cached != report.cached
 }

@@ -3,10 +3,14 @@
 
 mod gpu;
 mod owner_file;
+pub(crate) mod surroundings;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use agent_core::offer::{cache_limit, offer, withhold};
+use agent_core::{
+    offer::{cache_limit, offer, withhold},
+    owner::OwnerRules,
+};
 use common::{
     machine::{MAX_REPORT_TEXT_BYTES, MachineLoad, SystemInfo},
     problem::Problem,
@@ -14,7 +18,8 @@ use common::{
     units::{Bytes, MilliCpu},
 };
 
-use self::{gpu::Gpus, owner_file::OwnerFile};
+use self::gpu::Gpus;
+pub(crate) use self::owner_file::{OwnerFile, Ruled};
 use crate::registration::AgentFolder;
 
 /// The disk that is lent is told in steps of this, so that it is not news with every file.
@@ -28,8 +33,6 @@ pub(crate) struct Sample {
     /// How much the cache may take besides what is offered.
     pub(crate) cache_limit: Bytes,
     pub(crate) load: MachineLoad,
-    /// What is wrong with the owner's file since it was changed.
-    pub(crate) rules_problem: Option<Problem>,
 }
 
 /// Looks at the machine.
@@ -38,7 +41,6 @@ pub(crate) struct Probe {
     folder: PathBuf,
     system: sysinfo::System,
     gpus: Gpus,
-    owner: OwnerFile,
     free_disk: Bytes,
 }
 
@@ -46,9 +48,8 @@ impl Probe {
     /// Makes a probe for the agent in `folder`.
     ///
     /// # Errors
-    /// The owner's file cannot be used, or the system does not tell what it has.
+    /// The system does not tell what it has.
     pub(crate) fn new(folder: &AgentFolder) -> Result<Self, Problem> {
-        let owner = OwnerFile::open(folder.owner_rules())?;
         let system = sysinfo::System::new().map_err(|error| {
             Problem::new(
                 common::code::Code::Io,
@@ -60,23 +61,25 @@ impl Probe {
             folder: folder.path().to_owned(),
             system,
             gpus: Gpus::open(),
-            owner,
             free_disk: Bytes::ZERO,
         })
     }
 
     /// Looks at everything. `held` is what attempts hold: a GPU among it is used by us, whoever's process
     /// the driver names. `cached` is what the cache takes of the disk.
-    pub(crate) fn sample(&mut self, held: &Allocation, cached: Bytes) -> Sample {
+    pub(crate) fn sample(
+        &mut self,
+        held: &Allocation,
+        cached: Bytes,
+        rules: &OwnerRules,
+    ) -> Sample {
         self.system.refresh_memory();
         self.system.refresh_cpu_usage();
-        let rules_problem = self.owner.refresh();
         let (disk, available) = self.disk();
         let available = Bytes(available.0.saturating_add(cached.0));
         if held.disk == Bytes::ZERO || available < self.free_disk {
             self.free_disk = steady(self.free_disk, available);
         }
-        let rules = self.owner.rules();
         let capacity = Capacity {
             cpu: MilliCpu::cpus(processors()),
             memory: self.memory(),
@@ -92,7 +95,6 @@ impl Probe {
                 memory_used: Bytes(self.system.used_memory()),
             },
             capacity,
-            rules_problem,
         }
     }
 

@@ -58,6 +58,7 @@ struct Conversation<'a> {
     tx: FrameSender,
     /// What the coordinator knows of the machine, and since when.
     told: (MachineReport, Instant),
+    told_standing: Standing,
     sequence: u64,
     /// Heartbeats on their way, with the moment each was sent.
     unanswered: std::collections::VecDeque<(u64, Duration)>,
@@ -93,7 +94,7 @@ impl Session<'_> {
             hello: Hello::ours(),
             report: report.clone(),
             generation: now.generation,
-            attempts: now.attempts,
+            attempts: now.attempts.clone(),
         })
         .await?;
         let greeting = timeout(GREETING, rx.expect::<CoordinatorHello>()).await;
@@ -127,6 +128,7 @@ impl Session<'_> {
             standing,
             tx,
             told: (report, Instant::now()),
+            told_standing: now,
             sequence: 0,
             unanswered: std::collections::VecDeque::new(),
             renewal: Renewal {
@@ -193,7 +195,7 @@ impl Conversation<'_> {
                     if changed.is_err() {
                         return Err(Problem::new(Code::Cancelled, "cannot go on", "the agent ends"));
                     }
-                    if self.standing.borrow_and_update().pause != self.told.0.paused {
+                    if self.standing.borrow_and_update().is_urgent_after(&self.told_standing) {
                         self.heartbeat().await?;
                     }
                 }
@@ -243,6 +245,7 @@ impl Conversation<'_> {
         let report = self.machine.report(&sample, &standing);
         let stale = self.told.1.elapsed() >= REFRESH && report != self.told.0;
         let news = is_news(&self.told.0, &report) || stale;
+        self.told_standing = standing;
         self.sequence += 1;
         if self.unanswered.len() == MAX_UNANSWERED {
             self.unanswered.pop_front();

@@ -11,8 +11,10 @@ mod org;
 mod person;
 mod process;
 pub mod registry;
+mod seat;
 
 pub use network::Cable;
 pub use org::{Coordinator, Org};
 pub use person::{Agent, Finished, Person};
 pub use process::{DEADLINE, Daemon, until};
+pub use seat::Seat;

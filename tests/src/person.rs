@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{binaries::binary, process::Daemon};
+use crate::{binaries::binary, process::Daemon, seat::Seat};
 
 const XDG: [&str; 5] = [
     "XDG_CONFIG_HOME",
@@ -23,6 +23,7 @@ const XDG: [&str; 5] = [
 pub struct Person {
     pub handle: String,
     home: PathBuf,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// An agent's process.
@@ -51,7 +52,14 @@ impl Person {
         Self {
             handle: handle.to_owned(),
             home,
+            environment: Vec::new(),
         }
+    }
+
+    /// Returns the same person at a computer with this seat.
+    pub fn at(mut self, seat: &Seat) -> Self {
+        self.environment.extend(seat.environment());
+        self
     }
 
     /// Returns an empty folder in which this person's commands run.
@@ -77,6 +85,9 @@ impl Person {
             .env("USER", &self.handle);
         for name in XDG {
             command.env(name, self.home.join(name));
+        }
+        for (name, value) in &self.environment {
+            command.env(name, value);
         }
         command
     }

@@ -36,6 +36,11 @@ const PACKAGES: &[Package] = &[
         why: "the C library's headers",
     },
     Package {
+        name: "dbus-daemon",
+        brings: Brings::Program("dbus-daemon"),
+        why: "a bus of its own for tests of who is at the keyboard",
+    },
+    Package {
         name: "bubblewrap",
         brings: Brings::Program("bwrap"),
         why: "the second way of making sandboxes, which every sandbox test is done with, too",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agent_core::attempt::Attempt;
 use common::{id::AttemptId, wire::agent::AttemptSpec};
 
-use super::{Held, Keeper, perform::remove};
+use super::{Held, Keeper, held::Frost, perform::remove};
 use crate::{
     attempts::died,
     supervise::{Adopted, Supervisor},
@@ -14,6 +14,7 @@ use crate::{
 impl Keeper {
     pub(super) fn adopt(&mut self, attempt: AttemptId, spec: Arc<AttemptSpec>) {
         let mut held = Held::new(Arc::clone(&spec), Attempt::accepted(), true);
+        held.frost = Frost::Unknown;
         let folder = self.machine.folder.attempt(attempt);
         let work = self.work(attempt, spec);
         let adopted = if folder.exists() {

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use agent_core::{attempt::Attempt, observed::Seen};
+use agent_core::{
+    attempt::{Attempt, Step},
+    observed::Seen,
+};
 use common::{
     status::EndReason,
+    time::Timestamp,
     wire::agent::{AttemptSpec, ReportStage},
 };
 
@@ -20,6 +24,20 @@ pub(super) struct Held {
     pub(super) performing: Option<Performing>,
     pub(super) stopping: Option<EndReason>,
     pub(super) journaled: bool,
+    pub(super) frost: Frost,
+    /// Why the machine's owner had it ended, in words.
+    pub(super) evicted: Option<String>,
+}
+
+/// Whether an attempt is held still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frost {
+    /// An earlier daemon may have frozen it.
+    Unknown,
+    Thawed,
+    Frozen {
+        since: Timestamp,
+    },
 }
 
 impl Held {
@@ -31,6 +49,8 @@ impl Held {
             performing: None,
             stopping: None,
             journaled,
+            frost: Frost::Thawed,
+            evicted: None,
         }
     }
 
@@ -43,6 +63,24 @@ impl Held {
             Seen::Live
         } else {
             Seen::Idle
+        }
+    }
+
+    /// Returns the step with the owner's reason in it, where it is the end that the owner wanted.
+    pub(super) fn with_owners_words(&self, step: Step) -> Step {
+        match (step, &self.evicted) {
+            (
+                Step::End {
+                    at,
+                    mut outcome,
+                    files,
+                },
+                Some(words),
+            ) if outcome.reason == EndReason::MachineOwner => {
+                outcome.detail = Some(words.clone());
+                Step::End { at, outcome, files }
+            }
+            (step, _) => step,
         }
     }
 

@@ -3,43 +3,75 @@
 use std::sync::Arc;
 
 use common::{
+    code::Code,
     machine::{Pause, PausedBy},
+    problem::Problem,
+    resources::Gpu,
     status::EndReason,
+    time::Span,
 };
 
 use super::{Keeper, blocking};
 use crate::{
     clock,
-    control::{Asked, ControlAnswer, ControlRequest, StopHow},
+    control::{Asked, ControlAnswer, ControlRequest, GpuPause, StopHow},
     journal::JournalError,
 };
 
 impl Keeper {
-    pub(super) async fn set_pause(&mut self, pause: Option<Pause>) -> Result<(), JournalError> {
+    /// Writes the pauses down, so that they hold after a restart.
+    async fn keep_pauses(&self) -> Result<(), JournalError> {
         let journal = Arc::clone(&self.journal);
-        let written = pause.clone();
-        blocking(move || journal.pause(written.as_ref())).await?;
-        self.pause = pause;
-        Ok(())
+        let (paused, gpus) = (self.paused.clone(), self.paused_gpus.clone());
+        blocking(move || journal.pause(paused.as_ref(), &gpus)).await
+    }
+
+    /// Ends the pauses whose time is over.
+    pub(super) async fn end_pauses(&mut self) -> Result<(), JournalError> {
+        let over = |pause: &Pause| pause.until.is_some_and(|until| until <= clock::now());
+        let before = (self.paused.is_some(), self.paused_gpus.len());
+        self.paused = self.paused.take().filter(|pause| !over(pause));
+        self.paused_gpus.retain(|_, pause| !over(pause));
+        if before == (self.paused.is_some(), self.paused_gpus.len()) {
+            return Ok(());
+        }
+        self.keep_pauses().await
     }
 
     pub(super) async fn on_asked(&mut self, asked: Asked) -> Result<(), JournalError> {
         let Asked { request, reply } = asked;
         let answer = match request {
-            ControlRequest::Status => ControlAnswer::Status(Box::new(self.status())),
-            ControlRequest::Pause { span, .. } => {
-                let until = span.map(|span| clock::now().saturating_add(span.as_duration()));
-                self.set_pause(Some(Pause {
-                    until,
-                    reason: String::new(),
-                    by: PausedBy::Command,
-                }))
-                .await?;
-                ControlAnswer::Paused(self.pause.clone())
+            ControlRequest::Status => {
+                let (mut status, lookout) = (self.status(), self.lookout.clone());
+                // A look at everything takes a moment, and nobody else waits for it.
+                tokio::spawn(async move {
+                    if let Some(seen) = lookout.look().await {
+                        status.circumstances = seen.lines();
+                    }
+                    drop(reply.send(ControlAnswer::Status(Box::new(status))));
+                });
+                return Ok(());
             }
+            ControlRequest::Pause { span, gpus } if gpus.is_empty() => {
+                self.paused = Some(commanded(span));
+                self.keep_pauses().await?;
+                ControlAnswer::Paused(self.pause())
+            }
+            ControlRequest::Pause { span, gpus } => self.pause_gpus(span, &gpus).await?,
             ControlRequest::Resume => {
-                self.set_pause(None).await?;
-                ControlAnswer::Paused(None)
+                self.draining = false;
+                self.paused = None;
+                self.paused_gpus.clear();
+                self.keep_pauses().await?;
+                ControlAnswer::Paused(self.pause())
+            }
+            ControlRequest::Stop {
+                how: StopHow::Drain,
+            } => {
+                self.draining = true;
+                ControlAnswer::Stopping {
+                    jobs_left: self.running(),
+                }
             }
             ControlRequest::Stop { how: StopHow::Now } if self.anything_runs() => {
                 self.stop_all(EndReason::MachineOwner);
@@ -57,32 +89,92 @@ impl Keeper {
         Ok(())
     }
 
+    async fn pause_gpus(
+        &mut self,
+        span: Option<Span>,
+        named: &[String],
+    ) -> Result<ControlAnswer, JournalError> {
+        let there = self.machine.seen().capacity.gpus;
+        let mut chosen = Vec::new();
+        for name in named {
+            match find(&there, name) {
+                Some(gpu) => chosen.push(gpu.uuid.clone()),
+                None => return Ok(ControlAnswer::Refused(no_such_gpu(name, &there))),
+            }
+        }
+        let pause = commanded(span);
+        let pauses = chosen.into_iter().map(|gpu| (gpu, pause.clone()));
+        self.paused_gpus.extend(pauses);
+        self.keep_pauses().await?;
+        Ok(ControlAnswer::GpusPaused(self.gpu_pauses()))
+    }
+
+    pub(super) fn gpu_pauses(&self) -> Vec<GpuPause> {
+        let withheld = self.withheld().into_iter();
+        withheld
+            .map(|(gpu, pause)| GpuPause { gpu, pause })
+            .collect()
+    }
+
     pub(super) fn anything_runs(&self) -> bool {
-        self.held.values().any(|held| held.seen().may_run())
+        self.running() > 0
+    }
+
+    fn running(&self) -> u32 {
+        let running = self.held.values().filter(|held| held.seen().may_run());
+        u32::try_from(running.count()).unwrap_or(u32::MAX)
     }
 
     /// Ends the agent once everything that was to end has ended and said so.
     pub(super) fn end_if_over(&mut self) {
+        if self.anything_runs() {
+            return;
+        }
         let said = self.outbox.is_none()
             || self
                 .held
                 .values()
                 .all(|held| held.attempt.unacknowledged().is_empty());
-        if self.ending.is_some() && !self.anything_runs() && said {
+        // One that drains has time to send what the last jobs left; without a coordinator it is kept.
+        let sent = self.outbox.is_none() || self.held.is_empty();
+        if self.ending.is_some() && said || self.draining && sent {
             self.end();
         }
     }
 
     pub(super) fn end(&mut self) {
-        let running = self
-            .held
-            .values()
-            .filter(|held| held.seen().may_run())
-            .count();
+        let jobs_left = self.running();
         if let Some(reply) = self.ending.take() {
-            let jobs_left = u32::try_from(running).unwrap_or(u32::MAX);
             drop(reply.send(ControlAnswer::Stopping { jobs_left }));
         }
         self.stopping.cancel();
     }
+}
+
+fn commanded(span: Option<Span>) -> Pause {
+    let until = span.map(|span| clock::now().saturating_add(span.as_duration()));
+    Pause {
+        until,
+        reason: String::new(),
+        by: PausedBy::Command,
+    }
+}
+
+/// Returns the GPU with this index or identifier.
+fn find<'a>(there: &'a [Gpu], name: &str) -> Option<&'a Gpu> {
+    match name.parse::<usize>() {
+        Ok(index) => there.get(index),
+        Err(_) => there.iter().find(|gpu| gpu.uuid == name),
+    }
+}
+
+fn no_such_gpu(name: &str, there: &[Gpu]) -> Problem {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
+    let why = match there.len() {
+        0 => "no GPU is known on this machine".to_owned(),
+        1 => "there is only GPU 0".to_owned(),
+        count => format!("there are GPUs 0 to {}", count - 1),
+    };
+    Problem::new(Code::NotFound, format!("there is no GPU {shown}"), why)
+        .help("`compute-share status` names this machine's GPUs.")
 }

@@ -8,9 +8,7 @@ use agent_core::{
     desired::Desired,
     reconcile::Action,
 };
-use common::{
-    id::AttemptId, machine::Admits, status::EndReason, time::Span, wire::agent::AttemptSpec,
-};
+use common::{id::AttemptId, status::EndReason, time::Span, wire::agent::AttemptSpec};
 
 use super::{Held, Keeper, blocking};
 use crate::{
@@ -77,9 +75,10 @@ impl Keeper {
             return;
         };
         let spec = Arc::clone(&held.spec);
-        let admits = Admits::default();
+        let rules = Arc::clone(&self.rules.borrow().rules);
+        let pause = self.pause();
         let level = self.machine.isolation.level;
-        match admit(&spec, level, self.pause.as_ref(), &admits) {
+        match admit(&spec, level, pause.as_ref(), &rules.admits) {
             Ok(()) => {
                 self.lease_file.write(&self.lease);
                 let performing = self.work(attempt, spec).launch();

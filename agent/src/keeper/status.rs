@@ -5,11 +5,15 @@ use common::time::Timestamp;
 
 use crate::control::{AgentStatus, RunningAttempt};
 
-use super::{Keeper, held::Held};
+use super::{
+    Keeper,
+    held::{Frost, Held},
+};
 
 impl Keeper {
     pub(super) fn status(&self) -> AgentStatus {
         let sample = self.machine.seen();
+        let samples = self.machine.usage();
         let registration = &self.machine.registration;
         let running = self.held.iter().filter(|(_, held)| held.seen().may_run());
         AgentStatus {
@@ -21,10 +25,10 @@ impl Keeper {
             isolation: self.machine.isolation.clone(),
             capacity: sample.capacity,
             offer: sample.offer,
-            pause: self.pause.clone(),
-            standing: String::new(),
-            gpu_pauses: Vec::new(),
-            circumstances: Vec::new(),
+            pause: self.pause(),
+            standing: self.standing_words(),
+            gpu_pauses: self.gpu_pauses(),
+            circumstances: self.machine.surroundings().lines(),
             running: running
                 .map(|(attempt, held)| RunningAttempt {
                     job: held.spec.job_number,
@@ -38,11 +42,17 @@ impl Keeper {
                     gpus: held.spec.allocation.gpus.clone(),
                     started_at: started_at(held),
                     stopping: held.stopping.is_some(),
-                    sample: None,
-                    frozen_since: None,
+                    sample: samples
+                        .iter()
+                        .find(|sample| sample.attempt == *attempt)
+                        .map(|sample| sample.sample),
+                    frozen_since: match held.frost {
+                        Frost::Frozen { since } => Some(since),
+                        Frost::Unknown | Frost::Thawed => None,
+                    },
                 })
                 .collect(),
-            owner_rules_problem: sample.rules_problem,
+            owner_rules_problem: self.rules.borrow().problem.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             process_id: std::process::id(),
         }

@@ -1,5 +1,7 @@
 //! What the keeper says: reports to the coordinator, its standing to the rest of the agent.
 
+use std::sync::Arc;
+
 use agent_core::desired::Desired;
 use common::{resources::Allocation, wire::agent::AgentMessage};
 
@@ -43,9 +45,11 @@ impl Keeper {
                 .desired
                 .as_ref()
                 .map_or(self.journaled_generation, Desired::generation),
-            pause: self.pause.clone(),
+            pause: self.pause(),
             held,
             attempts: self.held.keys().copied().collect(),
+            withheld: self.withheld().into_keys().collect(),
+            rules: Arc::clone(&self.rules.borrow().rules),
         };
         self.standing.send_if_modified(|before| {
             let changed = *before != standing;

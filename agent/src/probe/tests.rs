@@ -193,7 +193,7 @@ fn this_machine_has_something_to_lend() {
     let temp = tempfile::tempdir().unwrap();
     let folder = AgentFolder::new(temp.path());
     let mut probe = Probe::new(&folder).unwrap();
-    let sample = probe.sample(&Allocation::default(), Bytes::ZERO);
+    let sample = probe.sample(&Allocation::default(), Bytes::ZERO, &OwnerRules::default());
     assert!(sample.capacity.cpu >= MilliCpu::cpus(1));
     assert!(sample.capacity.memory > Bytes::ZERO && sample.offer.memory < sample.capacity.memory);
     assert!(sample.offer.disk <= sample.capacity.disk);

@@ -69,6 +69,8 @@ pub(crate) struct Bench {
     authority: Authority,
     endpoint: quinn::Endpoint,
     registration: Registration,
+    /// Whether the jobs are the machine's owner's own.
+    own_jobs: bool,
 }
 
 impl Bench {
@@ -93,6 +95,7 @@ impl Bench {
             authority,
             endpoint,
             registration,
+            own_jobs: true,
         };
         std::fs::create_dir(bench.folder().path()).unwrap();
         bench.registration.save(&bench.folder()).unwrap();
@@ -120,6 +123,12 @@ impl Bench {
             .issue(&request, subject, now(), MACHINE_LIFE)
             .unwrap()
             .chain
+    }
+
+    /// The same with jobs of other members.
+    pub(crate) fn of_others(mut self) -> Self {
+        self.own_jobs = false;
+        self
     }
 
     pub(crate) fn folder(&self) -> AgentFolder {
@@ -191,6 +200,7 @@ impl Bench {
         .unwrap();
         Coordinator {
             answers: lease > Span::from_secs(1),
+            own_jobs: self.own_jobs,
             connection,
             hello,
             tx,
@@ -238,6 +248,7 @@ pub(crate) struct Coordinator {
     rx: FrameReceiver,
     /// Whether heartbeats are answered.
     answers: bool,
+    own_jobs: bool,
 }
 
 impl Coordinator {
@@ -245,7 +256,7 @@ impl Coordinator {
         let attempts = goals.iter().map(|(task, goal, script)| Assigned {
             attempt: attempt(*task),
             goal: *goal,
-            spec: spec(script),
+            spec: spec(script, self.own_jobs),
         });
         let assignment = Assignment {
             generation,
@@ -358,13 +369,13 @@ impl Coordinator {
     }
 }
 
-fn spec(script: &str) -> AttemptSpec {
+fn spec(script: &str, own_machine: bool) -> AttemptSpec {
     AttemptSpec {
         org: "lab".parse().unwrap(),
         job_number: JobNumber(1),
         job_name: "test".to_owned(),
         submitter: "bob".parse().unwrap(),
-        own_machine: true,
+        own_machine,
         task_count: 1,
         command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
         env: BTreeMap::new(),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod coordinator;
+mod owner;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -22,9 +23,7 @@ use common::{
 use crate::coordinator::{Bench, attempt, text_of};
 
 async fn start(bench: &Bench) -> Running {
-    let config = AgentConfig {
-        folder: bench.folder().path().to_owned(),
-    };
+    let config = AgentConfig::new(bench.folder().path());
     run_with(config, env!("CARGO_BIN_EXE_compute-share").into())
         .await
         .unwrap()

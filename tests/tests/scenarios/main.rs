@@ -5,6 +5,7 @@ mod disks;
 mod faults;
 mod idle;
 mod jobs;
+mod owner;
 mod refusals;
 mod story;
 mod uninstall;

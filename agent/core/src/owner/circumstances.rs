@@ -99,6 +99,28 @@ impl Circumstances {
         }
     }
 
+    /// Returns whether another look found the same, whatever time it was.
+    pub fn same_but_later(&self, later: &Self) -> bool {
+        let later = Self {
+            now: self.now,
+            at: self.at,
+            local: self.local,
+            ..later.clone()
+        };
+        *self == later
+    }
+
+    /// Returns the same at another moment.
+    #[must_use]
+    pub fn at(&self, now: Duration, at: Timestamp, local: LocalTime) -> Self {
+        Self {
+            now,
+            at,
+            local,
+            ..self.clone()
+        }
+    }
+
     /// Returns how long the owner has been away, zero while there; `None` where that cannot be told.
     pub(super) fn away(&self) -> Option<Duration> {
         self.presence.map(|(presence, _)| match presence {

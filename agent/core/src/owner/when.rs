@@ -201,6 +201,19 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Returns the needs of somebody who wants to see everything.
+    pub const fn everything() -> Self {
+        Self {
+            presence: true,
+            battery: true,
+            metered: true,
+            temperature: true,
+            memory_pressure: true,
+            other_cpu: true,
+            programs: Vec::new(),
+        }
+    }
+
     /// Returns whether something has to be looked at again and again, because nobody tells when it changes.
     pub fn repeated_looks(&self) -> bool {
         self.battery

@@ -54,10 +54,7 @@ pub(in super::super) fn agent(context: &Context, agent: &Agent) -> Result<ExitCo
 async fn run_agent(context: &Context, background: bool) -> Result<(), Problem> {
     let signals = link::shutdown::signals()
         .map_err(|error| Problem::new(Code::Io, "cannot hear signals", error.to_string()))?;
-    let running = daemon::run(AgentConfig {
-        folder: context.folders.agent.clone(),
-    })
-    .await?;
+    let running = daemon::run(AgentConfig::new(&context.folders.agent)).await?;
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(%error, "systemd was not told");
     }

@@ -29,7 +29,11 @@ pub(super) fn findings(scratch: &Path) -> Vec<Finding> {
     let gpus = match Probe::new(&AgentFolder::new(scratch)) {
         Ok(mut probe) => {
             probe
-                .sample(&Allocation::default(), Bytes::ZERO)
+                .sample(
+                    &Allocation::default(),
+                    Bytes::ZERO,
+                    &agent_core::owner::OwnerRules::default(),
+                )
                 .capacity
                 .gpus
         }

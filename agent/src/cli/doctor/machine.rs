@@ -9,7 +9,7 @@ use super::{
     finding::Finding,
     sandbox::as_root,
 };
-use crate::{probe::Probe, registration::AgentFolder};
+use crate::{probe::OwnerFile, registration::AgentFolder};
 
 /// With less disk than this, hardly a job can be made ready.
 const LEAST_DISK: Bytes = Bytes::gib(1);
@@ -90,14 +90,14 @@ fn presence(sessions: &Path, input: &Path) -> Finding {
         )
     } else {
         let text =
-            "cannot tell here whether somebody is at the machine: rules about that do not apply";
+            "cannot tell here whether somebody is at the machine: a rule about that lends nothing";
         Finding::unknown("presence", text)
     }
 }
 
 fn rules(folder: &AgentFolder) -> Finding {
     let path = folder.owner_rules();
-    match Probe::new(folder) {
+    match OwnerFile::open(path.clone()) {
         Err(problem) => {
             let text = format!("{}: {}", path.display(), problem.why);
             Finding::missing("owner.yaml", text).remedy(problem.help)

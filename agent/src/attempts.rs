@@ -33,6 +33,9 @@ use crate::{
 /// Orders that wait for an attempt's task; each is one word to end.
 const ORDERS: usize = 8;
 
+/// Between SIGTERM and SIGKILL for who takes more of a GPU than its share: others are in want of it.
+const OVERUSE_GRACE: Span = Span::from_secs(2);
+
 /// A word to end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stop {
@@ -207,9 +210,19 @@ impl Work {
     ) -> SandboxResult {
         let mut ordered = None;
         let mut started_at = None;
-        loop {
+        let gpus = &self.machine.gpus;
+        let mut hold = gpus.hold(self.attempt, &self.spec.allocation);
+        let mut result = loop {
             let event = tokio::select! {
                 event = supervisor.next() => event,
+                detail = hold.overuse() => {
+                    let (reason, grace) = (EndReason::OutOfMemory, OVERUSE_GRACE.min(self.spec.grace));
+                    ordered = Some(reason);
+                    if let Err(error) = supervisor.stop_for(reason, detail, grace).await {
+                        tracing::debug!(attempt = %self.attempt, %error, "it is ending already");
+                    }
+                    continue;
+                }
                 Ok(()) = orders.freezes.changed() => {
                     let frozen = *orders.freezes.borrow_and_update();
                     if let Err(error) = supervisor.freeze(frozen).await {
@@ -240,11 +253,14 @@ impl Work {
                     if let (None, Some(at)) = (started_at, result.started_at) {
                         self.happened(Step::Start { at }).await;
                     }
-                    return result;
+                    break result;
                 }
-                SupervisorEvent::Died => return died(started_at, ordered, &self.spool()),
+                SupervisorEvent::Died => break died(started_at, ordered, &self.spool()),
             }
-        }
+        };
+        // Its end is told once its GPUs are seen free, or known not to be.
+        result.outcome.usage.peak_gpu_memory = hold.let_go().await;
+        result
     }
 
     /// Tells the end, and then sends what the attempt left.

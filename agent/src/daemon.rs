@@ -134,6 +134,7 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
     let (asking, asked) = mpsc::channel(QUESTIONS);
     control::serve(machine.folder.path(), asking, stopping.clone())
         .map_err(|error| local_problem("the owner's socket cannot be made", &error))?;
+    tokio::spawn(machine.gpus.clone().watch(stopping.clone()));
     let (source, uplink) = uplink();
     let (standing, watching) = watch::channel(Standing::default());
     let lookout = surroundings::watch(
@@ -218,7 +219,7 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
         &owner_file.ruled().rules,
     );
     cache.set_limit(first.cache_limit);
-    let host = sandbox::host(probe.gpu_devices());
+    let host = sandbox::host(probe.gpus().files());
     let mut isolation = isolation(&folder, supervisor.as_deref(), &host);
     let disks = disks(&folder, &mut isolation);
     let machine = Machine::new(Parts {

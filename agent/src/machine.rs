@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::{
     clock,
+    gpu::Gpus,
     probe::{OwnerFile, Probe, Ruled, Sample, surroundings},
     registration::{AgentFolder, Registration},
     scratch::Disks,
@@ -42,6 +43,7 @@ pub(crate) struct Machine {
     pub(crate) disks: Option<Disks>,
     /// The program that supervises attempts; `None` is this one.
     pub(crate) supervisor: Option<PathBuf>,
+    pub(crate) gpus: Gpus,
     probe: Arc<Mutex<Probe>>,
     /// What the last look found.
     seen: watch::Sender<Sample>,
@@ -100,6 +102,7 @@ impl Machine {
             cache: parts.cache,
             disks: parts.disks,
             supervisor: parts.supervisor,
+            gpus: parts.probe.gpus().clone(),
             probe: Arc::new(Mutex::new(parts.probe)),
             seen: watch::Sender::new(parts.first),
             samples: watch::Sender::default(),
@@ -176,9 +179,15 @@ impl Machine {
     /// Returns what the running attempts use.
     pub(crate) fn usage(&self) -> Vec<AttemptSample> {
         let samples = self.samples.borrow();
-        let samples = samples
-            .iter()
-            .map(|(&attempt, &sample)| AttemptSample { attempt, sample });
+        let samples = samples.iter().map(|(&attempt, &sample)| {
+            let used = self.gpus.used(attempt);
+            let sample = UsageSample {
+                gpu_memory: used.memory,
+                gpu_percent: used.percent,
+                ..sample
+            };
+            AttemptSample { attempt, sample }
+        });
         samples.collect()
     }
 

@@ -1,11 +1,10 @@
 //! What this machine has and how busy it is. Looked at when the agent starts and with every heartbeat,
 //! never in between; nothing is decided here.
 
-mod gpu;
 mod owner_file;
 pub(crate) mod surroundings;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use agent_core::{
     offer::{cache_limit, offer, withhold},
@@ -18,9 +17,8 @@ use common::{
     units::{Bytes, MilliCpu},
 };
 
-use self::gpu::Gpus;
 pub(crate) use self::owner_file::{OwnerFile, Ruled};
-use crate::registration::AgentFolder;
+use crate::{gpu::Gpus, registration::AgentFolder};
 
 /// The disk that is lent is told in steps of this, so that it is not news with every file.
 const DISK_STEP: u64 = 256 << 20;
@@ -60,13 +58,12 @@ impl Probe {
         Ok(Self {
             folder: folder.path().to_owned(),
             system,
-            gpus: Gpus::open(),
+            gpus: Gpus::open(folder.attempts()),
             free_disk: Bytes::ZERO,
         })
     }
 
-    /// Looks at everything. `held` is what attempts hold: a GPU among it is used by us, whoever's process
-    /// the driver names. `cached` is what the cache takes of the disk.
+    /// Looks at everything. `held` is what attempts hold, `cached` what the cache takes of the disk.
     pub(crate) fn sample(
         &mut self,
         held: &Allocation,
@@ -84,7 +81,7 @@ impl Probe {
             cpu: MilliCpu::cpus(processors()),
             memory: self.memory(),
             disk,
-            gpus: self.gpus.sample(&held.gpus),
+            gpus: self.gpus.sample(),
         };
         let capacity = withhold(capacity, rules);
         Sample {
@@ -98,9 +95,9 @@ impl Probe {
         }
     }
 
-    /// Returns the device node of every GPU, by the driver's identifier.
-    pub(crate) fn gpu_devices(&self) -> BTreeMap<String, PathBuf> {
-        self.gpus.devices()
+    /// Returns the machine's GPUs, to be asked between two looks.
+    pub(crate) fn gpus(&self) -> &Gpus {
+        &self.gpus
     }
 
     fn memory(&self) -> Bytes {

@@ -222,8 +222,7 @@ impl Allocation {
         let share = self.gpu_shares.get(&gpu.uuid)?;
         let mut left = gpu.clone();
         left.memory = Bytes(gpu.memory.0.saturating_sub(share.0));
-        if matches!(left.health, GpuHealth::Usable | GpuHealth::UsedByOthers) {
-            // Whose process it is that uses it cannot be told apart while jobs of ours share it.
+        if left.health == GpuHealth::Usable {
             left.health = GpuHealth::Shared;
         }
         Some(left)

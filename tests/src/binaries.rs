@@ -41,3 +41,20 @@ fn build(folder: &Path) {
     let status = cargo.status().expect("cargo can be started");
     assert!(status.success(), "the programs under test do not build");
 }
+
+/// Returns the library that plays a GPU driver, built if need be: see `tests/mock-nvml`.
+pub(crate) fn mock_driver() -> PathBuf {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let folder = binary("");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "-p", "compute-share-mock-nvml"]);
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let status = cargo.status().expect("cargo can be started");
+        assert!(status.success(), "the mock driver does not build");
+        folder.join("libmock_nvml.so")
+    };
+    LIBRARY.get_or_init(build).clone()
+}

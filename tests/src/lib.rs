@@ -5,6 +5,7 @@
 //! is always for something that is seen to happen; a deadline only turns a hang into a failure.
 
 mod binaries;
+mod graphics;
 mod network;
 pub mod oci;
 mod org;
@@ -13,6 +14,7 @@ mod process;
 pub mod registry;
 mod seat;
 
+pub use graphics::Graphics;
 pub use network::Cable;
 pub use org::{Coordinator, Org};
 pub use person::{Agent, Finished, Person};

@@ -56,6 +56,11 @@ impl Person {
         }
     }
 
+    /// Sets a variable of everything that this person starts from here on.
+    pub(crate) fn set(&mut self, name: &'static str, value: String) {
+        self.environment.push((name, value));
+    }
+
     /// Returns the same person at a computer with this seat.
     pub fn at(mut self, seat: &Seat) -> Self {
         self.environment.extend(seat.environment());

@@ -12,6 +12,7 @@ pub mod attempt;
 pub mod lease;
 
 pub mod admit;
+pub mod gpu;
 pub mod gpu_model;
 pub mod offer;
 pub mod owner;

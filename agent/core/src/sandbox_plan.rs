@@ -5,6 +5,7 @@
 //! beside the attempt as JSON, so that the supervisor reads it and people can.
 
 mod environment;
+mod gpu;
 mod image_root;
 mod mounts;
 mod network;
@@ -23,7 +24,10 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::image_root::ImageRoot;
+pub use self::{
+    gpu::{GPU_FOLDER, GpuFiles},
+    image_root::ImageRoot,
+};
 
 use self::{environment::environment, mounts::mounts};
 
@@ -68,8 +72,8 @@ pub struct Host {
     pub cgroup: Cgroup,
     /// Folders and links besides `/usr` that programs need, such as `bin` and `lib64`.
     pub top: BTreeMap<String, TopEntry>,
-    /// Device node of each GPU, by the identifier that allocations use.
-    pub gpus: BTreeMap<String, PathBuf>,
+    /// What there is of each GPU, by the identifier that allocations use.
+    pub gpus: BTreeMap<String, GpuFiles>,
     /// What makes sandboxes, unless a job asks for more.
     #[serde(default)]
     pub backend: Backend,
@@ -251,6 +255,10 @@ pub struct Limits {
     pub open_files: u64,
     /// Of the work folder and the output together.
     pub disk: Bytes,
+    /// Of the addresses that one process may map, where nothing better holds the job's memory. A GPU's programs
+    /// map many times what they use, so with one there is no such limit.
+    #[serde(default)]
+    pub mapped: Option<Bytes>,
 }
 
 /// What keeps the job's files within their limit.
@@ -283,6 +291,7 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         processes: MAX_PROCESSES,
         open_files: MAX_OPEN_FILES,
         disk: spec.allocation.disk,
+        mapped: mapped(input),
     };
     SandboxPlan {
         command: spec.command.clone(),
@@ -300,6 +309,12 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         disk: DiskBound::Counted,
         lease: None,
     }
+}
+
+fn mapped(input: &PlanInput<'_>) -> Option<Bytes> {
+    let allocation = &input.spec.allocation;
+    let bound = input.host.cgroup == Cgroup::None && allocation.gpus.is_empty();
+    bound.then(|| allocation.memory.max(MIN_MEMORY))
 }
 
 /// Returns the folders of an image that [`plan`] has to know the content of, whatever `input` says of one.

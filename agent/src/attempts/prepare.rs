@@ -1,10 +1,13 @@
 //! What an attempt needs before it can be launched: its folders, its data, its plan.
 
-use std::{os::fd::OwnedFd, path::Path, time::Duration};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, time::Duration};
 
 use agent_core::{
     attempt::Step,
-    sandbox_plan::{DiskBound, Folders, ImageRoot, PlanInput, SandboxPlan, folders_to_list, plan},
+    sandbox_plan::{
+        DiskBound, Folders, GpuFiles, Host, ImageRoot, PlanInput, SandboxPlan, folders_to_list,
+        plan,
+    },
 };
 use common::{code::Code, id::TreeId, job::Outcome, problem::Problem, status::EndReason};
 use link::{
@@ -49,7 +52,12 @@ pub(super) struct Pins {
 /// # Errors
 /// How the attempt ended instead.
 pub(super) async fn prepare(work: &Work) -> Result<Prepared, Box<Outcome>> {
-    match make_ready(work).await {
+    let gpus = work.machine.gpus.ready(&work.spec.allocation).await;
+    let gpus = gpus.map_err(|why| {
+        tracing::warn!(attempt = %work.attempt, why, "an attempt's GPUs cannot be used");
+        never_ran(EndReason::RefusedByMachine, &why)
+    })?;
+    match make_ready(work, gpus).await {
         Ok(prepared) => Ok(prepared),
         Err(problem) => {
             tracing::warn!(attempt = %work.attempt, %problem, "an attempt could not be prepared");
@@ -59,7 +67,7 @@ pub(super) async fn prepare(work: &Work) -> Result<Prepared, Box<Outcome>> {
     }
 }
 
-async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
+async fn make_ready(work: &Work, gpus: BTreeMap<String, GpuFiles>) -> Result<Prepared, Problem> {
     let spec = &work.spec;
     let wanted = spec
         .workdir
@@ -94,11 +102,15 @@ async fn make_ready(work: &Work) -> Result<Prepared, Problem> {
         datasets: pins.iter().map(|pin| pin.path().to_owned()).collect(),
     };
     let rules = network::rules(work).await;
+    let host = Host {
+        gpus,
+        ..work.machine.host.clone()
+    };
     let input = PlanInput {
         attempt: work.attempt,
         spec,
         machine: &work.machine.registration.name,
-        host: &work.machine.host,
+        host: &host,
         image: None,
         folders: &folders,
         rules: &rules,

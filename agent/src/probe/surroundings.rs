@@ -182,9 +182,10 @@ impl Watcher {
         if whole {
             self.see_rest(needs, &mut seen).await;
         }
+        let others = self.machine.gpus.used_by_others();
         let gpu = |gpu: &common::resources::Gpu| GpuSeen {
             uuid: gpu.uuid.clone(),
-            used_by_others: gpu.health == GpuHealth::UsedByOthers,
+            used_by_others: others.contains(&gpu.uuid),
         };
         seen.gpus = self.machine.seen().capacity.gpus.iter().map(gpu).collect();
         seen

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use agent_core::sandbox_plan::{Cgroup, DiskBound, SandboxPlan};
+use agent_core::sandbox_plan::{DiskBound, SandboxPlan};
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
@@ -61,9 +61,9 @@ fn limit(plan: &SandboxPlan) -> io::Result<()> {
     }
     // Counted among the users of this sandbox only, as it has a user namespace of its own.
     set(Resource::Nproc, u64::from(plan.limits.processes))?;
-    if plan.cgroup == Cgroup::None {
+    if let Some(mapped) = plan.limits.mapped {
         // Not the same as a limit on the whole job, but all that there is: each process has at most so much.
-        set(Resource::As, plan.limits.memory.0)?;
+        set(Resource::As, mapped.0)?;
     }
     Ok(())
 }

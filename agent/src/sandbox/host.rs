@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_core::sandbox_plan::{Backend, Cgroup, Host, Tools, TopEntry};
+use agent_core::sandbox_plan::{Backend, Cgroup, GpuFiles, Host, Tools, TopEntry};
 
 use super::cgroup::{made, sweep, write};
 
@@ -36,8 +36,8 @@ const BUBBLEWRAP: &str = "bubblewrap";
 /// Looks at what the machine has for sandboxes, makes the cgroup that attempts get theirs in, and removes
 /// what earlier ones left there.
 ///
-/// `gpus` are the device nodes of the GPUs that may be lent.
-pub fn host(gpus: BTreeMap<String, PathBuf>) -> Host {
+/// `gpus` is what there is of the GPUs that may be lent.
+pub fn host(gpus: BTreeMap<String, GpuFiles>) -> Host {
     let superuser = rustix::process::geteuid().is_root();
     let cgroup = cgroup(superuser);
     sweep(&cgroup);

@@ -40,7 +40,8 @@ pub(super) const MASKED_FILES: [&str; 9] = [
     "sched_debug",
     "latency_stats",
 ];
-pub(super) const MASKED_FOLDERS: [&str; 3] = ["acpi", "scsi", "firmware"];
+/// The last names every GPU of the machine, also those that were not granted.
+pub(super) const MASKED_FOLDERS: [&str; 4] = ["acpi", "scsi", "firmware", "driver/nvidia"];
 pub(super) const FIXED_FOLDERS: [&str; 4] = ["sys", "irq", "bus", "fs"];
 
 /// Host files and folders, opened, in the order of the plan's mounts; `None` where nothing is bound.

@@ -231,7 +231,34 @@ impl Supervisor {
     /// # Errors
     /// The supervisor cannot be reached; it has ended, and its last event says how.
     pub async fn stop(&mut self, reason: EndReason, grace: Span) -> io::Result<()> {
-        self.order(&Order::Stop { reason, grace }).await
+        self.order_stop(reason, None, grace).await
+    }
+
+    /// Does the same and says more of the reason than its code does.
+    ///
+    /// # Errors
+    /// As for [`Self::stop`].
+    pub async fn stop_for(
+        &mut self,
+        reason: EndReason,
+        detail: String,
+        grace: Span,
+    ) -> io::Result<()> {
+        self.order_stop(reason, Some(detail), grace).await
+    }
+
+    async fn order_stop(
+        &mut self,
+        reason: EndReason,
+        detail: Option<String>,
+        grace: Span,
+    ) -> io::Result<()> {
+        self.order(&Order::Stop {
+            reason,
+            detail,
+            grace,
+        })
+        .await
     }
 
     /// Holds everything in the sandbox still, or lets it go on. Frozen time does not count towards the time

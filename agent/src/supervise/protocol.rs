@@ -43,7 +43,13 @@ pub(super) enum Report {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
     /// SIGTERM to everything in the sandbox, and SIGKILL after the grace.
-    Stop { reason: EndReason, grace: Span },
+    Stop {
+        reason: EndReason,
+        /// What to say of it, where the reason does not say it all.
+        #[serde(default)]
+        detail: Option<String>,
+        grace: Span,
+    },
     /// Holds everything in the sandbox still, or lets it go on. Said again, it changes nothing.
     Freeze { frozen: bool },
     /// Sets limits and stillness once more as they should be: a restart of the service takes limits away.
@@ -86,6 +92,7 @@ mod tests {
     fn messages_come_back_one_by_one_however_they_are_cut() {
         let stop = Order::Stop {
             reason: EndReason::Cancelled,
+            detail: None,
             grace: Span::from_secs(3),
         };
         let bytes = [encode(&stop), encode(&stop)].concat();

@@ -303,7 +303,11 @@ impl Watch<'_> {
 
     fn on_order(&mut self, jail: &Jail, order: Order) {
         match order {
-            Order::Stop { reason, grace } => self.stop(jail, reason, None, grace),
+            Order::Stop {
+                reason,
+                detail,
+                grace,
+            } => self.stop(jail, reason, detail, grace),
             // Who is to end has to run for that.
             Order::Freeze { frozen } if self.kill_at.is_none() => self.freeze(jail, frozen),
             Order::Freeze { .. } => {}

@@ -12,6 +12,7 @@ mod world;
 mod disks;
 mod escapes;
 mod freezing;
+mod graphics;
 mod image;
 mod lifecycle;
 mod limits;

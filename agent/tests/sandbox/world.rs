@@ -199,7 +199,7 @@ impl Attempt {
     }
 }
 
-fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec {
+pub(crate) fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec {
     AttemptSpec {
         org: "lab".parse().unwrap(),
         job_number: JobNumber(7),

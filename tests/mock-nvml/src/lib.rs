@@ -4,11 +4,20 @@
 //! ```text
 //! driver 550.90
 //! gpu UUID MEMORY_MIB NAME…
-//! process INDEX PID          another process computes on it
-//! processes INDEX COUNT      as many are claimed
-//! ecc INDEX COUNT            uncorrected memory errors
-//! fault INDEX|all CODE       every question about it ends with this code
-//! count NUMBER               so many GPUs are claimed
+//! process INDEX PID [MIB [draws]]   a process computes (or only draws) on it
+//! command INDEX MIB WORDS…          so does every process with exactly this command line
+//! percent PID PERCENT               so busy does that process keep its GPU
+//! idle INDEX MIB                    taken of its memory besides what processes have
+//! untold                            the memory of processes is not told
+//! processes INDEX COUNT             as many are claimed
+//! ecc INDEX COUNT                   uncorrected memory errors
+//! remap INDEX pending|failed        rows of its memory to be replaced
+//! retiring INDEX                    pages of its memory to be taken out
+//! mig INDEX                         it is cut into parts
+//! xid NUMBER INDEX CODE             an event; each number is delivered once
+//! fault INDEX|all CODE              every question about it ends with this code
+//! count NUMBER                      so many GPUs are claimed
+//! loaded NUMBER                     the driver was loaded anew: who asks has to begin anew
 //! ```
 
 #![allow(unsafe_code, reason = "a C interface is made of raw pointers")]
@@ -19,110 +28,35 @@
 )]
 
 use std::{
-    ffi::{CStr, OsStr, c_char, c_int, c_uint, c_ulonglong, c_void},
-    os::unix::ffi::OsStrExt as _,
-    path::Path,
+    ffi::{c_char, c_int, c_uint, c_ulonglong, c_void},
+    sync::atomic::{AtomicU64, Ordering},
 };
+
+use self::scenario::{Gpu, Scenario};
+
+mod events;
+mod processes;
+mod scenario;
 
 type Code = c_uint;
 const SUCCESS: Code = 0;
+const UNINITIALIZED: Code = 1;
 const INVALID_ARGUMENT: Code = 2;
 const INSUFFICIENT_SIZE: Code = 7;
 
-#[derive(Default)]
-struct Scenario {
-    driver: String,
-    gpus: Vec<Gpu>,
-    claimed: Option<u32>,
-    broken: Code,
-}
-
-#[derive(Default)]
-struct Gpu {
-    uuid: String,
-    name: String,
-    memory_mib: u64,
-    processes: Vec<u32>,
-    claimed_processes: Option<u32>,
-    ecc: u64,
-    fault: Code,
-}
-
-impl Scenario {
-    fn read() -> Self {
-        let mut scenario = Self::default();
-        let Some(text) = beside_library().and_then(|path| std::fs::read_to_string(path).ok())
-        else {
-            return scenario;
-        };
-        for line in text.lines() {
-            scenario.take(line);
-        }
-        scenario
-    }
-
-    /// Takes one line; what makes no sense is passed over.
-    fn take(&mut self, line: &str) {
-        let mut words = line.split_whitespace();
-        let (verb, first) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-        let rest: Vec<&str> = words.collect();
-        let number = rest
-            .first()
-            .and_then(|word| word.parse::<u64>().ok())
-            .unwrap_or(0);
-        let small = u32::try_from(number).unwrap_or(u32::MAX);
-        match verb {
-            "driver" => first.clone_into(&mut self.driver),
-            "count" => self.claimed = first.parse().ok(),
-            "gpu" => self.gpus.push(Gpu {
-                uuid: first.to_owned(),
-                memory_mib: number,
-                name: rest.get(1..).unwrap_or_default().join(" "),
-                ..Gpu::default()
-            }),
-            "fault" if first == "all" => self.broken = small,
-            _ => {
-                let index = first.parse::<usize>().unwrap_or(usize::MAX);
-                let Some(gpu) = self.gpus.get_mut(index) else {
-                    return;
-                };
-                match verb {
-                    "process" => gpu.processes.push(small),
-                    "processes" => gpu.claimed_processes = Some(small),
-                    "ecc" => gpu.ecc = number,
-                    "fault" => gpu.fault = small,
-                    _ => {}
-                }
-            }
-        }
-    }
-}
-
-/// Returns the path of the file `scenario` in the folder that this library was loaded from.
-fn beside_library() -> Option<std::path::PathBuf> {
-    // SAFETY: dladdr fills the structure for an address inside this very library, and the name it points to
-    // lives as long as the library is loaded.
-    let library = unsafe {
-        let mut info: libc::Dl_info = std::mem::zeroed();
-        if libc::dladdr(nvmlShutdown as *const c_void, &raw mut info) == 0
-            || info.dli_fname.is_null()
-        {
-            return None;
-        }
-        CStr::from_ptr(info.dli_fname).to_bytes().to_vec()
-    };
-    Some(
-        Path::new(OsStr::from_bytes(&library))
-            .parent()?
-            .join("scenario"),
-    )
-}
+/// The loading of the driver that this library was initialised at.
+static LOADED: AtomicU64 = AtomicU64::new(0);
 
 /// Answers a question about one GPU. Handles are indices plus one.
 fn about(device: *mut c_void, answer: impl FnOnce(&Gpu) -> Code) -> Code {
+    about_in(device, |_, gpu| answer(gpu))
+}
+
+fn about_in(device: *mut c_void, answer: impl FnOnce(&Scenario, &Gpu) -> Code) -> Code {
     let scenario = Scenario::read();
-    if scenario.broken != SUCCESS {
-        return scenario.broken;
+    let broken = broken(&scenario);
+    if broken != SUCCESS {
+        return broken;
     }
     match (device as usize)
         .checked_sub(1)
@@ -130,7 +64,15 @@ fn about(device: *mut c_void, answer: impl FnOnce(&Gpu) -> Code) -> Code {
     {
         None => INVALID_ARGUMENT,
         Some(gpu) if gpu.fault != SUCCESS => gpu.fault,
-        Some(gpu) => answer(gpu),
+        Some(gpu) => answer(&scenario, gpu),
+    }
+}
+
+fn broken(scenario: &Scenario) -> Code {
+    if scenario.loaded == LOADED.load(Ordering::Relaxed) {
+        scenario.broken
+    } else {
+        UNINITIALIZED
     }
 }
 
@@ -158,7 +100,9 @@ fn put<T>(place: *mut T, value: T) -> Code {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> Code {
-    SUCCESS
+    let scenario = Scenario::read();
+    LOADED.store(scenario.loaded, Ordering::Relaxed);
+    scenario.broken
 }
 
 #[unsafe(no_mangle)]
@@ -174,8 +118,9 @@ pub extern "C" fn nvmlSystemGetDriverVersion(version: *mut c_char, length: c_uin
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetCount_v2(count: *mut c_uint) -> Code {
     let scenario = Scenario::read();
-    if scenario.broken != SUCCESS {
-        return scenario.broken;
+    let broken = broken(&scenario);
+    if broken != SUCCESS {
+        return broken;
     }
     let there = u32::try_from(scenario.gpus.len()).unwrap_or(u32::MAX);
     put(count, scenario.claimed.unwrap_or(there))
@@ -224,7 +169,7 @@ pub struct Memory {
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: *mut c_void, memory: *mut Memory) -> Code {
     about(device, |gpu| {
-        let used = 300 << 20;
+        let used = gpu.used_mib() << 20;
         let total = gpu.memory_mib << 20;
         put(
             memory,
@@ -273,46 +218,38 @@ pub extern "C" fn nvmlDeviceGetTotalEccErrors(
     about(device, |gpu| put(count, gpu.ecc))
 }
 
-#[repr(C)]
-#[derive(Debug)]
-pub struct Process {
-    pid: c_uint,
-    used_memory: c_ulonglong,
-    gpu_instance: c_uint,
-    compute_instance: c_uint,
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetRemappedRows(
+    device: *mut c_void,
+    corrected: *mut c_uint,
+    uncorrected: *mut c_uint,
+    pending: *mut c_uint,
+    failed: *mut c_uint,
+) -> Code {
+    about(device, |gpu| {
+        put(corrected, 0);
+        put(uncorrected, 0);
+        put(pending, u32::from(gpu.remap_pending));
+        put(failed, u32::from(gpu.remap_failed))
+    })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
+pub extern "C" fn nvmlDeviceGetRetiredPagesPendingStatus(
     device: *mut c_void,
-    count: *mut c_uint,
-    processes: *mut Process,
+    pending: *mut c_uint,
+) -> Code {
+    about(device, |gpu| put(pending, u32::from(gpu.retiring)))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetMigMode(
+    device: *mut c_void,
+    current: *mut c_uint,
+    pending: *mut c_uint,
 ) -> Code {
     about(device, |gpu| {
-        if count.is_null() {
-            return INVALID_ARGUMENT;
-        }
-        let there = u32::try_from(gpu.processes.len()).unwrap_or(u32::MAX);
-        let claimed = gpu.claimed_processes.unwrap_or(there);
-        // SAFETY: not null, and by the driver's contract a number that says how many fit behind `processes`.
-        let room = unsafe { count.replace(claimed) };
-        if claimed > room || processes.is_null() {
-            return if claimed == 0 {
-                SUCCESS
-            } else {
-                INSUFFICIENT_SIZE
-            };
-        }
-        for (at, pid) in gpu.processes.iter().enumerate() {
-            let process = Process {
-                pid: *pid,
-                used_memory: 1 << 20,
-                gpu_instance: u32::MAX,
-                compute_instance: u32::MAX,
-            };
-            // SAFETY: there is room for `room` processes, and there are no more than that.
-            unsafe { processes.add(at).write(process) };
-        }
-        SUCCESS
+        put(pending, u32::from(gpu.mig));
+        put(current, u32::from(gpu.mig))
     })
 }

@@ -3,6 +3,7 @@
 
 mod disks;
 mod faults;
+mod gpu;
 mod idle;
 mod jobs;
 mod owner;

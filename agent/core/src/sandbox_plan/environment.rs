@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{OUTPUT, PlanInput, WORK, network::variables};
+use super::{
+    OUTPUT, PlanInput, WORK,
+    gpu::{gpu_defaults, gpu_fixed},
+    network::variables,
+};
 
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -26,6 +30,10 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
     for (name, value) in [("HOME", WORK), ("USER", "job"), ("TMPDIR", "/tmp")] {
         set(name, value.to_owned());
     }
+    gpu_defaults(input, &mut env);
+    let mut set = |name: &str, value: String| {
+        env.insert(name.to_owned(), value);
+    };
     for (name, value) in variables(spec.network) {
         set(&name, value);
     }
@@ -34,8 +42,6 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
             set(name, value.clone());
         }
     }
-    let gpus = spec.allocation.gpus.join(",");
-    let visible = if gpus.is_empty() { "void" } else { &gpus };
     for (name, value) in [
         ("COMPUTE_SHARE_JOB_ID", attempt.job.to_string()),
         ("COMPUTE_SHARE_JOB_NUMBER", spec.job_number.to_string()),
@@ -44,10 +50,9 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
         ("COMPUTE_SHARE_ATTEMPT", attempt.number.to_string()),
         ("COMPUTE_SHARE_OUTPUT_DIR", OUTPUT.to_owned()),
         ("COMPUTE_SHARE_MACHINE", input.machine.to_string()),
-        ("NVIDIA_VISIBLE_DEVICES", visible.to_owned()),
-        ("CUDA_VISIBLE_DEVICES", gpus.clone()),
     ] {
         set(name, value);
     }
+    gpu_fixed(input, &mut env);
     env
 }

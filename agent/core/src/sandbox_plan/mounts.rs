@@ -5,7 +5,8 @@ use std::path::Path;
 use common::{name::Name, status::Network, units::Bytes};
 
 use super::{
-    Access, Content, Host, INSIDE_UID, Mount, OUTPUT, PlanInput, TopEntry, WORK, image_root,
+    Access, Content, Host, INSIDE_UID, Mount, OUTPUT, PlanInput, TopEntry, WORK, gpu::gpu_mounts,
+    image_root,
 };
 use crate::address::NAMESERVER;
 
@@ -30,8 +31,6 @@ const DEVICES: [&str; 5] = [
     "/dev/random",
     "/dev/urandom",
 ];
-/// Devices that every job with a GPU has besides the GPU's own.
-const GPU_DEVICES: [&str; 3] = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"];
 
 pub(super) fn mounts(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
     let own = own(input, memory);
@@ -65,13 +64,7 @@ pub(super) fn own(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
     let host = input.host;
     let mut mounts = Vec::new();
     mounts.extend(DEVICES.map(|path| bind(path, Path::new(path), Access::Device, false)));
-    if !input.spec.allocation.gpus.is_empty() {
-        mounts.extend(GPU_DEVICES.map(|path| bind(path, Path::new(path), Access::Device, true)));
-        let granted = &input.spec.allocation.gpus;
-        let nodes = granted.iter().filter_map(|gpu| host.gpus.get(gpu));
-        // A node that is gone is a GPU that fell off the bus: the sandbox is not made without it.
-        mounts.extend(nodes.map(|node| bind(&node.to_string_lossy(), node, Access::Device, false)));
-    }
+    mounts.extend(gpu_mounts(input));
     let links = [
         ("/dev/fd", "/proc/self/fd"),
         ("/dev/stdin", "/proc/self/fd/0"),

@@ -52,13 +52,26 @@ fn host(superuser: bool) -> Host {
         superuser,
         cgroup: Cgroup::None,
         top: BTreeMap::from([("bin".to_owned(), TopEntry::Link("usr/bin".to_owned()))]),
-        gpus: BTreeMap::from([
-            ("GPU-a".to_owned(), "/dev/nvidia0".into()),
-            ("GPU-b".to_owned(), "/dev/nvidia1".into()),
-        ]),
+        gpus: BTreeMap::from([gpu("GPU-a", 0), gpu("GPU-b", 1)]),
         backend: Backend::Native,
         tools: Tools::default(),
     }
+}
+
+fn gpu(uuid: &str, minor: u32) -> (String, GpuFiles) {
+    let node = format!("/dev/nvidia{minor}");
+    let files = GpuFiles {
+        nodes: [node.as_str(), "/dev/nvidiactl"]
+            .map(|path| (path.to_owned(), path.into()))
+            .into(),
+        libraries: BTreeMap::from([
+            ("libcuda.so.1".to_owned(), "/usr/lib/libcuda.so.550".into()),
+            ("libodd.so.1".to_owned(), "/opt/driver/libodd.so.550".into()),
+        ]),
+        programs: BTreeMap::from([("nvidia-smi".to_owned(), "/usr/bin/nvidia-smi".into())]),
+        env: BTreeMap::new(),
+    };
+    (uuid.to_owned(), files)
 }
 
 fn planned(superuser: bool, number: u32) -> SandboxPlan {
@@ -122,14 +135,19 @@ fn the_environment_is_exactly_what_is_listed() {
         "COMPUTE_SHARE_OUTPUT_DIR=/output",
         "COMPUTE_SHARE_TASK_COUNT=8",
         "COMPUTE_SHARE_TASK_INDEX=5",
+        "CUDA_CACHE_PATH=/tmp/.cache/cuda",
         "CUDA_VISIBLE_DEVICES=GPU-b",
         "DEPTH=3",
         "HOME=/work",
         "LANG=C.UTF-8",
+        "LD_LIBRARY_PATH=/.nvidia/lib",
         "NVIDIA_VISIBLE_DEVICES=GPU-b",
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "TMPDIR=/tmp",
+        "TORCHINDUCTOR_CACHE_DIR=/tmp/.cache/inductor",
+        "TRITON_CACHE_DIR=/tmp/.cache/triton",
         "USER=job",
+        "XDG_CACHE_HOME=/tmp/.cache",
     ];
     assert_eq!(lines, expect);
 }
@@ -165,6 +183,48 @@ fn only_granted_gpus_are_there() {
     assert_eq!(device("/dev/nvidia1"), Some(Access::Device));
     assert_eq!(device("/dev/nvidia0"), None);
     assert_eq!(device("/dev/nvidiactl"), Some(Access::Device));
+    let mut without = spec();
+    without.allocation.gpus.clear();
+    let plan = planned_for(&without, true, 1);
+    let nvidia = |mount: &&Mount| mount.target.contains("nvidia");
+    assert_eq!(plan.mounts.iter().find(nvidia), None);
+    assert_eq!(plan.env["NVIDIA_VISIBLE_DEVICES"], "void");
+    assert!(!plan.env.contains_key("CUDA_CACHE_PATH"));
+}
+
+#[test]
+fn the_drivers_files_come_with_the_hosts_programs_or_are_put_beside_an_images() {
+    let mut spec = spec();
+    let library = |plan: &SandboxPlan, name: &str| {
+        let target = format!("{GPU_FOLDER}/lib/{name}");
+        access_to(plan, &target).map(|(source, access)| (source.to_owned(), access))
+    };
+    let host = planned_for(&spec, true, 1);
+    assert_eq!(library(&host, "libcuda.so.1"), None, "it is in /usr");
+    let odd = ("/opt/driver/libodd.so.550".into(), Access::ReadOnly);
+    assert_eq!(library(&host, "libodd.so.1"), Some(odd));
+    assert!(!host.env["PATH"].contains("nvidia"));
+
+    spec.image = common::wire::agent::AttemptImage::Imported {
+        name: "mine@1".to_owned(),
+        tree: TreeId::new([2; 32]),
+    };
+    let own = "LD_LIBRARY_PATH".to_owned();
+    spec.env.insert(own, "/opt/lib".to_owned());
+    let image = planned_for(&spec, true, 1);
+    let cuda = ("/usr/lib/libcuda.so.550".into(), Access::ReadOnly);
+    assert_eq!(library(&image, "libcuda.so.1"), Some(cuda));
+    assert_eq!(image.env["LD_LIBRARY_PATH"], "/.nvidia/lib:/opt/lib");
+    assert!(image.env["PATH"].ends_with(":/.nvidia/bin"));
+}
+
+#[test]
+fn addresses_are_bound_only_where_nothing_better_is_and_no_gpu_needs_them() {
+    let mut spec = spec();
+    assert_eq!(planned_for(&spec, false, 1).limits.mapped, None);
+    spec.allocation.gpus.clear();
+    let mapped = planned_for(&spec, false, 1).limits.mapped;
+    assert_eq!(mapped, Some(Bytes::gib(2)));
 }
 
 #[test]

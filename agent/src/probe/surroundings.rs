@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use agent_core::owner::{
     Circumstances, GpuSeen, LocalTime, Needs, Presence, PresenceSource, Weekday,
 };
-use common::{resources::GpuHealth, time::Timestamp};
+use common::time::Timestamp;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},

@@ -28,7 +28,7 @@ use tokio::sync::Mutex;
 use self::{
     blob::{Blob, sizes},
     challenge::{Challenge, basic},
-    words::{Words, chain},
+    words::{Words, cause_of},
 };
 use super::manifest::{ACCEPTED, Descriptor, MAX_MANIFEST_BYTES};
 
@@ -92,7 +92,7 @@ impl Registry {
             // A proxy would look for the registry on its own computer.
             client = client.no_proxy();
         }
-        let client = client.build().map_err(|error| unusable(chain(&error)))?;
+        let client = client.build().map_err(|error| unusable(cause_of(&error)))?;
         let login = login
             .filter(|login| login.registry == reference.registry)
             .cloned();

@@ -5,13 +5,13 @@
 //! layer takes away (`.wh.NAME`, `.wh..wh..opq`) is only ever taken from the layers below it.
 
 mod paths;
+mod removal;
 
 use std::{
     collections::HashSet,
-    ffi::CStr,
     fs::File,
     io::{Read, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::Path,
     sync::{
         Arc,
@@ -23,8 +23,8 @@ use common::{code::Code, problem::Problem, units::Bytes};
 use link::trees::io_problem;
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, Mode, OFlags, Timespec, Timestamps, chmodat, fchmod, fstat,
-        futimens, linkat, mkdirat, openat, statat, symlinkat, unlinkat,
+        AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, chmodat, fchmod, fstat, futimens,
+        linkat, mkdirat, openat, statat, symlinkat,
     },
     io::Errno,
 };
@@ -360,43 +360,6 @@ impl<'a> Unpacking<'a> {
 
     fn forget_parent(&mut self) {
         self.parent = None;
-    }
-
-    /// Removes what stands at a name, or only what lower layers put there. As deep as paths may be.
-    fn remove(&self, parent: impl AsFd, name: &[u8], lower: bool) -> rustix::io::Result<()> {
-        let stat = match statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => return Ok(()),
-            stat => stat?,
-        };
-        if lower && self.made.contains(&stat.st_ino) {
-            return Ok(());
-        }
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-            return unlinkat(parent.as_fd(), name, AtFlags::empty());
-        }
-        self.clear(&open_folder(parent.as_fd(), name)?, lower)?;
-        if lower && self.named.contains(&stat.st_ino) {
-            return Ok(());
-        }
-        match unlinkat(parent.as_fd(), name, AtFlags::REMOVEDIR) {
-            // This layer put something there.
-            Err(Errno::NOTEMPTY) if lower => Ok(()),
-            removed => removed,
-        }
-    }
-
-    fn clear(&self, folder: &OwnedFd, lower: bool) -> rustix::io::Result<()> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(folder)? {
-            let entry = entry?;
-            let name: &CStr = entry.file_name();
-            if ![c".", c".."].contains(&name) {
-                names.push(name.to_bytes().to_vec());
-            }
-        }
-        names
-            .iter()
-            .try_for_each(|name| self.remove(folder, name, lower))
     }
 }
 

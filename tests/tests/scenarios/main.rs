@@ -5,6 +5,7 @@ mod disks;
 mod faults;
 mod gpu;
 mod idle;
+mod images;
 mod jobs;
 mod owner;
 mod refusals;

@@ -25,7 +25,7 @@ impl Words {
     }
 
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> Problem {
-        let why = format!("{} cannot be reached: {}", self.registry, chain(error));
+        let why = format!("{} cannot be reached: {}", self.registry, cause_of(error));
         Problem::new(Code::RegistryUnreachable, &self.what, why)
     }
 
@@ -72,14 +72,11 @@ impl Words {
     }
 }
 
-/// Returns an error with its causes in one line: the outermost alone says little.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += ": ";
-        text += &error.to_string();
-        cause = error.source();
+/// Returns what went wrong at the bottom of it: the errors around it only say who asked.
+pub(super) fn cause_of(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
     }
-    text
+    innermost.to_string()
 }

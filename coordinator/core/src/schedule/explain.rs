@@ -20,6 +20,7 @@ use common::{
 
 use super::{
     feasible::{Ask, Obstacle, could_ever, may_place},
+    plan::History,
     view::{MachineView, OrgView},
 };
 use crate::state::{
@@ -45,6 +46,15 @@ impl<'a> Subject<'a> {
             job: Some((id, job, progress)),
         }
     }
+
+    /// Returns what became of the task that comes next.
+    fn history(&self, state: &State) -> History {
+        let next = self.job.and_then(|(id, _, progress)| {
+            let task = progress.queued.first_from(0)?;
+            Some(History::of(state, id, task))
+        });
+        next.unwrap_or_default()
+    }
 }
 
 /// Returns everything that keeps the subject from starting another task.
@@ -65,7 +75,9 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     if !waits {
         return explanation;
     }
-    let inquiry = Inquiry::new(state, subject);
+    let history = subject.history(state);
+    let mut inquiry = Inquiry::new(state, subject);
+    inquiry.ask.given_back = &history.given_back;
     let ahead = inquiry.ahead();
     explanation.never = inquiry.never();
     explanation.blockers = inquiry.blockers(ahead);

@@ -1,11 +1,11 @@
 //! Whether a task can go to a machine, and if not, everything that is in the way.
 
 use common::{
-    id::UserId,
+    id::{MachineId, UserId},
     image::Image,
     job::JobSpec,
     limits::Limits,
-    machine::{Admits, MachineReport},
+    machine::{Admits, MachineReport, Pause, PausedBy},
     name::Name,
     resources::{Allocation, Request, Shortage},
     status::{MinIsolation, Network},
@@ -32,6 +32,9 @@ pub(crate) struct Ask<'a> {
     pub(crate) org_isolation: Option<MinIsolation>,
     /// What an attempt placed now would be given; `None` is without end.
     pub(crate) max_runtime: Option<Span>,
+    /// Machines whose owners took them back from this task. Not of the class: it counts on the member's own machine
+    /// alone, while a rule of its owner holds.
+    pub(crate) given_back: &'a [MachineId],
 }
 
 /// One thing in the way on one machine.
@@ -71,6 +74,7 @@ impl<'a> Ask<'a> {
             isolation: spec.isolation,
             org_isolation: limits.min_isolation,
             max_runtime: max_runtime(spec.max_runtime, limits),
+            given_back: &[],
         }
     }
 
@@ -80,7 +84,7 @@ impl<'a> Ask<'a> {
         machine: &MachineView<'_>,
     ) -> impl Iterator<Item = (MinIsolation, bool)> + use<> {
         let org = self.org_isolation.unwrap_or(MinIsolation::C);
-        let foreign = machine.owner != self.owner;
+        let foreign = !self.is_own(machine);
         let own = self.isolation.map(|asked| (asked, true));
         own.into_iter().chain(foreign.then_some((org, false)))
     }
@@ -91,15 +95,25 @@ impl<'a> Ask<'a> {
             .any(|(asked, _)| asked == MinIsolation::Strong)
     }
 
-    /// Returns whether the machine's owner lets the member in. The owner's own jobs always may.
-    fn is_let_in(&self, machine: &MachineView<'_>, admits: &Admits) -> bool {
+    fn is_own(&self, machine: &MachineView<'_>) -> bool {
+        machine.owner == self.owner
+    }
+
+    /// Returns whether a pause of the machine holds this task, too. An owner's rules are about others, unless the
+    /// owner's own jobs turn out to yield as well.
+    pub(crate) fn is_held_by(&self, pause: &Pause, machine: &MachineView<'_>) -> bool {
+        let ruled = pause.by == PausedBy::Rule && self.is_own(machine);
+        !ruled || self.given_back.contains(&machine.id)
+    }
+
+    /// Returns whether the machine's owner lets the member in.
+    fn is_let_in(&self, admits: &Admits) -> bool {
         // Reports keep their names in order.
         let named = |names: &[Name]| {
             let handle = self.handle;
             handle.is_some_and(|handle| names.binary_search(handle).is_ok())
         };
-        machine.owner == self.owner
-            || (admits.members.as_deref().is_none_or(named) && !named(&admits.not_members))
+        admits.members.as_deref().is_none_or(named) && !named(&admits.not_members)
     }
 }
 
@@ -135,7 +149,8 @@ pub(crate) fn may_place(
     if !machine.connected {
         obstacles.push(Obstacle::Offline);
     }
-    if report.paused.is_some() {
+    let pause = report.paused.as_ref();
+    if pause.is_some_and(|pause| ask.is_held_by(pause, machine)) {
         obstacles.push(Obstacle::Paused);
     }
     if machine.is_full() {
@@ -178,6 +193,8 @@ fn by_rule(machine: &MachineView<'_>, report: &MachineReport, ask: &Ask<'_>) -> 
     let gpus = ask.request.gpu.as_ref().map_or(0, |gpu| gpu.count);
     // No network is nothing that anybody has to give.
     let offline = ask.network == Network::None;
+    // What an owner lets in is about others.
+    let foreign = !ask.is_own(machine);
     let too_long = |most: Span| ask.max_runtime.is_none_or(|asked| asked > most);
     let checks = [
         (!ask.isolations(machine).all(met), Obstacle::Isolation),
@@ -186,14 +203,17 @@ fn by_rule(machine: &MachineView<'_>, report: &MachineReport, ask: &Ask<'_>) -> 
             Obstacle::NoNetwork,
         ),
         (gpus > 0 && ask.is_strong_on(machine), Obstacle::StrongGpu),
-        (!ask.is_let_in(machine, admits), Obstacle::KeptOut),
+        (foreign && !ask.is_let_in(admits), Obstacle::KeptOut),
         (
-            !offline && !admits.networks.contains(&ask.network),
+            foreign && !offline && !admits.networks.contains(&ask.network),
             Obstacle::NetworkForbidden,
         ),
-        (ask.image && !admits.images, Obstacle::ImageForbidden),
         (
-            admits.max_runtime.is_some_and(too_long),
+            foreign && ask.image && !admits.images,
+            Obstacle::ImageForbidden,
+        ),
+        (
+            foreign && admits.max_runtime.is_some_and(too_long),
             Obstacle::RunTooLong,
         ),
     ];

@@ -11,6 +11,7 @@ use common::{
     job::JobNumber,
     limits::Limits,
     resources::Allocation,
+    status::EndReason,
     time::Span,
 };
 
@@ -67,25 +68,44 @@ pub(crate) fn plan(state: &State, most: u32) -> Plan {
     plan
 }
 
-/// Returns the number of the task's next attempt and the machines on which it failed so far.
-fn history(state: &State, job: JobId, task: u32) -> (u32, Vec<MachineId>) {
-    let first = AttemptId {
-        job,
-        task,
-        number: 0,
-    };
-    let last = AttemptId {
-        number: u32::MAX,
-        ..first
-    };
-    let (mut number, mut failed_on) = (1, Vec::new());
-    for (id, attempt) in state.attempts.range(first..=last) {
-        number = id.number + 1;
-        if matches!(&attempt.state, AttemptState::Ended(outcome) if !outcome.succeeded()) {
-            failed_on.push(attempt.machine);
+/// What became of a task so far.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// Of its next attempt.
+    number: u32,
+    failed_on: Vec<MachineId>,
+    /// Those of them that their owners took back.
+    pub(crate) given_back: Vec<MachineId>,
+}
+
+impl History {
+    pub(crate) fn of(state: &State, job: JobId, task: u32) -> Self {
+        let first = AttemptId {
+            job,
+            task,
+            number: 0,
+        };
+        let last = AttemptId {
+            number: u32::MAX,
+            ..first
+        };
+        let mut history = Self {
+            number: 1,
+            ..Self::default()
+        };
+        for (id, attempt) in state.attempts.range(first..=last) {
+            history.number = id.number + 1;
+            if let AttemptState::Ended(outcome) = &attempt.state
+                && !outcome.succeeded()
+            {
+                history.failed_on.push(attempt.machine);
+                if outcome.reason == EndReason::MachineOwner {
+                    history.given_back.push(attempt.machine);
+                }
+            }
         }
+        history
     }
-    (number, failed_on)
 }
 
 struct Pass<'a> {
@@ -229,13 +249,16 @@ impl<'a> Pass<'a> {
     }
 
     fn place(&mut self, id: JobId, job: &Job, task: u32) -> bool {
-        let ask = Ask::of(self.state, &self.limits, job.owner, &job.spec);
-        let (number, failed_on) = history(self.state, id, task);
+        let history = History::of(self.state, id, task);
+        let ask = Ask {
+            given_back: &history.given_back,
+            ..Ask::of(self.state, &self.limits, job.owner, &job.spec)
+        };
         let trees: Vec<TreeId> = job.trees().collect();
         let wishes = Wishes {
             owner: job.owner,
             trees: &trees,
-            failed_on: &failed_on,
+            failed_on: &history.failed_on,
         };
         let best = self
             .view
@@ -266,7 +289,7 @@ impl<'a> Pass<'a> {
             attempt: AttemptId {
                 job: id,
                 task,
-                number,
+                number: history.number,
             },
             org: self.org,
             machine,

@@ -129,6 +129,40 @@ fn it_waits_with_the_owners_reason_while_nothing_else_fits() {
 }
 
 #[test]
+fn a_rule_does_not_hold_its_owners_own_jobs_unless_they_yield_too() {
+    let mut world = World::new();
+    world.machine(10, BOB, "desk", report(capacity(4, 8)));
+    pause(&mut world, 10, Some("its owner is at the keyboard"));
+    world.submit(ALICE, 30, spec()).unwrap();
+    world.submit(BOB, 31, spec()).unwrap();
+    let placed = world.schedule();
+    assert_eq!(placed.len(), 1);
+    assert_eq!(placed[0].0.job, job_id(31));
+    invariants::check_waiting_is_explained(&world);
+    // The owner's file has it so: the rule holds for this task from now on.
+    take_back(&mut world, placed[0].0);
+    assert!(world.schedule().is_empty());
+    invariants::check_waiting_is_explained(&world);
+    pause(&mut world, 10, None);
+    assert_eq!(world.schedule().len(), 2);
+
+    // What the owner commands holds for everybody.
+    let mut world = World::new();
+    world.machine(10, BOB, "desk", report(capacity(4, 8)));
+    let paused = MachineReport {
+        paused: Some(Pause {
+            until: None,
+            reason: String::new(),
+            by: PausedBy::Command,
+        }),
+        ..report(capacity(4, 8))
+    };
+    world.connect(10, paused, &[]);
+    world.submit(BOB, 31, spec()).unwrap();
+    assert!(world.schedule().is_empty());
+}
+
+#[test]
 fn machines_taken_back_are_no_tries_but_not_for_ever() {
     let mut world = World::new();
     world.machine(10, ALICE, "desk", report(capacity(4, 8)));

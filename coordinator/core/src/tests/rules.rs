@@ -195,7 +195,7 @@ fn images_and_long_runs_are_the_owners_to_allow() {
 }
 
 #[test]
-fn owners_keep_members_out_and_never_themselves() {
+fn owners_keep_members_out() {
     let only = |members: Option<&[&str]>, not: &[&str]| {
         admitting(Admits {
             members: members.map(|names| names.iter().map(|text| name(text)).collect()),
@@ -219,10 +219,29 @@ fn owners_keep_members_out_and_never_themselves() {
     check(only(Some(&[]), &[]), limits, spec(), out);
     check(only(None, &["zoe", "carol", "alice"]), limits, spec(), out);
     check(only(Some(&["carol"]), &["carol"]), limits, spec(), out);
+}
+
+#[test]
+fn an_owners_rules_are_about_others() {
+    let mut closed = networked(Network::ALL, &[]);
+    closed.admits = Admits {
+        members: Some(Vec::new()),
+        not_members: vec![name("bob")],
+        networks: Vec::new(),
+        images: false,
+        max_runtime: Some(hours(1)),
+    };
+    let wants = JobSpec {
+        network: Network::Full,
+        image: pinned_image(),
+        ..spec()
+    };
     let mut world = World::new();
-    world.machine(10, BOB, "box", only(Some(&[]), &["bob"]));
-    world.submit(BOB, 30, spec()).unwrap();
+    world.machine(10, BOB, "box", closed);
+    world.submit(BOB, 30, wants.clone()).unwrap();
     assert_eq!(world.schedule().len(), 1);
+    let problem = refused(world.submit(CAROL, 31, wants));
+    assert_eq!(problem.code, Code::NeverFits);
 }
 
 #[test]

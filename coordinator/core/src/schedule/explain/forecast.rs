@@ -24,7 +24,8 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
         return None;
     }
     // Paused without end, nobody can tell.
-    let resumed = match &report.paused {
+    let pause = report.paused.as_ref();
+    let resumed = match pause.filter(|pause| inquiry.ask.is_held_by(pause, machine)) {
         None => now,
         Some(pause) => pause.until?.max(now),
     };

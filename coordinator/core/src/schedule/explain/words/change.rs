@@ -117,6 +117,7 @@ fn passing_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacles: &[Obstacl
         _ => None,
     });
     let pause = machine.report.and_then(|report| report.paused.as_ref());
+    let pause = pause.filter(|_| obstacles.contains(&Obstacle::Paused));
     if obstacles.contains(&Obstacle::Offline) {
         return format!("{name} comes back (`compute-share start` on it)");
     }

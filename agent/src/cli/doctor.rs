@@ -34,7 +34,7 @@ impl Doctor {
         let mut findings: Vec<Finding> = Vec::new();
         findings.extend(sandbox::findings(scratch.path()));
         findings.extend(gpus::findings(scratch.path()));
-        findings.extend(machine::findings(&folder));
+        findings.extend(machine::findings(&folder).await);
         findings.extend(service::findings(&folder).await);
         let diagnosis = Diagnosis::of(findings);
         context.output.show(

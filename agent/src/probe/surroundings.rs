@@ -60,6 +60,22 @@ impl Lookout {
     }
 }
 
+/// Returns what tells on this machine whether somebody is there; `None` where nothing does.
+pub(crate) async fn presence_source(roots: &Roots) -> Option<PresenceSource> {
+    let news = Arc::new(Notify::new());
+    if let Some(mut bus) = Bus::connect(roots, &news).await
+        && bus.presence().await.is_some()
+    {
+        return Some(PresenceSource::Logind);
+    }
+    let mut input = Input::new(roots, news);
+    input.refresh();
+    if input.untouched_since().is_some() {
+        return Some(PresenceSource::InputDevices);
+    }
+    terminals::idle(roots, clock::now()).map(|_| PresenceSource::Terminals)
+}
+
 /// Watches until `stopping`. The first look has been taken when this returns.
 pub(crate) async fn watch(
     machine: Arc<Machine>,

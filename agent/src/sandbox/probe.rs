@@ -75,7 +75,7 @@ fn held(host: &Host) -> Isolation {
             remedy: Some(if superuser {
                 "mount -t cgroup2 none /sys/fs/cgroup".to_owned()
             } else {
-                "systemctl --user enable --now compute-share".to_owned()
+                "sudo systemctl enable --now compute-share-agent".to_owned()
             }),
         },
         (_, true) => Isolation {
@@ -90,7 +90,7 @@ fn held(host: &Host) -> Isolation {
             networks: vec![Network::None],
             level: IsolationLevel::B,
             missing: vec!["jobs have no user of their own on the host".to_owned()],
-            remedy: Some("sudo systemctl enable --now compute-share".to_owned()),
+            remedy: Some("sudo systemctl enable --now compute-share-agent".to_owned()),
         },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use agent_core::owner::PresenceSource;
 use common::{time::Timestamp, units::Bytes};
 
 use super::{
@@ -9,7 +10,13 @@ use super::{
     finding::Finding,
     sandbox::as_root,
 };
-use crate::{probe::OwnerFile, registration::AgentFolder};
+use crate::{
+    probe::{
+        OwnerFile,
+        surroundings::{Roots, presence_source},
+    },
+    registration::AgentFolder,
+};
 
 /// With less disk than this, hardly a job can be made ready.
 const LEAST_DISK: Bytes = Bytes::gib(1);
@@ -17,15 +24,12 @@ const LEAST_DISK: Bytes = Bytes::gib(1);
 const GOOD_DISK: Bytes = Bytes::gib(20);
 /// A clock before this moment is surely wrong: 2026-01-01.
 const EARLIEST: Timestamp = Timestamp::from_unix_ms(1_767_225_600_000);
-/// Where systemd keeps who is signed in.
-const SESSIONS: &str = "/run/systemd/sessions";
-const INPUT: &str = "/dev/input";
 
-pub(super) fn findings(folder: &AgentFolder) -> Vec<Finding> {
+pub(super) async fn findings(folder: &AgentFolder) -> Vec<Finding> {
     vec![
         disk(folder.path()),
         clock(now(), system::is_synchronised()),
-        presence(Path::new(SESSIONS), Path::new(INPUT)),
+        presence(presence_source(&Roots::default()).await),
         rules(folder),
     ]
 }
@@ -73,25 +77,19 @@ fn clock(now: Timestamp, synchronised: Option<bool>) -> Finding {
     }
 }
 
-fn presence(sessions: &Path, input: &Path) -> Finding {
-    if sessions.is_dir() {
-        return Finding::ok("presence", "logind tells whether somebody is here");
-    }
-    let readable = std::fs::read_dir(input).is_ok_and(|entries| {
-        let mut events = entries
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with("event"));
-        events.any(|event| std::fs::File::open(event.path()).is_ok())
-    });
-    if readable {
-        Finding::ok(
+fn presence(source: Option<PresenceSource>) -> Finding {
+    match source {
+        Some(source) => {
+            let text = format!(
+                "by {}: it can be told whether somebody is here",
+                source.as_str()
+            );
+            Finding::ok("presence", text)
+        }
+        None => Finding::unknown(
             "presence",
-            "keyboard and mouse tell whether somebody is here",
-        )
-    } else {
-        let text =
-            "cannot tell here whether somebody is at the machine: a rule about that lends nothing";
-        Finding::unknown("presence", text)
+            "cannot tell here whether somebody is at the machine: rules about that do not apply",
+        ),
     }
 }
 
@@ -154,16 +152,21 @@ mod tests {
         assert_eq!(clock(later, None).verdict, Verdict::Unknown);
     }
 
-    #[test]
-    fn presence_is_told_or_it_is_said_that_it_cannot_be() {
+    #[tokio::test]
+    async fn presence_is_told_or_it_is_said_that_it_cannot_be() {
         let temp = tempfile::tempdir().unwrap();
-        let none = temp.path().join("none");
-        assert_eq!(presence(&none, &none).verdict, Verdict::Unknown);
-        assert_eq!(presence(temp.path(), &none).verdict, Verdict::Ok);
-        std::fs::write(temp.path().join("mice"), "").unwrap();
-        assert_eq!(presence(&none, temp.path()).verdict, Verdict::Unknown);
-        std::fs::write(temp.path().join("event0"), "").unwrap();
-        assert_eq!(presence(&none, temp.path()).verdict, Verdict::Ok);
+        let nowhere = Roots::standing_in(temp.path(), "unix:path=/nowhere");
+        let finding = presence(presence_source(&nowhere).await);
+        assert_eq!(finding.verdict, Verdict::Unknown);
+        assert!(finding.text.starts_with("cannot tell here"), "{finding:?}");
+        let told = presence(Some(PresenceSource::InputDevices));
+        assert_eq!(
+            told,
+            Finding::ok(
+                "presence",
+                "by keyboard and mouse: it can be told whether somebody is here"
+            )
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ use rustix::{
 use super::{
     bubblewrap,
     cgroup::{AttemptCgroup, Used},
-    init::{self, Ends, Failed, GO, GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE, at},
+    init::{self, Ends, Failed, GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE, at},
     network::{self, Outside},
     ownership, processes,
     system::{Cloned, clone_process, wait_with_usage},

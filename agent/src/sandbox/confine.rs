@@ -26,6 +26,10 @@ use super::{
 const LANDLOCK: ABI = ABI::V5;
 /// Where a job may change files, as far as the mounts let it.
 const WRITABLE: [&str; 5] = ["/work", "/output", "/tmp", "/dev", "/proc"];
+/// Memory that a job may keep from being swapped out: what every user may.
+const MAX_LOCKED_BYTES: u64 = 8 << 20;
+/// What a job's message queues may hold. It counts among what the agent's user may have in all.
+const MAX_QUEUED_BYTES: u64 = 256 << 10;
 /// Highest capability number that is tried; the kernel refuses those it does not have.
 const MAX_CAPABILITY: u32 = 63;
 
@@ -55,6 +59,8 @@ fn limit(plan: &SandboxPlan) -> io::Result<()> {
     // Whatever the agent itself was given: no job gets ahead of the owner's own work.
     set(Resource::Rtprio, 0)?;
     set(Resource::Nice, 0)?;
+    set(Resource::Memlock, MAX_LOCKED_BYTES)?;
+    set(Resource::Msgqueue, MAX_QUEUED_BYTES)?;
     set(Resource::Nofile, plan.limits.open_files)?;
     if plan.disk == DiskBound::Counted {
         set(Resource::Fsize, plan.limits.disk.0.max(1))?;

@@ -174,6 +174,7 @@ fn build(plan: &SandboxPlan, doors: Vec<fs::File>, control: &OwnedFd) -> Result<
     wait_for_go(control).map_err(at("hear of the supervisor"))?;
     become_job(plan).map_err(at("change the user"))?;
     leave_cgroups().map_err(at("hide the cgroup"))?;
+    bound_user();
     network::begin(plan, control)?;
     rustix::system::sethostname(plan.hostname.as_bytes()).map_err(at("set the host name"))?;
     root::enter(plan, sources)?;
@@ -209,6 +210,14 @@ pub(super) fn become_job(plan: &SandboxPlan) -> io::Result<()> {
     }
     set_thread_res_gid(gid, gid, gid)?;
     Ok(set_thread_res_uid(uid, uid, uid)?)
+}
+
+/// Bounds what the user of the sandbox's namespace may have of some kinds: without it, a job could use up the
+/// agent's own user's share. Where the kernel lacks a kind, there is nothing to bound.
+pub(super) fn bound_user() {
+    for (name, most) in [("inotify_instances", "64"), ("inotify_watches", "8192")] {
+        let _ = fs::write(format!("/proc/sys/user/max_{name}"), most);
+    }
 }
 
 #[allow(unsafe_code, reason = "namespaces are left one by one")]

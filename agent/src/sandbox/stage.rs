@@ -16,7 +16,7 @@ use rustix::{
 
 use super::{
     cgroup,
-    init::{Failed, at, become_job, wait_for_go},
+    init::{Failed, at, become_job, bound_user, wait_for_go},
     network,
     root::{Sources, empty_file, open_sources, scratch},
 };
@@ -44,6 +44,7 @@ pub(super) fn prepare(
     become_job(plan).map_err(at("change the user"))?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(at("follow the supervisor"))?;
+    bound_user();
     if matches!(plan.network, NetworkPlan::Full { .. }) {
         network::begin(plan, control)?;
     }

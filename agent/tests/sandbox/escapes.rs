@@ -18,7 +18,7 @@ use crate::world::{Attempt, everyone, program, row};
 fn every_trial_from_inside_holds() {
     row(
         &[
-            "F1", "F4", "F5", "F6", "F12", "F15", "F16", "F19", "F20", "F24", "F26", "N4",
+            "F1", "F4", "F5", "F6", "F12", "F15", "F16", "F17", "F19", "F20", "F24", "F26", "N4",
         ],
         "escapes::every_trial_from_inside_holds",
         || {

@@ -16,7 +16,7 @@ use rustix::{
 use crate::world::{Attempt, PATIENCE, block_on, everyone, processes_with, row};
 
 /// Waits until the job has written something.
-async fn heard(supervisor: &mut Supervisor) {
+pub(crate) async fn heard(supervisor: &mut Supervisor) {
     while !matches!(supervisor.next().await, SupervisorEvent::Logged { .. }) {}
 }
 

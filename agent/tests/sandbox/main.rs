@@ -16,5 +16,8 @@ mod graphics;
 mod image;
 mod lifecycle;
 mod limits;
+mod neighbours;
 mod network;
 mod output;
+mod programs;
+mod results;

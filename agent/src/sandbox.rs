@@ -23,6 +23,7 @@ mod slirp;
 mod stage;
 
 mod bubblewrap;
+mod runsc;
 
 pub(crate) mod jail;
 

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod escape_table;
 mod packages;
 mod person;
 mod pool;
@@ -28,6 +29,15 @@ enum Task {
     },
     /// Checks everything that has to hold, after installing or naming what is missing.
     Test,
+    /// Runs the sandbox tests and shows what held in which way; fails where that differs from `SECURITY.md`.
+    EscapeTable {
+        /// Puts the table into `SECURITY.md`.
+        #[arg(long)]
+        write: bool,
+        /// Takes the notes that the last run of the tests left.
+        #[arg(long)]
+        noted: bool,
+    },
     /// Measures latency and throughput beside plain process starts, in one run.
     Bench,
     /// Makes the .deb packages.
@@ -40,6 +50,7 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Demo { keep } => demo::run(keep),
         Task::Test => test::run(),
+        Task::EscapeTable { write, noted } => escape_table::run(write, noted),
         Task::Bench => bench::run(),
         Task::Dist => dist::run(),
         Task::Vm => vm::run(),

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    packages,
+    escape_table, packages,
     steps::{Outcome, Steps},
     workspace::{self, EXAMPLE, cargo, is_there, root, target},
 };
@@ -54,8 +54,10 @@ pub(crate) fn run() -> Result<()> {
         ]);
         // The step before built them; the harness need not ask cargo once for every test.
         tests.env("COMPUTE_SHARE_TEST_BINARIES_ARE_FRESH", "1");
+        tests.env(escape_table::NOTES, escape_table::fresh_notes()?);
         passed(workspace::run(&mut tests))
     });
+    steps.step("escape table", escape_table::check);
     steps.step("doc tests", || {
         passed(workspace::run(&mut cargo(&[
             "test",

@@ -12,12 +12,12 @@ use std::{
     path::Path,
 };
 
-use agent_core::sandbox_plan::{Identity, SandboxPlan, WORK};
+use agent_core::sandbox_plan::{Backend, Identity, SandboxPlan, WORK};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::{Gid, Mode, OFlags, Uid},
     net::{RecvFlags, SendFlags, recv, send},
-    process::{DumpableBehavior, Pid, Signal, WaitOptions},
+    process::{DumpableBehavior, Pid, Signal, WaitOptions, kill_process},
     thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
@@ -139,7 +139,7 @@ pub(super) fn run_inside(
 }
 
 /// Starts the job in the sandbox that was made, and stays until its end.
-fn attend(
+pub(super) fn attend(
     plan: &SandboxPlan,
     made: Result<OwnedFd, Failed>,
     control: &OwnedFd,
@@ -154,7 +154,7 @@ fn attend(
         Ok((Start::NotRun { errno, exists }, _)) => tell(&Note::NotRun { errno, exists }),
         Ok((Start::Running(job), signals)) => {
             tell(&Note::Started);
-            if let Some(status) = reap(job, &signals, control) {
+            if let Some(status) = reap(plan, job, &signals, control) {
                 tell(&Note::Ended(status));
             }
         }
@@ -215,7 +215,7 @@ pub(super) fn become_job(plan: &SandboxPlan) -> io::Result<()> {
 /// Bounds what the user of the sandbox's namespace may have of some kinds: without it, a job could use up the
 /// agent's own user's share. Where the kernel lacks a kind, there is nothing to bound.
 pub(super) fn bound_user() {
-    for (name, most) in [("inotify_instances", "64"), ("inotify_watches", "8192")] {
+    for (name, most) in [("inotify_instances", "16"), ("inotify_watches", "8192")] {
         let _ = fs::write(format!("/proc/sys/user/max_{name}"), most);
     }
 }
@@ -255,7 +255,7 @@ fn start(plan: &SandboxPlan, streams: [OwnedFd; 2]) -> Result<Start, Failed> {
 fn be_job(plan: &SandboxPlan, streams: &[OwnedFd; 2], mut report: io::PipeWriter) -> ! {
     let error = job_streams(streams)
         .and_then(|()| Ok(rustix::process::setsid().map(|_| ())?))
-        .and_then(|()| Ok(rustix::process::chdir(WORK)?))
+        .and_then(|()| Ok(rustix::process::chdir(start_folder(plan))?))
         .map(|()| {
             system::reset_signals();
             execute(plan)
@@ -264,6 +264,15 @@ fn be_job(plan: &SandboxPlan, streams: &[OwnedFd; 2], mut report: io::PipeWriter
     let [a, b, c, d] = errno.to_le_bytes();
     let _ = report.write_all(&[a, b, c, d, u8::from(exists)]);
     exit(127)
+}
+
+/// Returns where the program begins that this process starts. One that goes on to make the sandbox finds the work
+/// folder by itself.
+fn start_folder(plan: &SandboxPlan) -> &'static str {
+    match plan.backend {
+        Backend::Native | Backend::Bubblewrap { .. } => WORK,
+        Backend::Runsc { .. } => "/",
+    }
 }
 
 fn job_streams([stdout, stderr]: &[OwnedFd; 2]) -> io::Result<()> {
@@ -328,7 +337,7 @@ fn execute_one(program: &CStr, arguments: &[CString], env: &[CString]) -> i32 {
 }
 
 /// Waits for the job's end; `None` if the supervisor went first.
-fn reap(job: Pid, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
+fn reap(plan: &SandboxPlan, job: Pid, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
     loop {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             if pid == job {
@@ -350,7 +359,7 @@ fn reap(job: Pid, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
         if !ordered.is_empty() {
             let mut order = [0];
             match recv(control, &mut order, RecvFlags::DONTWAIT) {
-                Ok((1.., _)) => on_order(order[0]),
+                Ok((1.., _)) => on_order(plan, job, order[0]),
                 Ok((0, _)) => return None,
                 _ => {}
             }
@@ -358,8 +367,12 @@ fn reap(job: Pid, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
     }
 }
 
-fn on_order(order: u8) {
+fn on_order(plan: &SandboxPlan, job: Pid, order: u8) {
     match order {
+        // It passes this on to what runs in its sandbox; its other processes are the sandbox.
+        TERMINATE if matches!(plan.backend, Backend::Runsc { .. }) => {
+            let _ = kill_process(job, Signal::TERM);
+        }
         TERMINATE => system::signal_all(libc::SIGTERM),
         HOLD => system::signal_all(libc::SIGSTOP),
         // Also to what the job itself had stopped: nobody can tell the difference.

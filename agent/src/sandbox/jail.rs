@@ -23,7 +23,7 @@ use super::{
     cgroup::{AttemptCgroup, Used},
     init::{self, Ends, Failed, GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE, at},
     network::{self, Outside},
-    ownership, processes,
+    ownership, processes, runsc,
     system::{Cloned, clone_process, wait_with_usage},
 };
 
@@ -85,6 +85,12 @@ impl Jail {
         dir: &Path,
         lock: BorrowedFd<'_>,
     ) -> Result<(Self, Output), Failed> {
+        if let Backend::Runsc { program } = &plan.backend
+            && !program.is_file()
+        {
+            let text = "strong isolation needs gVisor (runsc), which this machine does not have";
+            return Err(Failed::told(text.to_owned()));
+        }
         if let Identity::Private { uid } = plan.identity {
             for folder in writable_folders(plan) {
                 ownership::hand_over(folder, uid).map_err(at("hand over the job's folders"))?;
@@ -269,10 +275,12 @@ impl Jail {
 
 fn namespaces(plan: &SandboxPlan) -> i32 {
     match (&plan.backend, &plan.network) {
-        (Backend::Native, _) => NAMESPACES,
+        (Backend::Native | Backend::Runsc { .. }, _) => NAMESPACES,
         // Its rules are set with rights in the namespace, which that program leaves to nobody.
-        (_, NetworkPlan::Full { .. }) => OUTER_NAMESPACES | libc::CLONE_NEWNET,
-        (Backend::Bubblewrap { .. } | Backend::Runsc { .. }, _) => OUTER_NAMESPACES,
+        (Backend::Bubblewrap { .. }, NetworkPlan::Full { .. }) => {
+            OUTER_NAMESPACES | libc::CLONE_NEWNET
+        }
+        (Backend::Bubblewrap { .. }, _) => OUTER_NAMESPACES,
     }
 }
 
@@ -281,7 +289,7 @@ fn be_first(plan: &SandboxPlan, ends: Ends<'_>) -> ! {
     match &plan.backend {
         Backend::Native => init::run(plan, ends),
         Backend::Bubblewrap { program } => bubblewrap::run(plan, program, ends),
-        Backend::Runsc { .. } => super::system::exit_now(1),
+        Backend::Runsc { program } => runsc::run(plan, program, ends),
     }
 }
 

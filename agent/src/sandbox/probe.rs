@@ -7,7 +7,8 @@ use std::{
 };
 
 use agent_core::sandbox_plan::{
-    Access, Cgroup, Content, Folders, Host, Mount, PlanInput, ProxyRules, SandboxPlan, plan,
+    Access, Backend, Cgroup, Content, Folders, Host, Mount, PlanInput, ProxyRules, SandboxPlan,
+    plan,
 };
 use common::{
     id::{AttemptId, JobId},
@@ -22,7 +23,7 @@ use common::{
 };
 
 use super::check::{BROKEN, DATASET, HELD};
-use crate::supervise::{CHECK, ROLE, run_to_end};
+use crate::supervise::{CHECK, ROLE, SandboxResult, run_to_end};
 
 /// Most lines about what did not hold that are reported; a report has room for no more.
 const MAX_MISSING: usize = 24;
@@ -37,6 +38,15 @@ pub fn probe(scratch: &Path, host: &Host) -> Isolation {
 
 /// Does the same with another program file, for agents that run inside one that is not `compute-share`.
 pub fn probe_with(program: &Path, scratch: &Path, host: &Host) -> Isolation {
+    let isolation = level(program, scratch, host);
+    let strong = isolation.level < IsolationLevel::D && host.tools.runsc.is_some();
+    Isolation {
+        strong: strong && strong_works(program, scratch, host),
+        ..isolation
+    }
+}
+
+fn level(program: &Path, scratch: &Path, host: &Host) -> Isolation {
     match trial(program, scratch, host, Network::None) {
         Ok(broken) if broken.is_empty() => {
             let mut isolation = held(host);
@@ -55,7 +65,7 @@ pub fn probe_with(program: &Path, scratch: &Path, host: &Host) -> Isolation {
             networks: vec![Network::None],
             level: IsolationLevel::D,
             missing: vec![short(&format!("no sandbox can be made: {why}"))],
-            remedy: user_namespaces_remedy(),
+            remedy: backend_remedy(host).or_else(user_namespaces_remedy),
         },
     }
 }
@@ -110,6 +120,36 @@ fn networks(program: &Path, scratch: &Path, host: &Host, level: IsolationLevel) 
     networks
 }
 
+/// Returns the command that brings the program that the owner wants sandboxes to be made with, where it is missing.
+fn backend_remedy(host: &Host) -> Option<String> {
+    let Backend::Bubblewrap { program } = &host.backend else {
+        return None;
+    };
+    (!program.is_file()).then(|| "sudo apt-get install bubblewrap".to_owned())
+}
+
+/// Returns whether a job that asks for a kernel of its own gets it.
+fn strong_works(program: &Path, scratch: &Path, host: &Host) -> bool {
+    let Ok(own_kernel) = fs::read_to_string("/proc/version") else {
+        return false;
+    };
+    // The trial is told the machine's kernel, and succeeds where it sees another.
+    let script = r#"test "$(cat /proc/version)" != "$0" && : > /output/held"#;
+    let command = ["/bin/sh", "-c", script, own_kernel.trim_end()];
+    let command = command.map(str::to_owned).to_vec();
+    let tried = try_out(
+        program,
+        scratch,
+        host,
+        Trial {
+            command,
+            strong: true,
+            network: Network::None,
+        },
+    );
+    tried.is_ok_and(|(result, _)| result.outcome.succeeded())
+}
+
 /// Runs the trial job; returns what did not hold.
 fn trial(
     program: &Path,
@@ -117,22 +157,20 @@ fn trial(
     host: &Host,
     network: Network,
 ) -> Result<Vec<String>, String> {
-    let text = |error: io::Error| error.to_string();
-    let folder = tempfile::Builder::new()
-        .prefix("probe-")
-        .tempdir_in(scratch)
-        .map_err(text)?;
-    for name in ["work", "output", "dataset"] {
-        fs::create_dir(folder.path().join(name)).map_err(text)?;
-    }
-    let program = fs::canonicalize(program).map_err(text)?;
-    let plan = trial_plan(&program, folder.path(), host, network);
-    let result = run_to_end(&program, folder.path(), &plan).map_err(text)?;
+    let command = [INSIDE, ROLE, CHECK].map(str::to_owned).to_vec();
+    let (result, out) = try_out(
+        program,
+        scratch,
+        host,
+        Trial {
+            command,
+            strong: false,
+            network,
+        },
+    )?;
     if let Some(detail) = result.outcome.detail {
         return Err(detail);
     }
-    let log = fs::read(folder.path().join("log")).map_err(text)?;
-    let out = text_of(&log);
     let broken = out.lines().filter_map(|line| line.strip_prefix(BROKEN));
     let broken: Vec<String> = broken.map(short).take(MAX_MISSING).collect();
     let all = result.outcome.succeeded() && out.lines().any(|line| line.starts_with(HELD));
@@ -143,6 +181,28 @@ fn trial(
         )),
         _ => Ok(broken),
     }
+}
+
+/// Tries something out; returns its end and its output.
+fn try_out(
+    program: &Path,
+    scratch: &Path,
+    host: &Host,
+    job: Trial,
+) -> Result<(SandboxResult, String), String> {
+    let text = |error: io::Error| error.to_string();
+    let folder = tempfile::Builder::new()
+        .prefix("probe-")
+        .tempdir_in(scratch)
+        .map_err(text)?;
+    for name in ["work", "output", "dataset"] {
+        fs::create_dir(folder.path().join(name)).map_err(text)?;
+    }
+    let program = fs::canonicalize(program).map_err(text)?;
+    let plan = trial_plan(&program, folder.path(), host, job);
+    let result = run_to_end(&program, folder.path(), &plan).map_err(text)?;
+    let log = fs::read(folder.path().join("log")).map_err(text)?;
+    Ok((result, text_of(&log)))
 }
 
 fn text_of(log: &[u8]) -> String {
@@ -164,7 +224,14 @@ fn short(line: &str) -> String {
 /// Where this program is seen in the trial's sandbox.
 const INSIDE: &str = "/check";
 
-fn trial_plan(program: &Path, folder: &Path, host: &Host, network: Network) -> SandboxPlan {
+/// A job that tries something out.
+struct Trial {
+    command: Vec<String>,
+    strong: bool,
+    network: Network,
+}
+
+fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial) -> SandboxPlan {
     let spec = AttemptSpec {
         org: "probe".parse().expect("a plain name"),
         job_number: JobNumber(1),
@@ -172,11 +239,11 @@ fn trial_plan(program: &Path, folder: &Path, host: &Host, network: Network) -> S
         submitter: "probe".parse().expect("a plain name"),
         own_machine: true,
         task_count: 1,
-        command: [INSIDE, ROLE, CHECK].map(str::to_owned).to_vec(),
+        command: job.command,
         env: BTreeMap::new(),
         image: AttemptImage::Host,
         registry_login: false,
-        strong: false,
+        strong: job.strong,
         workdir: None,
         allocation: Allocation {
             cpu: MilliCpu::cpus(1),
@@ -188,7 +255,7 @@ fn trial_plan(program: &Path, folder: &Path, host: &Host, network: Network) -> S
         },
         datasets: Vec::new(),
         outputs: Vec::new(),
-        network,
+        network: job.network,
         max_runtime: Some(Span::from_secs(10)),
         grace: Span::from_secs(0),
     };

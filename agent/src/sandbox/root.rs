@@ -117,7 +117,7 @@ pub(super) fn enter(plan: &SandboxPlan, sources: Sources) -> Result<(), Failed> 
     mount_remount("/", MountFlags::BIND | fixed, c"").map_err(at("fix the root"))
 }
 
-fn put(target: &Path, content: &Content, source: Option<OwnedFd>) -> io::Result<()> {
+pub(super) fn put(target: &Path, content: &Content, source: Option<OwnedFd>) -> io::Result<()> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;
     }

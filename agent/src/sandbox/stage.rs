@@ -25,8 +25,6 @@ use super::{
 const STAGE: &str = "/run";
 /// Terminals of the sandbox's own.
 pub(super) const TERMINALS: &str = "/run/terminals";
-/// Scratch space for the program that builds.
-pub(super) const NOTES: &str = "/run/notes";
 
 /// Where each of the plan's mounts stands, in their order; `None` where nothing of the host is bound.
 pub(super) type Staged = Vec<Option<String>>;
@@ -38,6 +36,16 @@ pub(super) fn prepare(
     doors: Vec<fs::File>,
     control: &OwnedFd,
 ) -> Result<Staged, Failed> {
+    let sources = begin(plan, doors, control)?;
+    lay_out(plan, sources).map_err(at("lay out the sandbox's parts"))
+}
+
+/// Does the same up to where the sources are open.
+pub(super) fn begin(
+    plan: &SandboxPlan,
+    doors: Vec<fs::File>,
+    control: &OwnedFd,
+) -> Result<Sources, Failed> {
     cgroup::enter(doors).map_err(at("enter the cgroup"))?;
     let sources = open_sources(plan)?;
     wait_for_go(control).map_err(at("hear of the supervisor"))?;
@@ -48,11 +56,16 @@ pub(super) fn prepare(
     if matches!(plan.network, NetworkPlan::Full { .. }) {
         network::begin(plan, control)?;
     }
-    lay_out(plan, sources).map_err(at("lay out the sandbox's parts"))
+    Ok(sources)
+}
+
+/// Puts an empty folder in memory where the stage will be.
+pub(super) fn clear() -> io::Result<()> {
+    scratch(STAGE, "mode=0755,size=16m,nr_inodes=65536")
 }
 
 fn lay_out(plan: &SandboxPlan, sources: Sources) -> io::Result<Staged> {
-    scratch(STAGE, "mode=0755,size=16m,nr_inodes=65536")?;
+    clear()?;
     let staged = plan.mounts.iter().zip(sources.0).enumerate();
     let staged: io::Result<Staged> = staged
         .map(|(number, (wanted, source))| {
@@ -78,7 +91,6 @@ fn lay_out(plan: &SandboxPlan, sources: Sources) -> io::Result<Staged> {
         MountFlags::NOSUID | MountFlags::NOEXEC,
         options,
     );
-    fs::create_dir(NOTES)?;
     staged
 }
 

@@ -21,3 +21,4 @@ mod network;
 mod output;
 mod programs;
 mod results;
+mod strong;

@@ -2,10 +2,14 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _};
 
+use agent::supervise::SupervisorEvent;
 use agent_core::sandbox_plan::Identity;
-use common::status::{EndReason, LogStream};
+use common::{
+    status::{EndReason, LogStream},
+    time::Span,
+};
 
-use crate::world::{Attempt, everyone};
+use crate::world::{Attempt, block_on, everyone, processes_with, row};
 
 #[test]
 fn every_byte_of_both_streams_arrives() {
@@ -27,6 +31,44 @@ fn every_byte_of_both_streams_arrives() {
         assert!(finished.bytes(LogStream::Stderr) == err, "stderr differs");
         assert_eq!(finished.bytes(LogStream::System), b"");
     });
+}
+
+/// Lets a job write far more than a supervisor may hold, as one line, with what would drive a terminal in it.
+#[test]
+fn r6_output_without_end_costs_nobody_memory() {
+    row(
+        &["R6"],
+        "output::r6_output_without_end_costs_nobody_memory",
+        || {
+            const BYTES: u64 = 96 << 20;
+            const MOST_KIB: u64 = 64 << 10;
+            let script = format!("printf '\\033[2J'; head -c {BYTES} /dev/zero; sleep 500");
+            let attempt = Attempt::shell(&script);
+            let (peak, finished) = block_on(async {
+                let mut supervisor = attempt.launch();
+                loop {
+                    match supervisor.next().await {
+                        SupervisorEvent::Logged { bytes } if bytes > BYTES => break,
+                        SupervisorEvent::Ended(result) => panic!("{result:?}"),
+                        _ => {}
+                    }
+                }
+                let folder = attempt.folder.path().to_str().unwrap();
+                let own = processes_with(folder).into_iter().min().unwrap();
+                let status = fs::read_to_string(format!("/proc/{own}/status")).unwrap();
+                let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+                let peak = line.unwrap().split_whitespace().nth(1).unwrap();
+                let peak: u64 = peak.parse().unwrap();
+                let none = Span::from_secs(0);
+                supervisor.stop(EndReason::Cancelled, none).await.unwrap();
+                (peak, attempt.finish(&mut supervisor).await)
+            });
+            assert!(peak < MOST_KIB, "{peak} KiB");
+            let out = finished.bytes(LogStream::Stdout);
+            // Nothing is lost and nothing is changed: whoever shows it makes it harmless.
+            assert!(out.len() as u64 > BYTES / 10 * 9 && out.starts_with(b"\x1b[2J"));
+        },
+    );
 }
 
 #[test]

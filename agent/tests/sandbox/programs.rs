@@ -45,7 +45,7 @@ fn f8_nothing_of_a_dataset_can_be_run() {
             for loader in /lib64/ld-linux* /lib/ld-linux*; do
                 test -e "$loader" && "$loader" /data/program /etc/hostname && echo RAN BY LOADER
             done
-            perl -e '$^F = 255; my $fd = syscall({memfd}, "m", 0); open(my $m, "+<&=", $fd) or die;
+            perl -e '$^F = 255; my $fd = syscall({memfd}, my $n = "m", 0); open(my $m, "+<&=", $fd) or die;
                 open(my $p, "<", "/data/program") or die; local $/; my $b = <$p>;
                 syswrite($m, $b); exec "/proc/self/fd/$fd", "/proc/self/status"; die "no exec: $!"'
             echo done"#
@@ -135,7 +135,7 @@ fn r11_no_job_gets_ahead_of_its_owners_work() {
         || {
             let [_, priority, schedule] = CALLS;
             let script = format!(
-                r#"perl -e 'print syscall({schedule}, 0, 1, pack("i", 1)), " ", $!+0, "\n";
+                r#"perl -e 'print syscall({schedule}, 0, 1, my $p = pack("i", 1)), " ", $!+0, "\n";
                 print syscall({priority}, 1, 0, 1 << 13), " ", $!+0, "\n";'
             nice -n -20 true 2>&1 | grep -c 'cannot set niceness'
             ulimit -Hl"#

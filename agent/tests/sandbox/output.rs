@@ -40,8 +40,8 @@ fn r6_output_without_end_costs_nobody_memory() {
         &["R6"],
         "output::r6_output_without_end_costs_nobody_memory",
         || {
-            const BYTES: u64 = 96 << 20;
-            const MOST_KIB: u64 = 64 << 10;
+            const BYTES: u64 = 48 << 20;
+            const MOST_KIB: u64 = 32 << 10;
             let script = format!("printf '\\033[2J'; head -c {BYTES} /dev/zero; sleep 500");
             let attempt = Attempt::shell(&script);
             let (peak, finished) = block_on(async {

@@ -104,7 +104,11 @@ pub(super) const ROWS: &[Row] = &[
         "dump core, open a million files, nest folders without end",
     ),
     row("G1", "open a GPU that it was not granted"),
-    row("G2", "take more of a GPU's memory than its share"),
+    Row {
+        name: "G2",
+        tries: "take more of a GPU's memory than its share",
+        shown: Shown::Elsewhere("by the agent's tests with a GPU of the mock library"),
+    },
     row(
         "G3",
         "have its image's variables used by programs of the host",

@@ -46,6 +46,21 @@ const PACKAGES: &[Package] = &[
         why: "the second way of making sandboxes, which every sandbox test is done with, too",
     },
     Package {
+        name: "slirp4netns",
+        brings: Brings::Program("slirp4netns"),
+        why: "jobs with a full network",
+    },
+    Package {
+        name: "nftables",
+        brings: Brings::File("/usr/sbin/nft"),
+        why: "the rules of a full network",
+    },
+    Package {
+        name: "iproute2",
+        brings: Brings::Program("ip"),
+        why: "networks to try jobs in",
+    },
+    Package {
         name: "runsc",
         brings: Brings::Program("runsc"),
         why: "gVisor, for jobs that ask for strong isolation",

@@ -215,13 +215,14 @@ fn n3_a_job_cannot_change_its_network() {
         &["N3"],
         "network::n3_a_job_cannot_change_its_network",
         || {
-            let script = "for attempt in 'nft flush ruleset' 'nft list ruleset' 'nft delete table inet job' \
+            let script = "PATH=/usr/sbin:/usr/bin
+            for attempt in 'nft flush ruleset' 'nft list ruleset' 'nft delete table inet job' \
                 'ip addr add 192.168.7.7/24 dev lo' 'ip addr add 192.168.7.7/24 dev tap0' \
                 'ip route add 10.0.0.0/8 dev lo' 'ip route add default via 10.0.2.2' \
                 'ip link set lo name other' 'ip link set tap0 down' 'ip link set lo down' \
                 'ip link add d type dummy' 'ip netns add n' 'iptables -F' \
                 'unshare -n true' 'unshare -Un true'; do
-                sh -c \"PATH=/usr/sbin:/usr/bin; $attempt\" >/dev/null 2>&1 && echo \"WENT THROUGH: $attempt\"
+                $attempt >/dev/null 2>&1 && echo \"WENT THROUGH: $attempt\"
             done; cat /proc/net/dev";
             let attempts = [
                 Some(online(script, ProxyRules::default())),

@@ -15,6 +15,9 @@ fn knocking(port: u16) -> String {
 #[test]
 fn a_job_has_the_network_that_the_owner_allows_and_no_way_to_the_coordinator() {
     let org = Org::start();
+    let rules = org.alice.agent_folder().join("owner.yaml");
+    fs::create_dir_all(org.alice.agent_folder()).unwrap();
+    fs::write(&rules, "what: {network: [none]}\n").unwrap();
     let _agent = org.agent(&org.alice, "box");
     let script = knocking(org.coordinator.address.port());
     let job = org.alice.json(&[
@@ -36,7 +39,6 @@ fn a_job_has_the_network_that_the_owner_allows_and_no_way_to_the_coordinator() {
     let job = job["number"].to_string();
     let why = org.alice.json(&["job", "why", &job]);
     assert_eq!(why["blockers"][0]["code"], "owner_forbids_network", "{why}");
-    let rules = org.alice.agent_folder().join("owner.yaml");
     fs::write(&rules, "what: {network: [internet]}\n").unwrap();
     org.alice.run(&["job", "wait", &job]).expect_success();
     let log = org.alice.run(&["job", "logs", &job]).expect_success();

@@ -15,10 +15,11 @@ fn knocking(port: u16) -> String {
 #[test]
 fn a_job_has_the_network_that_the_owner_allows_and_no_way_to_the_coordinator() {
     let org = Org::start();
-    let rules = org.alice.agent_folder().join("owner.yaml");
-    fs::create_dir_all(org.alice.agent_folder()).unwrap();
+    let bob = org.join("bob");
+    let rules = bob.agent_folder().join("owner.yaml");
+    fs::create_dir_all(bob.agent_folder()).unwrap();
     fs::write(&rules, "what: {network: [none]}\n").unwrap();
-    let _agent = org.agent(&org.alice, "box");
+    let _agent = org.agent(&bob, "box");
     let script = knocking(org.coordinator.address.port());
     let job = org.alice.json(&[
         "submit",

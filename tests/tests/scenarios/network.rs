@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use compute_share_tests::Org;
+use compute_share_tests::{Org, until};
 
 /// Asks the job's proxy for the coordinator, and says what it answers.
 fn knocking(port: u16) -> String {
@@ -21,7 +21,7 @@ fn a_job_has_the_network_that_the_owner_allows_and_no_way_to_the_coordinator() {
     fs::write(&rules, "what: {network: [none]}\n").unwrap();
     let _agent = org.agent(&bob, "box");
     let script = knocking(org.coordinator.address.port());
-    let job = org.alice.json(&[
+    let submit = [
         "submit",
         "--no-workdir",
         "--cpu",
@@ -36,11 +36,16 @@ fn a_job_has_the_network_that_the_owner_allows_and_no_way_to_the_coordinator() {
         "bash",
         "-c",
         &script,
-    ]);
-    let job = job["number"].to_string();
-    let why = org.alice.json(&["job", "why", &job]);
-    assert_eq!(why["blockers"][0]["code"], "owner_forbids_network", "{why}");
+    ];
+    org.alice
+        .run(&submit)
+        .expect_refusal(3, "never_fits")
+        .names("network internet, which its owner does not allow");
     fs::write(&rules, "what: {network: [internet]}\n").unwrap();
+    let job = until("the owner's word to be known", || {
+        org.alice.try_json(&submit)
+    });
+    let job = job["number"].to_string();
     org.alice.run(&["job", "wait", &job]).expect_success();
     let log = org.alice.run(&["job", "logs", &job]).expect_success();
     let all = format!("{}{}", log.stdout, log.stderr);

@@ -61,7 +61,6 @@ fn host_root(host: &Host) -> Vec<Mount> {
 
 /// Returns what is in every sandbox, whatever its programs are.
 pub(super) fn own(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
-    let host = input.host;
     let mut mounts = Vec::new();
     mounts.extend(DEVICES.map(|path| bind(path, Path::new(path), Access::Device, false)));
     mounts.extend(gpu_mounts(input));

@@ -43,11 +43,13 @@ impl Keeper {
         let answer = match request {
             ControlRequest::Status => {
                 let (mut status, lookout) = (self.status(), self.lookout.clone());
+                let gpus = self.machine.gpus.clone();
                 // A look at everything takes a moment, and nobody else waits for it.
                 tokio::spawn(async move {
                     if let Some(seen) = lookout.look().await {
                         status.circumstances = seen.lines();
                     }
+                    status.circumstances.extend(gpus.remarks());
                     drop(reply.send(ControlAnswer::Status(Box::new(status))));
                 });
                 return Ok(());

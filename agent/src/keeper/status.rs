@@ -28,7 +28,7 @@ impl Keeper {
             pause: self.pause(),
             standing: self.standing_words(),
             gpu_pauses: self.gpu_pauses(),
-            circumstances: self.circumstances(),
+            circumstances: self.machine.surroundings().lines(),
             running: running
                 .map(|(attempt, held)| RunningAttempt {
                     job: held.spec.job_number,
@@ -56,13 +56,6 @@ impl Keeper {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             process_id: std::process::id(),
         }
-    }
-
-    /// Returns what is known of the machine's surroundings and of its GPUs.
-    fn circumstances(&self) -> Vec<String> {
-        let mut lines = self.machine.surroundings().lines();
-        lines.extend(self.machine.gpus.remarks());
-        lines
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn programs(places: &Places) -> BTreeMap<String, PathBuf> {
     let find = |name: &str| {
         let mut folders = PROGRAM_FOLDERS.iter();
         let path = |folder: &&str| trusted(&places.real(folder).join(name));
-        Some((name.to_owned(), folders.find_map(|folder| path(folder))?))
+        Some((name.to_owned(), folders.find_map(path)?))
     };
     PROGRAMS.iter().filter_map(|name| find(name)).collect()
 }

@@ -183,7 +183,7 @@ fn is_node(path: &str) -> bool {
         let rest = path.strip_prefix(*begin);
         rest.is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
     };
-    is_gpu(path) || NODES.contains(&path) || NODE_BEGINNINGS.iter().any(|begin| below(begin))
+    is_gpu(path) || NODES.contains(&path) || NODE_BEGINNINGS.iter().any(below)
 }
 
 /// Returns the path if it is absolute and leads nowhere but where it says.

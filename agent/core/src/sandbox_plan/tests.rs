@@ -319,9 +319,12 @@ fn an_image_brings_its_programs_and_its_environment_but_nothing_of_ours() {
     ] {
         assert_eq!(plan.env[name], value, "{name}");
     }
+    // The driver's files are the machine's with every image.
     let of_the_host = |mount: &&Mount| match &mount.content {
         Content::Bind { source, access, .. } => {
-            *access == Access::ReadOnly && !source.starts_with("/cache/image")
+            *access == Access::ReadOnly
+                && !source.starts_with("/cache/image")
+                && !mount.target.starts_with(GPU_FOLDER)
         }
         _ => false,
     };

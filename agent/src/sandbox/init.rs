@@ -382,24 +382,4 @@ fn on_order(plan: &SandboxPlan, job: Pid, order: u8) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn notes_come_back() {
-        for note in [
-            Note::Started,
-            Note::Network,
-            Note::Ended(0x7f00),
-            Note::NotRun {
-                errno: 2,
-                exists: true,
-            },
-            Note::Failed("cannot mount /proc".to_owned()),
-        ] {
-            assert_eq!(Note::decode(&note.encode()), Some(note));
-        }
-        assert_eq!(Note::decode(b""), None);
-        assert_eq!(Note::decode(b"E12"), None);
-    }
-}
+mod tests;

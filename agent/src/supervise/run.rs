@@ -25,8 +25,8 @@ use super::{
     ending::Ending,
     folder::AttemptFolder,
     frozen::Frozen,
+    gateway::Gateway,
     gauge::Gauge,
-    helper::Helper,
     protocol::{Order, Report, SandboxResult},
     spool::{MAX_LOG_BYTES, Spool},
     visitors::Visitors,
@@ -62,7 +62,7 @@ pub(super) fn run(
         frozen: Frozen::default(),
         disk: Disk::new(since_boot()),
         gauge: Gauge::new(since_boot()),
-        helper: Helper::default(),
+        gateway: Gateway::default(),
     };
     // From here on the program may have run.
     fs::write(folder.file("started"), now().to_string())?;
@@ -98,7 +98,7 @@ struct Watch<'a> {
     frozen: Frozen,
     disk: Disk,
     gauge: Gauge,
-    helper: Helper,
+    gateway: Gateway,
 }
 
 /// What can still be read of the job's output.
@@ -115,8 +115,8 @@ impl Watch<'_> {
 
     /// Waits for the sandbox's end.
     fn over(&mut self, jail: Jail, output: Output) -> io::Result<Consumed> {
-        match Helper::start(self.plan, jail.first(), output.network) {
-            Ok(helper) => self.helper = helper,
+        match Gateway::start(self.plan, jail.first(), output.network) {
+            Ok(gateway) => self.gateway = gateway,
             Err(error) => {
                 let text = format!("cannot start the job's proxy: {error}");
                 self.ending.program = Some(JailEvent::Failed(text));
@@ -135,7 +135,7 @@ impl Watch<'_> {
                 self.on_event(event);
             }
             if network {
-                let lines = self.helper.hear();
+                let lines = self.gateway.hear();
                 self.note(lines);
             }
             for order in self.visitors.serve(&self.so_far()) {
@@ -155,7 +155,7 @@ impl Watch<'_> {
         while streams.0.iter().any(|(_, reader)| reader.is_some()) {
             self.copy(&jail, &mut streams, [true, true], &mut piece);
         }
-        let lines = self.helper.finish();
+        let lines = self.gateway.finish();
         self.note(lines);
         let consumed = jail.finish()?;
         self.ending.out_of_memory = consumed.out_of_memory;
@@ -171,7 +171,7 @@ impl Watch<'_> {
     }
 
     /// Sleeps until something happens; returns whether the sandbox has ended and which streams are ready, the
-    /// helper's last.
+    /// gateway's last.
     fn wait(&self, jail: &Jail, streams: &Streams) -> io::Result<[bool; 4]> {
         let mut waiting = vec![
             PollFd::from_borrowed_fd(jail.end(), PollFlags::IN),
@@ -187,7 +187,7 @@ impl Watch<'_> {
             let fd = reader.as_ref().map_or(jail.end(), |reader| reader.as_fd());
             waiting.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         }
-        let words = self.helper.words().unwrap_or(jail.end());
+        let words = self.gateway.words().unwrap_or(jail.end());
         waiting.push(PollFd::from_borrowed_fd(words, PollFlags::IN));
         waiting.extend(self.visitors.waiting());
         let pause = self.pause().map(|pause| Timespec {
@@ -293,9 +293,9 @@ impl Watch<'_> {
             let (used, disk) = (jail.used(), self.disk.look());
             let frozen = self.frozen.is_now();
             let mut sample = self.gauge.read((time, now()), used, disk, frozen);
-            let lines = self.helper.count();
+            let lines = self.gateway.count();
             self.note(lines);
-            let moved = self.helper.moved();
+            let moved = self.gateway.moved();
             (sample.sent, sample.received) = (moved.sent, moved.received);
             self.visitors.tell(&Report::Used(sample));
         }
@@ -354,8 +354,8 @@ impl Watch<'_> {
             cpu: consumed.cpu.into(),
             peak_memory: consumed.peak_memory,
             frozen: self.frozen.total(since_boot()).into(),
-            sent: self.helper.moved().sent,
-            received: self.helper.moved().received,
+            sent: self.gateway.moved().sent,
+            received: self.gateway.moved().received,
             peak_disk: self.started.map(|_| self.disk.last().peak),
             ..AttemptUsage::default()
         };

@@ -28,9 +28,9 @@ const PIECE_BYTES: usize = 4096;
 /// Most that is read of the kernel's table of interfaces: a job has two.
 const MAX_COUNTERS_BYTES: u64 = 64 << 10;
 
-/// A job's helper, where it has one. Ends with this.
+/// A job's gateway, where it has one. Ends with this.
 #[derive(Debug, Default)]
-pub(super) struct Helper {
+pub(super) struct Gateway {
     proxy: Option<Proxy>,
     whole: Option<Whole>,
     most: Option<Bytes>,
@@ -61,7 +61,7 @@ struct Proxy {
     received: Vec<u8>,
 }
 
-impl Helper {
+impl Gateway {
     /// Starts what the plan's network takes. `first` is the sandbox's first process.
     pub(super) fn start(
         plan: &SandboxPlan,
@@ -72,13 +72,13 @@ impl Helper {
             (NetworkPlan::Proxy(rules), Some(Outside::Socket(socket))) => (rules, socket),
             (NetworkPlan::Full { rules, .. }, Some(Outside::Whole(slirp))) => {
                 let counters = format!("/proc/{}/net/dev", first.as_raw_nonzero());
-                let mut helper = Self::default();
-                helper.most = rules.most_bytes;
-                helper.whole = Some(Whole {
+                let mut gateway = Self::default();
+                gateway.most = rules.most_bytes;
+                gateway.whole = Some(Whole {
                     slirp,
                     counters: File::open(counters)?,
                 });
-                return Ok(helper);
+                return Ok(gateway);
             }
             _ => return Ok(Self::default()),
         };
@@ -99,13 +99,13 @@ impl Helper {
             .stdout(told)
             .stderr(Stdio::null())
             .spawn()?;
-        let mut helper = Self::default();
-        helper.proxy = Some(Proxy {
+        let mut gateway = Self::default();
+        gateway.proxy = Some(Proxy {
             child,
             words,
             received: Vec::new(),
         });
-        Ok(helper)
+        Ok(gateway)
     }
 
     /// Readable when [`Self::hear`] has something.
@@ -214,7 +214,7 @@ impl Helper {
     }
 }
 
-impl Drop for Helper {
+impl Drop for Gateway {
     fn drop(&mut self) {
         self.end_now();
     }

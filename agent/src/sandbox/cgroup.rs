@@ -33,8 +33,9 @@ const LEFT_BEHIND: Duration = Duration::from_secs(60);
 const CPU_PERIOD_US: u64 = 100_000;
 /// The kernel takes no smaller share.
 const MIN_QUOTA_US: u64 = 1_000;
-/// Tries to remove a cgroup whose last process has just ended, and the pause between them.
-const REMOVE_TRIES: u32 = 100;
+/// Tries to remove a cgroup whose last process has just ended, and the pause between them: on a machine that is very
+/// busy, processes that were killed take seconds to be gone.
+const REMOVE_TRIES: u32 = 5_000;
 const REMOVE_PAUSE: Duration = Duration::from_millis(2);
 
 /// One attempt's cgroup. Empty and without meaning where the machine has none.

@@ -65,7 +65,7 @@ impl Disk {
     pub(super) fn own(place: &Path, disk: OwnedFd) -> Result<Self, Failed> {
         own_mounts().map_err(at("have own mounts"))?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        move_mount(disk.as_fd(), "", CWD, place, flags).map_err(at("mount the job's disk"))?;
+        move_mount(disk, "", CWD, place, flags).map_err(at("mount the job's disk"))?;
         let root = File::open(place).map_err(at("open the job's disk"))?;
         Ok(Self {
             meter: Meter::Own(root),

@@ -1,7 +1,6 @@
 //! The daemon's side of a supervisor: start one, find one again, hear of it, stop it.
 
 use std::{
-    fs::File,
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -35,10 +34,10 @@ pub struct Supervisor {
     /// `None` once the supervisor does not answer any more, so that only its result is waited for.
     stream: Option<UnixStream>,
     received: Vec<u8>,
-    ending: Option<JoinHandle<io::Result<File>>>,
+    ending: Option<JoinHandle<io::Result<SupervisorEvent>>>,
     ended: bool,
     /// Held so that the runtime reaps it; `None` where an earlier daemon started it.
-    _child: Option<Child>,
+    child: Option<Child>,
 }
 
 /// What a supervisor tells.
@@ -172,8 +171,13 @@ impl Supervisor {
             received: Vec::new(),
             ending: None,
             ended: false,
-            _child: child,
+            child,
         }
+    }
+
+    /// Returns the supervisor's process, where it was started here and has not been waited for.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
     }
 
     /// Returns the attempt's folder.
@@ -217,10 +221,14 @@ impl Supervisor {
     async fn last_event(&mut self) -> SupervisorEvent {
         let path = self.folder.path().to_owned();
         let ending = self.ending.get_or_insert_with(|| {
-            tokio::task::spawn_blocking(move || AttemptFolder::open(&path)?.wait_for_lock())
+            tokio::task::spawn_blocking(move || {
+                let folder = AttemptFolder::open(&path)?;
+                let _lock = folder.wait_for_lock()?;
+                verdict(&folder)
+            })
         });
         match ending.await {
-            Ok(Ok(_lock)) => verdict(&self.folder).unwrap_or(SupervisorEvent::Died),
+            Ok(Ok(event)) => event,
             _ => SupervisorEvent::Died,
         }
     }

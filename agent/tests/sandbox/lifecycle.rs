@@ -82,16 +82,19 @@ fn r7_nothing_outlives_its_attempt() {
             setsid sleep {marker} & echo ready; while :; do sleep {marker}; done"
         );
             let attempt = Attempt::shell(&script);
-            let finished = block_on(async {
+            let (finished, took) = block_on(async {
                 let mut supervisor = attempt.launch();
                 heard(&mut supervisor).await;
                 assert!(cgroup_left(&attempt) == attempt.has_cgroup());
+                let begin = Instant::now();
                 supervisor
                     .stop(EndReason::Cancelled, Span::from_millis(100))
                     .await
                     .unwrap();
-                attempt.finish(&mut supervisor).await
+                (attempt.finish(&mut supervisor).await, begin.elapsed())
             });
+            // The grace, and then a second for everything to be gone.
+            assert!(took.as_millis() < 1_100, "{took:?}");
             assert_eq!(finished.result.outcome.reason, EndReason::Cancelled);
             assert_eq!(finished.result.outcome.signal, Some(9));
             assert_eq!(processes_with(&marker), Vec::<u32>::new());

@@ -38,7 +38,7 @@ pub(crate) use host::cgroups_of_ours;
 pub use host::host;
 pub(crate) use init::{Failed, at};
 pub(crate) use network::Outside;
-pub(crate) use probe::user_namespaces_remedy;
+pub(crate) use probe::{Trial, trial_plan, user_namespaces_remedy};
 pub use probe::{probe, probe_with};
 pub(crate) use room::make_room;
 pub(crate) use slirp::{INTERFACE, Slirp};

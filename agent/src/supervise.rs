@@ -19,6 +19,7 @@ mod ending;
 mod frozen;
 mod gateway;
 mod gauge;
+mod measure;
 mod run;
 mod spool;
 mod survey;

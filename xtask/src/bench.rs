@@ -2,6 +2,7 @@
 //! that what else the machine does falls on both. Judge the ratios; absolute times are this machine's.
 
 mod idle;
+pub(crate) mod launch;
 mod samples;
 
 use std::{

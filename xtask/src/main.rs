@@ -39,7 +39,11 @@ enum Task {
         noted: bool,
     },
     /// Measures latency and throughput beside plain process starts, in one run.
-    Bench,
+    Bench {
+        /// Only what the sandbox itself costs.
+        #[arg(value_parser = ["launch"])]
+        part: Option<String>,
+    },
     /// Makes the .deb packages.
     Dist,
     /// Tries what needs systemd and cgroup v2 in an emulated machine; takes root and some minutes.
@@ -51,7 +55,8 @@ fn main() -> ExitCode {
         Task::Demo { keep } => demo::run(keep),
         Task::Test => test::run(),
         Task::EscapeTable { write, noted } => escape_table::run(write, noted),
-        Task::Bench => bench::run(),
+        Task::Bench { part: None } => bench::run(),
+        Task::Bench { part: Some(_) } => bench::launch::run(),
         Task::Dist => dist::run(),
         Task::Vm => vm::run(),
     };

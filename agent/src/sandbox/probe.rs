@@ -225,13 +225,13 @@ fn short(line: &str) -> String {
 const INSIDE: &str = "/check";
 
 /// A job that tries something out.
-struct Trial {
-    command: Vec<String>,
-    strong: bool,
-    network: Network,
+pub(crate) struct Trial {
+    pub(crate) command: Vec<String>,
+    pub(crate) strong: bool,
+    pub(crate) network: Network,
 }
 
-fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial) -> SandboxPlan {
+pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial) -> SandboxPlan {
     let spec = AttemptSpec {
         org: "probe".parse().expect("a plain name"),
         job_number: JobNumber(1),

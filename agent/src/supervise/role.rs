@@ -14,7 +14,7 @@ use rustix::{
     stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout},
 };
 
-use super::{folder::AttemptFolder, run};
+use super::{folder::AttemptFolder, measure, run};
 use crate::{
     proxy,
     sandbox::{check_main, make_room, sandbox_inside},
@@ -32,13 +32,16 @@ pub(crate) const PROXY: &str = "--proxy";
 /// Instead of a folder: be the first process of a sandbox that another program has built. Started by that program.
 pub(crate) const INSIDE: &str = "--inside";
 
+/// Instead of a folder alone: measure what sandboxes cost. Started by the benchmark.
+const MEASURE: &str = "--measure";
+
 /// Descriptors below are the standard streams.
 const FIRST_FREE: i32 = 3;
 
 /// Is the supervisor. `args` are the program's arguments after [`super::ROLE`]: the attempt's folder. The
 /// listening socket is its standard input, the attempt's lock its standard output, the attempt's disk, if it has one,
-/// its standard error: so it can be started without a copy of the daemon's memory, which a step between fork and exec would need. Must be called before
-/// anything starts a thread.
+/// its standard error: so it can be started without a copy of the daemon's memory, which a step between fork and exec
+/// would need. Must be called before anything starts a thread.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
     let args: Vec<OsString> = args.into_iter().collect();
     let code = match args.as_slice() {
@@ -46,6 +49,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
         [room] if room == MAKE_ROOM => make_room(),
         [proxy, task] if proxy == PROXY => proxy::main(task),
         [inside, given @ ..] if inside == INSIDE => sandbox_inside(given),
+        [measure, folder, pairs] if measure == MEASURE => {
+            measure::main(folder.as_ref(), pairs.to_str().unwrap_or_default())
+        }
         [folder] => supervise(folder.as_ref()),
         _ => None,
     };

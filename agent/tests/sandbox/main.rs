@@ -20,7 +20,7 @@ mod limits;
 mod neighbours;
 mod network;
 mod output;
+mod politeness;
 mod programs;
 mod results;
 mod strong;
-mod politeness;

@@ -16,9 +16,11 @@ const OURS: &str = "compute-share";
 const TOP: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// What limits are made of.
 pub(super) const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
-/// Weight of all jobs together beside everything else on the machine, whose weight is ten times that.
-const JOBS_WEIGHT: &str = "10";
-const JOBS_SHARES: &str = "102";
+/// Weight of all jobs together beside everything else on the machine, whose weight is 25 times that: the owner's work
+/// keeps 96 % of a processor that both want. Less would hold up the end of jobs, too: what is killed has to run
+/// once more for that.
+const JOBS_WEIGHT: &str = "4";
+const JOBS_SHARES: &str = "40";
 
 /// Where other programs are looked for: nowhere that ordinary users write to, whatever the agent's own `PATH`.
 const FOLDERS: [&str; 6] = [

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::OwnedFd,
     path::Path,
     time::Duration,
 };

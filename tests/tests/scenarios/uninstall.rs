@@ -115,7 +115,7 @@ fn an_agent_that_runs_is_stopped_first_and_other_files_stay() {
         .flatten()
         .map(|one| one.path())
         .collect();
-    assert_eq!(left, [thesis.clone()]);
+    assert_eq!(left, std::slice::from_ref(&thesis));
     fs::remove_file(thesis).unwrap();
     bob.run(&["uninstall", "--yes"]).expect_success();
     assert_nothing_left(&folder, &cgroup);

@@ -1,11 +1,6 @@
 //! What an attempt's files take: read from its own disk, or counted again and again where it has none.
 
-use std::{
-    fs::File,
-    os::fd::OwnedFd,
-    path::Path,
-    time::Duration,
-};
+use std::{fs::File, os::fd::OwnedFd, path::Path, time::Duration};
 
 use agent_core::sandbox_plan::SandboxPlan;
 use common::units::Bytes;

@@ -16,6 +16,7 @@ fn r1_memory_beyond_the_limit_ends_the_job() {
         || {
             let mut attempt = Attempt::shell("head -c 256M /dev/zero | tail | wc -c; exit 9");
             attempt.plan.limits.memory = Bytes::mib(64);
+            attempt.plan.limits.mapped = attempt.plan.limits.mapped.map(|_| Bytes::mib(64));
             let finished = attempt.run();
             let outcome = &finished.result.outcome;
             if attempt.has_cgroup() {

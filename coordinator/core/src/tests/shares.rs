@@ -100,7 +100,7 @@ fn shares_fill_one_gpu_and_whole_ones_stay_whole() {
     // Four of it are left, which is enough for this one.
     world.submit(CAROL, 35, wants(Some(4))).unwrap();
     assert_eq!(world.schedule().len(), 1);
-    // A process that the driver names may be a job's own: it says nothing while shares are held.
+    // The machine tells a process of others from the jobs': nobody gets more of a GPU that others use.
     let mut busy = lending(&two);
     busy.offer.gpus[0].health = GpuHealth::UsedByOthers;
     let report = |world: &mut World, report| {
@@ -111,9 +111,10 @@ fn shares_fill_one_gpu_and_whole_ones_stay_whole() {
     let first = world.live()[0];
     assert_eq!(first.job, job_id(30));
     world.succeed(first);
+    assert_eq!(world.schedule().len(), 0);
+    report(&mut world, lending(&two));
     assert_eq!(world.schedule().len(), 1);
     invariants::check(&world);
-    report(&mut world, lending(&two));
     for attempt in world.live() {
         world.succeed(attempt);
     }

@@ -37,7 +37,10 @@ fn assert_nothing_left(folder: &Path, cgroup: &str) {
         "{:?}",
         fs::read_dir(folder).map(|all| all.flatten().collect::<Vec<_>>())
     );
-    assert_eq!(processes_of(folder), Vec::<String>::new());
+    // A supervisor that was told to end says so a moment before it is gone.
+    until("its processes to be gone", || {
+        processes_of(folder).is_empty().then_some(())
+    });
     assert_eq!(cgroups_of(cgroup), Vec::<std::path::PathBuf>::new());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(&*folder.to_string_lossy()), "{mounts}");

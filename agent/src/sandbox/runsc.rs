@@ -38,7 +38,10 @@ pub(super) fn run(plan: &SandboxPlan, program: &Path, mut ends: Ends<'_>) -> ! {
     let built = build(plan, doors, &ends.control);
     let mut command = vec![program.to_string_lossy().into_owned()];
     command.extend(TOLD.map(str::to_owned));
-    command.extend(["--bundle", BUNDLE, "job"].map(str::to_owned));
+    // Seen in lists of processes, so that people can tell whose it is.
+    let name = ends.folder.file_name().unwrap_or_default();
+    let name = format!("attempt-{}", name.to_string_lossy());
+    command.extend(["--bundle".to_owned(), BUNDLE.to_owned(), name]);
     let outer = SandboxPlan {
         command,
         env: std::collections::BTreeMap::new(),

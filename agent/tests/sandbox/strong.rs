@@ -71,9 +71,12 @@ fn a_strong_job_ends_when_it_is_told_to() {
         let attempt = attempt(&format!(
             "trap '' TERM; setsid sleep {marker} & echo ready; sleep {marker}"
         ));
+        let name = attempt.folder.path().file_name().unwrap().to_str().unwrap();
+        let name = format!("attempt-{name}");
         let finished = block_on(async {
             let mut supervisor = attempt.launch();
             crate::lifecycle::heard(&mut supervisor).await;
+            assert!(!processes_with(&name).is_empty());
             let begin = Instant::now();
             supervisor
                 .stop(EndReason::Cancelled, Span::from_millis(200))
@@ -85,7 +88,7 @@ fn a_strong_job_ends_when_it_is_told_to() {
         });
         assert_eq!(finished.result.outcome.reason, EndReason::Cancelled);
         assert_eq!(processes_with(&marker), Vec::<u32>::new());
-        assert_eq!(processes_with("/run/bundle"), Vec::<u32>::new());
+        assert_eq!(processes_with(&name), Vec::<u32>::new());
     });
 }
 

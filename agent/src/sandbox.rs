@@ -18,6 +18,7 @@ mod init;
 mod network;
 mod ownership;
 mod processes;
+mod program;
 mod root;
 mod slirp;
 mod stage;

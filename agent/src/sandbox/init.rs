@@ -5,7 +5,6 @@
 //! inside. It has given up everything that the job has.
 
 use std::{
-    ffi::{CStr, CString},
     fmt, fs,
     io::{self, Read as _, Write as _},
     os::fd::{BorrowedFd, OwnedFd},
@@ -21,7 +20,7 @@ use rustix::{
     thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
-use super::{cgroup, confine, network, root, system};
+use super::{cgroup, confine, network, program, root, system};
 
 /// Longest message between the sandbox and its supervisor, in bytes.
 pub(super) const MAX_NOTE_BYTES: usize = 4096;
@@ -258,7 +257,7 @@ fn be_job(plan: &SandboxPlan, streams: &[OwnedFd; 2], mut report: io::PipeWriter
         .and_then(|()| Ok(rustix::process::chdir(start_folder(plan))?))
         .map(|()| {
             system::reset_signals();
-            execute(plan)
+            program::execute(plan)
         });
     let (errno, exists) = error.unwrap_or_else(|error| (error.raw_os_error().unwrap_or(0), true));
     let [a, b, c, d] = errno.to_le_bytes();
@@ -281,59 +280,6 @@ fn job_streams([stdout, stderr]: &[OwnedFd; 2]) -> io::Result<()> {
     rustix::stdio::dup2_stdout(stdout)?;
     rustix::stdio::dup2_stderr(stderr)?;
     Ok(())
-}
-
-/// Runs the job's program as a shell would find it; returns the error, and whether there was a file at all.
-fn execute(plan: &SandboxPlan) -> (i32, bool) {
-    let text = |text: &str| CString::new(text).map_err(|_| (libc::EINVAL, false));
-    let strings = |texts: Vec<String>| {
-        let made: Result<Vec<CString>, _> = texts.iter().map(|t| text(t)).collect();
-        made
-    };
-    let arguments = strings(plan.command.clone());
-    let env = plan
-        .env
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"));
-    let (arguments, env) = match (arguments, strings(env.collect())) {
-        (Ok(arguments), Ok(env)) => (arguments, env),
-        (Err(error), _) | (_, Err(error)) => return error,
-    };
-    let name = plan.command.first().map_or("", String::as_str);
-    let folders = if name.contains('/') {
-        ""
-    } else {
-        plan.env.get("PATH").map_or("", String::as_str)
-    };
-    let mut best = (libc::ENOENT, false);
-    for folder in folders.split(':') {
-        let path = if folder.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{folder}/{name}")
-        };
-        let Ok(program) = text(&path) else { continue };
-        let errno = execute_one(&program, &arguments, &env);
-        let exists = Path::new(&path).exists();
-        if exists || errno != libc::ENOENT && !best.1 {
-            best = (errno, exists);
-        }
-        if exists && errno != libc::EACCES {
-            break;
-        }
-    }
-    best
-}
-
-/// Tries one file; a script without a first line that names its interpreter is the shell's.
-fn execute_one(program: &CStr, arguments: &[CString], env: &[CString]) -> i32 {
-    let error = system::execute(program, arguments, env);
-    if error.raw_os_error() == Some(libc::ENOEXEC) {
-        let mut script = vec![c"sh".to_owned(), program.to_owned()];
-        script.extend(arguments.iter().skip(1).cloned());
-        system::execute(c"/bin/sh", &script, env);
-    }
-    error.raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// Waits for the job's end; `None` if the supervisor went first.

@@ -106,8 +106,8 @@ pub(super) const ROWS: &[Row] = &[
     row("G1", "open a GPU that it was not granted"),
     Row {
         name: "G2",
-        tries: "take more of a GPU's memory than its share",
-        shown: Shown::Elsewhere("by the agent's tests with a GPU of the mock library"),
+        tries: "take more of a GPU's memory than its share (tried with a mock of the driver's library)",
+        shown: Shown::Elsewhere("other tests"),
     },
     row(
         "G3",

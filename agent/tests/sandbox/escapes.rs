@@ -25,7 +25,7 @@ fn every_trial_from_inside_holds() {
             let dataset = tempfile::tempdir().unwrap();
             let attempt = Attempt::of(&["/check", "supervise", "--check"])
                 .bind(&program(), "/check")
-                .bind(dataset.path(), "/dataset");
+                .data(dataset.path(), "/dataset");
             let mut attempt = attempt;
             attempt.plan.limits.memory = common::units::Bytes::gib(1);
             let finished = attempt.run();
@@ -108,7 +108,7 @@ fn f3_a_dataset_cannot_be_changed() {
                 'umount -l /data' 'mount --bind /work /data' 'mount -t tmpfs none /data'; do
                 sh -c \"$attempt\" 2>&1 && echo \"WENT THROUGH: $attempt\"
             done; cat /data/table";
-            let finished = Attempt::shell(script).bind(dataset.path(), "/data").run();
+            let finished = Attempt::shell(script).data(dataset.path(), "/data").run();
             let out = finished.stdout();
             assert!(!out.contains("WENT THROUGH"), "{out}");
             assert!(

@@ -3,9 +3,8 @@
 //! What a shell cannot do is done in Perl, whose small core every Debian has; each script says a last word, so
 //! that one that never ran is noticed.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use agent_core::sandbox_plan::{Access, Content, Mount};
 use common::status::LogStream;
 
 use crate::world::{Attempt, program, row};
@@ -15,18 +14,6 @@ use crate::world::{Attempt, program, row};
 const CALLS: [u32; 3] = [319, 251, 144];
 #[cfg(target_arch = "aarch64")]
 const CALLS: [u32; 3] = [279, 30, 119];
-
-fn data(mut attempt: Attempt, source: &Path, target: &str) -> Attempt {
-    attempt.plan.mounts.push(Mount {
-        target: target.to_owned(),
-        content: Content::Bind {
-            source: source.to_owned(),
-            access: Access::Data,
-            optional: false,
-        },
-    });
-    attempt
-}
 
 #[test]
 fn f8_nothing_of_a_dataset_can_be_run() {
@@ -50,7 +37,7 @@ fn f8_nothing_of_a_dataset_can_be_run() {
                 syswrite($m, $b); exec "/proc/self/fd/$fd", "/proc/self/status"; die "no exec: $!"'
             echo done"#
             );
-            let finished = data(Attempt::shell(&script), dataset.path(), "/data").run();
+            let finished = Attempt::shell(&script).data(dataset.path(), "/data").run();
             let out = finished.stdout();
             assert!(
                 out.ends_with("done\n") && !out.contains("RAN"),

@@ -137,12 +137,21 @@ impl Attempt {
     }
 
     /// Adds something of the host, read-only.
-    pub(crate) fn bind(mut self, source: &Path, target: &str) -> Self {
+    pub(crate) fn bind(self, source: &Path, target: &str) -> Self {
+        self.mount(source, target, Access::ReadOnly)
+    }
+
+    /// Adds a dataset.
+    pub(crate) fn data(self, source: &Path, target: &str) -> Self {
+        self.mount(source, target, Access::Data)
+    }
+
+    fn mount(mut self, source: &Path, target: &str, access: Access) -> Self {
         self.plan.mounts.push(Mount {
             target: target.to_owned(),
             content: Content::Bind {
                 source: source.to_owned(),
-                access: Access::ReadOnly,
+                access,
                 optional: false,
             },
         });

@@ -17,6 +17,7 @@ mod filter;
 mod init;
 mod network;
 mod ownership;
+mod politeness;
 mod processes;
 mod program;
 mod root;

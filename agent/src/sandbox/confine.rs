@@ -4,8 +4,8 @@ use std::io;
 
 use agent_core::sandbox_plan::{DiskBound, SandboxPlan};
 use landlock::{
-    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
 };
 use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
@@ -20,12 +20,14 @@ use rustix::{
 use super::{
     filter,
     init::{Failed, at},
+    politeness,
 };
 
 /// Newest set of landlock rights that this knows; an older kernel enforces what it has.
 const LANDLOCK: ABI = ABI::V5;
 /// Where a job may change files, as far as the mounts let it.
-const WRITABLE: [&str; 5] = ["/work", "/output", "/tmp", "/dev", "/proc"];
+const WRITABLE: [&str; 5] = ["/work", "/output", "/tmp", "/dev", PROC];
+const PROC: &str = "/proc";
 /// Memory that a job may keep from being swapped out: what every user may.
 const MAX_LOCKED_BYTES: u64 = 8 << 20;
 /// What a job's message queues may hold. It counts among what the agent's user may have in all.
@@ -39,7 +41,9 @@ pub(super) fn confine(plan: &SandboxPlan) -> Result<(), Failed> {
     give_up_capabilities().map_err(at("give up capabilities"))?;
     set_no_new_privs(true).map_err(at("forbid new privileges"))?;
     // Best effort: mounts and capabilities hold without it, and older kernels have none.
-    let _ = restrict_paths();
+    let _ = restrict_paths(AccessFs::from_all(LANDLOCK), &WRITABLE);
+    // Some kernels are built without: their disks know no order.
+    let _ = politeness::wait_at_disks();
     filter::install().map_err(at("install the system call filter"))
 }
 
@@ -113,18 +117,26 @@ fn give_up_capabilities() -> io::Result<()> {
     Ok(())
 }
 
-fn restrict_paths() -> Result<(), RulesetError> {
+/// Keeps this process, and what it will start, from writing to files of processes.
+pub(super) fn close_proc() -> Result<(), RulesetError> {
+    let others: Vec<&str> = WRITABLE.into_iter().filter(|path| *path != PROC).collect();
+    restrict_paths(AccessFs::WriteFile.into(), &others)
+}
+
+/// Allows these kinds of access to `writable` alone; of them, what reads is allowed everywhere.
+fn restrict_paths(access: BitFlags<AccessFs>, writable: &[&str]) -> Result<(), RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(LANDLOCK))?
+        .handle_access(access)?
         .create()?;
     let open = |path| PathFd::new(path).ok();
-    if let Some(root) = open("/") {
-        rules = rules.add_rule(PathBeneath::new(root, AccessFs::from_read(LANDLOCK)))?;
+    let reading = access & AccessFs::from_read(LANDLOCK);
+    if let Some(root) = open("/").filter(|_| !reading.is_empty()) {
+        rules = rules.add_rule(PathBeneath::new(root, reading))?;
     }
-    for path in WRITABLE {
-        if let Some(folder) = open(path) {
-            rules = rules.add_rule(PathBeneath::new(folder, AccessFs::from_all(LANDLOCK)))?;
+    for path in writable {
+        if let Some(folder) = open(*path) {
+            rules = rules.add_rule(PathBeneath::new(folder, access))?;
         }
     }
     rules.restrict_self().map(|_| ())

@@ -21,6 +21,10 @@ pub(super) const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 /// once more for that.
 const JOBS_WEIGHT: &str = "4";
 const JOBS_SHARES: &str = "40";
+/// The same at the disks, where the kernel weighs there: the least of both ways it has. Where it does not, the
+/// class of each process counts; see `politeness`.
+const DISK_WEIGHTS: [&str; 2] = ["io.weight", "io.bfq.weight"];
+const JOBS_DISK_WEIGHT: &str = "default 1";
 
 /// Where other programs are looked for: nowhere that ordinary users write to, whatever the agent's own `PATH`.
 const FOLDERS: [&str; 6] = [
@@ -170,8 +174,20 @@ fn v2_base(tree: &Path, superuser: bool) -> Option<PathBuf> {
     let own = own_v2_path()?;
     let delegated = delegated(tree, &own).and_then(|top| ready(&top, "jobs").ok());
     let base = delegated.or_else(|| superuser.then(|| ready(tree, OURS).ok())?)?;
-    let _ = write(&base, "cpu.weight", JOBS_WEIGHT);
+    make_light(&base);
     Some(base)
+}
+
+/// Gives all jobs together the least weight. What is refused, or not there, jobs just have like other work.
+fn make_light(base: &Path) {
+    let _ = write(base, "cpu.weight", JOBS_WEIGHT);
+    if let Some(top) = base.parent() {
+        // Not among those that are needed: many kernels and most sessions do without.
+        let _ = write(top, "cgroup.subtree_control", "+io");
+    }
+    for file in DISK_WEIGHTS {
+        let _ = write(base, file, JOBS_DISK_WEIGHT);
+    }
 }
 
 fn own_v2_path() -> Option<String> {
@@ -218,6 +234,25 @@ fn ready(top: &Path, name: &str) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn jobs_weigh_least_at_processors_and_disks() {
+        let top = tempfile::tempdir().unwrap();
+        let base = top.path().join("jobs");
+        fs::create_dir(&base).unwrap();
+        let files = [
+            top.path().join("cgroup.subtree_control"),
+            base.join("cpu.weight"),
+            base.join("io.bfq.weight"),
+        ];
+        for file in &files {
+            fs::write(file, "").unwrap();
+        }
+        make_light(&base);
+        let written = files.map(|file| fs::read_to_string(file).unwrap());
+        assert_eq!(written, ["+io", JOBS_WEIGHT, "default 1"]);
+        assert!(!base.join("io.weight").exists());
+    }
 
     #[test]
     fn trees_are_told_from_other_mounts() {

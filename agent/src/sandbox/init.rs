@@ -13,14 +13,18 @@ use std::{
 
 use agent_core::sandbox_plan::{Backend, Identity, SandboxPlan, WORK};
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags},
     fs::{Gid, Mode, OFlags, Uid},
     net::{RecvFlags, SendFlags, recv, send},
     process::{DumpableBehavior, Pid, Signal, WaitOptions, kill_process},
     thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
-use super::{cgroup, confine, network, program, root, system};
+use super::{
+    cgroup, confine, network,
+    politeness::{self, Sessions},
+    program, root, system,
+};
 
 /// Longest message between the sandbox and its supervisor, in bytes.
 pub(super) const MAX_NOTE_BYTES: usize = 4096;
@@ -151,9 +155,9 @@ pub(super) fn attend(
     match made.and_then(|signals| Ok((start(plan, streams)?, signals))) {
         Err(failed) => tell(&Note::Failed(failed.to_string())),
         Ok((Start::NotRun { errno, exists }, _)) => tell(&Note::NotRun { errno, exists }),
-        Ok((Start::Running(job), signals)) => {
+        Ok((Start::Running { job, mut sessions }, signals)) => {
             tell(&Note::Started);
-            if let Some(status) = reap(plan, job, &signals, control) {
+            if let Some(status) = reap(plan, job, &signals, control, sessions.as_mut()) {
                 tell(&Note::Ended(status));
             }
         }
@@ -226,23 +230,34 @@ fn leave_cgroups() -> io::Result<()> {
 }
 
 enum Start {
-    Running(Pid),
-    NotRun { errno: i32, exists: bool },
+    Running {
+        job: Pid,
+        sessions: Option<Sessions>,
+    },
+    NotRun {
+        errno: i32,
+        exists: bool,
+    },
 }
 
 /// Starts the job and learns whether its program could be run.
 fn start(plan: &SandboxPlan, streams: [OwnedFd; 2]) -> Result<Start, Failed> {
     let (mut reader, writer) = io::pipe().map_err(at("make a pipe"))?;
+    let mut sessions = Sessions::watch(plan);
     let job = system::fork().map_err(at("fork"))?;
     let Some(job) = job else {
         drop(reader);
-        be_job(plan, &streams, writer);
+        be_job(plan, &streams, writer, sessions);
     };
     drop((writer, streams));
+    Sessions::wait(
+        sessions.as_mut(),
+        &mut [PollFd::new(&reader, PollFlags::IN)],
+    );
     let mut report = [0; 5];
     match reader.read_exact(&mut report) {
         // It closed when the program began.
-        Err(_) => Ok(Start::Running(job)),
+        Err(_) => Ok(Start::Running { job, sessions }),
         Ok(()) => Ok(Start::NotRun {
             errno: i32::from_le_bytes([report[0], report[1], report[2], report[3]]),
             exists: report[4] == 1,
@@ -251,10 +266,17 @@ fn start(plan: &SandboxPlan, streams: [OwnedFd; 2]) -> Result<Start, Failed> {
 }
 
 /// Is the job's process up to where the job's program takes over.
-fn be_job(plan: &SandboxPlan, streams: &[OwnedFd; 2], mut report: io::PipeWriter) -> ! {
+fn be_job(
+    plan: &SandboxPlan,
+    streams: &[OwnedFd; 2],
+    mut report: io::PipeWriter,
+    sessions: Option<Sessions>,
+) -> ! {
     let error = job_streams(streams)
+        .and_then(|()| sessions.map_or(Ok(()), |_| Sessions::keep_from_job()))
         .and_then(|()| Ok(rustix::process::setsid().map(|_| ())?))
         .and_then(|()| Ok(rustix::process::chdir(start_folder(plan))?))
+        .and_then(|()| politeness::wait_for_processor(plan))
         .map(|()| {
             system::reset_signals();
             program::execute(plan)
@@ -283,7 +305,13 @@ fn job_streams([stdout, stderr]: &[OwnedFd; 2]) -> io::Result<()> {
 }
 
 /// Waits for the job's end; `None` if the supervisor went first.
-fn reap(plan: &SandboxPlan, job: Pid, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
+fn reap(
+    plan: &SandboxPlan,
+    job: Pid,
+    signals: &OwnedFd,
+    control: &OwnedFd,
+    mut sessions: Option<&mut Sessions>,
+) -> Option<i32> {
     loop {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             if pid == job {
@@ -294,9 +322,7 @@ fn reap(plan: &SandboxPlan, job: Pid, signals: &OwnedFd, control: &OwnedFd) -> O
             PollFd::new(signals, PollFlags::IN),
             PollFd::new(control, PollFlags::IN),
         ];
-        if poll(&mut waiting, None).is_err() {
-            continue;
-        }
+        Sessions::wait(sessions.as_deref_mut(), &mut waiting);
         let [signalled, ordered] = [waiting[0].revents(), waiting[1].revents()];
         if !signalled.is_empty() {
             let mut drained = [0_u8; 128];

@@ -5,15 +5,18 @@ use std::{
     process::{Child, Command},
 };
 
-use common::{time::Span, units::MilliCpu};
+use common::units::MilliCpu;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::world::{Attempt, everyone};
+use crate::world::{Attempt, everyone, row};
 
-/// How long owner and job want the same processor.
-const CONTENDED: u64 = 4;
-/// Part of it that the owner keeps.
+/// Part of a processor that the owner keeps where a job wants it, too.
 const KEPT: f64 = 0.95;
+/// Numbers of `ioprio_set`, `ioprio_get`, `sched_setscheduler`, `sched_getscheduler`, in this order.
+#[cfg(target_arch = "x86_64")]
+const CALLS: [u32; 4] = [251, 252, 144, 145];
+#[cfg(target_arch = "aarch64")]
+const CALLS: [u32; 4] = [30, 31, 119, 120];
 
 /// The owner's own work: never done.
 struct Busy(Child);
@@ -43,38 +46,79 @@ impl Drop for Busy {
     }
 }
 
+/// What a job does that wants a processor for itself, in one process and in sessions of its own: it tells the
+/// processor time that it had.
+const JOBS: [&str; 2] = [
+    "perl -e '$end = time + 3; 1 while time < $end; print +(times)[0] + (times)[1], \"\\n\"'",
+    "for i in 1 2; do
+         setsid -w perl -e '$end = time + 3; 1 while time < $end; print +(times)[0] + (times)[1], \"\\n\"' &
+     done; wait",
+];
+
 #[test]
 fn a_busy_job_leaves_the_owner_the_processor() {
     everyone(
         "politeness::a_busy_job_leaves_the_owner_the_processor",
         || {
-            if !Attempt::shell("true").has_cgroup() {
-                // Nor can what an ended job took be told well enough to compare.
-                println!("NOT HELD: without a cgroup jobs weigh as much as the owner's work");
-                return;
+            for job in JOBS {
+                let before = sched_getaffinity(None).unwrap();
+                let first = (0..CpuSet::MAX_CPU)
+                    .find(|&cpu| before.is_set(cpu))
+                    .unwrap();
+                let mut one = CpuSet::new();
+                one.set(first);
+                sched_setaffinity(None, &one).unwrap();
+                // Both begin on the one processor that this thread has.
+                let owner = Busy::start();
+                let mut attempt = Attempt::shell(job);
+                attempt.plan.limits.cpu = MilliCpu::cpus(1);
+                let begin = owner.ticks();
+                let finished = attempt.run();
+                let owners = (owner.ticks() - begin) as f64 / 100.0;
+                sched_setaffinity(None, &before).unwrap();
+                let out = finished.stdout();
+                assert!(!out.is_empty(), "{finished:?}");
+                let jobs: f64 = out.lines().map(|line| line.parse::<f64>().unwrap()).sum();
+                let kept = owners / (owners + jobs);
+                println!("the owner had {owners:.2} s, the job {jobs:.2} s: {kept:.3}");
+                assert!(owners > 0.5, "{owners}");
+                assert!(kept >= KEPT, "the owner kept {kept:.3}");
             }
-            let before = sched_getaffinity(None).unwrap();
-            let first = (0..CpuSet::MAX_CPU)
-                .find(|&cpu| before.is_set(cpu))
-                .unwrap();
-            let mut one = CpuSet::new();
-            one.set(first);
-            sched_setaffinity(None, &one).unwrap();
-            // Both begin on the one processor that this thread has.
-            let owner = Busy::start();
-            let mut attempt = Attempt::shell("while :; do :; done");
-            attempt.plan.limits.cpu = MilliCpu::cpus(1);
-            attempt.plan.max_runtime = Some(Span::from_secs(CONTENDED));
-            attempt.plan.grace = Span::from_millis(0);
-            let begin = owner.ticks();
-            let usage = attempt.run().result.outcome.usage;
-            let owners = (owner.ticks() - begin) as f64 / 100.0;
-            sched_setaffinity(None, &before).unwrap();
-            let jobs = usage.cpu.as_duration().as_secs_f64();
-            let kept = owners / (owners + jobs);
-            println!("the owner had {owners:.2} s, the job {jobs:.2} s: {kept:.3}");
-            assert!(owners > 0.5, "{owners}");
-            assert!(kept >= KEPT, "the owner kept {kept:.3}");
+        },
+    );
+}
+
+#[test]
+fn r11_a_job_cannot_put_itself_before_its_owners_work() {
+    row(
+        &["R11"],
+        "politeness::r11_a_job_cannot_put_itself_before_its_owners_work",
+        || {
+            let by_thread = !Attempt::shell("true").has_cgroup();
+            let [priority, what_priority, schedule, what_schedule] = CALLS;
+            // Back to the ordinary policy and class, and what they are after it was tried.
+            let script = format!(
+                r#"perl -e 'my $p = pack("i", 0);
+                print syscall({schedule}, 0, 0, $p), " ", syscall({what_schedule}, 0), " ";
+                print syscall({priority}, 1, 0, 2 << 13), " ", syscall({what_priority}, 1, 0) >> 13, "\n"'"#
+            );
+            let finished = Attempt::shell(&script).run();
+            let expect = if by_thread {
+                "-1 5 -1 3\n"
+            } else {
+                "0 0 -1 3\n"
+            };
+            assert_eq!(finished.stdout(), expect, "{finished:?}");
+            if by_thread && fs::exists("/proc/self/autogroup").unwrap() {
+                // Sessions have weights: all have the least of them, a moment after they begin.
+                let weighed = "until grep -q 'nice 19$' /proc/self/autogroup; do :; done;
+                    (exec 3> /proc/self/autogroup) 2>/dev/null || echo refused;
+                    cut -d' ' -f2,3 /proc/self/autogroup";
+                let script = format!("{weighed}; setsid -w sh -c \"{weighed}\"");
+                let finished = Attempt::shell(&script).run();
+                let expect = "refused\nnice 19\n".repeat(2);
+                assert_eq!(finished.stdout(), expect, "{finished:?}");
+            }
         },
     );
 }

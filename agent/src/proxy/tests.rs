@@ -18,9 +18,13 @@ use super::{dial::Outside, listen::MAX_CONNECTIONS, *};
 /// Public, as far as anybody can tell.
 const SERVER: &str = "93.184.215.14";
 
+const TURNING: &str = "turning.example";
+
 /// An outside in which every public address is one server, and nothing else answers.
 struct Pretended {
     names: BTreeMap<&'static str, Vec<&'static str>>,
+    /// What a name comes to that means something else each time.
+    turning: RefCell<Vec<&'static str>>,
     server: SocketAddr,
     /// What was dialled, in order.
     dialled: Rc<RefCell<Vec<SocketAddr>>>,
@@ -28,6 +32,10 @@ struct Pretended {
 
 impl Outside for Pretended {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        if name == TURNING {
+            let next = self.turning.borrow_mut().pop();
+            return Ok(next.iter().map(|text| text.parse().unwrap()).collect());
+        }
         let found = self.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(found.iter().map(|text| text.parse().unwrap()).collect())
     }
@@ -91,6 +99,7 @@ fn with_proxy<F: Future<Output = ()>>(most: Option<Bytes>, test: impl FnOnce(Wor
                 ("017700000001", vec!["127.0.0.1"]),
                 ("localhost", vec!["127.0.0.1", "::1"]),
             ]),
+            turning: RefCell::new(vec![SERVER, "10.0.0.5", SERVER]),
             server: server.local_addr().unwrap(),
             dialled: Rc::clone(&dialled),
         };
@@ -217,6 +226,22 @@ fn no_name_and_no_spelling_leads_to_a_forbidden_address() {
             .map(ToString::to_string)
             .collect();
         assert_eq!(dialled, [format!("{SERVER}:1")]);
+    });
+}
+
+/// N2 as well: what is dialled is what was judged, not what the name means by then.
+#[test]
+fn a_name_that_turns_private_is_not_followed() {
+    with_proxy(None, |world| async move {
+        for expect in ["200", "403", "200"] {
+            let answer = world
+                .ask(format!("CONNECT {TURNING}:443 HTTP/1.1\r\n\r\n"))
+                .await;
+            let begin = format!("HTTP/1.1 {expect} ");
+            assert!(answer.starts_with(&begin), "{answer}");
+        }
+        let server = SocketAddr::new(SERVER.parse().unwrap(), 443);
+        assert_eq!(*world.dialled.borrow(), [server, server]);
     });
 }
 

@@ -1,5 +1,6 @@
 //! What a job with a network reaches, and what it does not; the names are those of the escape table.
 
+mod names;
 mod reach;
 mod town;
 

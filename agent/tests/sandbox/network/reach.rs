@@ -74,7 +74,7 @@ fn all_refused(finished: &Finished, addresses: usize) {
     );
 }
 
-fn rules() -> ProxyRules {
+pub(super) fn rules() -> ProxyRules {
     ProxyRules {
         denied: vec![COORDINATOR.parse().unwrap()],
         most_bytes: None,

@@ -5,13 +5,15 @@
 //! address that a job must not reach.
 
 use std::{
-    io,
+    io::{self, Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::Command,
     sync::mpsc,
     thread,
     time::Duration,
 };
+
+use rustix::event::{PollFd, PollFlags, poll};
 
 /// Where everybody in the town listens.
 pub(super) const PORT: u16 = 8099;
@@ -53,6 +55,17 @@ impl Canary {
         let udp = UdpSocket::bind(("::", PORT))?;
         udp.set_nonblocking(true)?;
         Ok(Self { tcp, udp })
+    }
+
+    /// Answers the next who comes, however long that takes, and returns at which address it was.
+    pub(super) fn answer(&self, text: &str) -> IpAddr {
+        let mut waiting = [PollFd::new(&self.tcp, PollFlags::IN)];
+        poll(&mut waiting, None).unwrap();
+        let (mut stream, _) = self.tcp.accept().unwrap();
+        let mut head = [0; 1024];
+        assert!(stream.read(&mut head).unwrap() > 0);
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.local_addr().unwrap().ip().to_canonical()
     }
 
     /// Returns at which addresses somebody came since the last time.

@@ -30,6 +30,8 @@ pub(crate) use self::fetch::{from_registry, from_tree};
 
 use common::{code::Code, image::ImageRef, problem::Problem, seal::RegistryLogin};
 
+pub(crate) use self::registry::Reach;
+
 use self::{manifest::Document, registry::Registry};
 
 /// What could not be done, where nobody knows better.
@@ -47,7 +49,9 @@ pub async fn resolve(
     if reference.digest.is_some() {
         return Ok(reference.clone());
     }
-    let (digest, bytes) = Registry::new(reference, login)?.manifest(None).await?;
+    let (digest, bytes) = Registry::new(reference, login, &Reach::Anywhere)?
+        .manifest(None)
+        .await?;
     Document::read(&bytes)?;
     Ok(ImageRef {
         digest: Some(digest),

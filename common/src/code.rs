@@ -98,6 +98,7 @@ codes! {
     BadImage "bad_image" Failed "Build the image anew, or ask whoever publishes it."
     ImageNotFound "image_not_found" NotFound "Check the image's name and tag, and whether its registry wants a login."
     RegistryRefused "registry_refused" Refused "Sign in to the registry with `docker login` or `podman login`; its file is read."
+    RegistryForbidden "registry_forbidden" Refused "The owner of the machine that ran it may name the registry in owner.yaml, as in `what: {registries: [registry.lab:5000]}`."
     RegistryUnreachable "registry_unreachable" Failed "Check the registry's name and this computer's network."
     OwnerRules "owner_rules" Refused "`compute-share status` on that machine says what its owner allows."
     Io "io_error" Failed "Check the path, its rights and the space on its disk."

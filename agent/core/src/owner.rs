@@ -6,7 +6,7 @@
 //! preset: desktop          # always | night | idle | desktop | laptop; every key below wins over it
 //! resources: {cpu_limit: 80, memory_limit: 16GiB, disk_limit: 200GiB, gpus: [0]}
 //! who: {not: [mallory]}
-//! what: {network: [none, internet], images: true, max_runtime: 8h}
+//! what: {network: [none, internet], images: true, registries: [registry.lab:5000], max_runtime: 8h}
 //! when: {hours: [mon-fri 18:00-08:00, sat-sun], idle_for: 15m, not_while: [steam]}
 //! yield: {on_return: freeze, freeze_at_most: 10m, grace: 30s}
 //! gpus: {while_present: withhold, while_used_by_others: evict}
@@ -22,6 +22,7 @@ mod file;
 mod hours;
 mod keys;
 mod presets;
+mod registry_host;
 mod resources;
 mod when;
 
@@ -32,6 +33,7 @@ pub use self::{
     decision::{Decision, Lend, Running},
     hours::{Hours, LocalTime, Weekday},
     presets::Preset,
+    registry_host::{InvalidRegistry, RegistryHost},
     resources::{GpuChoice, GpuRule, Percent},
     when::{GpuUse, Needs, OnReturn, OtherUse, OwnJobs, PresentUse, When, Yield},
 };
@@ -46,6 +48,8 @@ pub struct OwnerRules {
     pub gpus: GpuRule,
     /// Who and what may run.
     pub admits: Admits,
+    /// Registries of images that may be asked although they are in the owner's own network.
+    pub registries: Vec<RegistryHost>,
     pub when: When,
     pub yielding: Yield,
     pub gpu_use: GpuUse,

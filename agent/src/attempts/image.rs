@@ -1,6 +1,6 @@
 //! The image of an attempt: fetched by what was pinned, with the login that the coordinator hands out for it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use agent_core::cache_plan::Item;
 use common::{
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::{Work, prepare};
 use crate::{
-    images,
+    images::{self, Reach},
     transfer::{self, PinnedImage},
 };
 
@@ -62,7 +62,11 @@ async fn from_registry(work: &Work, reference: &ImageRef) -> Result<PinnedImage,
     let mut tries = 0;
     loop {
         tries += 1;
-        let fetched = images::from_registry(&work.machine.cache, reference, login.as_ref()).await;
+        // As the rules are now: what the owner closes is closed at once.
+        let rules = Arc::clone(&work.machine.rules().borrow().rules);
+        let reach = Reach::public_and(&rules.registries);
+        let cache = &work.machine.cache;
+        let fetched = images::from_registry(cache, reference, login.as_ref(), &reach).await;
         let problem = match fetched {
             Ok(pinned) => return Ok(pinned),
             Err(problem) => problem,

@@ -31,7 +31,7 @@ use super::{
         Config, Descriptor, Document, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, Manifest, Packing,
     },
     packed,
-    registry::Registry,
+    registry::{Reach, Registry},
     unpack::Unpacking,
 };
 use crate::transfer::{About, Cache, ImageRoom, Pinned, PinnedImage};
@@ -71,13 +71,14 @@ pub(crate) async fn from_registry(
     cache: &Cache,
     reference: &ImageRef,
     login: Option<&RegistryLogin>,
+    reach: &Reach,
 ) -> Result<PinnedImage, Problem> {
     let digest = reference.digest.ok_or_else(|| {
         let why = "it was not pinned to a digest";
         Problem::new(Code::BadRequest, super::WHAT, why)
     })?;
     let item = Item::Image(digest);
-    let registry = Registry::new(reference, login)?;
+    let registry = Registry::new(reference, login, reach)?;
     let turn = cache.image_turn(item).await;
     if let Some(pinned) = cache.pin_image(item) {
         drop(turn);

@@ -6,9 +6,10 @@
 
 mod blob;
 mod challenge;
+mod reach;
 mod words;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use common::{
     code::Code,
@@ -24,6 +25,8 @@ use reqwest::{
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
+
+pub(crate) use self::reach::Reach;
 
 use self::{
     blob::{Blob, sizes},
@@ -53,6 +56,7 @@ pub(super) struct Registry {
     base: Url,
     reference: ImageRef,
     login: Option<RegistryLogin>,
+    reach: Reach,
     /// What the registry wants to see, once it has said so.
     authorization: Mutex<Option<HeaderValue>>,
 }
@@ -62,6 +66,7 @@ impl Registry {
     pub(super) fn new(
         reference: &ImageRef,
         login: Option<&RegistryLogin>,
+        reach: &Reach,
     ) -> Result<Self, Problem> {
         certs::install_crypto();
         let words = Words::of(reference);
@@ -74,7 +79,12 @@ impl Registry {
         let scheme = if plain { "http" } else { "https" };
         let base = Url::parse(&format!("{scheme}://{host}/v2/{}/", reference.repository))
             .map_err(|error| unusable(format!("{host} is no address: {error}")))?;
+        reach
+            .judge_place(&base)
+            .map_err(|closed| words.closed(&closed))?;
+        let judging = reach.clone();
         let mut client = Client::builder()
+            .dns_resolver(Arc::new(reach.clone()))
             .user_agent(concat!("compute-share/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -82,6 +92,8 @@ impl Registry {
             .redirect(redirect::Policy::custom(move |attempt| {
                 if attempt.previous().len() > MAX_REDIRECTS {
                     attempt.error("the registry sends the request from place to place")
+                } else if let Err(closed) = judging.judge_place(attempt.url()) {
+                    attempt.error(closed)
                 } else if may_be_sent_to(attempt.url(), plain) {
                     attempt.follow()
                 } else {
@@ -102,6 +114,7 @@ impl Registry {
             base,
             reference: reference.clone(),
             login,
+            reach: reach.clone(),
             authorization,
         })
     }
@@ -219,6 +232,9 @@ impl Registry {
             .ok()
             .filter(|url| may_be_sent_to(url, plain) || self.is_own_host(url))
             .ok_or_else(|| odd("the registry wants the login sent where it must not go"))?;
+        self.reach
+            .judge_place(&url)
+            .map_err(|closed| words.closed(&closed))?;
         {
             let mut query = url.query_pairs_mut();
             query.extend_pairs(service.map(|service| ("service", service)));

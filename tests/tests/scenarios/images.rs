@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use compute_share_tests::{
-    Org, Person,
+    Agent, Org, Person,
     oci::{Blob, Image, Layer, shell_layer},
     registry::Registry,
 };
@@ -28,6 +28,15 @@ fn tool(motto: &str) -> Image {
     Image::of(&[shell_layer(), motto], &["COLOUR=blue", "PATH=/bin"])
 }
 
+/// Starts an agent whose owner lets jobs ask this registry, although it is in the owner's own network.
+fn agent(org: &Org, registry: &Registry) -> Agent {
+    let folder = org.alice.agent_folder();
+    fs::create_dir_all(&folder).unwrap();
+    let rules = format!("what: {{registries: [\"{}\"]}}\n", registry.address());
+    fs::write(folder.join("owner.yaml"), rules).unwrap();
+    org.agent(&org.alice, "box")
+}
+
 fn home(person: &Person) -> std::path::PathBuf {
     person.here().parent().map(Path::to_owned).unwrap()
 }
@@ -42,8 +51,8 @@ fn sign_in(person: &Person, registry: &str, pair: &str) {
 #[test]
 fn a_job_runs_in_the_image_that_its_tag_meant_when_it_was_submitted() {
     let org = Org::start();
-    let _agent = org.agent(&org.alice, "box");
     let registry = Registry::open(&org.folder().join("registry"));
+    let _agent = agent(&org, &registry);
     registry.push("lab/tool", "v1", &tool("first\n"));
     let name = format!("{}/lab/tool:v1", registry.address());
     let script = "cat /etc/motto; echo $COLOUR; id -u; ls /; test -e /usr || echo alone; exit 7";
@@ -85,8 +94,8 @@ fn a_job_runs_in_the_image_that_its_tag_meant_when_it_was_submitted() {
 fn a_private_registry_wants_the_submitters_own_login() {
     let org = Org::start();
     let bob = org.join("bob");
-    let _agent = org.agent(&org.alice, "box");
     let registry = Registry::private(&org.folder().join("registry"));
+    let _agent = agent(&org, &registry);
     registry.push("secret", "v1", &tool("hidden\n"));
     let address = registry.address();
     let name = format!("{address}/secret:v1");
@@ -145,8 +154,8 @@ fn an_image_from_a_file_runs_without_any_registry() {
 #[test]
 fn what_is_wrong_with_an_image_is_said_in_words() {
     let org = Org::start();
-    let _agent = org.agent(&org.alice, "box");
     let registry = Registry::open(&org.folder().join("registry"));
+    let _agent = agent(&org, &registry);
     let address = registry.address().to_owned();
     let layer = |layer: Layer| Blob::new("application/vnd.oci.image.layer.v1.tar", layer.bytes());
     let foreign = Image::packed(vec![layer(shell_layer())], &[], "s390x");
@@ -174,4 +183,20 @@ fn what_is_wrong_with_an_image_is_said_in_words() {
     org.alice
         .run(&run(&missing, &["true"]))
         .expect_refusal(125, "registry_unreachable");
+}
+
+/// Whoever submits chooses the registry, and the machine stands in its owner's network.
+#[test]
+fn a_machine_asks_nobody_in_its_owners_network_whom_the_owner_has_not_named() {
+    let org = Org::start();
+    let _agent = org.agent(&org.alice, "box");
+    let registry = Registry::open(&org.folder().join("registry"));
+    registry.push("tool", "v1", &tool("inside\n"));
+    let name = format!("{}/tool:v1", registry.address());
+    let finished = org.alice.run(&run(&name, &["true"]));
+    assert_ne!(finished.code, Some(0), "{}", finished.stderr);
+    let shown = org.alice.json(&["job", "show", "1"]).to_string();
+    for word in ["prepare_failed", "a loopback address", "has not named it"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
 }

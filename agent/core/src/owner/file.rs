@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use super::{
     OwnerRules, Preset,
     keys::section,
+    registry_host::Registries,
     resources::Resources,
     when::{GpuKeys, WhenKeys, YieldKeys},
 };
@@ -41,6 +42,7 @@ section! {
     WhatKeys {
         "network" => network: Networks,
         "images" => images: bool,
+        "registries" => registries: Registries,
         "max_runtime" => max_runtime: Span,
     }
 }
@@ -59,7 +61,10 @@ impl FileKeys {
         rules.memory_limit = resources.memory_limit.map(|written| written.0);
         rules.disk_limit = resources.disk_limit.map(|written| written.0);
         rules.gpus = resources.gpus.unwrap_or_default();
-        rules.admits = admits(self.who.unwrap_or_default(), self.what.unwrap_or_default());
+        let mut what = self.what.unwrap_or_default();
+        let registries = what.registries.take();
+        rules.registries = registries.map_or_else(Vec::new, |written| written.0);
+        rules.admits = admits(self.who.unwrap_or_default(), what);
         self.when.unwrap_or_default().lay_over(&mut rules);
         self.yielding.unwrap_or_default().lay_over(&mut rules);
         let gpus = self.gpus.unwrap_or_default();

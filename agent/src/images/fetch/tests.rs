@@ -37,6 +37,16 @@ fn login(address: &str, password: &str) -> RegistryLogin {
     }
 }
 
+/// Fetches for a machine whose owner has named the image's registry.
+async fn from_registry(
+    cache: &Cache,
+    reference: &ImageRef,
+    login: Option<&RegistryLogin>,
+) -> Result<PinnedImage, Problem> {
+    let reach = Reach::public_and(&[reference.registry.parse().unwrap()]);
+    super::from_registry(cache, reference, login, &reach).await
+}
+
 async fn pinned_reference(name: &str) -> ImageRef {
     resolve(&name.parse().unwrap(), None).await.unwrap()
 }

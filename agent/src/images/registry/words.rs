@@ -8,6 +8,8 @@ use common::{
 };
 use reqwest::Response;
 
+use super::reach::Closed;
+
 /// Names the image in problems.
 #[derive(Debug, Clone)]
 pub(super) struct Words {
@@ -24,7 +26,20 @@ impl Words {
         }
     }
 
+    /// Where somebody else's job must not lead.
+    pub(super) fn closed(&self, closed: &Closed) -> Problem {
+        let why = format!("{closed}, and the machine's owner has not named it");
+        Problem::new(Code::RegistryForbidden, &self.what, why)
+    }
+
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> Problem {
+        let mut cause: Option<&dyn std::error::Error> = Some(error);
+        while let Some(error) = cause {
+            if let Some(closed) = error.downcast_ref() {
+                return self.closed(closed);
+            }
+            cause = error.source();
+        }
         let why = format!("{} cannot be reached: {}", self.registry, cause_of(error));
         Problem::new(Code::RegistryUnreachable, &self.what, why)
     }

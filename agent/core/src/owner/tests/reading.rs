@@ -1,6 +1,8 @@
 use common::{machine::Admits, status::Network, time::Span, units::Bytes};
 
-use crate::owner::{GpuRule, OnReturn, OwnJobs, OwnerRules, Percent, PresentUse, Preset};
+use crate::owner::{
+    GpuRule, OnReturn, OwnJobs, OwnerRules, Percent, PresentUse, Preset, RegistryHost,
+};
 
 fn rules(json: &str) -> OwnerRules {
     serde_json::from_str(json).unwrap()
@@ -55,6 +57,32 @@ fn who_and_what_become_what_the_machine_admits() {
     };
     assert_eq!(given.admits, expect);
     assert_eq!(rules("{}").admits, Admits::default());
+}
+
+#[test]
+fn registries_are_named_as_in_the_names_of_images() {
+    let named =
+        rules(r#"{"what": {"registries": ["Registry.lab:5000", "127.0.0.1:5000", "plain.lab"]}}"#);
+    let told: Vec<_> = named
+        .registries
+        .iter()
+        .map(|one| (one.host(), one.port()))
+        .collect();
+    let expect = [
+        ("registry.lab", Some(5000)),
+        ("127.0.0.1", Some(5000)),
+        ("plain.lab", None),
+    ];
+    assert_eq!(told, expect);
+    for wrong in [
+        "https://registry.lab",
+        "registry.lab/team",
+        "registry",
+        "a.lab:x",
+        "",
+    ] {
+        assert!(wrong.parse::<RegistryHost>().is_err(), "{wrong}");
+    }
 }
 
 #[test]

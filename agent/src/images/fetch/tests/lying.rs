@@ -103,8 +103,8 @@ async fn a_registry_that_lies_is_found_out() {
         ),
         (
             with(&first.digest, away.as_bytes().to_vec()),
-            Code::RegistryUnreachable,
-            "inside this network",
+            Code::RegistryForbidden,
+            "10.0.0.1, which is a private address",
         ),
         (
             with(manifest, realm.as_bytes().to_vec()),
@@ -188,4 +188,50 @@ async fn what_a_manifest_claims_is_bounded() {
         let problem = from_registry(&cache, &reference, None).await.unwrap_err();
         assert_eq!(problem.code, code, "{problem}");
     }
+}
+
+/// A registry by its number or by a name, a place to which one that was named sends its readers, and a login service
+/// that it names: whatever stands in the owner's network and was not named hears nothing at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_in_the_owners_network_is_asked_who_was_not_named() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let digest = digest(b"x");
+    let away = |address: &str| {
+        let head = format!("HTTP/1.1 307 On\r\nLocation: http://{address}/v2/x/manifests/x\r\n");
+        let answer = format!("{head}Content-Length: 0\r\n\r\n").into_bytes();
+        vec![(digest.clone(), answer)]
+    };
+    let realm = format!(
+        "HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer realm=\"http://127.0.0.1:{port}/token\"\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    let sends = liar(away(&format!("127.0.0.1:{port}"))).await;
+    let sends_by_name = liar(away(&format!("localhost:{port}"))).await;
+    let asks = liar(vec![(digest.clone(), realm.into_bytes())]).await;
+    let named = [&sends, &sends_by_name, &asks].map(|address| address.parse().unwrap());
+    let reach = Reach::public_and(&named);
+    for registry in [
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        format!("10.0.0.1:{port}"),
+        "169.254.169.254:80".to_owned(),
+        sends,
+        sends_by_name,
+        asks,
+    ] {
+        let reference: ImageRef = format!("{registry}/x@{digest}").parse().unwrap();
+        let (folder, cache) = cache(PLENTY);
+        let fetched = super::super::from_registry(&cache, &reference, None, &reach).await;
+        let problem = fetched.unwrap_err();
+        assert_eq!(
+            problem.code,
+            Code::RegistryForbidden,
+            "{registry}: {problem}"
+        );
+        assert!(problem.why.contains("has not named it"), "{problem}");
+        assert_eq!(left(&folder), [0, 0], "{registry}");
+    }
+    let nobody = tokio::time::timeout(Duration::ZERO, silent.accept()).await;
+    assert!(nobody.is_err(), "somebody came: {nobody:?}");
 }

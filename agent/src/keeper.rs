@@ -41,6 +41,7 @@ use crate::{
     attempts::Work,
     clock,
     control::{Asked, ConnectionState, ControlAnswer},
+    freeze_file::FreezeFile,
     journal::{Journal, JournalError, Kept},
     lease_file::LeaseFile,
     machine::{Machine, Standing},
@@ -129,6 +130,7 @@ pub(crate) struct Keeper {
     paused_gpus: BTreeMap<String, Pause>,
     /// What follows from the owner's rules.
     decision: Decision,
+    freeze_file: FreezeFile,
     rules: watch::Receiver<Ruled>,
     circumstances: watch::Receiver<Circumstances>,
     lookout: Lookout,
@@ -171,6 +173,7 @@ impl Keeper {
         let lease = lease_file
             .read()
             .unwrap_or_else(|| Lease::new(FIRST_LEASE, clock::since_boot()));
+        let freeze_file = FreezeFile::new(parts.machine.folder.frozen());
         let mut keeper = Self {
             journal_path: parts.machine.folder.journal(),
             rules: parts.machine.rules(),
@@ -193,7 +196,10 @@ impl Keeper {
             lease_file,
             paused: pause,
             paused_gpus: gpu_pauses,
-            decision: Decision::default(),
+            decision: freeze_file.read().map_or_else(Decision::default, |since| {
+                Decision::resumed(since, clock::since_boot())
+            }),
+            freeze_file,
             draining: false,
             ending: None,
             stopping: parts.stopping,

@@ -17,10 +17,9 @@ pub(crate) struct LeaseFile {
 
 impl LeaseFile {
     pub(crate) fn new(path: PathBuf) -> Self {
-        let boot = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
         Self {
             path,
-            boot: boot.trim().to_owned(),
+            boot: this_boot(),
         }
     }
 
@@ -46,6 +45,12 @@ impl LeaseFile {
             tracing::debug!(%error, "the lease cannot be noted");
         }
     }
+}
+
+/// Returns what tells this start of the machine from every other.
+pub(crate) fn this_boot() -> String {
+    let boot = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
+    boot.trim().to_owned()
 }
 
 #[cfg(test)]

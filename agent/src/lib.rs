@@ -11,6 +11,7 @@ pub mod control;
 pub mod daemon;
 mod enrol;
 pub mod folders;
+mod freeze_file;
 mod gpu;
 pub mod images;
 mod journal;

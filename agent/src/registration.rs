@@ -124,6 +124,10 @@ impl AgentFolder {
         self.0.join("lease")
     }
 
+    pub(crate) fn frozen(&self) -> PathBuf {
+        self.0.join("frozen")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.0.join("lock")
     }

@@ -30,7 +30,7 @@ use crate::{
 const GRACE: Span = Span::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Everything that an agent makes in its folder.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "agent.log",
     "attempts",
     "cache",
@@ -39,6 +39,8 @@ const NAMES: [&str; 14] = [
     "images",
     "journal.redb",
     "lease",
+    "frozen",
+    "frozen.draft",
     "lock",
     "machine-key.pem",
     "machine.pem",

@@ -38,6 +38,12 @@ impl Keeper {
             tracing::info!(lend = ?decision.lend, running = ?decision.running, "the owner's rules");
         }
         self.decision = decision;
+        match self.decision.running {
+            Running::Run => self.freeze_file.keep(None),
+            Running::Freeze { since, .. } => self.freeze_file.keep(Some(since)),
+            // Until it goes on: a daemon that is started meanwhile would freeze again what is left.
+            Running::Evict { .. } => {}
+        }
     }
 
     /// Returns why nothing new is taken: an end that was announced, the owner's command, a rule.

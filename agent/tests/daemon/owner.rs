@@ -145,6 +145,45 @@ async fn a_job_freezes_when_its_machines_owner_returns_goes_on_and_is_ended_at_l
     assert_eq!(running.wait().await, Ok(()));
 }
 
+/// What a job stood still before its agent was started again counts, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_new_agent_goes_on_counting_how_long_a_job_stands_still() {
+    const AT_MOST: Duration = Duration::from_secs(5);
+    let folder = tempfile::tempdir().unwrap();
+    let seat = tokio::task::block_in_place(|| Seat::new(folder.path()));
+    let bench = Bench::approved().of_others();
+    let rules = "when: {idle_for: 2s}\nyield: {on_return: freeze, continue_after: 1s, freeze_at_most: 5s, grace: 1s}\n";
+    let first = start_at(&seat, &bench, rules).await;
+    let mut coordinator = bench.accept().await;
+    coordinator.assign(1, &[(0, Goal::Run, &ticking())]).await;
+    begun(&mut coordinator).await;
+    let file = seen_by(&ticking()).join("work/tick");
+    until_ticks(&file).await;
+    at(&seat, Seat::come_back);
+    let frozen = Instant::now();
+    while frozen.elapsed() < AT_MOST.mul_f32(0.7) {
+        stands_still(&file).await;
+    }
+    first.stop();
+    assert_eq!(first.wait().await, Ok(()));
+    let again = start_at(&seat, &bench, rules).await;
+    let restarted = Instant::now();
+    let mut coordinator = bench.accept().await;
+    let outcome = soon("its end", async {
+        loop {
+            if let AttemptReport::Ended { outcome, .. } = coordinator.report().await.1 {
+                return outcome;
+            }
+        }
+    })
+    .await;
+    assert_eq!(outcome.reason, EndReason::MachineOwner);
+    assert!(frozen.elapsed() >= AT_MOST, "{:?}", frozen.elapsed());
+    assert!(restarted.elapsed() < AT_MOST, "{:?}", restarted.elapsed());
+    again.stop();
+    assert_eq!(again.wait().await, Ok(()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn own_jobs_stay_and_a_rule_that_changes_takes_effect_and_a_broken_one_does_not() {
     let folder = tempfile::tempdir().unwrap();

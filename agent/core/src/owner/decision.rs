@@ -22,6 +22,18 @@ pub struct Decision {
     /// How long this holds at most though nothing happens.
     pub again: Option<Duration>,
     holds: Vec<Hold>,
+    earlier: Option<Earlier>,
+}
+
+/// For how long an agent that was started anew counts a freeze as one with that before: until then it may not have
+/// seen yet that its owner is there.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// A freeze by an agent before this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Earlier {
+    since: Duration,
+    counts_until: Duration,
 }
 
 /// Whether anything new begins.
@@ -52,6 +64,18 @@ pub enum Running {
 }
 
 impl Decision {
+    /// Returns where an agent begins that is started while jobs are frozen `since` then.
+    #[must_use]
+    pub fn resumed(since: Duration, now: Duration) -> Self {
+        Self {
+            earlier: Some(Earlier {
+                since,
+                counts_until: now + SETTLING,
+            }),
+            ..Self::default()
+        }
+    }
+
     /// Decides by `rules` what follows from `now`, after what was decided before.
     #[must_use]
     pub fn after(&self, rules: &OwnerRules, now: &Circumstances) -> Self {
@@ -73,7 +97,7 @@ impl Decision {
         let running = match strongest {
             None | Some(Effect::Continue) => Running::Run,
             Some(Effect::Freeze) => {
-                let since = self.frozen_since().unwrap_or(now.now);
+                let since = self.frozen_since(now.now).unwrap_or(now.now);
                 let left = at_most.saturating_sub(now.now.saturating_sub(since));
                 let reason = reason(Effect::Freeze);
                 // Who was ended for being frozen too long is not frozen again by the same reason.
@@ -99,13 +123,17 @@ impl Decision {
             running,
             again,
             holds,
+            earlier: self.earlier,
         }
     }
 
-    const fn frozen_since(&self) -> Option<Duration> {
+    fn frozen_since(&self, now: Duration) -> Option<Duration> {
         match self.running {
             Running::Freeze { since, .. } => Some(since),
-            _ => None,
+            _ => {
+                let earlier = self.earlier.filter(|earlier| now < earlier.counts_until);
+                earlier.map(|earlier| earlier.since)
+            }
         }
     }
 }

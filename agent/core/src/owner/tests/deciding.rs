@@ -248,6 +248,40 @@ fn what_is_lost_from_sight_changes_nothing_for_running_jobs() {
 }
 
 #[test]
+fn a_freeze_is_one_with_that_of_an_agent_before() {
+    let rules = rules(r#"{"preset": "idle"}"#);
+    let there = |now_s| with(active(10_000), quiet(now_s));
+    let blind = |now_s| Circumstances {
+        presence: None,
+        ..quiet(now_s)
+    };
+    let resumed =
+        |now_s| Decision::resumed(Duration::from_secs(10_000), Duration::from_secs(now_s));
+    // Seven minutes stood still already, of ten; at first nothing is known of the owner.
+    let frozen = resumed(10_420)
+        .after(&rules, &blind(10_420))
+        .after(&rules, &there(10_421));
+    assert_eq!(
+        (running(&frozen), frozen.again),
+        ("freeze", Some(Duration::from_secs(179)))
+    );
+    assert_eq!(running(&frozen.after(&rules, &there(10_600))), "evict");
+    // The agent was away past the end.
+    assert_eq!(
+        running(&resumed(10_700).after(&rules, &there(10_700))),
+        "evict"
+    );
+    // Back after jobs went on: another visit.
+    let later = resumed(10_420)
+        .after(&rules, &quiet(10_420))
+        .after(&rules, &there(10_431));
+    assert_eq!(
+        (running(&later), later.again),
+        ("freeze", Some(Duration::from_secs(600)))
+    );
+}
+
+#[test]
 fn the_end_of_a_pause_is_told_where_it_is_known() {
     let rules = rules(r#"{"preset": "night"}"#);
     let decision = decided(&rules, &quiet(0));

@@ -1,7 +1,7 @@
 //! One attempt, performed: made ready, launched, watched, stopped. Each has a task of its own that does what
 //! the keeper orders and tells it what happened; nothing is decided here.
 
-mod image;
+pub(crate) mod image;
 mod network;
 mod prepare;
 

@@ -28,6 +28,8 @@ const SOCKET: &str = "control.sock";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControlRequest {
     Status,
+    /// What images lie in this machine's cache.
+    Images,
     /// Lends nothing new; what runs goes on. Without a span until [`ControlRequest::Resume`].
     Pause {
         span: Option<Span>,
@@ -66,7 +68,23 @@ pub enum ControlAnswer {
     Stopping {
         jobs_left: u32,
     },
+    /// The one that was used last comes first.
+    Images(Vec<CachedImage>),
     Refused(Problem),
+}
+
+/// An image in this machine's cache, as `compute-share image list` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedImage {
+    /// As the first job called it that brought it here; empty where that was not written down.
+    pub reference: String,
+    /// Of a registry's image; the tree of an imported one.
+    pub digest: String,
+    /// Unpacked.
+    pub size: Bytes,
+    pub last_used_at: Timestamp,
+    /// Jobs that run here in it now.
+    pub running: u32,
 }
 
 /// Everything that `compute-share status` shows.

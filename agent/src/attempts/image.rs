@@ -28,7 +28,7 @@ const MAX_TRIES: u32 = 4;
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// Returns what the cache calls the attempt's image; `None` where it has the machine's own programs.
-pub(super) fn item(image: &AttemptImage) -> Option<Item> {
+pub(crate) fn item(image: &AttemptImage) -> Option<Item> {
     match image {
         AttemptImage::Host => None,
         AttemptImage::Registry(reference) => reference.digest.map(Item::Image),
@@ -44,7 +44,7 @@ pub(super) async fn fetch(work: &Work) -> Result<Option<PinnedImage>, Problem> {
         AttemptImage::Imported { name, tree } => {
             let tree = *tree;
             let layout = prepare::fetch(work, tree);
-            let fetched = images::from_tree(&work.machine.cache, tree, layout).await;
+            let fetched = images::from_tree(&work.machine.cache, name, tree, layout).await;
             fetched.map(Some).map_err(|problem| {
                 let what = format!("the image {name} cannot be used");
                 Problem { what, ..problem }

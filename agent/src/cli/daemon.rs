@@ -306,10 +306,11 @@ fn show_pause(context: &Context, answer: ControlAnswer) -> Result<(), Problem> {
     }
 }
 
-fn unexpected(answer: &ControlAnswer) -> Problem {
+pub(super) fn unexpected(answer: &ControlAnswer) -> Problem {
     let kind = match answer {
         ControlAnswer::Status(_) => "a status",
         ControlAnswer::Paused(_) => "a pause",
+        ControlAnswer::Images(_) => "a list of images",
         ControlAnswer::GpusPaused(_) => "a pause of GPUs",
         ControlAnswer::Stopping { .. } => "a stop",
         ControlAnswer::Refused(_) => "a refusal",

@@ -1,4 +1,4 @@
-//! `image import`, and what `run` and `submit` do about an image before the job is sent.
+//! `image import`, `image list`, and what `run` and `submit` do about an image before the job is sent.
 
 mod pin;
 
@@ -12,16 +12,32 @@ pub(super) use pin::{pin, seal};
 
 use super::{
     Context,
+    daemon::unexpected,
     dataset::{Uploading, upload},
+    moments::{ago, now},
+    table::Table,
 };
-use crate::{images, transfer::WalkOptions};
+use crate::{
+    control::{CachedImage, ControlAnswer, ControlRequest, ask},
+    images,
+    transfer::WalkOptions,
+};
+
+/// As much of a digest as tells images apart: `-o json` has all of it.
+const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 
 /// Bring container images to the org's jobs
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  compute-share image import train.tar --name train")]
 pub(super) enum Image {
     Import(Import),
+    List(List),
 }
+
+/// Show the images that lie in this machine's cache, and how many jobs run here in each
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share image list")]
+pub(super) struct List {}
 
 /// Upload an image from a file, as a dataset that jobs can have as their root
 #[derive(Debug, Args)]
@@ -54,8 +70,35 @@ impl Image {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
         match self {
             Self::Import(import) => import.run(context).await,
+            Self::List(_) => list(context),
         }
     }
+}
+
+fn list(context: &Context) -> Result<(), Problem> {
+    let images = match ask(&context.folders.agent, &ControlRequest::Images)? {
+        ControlAnswer::Images(images) => images,
+        other => return Err(unexpected(&other)),
+    };
+    context.output.show(
+        &images,
+        |images| images.iter().map(|image| image.digest.clone()).collect(),
+        |images| images_text(images),
+    )
+}
+
+fn images_text(images: &[CachedImage]) -> String {
+    let mut table = Table::new(&["IMAGE", "DIGEST", ">SIZE", "LAST USED", ">RUNNING"]);
+    for image in images {
+        table.row([
+            image.reference.clone(),
+            image.digest.chars().take(DIGEST_SHOWN).collect(),
+            image.size.to_string(),
+            ago(image.last_used_at, now()),
+            image.running.to_string(),
+        ]);
+    }
+    table.to_text("No image lies in this machine's cache.")
 }
 
 impl Import {

@@ -104,7 +104,12 @@ pub(crate) async fn from_registry(
         });
     }
     let private = login.is_some();
-    unpack(room, layers, compressed, plan.config, private, None).await
+    let called = ImageRef {
+        digest: None,
+        ..reference.clone()
+    };
+    let called = called.to_string();
+    unpack(room, layers, compressed, plan.config, private, called, None).await
 }
 
 /// Returns the image whose layout is the pinned tree, unpacked unless it is there.
@@ -113,6 +118,7 @@ pub(crate) async fn from_registry(
 /// `bad_image`, `checksum_mismatch`; `disk_full` if it does not fit beside what is in use.
 pub(crate) async fn from_tree(
     cache: &Cache,
+    name: &str,
     tree: common::id::TreeId,
     layout: impl Future<Output = Result<Pinned, Problem>>,
 ) -> Result<PinnedImage, Problem> {
@@ -145,6 +151,7 @@ pub(crate) async fn from_tree(
         Bytes::ZERO,
         plan.config,
         false,
+        format!("imported:{name}"),
         Some(layout),
     )
     .await
@@ -220,6 +227,7 @@ async fn unpack(
     compressed: Bytes,
     config: Config,
     private: bool,
+    reference: String,
     source: Option<Pinned>,
 ) -> Result<PinnedImage, Problem> {
     let given_up = Arc::new(AtomicBool::new(false));
@@ -243,6 +251,7 @@ async fn unpack(
             bytes,
             env,
             private,
+            reference,
         });
         drop(source);
         pinned

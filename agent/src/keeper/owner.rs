@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
+use agent_core::cache_plan::Item;
 use common::{
     code::Code,
     machine::{Pause, PausedBy},
     problem::Problem,
     resources::Gpu,
     status::EndReason,
-    time::Span,
+    time::{Span, Timestamp},
 };
 
 use super::{Keeper, blocking};
 use crate::{
+    attempts::image,
     clock,
-    control::{Asked, ControlAnswer, ControlRequest, GpuPause, StopHow},
+    control::{Asked, CachedImage, ControlAnswer, ControlRequest, GpuPause, StopHow},
     journal::JournalError,
+    transfer::About,
 };
 
 impl Keeper {
@@ -51,6 +54,22 @@ impl Keeper {
                     }
                     status.circumstances.extend(gpus.remarks());
                     drop(reply.send(ControlAnswer::Status(Box::new(status))));
+                });
+                return Ok(());
+            }
+            ControlRequest::Images => {
+                let running: Vec<Item> = self
+                    .held
+                    .values()
+                    .filter(|held| held.seen().may_run())
+                    .filter_map(|held| image::item(&held.spec.image))
+                    .collect();
+                let cache = self.machine.cache.clone();
+                // Reads a small file of each.
+                tokio::task::spawn_blocking(move || {
+                    let images = cache.images().into_iter();
+                    let told = images.map(|(item, about, used)| shown(item, about, used, &running));
+                    drop(reply.send(ControlAnswer::Images(told.collect())));
                 });
                 return Ok(());
             }
@@ -150,6 +169,20 @@ impl Keeper {
             drop(reply.send(ControlAnswer::Stopping { jobs_left }));
         }
         self.stopping.cancel();
+    }
+}
+
+fn shown(item: Item, about: About, last_used_at: Timestamp, running: &[Item]) -> CachedImage {
+    let here = running.iter().filter(|running| **running == item).count();
+    CachedImage {
+        reference: about.reference,
+        digest: match item {
+            Item::Image(digest) => digest.to_string(),
+            Item::Imported(tree) | Item::Tree(tree) => tree.to_string(),
+        },
+        size: about.bytes,
+        last_used_at,
+        running: u32::try_from(here).unwrap_or(u32::MAX),
     }
 }
 

@@ -6,6 +6,7 @@ use compute_share_tests::{
     Agent, Org, Person,
     oci::{Blob, Image, Layer, shell_layer},
     registry::Registry,
+    until,
 };
 
 const SMALL: [&str; 7] = [
@@ -88,6 +89,22 @@ fn a_job_runs_in_the_image_that_its_tag_meant_when_it_was_submitted() {
         .run(&run(&pinned, &["cat", "/etc/motto"]))
         .expect_success();
     assert_eq!(cached.stdout, "first\n");
+
+    // The machine's owner sees both, and in which of them something runs.
+    let sleep = [&["submit"], &run(&pinned, &["sleep", "500"])[1..]].concat();
+    org.alice.run(&sleep).expect_success();
+    let images = until("a job in the image", || {
+        let images = org.alice.json(&["image", "list"]);
+        (images[0]["running"] == 1).then_some(images)
+    });
+    assert_eq!(images[0]["digest"], digest);
+    assert!(images[0]["size"].as_u64().unwrap() > 0, "{images}");
+    let called = [&images[0], &images[1]].map(|image| image["reference"].as_str().unwrap());
+    assert_eq!(called, [name.as_str(); 2]);
+    assert_eq!(images[1]["digest"], tool("second\n").manifest.digest);
+    assert_eq!(images[1]["running"], 0);
+    let shown = org.alice.run(&["image", "list"]).expect_success().stdout;
+    assert!(shown.contains(&name), "{shown}");
 }
 
 #[test]

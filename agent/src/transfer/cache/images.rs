@@ -12,7 +12,7 @@ use std::{
 };
 
 use agent_core::cache_plan::Item;
-use common::{id::TreeId, image::ImageDigest, problem::Problem, units::Bytes};
+use common::{id::TreeId, image::ImageDigest, problem::Problem, time::Timestamp, units::Bytes};
 use link::{
     files::{create_private_dir, write_atomic},
     trees::io_problem,
@@ -20,7 +20,7 @@ use link::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cache, Pin, now, sealed,
+    Cache, Held, Pin, now, sealed,
     shelf::{Kept, Shelf, entries},
     timestamp,
 };
@@ -39,6 +39,9 @@ pub(crate) struct About {
     pub(crate) env: std::collections::BTreeMap<String, String>,
     /// Whether its registry wanted to know who asks: then everybody has to be let in by it anew.
     pub(crate) private: bool,
+    /// What it was called by whoever brought it here.
+    #[serde(default)]
+    pub(crate) reference: String,
 }
 
 /// An unpacked image that stays in the cache for as long as this is held.
@@ -157,6 +160,20 @@ impl Cache {
         }
         let about = read_about(&folder)?;
         Some(PinnedImage { pin, folder, about })
+    }
+
+    /// Returns the images that are here as a whole, with what each is called and when it was used last. The one that
+    /// was used last comes first. Blocks.
+    pub(crate) fn images(&self) -> Vec<(Item, About, Timestamp)> {
+        let whole = |(item, held): (&Item, &Held)| {
+            let is_image = !matches!(item, Item::Tree(_)) && held.arrival.is_some();
+            is_image.then_some((*item, held.last_used))
+        };
+        let there: Vec<_> = self.0.state().held.iter().filter_map(whole).collect();
+        let known = |(item, used)| Some((item, read_about(&self.0.shelf.image(item))?, used));
+        let mut images: Vec<_> = there.into_iter().filter_map(known).collect();
+        images.sort_by_key(|(item, _, used)| (std::cmp::Reverse(*used), *item));
+        images
     }
 
     /// Waits until nobody else fetches this image.

@@ -26,7 +26,7 @@ use crate::{
     keeper::{KeeperHandle, Word},
     logs::{self, Growth},
     machine::Machine,
-    supervise::{SandboxResult, Supervisor, SupervisorEvent},
+    supervise::{Given, SandboxResult, Supervisor, SupervisorEvent},
     uplink::Uplink,
 };
 
@@ -194,7 +194,10 @@ impl Work {
         disk: Option<OwnedFd>,
     ) -> Result<Supervisor, Box<Outcome>> {
         let program = self.machine.supervisor.as_deref();
-        let launched = Supervisor::launch_on(program, folder, plan, disk);
+        let networks = self.machine.networks.as_ref();
+        let network = networks.and_then(|networks| networks.take(plan));
+        let given = Given { disk, network };
+        let launched = Supervisor::launch_given(program, folder, plan, given);
         launched.map_err(|error| {
             let problem = crate::machine::local_problem("the sandbox cannot be started", &error);
             never_ran(EndReason::PrepareFailed, &problem.why)

@@ -26,6 +26,7 @@ use crate::{
     gpu::Gpus,
     probe::{OwnerFile, Probe, Ruled, Sample, surroundings},
     registration::{AgentFolder, Registration},
+    sandbox::SpareNetworks,
     scratch::Disks,
     transfer::Cache,
 };
@@ -41,6 +42,7 @@ pub(crate) struct Machine {
     pub(crate) cache: Cache,
     /// Attempts' own, where the machine can have such.
     pub(crate) disks: Option<Disks>,
+    pub(crate) networks: Option<SpareNetworks>,
     /// The program that supervises attempts; `None` is this one.
     pub(crate) supervisor: Option<PathBuf>,
     pub(crate) gpus: Gpus,
@@ -96,12 +98,13 @@ impl Machine {
         Self {
             folder: parts.folder,
             registration: parts.registration,
-            host: parts.host,
             isolation: parts.isolation,
             system: crate::probe::system_info(),
             cache: parts.cache,
             disks: parts.disks,
+            networks: SpareNetworks::begin(&parts.host),
             supervisor: parts.supervisor,
+            host: parts.host,
             gpus: parts.probe.gpus().clone(),
             probe: Arc::new(Mutex::new(parts.probe)),
             seen: watch::Sender::new(parts.first),

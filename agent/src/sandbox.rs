@@ -22,6 +22,7 @@ mod processes;
 mod program;
 mod root;
 mod slirp;
+mod spare;
 mod stage;
 
 mod bubblewrap;
@@ -44,5 +45,6 @@ pub(crate) use probe::{Trial, trial_plan, user_namespaces_remedy};
 pub use probe::{probe, probe_with};
 pub(crate) use room::make_room;
 pub(crate) use slirp::{INTERFACE, Slirp};
+pub(crate) use spare::{SpareNetworks, make_and_return as spare_network};
 pub(crate) use system::own_mounts;
 pub(crate) use system::since_boot;

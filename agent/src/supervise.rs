@@ -8,6 +8,7 @@
 //! `started`, `log`, `result.json`.
 
 mod folder;
+mod handover;
 mod protocol;
 
 mod handle;
@@ -27,6 +28,7 @@ mod visitors;
 
 pub(crate) use handle::run_to_end;
 pub use handle::{AdoptError, Adopted, LaunchError, Supervisor, SupervisorEvent};
+pub use handover::Given;
 pub use protocol::SandboxResult;
 pub use role::main;
 pub(crate) use role::{CHECK, INSIDE, PROXY};

@@ -40,9 +40,8 @@ const PRELOAD: &str = "/etc/ld.so.preload";
 const MAX_PLAN_BYTES: u64 = 16 << 20;
 
 /// Is the process that becomes `bwrap`, from the moment it exists.
-pub(super) fn run(plan: &SandboxPlan, program: &Path, mut ends: Ends<'_>) -> ! {
-    let doors = std::mem::take(&mut ends.doors);
-    let Err(failed) = turn_into(plan, program, doors, &ends);
+pub(super) fn run(plan: &SandboxPlan, program: &Path, ends: &Ends<'_>) -> ! {
+    let Err(failed) = turn_into(plan, program, ends);
     let note = Note::Failed(failed.to_string());
     // Nobody there to be told is noticed by the end of this process.
     let _ = send(&ends.control, &note.encode(), SendFlags::NOSIGNAL);
@@ -50,15 +49,10 @@ pub(super) fn run(plan: &SandboxPlan, program: &Path, mut ends: Ends<'_>) -> ! {
 }
 
 /// Turns this process into `bwrap`; returns only why it could not.
-fn turn_into(
-    plan: &SandboxPlan,
-    program: &Path,
-    doors: Vec<fs::File>,
-    ends: &Ends<'_>,
-) -> Result<Infallible, Failed> {
+fn turn_into(plan: &SandboxPlan, program: &Path, ends: &Ends<'_>) -> Result<Infallible, Failed> {
     let (whole, loader) = with_ours(plan)?;
     let file = fs::File::open(ends.folder.join("plan.json")).map_err(at("open the plan"))?;
-    let staged = stage::prepare(&whole, doors, &ends.control)?;
+    let staged = stage::prepare(&whole, &ends.control)?;
     let descriptors = [
         ends.control.as_fd(),
         ends.stdout.as_fd(),

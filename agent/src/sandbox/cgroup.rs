@@ -12,7 +12,10 @@ mod files;
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt as _,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -73,28 +76,51 @@ impl Processor {
 }
 
 impl AttemptCgroup {
-    /// Makes the cgroup of the attempt in `dir`; what an earlier one left there is killed and removed.
-    pub(super) fn create(cgroup: &Cgroup, dir: &Path, limits: &Limits) -> io::Result<Self> {
+    /// Makes what a process can be made in of the cgroup of the attempt in `dir`, with its limits; what an earlier
+    /// attempt left there is killed and removed. The rest is for [`Self::complete`].
+    pub(super) fn begin(cgroup: &Cgroup, dir: &Path, limits: &Limits) -> io::Result<Self> {
         let this = Self::of(cgroup, dir)?;
-        for folder in this.folders() {
-            match fs::create_dir(folder) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    this.kill_and_remove()?;
-                    return Self::create_fresh(this, limits);
-                }
-                other => other.map_err(|error| named(folder, &error))?,
-            }
+        if let Some(whole) = this.whole() {
+            this.make(whole)?;
         }
-        this.set(limits)?;
+        if matches!(this.trees, Trees::V2(_)) {
+            this.set(limits)?;
+        }
         Ok(this)
     }
 
-    fn create_fresh(this: Self, limits: &Limits) -> io::Result<Self> {
-        for folder in this.folders() {
-            fs::create_dir(folder).map_err(|error| named(folder, &error))?;
+    /// Makes what a process can only move to: the controllers' trees of the old form, which take their time. Returns
+    /// the ways in.
+    pub(super) fn complete(&self, limits: &Limits) -> io::Result<Doors> {
+        let Trees::V1 { cpu, .. } = &self.trees else {
+            return Ok(Doors::default());
+        };
+        let whole = self.whole();
+        let folders = self.folders();
+        let others = || folders.iter().filter(|folder| Some(**folder) != whole);
+        others().try_for_each(|folder| self.make(folder))?;
+        self.set(limits)?;
+        let mut doors = Doors::default();
+        for folder in others() {
+            let path = folder.join("tasks");
+            let open = fs::OpenOptions::new().write(true).open(&path);
+            let door = open.map_err(|error| named(&path, &error))?;
+            if *folder == cpu {
+                doors.last.0.push(door);
+            } else {
+                doors.first.push(door);
+            }
         }
-        this.set(limits)?;
-        Ok(this)
+        Ok(doors)
+    }
+
+    fn make(&self, folder: &Path) -> io::Result<()> {
+        let mut made = fs::create_dir(folder);
+        if matches!(&made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists) {
+            remove(&[folder])?;
+            made = fs::create_dir(folder);
+        }
+        made.map_err(|error| named(folder, &error))
     }
 
     fn of(cgroup: &Cgroup, dir: &Path) -> io::Result<Self> {
@@ -202,53 +228,79 @@ impl AttemptCgroup {
         write_if_there(folder, "cgroup.freeze", if frozen { "1" } else { "0" })
     }
 
-    /// Opens the files by which a process that was not made inside moves in; see [`enter`].
-    pub(super) fn doors(&self) -> io::Result<Vec<fs::File>> {
-        if !matches!(self.trees, Trees::V1 { .. }) {
-            return Ok(Vec::new());
-        }
-        let moved_into = |folder: &&Path| Some(*folder) != self.whole();
-        let folders = self.folders().into_iter();
-        folders
-            .filter(moved_into)
-            .map(|folder| {
-                let path = folder.join("tasks");
-                let open = fs::OpenOptions::new().write(true).open(&path);
-                open.map_err(|error| named(&path, &error))
-            })
-            .collect()
-    }
-
     /// Ends everything in it, waits until it is empty, and removes it.
     pub(super) fn kill_and_remove(&self) -> io::Result<()> {
-        for _ in 0..REMOVE_TRIES {
-            let mut busy = false;
-            for folder in self.folders() {
-                match fs::remove_dir(folder) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                        busy = true;
-                        kill_all(folder)?;
-                    }
-                    Err(error) => return Err(named(folder, &error)),
-                }
-            }
-            if !busy {
-                return Ok(());
-            }
-            std::thread::sleep(REMOVE_PAUSE);
-        }
-        Err(io::ErrorKind::ResourceBusy.into())
+        remove(&self.folders())
     }
 }
 
-/// Moves this process in. It has one thread and moves itself, which is the one way in that does not have to
-/// wait for every processor of the machine (some ten milliseconds).
-pub(super) fn enter(doors: Vec<fs::File>) -> io::Result<()> {
-    doors
-        .into_iter()
-        .try_for_each(|mut door| io::Write::write_all(&mut door, b"0"))
+/// Ends everything in these folders of one cgroup, waits until they are empty, and removes them.
+fn remove(folders: &[&Path]) -> io::Result<()> {
+    for _ in 0..REMOVE_TRIES {
+        let mut busy = false;
+        for folder in folders {
+            match fs::remove_dir(folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                    busy = true;
+                    kill_all(folder)?;
+                }
+                Err(error) => return Err(named(folder, &error)),
+            }
+        }
+        if !busy {
+            return Ok(());
+        }
+        std::thread::sleep(REMOVE_PAUSE);
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// The ways into a cgroup of the old form, of which there are as many as trees.
+#[derive(Debug, Default)]
+pub(super) struct Doors {
+    first: Vec<fs::File>,
+    last: LastDoor,
+}
+
+/// The way to where processor time is shared out: best gone through when all else is done.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct LastDoor(Vec<fs::File>);
+
+/// Most ways into one cgroup: memory, numbers of processes, accounts, processor time.
+pub(super) const MAX_DOORS: usize = 4;
+
+impl Doors {
+    /// Takes over ways that another process has opened, the last one last.
+    pub(super) fn from_files(files: Vec<OwnedFd>) -> Self {
+        let mut first: Vec<fs::File> = files.into_iter().map(fs::File::from).collect();
+        let last = LastDoor(first.pop().into_iter().collect());
+        Self { first, last }
+    }
+
+    /// Returns them, the last one last.
+    pub(super) fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.first.iter().chain(&self.last.0).map(AsFd::as_fd)
+    }
+
+    /// Moves this process in, but for the last way. It has one thread and moves itself, which is the one way that
+    /// does not have to wait for every processor of the machine (some ten milliseconds).
+    pub(super) fn enter(self) -> io::Result<LastDoor> {
+        go_through(self.first).map(|()| self.last)
+    }
+}
+
+impl LastDoor {
+    pub(super) fn enter(self) -> io::Result<()> {
+        go_through(self.0)
+    }
+}
+
+fn go_through(doors: Vec<fs::File>) -> io::Result<()> {
+    let mut doors = doors.into_iter();
+    doors.try_for_each(|mut door| io::Write::write_all(&mut door, b"0"))
 }
 
 /// Removes the cgroups of attempts that are long over and whose folder went before anybody could reap them.

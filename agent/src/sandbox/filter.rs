@@ -1,28 +1,25 @@
 //! The system calls that a job may make.
 //!
-//! The first lets through what is listed and says "not implemented" (ENOSYS) to all else, so that
-//! libraries fall back from calls they merely prefer; among these is `clone3`, whose flags a filter cannot see.
-//! The second says "not permitted" (EPERM) to what is dangerous by name or by argument. Calls made the way of
-//! another architecture end the process.
+//! What is listed is let through. What is dangerous by name or by argument is "not permitted" (EPERM). All else is
+//! "not implemented" (ENOSYS), so that libraries fall back from calls they merely prefer; among these is `clone3`,
+//! whose flags a filter cannot see. Calls made the way of another architecture end the process.
+//!
+//! The program is written out by hand: the kernel looks through it at the calls a job makes, translates it at every
+//! start, and a job waits while it is made. The tests hold it against what `seccompiler` makes of the same lists.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-};
+use std::io;
 
-#[cfg(target_arch = "x86_64")]
-use seccompiler::sock_filter;
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter,
-};
+use seccompiler::{BpfProgram, apply_filter, sock_filter};
 
 mod calls;
+#[cfg(test)]
+mod tests;
 
+/// How the kernel names the architecture whose calls these are (linux/audit.h).
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: TargetArch = TargetArch::x86_64;
+const ARCHITECTURE: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: TargetArch = TargetArch::aarch64;
+const ARCHITECTURE: u32 = 0xC000_00B7;
 
 /// Any of these in `clone` makes a namespace.
 const NAMESPACES: [i32; 8] = [
@@ -35,173 +32,185 @@ const NAMESPACES: [i32; 8] = [
     libc::CLONE_NEWCGROUP,
     0x80, // CLONE_NEWTIME
 ];
-/// The only kinds of socket that there are for a job; the rest reaches past the network namespace or into
+/// The only kinds of socket that there are for a job, and netlink in part; the rest reaches past the network namespace or into
 /// rarely walked parts of the kernel.
-const SOCKET_DOMAINS: [i32; 4] = [
-    libc::AF_UNIX,
-    libc::AF_INET,
-    libc::AF_INET6,
-    libc::AF_NETLINK,
-];
+const SOCKET_DOMAINS: [i32; 3] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
 /// Terminal requests that type into somebody's shell, or put a driver of any kind behind a terminal.
-const TERMINAL: [u64; 3] = [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCSETD];
+const TERMINAL: [u32; 3] = [0x5412, 0x541C, 0x5423]; // TIOCSTI, TIOCLINUX, TIOCSETD
 /// The bit in a call's number that makes it one of the x32 architecture, whose name for the kernel is ours.
 #[cfg(target_arch = "x86_64")]
 const X32: u32 = 0x4000_0000;
 
-/// Installs both filters on this process and all that it will start.
+/// Where the kernel shows what to a filter: `struct seccomp_data`, of which the lower half of an argument comes first.
+const NUMBER: u32 = 0;
+const CALLED_AS: u32 = 4;
+const ARGUMENTS: [u32; 3] = [16, 24, 32];
+
+const LET_THROUGH: u32 = libc::SECCOMP_RET_ALLOW;
+const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+const NOT_PERMITTED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+const NOT_IMPLEMENTED: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
+
+/// Installs the filter on this process and all that it will start.
 pub(crate) fn install() -> io::Result<()> {
-    for program in [allowed(), denied()?] {
-        apply_filter(&program).map_err(io::Error::other)?;
-    }
-    Ok(())
+    apply_filter(&program()).map_err(io::Error::other)
 }
 
-/// Returns the first filter. It is written out by hand, because it is looked through at every call that a job
-/// makes and made ready by the kernel at every start: numbers that follow each other are one step together.
-fn allowed() -> BpfProgram {
-    let instruction = |code: u32, jt, jf, k| sock_filter {
-        code: u16::try_from(code).expect("the kernel's instructions have 16 bits"),
-        jt,
-        jf,
-        k,
-    };
-    let answer = |k| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, k);
-    // Skips the instruction that follows for numbers of at least this, or less than this.
-    let jump = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
-    let from = |number| instruction(jump, 1, 0, number);
-    let below = |number| instruction(jump, 0, 1, number);
-    let unknown = answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs());
-    // The number comes first of all that the kernel shows.
-    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    let mut program = vec![instruction(load, 0, 0, 0)];
+/// What becomes of a call, or where that is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Answer(u32),
+    /// By what it would make.
+    Clone,
+    /// By what would be connected.
+    Socket,
+    /// By what is asked of a terminal.
+    Request,
+}
+
+fn program() -> BpfProgram {
+    let mut program = vec![
+        load(CALLED_AS),
+        unless(libc::BPF_JEQ, ARCHITECTURE),
+        answer(KILL),
+        load(NUMBER),
+    ];
     #[cfg(target_arch = "x86_64")]
-    program.extend([below(X32), answer(libc::SECCOMP_RET_KILL_PROCESS)]);
-    for (first, after) in runs(calls::ALLOWED) {
-        program.extend([from(first), unknown.clone()]);
-        program.extend([from(after), answer(libc::SECCOMP_RET_ALLOW)]);
+    program.extend([when(libc::BPF_JGE, X32), answer(KILL)]);
+    // Where a look at the arguments is due, a jump that is aimed once its target has a place.
+    let mut aimed: Vec<(usize, Verdict)> = Vec::new();
+    for (after, verdict) in runs() {
+        program.push(unless(libc::BPF_JGE, after));
+        if let Verdict::Answer(value) = verdict {
+            program.push(answer(value));
+        } else {
+            aimed.push((program.len(), verdict));
+            program.push(go(0));
+        }
     }
-    program.push(unknown);
+    program.push(answer(NOT_IMPLEMENTED));
+    for (verdict, steps) in [
+        (Verdict::Clone, by_namespaces()),
+        (Verdict::Socket, by_domain()),
+        (Verdict::Request, by_request()),
+    ] {
+        for (from, _) in aimed.iter().filter(|(_, wanted)| *wanted == verdict) {
+            let steps_over = program.len() - from - 1;
+            program[*from] = go(u32::try_from(steps_over).expect("a filter is short"));
+        }
+        program.extend(steps);
+    }
     program
 }
 
-/// Returns the runs of numbers that follow each other, in their order: the first of each and the one after its
-/// last.
-fn runs(numbers: &[i64]) -> Vec<(u32, u32)> {
-    let numbers: BTreeSet<u32> = numbers
-        .iter()
-        .filter_map(|&number| u32::try_from(number).ok())
-        .collect();
-    let mut runs: Vec<(u32, u32)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some((_, after)) if *after == number => *after += 1,
-            _ => runs.push((number, number + 1)),
+/// Returns the runs of numbers with the same verdict, in their order: the number after its last, and the verdict.
+/// Whatever follows them is unknown.
+fn runs() -> Vec<(u32, Verdict)> {
+    let number = |call: i64| u32::try_from(call).ok();
+    let verdicts = |calls: &'static [i64], answer| {
+        let numbers = calls.iter().filter_map(move |&call| number(call));
+        numbers.map(move |number| (number, Verdict::Answer(answer)))
+    };
+    let looked_at = [
+        (libc::SYS_clone, Verdict::Clone),
+        (libc::SYS_socket, Verdict::Socket),
+        (libc::SYS_socketpair, Verdict::Socket),
+        (libc::SYS_ioctl, Verdict::Request),
+    ];
+    // Of one number, the first verdict here is the one that counts.
+    let mut known: Vec<(u32, Verdict)> = verdicts(calls::DENIED, NOT_PERMITTED).collect();
+    known.extend(
+        looked_at
+            .into_iter()
+            .filter_map(|(call, verdict)| Some((number(call)?, verdict))),
+    );
+    known.extend(verdicts(calls::ALLOWED, LET_THROUGH));
+    known.sort_by_key(|(number, _)| *number);
+    known.dedup_by_key(|(number, _)| *number);
+    let mut runs: Vec<(u32, Verdict)> = Vec::new();
+    let mut extend = |after: u32, verdict| match runs.last_mut() {
+        Some((end, last)) if *last == verdict => *end = after,
+        _ => runs.push((after, verdict)),
+    };
+    let mut next = 0;
+    for (number, verdict) in known {
+        if number > next {
+            extend(number, Verdict::Answer(NOT_IMPLEMENTED));
         }
+        extend(number + 1, verdict);
+        next = number + 1;
     }
     runs
 }
 
-fn denied() -> io::Result<BpfProgram> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    for &call in calls::DENIED {
-        rules.insert(call, Vec::new());
-    }
-    let namespaces = NAMESPACES.map(|flag| {
-        let flag = u64::from(flag.unsigned_abs());
-        rule(&[(0, SeccompCmpOp::MaskedEq(flag), flag)])
-    });
-    rules.insert(
-        libc::SYS_clone,
-        namespaces.into_iter().collect::<io::Result<_>>()?,
-    );
-    let foreign: Vec<_> = SOCKET_DOMAINS
+fn by_namespaces() -> Vec<sock_filter> {
+    let any = NAMESPACES
         .iter()
-        .map(|domain| (0, SeccompCmpOp::Ne, u64::from(domain.unsigned_abs())))
-        .collect();
+        .fold(0, |all, flag| all | flag.unsigned_abs());
+    vec![
+        load(ARGUMENTS[0]),
+        when(libc::BPF_JSET, any),
+        answer(NOT_PERMITTED),
+        answer(LET_THROUGH),
+    ]
+}
+
+fn by_domain() -> Vec<sock_filter> {
+    let mut steps = vec![load(ARGUMENTS[0])];
+    for domain in SOCKET_DOMAINS {
+        steps.extend([
+            when(libc::BPF_JEQ, domain.unsigned_abs()),
+            answer(LET_THROUGH),
+        ]);
+    }
     // Of netlink only what looks at interfaces and routes (protocol 0).
-    let netlink = [
-        (
-            0,
-            SeccompCmpOp::Eq,
-            u64::from(libc::AF_NETLINK.unsigned_abs()),
-        ),
-        (2, SeccompCmpOp::Ne, 0),
-    ];
-    for call in [libc::SYS_socket, libc::SYS_socketpair] {
-        rules.insert(call, vec![rule(&foreign)?, rule(&netlink)?]);
+    steps.extend([
+        unless(libc::BPF_JEQ, libc::AF_NETLINK.unsigned_abs()),
+        answer(NOT_PERMITTED),
+        load(ARGUMENTS[2]),
+        when(libc::BPF_JEQ, 0),
+        answer(LET_THROUGH),
+        answer(NOT_PERMITTED),
+    ]);
+    steps
+}
+
+fn by_request() -> Vec<sock_filter> {
+    let mut steps = vec![load(ARGUMENTS[1])];
+    for request in TERMINAL {
+        steps.extend([when(libc::BPF_JEQ, request), answer(NOT_PERMITTED)]);
     }
-    let terminal = TERMINAL.map(|request| rule(&[(1, SeccompCmpOp::Eq, request)]));
-    rules.insert(
-        libc::SYS_ioctl,
-        terminal.into_iter().collect::<io::Result<_>>()?,
-    );
-    compile(
-        rules,
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::EPERM.unsigned_abs()),
-    )
+    steps.push(answer(LET_THROUGH));
+    steps
 }
 
-/// Makes a rule that holds where all conditions on arguments do: number, comparison, value.
-fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> io::Result<SeccompRule> {
-    let conditions = conditions.iter().map(|(argument, comparison, value)| {
-        // The kernel reads these arguments as 32 bits; the upper half is not its business, nor ours.
-        let length = SeccompCmpArgLen::Dword;
-        SeccompCondition::new(*argument, length, comparison.clone(), *value)
-    });
-    conditions
-        .collect::<Result<_, _>>()
-        .and_then(SeccompRule::new)
-        .map_err(io::Error::other)
+fn load(offset: u32) -> sock_filter {
+    step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
 }
 
-fn compile(
-    rules: BTreeMap<i64, Vec<SeccompRule>>,
-    otherwise: SeccompAction,
-    matched: SeccompAction,
-) -> io::Result<BpfProgram> {
-    SeccompFilter::new(rules, otherwise, matched, ARCHITECTURE)
-        .and_then(TryInto::try_into)
-        .map_err(io::Error::other)
+/// Takes the next step where the comparison holds, and skips it otherwise.
+fn when(comparison: u32, value: u32) -> sock_filter {
+    step(libc::BPF_JMP | libc::BPF_K | comparison, 0, 1, value)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Skips the next step where the comparison holds, and takes it otherwise.
+fn unless(comparison: u32, value: u32) -> sock_filter {
+    step(libc::BPF_JMP | libc::BPF_K | comparison, 1, 0, value)
+}
 
-    /// Runs the filter as the kernel would.
-    fn answer(program: &[sock_filter], number: u32) -> u32 {
-        let mut at = 0;
-        loop {
-            let step = &program[at];
-            at += 1;
-            match u32::from(step.code) & 0x07 {
-                libc::BPF_LD => assert_eq!(step.k, 0),
-                libc::BPF_JMP if number >= step.k => at += usize::from(step.jt),
-                libc::BPF_JMP => at += usize::from(step.jf),
-                libc::BPF_RET => return step.k,
-                other => panic!("{other}"),
-            }
-        }
-    }
+fn go(over: u32) -> sock_filter {
+    step(libc::BPF_JMP | libc::BPF_JA, 0, 0, over)
+}
 
-    #[test]
-    fn exactly_the_listed_calls_are_let_through() {
-        let program = allowed();
-        assert!(program.len() < 500, "{}", program.len());
-        for number in (0..5000).chain([0x3fff_ffff]) {
-            let expect = if calls::ALLOWED.contains(&i64::from(number)) {
-                libc::SECCOMP_RET_ALLOW
-            } else {
-                libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()
-            };
-            assert_eq!(answer(&program, number), expect, "{number}");
-        }
-        #[cfg(target_arch = "x86_64")]
-        for number in [X32, X32 + 39, u32::MAX] {
-            let killed = libc::SECCOMP_RET_KILL_PROCESS;
-            assert_eq!(answer(&program, number), killed, "{number}");
-        }
+fn answer(value: u32) -> sock_filter {
+    step(libc::BPF_RET | libc::BPF_K, 0, 0, value)
+}
+
+fn step(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter {
+        code: u16::try_from(code).expect("the kernel's instructions have 16 bits"),
+        jt,
+        jf,
+        k,
     }
 }

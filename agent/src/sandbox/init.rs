@@ -6,7 +6,8 @@
 
 use std::{
     fmt, fs,
-    io::{self, Read as _, Write as _},
+    io::{self, IoSliceMut, Read as _, Write as _},
+    mem::MaybeUninit,
     os::fd::{BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -15,13 +16,17 @@ use agent_core::sandbox_plan::{Backend, Identity, SandboxPlan, WORK};
 use rustix::{
     event::{PollFd, PollFlags},
     fs::{Gid, Mode, OFlags, Uid},
-    net::{RecvFlags, SendFlags, recv, send},
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recv,
+        recvmsg, send,
+    },
     process::{DumpableBehavior, Pid, Signal, WaitOptions, kill_process},
     thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
 use super::{
-    cgroup, confine, network,
+    cgroup::{Doors, MAX_DOORS},
+    confine, network,
     politeness::{self, Sessions},
     program, root, system,
 };
@@ -43,8 +48,8 @@ pub(super) const GO_ON: u8 = b'C';
 pub(super) enum Note {
     /// The program runs.
     Started,
-    /// It has ended, with what `wait` says of it.
-    Ended(i32),
+    /// It has ended, with what `wait` says of it; `alone` if nothing that it started is left either.
+    Ended { status: i32, alone: bool },
     /// It could not be run, and the system's reason.
     NotRun { errno: i32, exists: bool },
     /// The network is made as far as that goes from inside.
@@ -57,7 +62,9 @@ impl Note {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = match self {
             Self::Started => vec![b'S'],
-            Self::Ended(status) => [b"E", status.to_le_bytes().as_slice()].concat(),
+            Self::Ended { status, alone } => {
+                [&[b'E', u8::from(*alone)], status.to_le_bytes().as_slice()].concat()
+            }
             Self::NotRun { errno, exists } => {
                 [&[b'N', u8::from(*exists)], errno.to_le_bytes().as_slice()].concat()
             }
@@ -72,7 +79,10 @@ impl Note {
         let (kind, rest) = bytes.split_first()?;
         Some(match kind {
             b'S' => Self::Started,
-            b'E' => Self::Ended(i32::from_le_bytes(rest.try_into().ok()?)),
+            b'E' => Self::Ended {
+                alone: *rest.first()? == 1,
+                status: i32::from_le_bytes(rest.get(1..)?.try_into().ok()?),
+            },
             b'N' => Self::NotRun {
                 exists: *rest.first()? == 1,
                 errno: i32::from_le_bytes(rest.get(1..)?.try_into().ok()?),
@@ -116,17 +126,16 @@ pub(super) struct Ends<'a> {
     pub(super) folder: &'a Path,
     /// Held by whatever of the attempt runs.
     pub(super) lock: BorrowedFd<'a>,
-    /// Where to write to be in the attempt's cgroup.
-    pub(super) doors: Vec<fs::File>,
+    /// Whether the network namespace was made ahead, with a loopback that is up.
+    pub(super) has_network: bool,
     pub(super) control: OwnedFd,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
 }
 
 /// Is the first process, from the moment it exists to its end.
-pub(super) fn run(plan: &SandboxPlan, mut ends: Ends<'_>) -> ! {
-    let doors = std::mem::take(&mut ends.doors);
-    let built = build(plan, doors, &ends.control);
+pub(super) fn run(plan: &SandboxPlan, ends: Ends<'_>) -> ! {
+    let built = build(plan, ends.has_network, &ends.control);
     attend(plan, built, &ends.control, [ends.stdout, ends.stderr])
 }
 
@@ -158,7 +167,8 @@ pub(super) fn attend(
         Ok((Start::Running { job, mut sessions }, signals)) => {
             tell(&Note::Started);
             if let Some(status) = reap(plan, job, &signals, control, sessions.as_mut()) {
-                tell(&Note::Ended(status));
+                let alone = nobody_is_left();
+                tell(&Note::Ended { status, alone });
             }
         }
     }
@@ -171,16 +181,22 @@ fn exit(code: i32) -> ! {
 }
 
 /// Makes the sandbox around this process, up to where it has nothing left to give up.
-fn build(plan: &SandboxPlan, doors: Vec<fs::File>, control: &OwnedFd) -> Result<OwnedFd, Failed> {
-    cgroup::enter(doors).map_err(at("enter the cgroup"))?;
+fn build(plan: &SandboxPlan, has_network: bool, control: &OwnedFd) -> Result<OwnedFd, Failed> {
     let sources = root::open_sources(plan)?;
-    wait_for_go(control).map_err(at("hear of the supervisor"))?;
+    let doors = begin(control).map_err(at("hear of the supervisor"))?;
+    let last = doors.enter().map_err(at("enter the cgroup"))?;
     become_job(plan).map_err(at("change the user"))?;
-    leave_cgroups().map_err(at("hide the cgroup"))?;
     bound_user();
-    network::begin(plan, control)?;
+    if has_network {
+        network::begin_with_loopback(plan, control)?;
+    } else {
+        network::begin(plan, control)?;
+    }
     rustix::system::sethostname(plan.hostname.as_bytes()).map_err(at("set the host name"))?;
     root::enter(plan, sources)?;
+    // From here on with the weight of a job, which on a busy machine is next to nothing.
+    last.enter().map_err(at("enter the cgroup"))?;
+    leave_cgroups().map_err(at("hide the cgroup"))?;
     settle(plan)
 }
 
@@ -197,12 +213,30 @@ fn settle(plan: &SandboxPlan) -> Result<OwnedFd, Failed> {
     Ok(signals)
 }
 
-pub(super) fn wait_for_go(control: &OwnedFd) -> io::Result<()> {
+/// Waits until the users are mapped and the cgroup is made; returns the ways into that.
+pub(super) fn begin(control: &OwnedFd) -> io::Result<Doors> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DOORS))];
+    let mut handed = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    match recv(control, &mut byte, RecvFlags::empty())? {
-        (1, _) if byte[0] == GO => Ok(()),
-        _ => Err(io::ErrorKind::ConnectionAborted.into()),
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(
+        control,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut handed,
+        flags,
+    )?;
+    if received.bytes != 1 || byte[0] != GO || received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::ErrorKind::ConnectionAborted.into());
     }
+    let files = handed.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => Some(files),
+        _ => None,
+    });
+    Ok(Doors::from_files(files.flatten().collect()))
+}
+
+pub(super) fn wait_for_go(control: &OwnedFd) -> io::Result<()> {
+    begin(control).map(|_| ())
 }
 
 pub(super) fn become_job(plan: &SandboxPlan) -> io::Result<()> {
@@ -244,11 +278,10 @@ enum Start {
 fn start(plan: &SandboxPlan, streams: [OwnedFd; 2]) -> Result<Start, Failed> {
     let (mut reader, writer) = io::pipe().map_err(at("make a pipe"))?;
     let mut sessions = Sessions::watch(plan);
-    let job = system::fork().map_err(at("fork"))?;
-    let Some(job) = job else {
-        drop(reader);
-        be_job(plan, &streams, writer, sessions);
-    };
+    let weighed = sessions.is_some();
+    // Where the job's session is told of, this process has to answer before the job can go on.
+    let job = system::child(!weighed, || be_job(plan, &streams, &writer, weighed));
+    let job = job.map_err(at("fork"))?;
     drop((writer, streams));
     Sessions::wait(
         sessions.as_mut(),
@@ -265,15 +298,19 @@ fn start(plan: &SandboxPlan, streams: [OwnedFd; 2]) -> Result<Start, Failed> {
     }
 }
 
-/// Is the job's process up to where the job's program takes over.
+/// Is the job's process up to where the job's program takes over; returns the process's exit code.
 fn be_job(
     plan: &SandboxPlan,
     streams: &[OwnedFd; 2],
-    mut report: io::PipeWriter,
-    sessions: Option<Sessions>,
-) -> ! {
+    mut report: &io::PipeWriter,
+    weighed: bool,
+) -> i32 {
+    let own_weight = || match weighed {
+        true => Sessions::keep_from_job(),
+        false => Ok(()),
+    };
     let error = job_streams(streams)
-        .and_then(|()| sessions.map_or(Ok(()), |_| Sessions::keep_from_job()))
+        .and_then(|()| own_weight())
         .and_then(|()| Ok(rustix::process::setsid().map(|_| ())?))
         .and_then(|()| Ok(rustix::process::chdir(start_folder(plan))?))
         .and_then(|()| politeness::wait_for_processor(plan))
@@ -284,7 +321,7 @@ fn be_job(
     let (errno, exists) = error.unwrap_or_else(|error| (error.raw_os_error().unwrap_or(0), true));
     let [a, b, c, d] = errno.to_le_bytes();
     let _ = report.write_all(&[a, b, c, d, u8::from(exists)]);
-    exit(127)
+    127
 }
 
 /// Returns where the program begins that this process starts. One that goes on to make the sandbox finds the work
@@ -335,6 +372,17 @@ fn reap(
                 Ok((0, _)) => return None,
                 _ => {}
             }
+        }
+    }
+}
+
+/// Returns whether this process is alone in the sandbox: whoever lost its parent is its child.
+fn nobody_is_left() -> bool {
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Err(rustix::io::Errno::CHILD) => return true,
+            _ => return false,
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{
     cgroup::{AttemptCgroup, Used},
     init::{self, Ends, Failed, GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE, at},
     network::{self, Outside},
-    ownership, processes, runsc,
+    ownership, processes, runsc, spare,
     system::{Cloned, clone_process, wait_with_usage},
 };
 
@@ -45,6 +45,9 @@ pub(crate) struct Jail {
     pidfd: OwnedFd,
     control: OwnedFd,
     cgroup: AttemptCgroup,
+    empty: bool,
+    /// Processor time, once the first process was waited for.
+    took: Option<Duration>,
 }
 
 /// What a job writes, as it arrives.
@@ -79,11 +82,12 @@ pub(crate) struct Consumed {
 
 impl Jail {
     /// Makes the sandbox and starts the job. `dir` is the attempt's folder.
-    /// `lock` is held by whatever of the attempt runs.
+    /// `lock` is held by whatever of the attempt runs; `network` is a spare one for a plan that can have such.
     pub(crate) fn start(
         plan: &SandboxPlan,
         dir: &Path,
         lock: BorrowedFd<'_>,
+        network: Option<OwnedFd>,
     ) -> Result<(Self, Output), Failed> {
         if let Backend::Runsc { program } = &plan.backend
             && !program.is_file()
@@ -91,20 +95,17 @@ impl Jail {
             let text = "strong isolation needs gVisor (runsc), which this machine does not have";
             return Err(Failed::told(text.to_owned()));
         }
-        if let Identity::Private { uid } = plan.identity {
-            for folder in writable_folders(plan) {
-                ownership::hand_over(folder, uid).map_err(at("hand over the job's folders"))?;
-            }
-        }
-        let cgroup = AttemptCgroup::create(&plan.cgroup, dir, &plan.limits)
+        let cgroup = AttemptCgroup::begin(&plan.cgroup, dir, &plan.limits)
             .map_err(at("set the job's limits"))?;
-        match Self::start_in(plan, &cgroup, dir, lock) {
+        match Self::start_in(plan, &cgroup, dir, lock, network) {
             Ok((pid, pidfd, control, output)) => Ok((
                 Self {
                     pid,
                     pidfd,
                     control,
                     cgroup,
+                    empty: false,
+                    took: None,
                 },
                 output,
             )),
@@ -121,7 +122,9 @@ impl Jail {
         cgroup: &AttemptCgroup,
         dir: &Path,
         lock: BorrowedFd<'_>,
+        spare: Option<OwnedFd>,
     ) -> Result<(Pid, OwnedFd, OwnedFd, Output), Failed> {
+        let spare = spare.filter(|_| spare::fits(plan));
         let (stdout, job_stdout) = io::pipe().map_err(at("make a pipe"))?;
         let (stderr, job_stderr) = io::pipe().map_err(at("make a pipe"))?;
         if let Identity::Private { uid } = plan.identity {
@@ -138,10 +141,13 @@ impl Jail {
             None,
         )
         .map_err(at("make a socket"))?;
-        let doors = cgroup.doors().map_err(at("open the cgroup"))?;
         let leaf = cgroup.open_for_clone().map_err(at("open the cgroup"))?;
-        let cloned = clone_process(namespaces(plan), leaf.as_ref().map(AsFd::as_fd))
-            .map_err(at("make namespaces"))?;
+        let leaf_fd = leaf.as_ref().map(AsFd::as_fd);
+        let cloned = match &spare {
+            None => clone_process(namespaces(plan), leaf_fd),
+            Some(network) => clone_in(network, namespaces(plan) & !libc::CLONE_NEWNET, leaf_fd),
+        };
+        let cloned = cloned.map_err(at("make namespaces"))?;
         let Cloned::Parent { pid, pidfd } = cloned else {
             drop((control, stdout, stderr, leaf));
             be_first(
@@ -149,7 +155,7 @@ impl Jail {
                 Ends {
                     folder: dir,
                     lock,
-                    doors,
+                    has_network: spare.is_some(),
                     control: inside,
                     stdout: job_stdout.into(),
                     stderr: job_stderr.into(),
@@ -157,10 +163,16 @@ impl Jail {
             );
         };
         // The other ends are the child's alone, so that this one learns of its end.
-        drop((inside, job_stdout, job_stderr, doors));
-        let ready = map_user(plan, pid)
-            .map_err(at("map the job's user"))
-            .and_then(|()| network::go(plan, pid, &control));
+        drop((inside, job_stdout, job_stderr));
+        // The first process has enough to do meanwhile.
+        let ready = cgroup
+            .complete(&plan.limits)
+            .map_err(at("set the job's limits"))
+            .and_then(|doors| {
+                hand_over(plan)?;
+                map_user(plan, pid).map_err(at("map the job's user"))?;
+                network::go(plan, pid, &control, &doors)
+            });
         let network = match ready {
             Ok(network) => network,
             Err(failed) => {
@@ -197,13 +209,17 @@ impl Jail {
     }
 
     /// Returns what happened next, if anything has.
-    pub(crate) fn event(&self) -> Option<JailEvent> {
+    pub(crate) fn event(&mut self) -> Option<JailEvent> {
         Some(match next_note(&self.control)? {
             Note::Started => JailEvent::Started,
-            Note::Ended(status) if libc::WIFSIGNALED(status) => {
-                JailEvent::Signalled(libc::WTERMSIG(status))
+            Note::Ended { status, alone } => {
+                self.empty = alone;
+                if libc::WIFSIGNALED(status) {
+                    JailEvent::Signalled(libc::WTERMSIG(status))
+                } else {
+                    JailEvent::Exited(libc::WEXITSTATUS(status))
+                }
             }
-            Note::Ended(status) => JailEvent::Exited(libc::WEXITSTATUS(status)),
             Note::NotRun {
                 errno: libc::ENOENT,
                 exists: false,
@@ -213,6 +229,11 @@ impl Jail {
             Note::Network => return None,
             Note::Failed(text) => JailEvent::Failed(text),
         })
+    }
+
+    /// Returns whether nothing runs in it any more but its first process, which is about to take it down.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.empty
     }
 
     /// Asks everything in the sandbox to end.
@@ -250,26 +271,39 @@ impl Jail {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
-    /// Waits for the end of the sandbox, removes what it was made of, and returns what it took.
-    pub(crate) fn finish(self) -> io::Result<Consumed> {
-        let (_, usage) = wait_with_usage(self.pid)?;
+    /// Returns what the sandbox took, once nothing runs in it any more. Where nobody counts that, waits for the end of
+    /// its first process, which the kernel counts by.
+    pub(crate) fn consumed(&mut self) -> io::Result<Consumed> {
         let counted = self.cgroup.counted();
-        self.cgroup.kill_and_remove()?;
-        let cpu = counted.cpu.unwrap_or_else(|| {
-            [usage.ru_utime, usage.ru_stime]
-                .map(|time| {
-                    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
-                    let micros = u64::try_from(time.tv_usec).unwrap_or(0);
-                    Duration::from_secs(secs) + Duration::from_micros(micros)
-                })
-                .into_iter()
-                .sum()
-        });
+        let cpu = match counted.cpu {
+            Some(cpu) => cpu,
+            None => self.wait()?,
+        };
         Ok(Consumed {
             cpu,
             peak_memory: counted.peak_memory,
             out_of_memory: counted.memory_kills > 0,
         })
+    }
+
+    /// Waits for the end of the sandbox and removes what it was made of.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.wait()?;
+        self.cgroup.kill_and_remove()
+    }
+
+    /// Waits for the first process; returns what it and all below it took.
+    fn wait(&mut self) -> io::Result<Duration> {
+        if let Some(took) = self.took {
+            return Ok(took);
+        }
+        let (_, usage) = wait_with_usage(self.pid)?;
+        let times = [usage.ru_utime, usage.ru_stime].map(|time| {
+            let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+            let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+            Duration::from_secs(secs) + Duration::from_micros(micros)
+        });
+        Ok(*self.took.insert(times.into_iter().sum()))
     }
 }
 
@@ -284,11 +318,27 @@ fn namespaces(plan: &SandboxPlan) -> i32 {
     }
 }
 
+/// Makes the first process in a network namespace that is there. A process has no rights in one that is not its own,
+/// so this one goes there, and returns.
+fn clone_in(
+    network: &OwnedFd,
+    namespaces: i32,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Cloned> {
+    let home = spare::own()?;
+    spare::enter(network)?;
+    let cloned = clone_process(namespaces, cgroup);
+    if !matches!(cloned, Ok(Cloned::Child)) {
+        spare::enter(&home)?;
+    }
+    cloned
+}
+
 /// Is the process in the new namespaces.
 fn be_first(plan: &SandboxPlan, ends: Ends<'_>) -> ! {
     match &plan.backend {
         Backend::Native => init::run(plan, ends),
-        Backend::Bubblewrap { program } => bubblewrap::run(plan, program, ends),
+        Backend::Bubblewrap { program } => bubblewrap::run(plan, program, &ends),
         Backend::Runsc { program } => runsc::run(plan, program, ends),
     }
 }
@@ -313,6 +363,15 @@ pub(crate) fn writable_folders(plan: &SandboxPlan) -> impl Iterator<Item = &Path
         }
         _ => None,
     })
+}
+
+fn hand_over(plan: &SandboxPlan) -> Result<(), Failed> {
+    let Identity::Private { uid } = plan.identity else {
+        return Ok(());
+    };
+    writable_folders(plan)
+        .try_for_each(|folder| ownership::hand_over(folder, uid))
+        .map_err(at("hand over the job's folders"))
 }
 
 fn map_user(plan: &SandboxPlan, pid: Pid) -> io::Result<()> {

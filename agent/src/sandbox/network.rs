@@ -9,7 +9,7 @@ use std::{
     io::{self, IoSlice, IoSliceMut, Write as _},
     mem::MaybeUninit,
     net::{Ipv4Addr, TcpListener},
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
     process::{Command, Stdio},
 };
@@ -33,6 +33,7 @@ use rustix::{
 };
 
 use super::{
+    cgroup::{Doors, MAX_DOORS},
     init::{Failed, GO, MAX_NOTE_BYTES, Note, at, wait_for_go},
     slirp::{Namespaces, Slirp},
     system,
@@ -80,7 +81,9 @@ pub(super) fn begin_with_loopback(plan: &SandboxPlan, control: &OwnedFd) -> Resu
         NetworkPlan::Proxy(_) => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT))
                 .map_err(at("listen for the job's connections"))?;
-            hand_out(control, &listener.into()).map_err(at("hand the proxy's socket out"))
+            let socket = std::iter::once(listener.as_fd());
+            hand(control, &Note::Network.encode(), socket)
+                .map_err(at("hand the proxy's socket out"))
         }
     }
 }
@@ -122,15 +125,21 @@ fn set_rules(nft: &Path, rules: &[u8]) -> io::Result<()> {
     Err(io::Error::other(format!("{}: {first}", nft.display())))
 }
 
-fn hand_out(control: &OwnedFd, socket: &OwnedFd) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// Sends a word together with open files, of which there may be none.
+fn hand<'a>(
+    control: &OwnedFd,
+    word: &[u8],
+    files: impl Iterator<Item = BorrowedFd<'a>>,
+) -> io::Result<()> {
+    let files: Vec<BorrowedFd<'_>> = files.collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DOORS))];
     let mut handed = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [socket.as_fd()];
-    handed.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let note = Note::Network.encode();
+    if !files.is_empty() {
+        handed.push(SendAncillaryMessage::ScmRights(&files));
+    }
     let sent = sendmsg(
         control,
-        &[IoSlice::new(&note)],
+        &[IoSlice::new(word)],
         &mut handed,
         SendFlags::NOSIGNAL,
     );
@@ -151,16 +160,18 @@ pub(super) fn go(
     plan: &SandboxPlan,
     first: Pid,
     control: &OwnedFd,
+    doors: &Doors,
 ) -> Result<Option<Outside>, Failed> {
     let tell = |word: &[u8]| {
         send(control, word, SendFlags::NOSIGNAL)
             .map(|_| ())
             .map_err(at("start the sandbox"))
     };
+    let begin = || hand(control, &[GO], doors.files()).map_err(at("start the sandbox"));
     match &plan.network {
-        NetworkPlan::None => tell(&[GO]).map(|()| None),
+        NetworkPlan::None => begin().map(|()| None),
         NetworkPlan::Proxy(_) => {
-            tell(&[GO])?;
+            begin()?;
             let socket = await_inside(control)?;
             let missing = || Failed::told("the sandbox handed no socket out".to_owned());
             socket.map(Outside::Socket).ok_or_else(missing).map(Some)
@@ -170,7 +181,7 @@ pub(super) fn go(
         } => {
             let namespaces = Namespaces::of(first).map_err(at("open the sandbox's namespaces"))?;
             let own = own_addresses().map_err(at("list the machine's addresses"))?;
-            tell(&[GO])?;
+            begin()?;
             tell(firewall(&own, &rules.denied).as_bytes())?;
             await_inside(control)?;
             let slirp = Slirp::start(slirp4netns, &namespaces)?;

@@ -7,14 +7,14 @@ use std::{
     fs, io,
     os::{
         fd::{AsFd as _, OwnedFd},
-        unix::fs::{OpenOptionsExt as _, symlink},
+        unix::fs::symlink,
     },
     path::Path,
 };
 
 use agent_core::sandbox_plan::{Access, Content, SandboxPlan};
 use rustix::{
-    fs::CWD,
+    fs::{CWD, FileType, Mode, mknodat},
     mount::{
         MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
         mount_bind, mount_change, mount_remount, move_mount, open_tree, unmount,
@@ -118,14 +118,11 @@ pub(super) fn enter(plan: &SandboxPlan, sources: Sources) -> Result<(), Failed> 
 }
 
 pub(super) fn put(target: &Path, content: &Content, source: Option<OwnedFd>) -> io::Result<()> {
-    if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent)?;
-    }
     match content {
-        Content::Link { to } => symlink(to, target),
-        Content::Text { text } => fs::write(target, text),
+        Content::Link { to } => below_its_folder(target, || symlink(to, target)),
+        Content::Text { text } => below_its_folder(target, || fs::write(target, text)),
         Content::Scratch { size } => {
-            fs::create_dir_all(target)?;
+            folder(target)?;
             let size = size.0.max(1 << 12);
             let options = format!("mode=1777,size={size},nr_inodes={MAX_SCRATCH_INODES}");
             scratch(target, &options)
@@ -135,9 +132,9 @@ pub(super) fn put(target: &Path, content: &Content, source: Option<OwnedFd>) -> 
                 return Ok(());
             };
             if rustix::fs::fstat(&source)?.st_mode & libc::S_IFMT == libc::S_IFDIR {
-                fs::create_dir_all(target)?;
+                folder(target)?;
             } else {
-                empty_file(target)?;
+                below_its_folder(target, || empty_file(target))?;
             }
             move_mount(
                 source,
@@ -151,10 +148,33 @@ pub(super) fn put(target: &Path, content: &Content, source: Option<OwnedFd>) -> 
     }
 }
 
+fn folder(target: &Path) -> io::Result<()> {
+    below_its_folder(target, || there_already(fs::create_dir(target)))
+}
+
+/// Makes something, and before that its folder, which mostly is there: to ask each time would take longer.
+fn below_its_folder(target: &Path, make: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    match (make(), target.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(parent)?;
+            make()
+        }
+        (made, _) => made,
+    }
+}
+
+fn there_already(made: io::Result<()>) -> io::Result<()> {
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a file to put another on, where there is none.
 pub(super) fn empty_file(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o444);
-    options.open(path).map(|_| ())
+    let readable = Mode::RUSR | Mode::RGRP | Mode::ROTH;
+    let made = mknodat(CWD, path, FileType::RegularFile, readable, 0);
+    there_already(made.map_err(io::Error::from))
 }
 
 pub(super) fn scratch(target: impl AsRef<Path>, options: &str) -> io::Result<()> {

@@ -33,9 +33,8 @@ const TOLD: [&str; 6] = [
 ];
 
 /// Is the first process, from the moment it exists to its end.
-pub(super) fn run(plan: &SandboxPlan, program: &Path, mut ends: Ends<'_>) -> ! {
-    let doors = std::mem::take(&mut ends.doors);
-    let built = build(plan, doors, &ends.control);
+pub(super) fn run(plan: &SandboxPlan, program: &Path, ends: Ends<'_>) -> ! {
+    let built = build(plan, &ends.control);
     let mut command = vec![program.to_string_lossy().into_owned()];
     command.extend(TOLD.map(str::to_owned));
     // Seen in lists of processes, so that people can tell whose it is.
@@ -50,12 +49,12 @@ pub(super) fn run(plan: &SandboxPlan, program: &Path, mut ends: Ends<'_>) -> ! {
     init::attend(&outer, built, &ends.control, [ends.stdout, ends.stderr])
 }
 
-fn build(plan: &SandboxPlan, doors: Vec<fs::File>, control: &OwnedFd) -> Result<OwnedFd, Failed> {
+fn build(plan: &SandboxPlan, control: &OwnedFd) -> Result<OwnedFd, Failed> {
     if plan.network != NetworkPlan::None {
         let unsupported = io::Error::from(io::ErrorKind::Unsupported);
         return Err(at("give a job in gVisor a network")(unsupported));
     }
-    let sources = stage::begin(plan, doors, control)?;
+    let sources = stage::begin(plan, control)?;
     stage::clear().map_err(at("make room for the root"))?;
     let made = || {
         fs::create_dir(ROOT)?;

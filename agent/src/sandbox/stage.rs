@@ -15,8 +15,8 @@ use rustix::{
 };
 
 use super::{
-    cgroup,
-    init::{Failed, at, become_job, bound_user, wait_for_go},
+    cgroup::LastDoor,
+    init::{self, Failed, at, become_job, bound_user},
     network,
     root::{Sources, empty_file, open_sources, scratch},
 };
@@ -31,24 +31,17 @@ pub(super) type Staged = Vec<Option<String>>;
 
 /// Does, in the first process of new namespaces, what has to be done before another program takes over: enters
 /// the cgroup, becomes the job's user, and lays out the stage.
-pub(super) fn prepare(
-    plan: &SandboxPlan,
-    doors: Vec<fs::File>,
-    control: &OwnedFd,
-) -> Result<Staged, Failed> {
-    let sources = begin(plan, doors, control)?;
+pub(super) fn prepare(plan: &SandboxPlan, control: &OwnedFd) -> Result<Staged, Failed> {
+    let sources = begin(plan, control)?;
     lay_out(plan, sources).map_err(at("lay out the sandbox's parts"))
 }
 
 /// Does the same up to where the sources are open.
-pub(super) fn begin(
-    plan: &SandboxPlan,
-    doors: Vec<fs::File>,
-    control: &OwnedFd,
-) -> Result<Sources, Failed> {
-    cgroup::enter(doors).map_err(at("enter the cgroup"))?;
+pub(super) fn begin(plan: &SandboxPlan, control: &OwnedFd) -> Result<Sources, Failed> {
     let sources = open_sources(plan)?;
-    wait_for_go(control).map_err(at("hear of the supervisor"))?;
+    let doors = init::begin(control).map_err(at("hear of the supervisor"))?;
+    let entered = doors.enter().and_then(LastDoor::enter);
+    entered.map_err(at("enter the cgroup"))?;
     become_job(plan).map_err(at("change the user"))?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(at("follow the supervisor"))?;

@@ -56,13 +56,32 @@ pub(super) fn clone_process(namespaces: i32, cgroup: Option<BorrowedFd<'_>>) -> 
     }
 }
 
-/// Forks; `None` in the child.
-pub(super) fn fork() -> io::Result<Option<Pid>> {
-    // SAFETY: the process has one thread.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        pid => Ok(Pid::from_raw(pid)),
+/// Room for what a child does before it runs a program.
+const CHILD_STACK_BYTES: usize = 256 << 10;
+
+/// Makes a child that does `until` and ends with the code that this returns, unless it has run a program by then.
+///
+/// Where it shares, nothing of this process's memory has to be copied, but this process stands still until either.
+/// A program's child does as little as possible in any case: what it drops is gone for nobody else.
+pub(super) fn child<F: Fn() -> i32>(shares: bool, until: F) -> io::Result<Pid> {
+    extern "C" fn be_child<F: Fn() -> i32>(until: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: this is `until` below, in this memory or in a copy of it.
+        let until = unsafe { &*until.cast::<F>() };
+        until()
     }
+    // Aligned to 16 bytes, as processors want it.
+    let mut stack = vec![0_u128; CHILD_STACK_BYTES / size_of::<u128>()];
+    let top = stack.as_mut_ptr_range().end;
+    let sharing = libc::CLONE_VM | libc::CLONE_VFORK;
+    let flags = if shares { sharing } else { 0 } | libc::SIGCHLD;
+    let argument = (&raw const until).cast_mut().cast();
+    // SAFETY: the process has one thread. Where the child shares its memory, this thread waits in this call until the
+    // child no longer does; where it does not, the child has a copy of all of it.
+    let pid = unsafe { libc::clone(be_child::<F>, top.cast(), flags, argument) };
+    drop(stack);
+    Pid::from_raw(pid)
+        .filter(|_| pid > 0)
+        .ok_or_else(io::Error::last_os_error)
 }
 
 /// Adds attributes to a mount and everything below it.

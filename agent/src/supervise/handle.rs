@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -23,6 +22,7 @@ use tokio::{
 use super::{
     ROLE,
     folder::AttemptFolder,
+    handover::{Given, Handover},
     protocol::{Order, Report, SandboxResult, decode, encode},
 };
 use crate::sandbox::reap_cgroup;
@@ -93,7 +93,7 @@ impl Supervisor {
     /// # Errors
     /// Nothing was started.
     pub fn launch(dir: &Path, plan: &SandboxPlan) -> Result<Self, LaunchError> {
-        Self::launch_on(None, dir, plan, None)
+        Self::launch_given(None, dir, plan, Given::default())
     }
 
     /// Does the same with another program file, for daemons that run inside one that is not `compute-share`.
@@ -105,18 +105,18 @@ impl Supervisor {
         dir: &Path,
         plan: &SandboxPlan,
     ) -> Result<Self, LaunchError> {
-        Self::launch_on(Some(program), dir, plan, None)
+        Self::launch_given(Some(program), dir, plan, Given::default())
     }
 
-    /// Does the same for an attempt with a disk of its own, mounted nowhere yet; its plan says so.
+    /// Does the same for an attempt that is given more.
     ///
     /// # Errors
     /// Nothing was started.
-    pub fn launch_on(
+    pub fn launch_given(
         program: Option<&Path>,
         dir: &Path,
         plan: &SandboxPlan,
-        disk: Option<OwnedFd>,
+        given: Given,
     ) -> Result<Self, LaunchError> {
         let program = program.unwrap_or(Path::new("/proc/self/exe"));
         let failed = |source| LaunchError::Folder {
@@ -124,7 +124,7 @@ impl Supervisor {
             source,
         };
         let folder = AttemptFolder::open(dir).map_err(failed)?;
-        let prepared = prepare(program, &folder, plan, disk)?;
+        let prepared = prepare(program, &folder, plan, given)?;
         let stream = folder
             .connect()
             .and_then(UnixStream::from_std)
@@ -301,7 +301,8 @@ pub(crate) fn run_to_end(
     plan: &SandboxPlan,
 ) -> io::Result<SandboxResult> {
     let folder = AttemptFolder::open(dir)?;
-    let mut command = prepare(program, &folder, plan, None).map_err(io::Error::other)?;
+    let mut command =
+        prepare(program, &folder, plan, Given::default()).map_err(io::Error::other)?;
     let mut child = command.spawn()?;
     // The command holds the lock, too, as long as it could start another.
     drop(command);
@@ -313,13 +314,12 @@ pub(crate) fn run_to_end(
 /// Returns the command that starts a supervisor, to be started once.
 ///
 /// Listening begins here, so that nobody can connect too early. The lock, too, passes over to the supervisor:
-/// there is no moment at which it could be started twice. The attempt's disk goes the same way. See [`super::main`]
-/// for why all of them are standard streams.
+/// there is no moment at which it could be started twice.
 fn prepare(
     program: &Path,
     folder: &AttemptFolder,
     plan: &SandboxPlan,
-    disk: Option<OwnedFd>,
+    given: Given,
 ) -> Result<std::process::Command, LaunchError> {
     let dir = folder.path();
     let failed = |source| LaunchError::Folder {
@@ -330,16 +330,21 @@ fn prepare(
         return Err(LaunchError::Running(dir.to_owned()));
     };
     folder.write_plan(plan).map_err(failed)?;
-    let listener = folder.listen().map_err(failed)?;
+    let handover = Handover {
+        listener: folder.listen().map_err(failed)?.into(),
+        lock: lock.into(),
+        given,
+    };
+    let packed = handover.pack().map_err(failed)?;
     let mut command = std::process::Command::new(program);
     command
         .arg(ROLE)
         .arg(dir)
         .env_clear()
         .current_dir("/")
-        .stdin(OwnedFd::from(listener))
-        .stdout(lock)
-        .stderr(disk.map_or_else(Stdio::null, Stdio::from));
+        .stdin(packed)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     Ok(command)
 }
 

@@ -1,20 +1,14 @@
 //! The process itself: what it was given, and what it returns.
 
-use std::{
-    ffi::OsString,
-    io,
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
-};
+use std::{ffi::OsString, io, os::fd::AsFd as _, path::Path};
 
 use rustix::{
     fs::{Mode, OFlags},
-    io::fcntl_dupfd_cloexec,
     process::setsid,
-    stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout},
+    stdio::{dup2_stdin, stdin},
 };
 
-use super::{folder::AttemptFolder, measure, run};
+use super::{folder::AttemptFolder, handover::Handover, measure, run};
 use crate::{
     proxy,
     sandbox::{check_main, make_room, sandbox_inside},
@@ -35,13 +29,8 @@ pub(crate) const INSIDE: &str = "--inside";
 /// Instead of a folder alone: measure what sandboxes cost. Started by the benchmark.
 const MEASURE: &str = "--measure";
 
-/// Descriptors below are the standard streams.
-const FIRST_FREE: i32 = 3;
-
-/// Is the supervisor. `args` are the program's arguments after [`super::ROLE`]: the attempt's folder. The
-/// listening socket is its standard input, the attempt's lock its standard output, the attempt's disk, if it has one,
-/// its standard error: so it can be started without a copy of the daemon's memory, which a step between fork and exec
-/// would need. Must be called before anything starts a thread.
+/// Is the supervisor. `args` are the program's arguments after [`super::ROLE`]: the attempt's folder. On its standard
+/// input is what it is given. Must be called before anything starts a thread.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
     let args: Vec<OsString> = args.into_iter().collect();
     let code = match args.as_slice() {
@@ -62,22 +51,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
 fn supervise(folder: &Path) -> Option<i32> {
     // A session of its own: what ends the daemon's terminal or group does not end the job.
     setsid().ok()?;
-    let [listener, lock, disk] = take_over().ok()?;
+    let handed = take_over().ok()?;
     let folder = AttemptFolder::open(folder).ok()?;
     // Without a result the daemon finds that the supervisor died, which is the truth.
-    run::run(&folder, listener.into(), lock.as_fd(), disk)
-        .ok()
-        .map(|()| 0)
+    run::run(&folder, handed).ok().map(|()| 0)
 }
 
-/// Returns the socket, the lock and the disk, with nothing in their old places, so that no job gets them.
-fn take_over() -> io::Result<[OwnedFd; 3]> {
-    let listener = fcntl_dupfd_cloexec(stdin(), FIRST_FREE)?;
-    let lock = fcntl_dupfd_cloexec(stdout(), FIRST_FREE)?;
-    let disk = fcntl_dupfd_cloexec(stderr(), FIRST_FREE)?;
+/// Returns what this process was given, with nothing in the place where that came in, so that no job gets it.
+fn take_over() -> io::Result<Handover> {
+    let handed = Handover::unpack(stdin())?;
     let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     dup2_stdin(nothing.as_fd())?;
-    dup2_stdout(nothing.as_fd())?;
-    dup2_stderr(nothing.as_fd())?;
-    Ok([listener, lock, disk])
+    Ok(handed)
 }

@@ -6,7 +6,7 @@ use std::{
     fs, io,
     io::{PipeReader, Read as _},
     os::{
-        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd as _, OwnedFd},
         unix::net::UnixListener,
     },
     time::{Duration, SystemTime},
@@ -27,13 +27,14 @@ use super::{
     frozen::Frozen,
     gateway::Gateway,
     gauge::Gauge,
+    handover::{Given, Handover},
     protocol::{Order, Report, SandboxResult},
     spool::{MAX_LOG_BYTES, Spool},
     visitors::Visitors,
 };
 use crate::{
     sandbox::{
-        Failed,
+        Failed, at,
         jail::{Consumed, Jail, JailEvent, Output},
         since_boot,
     },
@@ -44,17 +45,13 @@ use crate::{
 const PIECE_BYTES: usize = common::logs::MAX_RECORD_BYTES;
 
 /// Runs the attempt whose plan is in the folder, and leaves its result there.
-pub(super) fn run(
-    folder: &AttemptFolder,
-    listener: UnixListener,
-    lock: BorrowedFd<'_>,
-    disk: OwnedFd,
-) -> io::Result<()> {
+pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
+    let Given { disk, network } = handed.given;
     let plan = folder.plan()?.ok_or(io::ErrorKind::NotFound)?;
     let mut watch = Watch {
         plan: &plan,
         spool: Spool::create(&folder.file("log"), MAX_LOG_BYTES)?,
-        visitors: Visitors::new(listener)?,
+        visitors: Visitors::new(UnixListener::from(handed.listener))?,
         started: None,
         ending: Ending::default(),
         kill_at: None,
@@ -68,19 +65,31 @@ pub(super) fn run(
     fs::write(folder.file("started"), now().to_string())?;
     let started = watch
         .mount(folder, disk)
-        .and_then(|()| Jail::start(&plan, folder.path(), lock));
-    let consumed = match started {
-        Ok((jail, output)) => watch.over(jail, output)?,
+        .and_then(|()| Jail::start(&plan, folder.path(), handed.lock.as_fd(), network));
+    match started {
+        Ok((mut jail, output)) => {
+            let consumed = watch.over(&mut jail, output)?;
+            let left = watch.conclude(folder, consumed)?;
+            // Taking it down is nobody's time but this process's own.
+            jail.finish()?;
+            keep(&left)
+        }
         Err(failed) => {
             watch.ending.program = Some(JailEvent::Failed(failed.to_string()));
-            Consumed {
+            let consumed = Consumed {
                 cpu: Duration::ZERO,
                 peak_memory: None,
                 out_of_memory: false,
-            }
+            };
+            keep(&watch.conclude(folder, consumed)?)
         }
-    };
-    watch.conclude(folder, consumed)
+    }
+}
+
+/// Puts the result on the disk. Nobody waits for that: only who finds the attempt after the machine itself went down
+/// needs it.
+fn keep(result: &fs::File) -> io::Result<()> {
+    result.sync_data()
 }
 
 /// One attempt while it runs.
@@ -106,15 +115,17 @@ struct Streams([(LogStream, Option<PipeReader>); 2]);
 
 impl Watch<'_> {
     /// Mounts the attempt's own disk, where it has one.
-    fn mount(&mut self, folder: &AttemptFolder, disk: OwnedFd) -> Result<(), Failed> {
+    fn mount(&mut self, folder: &AttemptFolder, disk: Option<OwnedFd>) -> Result<(), Failed> {
         if self.plan.disk == DiskBound::Own {
+            let missing = || at("mount the job's disk")(io::Error::from(io::ErrorKind::NotFound));
+            let disk = disk.ok_or_else(missing)?;
             self.disk = Disk::own(&folder.file(MOUNTED), disk)?;
         }
         Ok(())
     }
 
-    /// Waits for the sandbox's end.
-    fn over(&mut self, jail: Jail, output: Output) -> io::Result<Consumed> {
+    /// Waits until nothing runs in the sandbox.
+    fn over(&mut self, jail: &mut Jail, output: Output) -> io::Result<Consumed> {
         match Gateway::start(self.plan, jail.first(), output.network) {
             Ok(gateway) => self.gateway = gateway,
             Err(error) => {
@@ -129,8 +140,8 @@ impl Watch<'_> {
         ]);
         let mut piece = vec![0; PIECE_BYTES];
         loop {
-            let [ended, out, err, network] = self.wait(&jail, &streams)?;
-            self.copy(&jail, &mut streams, [out, err], &mut piece);
+            let [ended, out, err, network] = self.wait(jail, &streams)?;
+            self.copy(jail, &mut streams, [out, err], &mut piece);
             while let Some(event) = jail.event() {
                 self.on_event(event);
             }
@@ -139,13 +150,13 @@ impl Watch<'_> {
                 self.note(lines);
             }
             for order in self.visitors.serve(&self.so_far()) {
-                self.on_order(&jail, order);
+                self.on_order(jail, order);
             }
-            if ended {
+            if ended || jail.is_empty() {
                 break;
             }
-            self.on_time(&jail);
-            self.keep_lease(&jail);
+            self.on_time(jail);
+            self.keep_lease(jail);
             if self.started.is_some() {
                 // What the program wrote may be seen before the word that it runs; said it is afterwards.
                 self.visitors.tell_logged(self.spool.bytes());
@@ -153,11 +164,11 @@ impl Watch<'_> {
         }
         // Nobody writes any more, so each stream has an end.
         while streams.0.iter().any(|(_, reader)| reader.is_some()) {
-            self.copy(&jail, &mut streams, [true, true], &mut piece);
+            self.copy(jail, &mut streams, [true, true], &mut piece);
         }
         let lines = self.gateway.finish();
         self.note(lines);
-        let consumed = jail.finish()?;
+        let consumed = jail.consumed()?;
         self.ending.out_of_memory = consumed.out_of_memory;
         let stopped = self.ending.stopped.is_some();
         if self.started.is_none()
@@ -344,8 +355,8 @@ impl Watch<'_> {
         }
     }
 
-    /// Leaves the result and tells everybody.
-    fn conclude(mut self, folder: &AttemptFolder, consumed: Consumed) -> io::Result<()> {
+    /// Leaves the result and tells everybody. Returns the file that it is in.
+    fn conclude(mut self, folder: &AttemptFolder, consumed: Consumed) -> io::Result<fs::File> {
         let wall = self.started.map_or(Duration::ZERO, |(_, began)| {
             since_boot().saturating_sub(began)
         });
@@ -381,8 +392,7 @@ impl Watch<'_> {
             .collect();
         self.visitors.serve(&so_far);
         self.visitors.part(&Report::Ended(result));
-        // Nobody waits for the disk: only who finds the attempt after the machine itself went down needs it.
-        left.sync_data()
+        Ok(left)
     }
 }
 

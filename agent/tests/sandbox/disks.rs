@@ -1,6 +1,9 @@
 //! Attempts with a disk of their own, which only root can give them.
 
-use agent::{scratch::Disks, supervise::Supervisor};
+use agent::{
+    scratch::Disks,
+    supervise::{Given, Supervisor},
+};
 use agent_core::sandbox_plan::{Content, DiskBound};
 use common::{
     status::{EndReason, LogStream},
@@ -40,11 +43,14 @@ fn run_on(attempt: &mut Attempt, disks: &Disks) -> Finished {
     let mounted = disk.mount_again().unwrap();
     let finished = block_on(async {
         let program = program();
-        let mut supervisor = Supervisor::launch_on(
+        let mut supervisor = Supervisor::launch_given(
             Some(&program),
             attempt.folder.path(),
             &attempt.plan,
-            Some(mounted),
+            Given {
+                disk: Some(mounted),
+                network: None,
+            },
         )
         .unwrap();
         attempt.finish(&mut supervisor).await

@@ -14,7 +14,7 @@ use std::{
 
 use agent::{
     scratch::Disks,
-    supervise::{Supervisor, SupervisorEvent},
+    supervise::{Given, Supervisor, SupervisorEvent},
 };
 use agent_core::sandbox_plan::{Cgroup, Content, DiskBound, FIRST_HOST_UID, Identity};
 use common::{status::EndReason, time::Span, units::Bytes};
@@ -174,9 +174,12 @@ async fn one(run: &Run, number: usize, dice: &mut Dice) {
             *source = files.join(&mount.target[1..]);
         }
     }
-    let mounted = disk.as_ref().map(|disk| disk.mount_again().unwrap());
+    let given = Given {
+        disk: disk.as_ref().map(|disk| disk.mount_again().unwrap()),
+        network: None,
+    };
     let mut supervisor =
-        Supervisor::launch_on(Some(&program()), &folder, &attempt.plan, mounted).unwrap();
+        Supervisor::launch_given(Some(&program()), &folder, &attempt.plan, given).unwrap();
     let wait = Duration::from_micros(dice.roll(60_000));
     let ended = tokio::time::timeout(wait, last(&mut supervisor)).await;
     if number.is_multiple_of(20) {

@@ -11,10 +11,8 @@ use super::{
 use crate::address::NAMESERVER;
 
 /// Parts of the host's `/etc` that programs need and that say nothing about its owner.
-const ETC: [&str; 10] = [
+const ETC: [&str; 8] = [
     "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
     "/etc/localtime",
     "/etc/timezone",
     "/etc/alternatives",

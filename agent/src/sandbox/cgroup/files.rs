@@ -1,9 +1,13 @@
 //! The kernel's small files: one value each, or lines of `KEY NUMBER`.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
+
+/// More than any of them has.
+const MAX_BYTES: usize = 16 << 10;
 
 pub(in crate::sandbox) fn write(folder: &Path, file: &str, text: &str) -> io::Result<()> {
     let path = folder.join(file);
@@ -22,13 +26,23 @@ pub(super) fn write_if_there(folder: &Path, file: &str, text: &str) -> io::Resul
 }
 
 pub(super) fn number(folder: &Path, file: &str) -> Option<u64> {
-    let text = fs::read_to_string(folder.join(file)).ok()?;
+    let text = read(&folder.join(file))?;
     text.trim().parse().ok()
+}
+
+/// Reads a file that the kernel writes in one go; without asking for its size first, which it does not have.
+fn read(path: &Path) -> Option<String> {
+    let mut text = vec![0; MAX_BYTES];
+    let length = fs::File::open(path)
+        .and_then(|mut file| file.read(&mut text))
+        .ok()?;
+    text.truncate(length);
+    String::from_utf8(text).ok()
 }
 
 /// Returns the number after `key` in a file of `KEY NUMBER` lines.
 pub(super) fn keyed(folder: &Path, file: &str, key: &str) -> Option<u64> {
-    let text = fs::read_to_string(folder.join(file)).ok()?;
+    let text = read(&folder.join(file))?;
     let mut pairs = text.lines().filter_map(|line| line.split_once(' '));
     pairs.find(|(name, _)| *name == key)?.1.trim().parse().ok()
 }

@@ -5,7 +5,10 @@ fn notes_come_back() {
     for note in [
         Note::Started,
         Note::Network,
-        Note::Ended(0x7f00),
+        Note::Ended {
+            status: 0x7f00,
+            alone: true,
+        },
         Note::NotRun {
             errno: 2,
             exists: true,
@@ -15,5 +18,5 @@ fn notes_come_back() {
         assert_eq!(Note::decode(&note.encode()), Some(note));
     }
     assert_eq!(Note::decode(b""), None);
-    assert_eq!(Note::decode(b"E12"), None);
+    assert_eq!(Note::decode(b"E123"), None);
 }

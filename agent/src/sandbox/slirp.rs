@@ -18,7 +18,10 @@ use rustix::{
     process::Pid,
 };
 
-use super::init::{Failed, at};
+use super::{
+    init::{Failed, at},
+    system::own_mounts,
+};
 
 /// How long it may take to begin.
 const PATIENCE: Timespec = Timespec {
@@ -95,7 +98,10 @@ impl Slirp {
             "--enable-seccomp",
         ]);
         if rustix::process::geteuid().is_root() {
-            // An ordinary user has no user 0 in the job's namespace, which its sandbox would need.
+            // Its sandbox unmounts everything, but parts no more than the topmost mount from the machine's: where they
+            // are shared, as under systemd, the machine would lose the ones below (`/dev/shm`, all cgroups).
+            own_mounts()?;
+            // An ordinary user has no user 0 in the job's namespace, which that sandbox would need.
             command.arg("--enable-sandbox");
         }
         command

@@ -4,6 +4,10 @@ use std::net::{IpAddr, TcpListener};
 
 use agent_core::sandbox_plan::{PROXY_PORT, ProxyRules};
 use common::{status::LogStream, units::Bytes};
+use rustix::{
+    mount::{MountPropagationFlags, mount_change},
+    thread::UnshareFlags,
+};
 
 use super::{
     online,
@@ -184,4 +188,41 @@ fn a_public_server_is_reached_through_the_proxy() {
         assert_eq!(usage.received, Bytes::ZERO);
         assert_eq!(finished.text(LogStream::System), "");
     });
+}
+
+/// What makes a full network unmounts a lot for itself. Under systemd mounts are shared with whoever was started from
+/// them, so the machine could lose the same; elsewhere they are made so here.
+#[test]
+fn a_full_network_takes_no_mounts_from_the_machine() {
+    everyone(
+        "network::reach::a_full_network_takes_no_mounts_from_the_machine",
+        || {
+            if !rustix::process::geteuid().is_root() || whole("true", rules()).is_none() {
+                eprintln!("not done: it takes root, slirp4netns, nft and /dev/net/tun");
+                return;
+            }
+            let way = crate::matrix::way();
+            std::thread::spawn(move || {
+                crate::matrix::on_this_thread(way);
+                share_mounts();
+                let mounts = || std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+                let before = mounts();
+                let finished = whole("echo ran", rules()).unwrap().run();
+                assert_eq!(finished.stdout(), "ran\n", "{finished:?}");
+                assert_eq!(mounts(), before);
+            })
+            .join()
+            .unwrap();
+        },
+    );
+}
+
+/// Gives this thread mounts of its own, which are shared with all that it starts.
+#[allow(unsafe_code, reason = "namespaces are left one by one")]
+fn share_mounts() {
+    // SAFETY: no descriptors are unshared, which is what could hurt.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }.unwrap();
+    for propagation in [MountPropagationFlags::PRIVATE, MountPropagationFlags::SHARED] {
+        mount_change("/", propagation | MountPropagationFlags::REC).unwrap();
+    }
 }

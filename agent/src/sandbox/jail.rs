@@ -250,12 +250,14 @@ impl Jail {
         }
     }
 
-    /// Sets limits and stillness once more, where somebody else took them away.
-    pub(crate) fn settle(&self, limits: &Limits, frozen: bool) {
+    /// Sets limits and stillness once more, where somebody else took them away. Returns whether there are limits.
+    pub(crate) fn settle(&self, limits: &Limits, frozen: bool) -> bool {
         // Where a limit cannot be set, the job stays as still as it was left.
-        if self.cgroup.set(limits).is_ok() {
+        let limited = self.cgroup.set(limits).is_ok();
+        if limited {
             let _ = self.cgroup.freeze(frozen);
         }
+        limited
     }
 
     /// Returns what the sandbox uses now.

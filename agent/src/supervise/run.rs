@@ -322,7 +322,9 @@ impl Watch<'_> {
             // Who is to end has to run for that.
             Order::Freeze { frozen } if self.kill_at.is_none() => self.freeze(jail, frozen),
             Order::Freeze { .. } => {}
-            Order::Settle => jail.settle(&self.plan.limits, self.frozen.is_now()),
+            Order::Settle => {
+                jail.settle(&self.plan.limits, self.frozen.is_now());
+            }
         }
     }
 
@@ -346,6 +348,12 @@ impl Watch<'_> {
     fn stop(&mut self, jail: &Jail, reason: EndReason, detail: Option<String>, grace: Span) {
         // Asked to end while it is held still, it could not.
         self.freeze(jail, false);
+        // While its service is not there, it may be held still for want of limits. It has no use for a grace then.
+        let grace = if jail.settle(&self.plan.limits, false) {
+            grace
+        } else {
+            Span::from_secs(0)
+        };
         let deadline = since_boot().saturating_add(grace.as_duration());
         // Asking again may hasten the end, never put it off; the first reason stays.
         self.kill_at = Some(self.kill_at.map_or(deadline, |due| due.min(deadline)));

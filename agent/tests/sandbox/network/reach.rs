@@ -222,7 +222,10 @@ fn a_full_network_takes_no_mounts_from_the_machine() {
 fn share_mounts() {
     // SAFETY: no descriptors are unshared, which is what could hurt.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }.unwrap();
-    for propagation in [MountPropagationFlags::PRIVATE, MountPropagationFlags::SHARED] {
+    for propagation in [
+        MountPropagationFlags::PRIVATE,
+        MountPropagationFlags::SHARED,
+    ] {
         mount_change("/", propagation | MountPropagationFlags::REC).unwrap();
     }
 }

@@ -13,7 +13,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
 };
 
-use crate::world::{Attempt, PATIENCE, block_on, everyone, processes_with, row};
+use crate::world::{Attempt, block_on, everyone, patience, processes_with, row};
 
 /// Waits until the job has written something.
 pub(crate) async fn heard(supervisor: &mut Supervisor) {
@@ -45,7 +45,7 @@ fn several_with(marker: &str) -> Vec<u32> {
         if job.len() >= 2 {
             return job;
         }
-        assert!(begin.elapsed() < PATIENCE, "{job:?}");
+        assert!(begin.elapsed() < patience(), "{job:?}");
         std::thread::yield_now();
     }
 }

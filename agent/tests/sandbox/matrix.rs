@@ -1,5 +1,6 @@
 //! The ways in which every sandbox test is done: with each backend, as root and as an ordinary user, with
-//! cgroups and without; and what is noted of each row of the escape table on the way.
+//! cgroups and without; and what is noted of each row of the escape table on the way. Which level that is, the machine
+//! tells; whoever knows what it has to be says so in `COMPUTE_SHARE_TEST_LEVELS`, and gets no other.
 //!
 //! A test that stands for rows of the table begins with [`row`] instead of [`everyone`] and names them. What it
 //! returns is the verdict: nothing where everything held, and otherwise [`Verdict::NotHeld`] with the reason as
@@ -19,12 +20,14 @@ use agent::sandbox::host;
 use agent_core::sandbox_plan::{Backend, Cgroup, Host};
 use common::status::IsolationLevel;
 
-use crate::world::program;
+use crate::world::{SLOWNESS, program};
 
 /// The user `nobody` of every distribution.
 const ORDINARY_USER: u32 = 65534;
 /// Tells a test that runs as another user where the program is.
 pub(crate) const PROGRAM: &str = "COMPUTE_SHARE_TEST_PROGRAM";
+/// The levels to do, as `b,c`. The tests fail where the machine has another.
+const LEVELS: &str = "COMPUTE_SHARE_TEST_LEVELS";
 /// Where the notes go.
 const NOTES: &str = "COMPUTE_SHARE_ESCAPE_NOTES";
 /// What a line begins with by which a test that runs as another user tells its notes: it cannot write where
@@ -98,7 +101,7 @@ pub(crate) fn row<V: Into<Verdict>>(rows: &[&str], name: &str, body: impl Fn() -
             Verdict::NotHeld(reason) => note(&format!("no: {reason}")),
         }
     }
-    if rustix::process::geteuid().is_root() {
+    if rustix::process::geteuid().is_root() && wanted().is_none() {
         as_ordinary_user(name);
     }
 }
@@ -122,8 +125,17 @@ fn ways() -> Vec<Way> {
     if here == IsolationLevel::B {
         levels.push(IsolationLevel::C);
     }
+    if let Some(wanted) = wanted() {
+        assert_eq!(levels, wanted, "the levels that this machine has");
+    }
     let each = |maker| levels.iter().map(move |&level| Way { maker, level });
     MAKERS.into_iter().flat_map(each).collect()
+}
+
+fn wanted() -> Option<Vec<IsolationLevel>> {
+    let names = std::env::var(LEVELS).ok()?;
+    let wanted = names.split(',').map(|name| name.parse().unwrap());
+    Some(wanted.collect())
 }
 
 fn level(host: &Host) -> IsolationLevel {
@@ -164,6 +176,7 @@ fn as_ordinary_user(name: &str) {
             .args(["--exact", name, "--nocapture"])
             .env_clear()
             .env(PROGRAM, program)
+            .envs(std::env::var(SLOWNESS).map(|factor| (SLOWNESS, factor)))
             .uid(ORDINARY_USER)
             .gid(ORDINARY_USER)
             .current_dir("/")

@@ -30,8 +30,17 @@ use tempfile::TempDir;
 use crate::matrix::{PROGRAM, way};
 pub(crate) use crate::matrix::{Verdict, everyone, row};
 
+/// How many times longer everything takes on this machine than on people's: an emulated one says so of itself.
+pub(crate) const SLOWNESS: &str = "COMPUTE_SHARE_TEST_SLOWNESS";
+
+pub(crate) fn slowness() -> u32 {
+    std::env::var(SLOWNESS).map_or(1, |factor| factor.parse().unwrap())
+}
+
 /// A test that hangs fails instead.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) fn patience() -> Duration {
+    Duration::from_secs(60) * slowness()
+}
 
 pub(crate) fn program() -> PathBuf {
     std::env::var_os(PROGRAM)
@@ -42,7 +51,7 @@ pub(crate) fn program() -> PathBuf {
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().unwrap().block_on(async {
-        tokio::time::timeout(PATIENCE, future)
+        tokio::time::timeout(patience(), future)
             .await
             .expect("the test should not hang")
     })

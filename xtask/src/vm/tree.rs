@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::at;
 use crate::{
     packages,
-    workspace::{self, Profile, build_programs, cargo, root, target},
+    workspace::{self, cargo, root, target},
 };
 
 const RELEASE: &str = "bookworm";
@@ -21,8 +21,11 @@ const MIRROR: &str = "http://deb.debian.org/debian";
 const KERNEL: &str = "linux-image-cloud-amd64";
 /// Besides what every Debian has.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,jq,kmod,procps,e2fsprogs,iproute2,bubblewrap,\
-                        nftables,slirp4netns";
-/// Test programs that run in the machine.
+                        nftables,slirp4netns,runsc,busybox-static";
+/// Debian's installer writes it on every machine.
+const HOSTS: &str = "127.0.0.1 localhost guest\n::1 localhost\n";
+/// What is tried there, and the tests that run there.
+const PROGRAMS: [&str; 2] = ["compute-share", "compute-share-coordinator"];
 const TESTS: [&str; 1] = ["sandbox"];
 /// Files of the project, and where they are in the machine.
 const FILES: [(&str, &str, u32); 9] = [
@@ -78,8 +81,11 @@ pub(super) fn make() -> Result<Parts> {
     let folder = target()?.join("vm");
     fs::create_dir_all(&folder).with_context(|| at(&folder))?;
     let base = folder.join("base.tar");
-    if !base.exists() {
+    // What an earlier one was made of may have been less.
+    let made_of = folder.join("base.packages");
+    if !base.exists() || fs::read_to_string(&made_of).ok().as_deref() != Some(PACKAGES) {
         make_base(&folder, &base)?;
+        fs::write(&made_of, PACKAGES).with_context(|| at(&made_of))?;
     }
     let kernel = kernel_in(&folder.join("kernel/boot"))?;
     let tree = folder.join("tree");
@@ -193,17 +199,12 @@ fn first(folder: &Path, fits: impl Fn(&str) -> bool) -> Result<PathBuf> {
 
 /// Puts in what was built and what the project has for it.
 fn install(tree: &Path) -> Result<()> {
-    let programs = build_programs(Profile::Dev)?;
-    for program in ["compute-share", "compute-share-coordinator"] {
-        strip(&programs.join(program), &tree.join("usr/bin").join(program))?;
-    }
     fs::create_dir_all(tree.join("opt/tests")).context("cannot make opt/tests")?;
-    // The trials replace the installed program; the tests have one of their own.
-    strip(
-        &programs.join("compute-share"),
-        &tree.join("opt/tests/compute-share"),
-    )?;
-    for (name, file) in test_programs()? {
+    for (name, file) in build()? {
+        if PROGRAMS.contains(&name.as_str()) {
+            strip(&file, &tree.join("usr/bin").join(&name))?;
+        }
+        // The trials replace an installed program; the tests have one of their own.
         strip(&file, &tree.join("opt/tests").join(name))?;
     }
     for (from, to, mode) in FILES {
@@ -215,8 +216,16 @@ fn install(tree: &Path) -> Result<()> {
         fs::set_permissions(&to, fs::Permissions::from_mode(mode)).with_context(|| at(&to))?;
     }
     fs::write(tree.join("etc/hostname"), "guest\n").context("cannot write the host's name")?;
-    let enable = ["--root", &tree.to_string_lossy(), "enable", "guest.service"].map(str::to_owned);
-    workspace::run(Command::new("systemctl").args(enable))
+    fs::write(tree.join("etc/hosts"), HOSTS).context("cannot write the host's addresses")?;
+    // The serial line is the tests', and a login on it would keep everything waiting for a device manager.
+    for (verb, unit) in [
+        ("enable", "guest.service"),
+        ("mask", "serial-getty@ttyS0.service"),
+    ] {
+        let mut systemctl = Command::new("systemctl");
+        workspace::run(systemctl.arg("--root").arg(tree).args([verb, unit]))?;
+    }
+    Ok(())
 }
 
 fn strip(from: &Path, to: &Path) -> Result<()> {
@@ -224,30 +233,36 @@ fn strip(from: &Path, to: &Path) -> Result<()> {
     fs::set_permissions(to, fs::Permissions::from_mode(0o755)).with_context(|| at(to))
 }
 
-/// Builds the test programs; returns the name and file of each.
-fn test_programs() -> Result<Vec<(String, PathBuf)>> {
-    let mut build = cargo(&[
-        "test",
-        "--no-run",
-        "--locked",
-        "--message-format=json",
-        "--quiet",
-    ]);
-    build.args(["-p", "compute-share"]);
+/// Builds all that runs in the machine; returns the name and file of each. The whole workspace's choice of features is
+/// that of `cargo xtask test`, which has built all of it where it went before.
+fn build() -> Result<Vec<(String, PathBuf)>> {
+    let mut build = cargo(&["build", "--workspace", "--locked", "--quiet"]);
+    build.arg("--message-format=json");
+    for program in PROGRAMS {
+        build.args(["--bin", program]);
+    }
     for test in TESTS {
         build.args(["--test", test]);
     }
-    let output = build.output().context("cannot start cargo")?;
-    ensure!(output.status.success(), "the test programs cannot be built");
+    let output = build.stderr(Stdio::inherit()).output();
+    let output = output.context("cannot start cargo")?;
+    ensure!(
+        output.status.success(),
+        "what runs in the machine cannot be built"
+    );
     let messages = output.stdout.split(|byte| *byte == b'\n');
     let built = messages.filter_map(|line| {
         let message: Value = serde_json::from_slice(line).ok()?;
         let name = message["target"]["name"].as_str()?.to_owned();
         let file = message["executable"].as_str()?.into();
-        TESTS.contains(&name.as_str()).then_some((name, file))
+        let wanted = PROGRAMS.iter().chain(&TESTS).any(|wanted| *wanted == name);
+        wanted.then_some((name, file))
     });
     let built: Vec<_> = built.collect();
-    ensure!(built.len() == TESTS.len(), "cargo built {built:?}");
+    ensure!(
+        built.len() == PROGRAMS.len() + TESTS.len(),
+        "cargo built {built:?}"
+    );
     Ok(built)
 }
 

@@ -65,7 +65,7 @@ fn boot(parts: &tree::Parts) -> Result<Vec<String>> {
     qemu.args(["-nographic", "-nodefaults", "-no-reboot", "-nic", "none"]);
     qemu.args(["-serial", "stdio"]);
     let boot = "console=ttyS0 quiet panic=-1 systemd.show_status=no rdinit=/init \
-                systemd.unified_cgroup_hierarchy=1 mitigations=off";
+                systemd.unified_cgroup_hierarchy=1 mitigations=off no5lvl";
     qemu.args(["-append", boot]);
     qemu.arg("-kernel").arg(&parts.kernel);
     qemu.arg("-initrd").arg(&parts.archive);

@@ -25,6 +25,10 @@ use crate::world::{Attempt, program, slowness};
 const ATTEMPTS: u32 = 1000;
 /// At once.
 const WORKERS: usize = 6;
+/// One in so many is looked at while it runs.
+const LOOKED_AT: u32 = 20;
+/// Longest that one is left to itself.
+const WAIT: Duration = Duration::from_millis(60);
 /// Not counted for memory: the first use of anything.
 const FIRST: u32 = 100;
 /// What this process, which is the daemon here, may have grown by.
@@ -186,9 +190,9 @@ async fn one(run: &Run, number: usize, dice: &mut Dice) {
     };
     let mut supervisor =
         Supervisor::launch_given(Some(&program()), &folder, &attempt.plan, given).unwrap();
-    let wait = Duration::from_micros(dice.roll(60_000));
+    let wait = (WAIT * slowness()).mul_f64(dice.roll(1000) as f64 / 1000.0);
     let ended = tokio::time::timeout(wait, last(&mut supervisor)).await;
-    if number.is_multiple_of(20) {
+    if number.is_multiple_of(count(LOOKED_AT)) {
         let now = processes(&folder)
             .iter()
             .flat_map(|&pid| namespaces_of(pid))

@@ -6,7 +6,7 @@ use common::{
     units::{Bytes, MilliCpu},
 };
 
-use crate::world::{Attempt, Verdict, row};
+use crate::world::{Attempt, Verdict, row, slowness};
 
 #[test]
 fn r1_memory_beyond_the_limit_ends_the_job() {
@@ -93,7 +93,9 @@ fn r4_processor_time_is_shared_out() {
             return Verdict::NotHeld("processor time is not limited");
         }
         let (cpu, wall) = (usage.cpu.as_duration(), usage.wall.as_duration());
-        assert!(cpu <= wall.mul_f64(0.55), "{usage:?}");
+        // Emulated processors are taken away while the kernel inside counts on.
+        let most = if slowness() == 1 { 0.55 } else { 0.8 };
+        assert!(cpu <= wall.mul_f64(most), "{usage:?}");
         Verdict::Held
     });
 }

@@ -126,7 +126,9 @@ fn ways() -> Vec<Way> {
         levels.push(IsolationLevel::C);
     }
     if let Some(wanted) = wanted() {
-        assert_eq!(levels, wanted, "the levels that this machine has");
+        let there = wanted.iter().all(|level| levels.contains(level));
+        assert!(there, "this machine has {levels:?}, not {wanted:?}");
+        levels = wanted;
     }
     let each = |maker| levels.iter().map(move |&level| Way { maker, level });
     MAKERS.into_iter().flat_map(each).collect()

@@ -8,7 +8,10 @@ use std::{
 use common::units::MilliCpu;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::world::{Attempt, everyone, row};
+use crate::{
+    lifecycle::heard,
+    world::{Attempt, block_on, everyone, row},
+};
 
 /// Part of a processor that the owner keeps where a job wants it, too.
 const KEPT: f64 = 0.95;
@@ -46,12 +49,15 @@ impl Drop for Busy {
     }
 }
 
-/// What a job does that wants a processor for itself, in one process and in sessions of its own: it tells the
-/// processor time that it had.
+/// What a job does that wants a processor for itself, in one process and in sessions of its own: it waits at a gate, and
+/// tells the processor time that it had from then on.
 const JOBS: [&str; 2] = [
-    "perl -e '$end = time + 3; 1 while time < $end; print +(times)[0] + (times)[1], \"\\n\"'",
-    "for i in 1 2; do
-         setsid -w perl -e '$end = time + 3; 1 while time < $end; print +(times)[0] + (times)[1], \"\\n\"' &
+    "mkfifo gate1; echo there >&2
+     perl -e '<>; $had = (times)[0] + (times)[1]; $end = time + 3; 1 while time < $end;
+         print +(times)[0] + (times)[1] - $had, \"\\n\"' gate1",
+    "mkfifo gate1 gate2; echo there >&2; for i in 1 2; do
+         setsid -w perl -e '<>; $had = (times)[0] + (times)[1]; $end = time + 3; 1 while time < $end;
+             print +(times)[0] + (times)[1] - $had, \"\\n\"' gate$i &
      done; wait",
 ];
 
@@ -60,7 +66,7 @@ fn a_busy_job_leaves_the_owner_the_processor() {
     everyone(
         "politeness::a_busy_job_leaves_the_owner_the_processor",
         || {
-            for job in JOBS {
+            for (number, job) in JOBS.into_iter().enumerate() {
                 let before = sched_getaffinity(None).unwrap();
                 let first = (0..CpuSet::MAX_CPU)
                     .find(|&cpu| before.is_set(cpu))
@@ -69,12 +75,22 @@ fn a_busy_job_leaves_the_owner_the_processor() {
                 one.set(first);
                 sched_setaffinity(None, &one).unwrap();
                 // Both begin on the one processor that this thread has.
-                let owner = Busy::start();
                 let mut attempt = Attempt::shell(job);
                 attempt.plan.limits.cpu = MilliCpu::cpus(1);
-                let begin = owner.ticks();
-                let finished = attempt.run();
-                let owners = (owner.ticks() - begin) as f64 / 100.0;
+                let (finished, owners) = block_on(async {
+                    let mut supervisor = attempt.launch();
+                    heard(&mut supervisor).await;
+                    // Each opens once somebody waits behind it.
+                    let gates = 1..=number + 1;
+                    let gates = gates.map(|gate| attempt.path(&format!("work/gate{gate}")));
+                    let open = |gate| fs::File::options().write(true).open(gate).unwrap();
+                    let gates: Vec<fs::File> = gates.map(open).collect();
+                    let owner = Busy::start();
+                    let begin = owner.ticks();
+                    drop(gates);
+                    let finished = attempt.finish(&mut supervisor).await;
+                    (finished, (owner.ticks() - begin) as f64 / 100.0)
+                });
                 sched_setaffinity(None, &before).unwrap();
                 let out = finished.stdout();
                 assert!(!out.is_empty(), "{finished:?}");

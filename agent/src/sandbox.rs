@@ -16,6 +16,7 @@ mod confine;
 mod filter;
 mod init;
 mod network;
+mod note;
 mod ownership;
 mod politeness;
 mod processes;

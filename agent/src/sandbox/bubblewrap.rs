@@ -23,7 +23,8 @@ use rustix::{
 };
 
 use super::{
-    init::{self, Ends, Failed, Note, at},
+    init::{self, Ends, Failed, at},
+    note::Note,
     root::{FIXED_FOLDERS, MASKED_FILES, MASKED_FOLDERS},
     stage::{self, Staged, TERMINALS},
     system,

@@ -27,72 +27,10 @@ use rustix::{
 use super::{
     cgroup::{Doors, MAX_DOORS},
     confine, network,
+    note::{GO, GO_ON, HOLD, Note, TERMINATE},
     politeness::{self, Sessions},
     program, root, system,
 };
-
-/// Longest message between the sandbox and its supervisor, in bytes.
-pub(super) const MAX_NOTE_BYTES: usize = 4096;
-
-/// From the supervisor: users are mapped.
-pub(super) const GO: u8 = b'G';
-/// From the supervisor: ask everything to end.
-pub(super) const TERMINATE: u8 = b'T';
-/// From the supervisor, where the kernel has no cgroup to freeze: stop everything where it is.
-pub(super) const HOLD: u8 = b'H';
-/// From the supervisor: let everything go on.
-pub(super) const GO_ON: u8 = b'C';
-
-/// What the first process tells its supervisor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Note {
-    /// The program runs.
-    Started,
-    /// It has ended, with what `wait` says of it; `alone` if nothing that it started is left either.
-    Ended { status: i32, alone: bool },
-    /// It could not be run, and the system's reason.
-    NotRun { errno: i32, exists: bool },
-    /// The network is made as far as that goes from inside.
-    Network,
-    /// The sandbox could not be made.
-    Failed(String),
-}
-
-impl Note {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = match self {
-            Self::Started => vec![b'S'],
-            Self::Ended { status, alone } => {
-                [&[b'E', u8::from(*alone)], status.to_le_bytes().as_slice()].concat()
-            }
-            Self::NotRun { errno, exists } => {
-                [&[b'N', u8::from(*exists)], errno.to_le_bytes().as_slice()].concat()
-            }
-            Self::Network => vec![b'W'],
-            Self::Failed(text) => [b"F", text.as_bytes()].concat(),
-        };
-        bytes.truncate(MAX_NOTE_BYTES);
-        bytes
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (kind, rest) = bytes.split_first()?;
-        Some(match kind {
-            b'S' => Self::Started,
-            b'E' => Self::Ended {
-                alone: *rest.first()? == 1,
-                status: i32::from_le_bytes(rest.get(1..)?.try_into().ok()?),
-            },
-            b'N' => Self::NotRun {
-                exists: *rest.first()? == 1,
-                errno: i32::from_le_bytes(rest.get(1..)?.try_into().ok()?),
-            },
-            b'W' => Self::Network,
-            b'F' => Self::Failed(String::from_utf8_lossy(rest).into_owned()),
-            _ => return None,
-        })
-    }
-}
 
 /// A step that did not work out, told as a person may read it.
 #[derive(Debug)]
@@ -167,8 +105,8 @@ pub(super) fn attend(
         Ok((Start::Running { job, mut sessions }, signals)) => {
             tell(&Note::Started);
             if let Some(status) = reap(plan, job, &signals, control, sessions.as_mut()) {
-                let alone = nobody_is_left();
-                tell(&Note::Ended { status, alone });
+                let all_took = nobody_is_left().then(system::children_time);
+                tell(&Note::Ended { status, all_took });
             }
         }
     }
@@ -400,6 +338,3 @@ fn on_order(plan: &SandboxPlan, job: Pid, order: u8) {
         _ => {}
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -21,10 +21,11 @@ use rustix::{
 use super::{
     bubblewrap,
     cgroup::{AttemptCgroup, Used},
-    init::{self, Ends, Failed, GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE, at},
+    init::{self, Ends, Failed, at},
     network::{self, Outside},
+    note::{GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE},
     ownership, processes, runsc, spare,
-    system::{Cloned, clone_process, wait_with_usage},
+    system::{Cloned, clone_process, wait_for},
 };
 
 /// Of the machine's memory hungry, jobs are the first to go: halfway between ordinary programs and certain
@@ -45,9 +46,9 @@ pub(crate) struct Jail {
     pidfd: OwnedFd,
     control: OwnedFd,
     cgroup: AttemptCgroup,
-    empty: bool,
-    /// Processor time, once the first process was waited for.
-    took: Option<Duration>,
+    /// Processor time of everything that ran, once nothing is left of it.
+    all_took: Option<Duration>,
+    waited: bool,
 }
 
 /// What a job writes, as it arrives.
@@ -104,8 +105,8 @@ impl Jail {
                     pidfd,
                     control,
                     cgroup,
-                    empty: false,
-                    took: None,
+                    all_took: None,
+                    waited: false,
                 },
                 output,
             )),
@@ -177,7 +178,7 @@ impl Jail {
             Ok(network) => network,
             Err(failed) => {
                 let _ = pidfd_send_signal(&pidfd, Signal::KILL);
-                let _ = wait_with_usage(pid);
+                let _ = wait_for(pid);
                 // Where the child gave up first, its reason is the one that matters.
                 return Err(match next_note(&control) {
                     Some(Note::Failed(text)) => Failed::told(text),
@@ -212,8 +213,8 @@ impl Jail {
     pub(crate) fn event(&mut self) -> Option<JailEvent> {
         Some(match next_note(&self.control)? {
             Note::Started => JailEvent::Started,
-            Note::Ended { status, alone } => {
-                self.empty = alone;
+            Note::Ended { status, all_took } => {
+                self.all_took = all_took;
                 if libc::WIFSIGNALED(status) {
                     JailEvent::Signalled(libc::WTERMSIG(status))
                 } else {
@@ -233,7 +234,7 @@ impl Jail {
 
     /// Returns whether nothing runs in it any more but its first process, which is about to take it down.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.empty
+        self.all_took.is_some()
     }
 
     /// Asks everything in the sandbox to end.
@@ -273,12 +274,12 @@ impl Jail {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
-    /// Returns what the sandbox took, once nothing runs in it any more. Where nobody counts that, waits for the end of
-    /// its first process, which the kernel counts by.
+    /// Returns what the sandbox took, once nothing runs in it any more.
     pub(crate) fn consumed(&mut self) -> io::Result<Consumed> {
         let counted = self.cgroup.counted();
-        let cpu = match counted.cpu {
+        let cpu = match counted.cpu.or(self.all_took) {
             Some(cpu) => cpu,
+            // Who could have told was killed; the kernel tells as well, once that is gone.
             None => self.wait()?,
         };
         Ok(Consumed {
@@ -290,22 +291,16 @@ impl Jail {
 
     /// Waits for the end of the sandbox and removes what it was made of.
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.wait()?;
+        if !self.waited {
+            self.wait()?;
+        }
         self.cgroup.kill_and_remove()
     }
 
-    /// Waits for the first process; returns what it and all below it took.
     fn wait(&mut self) -> io::Result<Duration> {
-        if let Some(took) = self.took {
-            return Ok(took);
-        }
-        let (_, usage) = wait_with_usage(self.pid)?;
-        let times = [usage.ru_utime, usage.ru_stime].map(|time| {
-            let secs = u64::try_from(time.tv_sec).unwrap_or(0);
-            let micros = u64::try_from(time.tv_usec).unwrap_or(0);
-            Duration::from_secs(secs) + Duration::from_micros(micros)
-        });
-        Ok(*self.took.insert(times.into_iter().sum()))
+        let took = wait_for(self.pid)?;
+        self.waited = true;
+        Ok(took)
     }
 }
 

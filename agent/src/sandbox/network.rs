@@ -34,7 +34,8 @@ use rustix::{
 
 use super::{
     cgroup::{Doors, MAX_DOORS},
-    init::{Failed, GO, MAX_NOTE_BYTES, Note, at, wait_for_go},
+    init::{Failed, at, wait_for_go},
+    note::{GO, MAX_NOTE_BYTES, Note},
     slirp::{Namespaces, Slirp},
     system,
 };

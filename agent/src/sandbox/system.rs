@@ -204,28 +204,44 @@ pub(super) fn reset_signals() {
     }
 }
 
-/// Waits for a child and returns its status and what it and its waited-for children consumed.
-pub(super) fn wait_with_usage(pid: Pid) -> io::Result<(i32, libc::rusage)> {
-    let mut status = 0;
-    // SAFETY: all-zero is a valid value; both places outlive the call.
-    unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        loop {
-            if libc::wait4(
-                pid.as_raw_nonzero().get(),
-                &raw mut status,
-                0,
-                &raw mut usage,
-            ) != -1
-            {
-                return Ok((status, usage));
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
+/// Waits for a child and returns the processor time that it and its waited-for children took.
+pub(super) fn wait_for(pid: Pid) -> io::Result<Duration> {
+    let pid = pid.as_raw_nonzero().get();
+    loop {
+        // SAFETY: all-zero is a valid value; both places outlive the call.
+        let (result, usage) = unsafe {
+            let (mut status, mut usage) = (0, std::mem::zeroed());
+            let result = libc::wait4(pid, &raw mut status, 0, &raw mut usage);
+            (result, usage)
+        };
+        if result != -1 {
+            return Ok(processor_time(&usage));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
+}
+
+/// Returns the processor time of all children that this process has waited for, and of theirs.
+pub(super) fn children_time() -> Duration {
+    // SAFETY: all-zero is a valid value; the place outlives the call, which cannot fail for this argument.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    processor_time(&usage)
+}
+
+fn processor_time(usage: &libc::rusage) -> Duration {
+    let times = [usage.ru_utime, usage.ru_stime].map(|time| {
+        let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+        let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+        Duration::from_secs(secs) + Duration::from_micros(micros)
+    });
+    times.into_iter().sum()
 }
 
 /// Returns what the kernel counts processor time in.

@@ -70,9 +70,10 @@ pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
         Ok((mut jail, output)) => {
             let consumed = watch.over(&mut jail, output)?;
             let left = watch.conclude(folder, consumed)?;
-            // Taking it down is nobody's time but this process's own.
+            // What is left is nobody's time but this process's own: taking the sandbox down, and the disk, which only
+            // who finds the attempt after the machine itself went down needs.
             jail.finish()?;
-            keep(&left)
+            left.sync_data()
         }
         Err(failed) => {
             watch.ending.program = Some(JailEvent::Failed(failed.to_string()));
@@ -81,15 +82,9 @@ pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
                 peak_memory: None,
                 out_of_memory: false,
             };
-            keep(&watch.conclude(folder, consumed)?)
+            watch.conclude(folder, consumed)?.sync_data()
         }
     }
-}
-
-/// Puts the result on the disk. Nobody waits for that: only who finds the attempt after the machine itself went down
-/// needs it.
-fn keep(result: &fs::File) -> io::Result<()> {
-    result.sync_data()
 }
 
 /// One attempt while it runs.

@@ -70,8 +70,7 @@ pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
         Ok((mut jail, output)) => {
             let consumed = watch.over(&mut jail, output)?;
             let left = watch.conclude(folder, consumed)?;
-            // What is left is nobody's time but this process's own: taking the sandbox down, and the disk, which only
-            // who finds the attempt after the machine itself went down needs.
+            // What is left is nobody's time but this process's own; the disk's copy is for a machine that goes down.
             jail.finish()?;
             left.sync_data()
         }
@@ -317,9 +316,7 @@ impl Watch<'_> {
             // Who is to end has to run for that.
             Order::Freeze { frozen } if self.kill_at.is_none() => self.freeze(jail, frozen),
             Order::Freeze { .. } => {}
-            Order::Settle => {
-                jail.settle(&self.plan.limits, self.frozen.is_now());
-            }
+            Order::Settle => drop(jail.settle(&self.plan.limits, self.frozen.is_now())),
         }
     }
 
@@ -375,6 +372,7 @@ impl Watch<'_> {
         };
         let at = now();
         self.ending.disk_full = self.disk.last().full;
+        let so_far = self.so_far();
         let mut outcome = self.ending.outcome(self.plan, usage, 0);
         let said = [EndReason::PrepareFailed, EndReason::OutOfMemory].contains(&outcome.reason);
         if let Some(detail) = outcome.detail.as_ref().filter(|_| said) {
@@ -388,11 +386,6 @@ impl Watch<'_> {
         };
         let left = folder.write_result(&result)?;
         // Whoever came in the last moment hears it as well.
-        let so_far: Vec<Report> = self
-            .started
-            .map(|(at, _)| Report::Started { at })
-            .into_iter()
-            .collect();
         self.visitors.serve(&so_far);
         self.visitors.part(&Report::Ended(result));
         Ok(left)

@@ -229,6 +229,15 @@ async fn own_jobs_stay_and_a_rule_that_changes_takes_effect_and_a_broken_one_doe
     assert!(shown.pause.is_some());
     running.stop();
     assert_eq!(running.wait().await, Ok(()));
+
+    // The agent goes with all that it knew. A job that nobody will ever ask for ends by itself.
+    drop((coordinator, bench));
+    soon("the end of what nobody looks after", async {
+        while file.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -15,7 +15,7 @@ const OURS: &str = "compute-share";
 /// What programs expect beside `/usr`.
 const TOP: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// What limits are made of.
-pub(super) const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 /// Weight of all jobs together beside everything else on the machine, whose weight is 25 times that: the owner's work
 /// keeps 96 % of a processor that both want. Less would hold up the end of jobs, too: what is killed has to run
 /// once more for that.

@@ -6,15 +6,12 @@
 //! and has every job's supervisor set the limits again and let it go on. Called by the unit.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use super::{
-    cgroup::{PREFIX, write},
-    host::CONTROLLERS,
-};
+use super::cgroup::{PREFIX, write};
 
 /// From this version on systemd knows `DelegateSubgroup`, and starts the service in a part of its own.
 const FIRST_WITH_SUBGROUP: u32 = 254;
@@ -30,17 +27,26 @@ pub(crate) fn make_room() -> Option<i32> {
     let top = service_cgroup()?;
     let jobs = top.join("jobs");
     if jobs.exists() {
-        let all = CONTROLLERS.map(|name| format!("-{name}")).join(" ");
         // One by one: the next agent tries its sandboxes beside them.
         for job in fs::read_dir(&jobs).ok()?.flatten() {
             if job.file_name().to_string_lossy().starts_with(PREFIX) {
                 write(&job.path(), "cgroup.freeze", "1").ok()?;
             }
         }
-        write(&jobs, "cgroup.subtree_control", &all).ok()?;
-        write(&top, "cgroup.subtree_control", &all).ok()?;
+        hand_nothing_down(&jobs).ok()?;
+        hand_nothing_down(&top).ok()?;
     }
     Some(0)
+}
+
+/// Takes back whatever is handed down: who added to that does not matter here.
+fn hand_nothing_down(folder: &Path) -> io::Result<()> {
+    let handed = fs::read_to_string(folder.join("cgroup.subtree_control"))?;
+    let all: Vec<String> = handed
+        .split_whitespace()
+        .map(|name| format!("-{name}"))
+        .collect();
+    write(folder, "cgroup.subtree_control", &all.join(" "))
 }
 
 fn systemd_version() -> Option<u32> {
@@ -65,6 +71,20 @@ fn service_cgroup() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everything_that_is_handed_down_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cgroup.subtree_control");
+        fs::write(&file, "cpu io memory pids\n").unwrap();
+        hand_nothing_down(folder.path()).unwrap();
+        // The kernel reads it as a list of changes; here it stays as written over the start of the file.
+        assert!(
+            fs::read_to_string(&file)
+                .unwrap()
+                .starts_with("-cpu -io -memory -pids")
+        );
+    }
 
     #[test]
     fn versions_of_every_distribution_are_read() {

@@ -25,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(25 * 60);
 const LAST_LINES: usize = 60;
 /// What the guest's own lines begin with.
 const OURS: &str = "vm: ";
+/// What lines of its tests have in them that are shown at once, long before the end tells everything.
+const BAD_NEWS: [&str; 2] = [" ... FAILED", " has been running for over "];
 /// What is tried; a guest that tells less has not done its work.
 const TRIALS: usize = 9;
 
@@ -87,7 +89,7 @@ fn boot(parts: &tree::Parts) -> Result<Vec<String>> {
         let left = LIMIT.saturating_sub(begun.elapsed());
         match lines.recv_timeout(left) {
             Ok(line) => {
-                if line.starts_with(OURS) {
+                if line.starts_with(OURS) || BAD_NEWS.iter().any(|news| line.contains(news)) {
                     println!("{:>5} s  {line}", begun.elapsed().as_secs());
                 }
                 log.push(line);

@@ -59,9 +59,14 @@ fn a_public_server_sends_nobody_to_a_private_one() {
             let place = format!("http://{place}:{PORT}/latest/meta-data/");
             let found = format!("HTTP/1.1 302 Found\r\nLocation: {place}\r\n\r\n");
             let script = format!(
-                r#"export http_proxy=http://127.0.0.1:{PROXY_PORT}
-                perl -MHTTP::Tiny -e 'my $r = HTTP::Tiny->new->get("http://{SERVER}:{PORT}/");
-                    print "$r->{{status}} $r->{{url}}\n"'"#
+                r#"get() {{
+                    exec 3<>/dev/tcp/127.0.0.1/{PROXY_PORT}
+                    printf 'GET %s HTTP/1.1\r\nHost: somewhere\r\n\r\n' "$1" >&3
+                    read -r _ status _ <&3
+                }}
+                get http://{SERVER}:{PORT}/
+                while read -r name place <&3 && [ "$name" != Location: ]; do :; done
+                place=${{place%$'\r'}}; get "$place"; echo "$status $place""#
             );
             let finished = thread::scope(|scope| {
                 let server = scope.spawn(|| town.around.answer(&found));

@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::world::patience;
 
 /// Where everybody in the town listens.
 pub(super) const PORT: u16 = 8099;
@@ -57,10 +59,11 @@ impl Canary {
         Ok(Self { tcp, udp })
     }
 
-    /// Answers the next who comes, however long that takes, and returns at which address it was.
+    /// Answers the next who comes, and returns at which address it was.
     pub(super) fn answer(&self, text: &str) -> IpAddr {
         let mut waiting = [PollFd::new(&self.tcp, PollFlags::IN)];
-        poll(&mut waiting, None).unwrap();
+        let most = Timespec::try_from(patience()).unwrap();
+        assert_eq!(poll(&mut waiting, Some(&most)), Ok(1), "nobody came");
         let (mut stream, _) = self.tcp.accept().unwrap();
         let mut head = [0; 1024];
         assert!(stream.read(&mut head).unwrap() > 0);

@@ -9,7 +9,7 @@ use crate::{
     folder,
     logs::Logs,
     setup::{open_authority, open_sealing_key},
-    store::{self, CheckReport},
+    store::{self, CheckReport, Seal},
 };
 
 /// What a sound data folder holds.
@@ -19,6 +19,8 @@ pub struct Checked {
     pub version: u32,
     pub tables: Vec<TableRows>,
     pub events: u64,
+    /// Stands for all events up to the newest: hexadecimal.
+    pub seal: Option<String>,
     pub logs: u64,
     pub log_bytes: u64,
 }
@@ -39,6 +41,7 @@ pub fn check(data: &Path) -> Result<Checked, Problem> {
         version,
         rows,
         events,
+        seal,
     } = store::check(&folder::store(data))?;
     open_authority(data)?;
     // A folder from before there were any gets its own when it is next used.
@@ -64,6 +67,7 @@ pub fn check(data: &Path) -> Result<Checked, Problem> {
         version,
         tables: tables.collect(),
         events,
+        seal: seal.map(Seal::to_hex),
         logs,
         log_bytes,
     })

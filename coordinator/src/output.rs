@@ -70,6 +70,12 @@ impl Output {
             lines.push(format!("{:>10}  {}", table.rows, table.table));
         }
         lines.push(format!("{:>10}  events", checked.events));
+        lines.extend(
+            checked
+                .seal
+                .iter()
+                .map(|seal| format!("{:>10}  seal of the newest: {seal}", "")),
+        );
         let bytes = Bytes(checked.log_bytes);
         lines.push(format!("{:>10}  logs ({bytes})", checked.logs));
         print(&lines.join("\n"))

@@ -1,12 +1,13 @@
 //! The book: one redb file that holds a row for everything in the state, and the list of events.
 //!
 //! A row is one version byte and then JSON, since rows outlive releases. Rows are the truth; events are the
-//! audit trail and are never read back into the state. Only the engine and `init` write here, and only whole
+//! audit trail and are never read back into the state; each is sealed to all before it. Only the engine and `init` write here, and only whole
 //! batches. Nothing else names redb.
 
 mod check;
 mod error;
 mod migration;
+mod sealed;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use serde::Deserialize;
 pub(crate) use self::{
     check::{CheckReport, check},
     error::{StoreError, chain},
+    sealed::Seal,
 };
 
 type Raw = &'static [u8];
@@ -58,6 +60,8 @@ pub(crate) struct Store {
     db: Database,
     path: PathBuf,
     next_event: u64,
+    /// Of the event before.
+    last_seal: Seal,
 }
 
 /// What a book says.
@@ -89,6 +93,7 @@ impl Store {
             db,
             path: path.to_owned(),
             next_event: 0,
+            last_seal: Seal::NONE,
         })
     }
 
@@ -104,18 +109,16 @@ impl Store {
 
 impl Book for Store {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let next = self
-            .write(batch)
-            .map_err(|error| error.in_file(&self.path))?;
-        self.next_event = next;
+        let written = self.write(batch);
+        (self.next_event, self.last_seal) = written.map_err(|error| error.in_file(&self.path))?;
         Ok(())
     }
 }
 
 impl Store {
-    /// Returns the number of the event after the last one written.
-    fn write(&self, batch: &Batch) -> Result<u64, StoreError> {
-        let mut next = self.next_event;
+    /// Returns the number of the event after the last one written, and the seal of that one.
+    fn write(&self, batch: &Batch) -> Result<(u64, Seal), StoreError> {
+        let (mut next, mut seal) = (self.next_event, self.last_seal);
         // Durability is immediate unless told otherwise.
         let transaction = self.db.begin_write()?;
         let mut rows: Vec<&(RowKey, Option<Vec<u8>>)> = batch.rows.iter().collect();
@@ -131,14 +134,17 @@ impl Store {
         }
         if !batch.events.is_empty() {
             let mut table = transaction.open_table(EVENTS)?;
+            let mut seals = transaction.open_table(sealed::SEALS)?;
             for json in &batch.events {
-                let key = next.to_be_bytes();
-                table.insert(key.as_slice(), versioned(json).as_slice())?;
+                let (key, value) = (next.to_be_bytes(), versioned(json));
+                table.insert(key.as_slice(), value.as_slice())?;
+                seal = seal.of(next, &value);
+                sealed::put(&mut seals, next, seal)?;
                 next += 1;
             }
         }
         transaction.commit()?;
-        Ok(next)
+        Ok((next, seal))
     }
 }
 
@@ -168,11 +174,13 @@ fn open(path: &Path) -> Result<Opened, StoreError> {
     migration::migrate(&db, version)?;
     let state = load(&db)?;
     let (next_event, newest_at) = newest_event(&db)?;
+    let last_seal = sealed::last(&db.begin_read()?)?;
     Ok(Opened {
         store: Store {
             db,
             path: path.to_owned(),
             next_event,
+            last_seal,
         },
         state,
         newest_at,

@@ -4,20 +4,21 @@ use std::path::Path;
 
 use coordinator_core::Table;
 use redb::{ReadableDatabase, ReadableTableMetadata};
-use serde::Serialize;
 
-use super::{EVENTS, StoreError, builder, definition, load, migration, newest_event};
+use super::{EVENTS, Seal, StoreError, builder, definition, load, migration, newest_event, sealed};
 
 /// What a sound book holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CheckReport {
     pub(crate) version: u32,
     /// Rows by table, in the order of the tables.
     pub(crate) rows: Vec<(&'static str, u64)>,
     pub(crate) events: u64,
+    /// Of the newest event; `None` for a book from before there were any.
+    pub(crate) seal: Option<Seal>,
 }
 
-/// Checks the file's checksums, decodes every row and follows every reference.
+/// Checks the file's checksums, decodes every row, follows every reference and the chain of seals.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -49,9 +50,11 @@ fn inner(path: &Path) -> Result<CheckReport, StoreError> {
         let table_rows = transaction.open_table(definition(*table))?.len()?;
         rows.push((table.name(), table_rows));
     }
+    let sealed = version >= migration::SEALED;
     Ok(CheckReport {
         version,
         rows,
+        seal: sealed.then(|| sealed::verify(&transaction)).transpose()?,
         events: transaction.open_table(EVENTS)?.len()?,
     })
 }

@@ -28,6 +28,8 @@ pub(crate) enum StoreError {
     Row(#[from] RowError),
     #[error("an event cannot be read")]
     Event(#[source] serde_json::Error),
+    #[error("event {event} is not what it was when it was sealed")]
+    Seal { event: u64 },
     #[error("the file is damaged")]
     Damaged(#[source] redb::Error),
     #[error("the disk is full")]
@@ -122,6 +124,7 @@ impl From<StoreError> for Problem {
             | StoreError::RowVersion
             | StoreError::Row(_)
             | StoreError::Event(_)
+            | StoreError::Seal { .. }
             | StoreError::Damaged(_) => damaged(),
         }
     }

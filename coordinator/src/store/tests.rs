@@ -186,9 +186,119 @@ fn the_book_of_every_released_version_opens() {
 fn check_counts_what_is_there() {
     let (_folder, path) = written();
     let report = check(&path).unwrap();
-    assert_eq!(report.version, 1);
+    assert_eq!(report.version, migration::NEWEST);
     assert_eq!(report.rows.len(), Table::ALL.len());
     assert!(report.rows.contains(&("orgs-1", 2)));
     assert!(report.rows.contains(&("users-1", 2)));
     assert!(report.events >= 2);
+}
+
+/// Changes the tables of events and seals as somebody with the file could.
+fn tamper(
+    path: &Path,
+    change: impl FnOnce(&mut redb::Table<'_, Raw, Raw>, &mut redb::Table<'_, Raw, Raw>),
+) {
+    let db = builder().open(path).unwrap();
+    let transaction = db.begin_write().unwrap();
+    let mut events = transaction.open_table(EVENTS).unwrap();
+    let mut seals = transaction.open_table(sealed::SEALS).unwrap();
+    change(&mut events, &mut seals);
+    drop((events, seals));
+    transaction.commit().unwrap();
+}
+
+fn key(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+#[test]
+fn a_changed_byte_in_any_event_is_found_and_named() {
+    let (_folder, path) = written();
+    let sound = check(&path).unwrap();
+    for number in 0..sound.events {
+        let copy = path.with_extension(number.to_string());
+        std::fs::copy(&path, &copy).unwrap();
+        tamper(&copy, |events, _| {
+            let mut value = events
+                .get(key(number).as_slice())
+                .unwrap()
+                .unwrap()
+                .value()
+                .to_vec();
+            // Still JSON that reads well: another letter in a word.
+            let at = value.iter().rposition(u8::is_ascii_lowercase).unwrap();
+            value[at] = if value[at] == b'a' { b'b' } else { b'a' };
+            events
+                .insert(key(number).as_slice(), value.as_slice())
+                .unwrap();
+        });
+        let error = check(&copy).unwrap_err();
+        let found = matches!(error.innermost(), StoreError::Seal { event } if *event == number);
+        assert!(found, "{number}: {error:?}");
+        assert_eq!(code(error), Code::StoreDamaged);
+    }
+}
+
+#[test]
+fn an_event_that_was_taken_away_or_added_is_found() {
+    let (_folder, path) = written();
+    let sound = check(&path).unwrap();
+    let newest = sound.events - 1;
+    type Tables<'a, 'b> = &'a mut redb::Table<'b, Raw, Raw>;
+    type Change = fn(u64, Tables<'_, '_>, Tables<'_, '_>);
+    let changes: [(&str, u64, Change); 5] = [
+        ("the newest", newest, |newest, events, _| {
+            events.remove(key(newest).as_slice()).unwrap();
+        }),
+        ("the first, with its seal", 0, |_, events, seals| {
+            events.remove(key(0).as_slice()).unwrap();
+            seals.remove(key(0).as_slice()).unwrap();
+        }),
+        ("one more", newest + 1, |newest, events, _| {
+            let value = events
+                .get(key(newest).as_slice())
+                .unwrap()
+                .unwrap()
+                .value()
+                .to_vec();
+            events
+                .insert(key(newest + 1).as_slice(), value.as_slice())
+                .unwrap();
+        }),
+        ("the first, sealed anew", 1, |_, events, seals| {
+            let other = versioned(b"{}");
+            events.insert(key(0).as_slice(), other.as_slice()).unwrap();
+            let seal = Seal::NONE.of(0, &other);
+            sealed::put(seals, 0, seal).unwrap();
+        }),
+        ("a seal alone", newest, |newest, _, seals| {
+            seals
+                .insert(key(newest).as_slice(), [0; 32].as_slice())
+                .unwrap();
+        }),
+    ];
+    for (what, event, change) in changes {
+        let copy = path.with_extension("copy");
+        std::fs::copy(&path, &copy).unwrap();
+        tamper(&copy, |events, seals| change(newest, events, seals));
+        let error = check(&copy).unwrap_err();
+        let found =
+            matches!(error.innermost(), StoreError::Seal { event: found } if *found == event);
+        assert!(found, "{what}: {error:?}");
+    }
+}
+
+#[test]
+fn the_newest_seal_stands_for_all_of_history() {
+    let (_folder, path) = written();
+    let before = check(&path).unwrap().seal;
+    let opened = Store::open(&path).unwrap();
+    let mut clerk = Clerk::new(opened.state, opened.store, Arc::new(Clock::default()));
+    clerk.process(vec![create_org(3)]).unwrap();
+    drop(clerk);
+    let after = check(&path).unwrap();
+    assert_ne!(after.seal, before);
+    // Opened and closed, it is the same.
+    drop(Store::open(&path).unwrap());
+    assert_eq!(check(&path).unwrap(), after);
 }

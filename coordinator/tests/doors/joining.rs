@@ -120,7 +120,7 @@ async fn one_folder_has_one_coordinator() {
     let config = lab.config.clone();
     lab.running.stop().await;
 
-    assert_eq!(coordinator::check(&config.data).unwrap().version, 1);
+    assert_eq!(coordinator::check(&config.data).unwrap().version, 2);
     let fresh = coordinator::login_link(&config, None).unwrap();
     assert_eq!(fresh.purpose, LinkPurpose::Login);
     assert_ne!(fresh.secret, lab.owner_link.secret);

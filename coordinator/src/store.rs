@@ -174,7 +174,7 @@ fn open(path: &Path) -> Result<Opened, StoreError> {
     migration::migrate(&db, version)?;
     let state = load(&db)?;
     let (next_event, newest_at) = newest_event(&db)?;
-    let last_seal = sealed::last(&db.begin_read()?)?;
+    let last_seal = sealed::last(&db.begin_read()?, next_event)?;
     Ok(Opened {
         store: Store {
             db,

@@ -164,7 +164,8 @@ impl AttemptCgroup {
                 pids,
                 processor,
             } => {
-                let mut folders: Vec<&Path> = vec![processor.folder(), memory, cpu, pids];
+                // Neighbours are those that may share a tree.
+                let mut folders: Vec<&Path> = vec![memory, pids, processor.folder(), cpu];
                 folders.dedup();
                 folders
             }

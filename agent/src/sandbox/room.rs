@@ -30,13 +30,21 @@ pub(crate) fn make_room() -> Option<i32> {
         // One by one: the next agent tries its sandboxes beside them.
         for job in fs::read_dir(&jobs).ok()?.flatten() {
             if job.file_name().to_string_lossy().starts_with(PREFIX) {
-                write(&job.path(), "cgroup.freeze", "1").ok()?;
+                freeze(&job.path()).ok()?;
             }
         }
         hand_nothing_down(&jobs).ok()?;
         hand_nothing_down(&top).ok()?;
     }
     Some(0)
+}
+
+/// Freezes a job, if it has not ended meanwhile.
+fn freeze(job: &Path) -> io::Result<()> {
+    match write(job, "cgroup.freeze", "1") {
+        Err(_) if !job.exists() => Ok(()),
+        other => other,
+    }
 }
 
 /// Takes back whatever is handed down: who added to that does not matter here.
@@ -84,6 +92,13 @@ mod tests {
                 .unwrap()
                 .starts_with("-cpu -io -memory -pids")
         );
+    }
+
+    #[test]
+    fn a_job_that_has_ended_meanwhile_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(freeze(&folder.path().join("gone")).is_ok());
+        assert!(freeze(folder.path()).is_err());
     }
 
     #[test]

@@ -78,10 +78,13 @@ pub(super) fn child<F: Fn() -> i32>(shares: bool, until: F) -> io::Result<Pid> {
     // SAFETY: the process has one thread. Where the child shares its memory, this thread waits in this call until the
     // child no longer does; where it does not, the child has a copy of all of it.
     let pid = unsafe { libc::clone(be_child::<F>, top.cast(), flags, argument) };
+    // First of all: whatever comes after may have errors of its own.
+    let failed = io::Error::last_os_error();
     drop(stack);
-    Pid::from_raw(pid)
-        .filter(|_| pid > 0)
-        .ok_or_else(io::Error::last_os_error)
+    match pid {
+        -1 => Err(failed),
+        pid => Pid::from_raw(pid).ok_or(failed),
+    }
 }
 
 /// Adds attributes to a mount and everything below it.

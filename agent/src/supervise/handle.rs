@@ -49,7 +49,7 @@ pub enum SupervisorEvent {
     Logged { bytes: u64 },
     /// It uses so much now.
     Used(UsageSample),
-    /// Nothing of the attempt runs any more. The last event.
+    /// Nothing of the job runs any more; its supervisor is about to take the sandbox down. The last event.
     Ended(SandboxResult),
     /// The supervisor was killed, and with it everything in the sandbox. The last event.
     Died,

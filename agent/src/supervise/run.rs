@@ -69,10 +69,10 @@ pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
     match started {
         Ok((mut jail, output)) => {
             let consumed = watch.over(&mut jail, output)?;
-            let left = watch.conclude(folder, consumed)?;
-            // What is left is nobody's time but this process's own; the disk's copy is for a machine that goes down.
+            let left = watch.conclude(folder, consumed);
+            // What is left is nobody's time but this process's own.
             jail.finish()?;
-            left.sync_data()
+            left?.sync_data()
         }
         Err(failed) => {
             watch.ending.program = Some(JailEvent::Failed(failed.to_string()));
@@ -156,7 +156,8 @@ impl Watch<'_> {
                 self.visitors.tell_logged(self.spool.bytes());
             }
         }
-        // Nobody writes any more, so each stream has an end.
+        // Frozen in this last moment, its first process would never be gone. Nobody writes then: streams have an end.
+        jail.kill();
         while streams.0.iter().any(|(_, reader)| reader.is_some()) {
             self.copy(jail, &mut streams, [true, true], &mut piece);
         }

@@ -188,10 +188,15 @@ impl Attempt {
         })
     }
 
+    /// Returns what came of it once its supervisor has taken everything down, which it does after the result.
     pub(crate) async fn finish(&self, supervisor: &mut Supervisor) -> Finished {
         loop {
             match supervisor.next().await {
-                SupervisorEvent::Ended(result) => return self.finished(result),
+                SupervisorEvent::Ended(result) => {
+                    let held = fs::File::open(self.path("lock")).unwrap();
+                    held.lock().unwrap();
+                    return self.finished(result);
+                }
                 SupervisorEvent::Died => panic!("the supervisor died"),
                 SupervisorEvent::Started { .. }
                 | SupervisorEvent::Logged { .. }

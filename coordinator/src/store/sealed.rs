@@ -67,11 +67,22 @@ pub(super) fn seal_all(transaction: &WriteTransaction) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Returns the newest seal.
-pub(super) fn last(transaction: &ReadTransaction) -> Result<Seal, StoreError> {
+/// Returns the newest seal, which is that of the event before number `next`.
+///
+/// # Errors
+/// [`StoreError::Seal`]: it is another's.
+pub(super) fn last(transaction: &ReadTransaction, next: u64) -> Result<Seal, StoreError> {
     let seals = transaction.open_table(SEALS)?;
-    let last = seals.last()?;
-    last.map_or(Ok(Seal::NONE), |(_, value)| Seal::read(value.value()))
+    let (sealed, last) = match seals.last()? {
+        Some((key, value)) => (number(key.value())? + 1, Seal::read(value.value())?),
+        None => (0, Seal::NONE),
+    };
+    if sealed == next {
+        Ok(last)
+    } else {
+        let event = sealed.min(next);
+        Err(StoreError::Seal { event })
+    }
 }
 
 /// Follows the whole chain; returns the newest seal.

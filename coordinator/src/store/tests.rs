@@ -302,3 +302,21 @@ fn the_newest_seal_stands_for_all_of_history() {
     drop(Store::open(&path).unwrap());
     assert_eq!(check(&path).unwrap(), after);
 }
+
+#[test]
+fn a_book_whose_newest_event_and_seal_do_not_meet_is_not_gone_on_with() {
+    for seal_too_many in [true, false] {
+        let (_folder, path) = written();
+        let newest = check(&path).unwrap().events - 1;
+        tamper(&path, |events, seals| {
+            let newest = key(newest);
+            let removed = if seal_too_many {
+                events.remove(newest.as_slice()).unwrap().is_some()
+            } else {
+                seals.remove(newest.as_slice()).unwrap().is_some()
+            };
+            assert!(removed);
+        });
+        assert_eq!(code(Store::open(&path).unwrap_err()), Code::StoreDamaged);
+    }
+}

@@ -3,6 +3,7 @@
 
 mod v1;
 mod v2;
+mod v3;
 
 use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
 
@@ -15,13 +16,13 @@ const VERSION_KEY: &[u8] = b"storage-version";
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// The version that this program reads and writes.
-pub(super) const NEWEST: u32 = 2;
+pub(super) const NEWEST: u32 = 3;
 
 /// The first version with seals.
 pub(super) const SEALED: u32 = 2;
 
 /// The step at index `n` makes version `n + 1`. Steps that were released never change.
-const STEPS: [Step; NEWEST as usize] = [v1::migrate, v2::migrate];
+const STEPS: [Step; NEWEST as usize] = [v1::migrate, v2::migrate, v3::migrate];
 
 /// Returns the version of the store, 0 for one that was never set up.
 pub(super) fn version(db: &impl ReadableDatabase) -> Result<u32, StoreError> {

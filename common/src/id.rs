@@ -61,6 +61,14 @@ uuid_id! {
     DatasetId;
     /// A code or link that lets somebody in.
     InvitationId;
+    /// A shared space in an org.
+    ProjectId;
+    /// A name and a value that jobs use and nobody is shown.
+    SecretId;
+    /// What lets a program act for a user.
+    TokenId;
+    /// A question that an admin answers.
+    ApprovalId;
     /// One submission's own key: the same key gives the same job.
     IdempotencyKey;
 }

@@ -211,6 +211,8 @@ pub enum Event {
         org: OrgId,
         machine: MachineId,
         allocation: Allocation,
+        /// Of each of its GPUs, in their order.
+        gpu_models: Vec<String>,
         max_runtime: Option<Span>,
         strong: bool,
         at: Timestamp,

@@ -14,6 +14,7 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
             org: placement.org,
             machine: placement.machine,
             allocation: placement.allocation,
+            gpu_models: placement.gpu_models,
             max_runtime: placement.max_runtime,
             strong: placement.strong,
             at,

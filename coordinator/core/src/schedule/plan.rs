@@ -36,6 +36,8 @@ pub(crate) struct Placement {
     pub(crate) org: OrgId,
     pub(crate) machine: MachineId,
     pub(crate) allocation: Allocation,
+    /// Of each of its GPUs, in their order.
+    pub(crate) gpu_models: Vec<String>,
     pub(crate) max_runtime: Option<Span>,
     /// Whether it gets a kernel of its own in user space.
     pub(crate) strong: bool,
@@ -274,6 +276,7 @@ impl<'a> Pass<'a> {
         };
         machine.take(&allocation);
         let strong = ask.is_strong_on(machine);
+        let gpu_models = machine.models(&allocation);
         let machine = machine.id;
         let used = self.state.index.members.get(&(self.org, job.owner));
         let member = self
@@ -294,6 +297,7 @@ impl<'a> Pass<'a> {
             org: self.org,
             machine,
             allocation,
+            gpu_models,
             max_runtime: max_runtime(job.spec.max_runtime, &self.limits),
             strong,
         });

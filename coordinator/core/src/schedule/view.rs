@@ -101,6 +101,16 @@ impl<'a> MachineView<'a> {
         self.attempts >= MAX_ATTEMPTS_PER_MACHINE
     }
 
+    /// Returns the model of each GPU of an allocation, in their order.
+    pub(crate) fn models(&self, allocation: &Allocation) -> Vec<String> {
+        let offered = self.report.map_or(&[][..], |report| &report.offer.gpus);
+        let model = |uuid: &String| {
+            let gpu = offered.iter().find(|gpu| gpu.uuid == *uuid);
+            gpu.map(|gpu| gpu.model.clone()).unwrap_or_default()
+        };
+        allocation.gpus.iter().map(model).collect()
+    }
+
     pub(crate) fn take(&mut self, allocation: &Allocation) {
         self.free = self.free.minus(allocation);
         self.attempts += 1;

@@ -16,6 +16,10 @@ pub(crate) struct Attempt {
     pub(crate) org: OrgId,
     pub(crate) machine: MachineId,
     pub(crate) allocation: Allocation,
+    /// The model of each of its GPUs, in their order. Fixed at placement: what the machine reports may change,
+    /// and what is held, and settled as usage, must not change with it.
+    #[serde(default)]
+    pub(crate) gpu_models: Vec<String>,
     /// Fixed at placement: a limit that is lowered later does not end what runs.
     pub(crate) max_runtime: Option<Span>,
     /// Whether it has a kernel of its own in user space; fixed at placement as well.

@@ -239,7 +239,7 @@ fn gpus_are_whole_and_nobody_gets_the_same() {
         gpu("b", GpuHealth::UsedByOthers),
         gpu("c", GpuHealth::Usable),
     ];
-    world.machine(10, ALICE, "gpus", report(offer));
+    world.machine(10, ALICE, "gpus", report(offer.clone()));
     world.machine(11, ALICE, "plain", report(capacity(16, 64)));
     let mut wants = array(3, None);
     wants.request.gpu = Some(GpuRequest {
@@ -261,6 +261,18 @@ fn gpus_are_whole_and_nobody_gets_the_same() {
     world.submit(BOB, 31, spec()).unwrap();
     invariants::check(&world);
     let free = world.live();
+    // What an attempt holds has the model that it had when it was given, whatever is reported later.
+    let mut renamed = offer.clone();
+    for gpu in &mut renamed.gpus {
+        gpu.model = "other".to_owned();
+    }
+    for report in [report(renamed), report(offer)] {
+        world.must(
+            crate::Actor::Machine(machine_id(10)),
+            crate::Body::ReportMachine { report },
+        );
+        assert_eq!(world.state.attempts[&free[0]].gpu_models, ["rtx-4090"]);
+    }
     world.succeed(free[0]);
     assert!(
         world

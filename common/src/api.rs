@@ -7,6 +7,7 @@ pub mod data;
 pub mod explain;
 pub mod job;
 pub mod member;
+pub mod org;
 
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +103,8 @@ pub enum Request {
     ExplainJob(job::ExplainJob),
     /// Answered by a stream of [`job::FollowEvent`]s.
     FollowJob(job::FollowJob),
+
+    Org(org::OrgRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -114,7 +117,7 @@ pub enum Answer {
     Certificate {
         chain: Vec<Vec<u8>>,
     },
-    Org(OrgOverview),
+    Org(Box<OrgOverview>),
     Members(Vec<MemberView>),
     Invited(Vec<member::Invited>),
     Invitations(Vec<InvitationView>),
@@ -130,4 +133,5 @@ pub enum Answer {
     Jobs(Vec<JobSummary>),
     Job(Box<JobDetail>),
     Explanation(explain::Explanation),
+    AboutOrg(org::OrgAnswer),
 }

@@ -102,6 +102,7 @@ codes! {
     RegistryUnreachable "registry_unreachable" Failed "Check the registry's name and this computer's network."
     OwnerRules "owner_rules" Refused "`compute-share status` on that machine says what its owner allows."
     Io "io_error" Failed "Check the path, its rights and the space on its disk."
+    BadSetting "bad_setting" Usage "`compute-share org settings` shows every setting and its value."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

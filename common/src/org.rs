@@ -1,6 +1,10 @@
 //! Orgs, members and invitations as people see them.
 
+pub mod settings;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::settings::OrgSettings;
 
 use crate::{
     id::{InvitationId, OrgId},
@@ -78,6 +82,7 @@ pub struct OrgOverview {
     /// Sum of the wall time of all ended attempts.
     pub compute_time: Span,
     pub limits: Limits,
+    pub settings: OrgSettings,
 }
 
 /// Sums over machines.

@@ -1,4 +1,6 @@
-//! `org show|limits|use|list`: the group and its bounds.
+//! `org show|list|use|settings|set|limits`: the group, how it runs itself, and its bounds.
+
+mod settings;
 
 use std::path::PathBuf;
 
@@ -22,13 +24,15 @@ use super::{
 };
 use crate::client::Client;
 
-/// Look at orgs and their limits
+/// Look at orgs, their settings and their limits
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  compute-share org limits apply limits.yaml")]
 pub(super) enum Org {
     Show(Show),
     List(List),
     Use(Use),
+    Settings(settings::Settings),
+    Set(settings::Set),
     Limits(LimitsCommand),
 }
 
@@ -75,6 +79,8 @@ impl Org {
             Self::Show(_) => show(context).await,
             Self::List(_) => list(context).await,
             Self::Use(using) => using.run(context).await,
+            Self::Settings(settings) => settings.run(context).await,
+            Self::Set(set) => set.run(context).await,
             Self::Limits(limits) => match limits.verb.unwrap_or(LimitsVerb::Show) {
                 LimitsVerb::Show => show_limits(context).await,
                 LimitsVerb::Apply { file } => apply_limits(context, &file).await,
@@ -86,7 +92,7 @@ impl Org {
 async fn overview(context: &Context) -> Result<OrgOverview, Problem> {
     let session = context.session().await?;
     let request = Request::ShowOrg { org: session.org };
-    let overview = ask!(session, request, Answer::Org(overview) => overview)?;
+    let overview = ask!(session, request, Answer::Org(overview) => *overview)?;
     session.end().await;
     Ok(overview)
 }
@@ -110,6 +116,9 @@ fn org_facts(org: &OrgOverview) -> String {
     let (free, total) = (&org.free, &org.total);
     Facts::default()
         .with("org", &org.name)
+        .with("called", &org.settings.display_name)
+        .with("about", &org.settings.description)
+        .with("contact", &org.settings.contact)
         .with("id", org.id)
         .with("owner", &org.owner)
         .with("since", local(org.created_at))

@@ -65,7 +65,7 @@ async fn ask_all(session: &Session) -> Result<Snapshot, Problem> {
         limit: MOST_JOBS,
     });
     let overview =
-        async { ask!(session, Request::ShowOrg { org }, Answer::Org(overview) => overview) };
+        async { ask!(session, Request::ShowOrg { org }, Answer::Org(overview) => *overview) };
     let machines =
         async { ask!(session, Request::ListMachines { org }, Answer::Machines(list) => list) };
     let jobs = async { ask!(session, jobs, Answer::Jobs(jobs) => jobs) };

@@ -18,7 +18,8 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::LimitsApplied { .. }
         | Event::MemberAdded { .. }
         | Event::RoleChanged { .. }
-        | Event::MemberRemoved { .. } => org::apply(state, event),
+        | Event::MemberRemoved { .. }
+        | Event::Org(_) => org::apply(state, event),
         Event::InvitationCreated { .. }
         | Event::InvitationUsed { .. }
         | Event::InvitationRevoked { .. }

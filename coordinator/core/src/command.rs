@@ -1,6 +1,8 @@
 //! Commands: everything that can be asked of the engine. Requests of members, reports of agents and timers
 //! all come as one of these; the doors build them, nothing else does.
 
+pub mod org;
+
 use common::{
     api::{
         data::AddDatasetVersion,
@@ -20,6 +22,8 @@ use common::{
     wire::agent::AttemptReport,
 };
 use serde::Serialize;
+
+pub use self::org::OrgCommand;
 
 /// One thing asked, by whom and when. Fresh ids in it were minted by the door.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,4 +177,6 @@ pub enum Body {
     Schedule {
         most: u32,
     },
+
+    Org(OrgCommand),
 }

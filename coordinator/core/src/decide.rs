@@ -147,6 +147,8 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             system(actor)?;
             Ok(schedule::schedule(state, at, *most))
         }
+
+        Body::Org(command) => org::decide(state, user(actor)?, command),
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use common::id::{AttemptId, CertificateSerial, JobId, MachineId, OrgId};
 
-use crate::{event::Event, state::State};
+use crate::{
+    event::{Event, OrgEvent},
+    state::State,
+};
 
 /// Something for the shell to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +48,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::MemberAdded { org: id, .. }
         | Event::RoleChanged { org: id, .. }
         | Event::MemberRemoved { org: id, .. }
+        | Event::Org(OrgEvent::OrgSettingsChanged { org: id, .. })
         | Event::InvitationCreated { org: id, .. }
         | Event::DatasetVersionAdded { org: id, .. }
         | Event::DatasetChanged { org: id, .. } => vec![org(*id)],

@@ -1,6 +1,8 @@
 //! Events: everything that can have happened. They change the state, name the rows to write, and are the
 //! audit trail; they are never replayed.
 
+pub mod org;
+
 use common::{
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, IdempotencyKey,
@@ -20,6 +22,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{lifecycle::job::JobResult, state::rows::RowKey};
 
+pub use self::org::OrgEvent;
 pub use crate::state::{
     attempt::LogState,
     certificate::Holder,
@@ -254,6 +257,9 @@ pub enum Event {
     ScheduleSettled {
         org: OrgId,
     },
+
+    #[serde(untagged)]
+    Org(OrgEvent),
 }
 
 impl Event {
@@ -328,6 +334,7 @@ impl Event {
             } => vec![RowKey::attempt(*attempt), RowKey::machine(*machine)],
 
             Self::MachineLost { .. } | Self::ScheduleSettled { .. } => Vec::new(),
+            Self::Org(event) => event.touched(),
         }
     }
 }

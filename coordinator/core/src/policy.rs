@@ -1,7 +1,9 @@
-//! Who may do what: one table of actions by role, and who may see a thing. Nothing else decides it.
+//! Who may do what: one table of actions by role, by whose thing they are about and by the org's switches, and who may
+//! see a thing. Nothing else decides it.
 
 use common::{
     id::{OrgId, UserId},
+    org::{OrgSettings, settings::Switch},
     status::{Role, Visibility},
 };
 
@@ -10,8 +12,19 @@ use crate::{
     state::{State, dataset::Dataset, job::Job, org::Member},
 };
 
+/// Whose thing an action is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The org's as a whole, or everybody's alike.
+    Org,
+    /// The member's own.
+    Own,
+    /// Another member's, where it is not shared.
+    Other,
+}
+
 macro_rules! actions {
-    ($($name:ident $words:literal $least:ident)*) => {
+    ($($name:ident $words:literal $whose:ident $least:ident $(($widened:ident by $switch:ident))?)*) => {
         /// Something that a member may or may not do.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Action { $($name,)* }
@@ -24,43 +37,69 @@ macro_rules! actions {
                 match self { $(Self::$name => $words,)* }
             }
 
-            /// Returns the lowest role that may.
+            pub const fn whose(self) -> Whose {
+                match self { $(Self::$name => Whose::$whose,)* }
+            }
+
+            /// Returns the lowest role that always may.
             pub const fn least_role(self) -> Role {
                 match self { $(Self::$name => Role::$least,)* }
+            }
+
+            /// Returns the lowest role that may where the org has switched it on, and the switch.
+            pub const fn switched(self) -> Option<(Role, Switch)> {
+                match self {
+                    $($(Self::$name => Some((Role::$widened, Switch::$switch)),)?)*
+                    #[allow(unreachable_patterns, reason = "a table could have a switch in every row")]
+                    _ => None,
+                }
             }
         }
     };
 }
 
+// Who may: the words after "may not", whose thing it is about, the lowest role that always may, and where the org's
+// settings widen that: `(ROLE by SWITCH)`.
 actions! {
-    SeeOrg "see the org" Member
-    SeeMembers "see the members" Member
-    ChangeLimits "change the org's limits" Admin
-    InviteMember "invite members" Admin
-    InviteAdmin "invite admins" Owner
-    SeeInvitations "see invitations" Admin
-    RevokeInvitation "revoke invitations" Admin
-    MakeLoginLink "make a sign-in link for themselves" Member
-    ChangeRole "make or unmake admins" Owner
-    RemoveMember "remove members" Admin
-    RemoveAdmin "remove admins" Owner
-    SeeMachines "see the machines" Member
-    RegisterMachine "register machines" Member
-    ApproveMachine "approve or reject machines" Admin
-    RemoveOwnMachine "remove their own machines" Member
-    RemoveAnyMachine "remove machines of others" Admin
-    AddDataset "add datasets" Member
-    ReadSharedDataset "read shared datasets" Member
-    ReadAnyDataset "read personal datasets of others" Admin
-    ChangeAnyDataset "change datasets of others" Admin
-    SubmitJob "submit jobs" Member
-    SeeAnyJob "see jobs of others" Admin
-    CancelAnyJob "cancel jobs of others" Admin
+    SeeOrg "see the org" Org Member
+    ChangeSettings "change the org's settings" Org Admin
+    ChangeSafetySettings "change who manages admins or whether two-factor is required" Org Owner
+    ChangeLimits "change the org's limits" Org Admin
+
+    SeeMembers "see the members" Org Member
+    InviteMember "invite members" Org Admin (Member by MembersMayInvite)
+    InviteAdmin "invite admins" Org Owner (Admin by AdminsMayManageAdmins)
+    SeeInvitations "see invitations" Other Admin
+    RevokeInvitation "revoke invitations" Other Admin
+    MakeLoginLink "make a sign-in link for themselves" Own Member
+    ChangeRole "make or unmake admins" Org Owner (Admin by AdminsMayManageAdmins)
+    RemoveMember "remove members" Org Admin
+    RemoveAdmin "remove admins" Org Owner (Admin by AdminsMayManageAdmins)
+
+    SeeMachines "see the machines" Org Member
+    RegisterMachine "register machines" Own Member
+    ApproveMachine "approve or reject machines" Org Admin
+    RemoveOwnMachine "remove their own machines" Own Member
+    RemoveAnyMachine "remove machines of others" Other Admin
+
+    AddDataset "add datasets" Own Member
+    ReadSharedDataset "read shared datasets" Org Member
+    ReadAnyDataset "read personal datasets of others" Other Admin
+    ChangeAnyDataset "change datasets of others" Other Admin
+
+    SubmitJob "submit jobs" Own Member
+    SeeAnyJob "see jobs of others" Other Admin
+    CancelAnyJob "cancel jobs of others" Other Admin
+
+    // Nothing asks these before there are clusters and ports to open.
+    CreateCluster "create and stop clusters" Own Admin (Member by MembersMayCreateClusters)
+    OpenPort "open ports" Own Admin (Member by MembersMayOpenPorts)
 }
 
-/// Returns whether the role is high enough.
-pub fn allows(role: Role, action: Action) -> bool {
-    role >= action.least_role()
+/// Returns whether somebody of this role may, in an org with these settings.
+pub fn allows(role: Role, action: Action, settings: &OrgSettings) -> bool {
+    let switched = |(widened, switch): (Role, Switch)| role >= widened && switch.is_on(settings);
+    role >= action.least_role() || action.switched().is_some_and(switched)
 }
 
 /// Returns the membership that lets the user do this.
@@ -74,7 +113,8 @@ pub(crate) fn permit(
     action: Action,
 ) -> Result<Member, Rejection> {
     let member = member(state, org, user)?;
-    if allows(member.role, action) {
+    let settings = &state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?.settings;
+    if allows(member.role, action, settings) {
         Ok(member)
     } else {
         Err(Rejection::NotAllowed {
@@ -96,15 +136,20 @@ pub(crate) fn member(state: &State, org: OrgId, user: UserId) -> Result<Member, 
         .ok_or(Rejection::NoSuchOrg)
 }
 
+/// Returns whether the role alone is enough, whatever is switched on.
+fn always(role: Role, action: Action) -> bool {
+    role >= action.least_role()
+}
+
 pub(crate) fn may_see_job(user: UserId, role: Role, job: &Job) -> bool {
-    job.owner == user || allows(role, Action::SeeAnyJob)
+    job.owner == user || always(role, Action::SeeAnyJob)
 }
 
 pub(crate) fn may_read_dataset(user: UserId, role: Role, dataset: &Dataset) -> bool {
     let shared = dataset.visibility != Visibility::Personal;
     dataset.owner == user
-        || (shared && allows(role, Action::ReadSharedDataset))
-        || allows(role, Action::ReadAnyDataset)
+        || (shared && always(role, Action::ReadSharedDataset))
+        || always(role, Action::ReadAnyDataset)
 }
 
 pub(crate) fn may_extend_dataset(user: UserId, role: Role, dataset: &Dataset) -> bool {
@@ -112,7 +157,7 @@ pub(crate) fn may_extend_dataset(user: UserId, role: Role, dataset: &Dataset) ->
 }
 
 pub(crate) fn may_change_dataset(user: UserId, role: Role, dataset: &Dataset) -> bool {
-    dataset.owner == user || allows(role, Action::ChangeAnyDataset)
+    dataset.owner == user || always(role, Action::ChangeAnyDataset)
 }
 
 #[cfg(test)]
@@ -122,15 +167,33 @@ mod tests {
     /// The one place where the whole of it can be seen; a change here is a change of the product.
     #[test]
     fn the_table_is_as_agreed() {
-        let mut table = format!("{:<44}{:<8}{:<8}owner\n", "who may", "member", "admin");
+        let mut table = format!(
+            "{:<62}{:<8}{:<8}{:<8}owner\n",
+            "who may", "whose", "member", "admin"
+        );
+        let off = OrgSettings::default();
         for action in Action::ALL {
-            table += &format!("{:<44}", action.as_str());
+            let whose = match action.whose() {
+                Whose::Org => "org",
+                Whose::Own => "own",
+                Whose::Other => "others'",
+            };
+            table += &format!("{:<62}{whose:<8}", action.as_str());
             for role in Role::ALL {
-                table += &format!("{:<8}", if allows(*role, *action) { "yes" } else { "-" });
+                let word = match action.switched() {
+                    _ if allows(*role, *action, &off) => "yes",
+                    Some((widened, _)) if *role >= widened => "switch",
+                    _ => "-",
+                };
+                table += &format!("{word:<8}");
+            }
+            if let Some((_, switch)) = action.switched() {
+                table += &format!("  by {switch}");
             }
             table.truncate(table.trim_end().len());
             table.push('\n');
         }
-        assert_eq!(table, include_str!("policy/roles.txt"));
+        let agreed = include_str!("policy/roles.txt");
+        assert!(table == agreed, "roles.txt should read:\n{table}");
     }
 }

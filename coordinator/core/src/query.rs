@@ -70,7 +70,10 @@ pub fn answer(
 ) -> Result<Answer, Problem> {
     match request {
         Request::WhoAmI => Ok(Answer::WhoAmI(member::who_am_i(state, presence, user)?)),
-        Request::ShowOrg { org } => Ok(Answer::Org(org::overview(state, user, *org)?)),
+        Request::ShowOrg { org } => {
+            let overview = org::overview(state, user, *org)?;
+            Ok(Answer::Org(Box::new(overview)))
+        }
         Request::ListMembers { org } => Ok(Answer::Members(member::list(state, user, *org)?)),
         Request::ListInvitations { org } => {
             let invitations = member::invitations(state, now, user, *org)?;
@@ -100,12 +103,14 @@ pub fn answer(
             let explanation = explain_submission(state, now, user, submit)?;
             Ok(Answer::Explanation(explanation))
         }
-        _ => Err(Problem::new(
-            Code::BadRequest,
-            "cannot answer this",
-            "it is not a question",
-        )),
+        Request::Org(question) => Ok(Answer::AboutOrg(org::answer(state, user, question)?)),
+        _ => Err(not_a_question()),
     }
+}
+
+fn not_a_question() -> Problem {
+    let (what, why) = ("cannot answer this", "it is not a question");
+    Problem::new(Code::BadRequest, what, why)
 }
 
 /// Returns what would happen to a job that is not submitted.

@@ -1,5 +1,6 @@
 //! Rejections: everything that the coordinator says no to, as values. The words are made here once.
 
+mod org;
 mod words;
 
 use common::{
@@ -19,6 +20,8 @@ use crate::{
     schedule::explain::{Subject, nearest_offer},
     state::State,
 };
+
+pub use self::org::OrgRejection;
 
 /// Why a command changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +141,7 @@ pub enum Rejection {
         nearest: Option<(Name, String)>,
         explanation: Box<Explanation>,
     },
+    Org(OrgRejection),
 }
 
 /// What is wrong with a job's specification.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod nouns;
+mod orgs;
 mod requests;
 mod views;
 
@@ -50,6 +51,7 @@ pub(super) fn samples() -> Vec<Sample> {
     ];
     all.extend(requests::requests());
     all.extend(answers::answers());
+    all.extend(orgs::orgs());
     all.extend(client_streams());
     all.extend(agent_messages());
     all.extend(coordinator_messages());

@@ -1,7 +1,7 @@
 //! Orgs, users and memberships.
 
 use crate::{
-    event::Event,
+    event::{Event, OrgEvent},
     state::{
         State,
         org::{Member, Org, User},
@@ -16,6 +16,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 name: name.clone(),
                 created_at: *at,
                 limits: common::limits::Limits::default(),
+                settings: common::org::OrgSettings::default(),
                 next_job_number: 1,
             };
             state.orgs.insert(*org, row);
@@ -55,6 +56,11 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         }
         Event::MemberRemoved { org, user, .. } => {
             state.members.remove(&(*org, *user));
+        }
+        Event::Org(OrgEvent::OrgSettingsChanged { org, after, .. }) => {
+            if let Some(row) = state.orgs.get_mut(org) {
+                row.settings = (**after).clone();
+            }
         }
         _ => {}
     }

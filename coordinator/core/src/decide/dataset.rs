@@ -4,7 +4,6 @@ use common::{
     api::data::AddDatasetVersion,
     dataset::MAX_DESCRIPTION_BYTES,
     id::{DatasetId, UserId},
-    status::Visibility,
     time::Timestamp,
     units::Bytes,
 };
@@ -16,8 +15,6 @@ use crate::{
     state::State,
 };
 
-/// Of a dataset whose maker says nothing: others of the org may read it.
-const DEFAULT_VISIBILITY: Visibility = Visibility::OrgRead;
 /// Most versions of one dataset.
 const MAX_VERSIONS: u32 = 10_000;
 
@@ -44,6 +41,7 @@ pub(super) fn add_version(
         Some((*id, state.datasets.get(id)?))
     });
     let Some((id, dataset)) = known else {
+        let org = state.orgs.get(&request.org).ok_or(Rejection::NoSuchOrg)?;
         return Ok(vec![Event::DatasetVersionAdded {
             dataset: fresh,
             org: request.org,
@@ -54,7 +52,9 @@ pub(super) fn add_version(
             bytes,
             files,
             description: request.description.clone().unwrap_or_default(),
-            visibility: request.visibility.unwrap_or(DEFAULT_VISIBILITY),
+            visibility: request
+                .visibility
+                .unwrap_or(org.settings.default_visibility),
             at,
         }]);
     };

@@ -1,4 +1,6 @@
-//! Orgs: founding, limits.
+//! Orgs: founding, limits, settings.
+
+mod settings;
 
 use common::{
     id::{OrgId, UserId},
@@ -9,11 +11,22 @@ use common::{
 };
 
 use crate::{
+    command::OrgCommand,
     event::Event,
     policy::{Action, permit},
     rejection::Rejection,
     state::State,
 };
+
+pub(super) fn decide(
+    state: &State,
+    user: UserId,
+    command: &OrgCommand,
+) -> Result<Vec<Event>, Rejection> {
+    match command {
+        OrgCommand::ChangeSettings { org, change } => settings::change(state, user, *org, change),
+    }
+}
 
 pub(super) fn create(
     state: &State,

@@ -3,20 +3,41 @@
 use std::collections::BTreeMap;
 
 use common::{
+    api::org::{OrgAnswer, OrgRequest},
     id::{OrgId, UserId},
-    org::{Amounts, GpuCount, OrgOverview},
+    org::{Amounts, GpuCount, OrgOverview, OrgSettings},
+    problem::Problem,
     resources::GpuHealth,
     status::Role,
     time::Span,
     units::{Bytes, MilliCpu},
 };
 
-use super::{count, handle, machine, of_org};
+use super::{count, handle, machine, not_a_question, of_org};
 use crate::{
     policy::{Action, permit},
     rejection::Rejection,
     state::State,
 };
+
+pub(super) fn answer(
+    state: &State,
+    user: UserId,
+    question: &OrgRequest,
+) -> Result<OrgAnswer, Problem> {
+    match question {
+        OrgRequest::ShowSettings { org } => {
+            Ok(OrgAnswer::Settings(Box::new(settings(state, user, *org)?)))
+        }
+        OrgRequest::ChangeSettings { .. } => Err(not_a_question()),
+    }
+}
+
+fn settings(state: &State, user: UserId, org: OrgId) -> Result<OrgSettings, Rejection> {
+    permit(state, org, user, Action::SeeOrg)?;
+    let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
+    Ok(row.settings.clone())
+}
 
 pub(super) fn overview(state: &State, user: UserId, org: OrgId) -> Result<OrgOverview, Rejection> {
     permit(state, org, user, Action::SeeOrg)?;
@@ -83,6 +104,7 @@ pub(super) fn overview(state: &State, user: UserId, org: OrgId) -> Result<OrgOve
         queued_tasks: u32::try_from(queued).unwrap_or(u32::MAX),
         compute_time,
         limits: row.limits,
+        settings: row.settings.clone(),
     })
 }
 

@@ -16,9 +16,16 @@ impl Rejection {
             Self::NotAllowed { action, role } => Problem::new(
                 Code::Permission,
                 format!("you may not {}", action.as_str()),
-                format!("your role is {role}; it takes {}", action.least_role()),
+                match action.switched() {
+                    None => format!("your role is {role}; it takes {}", action.least_role()),
+                    Some((_, switch)) => format!(
+                        "your role is {role}; it takes {}, or the org's setting {switch}",
+                        action.least_role()
+                    ),
+                },
             ),
             Self::Limit(reached) => limit(reached),
+            Self::Org(rejection) => rejection.problem(),
             Self::NeverFits {
                 nearest,
                 explanation,

@@ -1,6 +1,6 @@
 //! Orgs, users and memberships as rows.
 
-use common::{limits::Limits, name::Name, status::Role, time::Timestamp};
+use common::{limits::Limits, name::Name, org::OrgSettings, status::Role, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A group.
@@ -10,6 +10,8 @@ pub(crate) struct Org {
     pub(crate) created_at: Timestamp,
     #[serde(default)]
     pub(crate) limits: Limits,
+    #[serde(default)]
+    pub(crate) settings: OrgSettings,
     /// Of the next job.
     pub(crate) next_job_number: u64,
 }

@@ -1,17 +1,21 @@
-//! Roles, limits, leaving.
+//! Roles, settings and their switches, limits, leaving.
 
 use common::{
     code::Code,
+    id::{CodeDigest, InvitationId},
     job::TaskCounts,
+    join_link::LinkPurpose,
     limits::Limits,
-    status::{EndReason, JobStatus, Role},
+    org::{OrgSettings, settings::SettingsChange},
+    status::{EndReason, JobStatus, Role, Visibility},
+    time::Span,
 };
 
 use super::{
     invariants,
     world::{ALICE, BOB, CAROL, ORG, World, capacity, name, refused, report, spec},
 };
-use crate::{Body, Effect, Event, effects, query::enrolment};
+use crate::{Body, Effect, Event, command::OrgCommand, effects, event::OrgEvent, query::enrolment};
 
 #[test]
 fn only_the_owner_makes_admins() {
@@ -195,4 +199,149 @@ fn a_limit_names_itself_its_value_and_the_use() {
         world.submit(CAROL, 34, spec()).unwrap()[..],
         [Event::JobSubmitted { .. }]
     ));
+}
+
+fn set(
+    world: &mut World,
+    by: common::id::UserId,
+    settings: &[(&str, &str)],
+) -> Result<Vec<Event>, crate::Rejection> {
+    let mut change = SettingsChange::default();
+    for (key, value) in settings {
+        change.set(key, value).unwrap();
+    }
+    let change = Box::new(change);
+    world.user_does(
+        by,
+        Body::Org(OrgCommand::ChangeSettings { org: ORG, change }),
+    )
+}
+
+#[test]
+fn admins_change_settings_and_the_owner_alone_those_of_safety() {
+    let mut world = World::new();
+    world.join(4, "dora", Role::Admin);
+    let dora = super::world::user(4);
+    let texts = [
+        ("display_name", "The Lab"),
+        ("members_may_open_ports", "on"),
+    ];
+    assert_eq!(refused(set(&mut world, BOB, &texts)).code, Code::Permission);
+    let events = set(&mut world, dora, &texts).unwrap();
+    let [Event::Org(OrgEvent::OrgSettingsChanged { before, after, .. })] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(**before, OrgSettings::default());
+    assert_eq!(
+        (after.display_name.as_str(), after.members_may_open_ports),
+        ("The Lab", true)
+    );
+    assert_eq!(
+        set(&mut world, dora, &texts),
+        Ok(Vec::new()),
+        "what is so already is no event"
+    );
+    let trail = serde_json::to_value(&events[0]).unwrap();
+    assert_eq!(trail["event"], "org_settings_changed");
+    assert_eq!(trail["before"]["display_name"], "");
+    for key in ["admins_may_manage_admins", "require_two_factor"] {
+        assert_eq!(
+            refused(set(&mut world, dora, &[(key, "on")])).code,
+            Code::Permission
+        );
+        set(&mut world, ALICE, &[(key, "on")]).unwrap();
+        assert_eq!(
+            refused(set(&mut world, dora, &[(key, "off")])).code,
+            Code::Permission
+        );
+    }
+    let long = "x".repeat(5000);
+    let before = world.state.clone();
+    let problem = refused(set(
+        &mut world,
+        ALICE,
+        &[("contact", "me"), ("description", &long)],
+    ));
+    assert_eq!(problem.code, Code::BadSetting);
+    assert!(
+        problem.why.contains("description has 5000 bytes"),
+        "{problem}"
+    );
+    assert!(world.state == before, "nothing of it is changed");
+    invariants::check(&world);
+}
+
+#[test]
+fn switches_widen_what_roles_may_at_once() {
+    let mut world = World::new();
+    world.join(4, "dora", Role::Admin);
+    let dora = super::world::user(4);
+    let invite = |number, role| Body::CreateInvitation {
+        invitation: InvitationId::from_bytes([number; 16]),
+        org: ORG,
+        role,
+        purpose: LinkPurpose::Join,
+        codes: vec![CodeDigest::new([number; 32])],
+        ttl: Span::from_secs(60),
+        uses: 1,
+    };
+    let problem = refused(world.user_does(BOB, invite(50, Role::Member)));
+    assert_eq!(
+        problem.why,
+        "your role is member; it takes admin, or the org's setting members_may_invite"
+    );
+    set(&mut world, ALICE, &[("members_may_invite", "on")]).unwrap();
+    world.user_does(BOB, invite(51, Role::Member)).unwrap();
+    assert_eq!(
+        refused(world.user_does(BOB, invite(52, Role::Admin))).code,
+        Code::Permission
+    );
+    set(&mut world, ALICE, &[("members_may_invite", "off")]).unwrap();
+    assert_eq!(
+        refused(world.user_does(BOB, invite(53, Role::Member))).code,
+        Code::Permission
+    );
+
+    let bob_is = |role| Body::SetRole {
+        org: ORG,
+        handle: name("bob"),
+        role,
+    };
+    assert_eq!(
+        refused(world.user_does(dora, bob_is(Role::Admin))).code,
+        Code::Permission
+    );
+    assert_eq!(
+        refused(world.user_does(dora, invite(54, Role::Admin))).code,
+        Code::Permission
+    );
+    set(&mut world, ALICE, &[("admins_may_manage_admins", "on")]).unwrap();
+    world.user_does(dora, bob_is(Role::Admin)).unwrap();
+    world.user_does(dora, invite(55, Role::Admin)).unwrap();
+    let bob_goes = Body::RemoveMember {
+        org: ORG,
+        handle: name("bob"),
+    };
+    world.user_does(dora, bob_goes).unwrap();
+    invariants::check(&world);
+}
+
+#[test]
+fn a_dataset_has_the_visibility_that_the_org_says() {
+    let mut world = World::new();
+    world.dataset(BOB, 20, "shared");
+    set(&mut world, ALICE, &[("default_visibility", "personal")]).unwrap();
+    world.dataset(BOB, 21, "mine");
+    let seen = |called: &str| {
+        let dataset = world
+            .state
+            .datasets
+            .values()
+            .find(|row| row.name == name(called));
+        dataset.unwrap().visibility
+    };
+    assert_eq!(
+        (seen("shared"), seen("mine")),
+        (Visibility::OrgRead, Visibility::Personal)
+    );
 }

@@ -1,6 +1,8 @@
 //! One request, one answer. Questions go to the read models; everything else becomes a command, and what it led
 //! to is read from its events or from the state after the commit.
 
+mod orgs;
+
 use std::collections::BTreeMap;
 
 use certs::Subject;
@@ -49,6 +51,7 @@ pub(super) async fn answer(
         Request::SubmitJob(request) if !request.dry_run => {
             return submit(member, user, *request).await;
         }
+        Request::Org(request) => return orgs::answer(member, user, request).await,
         Request::ApplyLimits { org, limits } => Body::ApplyLimits { org, limits },
         Request::SetRole { org, handle, role } => Body::SetRole { org, handle, role },
         Request::RemoveMember { org, handle } => Body::RemoveMember { org, handle },

@@ -60,6 +60,7 @@ fn snapshot() -> Snapshot {
             queued_tasks: 3,
             compute_time: Span::default(),
             limits: Limits::default(),
+            settings: common::org::OrgSettings::default(),
         },
         machines: vec![MachineView {
             id: MachineId::from_bytes([1; 16]),

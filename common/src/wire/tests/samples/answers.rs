@@ -35,7 +35,7 @@ pub(super) fn answers() -> Vec<Sample> {
                 chain: vec![vec![1], vec![2, 3]],
             },
         ),
-        ("org", Answer::Org(org_overview())),
+        ("org", Answer::Org(Box::new(org_overview()))),
         (
             "members",
             Answer::Members(vec![MemberView {

@@ -10,7 +10,7 @@ use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
 use crate::job::{ArtifactsView, AttemptView, JobDetail, JobSummary, TaskCounts};
 use crate::machine::MachineView;
-use crate::org::{Amounts, GpuCount, OrgOverview};
+use crate::org::{Amounts, GpuCount, OrgOverview, OrgSettings};
 use crate::resources::Allocation;
 use crate::status::{AttemptStatus, JobStatus, MachineStatus, Priority, Visibility};
 use crate::time::Span;
@@ -123,6 +123,7 @@ pub(super) fn org_overview() -> OrgOverview {
         queued_tasks: 0,
         compute_time: Span::from_secs(1 << 20),
         limits: limits(),
+        settings: OrgSettings::default(),
     }
 }
 

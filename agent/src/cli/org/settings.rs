@@ -1,0 +1,127 @@
+//! `org settings|set`: what the org says of itself, and its switches.
+
+use clap::Args;
+use common::{
+    api::{
+        Answer, Request,
+        org::{OrgAnswer, OrgRequest},
+    },
+    code::Code,
+    org::{OrgSettings, settings::SettingsChange},
+    problem::Problem,
+};
+
+use crate::cli::{Context, output::Facts, session::ask};
+
+/// Show the org's settings
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share org settings")]
+pub(super) struct Settings {}
+
+/// Change the org's settings
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  compute-share org set display_name='The Lab' contact='ada@lab.example'
+  compute-share org set members_may_invite=on default_visibility=personal")]
+pub(super) struct Set {
+    /// A setting and its new value, as `org settings` shows them; empty takes a text away
+    #[arg(required = true, value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl Settings {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        let session = context.session().await?;
+        let question = OrgRequest::ShowSettings { org: session.org };
+        let settings = ask!(session, Request::Org(question), Answer::AboutOrg(OrgAnswer::Settings(settings)) => settings)?;
+        session.end().await;
+        context
+            .output
+            .show(&settings, |_| Vec::new(), |it| facts(it))
+    }
+}
+
+impl Set {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        let change = change(&self.settings)?;
+        let session = context.session().await?;
+        let request = OrgRequest::ChangeSettings {
+            org: session.org,
+            change: Box::new(change),
+        };
+        let settings = ask!(session, Request::Org(request), Answer::AboutOrg(OrgAnswer::Settings(settings)) => settings)?;
+        let org = session.org_name.clone();
+        session.end().await;
+        context.output.show(
+            &settings,
+            |_| Vec::new(),
+            |settings| format!("The settings of {org} are now:\n{}", facts(settings)),
+        )
+    }
+}
+
+fn change(settings: &[String]) -> Result<SettingsChange, Problem> {
+    let bad = |why: String| Problem::new(Code::BadSetting, "cannot change the settings", why);
+    let mut change = SettingsChange::default();
+    for setting in settings {
+        let (key, value) = setting
+            .split_once('=')
+            .ok_or_else(|| bad(format!("{setting:?} is not KEY=VALUE")))?;
+        let set = change.set(key.trim(), value.trim());
+        set.map_err(|error| bad(error.to_string()))?;
+    }
+    Ok(change)
+}
+
+fn facts(settings: &OrgSettings) -> String {
+    let switch = |on| if on { "on" } else { "off" };
+    let text = |text: &str| match text {
+        "" => "-".to_owned(),
+        text => text.to_owned(),
+    };
+    Facts::default()
+        .with("display_name", text(&settings.display_name))
+        .with("description", text(&settings.description))
+        .with("contact", text(&settings.contact))
+        .with("default_visibility", settings.default_visibility)
+        .with("members_may_invite", switch(settings.members_may_invite))
+        .with(
+            "members_may_create_clusters",
+            switch(settings.members_may_create_clusters),
+        )
+        .with(
+            "members_may_open_ports",
+            switch(settings.members_may_open_ports),
+        )
+        .with(
+            "admins_may_manage_admins",
+            switch(settings.admins_may_manage_admins),
+        )
+        .with(
+            "machine_approval_required",
+            switch(settings.machine_approval_required),
+        )
+        .with("require_two_factor", switch(settings.require_two_factor))
+        .to_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_keys_and_values() {
+        let words = [
+            "display-name=The = Lab".to_owned(),
+            "require_two_factor=on".to_owned(),
+        ];
+        let change = change(&words).unwrap();
+        assert_eq!(change.display_name.as_deref(), Some("The = Lab"));
+        assert_eq!(change.require_two_factor, Some(true));
+        for bad in ["display_name", "=x", "color=red", "members_may_invite=2"] {
+            let problem = super::change(&[bad.to_owned()]).unwrap_err();
+            assert_eq!(problem.code, Code::BadSetting, "{bad}");
+        }
+    }
+}

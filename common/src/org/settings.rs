@@ -1,0 +1,337 @@
+//! How an org presents and runs itself: texts, switches, defaults.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::status::{UnknownWord, Visibility};
+
+/// Longest display name, in bytes.
+pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
+/// Longest description of an org, in bytes.
+pub const MAX_ORG_DESCRIPTION_BYTES: usize = 4096;
+/// Longest contact, in bytes: room for an address and a name.
+pub const MAX_CONTACT_BYTES: usize = 512;
+
+/// What an org's admins have set. The name of a key is its field's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OrgSettings {
+    /// What people call it; empty is its name.
+    pub display_name: String,
+    pub description: String,
+    /// Whom to ask, in whatever words.
+    pub contact: String,
+    /// Of a dataset whose maker says nothing.
+    pub default_visibility: Visibility,
+    /// As members only; admins always may.
+    pub members_may_invite: bool,
+    /// Create and stop them; admins always may.
+    pub members_may_create_clusters: bool,
+    /// Admins always may.
+    pub members_may_open_ports: bool,
+    /// Make and unmake admins, remove and invite them; the owner always may.
+    pub admins_may_manage_admins: bool,
+    /// Off: a machine takes part as soon as it is registered.
+    pub machine_approval_required: bool,
+    /// Members without a second factor are refused.
+    pub require_two_factor: bool,
+}
+
+impl Default for OrgSettings {
+    fn default() -> Self {
+        Self {
+            display_name: String::new(),
+            description: String::new(),
+            contact: String::new(),
+            default_visibility: Visibility::OrgRead,
+            members_may_invite: false,
+            members_may_create_clusters: false,
+            members_may_open_ports: false,
+            admins_may_manage_admins: false,
+            machine_approval_required: true,
+            require_two_factor: false,
+        }
+    }
+}
+
+/// Some of the settings; what is `None` stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SettingsChange {
+    pub display_name: Option<String>,
+    pub description: Option<String>,
+    pub contact: Option<String>,
+    pub default_visibility: Option<Visibility>,
+    pub members_may_invite: Option<bool>,
+    pub members_may_create_clusters: Option<bool>,
+    pub members_may_open_ports: Option<bool>,
+    pub admins_may_manage_admins: Option<bool>,
+    pub machine_approval_required: Option<bool>,
+    pub require_two_factor: Option<bool>,
+}
+
+/// Why settings cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSetting {
+    #[error("there is no setting {key:?}; there are {}", SettingsChange::KEYS.join(", "))]
+    Unknown { key: String },
+    #[error("{key} is on or off, not {value:?}")]
+    Switch { key: &'static str, value: String },
+    #[error("{key}: {source}")]
+    Word {
+        key: &'static str,
+        #[source]
+        source: UnknownWord,
+    },
+    #[error("{key} has {bytes} bytes; it has room for {most}")]
+    TooLong {
+        key: &'static str,
+        bytes: usize,
+        most: usize,
+    },
+    #[error("{key} holds {character:?}, which changes how a line reads instead of being shown")]
+    Character { key: &'static str, character: char },
+}
+
+impl SettingsChange {
+    /// Every key that can be set, as people write it.
+    pub const KEYS: [&str; 10] = [
+        "display_name",
+        "description",
+        "contact",
+        "default_visibility",
+        "members_may_invite",
+        "members_may_create_clusters",
+        "members_may_open_ports",
+        "admins_may_manage_admins",
+        "machine_approval_required",
+        "require_two_factor",
+    ];
+
+    /// Takes in one `KEY=VALUE`; in a key, `-` is as good as `_`.
+    ///
+    /// # Errors
+    /// There is no such key, or the value is none of its kind.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), InvalidSetting> {
+        let wanted = key.replace('-', "_");
+        let key = Self::KEYS.into_iter().find(|known| *known == wanted);
+        let key = key.ok_or(InvalidSetting::Unknown { key: wanted })?;
+        let text = || Some(value.to_owned());
+        match key {
+            "display_name" => self.display_name = text(),
+            "description" => self.description = text(),
+            "contact" => self.contact = text(),
+            "default_visibility" => {
+                let word = value.replace('-', "_");
+                let parsed = word.parse::<Visibility>();
+                let parsed = parsed.map_err(|source| InvalidSetting::Word { key, source })?;
+                self.default_visibility = Some(parsed);
+            }
+            _ => {
+                let on = switch(key, value)?;
+                let field = match key {
+                    "members_may_invite" => &mut self.members_may_invite,
+                    "members_may_create_clusters" => &mut self.members_may_create_clusters,
+                    "members_may_open_ports" => &mut self.members_may_open_ports,
+                    "admins_may_manage_admins" => &mut self.admins_may_manage_admins,
+                    "machine_approval_required" => &mut self.machine_approval_required,
+                    _ => &mut self.require_two_factor,
+                };
+                *field = Some(on);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the settings with the change made.
+    ///
+    /// # Errors
+    /// A text is too long or holds what is not plain text.
+    pub fn made_to(&self, before: &OrgSettings) -> Result<OrgSettings, InvalidSetting> {
+        let text =
+            |change: &Option<String>, before: &String| change.as_ref().unwrap_or(before).clone();
+        let after = OrgSettings {
+            display_name: text(&self.display_name, &before.display_name),
+            description: text(&self.description, &before.description),
+            contact: text(&self.contact, &before.contact),
+            default_visibility: self.default_visibility.unwrap_or(before.default_visibility),
+            members_may_invite: self.members_may_invite.unwrap_or(before.members_may_invite),
+            members_may_create_clusters: self
+                .members_may_create_clusters
+                .unwrap_or(before.members_may_create_clusters),
+            members_may_open_ports: self
+                .members_may_open_ports
+                .unwrap_or(before.members_may_open_ports),
+            admins_may_manage_admins: self
+                .admins_may_manage_admins
+                .unwrap_or(before.admins_may_manage_admins),
+            machine_approval_required: self
+                .machine_approval_required
+                .unwrap_or(before.machine_approval_required),
+            require_two_factor: self.require_two_factor.unwrap_or(before.require_two_factor),
+        };
+        after.check()?;
+        Ok(after)
+    }
+}
+
+impl OrgSettings {
+    fn check(&self) -> Result<(), InvalidSetting> {
+        let texts = [
+            (
+                "display_name",
+                &self.display_name,
+                MAX_DISPLAY_NAME_BYTES,
+                false,
+            ),
+            (
+                "description",
+                &self.description,
+                MAX_ORG_DESCRIPTION_BYTES,
+                true,
+            ),
+            ("contact", &self.contact, MAX_CONTACT_BYTES, false),
+        ];
+        for (key, text, most, lines) in texts {
+            let bytes = text.len();
+            if bytes > most {
+                return Err(InvalidSetting::TooLong { key, bytes, most });
+            }
+            let breaks = |c: char| lines && (c == '\n' || c == '\t');
+            if let Some(character) = text.chars().find(|&c| is_obeyed(c) && !breaks(c)) {
+                return Err(InvalidSetting::Character { key, character });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether `c` does something to the text around it instead of being shown: controls, marks that turn the
+/// direction of writing, and letters without width, by which two texts could look the same and not be.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+fn switch(key: &'static str, value: &str) -> Result<bool, InvalidSetting> {
+    match value {
+        "on" | "true" | "yes" => Ok(true),
+        "off" | "false" | "no" => Ok(false),
+        _ => Err(InvalidSetting::Switch {
+            key,
+            value: value.to_owned(),
+        }),
+    }
+}
+
+macro_rules! switches {
+    ($($name:ident $field:ident)*) => {
+        /// A setting that widens what a role may do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Switch { $($name,)* }
+
+        impl Switch {
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Returns the setting's key.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($field),)* }
+            }
+
+            pub const fn is_on(self, settings: &OrgSettings) -> bool {
+                match self { $(Self::$name => settings.$field,)* }
+            }
+        }
+    };
+}
+
+switches! {
+    MembersMayInvite members_may_invite
+    MembersMayCreateClusters members_may_create_clusters
+    MembersMayOpenPorts members_may_open_ports
+    AdminsMayManageAdmins admins_may_manage_admins
+}
+
+impl fmt::Display for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(key: &str, value: &str) -> Result<OrgSettings, InvalidSetting> {
+        let mut change = SettingsChange::default();
+        change.set(key, value)?;
+        change.made_to(&OrgSettings::default())
+    }
+
+    #[test]
+    fn every_key_is_a_field_and_changes_it_alone() {
+        let before = serde_json::to_value(OrgSettings::default()).unwrap();
+        let fields: Vec<&str> = before
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let mut keys = SettingsChange::KEYS;
+        keys.sort_unstable();
+        assert_eq!(fields, keys);
+        for key in SettingsChange::KEYS {
+            let value = match &before[key] {
+                serde_json::Value::Bool(on) => {
+                    if *on {
+                        "off"
+                    } else {
+                        "on"
+                    }
+                }
+                _ if key == "default_visibility" => "personal",
+                _ => "text",
+            };
+            let after = serde_json::to_value(changed(key, value).unwrap()).unwrap();
+            for field in SettingsChange::KEYS {
+                assert_eq!(after[field] != before[field], field == key, "{key} {field}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_says_why() {
+        #[track_caller]
+        fn refused(key: &str, value: &str, expect: &str) {
+            let error = changed(key, value).unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
+        }
+        refused(
+            "members-may-fly",
+            "on",
+            "there is no setting \"members_may_fly\"; there are display_name,",
+        );
+        refused(
+            "members-may-invite",
+            "maybe",
+            "members_may_invite is on or off, not \"maybe\"",
+        );
+        refused(
+            "default_visibility",
+            "public",
+            "not one of personal, org_read, org_write",
+        );
+        refused(
+            "display-name",
+            &"x".repeat(129),
+            "has 129 bytes; it has room for 128",
+        );
+        refused("display-name", "a\nb", "'\\n'");
+        refused("contact", "a\u{202e}b", "'\\u{202e}'");
+        refused("description", "zero\u{200b}width", "'\\u{200b}'");
+        assert_eq!(changed("description", "a\nb").unwrap().description, "a\nb");
+    }
+}

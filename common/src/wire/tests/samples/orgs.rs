@@ -1,0 +1,40 @@
+//! What is asked and answered about orgs as a whole.
+
+use super::super::Sample;
+use super::nouns::ORG;
+use crate::api::org::{OrgAnswer, OrgRequest};
+use crate::api::{Answer, Request};
+use crate::org::OrgSettings;
+use crate::org::settings::SettingsChange;
+use crate::status::Visibility;
+
+pub(super) fn orgs() -> Vec<Sample> {
+    let org = ORG;
+    let change = SettingsChange {
+        display_name: Some("The Lab".to_owned()),
+        description: Some("Digits\nand more".to_owned()),
+        contact: Some("ada@lab.example".to_owned()),
+        default_visibility: Some(Visibility::Personal),
+        members_may_invite: Some(true),
+        members_may_create_clusters: Some(true),
+        members_may_open_ports: Some(true),
+        admins_may_manage_admins: Some(true),
+        machine_approval_required: Some(false),
+        require_two_factor: Some(true),
+    };
+    let settings = change.made_to(&OrgSettings::default());
+    let settings = settings.expect("these settings can be");
+    let request = |name, request| Sample::new(name, &Request::Org(request));
+    let answer = |name, answer| Sample::new(name, &Answer::AboutOrg(answer));
+    vec![
+        request("org_show_settings", OrgRequest::ShowSettings { org }),
+        request(
+            "org_change_settings",
+            OrgRequest::ChangeSettings {
+                org,
+                change: Box::new(change),
+            },
+        ),
+        answer("org_settings", OrgAnswer::Settings(Box::new(settings))),
+    ]
+}

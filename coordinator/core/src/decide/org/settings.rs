@@ -1,0 +1,39 @@
+//! What an org says of itself and how far its roles reach.
+
+use common::{
+    id::{OrgId, UserId},
+    org::settings::SettingsChange,
+};
+
+use crate::{
+    event::{Event, OrgEvent},
+    policy::{Action, permit},
+    rejection::{OrgRejection, Rejection},
+    state::State,
+};
+
+pub(super) fn change(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    change: &SettingsChange,
+) -> Result<Vec<Event>, Rejection> {
+    permit(state, org, user, Action::ChangeSettings)?;
+    let before = &state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?.settings;
+    let after = change.made_to(before).map_err(OrgRejection::Setting)?;
+    // With these an admin could take the org from its owner, or lock others out of it.
+    if after.admins_may_manage_admins != before.admins_may_manage_admins
+        || after.require_two_factor != before.require_two_factor
+    {
+        permit(state, org, user, Action::ChangeSafetySettings)?;
+    }
+    if after == *before {
+        return Ok(Vec::new());
+    }
+    let changed = OrgEvent::OrgSettingsChanged {
+        org,
+        before: Box::new(before.clone()),
+        after: Box::new(after),
+    };
+    Ok(vec![Event::Org(changed)])
+}

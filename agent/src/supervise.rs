@@ -26,8 +26,8 @@ mod spool;
 mod survey;
 mod visitors;
 
-pub(crate) use handle::run_to_end;
 pub use handle::{AdoptError, Adopted, LaunchError, Supervisor, SupervisorEvent};
+pub(crate) use handle::{clear, run_to_end};
 pub use handover::Given;
 pub use protocol::SandboxResult;
 pub use role::main;

@@ -9,8 +9,8 @@ coordinator=/usr/bin/compute-share-coordinator
 state=/var/lib/compute-share
 # How many times longer emulated processors take, about; every wait that only catches a hang grows by it.
 slowness=10
-mkdir -p /root/person
-export HOME=/root/person XDG_RUNTIME_DIR=/root/person
+mkdir -p /srv/person
+export HOME=/srv/person XDG_RUNTIME_DIR=/srv/person
 
 trial() { # NAME COMMAND...
   local name=$1 begin=$SECONDS

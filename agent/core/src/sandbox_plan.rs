@@ -12,7 +12,7 @@ mod network;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use common::{
@@ -164,6 +164,24 @@ pub enum Cgroup {
     },
     /// None at all.
     None,
+}
+
+impl Cgroup {
+    /// Returns every folder in which attempts have theirs.
+    pub fn bases(&self) -> impl Iterator<Item = &Path> {
+        let (always, beside) = match self {
+            Self::None => (Vec::new(), None),
+            Self::V2 { base } => (vec![base], None),
+            Self::V1 {
+                memory,
+                cpu,
+                cpuacct,
+                pids,
+                unified,
+            } => (vec![memory, cpu, cpuacct, pids], unified.as_ref()),
+        };
+        always.into_iter().chain(beside).map(PathBuf::as_path)
+    }
 }
 
 /// Where the parts of an attempt are on the machine; absolute.

@@ -17,6 +17,7 @@ use crate::{
     journal::JournalError,
     scrap,
     scratch::Disks,
+    supervise,
 };
 
 impl Keeper {
@@ -172,6 +173,9 @@ impl Keeper {
 /// Deletes an attempt's folder, in its own time; its disk, if it has one, is for others from then on.
 pub(super) fn remove(folder: PathBuf, disk: Option<(Disks, AttemptId)>) {
     tokio::task::spawn_blocking(move || {
+        if let Err(error) = supervise::clear(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "an attempt's cgroup cannot be removed");
+        }
         if let Some((disks, attempt)) = disk {
             disks.release(attempt);
         }

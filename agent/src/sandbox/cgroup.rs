@@ -307,22 +307,7 @@ fn go_through(doors: Vec<fs::File>) -> io::Result<()> {
 /// Removes the cgroups of attempts that are long over and whose folder went before anybody could reap them.
 /// What still has processes stays.
 pub(super) fn sweep(cgroup: &Cgroup) {
-    let bases: Vec<&Path> = match cgroup {
-        Cgroup::None => Vec::new(),
-        Cgroup::V2 { base } => vec![base],
-        Cgroup::V1 {
-            memory,
-            cpu,
-            cpuacct,
-            pids,
-            unified,
-        } => [memory, cpu, cpuacct, pids]
-            .into_iter()
-            .chain(unified)
-            .map(PathBuf::as_path)
-            .collect(),
-    };
-    for entry in bases.into_iter().flat_map(fs::read_dir).flatten().flatten() {
+    for entry in cgroup.bases().flat_map(fs::read_dir).flatten().flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
         let age = entry.metadata().and_then(|meta| meta.modified());
         let age = age.ok().and_then(|made| made.elapsed().ok());

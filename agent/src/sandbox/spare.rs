@@ -12,6 +12,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
 use agent_core::sandbox_plan::{Backend, Host, NetworkPlan, SandboxPlan};
@@ -24,6 +25,10 @@ use super::system;
 
 /// Ready at a time, besides one in the maker's hands. Each is some hundred kilobytes of the kernel's memory.
 const READY: usize = 1;
+/// Networks that cannot be made in a row before it is left to the sandboxes.
+const MAX_FAILED: u32 = 30;
+/// After the first of them; longer after each.
+const PAUSE: Duration = Duration::from_secs(1);
 /// The namespace of the thread that looks.
 const OWN: &str = "/proc/thread-self/ns/net";
 
@@ -41,7 +46,7 @@ impl SpareNetworks {
         let name = "spare networks".to_owned();
         let maker = thread::Builder::new().name(name).spawn(move || {
             if let Err(error) = make_all(&made) {
-                tracing::info!(%error, "sandboxes make their networks themselves");
+                tracing::warn!(%error, "sandboxes make their networks themselves from now on");
             }
         });
         maker.ok().map(|_| Self(Mutex::new(ready)))
@@ -65,18 +70,39 @@ pub(super) fn fits(plan: &SandboxPlan) -> bool {
 }
 
 /// Makes one whenever there is room for it, until nobody wants any more.
+///
+/// # Errors
+/// This thread cannot go back to where it was, or no network could be made so many times in a row.
 fn make_all(made: &SyncSender<OwnedFd>) -> io::Result<()> {
-    while made.send(make_and_return()?).is_ok() {}
-    Ok(())
+    let mut failed = 0;
+    loop {
+        match make_and_return()? {
+            Ok(network) => {
+                failed = 0;
+                if made.send(network).is_err() {
+                    return Ok(());
+                }
+            }
+            // Of memory or of descriptors there may be more in a moment.
+            Err(_) if failed < MAX_FAILED => {
+                failed += 1;
+                thread::sleep(PAUSE * failed);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
-/// Makes one. On an error, this thread may be left in it.
-pub(crate) fn make_and_return() -> io::Result<OwnedFd> {
+/// Makes one, or says why not.
+///
+/// # Errors
+/// This thread is left in another network than its own, and good for nothing else.
+pub(crate) fn make_and_return() -> io::Result<io::Result<OwnedFd>> {
     let home = own()?;
     let network = make();
     // In a namespace that it hands on, this thread would keep it from ending.
     enter(&home)?;
-    network
+    Ok(network)
 }
 
 #[allow(unsafe_code, reason = "the network namespace of this thread alone")]
@@ -112,7 +138,7 @@ mod tests {
     #[test]
     fn each_is_another_and_the_maker_stays_at_home() {
         if !rustix::process::geteuid().is_root() {
-            assert!(make_and_return().is_err());
+            assert!(make_and_return().is_ok_and(|made| made.is_err()));
             return;
         }
         let (made, ready) = sync_channel(0);

@@ -4,6 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use agent_core::sandbox_plan::SandboxPlan;
@@ -26,6 +27,10 @@ use super::{
     protocol::{Order, Report, SandboxResult, decode, encode},
 };
 use crate::sandbox::reap_cgroup;
+
+/// How often a supervisor that has told the result and still lives is looked at again, and how long after.
+const CLEAR_TRIES: u32 = 100;
+const CLEAR_PAUSE: Duration = Duration::from_millis(100);
 
 /// An attempt's supervisor, while it lives and a little beyond. Dropping this leaves it alone.
 #[derive(Debug)]
@@ -357,4 +362,24 @@ fn verdict(folder: &AttemptFolder) -> io::Result<SupervisorEvent> {
         Some(result) => SupervisorEvent::Ended(result),
         None => SupervisorEvent::Died,
     })
+}
+
+/// Removes the cgroup of an attempt that has ended, should its supervisor have been killed before it did: waits for
+/// a supervisor that is about to, and leaves one that does not end to the sweep at the agent's next start.
+///
+/// # Errors
+/// The folder cannot be read, or the kernel refuses.
+pub(crate) fn clear(dir: &Path) -> io::Result<()> {
+    let folder = match AttemptFolder::open(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    for _ in 0..CLEAR_TRIES {
+        if let Some(_lock) = folder.try_lock()? {
+            let plan = folder.plan()?;
+            return plan.map_or(Ok(()), |plan| reap_cgroup(&plan.cgroup, dir));
+        }
+        std::thread::sleep(CLEAR_PAUSE);
+    }
+    Ok(())
 }

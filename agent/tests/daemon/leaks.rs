@@ -31,14 +31,17 @@ enum End {
     ByItself,
     Stopped,
     SupervisorKilled,
+    /// By itself, and its supervisor is killed after it told so and before it took the cgroup down.
+    SupervisorKilledLast,
 }
 
 impl End {
     /// Each way as often, in an order that is the same every time but not regular.
     const fn of(job: u32) -> Self {
-        match (job.wrapping_mul(2_654_435_761) >> 16) % 3 {
+        match (job.wrapping_mul(2_654_435_761) >> 16) % 4 {
             0 => Self::ByItself,
             1 => Self::Stopped,
+            2 => Self::SupervisorKilledLast,
             _ => Self::SupervisorKilled,
         }
     }
@@ -77,10 +80,19 @@ async fn a_hundred_jobs_leave_nothing_of_an_agent() {
     let folder = bench.folder().path().to_owned();
     assert_eq!(processes_with(text(&folder)), Vec::<u32>::new());
     // Without processes, a namespace lives on by a descriptor or a mount alone. Their numbers are used again.
-    assert_eq!(descriptors_of_namespaces(), Vec::<PathBuf>::new());
+    // Whoever makes networks ahead may have one in hand when the agent ends.
+    soon("namespaces to go", async {
+        while !descriptors_of_namespaces().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     // A name is made of a number that another test's attempt may have for a moment.
     soon("the cgroups to go", async {
-        while !cgroups().is_disjoint(&seen) {
+        while cgroups()
+            .iter()
+            .any(|place| seen.iter().any(|name| place.ends_with(name)))
+        {
             tokio::task::yield_now().await;
         }
     })
@@ -96,6 +108,8 @@ async fn one(bench: &Bench, coordinator: &mut Coordinator, job: u32, seen: &mut 
     let (attempt, end) = (attempt(job), End::of(job));
     let script = match end {
         End::ByItself => format!(": {}; echo x > /work/x; echo x; exit 3", marker()),
+        // So that its cgroup can be seen.
+        End::SupervisorKilledLast => format!(": {}; echo x; sleep 0.3; exit 3", marker()),
         End::Stopped | End::SupervisorKilled => {
             let long = marker();
             format!("mkdir -p /work/a/b; (setsid sleep {long} &); echo x; exec sleep {long}")
@@ -109,9 +123,9 @@ async fn one(bench: &Bench, coordinator: &mut Coordinator, job: u32, seen: &mut 
     assert!(begun, "{end:?}: {started:?}");
     coordinator.acknowledge(attempt, ReportStage::Started).await;
     let folder = bench.folder().attempt(attempt);
-    if let Ok(meta) = fs::metadata(&folder) {
-        seen.insert(format!("attempt-{:x}-{:x}", meta.dev(), meta.ino()));
-    }
+    let name =
+        fs::metadata(&folder).map(|meta| format!("attempt-{:x}-{:x}", meta.dev(), meta.ino()));
+    seen.extend(name.as_ref().ok().cloned());
     // So that every job has a log, and its stream comes before the next one's.
     let log = folder.join("log");
     soon("its first word", async {
@@ -121,7 +135,7 @@ async fn one(bench: &Bench, coordinator: &mut Coordinator, job: u32, seen: &mut 
     })
     .await;
     match end {
-        End::ByItself => {}
+        End::ByItself | End::SupervisorKilledLast => {}
         End::Stopped => {
             let reason = EndReason::Cancelled;
             let stop = [(job, Goal::Stop { reason }, script.as_str())];
@@ -135,10 +149,28 @@ async fn one(bench: &Bench, coordinator: &mut Coordinator, job: u32, seen: &mut 
             }
         }
     }
+    // Where its cgroup is, should it not have ended yet.
+    let places = name.map(|name| {
+        cgroups()
+            .into_iter()
+            .filter(move |place| place.ends_with(&name))
+    });
+    let places: Vec<PathBuf> = places.into_iter().flatten().collect();
     let (_, ended) = coordinator.report().await;
     let AttemptReport::Ended { outcome, .. } = ended else {
         panic!("{end:?}: {ended:?}");
     };
+    if matches!(end, End::SupervisorKilledLast) {
+        soon("its supervisor to take it down", async {
+            while places.iter().any(|place| place.exists()) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        for place in places {
+            fs::create_dir(place).unwrap();
+        }
+    }
     coordinator.acknowledge(attempt, ReportStage::Ended).await;
     coordinator.log(attempt, outcome.log_bytes).await;
 }
@@ -177,22 +209,21 @@ fn descriptors_of_namespaces() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Names of the cgroups of attempts, of whatever agent.
-fn cgroups() -> BTreeSet<String> {
-    fn below(folder: &Path, names: &mut BTreeSet<String>) {
+/// The cgroups of attempts, of whatever agent.
+fn cgroups() -> BTreeSet<PathBuf> {
+    fn below(folder: &Path, found: &mut BTreeSet<PathBuf>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with("attempt-") {
-                    names.insert(name);
+                if entry.file_name().to_string_lossy().starts_with("attempt-") {
+                    found.insert(entry.path());
                 }
-                below(&entry.path(), names);
+                below(&entry.path(), found);
             }
         }
     }
-    let mut names = BTreeSet::new();
-    below(Path::new("/sys/fs/cgroup"), &mut names);
-    names
+    let mut found = BTreeSet::new();
+    below(Path::new("/sys/fs/cgroup"), &mut found);
+    found
 }
 
 /// Loop devices on files of the agent.

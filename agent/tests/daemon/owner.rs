@@ -1,7 +1,7 @@
 //! The owner comes back: what the rules do to what runs, with a login manager on a bus of its own.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -39,6 +39,39 @@ async fn start_at(seat: &Seat, bench: &Bench, rules: &str) -> Running {
     run_with(config, env!("CARGO_BIN_EXE_compute-share").into())
         .await
         .unwrap()
+}
+
+/// An agent whose owner can come and go, and a job of somebody else on it.
+struct Visited {
+    seat: Seat,
+    bench: Bench,
+    running: Running,
+    coordinator: Coordinator,
+    /// What the job changes as long as it is not frozen.
+    file: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Visited {
+    async fn with_a_job(rules: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let seat = tokio::task::block_in_place(|| Seat::new(folder.path()));
+        let bench = Bench::approved().of_others();
+        let running = start_at(&seat, &bench, rules).await;
+        let mut coordinator = bench.accept().await;
+        coordinator.assign(1, &[(0, Goal::Run, &ticking())]).await;
+        begun(&mut coordinator).await;
+        let file = seen_by(&ticking()).join("work/tick");
+        until_ticks(&file).await;
+        Self {
+            seat,
+            bench,
+            running,
+            coordinator,
+            file,
+            folder,
+        }
+    }
 }
 
 /// Asks the seat for something, which waits for its own runtime.
@@ -91,16 +124,15 @@ async fn stands_still(file: &Path) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_job_freezes_when_its_machines_owner_returns_goes_on_and_is_ended_at_last() {
-    let folder = tempfile::tempdir().unwrap();
-    let seat = tokio::task::block_in_place(|| Seat::new(folder.path()));
-    let bench = Bench::approved().of_others();
     let rules = "when: {idle_for: 2s}\nyield: {on_return: freeze, continue_after: 1s, freeze_at_most: 2s, grace: 1s}\n";
-    let running = start_at(&seat, &bench, rules).await;
-    let mut coordinator = bench.accept().await;
-    coordinator.assign(1, &[(0, Goal::Run, &ticking())]).await;
-    begun(&mut coordinator).await;
-    let file = seen_by(&ticking()).join("work/tick");
-    until_ticks(&file).await;
+    let Visited {
+        seat,
+        bench,
+        running,
+        mut coordinator,
+        file,
+        folder: _folder,
+    } = Visited::with_a_job(rules).await;
 
     at(&seat, Seat::come_back);
     let frozen_after = stands_still(&file).await;
@@ -149,16 +181,15 @@ async fn a_job_freezes_when_its_machines_owner_returns_goes_on_and_is_ended_at_l
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_new_agent_goes_on_counting_how_long_a_job_stands_still() {
     const AT_MOST: Duration = Duration::from_secs(5);
-    let folder = tempfile::tempdir().unwrap();
-    let seat = tokio::task::block_in_place(|| Seat::new(folder.path()));
-    let bench = Bench::approved().of_others();
     let rules = "when: {idle_for: 2s}\nyield: {on_return: freeze, continue_after: 1s, freeze_at_most: 5s, grace: 1s}\n";
-    let first = start_at(&seat, &bench, rules).await;
-    let mut coordinator = bench.accept().await;
-    coordinator.assign(1, &[(0, Goal::Run, &ticking())]).await;
-    begun(&mut coordinator).await;
-    let file = seen_by(&ticking()).join("work/tick");
-    until_ticks(&file).await;
+    let Visited {
+        seat,
+        bench,
+        running: first,
+        coordinator: _before,
+        file,
+        folder: _folder,
+    } = Visited::with_a_job(rules).await;
     at(&seat, Seat::come_back);
     let frozen = Instant::now();
     while frozen.elapsed() < AT_MOST.mul_f32(0.7) {

@@ -16,7 +16,7 @@ use agent::{
     scratch::Disks,
     supervise::{Given, Supervisor, SupervisorEvent},
 };
-use agent_core::sandbox_plan::{Cgroup, Content, DiskBound, FIRST_HOST_UID, Identity};
+use agent_core::sandbox_plan::{Content, DiskBound, FIRST_HOST_UID, Identity};
 use common::{status::EndReason, time::Span, units::Bytes};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -280,23 +280,8 @@ fn namespaces() -> BTreeSet<PathBuf> {
 }
 
 fn cgroups(sample: &Attempt) -> BTreeSet<String> {
-    let bases: Vec<&PathBuf> = match &sample.host.cgroup {
-        Cgroup::None => Vec::new(),
-        Cgroup::V2 { base } => vec![base],
-        Cgroup::V1 {
-            memory,
-            cpu,
-            cpuacct,
-            pids,
-            unified,
-        } => [memory, cpu, cpuacct, pids]
-            .into_iter()
-            .chain(unified)
-            .collect(),
-    };
-    let entries = bases
-        .into_iter()
-        .flat_map(|base| fs::read_dir(base).unwrap().flatten());
+    let bases = sample.host.cgroup.bases();
+    let entries = bases.flat_map(|base| fs::read_dir(base).unwrap().flatten());
     entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect()

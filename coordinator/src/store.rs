@@ -18,7 +18,9 @@ use std::{
 
 use common::time::Timestamp;
 use coordinator_core::{RowKey, State, Table};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+};
 use serde::Deserialize;
 
 pub(crate) use self::{
@@ -192,7 +194,10 @@ fn load(db: &impl ReadableDatabase) -> Result<State, StoreError> {
     let mut state = State::new();
     let transaction = db.begin_read()?;
     for table in Table::ALL {
-        for row in transaction.open_table(definition(*table))?.iter()? {
+        let Some(rows) = open_table(&transaction, *table)? else {
+            continue;
+        };
+        for row in rows.iter()? {
             let (key, value) = row?;
             let json = unversioned(value.value()).ok_or(StoreError::RowVersion)?;
             state.decode_row(*table, key.value(), json)?;
@@ -200,6 +205,17 @@ fn load(db: &impl ReadableDatabase) -> Result<State, StoreError> {
     }
     state.finish_load()?;
     Ok(state)
+}
+
+/// Opens a table; `None` where the book is from before there was such a table.
+fn open_table(
+    transaction: &ReadTransaction,
+    table: Table,
+) -> Result<Option<ReadOnlyTable<Raw, Raw>>, StoreError> {
+    match transaction.open_table(definition(table)) {
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
 }
 
 /// Returns the number after the newest event's, and when that was.

@@ -5,7 +5,7 @@ use std::path::Path;
 use coordinator_core::Table;
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
-use super::{EVENTS, Seal, StoreError, builder, definition, load, migration, newest_event, sealed};
+use super::{EVENTS, Seal, StoreError, builder, open_table, load, migration, newest_event, sealed};
 
 /// What a sound book holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +47,8 @@ fn inner(path: &Path) -> Result<CheckReport, StoreError> {
     let transaction = db.begin_read()?;
     let mut rows = Vec::new();
     for table in Table::ALL {
-        let table_rows = transaction.open_table(definition(*table))?.len()?;
-        rows.push((table.name(), table_rows));
+        let table_rows = open_table(&transaction, *table)?.map(|rows| rows.len());
+        rows.push((table.name(), table_rows.transpose()?.unwrap_or(0)));
     }
     let sealed = version >= migration::SEALED;
     Ok(CheckReport {

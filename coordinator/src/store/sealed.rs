@@ -88,7 +88,8 @@ pub(super) fn last(transaction: &ReadTransaction, next: u64) -> Result<Seal, Sto
 /// Follows the whole chain; returns the newest seal.
 ///
 /// # Errors
-/// [`StoreError::Seal`] names the first event that is not what it was, is missing, or has none.
+/// [`StoreError::Seal`] names the first event that is not what it was, is missing, or has none;
+/// [`StoreError::RowVersion`] where a number or a seal has not the length of one.
 pub(super) fn verify(transaction: &ReadTransaction) -> Result<Seal, StoreError> {
     let events = transaction.open_table(EVENTS)?;
     let seals = transaction.open_table(SEALS)?;

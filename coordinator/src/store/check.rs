@@ -5,7 +5,7 @@ use std::path::Path;
 use coordinator_core::Table;
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
-use super::{EVENTS, Seal, StoreError, builder, open_table, load, migration, newest_event, sealed};
+use super::{EVENTS, Seal, StoreError, builder, load, migration, newest_event, open_table, sealed};
 
 /// What a sound book holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod job_flags;
 mod machine;
 mod member;
 mod org;
+mod project;
 mod run;
 mod shell;
 mod submit;
@@ -117,6 +118,8 @@ enum Command {
     Logs(job::Logs),
     #[command(subcommand)]
     Org(org::Org),
+    #[command(subcommand)]
+    Project(project::Project),
     Top(top::Top),
     Doctor(doctor::Doctor),
     Uninstall(uninstall::Uninstall),
@@ -195,6 +198,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
         Command::Job(job) => job.run(&context).await,
         Command::Logs(logs) => logs.run(&context).await.map(done),
         Command::Org(org) => org.run(&context).await.map(done),
+        Command::Project(project) => project.run(&context).await.map(done),
         Command::Uninstall(uninstall) => uninstall.run(&context).await.map(done),
         Command::Doctor(doctor) => doctor.run(&context).await,
         Command::Top(top) => top.run(&context).await.map(done),

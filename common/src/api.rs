@@ -8,6 +8,7 @@ pub mod explain;
 pub mod job;
 pub mod member;
 pub mod org;
+pub mod project;
 
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,7 @@ pub enum Request {
     FollowJob(job::FollowJob),
 
     Org(org::OrgRequest),
+    Project(project::ProjectRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -134,4 +136,5 @@ pub enum Answer {
     Job(Box<JobDetail>),
     Explanation(explain::Explanation),
     AboutOrg(org::OrgAnswer),
+    Project(project::ProjectAnswer),
 }

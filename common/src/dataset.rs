@@ -71,7 +71,9 @@ pub struct DatasetView {
     /// Handle of the user who made it.
     pub owner: Name,
     pub description: String,
+    /// Means nothing where it belongs to a project.
     pub visibility: Visibility,
+    pub project: Option<Name>,
     /// Oldest first; never empty.
     pub versions: Vec<DatasetVersionView>,
 }

@@ -11,7 +11,8 @@ use crate::{
     name::Name,
     resources::{Allocation, Request},
     seal::Sealed,
-    status::{AttemptStatus, EndReason, JobStatus, MinIsolation, Network, Priority},
+    secret::SecretName,
+    status::{AttemptStatus, EndReason, JobStatus, MinIsolation, Network, Priority, Visibility},
     time::{Span, Timestamp},
     units::Bytes,
     usage::UsageSample,
@@ -102,6 +103,15 @@ pub struct JobSpec {
     pub retries: Retries,
     /// `None` is a job of one task, with index 0.
     pub array: Option<ArraySpec>,
+    /// That it belongs to.
+    #[serde(default)]
+    pub project: Option<Name>,
+    /// Of a job of no project; `None` is personal.
+    #[serde(default)]
+    pub visibility: Option<Visibility>,
+    /// Secrets that it finds as variables of these names; their values are nowhere in it.
+    #[serde(default)]
+    pub secrets: Vec<SecretName>,
 }
 
 /// A dataset and where in the sandbox it appears, always read-only.
@@ -283,6 +293,7 @@ pub struct JobSummary {
     pub name: String,
     /// Handle of the user who submitted it.
     pub owner: Name,
+    pub project: Option<Name>,
     pub status: JobStatus,
     pub priority: Priority,
     pub tasks: TaskCounts,

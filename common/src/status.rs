@@ -139,6 +139,38 @@ words! {
         OrgWrite => "org_write",
     }
 
+    /// What somebody may do in a project; each step includes those before it.
+    Access {
+        /// See its jobs and data.
+        View => "view",
+        /// Add data.
+        Upload => "upload",
+        /// Run jobs in it.
+        Contribute => "contribute",
+        /// Say who may do what.
+        Administer => "administer",
+    }
+
+    /// Whether a project's data may be used outside it.
+    CopyOut {
+        All => "all",
+        /// By nobody, whatever their access.
+        None => "none",
+    }
+
+    /// Who may delete what others added to a project.
+    DeleteBy {
+        Contributors => "contributors",
+        Admins => "admins",
+    }
+
+    /// Who may take a project's data and files to a computer of their own.
+    DownloadBy {
+        All => "all",
+        /// Nobody but its administrators.
+        None => "none",
+    }
+
     /// How well a machine can hold a job in, best first.
     IsolationLevel {
         /// Root agent: own uid for every job, all limits.

@@ -51,6 +51,9 @@ pub(super) struct Upload {
     /// Who besides you may use it (default: the org's own default)
     #[arg(long, value_name = "personal|org_read|org_write")]
     visibility: Option<Visibility>,
+    /// Project that it belongs to, and that says who sees it
+    #[arg(long, value_name = "NAME", conflicts_with = "visibility")]
+    project: Option<Name>,
     /// Leave out what matches, as in .gitignore
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
@@ -104,6 +107,7 @@ impl Upload {
             name: self.name,
             description: self.description,
             visibility: self.visibility,
+            project: self.project,
         };
         let dataset = upload(context, uploading).await?;
         context.output.show(
@@ -132,6 +136,7 @@ pub(super) struct Uploading {
     pub(super) name: Name,
     pub(super) description: Option<String>,
     pub(super) visibility: Option<Visibility>,
+    pub(super) project: Option<Name>,
 }
 
 /// Sends what of a folder the coordinator lacks, and makes a version of it.
@@ -148,6 +153,7 @@ pub(super) async fn upload(context: &Context, what: Uploading) -> Result<Dataset
         tree: sent?,
         description: what.description,
         visibility: what.visibility,
+        project: what.project,
     });
     let dataset = ask!(session, request, Answer::Dataset(dataset) => dataset)?;
     session.end().await;
@@ -178,7 +184,7 @@ fn datasets_table(datasets: &[DatasetView]) -> String {
         "SIZE",
         ">FILES",
         "OWNER",
-        "VISIBILITY",
+        "SEEN BY",
         "UPLOADED",
         "DESCRIPTION",
     ]);
@@ -196,7 +202,10 @@ fn datasets_table(datasets: &[DatasetView]) -> String {
                 .map(|version| version.files.to_string())
                 .unwrap_or_default(),
             dataset.owner.to_string(),
-            dataset.visibility.to_string(),
+            dataset.project.as_ref().map_or_else(
+                || dataset.visibility.to_string(),
+                |project| format!("project {project}"),
+            ),
             newest
                 .map(|version| ago(version.created_at, now()))
                 .unwrap_or_default(),
@@ -228,7 +237,11 @@ fn dataset_text(dataset: &DatasetView) -> String {
         .with("dataset", &dataset.name)
         .with("id", dataset.id)
         .with("owner", &dataset.owner)
-        .with("visibility", dataset.visibility)
+        .with_some("project", dataset.project.as_ref())
+        .with_some(
+            "visibility",
+            Some(dataset.visibility).filter(|_| dataset.project.is_none()),
+        )
         .with("description", &dataset.description);
     let mut table = Table::new(&[">VERSION", "SIZE", ">FILES", "BY", "UPLOADED", "TREE"]);
     for version in &dataset.versions {

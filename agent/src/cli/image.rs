@@ -56,6 +56,9 @@ pub(super) struct Import {
     /// Who besides you may use it (default: the org's own default)
     #[arg(long, value_name = "personal|org_read|org_write")]
     visibility: Option<Visibility>,
+    /// Project that it belongs to, and that says who sees it
+    #[arg(long, value_name = "NAME", conflicts_with = "visibility")]
+    project: Option<Name>,
 }
 
 /// What `-o json` shows: the dataset that the image is kept as, and what to call it in a job.
@@ -135,6 +138,7 @@ impl Import {
                 .description
                 .or(Some(format!("image{called} for {platforms}"))),
             visibility: self.visibility,
+            project: self.project,
         };
         let dataset = upload(context, uploading).await?;
         let newest = dataset.versions.last();

@@ -5,7 +5,7 @@
 //! dataset exist, does it fit) is left to it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -15,9 +15,11 @@ use common::{
     id::TreeId,
     image::Image,
     job::{ArraySpec, DatasetMount, JobSpec, Retries},
+    name::Name,
     problem::Problem,
     resources::{GpuRequest, Request},
-    status::{EndReason, MinIsolation, Network, Priority},
+    secret::SecretName,
+    status::{EndReason, MinIsolation, Network, Priority, Visibility},
     time::Span,
     units::{Bytes, MilliCpu},
 };
@@ -25,7 +27,7 @@ use serde_json::{Map, Value};
 
 use super::yaml::{self, Fields, FileError};
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 17] = [
     "name",
     "image",
     "command",
@@ -40,9 +42,12 @@ const KEYS: [&str; 14] = [
     "max_runtime",
     "retries",
     "array",
+    "project",
+    "visibility",
+    "secrets",
 ];
 /// Keys of the product that come later; refused rather than ignored.
-const LATER: [&str; 4] = ["project", "secrets", "after", "nodes"];
+const LATER: [&str; 2] = ["after", "nodes"];
 
 /// A job that is not yet complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,6 +67,9 @@ pub(crate) struct Draft {
     pub(crate) max_runtime: Option<Span>,
     pub(crate) retries: Option<Retries>,
     pub(crate) array: Option<ArraySpec>,
+    pub(crate) project: Option<Name>,
+    pub(crate) visibility: Option<Visibility>,
+    pub(crate) secrets: BTreeSet<SecretName>,
 }
 
 /// Reads the job file at `path`. A relative `workdir` counts from the file's own folder.
@@ -100,7 +108,19 @@ fn parse(text: &str) -> Result<Draft, FileError> {
         max_runtime: fields.parsed("max_runtime")?,
         retries: retries(&fields)?,
         array: fields.parsed("array")?,
+        project: fields.parsed("project")?,
+        visibility: fields.parsed("visibility")?,
+        secrets: secrets(&fields)?,
     })
+}
+
+fn secrets(fields: &Fields<'_>) -> Result<BTreeSet<SecretName>, FileError> {
+    let names = fields.texts("secrets")?.unwrap_or_default();
+    let names = names.iter().map(|text| {
+        text.parse()
+            .map_err(|error| fields.complain("secrets", &format!("{text:?}: {error}")))
+    });
+    names.collect()
 }
 
 /// Reads the command: a list is program and arguments, a text goes to a shell.
@@ -289,6 +309,9 @@ impl Draft {
             max_runtime: self.max_runtime,
             retries: self.retries.unwrap_or_default(),
             array: self.array,
+            project: self.project,
+            visibility: self.visibility,
+            secrets: self.secrets.into_iter().collect(),
         })
     }
 }

@@ -8,9 +8,11 @@ use common::{
     id::IdempotencyKey,
     image::Image,
     job::{ArraySpec, DatasetMount, Retries},
+    name::Name,
     problem::Problem,
     resources::GpuRequest,
-    status::{MinIsolation, Network, Priority},
+    secret::SecretName,
+    status::{MinIsolation, Network, Priority, Visibility},
     time::Span,
     units::{Bytes, MilliCpu},
 };
@@ -78,6 +80,19 @@ pub(super) struct JobFlags {
     /// Run many tasks, each with its COMPUTE_SHARE_TASK_INDEX
     #[arg(long, value_name = "FIRST-LAST[%PARALLEL]")]
     array: Option<ArraySpec>,
+    /// Project that the job belongs to
+    #[arg(long, value_name = "NAME")]
+    project: Option<Name>,
+    /// Who besides you may see it, where it belongs to no project (default: nobody but admins)
+    #[arg(
+        long,
+        value_name = "personal|org_read|org_write",
+        conflicts_with = "project"
+    )]
+    visibility: Option<Visibility>,
+    /// Give the job a secret of the org, as a variable of its name
+    #[arg(long = "secret", value_name = "NAME")]
+    secrets: Vec<SecretName>,
     /// The same key gives the same job, however often it is submitted
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<String>,
@@ -171,6 +186,9 @@ impl JobFlags {
             draft.retries = Some(Retries { max, ..retries });
         }
         draft.array = self.array.or(draft.array);
+        draft.project = self.project.or(draft.project.take());
+        draft.visibility = self.visibility.or(draft.visibility);
+        draft.secrets.extend(self.secrets);
         Ok(())
     }
 

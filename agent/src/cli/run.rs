@@ -201,6 +201,7 @@ mod tests {
             number: JobNumber(1),
             name: "x".to_owned(),
             owner: "alice".parse().unwrap(),
+            project: None,
             status,
             priority: Priority::Normal,
             tasks: TaskCounts::default(),

@@ -33,7 +33,7 @@ const MOST_UNASKED: Bytes = Bytes::gib(1);
 /// Submit a job and print its number
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n  compute-share submit --image python:3.12 --network internet -- python3 train.py\n  compute-share submit --gpu rtx-4090:1 --gpu-memory 8GiB --gpu-share --dry-run -- python3 eval.py\n\nKeys of a job file: name image command workdir env\n  resources{cpu memory disk gpu{count model memory share}} datasets outputs\n  network isolation priority max_runtime retries{max on} array"
+    after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n  compute-share submit --image python:3.12 --network internet -- python3 train.py\n  compute-share submit --gpu rtx-4090:1 --gpu-memory 8GiB --gpu-share --dry-run -- python3 eval.py\n\nKeys of a job file: name image command workdir env\n  resources{cpu memory disk gpu{count model memory share}} datasets outputs\n  network isolation priority max_runtime retries{max on} array\n  project visibility secrets"
 )]
 pub(super) struct Submit {
     #[command(flatten)]

@@ -17,6 +17,9 @@ pub struct AddDatasetVersion {
     pub tree: TreeId,
     /// For a new dataset; an existing one keeps its own where this is `None`.
     pub description: Option<String>,
-    /// For a new dataset; `None` is the org's default.
+    /// For a new dataset; `None` is the org's default. What belongs to a project is seen by whom the project
+    /// lets see it, and has none of its own.
     pub visibility: Option<Visibility>,
+    /// That a new dataset belongs to; an existing one stays where it is.
+    pub project: Option<Name>,
 }

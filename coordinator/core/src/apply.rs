@@ -7,6 +7,7 @@ mod enrolment;
 mod job;
 mod machine;
 mod org;
+mod project;
 
 use crate::{event::Event, state::State};
 
@@ -52,5 +53,6 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::ScheduleSettled { org } => {
             state.volatile.due.remove(org);
         }
+        Event::Project(event) => project::apply(state, event),
     }
 }

@@ -2,6 +2,7 @@
 //! all come as one of these; the doors build them, nothing else does.
 
 pub mod org;
+pub mod project;
 
 use common::{
     api::{
@@ -179,4 +180,5 @@ pub enum Body {
     },
 
     Org(OrgCommand),
+    Project(project::ProjectCommand),
 }

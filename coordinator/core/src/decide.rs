@@ -9,6 +9,7 @@ pub(crate) mod job;
 mod machine;
 mod member;
 mod org;
+pub(crate) mod project;
 mod schedule;
 
 use common::{
@@ -149,6 +150,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         }
 
         Body::Org(command) => org::decide(state, user(actor)?, command),
+        Body::Project(command) => project::decide(state, at, user(actor)?, command),
     }
 }
 
@@ -206,7 +208,7 @@ pub(crate) fn find_job(
     let member = policy::member(state, org, user)?;
     let found = state.index.job_numbers.get(&(org, number)).and_then(|id| {
         let job = state.jobs.get(id)?;
-        policy::may_see_job(user, member.role, job).then_some((*id, job))
+        policy::may_see_job(state, user, member.role, job).then_some((*id, job))
     });
     found.ok_or(Rejection::NoSuchJob { number })
 }

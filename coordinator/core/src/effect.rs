@@ -52,6 +52,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::InvitationCreated { org: id, .. }
         | Event::DatasetVersionAdded { org: id, .. }
         | Event::DatasetChanged { org: id, .. } => vec![org(*id)],
+        Event::Project(event) => vec![org(event.org())],
         Event::UserCreated { .. }
         | Event::InvitationUsed { .. }
         | Event::InvitationRevoked { .. }

@@ -2,11 +2,12 @@
 //! audit trail; they are never replayed.
 
 pub mod org;
+pub mod project;
 
 use common::{
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, IdempotencyKey,
-        InvitationId, JobId, MachineId, OrgId, TreeId, UserId,
+        InvitationId, JobId, MachineId, OrgId, ProjectId, TreeId, UserId,
     },
     job::{ArtifactsView, JobNumber, JobSpec, Outcome},
     join_link::LinkPurpose,
@@ -160,6 +161,8 @@ pub enum Event {
         dataset: DatasetId,
         org: OrgId,
         name: Name,
+        /// That it belongs to.
+        project: Option<ProjectId>,
         /// Who added it; the owner too where it is the first version.
         user: UserId,
         version: u32,
@@ -183,6 +186,7 @@ pub enum Event {
         org: OrgId,
         number: JobNumber,
         owner: UserId,
+        project: Option<ProjectId>,
         key: IdempotencyKey,
         #[serde(serialize_with = "without_login")]
         spec: Box<JobSpec>,
@@ -260,6 +264,8 @@ pub enum Event {
 
     #[serde(untagged)]
     Org(OrgEvent),
+    #[serde(untagged)]
+    Project(project::ProjectEvent),
 }
 
 impl Event {
@@ -335,6 +341,7 @@ impl Event {
 
             Self::MachineLost { .. } | Self::ScheduleSettled { .. } => Vec::new(),
             Self::Org(event) => event.touched(),
+            Self::Project(event) => event.touched(),
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Who may do what: one table of actions by role, by whose thing they are about and by the org's switches, and who may
 //! see a thing. Nothing else decides it.
 
+pub mod project;
+
 use common::{
     id::{OrgId, UserId},
     org::{OrgSettings, settings::Switch},
     status::{Role, Visibility},
 };
 
+use self::project::ProjectAction;
 use crate::{
     rejection::Rejection,
     state::{State, dataset::Dataset, job::Job, org::Member},
@@ -90,6 +93,10 @@ actions! {
     SubmitJob "submit jobs" Own Member
     SeeAnyJob "see jobs of others" Other Admin
     CancelAnyJob "cancel jobs of others" Other Admin
+    SeeSharedJob "see and, where they say so, cancel shared jobs" Org Member
+
+    CreateProject "create projects" Own Member
+    AdministerAnyProject "administer projects of others" Other Admin
 
     // Nothing asks these before there are clusters and ports to open.
     CreateCluster "create and stop clusters" Own Admin (Member by MembersMayCreateClusters)
@@ -141,23 +148,67 @@ fn always(role: Role, action: Action) -> bool {
     role >= action.least_role()
 }
 
-pub(crate) fn may_see_job(user: UserId, role: Role, job: &Job) -> bool {
-    job.owner == user || always(role, Action::SeeAnyJob)
+/// Returns whether the user may see the job and its log. Whoever submitted it always may, others of its project
+/// or, where it belongs to none, those to whom it is shared.
+pub(crate) fn may_see_job(state: &State, user: UserId, role: Role, job: &Job) -> bool {
+    if job.owner == user || always(role, Action::SeeAnyJob) {
+        return true;
+    }
+    match job.project {
+        Some(project) => project::may(state, project, user, ProjectAction::SeeJobs),
+        None => job.visibility() != Visibility::Personal && always(role, Action::SeeSharedJob),
+    }
 }
 
-pub(crate) fn may_read_dataset(user: UserId, role: Role, dataset: &Dataset) -> bool {
+pub(crate) fn may_cancel_job(state: &State, user: UserId, role: Role, job: &Job) -> bool {
+    if job.owner == user || always(role, Action::CancelAnyJob) {
+        return true;
+    }
+    match job.project {
+        Some(project) => project::may(state, project, user, ProjectAction::CancelJobs),
+        None => job.visibility() == Visibility::OrgWrite && always(role, Action::SeeSharedJob),
+    }
+}
+
+/// Returns whether the user may see the dataset and use it. What belongs to a project is the project's, not its
+/// maker's.
+pub(crate) fn may_read_dataset(state: &State, user: UserId, role: Role, dataset: &Dataset) -> bool {
+    if let Some(project) = dataset.project {
+        return project::may(state, project, user, ProjectAction::SeeData);
+    }
     let shared = dataset.visibility != Visibility::Personal;
     dataset.owner == user
         || (shared && always(role, Action::ReadSharedDataset))
         || always(role, Action::ReadAnyDataset)
 }
 
-pub(crate) fn may_extend_dataset(user: UserId, role: Role, dataset: &Dataset) -> bool {
-    dataset.visibility == Visibility::OrgWrite || may_change_dataset(user, role, dataset)
+pub(crate) fn may_extend_dataset(
+    state: &State,
+    user: UserId,
+    role: Role,
+    dataset: &Dataset,
+) -> bool {
+    if let Some(project) = dataset.project {
+        return project::may(state, project, user, ProjectAction::AddData);
+    }
+    dataset.visibility == Visibility::OrgWrite || may_change_dataset(state, user, role, dataset)
 }
 
-pub(crate) fn may_change_dataset(user: UserId, role: Role, dataset: &Dataset) -> bool {
-    dataset.owner == user || always(role, Action::ChangeAnyDataset)
+pub(crate) fn may_change_dataset(
+    state: &State,
+    user: UserId,
+    role: Role,
+    dataset: &Dataset,
+) -> bool {
+    let Some(project) = dataset.project else {
+        return dataset.owner == user || always(role, Action::ChangeAnyDataset);
+    };
+    let action = if dataset.owner == user {
+        ProjectAction::AddData
+    } else {
+        ProjectAction::ChangeData
+    };
+    project::may(state, project, user, action)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod job;
 mod machine;
 mod member;
 mod org;
+mod project;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -104,6 +105,7 @@ pub fn answer(
             Ok(Answer::Explanation(explanation))
         }
         Request::Org(question) => Ok(Answer::AboutOrg(org::answer(state, user, question)?)),
+        Request::Project(request) => Ok(Answer::Project(project::answer(state, user, request)?)),
         _ => Err(not_a_question()),
     }
 }

@@ -1,6 +1,7 @@
 //! Rejections: everything that the coordinator says no to, as values. The words are made here once.
 
 mod org;
+pub mod project;
 mod words;
 
 use common::{
@@ -142,6 +143,7 @@ pub enum Rejection {
         explanation: Box<Explanation>,
     },
     Org(OrgRejection),
+    Project(project::ProjectRejection),
 }
 
 /// What is wrong with a job's specification.

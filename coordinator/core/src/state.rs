@@ -11,6 +11,7 @@ pub(crate) mod invitation;
 pub(crate) mod job;
 pub(crate) mod machine;
 pub(crate) mod org;
+pub(crate) mod project;
 pub(crate) mod ranges;
 pub mod rows;
 
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{
     id::{
         AttemptId, CertificateSerial, DatasetId, Fingerprint, InvitationId, JobId, MachineId,
-        OrgId, UserId,
+        OrgId, ProjectId, UserId,
     },
     machine::MachineReport,
 };
@@ -33,6 +34,7 @@ use self::{
     job::{Job, JobProgress},
     machine::Machine,
     org::{Member, Org, User},
+    project::{Grant, Project},
     rows::{RowError, RowKey, Table},
 };
 
@@ -54,6 +56,9 @@ pub struct State {
     /// Apart from the jobs: small, and changed with every task.
     pub(crate) progress: BTreeMap<JobId, JobProgress>,
     pub(crate) attempts: BTreeMap<AttemptId, Attempt>,
+    pub(crate) projects: BTreeMap<ProjectId, Project>,
+    /// What members may in projects, by name.
+    pub(crate) grants: BTreeMap<(ProjectId, UserId), Grant>,
     pub(crate) index: Index,
     pub(crate) volatile: Volatile,
 }
@@ -101,6 +106,14 @@ impl State {
     pub fn schedule_due(&self) -> bool {
         let waits = |org: &OrgId| self.index.queues.get(org).is_some_and(|q| !q.is_empty());
         self.volatile.due.iter().any(waits)
+    }
+
+    /// Returns who has access to the project by name.
+    pub(crate) fn grants_of(&self, project: ProjectId) -> impl Iterator<Item = (UserId, &Grant)> {
+        let first = (project, UserId::from_bytes([0; 16]));
+        let last = (project, UserId::from_bytes([u8::MAX; 16]));
+        let rows = self.grants.range(first..=last);
+        rows.map(|((_, user), grant)| (*user, grant))
     }
 
     /// Returns whether the machine has a connection open now.

@@ -8,6 +8,7 @@ mod isolation;
 mod jobs;
 mod machines;
 mod orgs;
+mod projects;
 mod returned;
 mod rules;
 mod scheduling;

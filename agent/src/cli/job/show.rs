@@ -7,7 +7,8 @@ use common::{
     job::{ArtifactsView, AttemptView, JobDetail, JobRef, JobSpec},
     problem::Problem,
     resources,
-    status::Network,
+    secret::SecretName,
+    status::{Network, Visibility},
 };
 
 use super::{
@@ -63,11 +64,17 @@ fn text(job: &JobDetail) -> String {
         .env
         .iter()
         .map(|(name, value)| format!("{name}={value}"));
+    let secrets = spec.secrets.iter().map(SecretName::to_string);
     let facts = Facts::default()
         .with("job", summary.number)
         .with("id", summary.id)
         .with("name", &summary.name)
         .with("owner", &summary.owner)
+        .with_some("project", summary.project.as_ref())
+        .with_some(
+            "visibility",
+            spec.visibility.filter(|seen| *seen != Visibility::Personal),
+        )
         .with("status", summary.status)
         .with_some("exit code", summary.exit_code)
         .with("tasks", tasks(summary))
@@ -85,6 +92,7 @@ fn text(job: &JobDetail) -> String {
         .with("datasets", datasets.collect::<Vec<_>>().join("\n"))
         .with("outputs", spec.outputs.join("\n"))
         .with("env", env.collect::<Vec<_>>().join("\n"))
+        .with("secrets", secrets.collect::<Vec<_>>().join("\n"))
         .with("priority", spec.priority)
         .with_some("at most", spec.max_runtime)
         .with_some("array", spec.array)

@@ -3,6 +3,7 @@
 mod answers;
 mod nouns;
 mod orgs;
+mod projects;
 mod requests;
 mod views;
 
@@ -52,6 +53,7 @@ pub(super) fn samples() -> Vec<Sample> {
     all.extend(requests::requests());
     all.extend(answers::answers());
     all.extend(orgs::orgs());
+    all.extend(projects::projects());
     all.extend(client_streams());
     all.extend(agent_messages());
     all.extend(coordinator_messages());

@@ -14,6 +14,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             dataset,
             org,
             name,
+            project,
             user,
             version: _,
             tree,
@@ -31,6 +32,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 owner: *user,
                 description: String::new(),
                 visibility: *visibility,
+                project: *project,
                 versions: Vec::new(),
             });
             row.description.clone_from(description);

@@ -3,16 +3,17 @@
 use common::{
     api::data::AddDatasetVersion,
     dataset::MAX_DESCRIPTION_BYTES,
-    id::{DatasetId, UserId},
+    id::{DatasetId, ProjectId, UserId},
+    status::Visibility,
     time::Timestamp,
     units::Bytes,
 };
 
 use crate::{
     event::Event,
-    policy::{self, Action, permit},
-    rejection::Rejection,
-    state::State,
+    policy::{self, Action, permit, project::ProjectAction},
+    rejection::{Rejection, project::ProjectRejection},
+    state::{State, dataset::Dataset},
 };
 
 /// Most versions of one dataset.
@@ -42,36 +43,43 @@ pub(super) fn add_version(
     });
     let Some((id, dataset)) = known else {
         let org = state.orgs.get(&request.org).ok_or(Rejection::NoSuchOrg)?;
+        let project = home(state, user, request)?;
+        let visibility = match project {
+            Some(_) => Visibility::Personal,
+            None => request
+                .visibility
+                .unwrap_or(org.settings.default_visibility),
+        };
         return Ok(vec![Event::DatasetVersionAdded {
             dataset: fresh,
             org: request.org,
             name: request.name.clone(),
+            project,
             user,
             version: 1,
             tree: request.tree,
             bytes,
             files,
             description: request.description.clone().unwrap_or_default(),
-            visibility: request
-                .visibility
-                .unwrap_or(org.settings.default_visibility),
+            visibility,
             at,
         }]);
     };
 
-    if !policy::may_read_dataset(user, member.role, dataset) {
+    if !policy::may_read_dataset(state, user, member.role, dataset) {
         // Says no more than that the name cannot be had.
         return Err(Rejection::NameTaken {
             noun: "dataset",
             name: request.name.clone(),
         });
     }
+    check_home(state, user, dataset, request)?;
     let description = request.description.clone();
     let description = description.unwrap_or_else(|| dataset.description.clone());
     let visibility = request.visibility.unwrap_or(dataset.visibility);
     let changed = description != dataset.description || visibility != dataset.visibility;
-    let may_change = policy::may_change_dataset(user, member.role, dataset);
-    if !policy::may_extend_dataset(user, member.role, dataset) || (changed && !may_change) {
+    let may_change = policy::may_change_dataset(state, user, member.role, dataset);
+    if !policy::may_extend_dataset(state, user, member.role, dataset) || (changed && !may_change) {
         return Err(Rejection::NotAllowed {
             action: Action::ChangeAnyDataset,
             role: member.role,
@@ -97,6 +105,7 @@ pub(super) fn add_version(
         dataset: id,
         org: request.org,
         name: request.name.clone(),
+        project: dataset.project,
         user,
         version: dataset.newest() + 1,
         tree: request.tree,
@@ -106,6 +115,43 @@ pub(super) fn add_version(
         visibility,
         at,
     }])
+}
+
+/// Returns the project that a new dataset is to belong to.
+fn home(
+    state: &State,
+    user: UserId,
+    request: &AddDatasetVersion,
+) -> Result<Option<ProjectId>, Rejection> {
+    let Some(name) = &request.project else {
+        return Ok(None);
+    };
+    let seen = policy::project::permit(state, user, request.org, name, ProjectAction::AddData)?;
+    if request.visibility.is_some() {
+        return Err(ProjectRejection::OwnVisibility { name: name.clone() }.into());
+    }
+    Ok(Some(seen.id))
+}
+
+/// Checks that a dataset which is there can have another version where it belongs, and is not asked elsewhere.
+fn check_home(
+    state: &State,
+    user: UserId,
+    dataset: &Dataset,
+    request: &AddDatasetVersion,
+) -> Result<(), Rejection> {
+    let home = dataset.project.and_then(|id| state.projects.get(&id));
+    let home = home.map(|project| &project.name);
+    if request.project.is_some() && request.project.as_ref() != home {
+        let dataset = request.name.clone();
+        return Err(ProjectRejection::Elsewhere { dataset }.into());
+    }
+    let Some(name) = home else { return Ok(()) };
+    if request.visibility.is_some() {
+        return Err(ProjectRejection::OwnVisibility { name: name.clone() }.into());
+    }
+    policy::project::permit(state, user, request.org, name, ProjectAction::AddData)?;
+    Ok(())
 }
 
 fn is_plain(text: &str) -> bool {

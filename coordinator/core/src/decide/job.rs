@@ -5,7 +5,7 @@ mod specification;
 use common::{
     api::job::{CancelJob, SubmitJob},
     dataset::DatasetRef,
-    id::{JobId, OrgId, UserId},
+    id::{JobId, OrgId, ProjectId, UserId},
     image::Image,
     job::{JobNumber, JobSpec},
     status::{EndReason, Role},
@@ -15,8 +15,8 @@ use common::{
 use super::{draft::Draft, find_job, find_task};
 use crate::{
     event::{Event, PinnedDataset},
-    policy::{self, Action, permit},
-    rejection::{LimitReached, Rejection},
+    policy::{self, Action, permit, project::ProjectAction},
+    rejection::{LimitReached, Rejection, project::ProjectRejection},
     schedule::explain::{Subject, explain, is_never},
     state::{State, org::Org},
 };
@@ -61,6 +61,7 @@ pub(super) fn submit(
         org,
         number: JobNumber(row.next_job_number),
         owner: user,
+        project: pinned.project,
         key: request.key,
         spec: Box::new(request.spec.clone()),
         pinned: pinned.datasets,
@@ -72,6 +73,7 @@ pub(super) fn submit(
 /// What a specification names, as it is now.
 #[derive(Debug)]
 pub(crate) struct Pinned {
+    project: Option<ProjectId>,
     /// In the order of the specification.
     datasets: Vec<PinnedDataset>,
     /// Where it is kept as a dataset.
@@ -87,10 +89,18 @@ pub(crate) fn acceptable(
 ) -> Result<Pinned, Rejection> {
     let member = permit(state, org, user, Action::SubmitJob)?;
     specification::check(spec)?;
-    let pin = |wanted: &DatasetRef, path: &str| pin(state, user, member.role, org, wanted, path);
+    let project = project(state, user, org, spec)?;
+    let by = Submitter {
+        user,
+        role: member.role,
+        org,
+        project,
+    };
+    let pin = |wanted: &DatasetRef, path: &str| pin(state, &by, wanted, path);
     let mounts = spec.datasets.iter();
     let datasets = mounts.map(|mount| pin(&mount.dataset, mount.path.trim_end_matches('/')));
     Ok(Pinned {
+        project,
         datasets: datasets.collect::<Result<_, _>>()?,
         image: match &spec.image {
             Image::Imported(wanted) => Some(pin(wanted, "")?),
@@ -99,24 +109,57 @@ pub(crate) fn acceptable(
     })
 }
 
-/// Returns a version of a dataset that the user may read.
-fn pin(
+/// Returns the project that the job is to belong to.
+fn project(
     state: &State,
+    user: UserId,
+    org: OrgId,
+    spec: &JobSpec,
+) -> Result<Option<ProjectId>, Rejection> {
+    let Some(name) = &spec.project else {
+        return Ok(None);
+    };
+    let seen = policy::project::permit(state, user, org, name, ProjectAction::Submit)?;
+    if spec.visibility.is_some() {
+        return Err(ProjectRejection::OwnVisibility { name: name.clone() }.into());
+    }
+    Ok(Some(seen.id))
+}
+
+/// Who submits, and where.
+struct Submitter {
     user: UserId,
     role: Role,
     org: OrgId,
+    project: Option<ProjectId>,
+}
+
+/// Returns a version of a dataset that the user may read, and use in that project or outside of any.
+fn pin(
+    state: &State,
+    by: &Submitter,
     wanted: &DatasetRef,
     path: &str,
 ) -> Result<PinnedDataset, Rejection> {
-    let names = state.index.dataset_names.get(&org);
+    let names = state.index.dataset_names.get(&by.org);
     let found = names.and_then(|names| {
         let id = names.get(&wanted.name)?;
         let dataset = state.datasets.get(id)?;
-        policy::may_read_dataset(user, role, dataset).then_some((*id, dataset))
+        policy::may_read_dataset(state, by.user, by.role, dataset).then_some((*id, dataset))
     });
     let (id, dataset) = found.ok_or_else(|| Rejection::NoSuchDataset {
         name: wanted.name.clone(),
     })?;
+    if let Some(home) = dataset.project.filter(|home| by.project != Some(*home))
+        && !policy::project::may(state, home, by.user, ProjectAction::CopyOut)
+    {
+        return Err(ProjectRejection::CopyOut {
+            dataset: wanted.name.clone(),
+            project: super::project::name_of(state, Some(home))
+                .unwrap_or_else(|| wanted.name.clone()),
+        }
+        .into());
+    }
     let version = dataset.version(wanted.version);
     let (number, version) = version.ok_or_else(|| Rejection::NoSuchVersion {
         dataset: wanted.clone(),
@@ -184,8 +227,12 @@ pub(super) fn cancel(
     request: &CancelJob,
 ) -> Result<Vec<Event>, Rejection> {
     let (id, job) = find_job(state, user, request.org, request.number)?;
-    if job.owner != user {
-        permit(state, request.org, user, Action::CancelAnyJob)?;
+    let member = policy::member(state, request.org, user)?;
+    if !policy::may_cancel_job(state, user, member.role, job) {
+        return Err(Rejection::NotAllowed {
+            action: Action::CancelAnyJob,
+            role: member.role,
+        });
     }
     let Some(progress) = state.progress.get(&id) else {
         return Ok(Vec::new());

@@ -7,7 +7,7 @@ use common::{
     time::Timestamp,
 };
 
-use super::{draft::Draft, enrolment, machine};
+use super::{draft::Draft, enrolment, machine, project};
 use crate::{
     event::{Event, Holder},
     policy::{self, Action, permit},
@@ -83,6 +83,9 @@ pub(super) fn remove(
             });
         }
     }
+    for event in project::take_grants(state, at, user, org, target) {
+        draft.push(event);
+    }
     let elsewhere = state
         .members
         .keys()
@@ -98,7 +101,11 @@ pub(super) fn remove(
     Ok(draft.into_events())
 }
 
-fn find(state: &State, org: OrgId, handle: &Name) -> Result<(UserId, Member), Rejection> {
+pub(super) fn find(
+    state: &State,
+    org: OrgId,
+    handle: &Name,
+) -> Result<(UserId, Member), Rejection> {
     let found = state.index.handles.get(handle).and_then(|user| {
         let member = state.members.get(&(org, *user))?;
         Some((*user, *member))

@@ -2,7 +2,7 @@
 
 use common::{
     dataset::DatasetRef,
-    id::{AttemptId, JobId, MachineId, OrgId, TreeId, UserId},
+    id::{AttemptId, JobId, MachineId, OrgId, ProjectId, TreeId, UserId},
     image::Image,
     job::ArtifactsView,
     problem::Problem,
@@ -14,7 +14,7 @@ use super::{dataset, job::attempts_of};
 use crate::{
     decide::{find_job, find_task},
     event::LogState,
-    policy,
+    policy::{self, project::ProjectAction},
     rejection::Rejection,
     state::State,
 };
@@ -40,6 +40,7 @@ pub fn readable_tree(
     match source {
         DownloadSource::Dataset { name, version } => {
             let (_, row) = dataset::find(state, user, org, name)?;
+            check_download(state, user, row.project)?;
             let found = row
                 .version(*version)
                 .ok_or_else(|| Rejection::NoSuchVersion {
@@ -54,6 +55,7 @@ pub fn readable_tree(
         DownloadSource::Artifacts { job: number, task } => {
             let (id, job) = find_job(state, user, org, *number)?;
             find_task(job, *task)?;
+            check_download(state, user, job.project)?;
             let queued = state
                 .progress
                 .get(&id)
@@ -73,6 +75,17 @@ pub fn readable_tree(
             }
         }
     }
+}
+
+/// Checks that the project, if there is one, lets the user have files of it.
+fn check_download(
+    state: &State,
+    user: UserId,
+    project: Option<ProjectId>,
+) -> Result<(), Rejection> {
+    project.map_or(Ok(()), |project| {
+        policy::project::check(state, project, user, ProjectAction::Download)
+    })
 }
 
 /// Returns whether a member may send trees to the org.

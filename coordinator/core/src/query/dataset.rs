@@ -8,6 +8,7 @@ use common::{
 
 use super::{handle, most};
 use crate::{
+    decide::project::name_of,
     policy,
     rejection::Rejection,
     state::{State, dataset::Dataset},
@@ -21,7 +22,7 @@ pub(super) fn list(state: &State, user: UserId, org: OrgId) -> Result<Vec<Datase
         .into_iter()
         .flat_map(|names| names.values())
         .filter_map(|id| Some((*id, state.datasets.get(id)?)))
-        .filter(|(_, row)| policy::may_read_dataset(user, member.role, row))
+        .filter(|(_, row)| policy::may_read_dataset(state, user, member.role, row))
         .take(most(u32::MAX))
         .map(|(id, row)| view(state, id, row))
         .collect()
@@ -51,7 +52,7 @@ pub(super) fn find<'a>(
         Some((*id, state.datasets.get(id)?))
     });
     found
-        .filter(|(_, row)| policy::may_read_dataset(user, member.role, row))
+        .filter(|(_, row)| policy::may_read_dataset(state, user, member.role, row))
         .ok_or_else(|| Rejection::NoSuchDataset { name: name.clone() })
 }
 
@@ -72,6 +73,7 @@ fn view(state: &State, id: DatasetId, row: &Dataset) -> Result<DatasetView, Reje
         owner: handle(state, row.owner)?,
         description: row.description.clone(),
         visibility: row.visibility,
+        project: name_of(state, row.project),
         versions: versions.collect::<Result<_, Rejection>>()?,
     })
 }

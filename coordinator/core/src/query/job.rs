@@ -17,7 +17,7 @@ use common::{
 
 use super::{Presence, handle, most};
 use crate::{
-    decide::{find_job, find_task},
+    decide::{find_job, find_task, project::name_of},
     lifecycle::attempt::AttemptState,
     policy,
     rejection::Rejection,
@@ -58,7 +58,7 @@ pub(super) fn list(
     numbers
         .rev()
         .filter_map(|(_, id)| Some((*id, state.jobs.get(id)?, state.progress.get(id)?)))
-        .filter(|(_, job, _)| policy::may_see_job(user, member.role, job))
+        .filter(|(_, job, _)| policy::may_see_job(state, user, member.role, job))
         .filter(|(_, job, _)| owner.is_none_or(|owner| job.owner == owner))
         .filter(|(_, _, p)| list.status.is_empty() || list.status.contains(&p.status()))
         .take(most(list.limit))
@@ -163,6 +163,7 @@ pub(super) fn summary(
         number: job.number,
         name: job.spec.name.clone(),
         owner: handle(state, job.owner)?,
+        project: name_of(state, job.project),
         status: progress.status(),
         priority: job.spec.priority,
         tasks: progress.counts,

@@ -24,6 +24,7 @@ impl Rejection {
                     ),
                 },
             ),
+            Self::Project(rejection) => rejection.problem(),
             Self::Limit(reached) => limit(reached),
             Self::Org(rejection) => rejection.problem(),
             Self::NeverFits {

@@ -1,7 +1,7 @@
 //! Datasets as rows.
 
 use common::{
-    id::{OrgId, TreeId, UserId},
+    id::{OrgId, ProjectId, TreeId, UserId},
     name::Name,
     status::Visibility,
     time::Timestamp,
@@ -16,7 +16,10 @@ pub(crate) struct Dataset {
     pub(crate) name: Name,
     pub(crate) owner: UserId,
     pub(crate) description: String,
+    /// Means nothing where it belongs to a project.
     pub(crate) visibility: Visibility,
+    #[serde(default)]
+    pub(crate) project: Option<ProjectId>,
     pub(crate) versions: Vec<DatasetVersion>,
 }
 

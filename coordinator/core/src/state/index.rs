@@ -11,7 +11,7 @@ use std::{
 use common::{
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, IdempotencyKey, InvitationId, JobId,
-        MachineId, OrgId, UserId,
+        MachineId, OrgId, ProjectId, UserId,
     },
     image::Image,
     job::JobNumber,
@@ -38,6 +38,7 @@ pub(crate) struct Index {
     /// Of living machines only: the name of one that was removed is free again.
     pub(crate) machine_names: BTreeMap<OrgId, BTreeMap<Name, MachineId>>,
     pub(crate) dataset_names: BTreeMap<OrgId, BTreeMap<Name, DatasetId>>,
+    pub(crate) project_names: BTreeMap<OrgId, BTreeMap<Name, ProjectId>>,
     pub(crate) job_numbers: BTreeMap<(OrgId, JobNumber), JobId>,
     pub(crate) keys: BTreeMap<(UserId, IdempotencyKey), JobId>,
     /// Jobs of a member that have not ended.
@@ -187,6 +188,10 @@ impl Index {
         for (id, dataset) in &state.datasets {
             let names = index.dataset_names.entry(dataset.org).or_default();
             names.insert(dataset.name.clone(), *id);
+        }
+        for (id, project) in &state.projects {
+            let names = index.project_names.entry(project.org).or_default();
+            names.insert(project.name.clone(), *id);
         }
         for (id, job) in &state.jobs {
             index.job_numbers.insert((job.org, job.number), *id);

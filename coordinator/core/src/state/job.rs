@@ -2,10 +2,10 @@
 
 use common::{
     dataset::DatasetRef,
-    id::{DatasetId, IdempotencyKey, OrgId, TreeId, UserId},
+    id::{DatasetId, IdempotencyKey, OrgId, ProjectId, TreeId, UserId},
     job::{JobNumber, JobSpec, TaskCounts},
     name::Name,
-    status::JobStatus,
+    status::{JobStatus, Visibility},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ pub(crate) struct Job {
     pub(crate) org: OrgId,
     pub(crate) number: JobNumber,
     pub(crate) owner: UserId,
+    #[serde(default)]
+    pub(crate) project: Option<ProjectId>,
     pub(crate) key: IdempotencyKey,
     /// As it came, so that the same submission is known again; what opens its image's registry is forgotten
     /// once the job has ended.
@@ -73,6 +75,11 @@ impl PinnedDataset {
 }
 
 impl Job {
+    /// Returns who besides its owner may see it, where it belongs to no project.
+    pub(crate) fn visibility(&self) -> Visibility {
+        self.spec.visibility.unwrap_or(Visibility::Personal)
+    }
+
     /// Returns the first and last task.
     pub(crate) fn bounds(&self) -> (u32, u32) {
         self.spec

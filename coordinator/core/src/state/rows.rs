@@ -4,7 +4,7 @@ use std::fmt;
 
 use common::id::{
     AttemptId, CertificateSerial, DatasetId, Fingerprint, InvitationId, JobId, MachineId, OrgId,
-    UserId,
+    ProjectId, UserId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -44,6 +44,9 @@ tables! {
     Progress "job-progress-1"
     /// By job, task and number.
     Attempts "attempts-1"
+    Projects "projects-1"
+    /// By project and user.
+    Grants "project-grants-1"
 }
 
 /// Names one row.
@@ -117,6 +120,14 @@ impl RowKey {
         Self::new(Table::Attempts, &id.key())
     }
 
+    pub(crate) fn project(id: ProjectId) -> Self {
+        Self::new(Table::Projects, id.as_bytes())
+    }
+
+    pub(crate) fn grant(project: ProjectId, user: UserId) -> Self {
+        Self::pair(Table::Grants, project.as_bytes(), user.as_bytes())
+    }
+
     fn new(table: Table, key: &[u8]) -> Self {
         Self {
             table,
@@ -151,6 +162,8 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Jobs => json(state.jobs.get(&key.job().ok()?)?),
         Table::Progress => json(state.progress.get(&key.job().ok()?)?),
         Table::Attempts => json(state.attempts.get(&key.attempt().ok()?)?),
+        Table::Projects => json(state.projects.get(&key.project().ok()?)?),
+        Table::Grants => json(state.grants.get(&key.grant().ok()?)?),
     }
 }
 
@@ -183,6 +196,8 @@ pub(crate) fn decode(
         Table::Jobs => drop(state.jobs.insert(key.job()?, parse(table, value)?)),
         Table::Progress => drop(state.progress.insert(key.job()?, parse(table, value)?)),
         Table::Attempts => drop(state.attempts.insert(key.attempt()?, parse(table, value)?)),
+        Table::Projects => drop(state.projects.insert(key.project()?, parse(table, value)?)),
+        Table::Grants => drop(state.grants.insert(key.grant()?, parse(table, value)?)),
     }
     Ok(())
 }
@@ -191,6 +206,7 @@ pub(crate) fn decode(
 pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     let org = |id: &OrgId| state.orgs.contains_key(id);
     let user = |id: &UserId| state.users.contains_key(id);
+    let project = |id: &ProjectId| state.projects.contains_key(id);
     let check = |holds: bool, row: &dyn Fn() -> RowKey| {
         let dangling = |row: RowKey| RowError::Dangling {
             table: row.table,
@@ -218,11 +234,16 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     for (id, row) in &state.datasets {
         let known = org(&row.org) && user(&row.owner);
         let makers = row.versions.iter().all(|version| user(&version.created_by));
-        check(known && makers, &|| RowKey::dataset(*id))?;
+        check(
+            known && makers && row.project.as_ref().is_none_or(project),
+            &|| RowKey::dataset(*id),
+        )?;
     }
     for (id, row) in &state.jobs {
         let known = org(&row.org) && user(&row.owner) && state.progress.contains_key(id);
-        check(known, &|| RowKey::job(*id))?;
+        check(known && row.project.as_ref().is_none_or(project), &|| {
+            RowKey::job(*id)
+        })?;
     }
     for id in state.progress.keys() {
         check(state.jobs.contains_key(id), &|| RowKey::progress(*id))?;
@@ -230,6 +251,15 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     for (id, row) in &state.attempts {
         let known = state.jobs.contains_key(&id.job) && state.machines.contains_key(&row.machine);
         check(known, &|| RowKey::attempt(*id))?;
+    }
+    for (id, row) in &state.projects {
+        check(org(&row.org) && user(&row.created_by), &|| {
+            RowKey::project(*id)
+        })?;
+    }
+    for ((id, to), row) in &state.grants {
+        let known = project(id) && user(to) && user(&row.by);
+        check(known, &|| RowKey::grant(*id, *to))?;
     }
     Ok(())
 }
@@ -284,6 +314,15 @@ impl Key<'_> {
             task: u32::try_from(rest >> 32).map_err(|_| self.wrong())?,
             number: u32::try_from(rest & u64::from(u32::MAX)).map_err(|_| self.wrong())?,
         })
+    }
+
+    fn project(&self) -> Result<ProjectId, RowError> {
+        self.whole().map(ProjectId::from_bytes)
+    }
+
+    fn grant(&self) -> Result<(ProjectId, UserId), RowError> {
+        let (project, user) = self.split::<16, 16>()?;
+        Ok((ProjectId::from_bytes(project), UserId::from_bytes(user)))
     }
 
     fn whole<const N: usize>(&self) -> Result<[u8; N], RowError> {

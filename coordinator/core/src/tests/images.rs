@@ -116,6 +116,7 @@ fn an_imported_image_is_pinned_as_datasets_are() {
         tree: tree(2),
         description: None,
         visibility: Some(Visibility::Personal),
+        project: None,
     };
     let body = Body::AddDatasetVersion {
         dataset: common::id::DatasetId::from_bytes([9; 16]),

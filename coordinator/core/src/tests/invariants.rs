@@ -111,7 +111,9 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
         .chain(state.datasets.keys().map(|id| RowKey::dataset(*id)))
         .chain(state.jobs.keys().map(|id| RowKey::job(*id)))
         .chain(state.progress.keys().map(|id| RowKey::progress(*id)))
-        .chain(state.attempts.keys().map(|id| RowKey::attempt(*id)));
+        .chain(state.attempts.keys().map(|id| RowKey::attempt(*id)))
+        .chain(state.projects.keys().map(|id| RowKey::project(*id)))
+        .chain(state.grants.keys().map(|(id, to)| RowKey::grant(*id, *to)));
     keys.map(|key| {
         let row = state.encode_row(&key).expect("the row is there");
         (key, row)
@@ -181,6 +183,7 @@ fn every_table_is_written_and_damage_is_found() {
         .submit(super::world::BOB, 30, super::world::spec())
         .unwrap();
     world.schedule();
+    world.project(super::world::BOB, 40, "vision");
     let rows = save(&world.state);
     let tables: BTreeSet<Table> = rows.iter().map(|(key, _)| key.table).collect();
     assert_eq!(tables.len(), Table::ALL.len());

@@ -206,6 +206,7 @@ fn datasets_are_pinned_at_submission_and_read_only_by_who_may() {
             tree: tree(number),
             description: None,
             visibility,
+            project: None,
         };
         let dataset = common::id::DatasetId::from_bytes([number; 16]);
         let body = Body::AddDatasetVersion {

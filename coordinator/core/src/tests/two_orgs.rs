@@ -191,6 +191,7 @@ fn commands(org: OrgId) -> Vec<Body> {
                 tree: tree(73),
                 description: None,
                 visibility: None,
+                project: None,
             },
             bytes: Bytes::kib(1),
             files: 1,

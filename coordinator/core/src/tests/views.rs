@@ -25,7 +25,7 @@ use crate::query::{
     access::{Readable, readable_tree},
 };
 
-fn ask(world: &World, user: UserId, request: &Request) -> Result<Answer, Problem> {
+pub(super) fn ask(world: &World, user: UserId, request: &Request) -> Result<Answer, Problem> {
     let heard = Contact {
         at: world.now,
         load: Some(MachineLoad {

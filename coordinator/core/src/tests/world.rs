@@ -123,6 +123,9 @@ pub(super) fn spec() -> JobSpec {
         max_runtime: None,
         retries: Retries::default(),
         array: None,
+        project: None,
+        visibility: None,
+        secrets: Vec::new(),
     }
 }
 
@@ -421,6 +424,7 @@ impl World {
                 tree: tree(number),
                 description: None,
                 visibility: None,
+                project: None,
             },
             bytes: Bytes::mib(1),
             files: 3,

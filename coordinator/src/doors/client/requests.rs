@@ -2,6 +2,7 @@
 //! to is read from its events or from the state after the commit.
 
 mod orgs;
+mod project;
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,7 @@ pub(super) async fn answer(
         Request::CreateInvitations(request) => return invite(desk, user, &request).await,
         Request::CreateLoginLink { org } => return login_link(desk, user, org).await,
         Request::RegisterMachine(request) => return register(desk, user, request).await,
+        Request::Project(request) => return project::answer(member, user, request).await,
         Request::AddDatasetVersion(request) => return add_version(member, user, request).await,
         Request::SubmitJob(request) if !request.dry_run => {
             return submit(member, user, *request).await;

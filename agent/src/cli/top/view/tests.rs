@@ -20,6 +20,7 @@ fn job(number: u64, status: JobStatus) -> JobSummary {
         number: JobNumber(number),
         name: "train\u{1b}[2J".to_owned(),
         owner: "bob".parse().unwrap(),
+        project: None,
         status,
         priority: Priority::Normal,
         tasks: TaskCounts {

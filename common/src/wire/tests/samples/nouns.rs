@@ -15,7 +15,7 @@ use crate::name::Name;
 use crate::problem::Problem;
 use crate::resources::{Allocation, Capacity, Gpu, GpuHealth, GpuRequest};
 use crate::seal::Sealed;
-use crate::status::{EndReason, IsolationLevel, MinIsolation, Network, Priority};
+use crate::status::{EndReason, IsolationLevel, MinIsolation, Network, Priority, Visibility};
 use crate::time::{Span, Timestamp};
 use crate::tree::{ChunkRef, Entry, EntryKind};
 use crate::units::{Bytes, MilliCpu};
@@ -114,6 +114,9 @@ pub(super) fn job_spec() -> JobSpec {
             last: 9,
             parallel: Some(4),
         }),
+        project: Some(name("vision")),
+        visibility: Some(Visibility::OrgRead),
+        secrets: vec!["HF_TOKEN".parse().unwrap()],
     }
 }
 

@@ -111,6 +111,7 @@ pub(super) fn requests() -> Vec<Sample> {
                 tree: TREE,
                 description: Some("hand-written".to_owned()),
                 visibility: Some(Visibility::OrgRead),
+                project: Some(name("vision")),
             }),
         ),
         ("list_datasets", Request::ListDatasets { org }),

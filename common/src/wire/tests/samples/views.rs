@@ -22,6 +22,7 @@ pub(super) fn job_summary() -> JobSummary {
         number: NUMBER,
         name: "train".to_owned(),
         owner: name("ada"),
+        project: Some(name("vision")),
         status: JobStatus::Running,
         priority: Priority::Normal,
         tasks: TaskCounts {
@@ -134,6 +135,7 @@ pub(super) fn dataset_view() -> DatasetView {
         owner: name("ada"),
         description: String::new(),
         visibility: Visibility::Personal,
+        project: Some(name("vision")),
         versions: vec![DatasetVersionView {
             version: 1,
             tree: TREE,

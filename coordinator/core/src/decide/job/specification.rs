@@ -32,6 +32,7 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
     check_mounts(spec)?;
     check_outputs(&spec.outputs)?;
     check_image(spec)?;
+    bounded("secrets", spec.secrets.len(), 0)?;
     if spec.max_runtime == Some(Span::default()) {
         return Err(InvalidJob::TooLittle {
             what: "no run time",

@@ -52,6 +52,7 @@ fn snapshot() -> Snapshot {
             number: JobNumber(42),
             name: "train\u{1b}[2J".to_owned(),
             owner: "bob".parse().unwrap(),
+            project: None,
             status: JobStatus::Running,
             priority: Priority::Normal,
             tasks: TaskCounts {
@@ -81,6 +82,9 @@ fn snapshot() -> Snapshot {
             max_runtime: None,
             retries: Retries::default(),
             array: None,
+            project: None,
+            visibility: None,
+            secrets: Vec::new(),
         },
         attempts: vec![attempt(0, samples(8, false)), attempt(7, samples(4, true))],
         attempts_left_out: 0,

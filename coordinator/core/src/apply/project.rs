@@ -1,0 +1,76 @@
+//! Projects and who may do what in them.
+
+use crate::{
+    event::project::ProjectEvent,
+    state::{
+        State,
+        project::{Grant, Project},
+    },
+};
+
+pub(super) fn apply(state: &mut State, event: &ProjectEvent) {
+    match event {
+        ProjectEvent::ProjectCreated {
+            project,
+            org,
+            name,
+            description,
+            restrictions,
+            created_by,
+            at,
+        } => {
+            let names = state.index.project_names.entry(*org).or_default();
+            names.insert(name.clone(), *project);
+            let row = Project {
+                org: *org,
+                name: name.clone(),
+                description: description.clone(),
+                created_by: *created_by,
+                created_at: *at,
+                archived_at: None,
+                restrictions: *restrictions,
+                everyone: None,
+            };
+            state.projects.insert(*project, row);
+        }
+        ProjectEvent::ProjectAccessChanged {
+            project,
+            user,
+            after,
+            by,
+            at,
+            ..
+        } => match (user, after) {
+            (Some(user), Some(access)) => {
+                let grant = Grant {
+                    access: *access,
+                    by: *by,
+                    at: *at,
+                };
+                state.grants.insert((*project, *user), grant);
+            }
+            (Some(user), None) => drop(state.grants.remove(&(*project, *user))),
+            (None, access) => {
+                if let Some(row) = state.projects.get_mut(project) {
+                    row.everyone = *access;
+                }
+            }
+        },
+        ProjectEvent::ProjectChanged { project, after, .. } => {
+            if let Some(row) = state.projects.get_mut(project) {
+                row.description.clone_from(&after.description);
+                row.restrictions = after.restrictions;
+            }
+        }
+        ProjectEvent::ProjectArchived { project, at, .. } => {
+            if let Some(row) = state.projects.get_mut(project) {
+                row.archived_at = Some(*at);
+            }
+        }
+        ProjectEvent::ProjectReopened { project, .. } => {
+            if let Some(row) = state.projects.get_mut(project) {
+                row.archived_at = None;
+            }
+        }
+    }
+}

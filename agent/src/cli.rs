@@ -3,6 +3,7 @@
 //! Nothing is decided here that the coordinator decides: a command parses, asks, shows. `main` calls it.
 
 mod account;
+mod audit;
 mod daemon;
 mod dataset;
 mod device;

@@ -3,6 +3,7 @@
 //!
 //! [`Request`] and [`Answer`] are append-only: a variant, once shipped, is frozen (see [`crate::wire`]).
 
+pub mod audit;
 pub mod data;
 pub mod explain;
 pub mod job;
@@ -107,6 +108,7 @@ pub enum Request {
 
     Org(org::OrgRequest),
     Project(project::ProjectRequest),
+    Audit(audit::AuditRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -137,4 +139,5 @@ pub enum Answer {
     Explanation(explain::Explanation),
     AboutOrg(org::OrgAnswer),
     Project(project::ProjectAnswer),
+    Audit(audit::AuditAnswer),
 }

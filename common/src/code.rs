@@ -103,6 +103,7 @@ codes! {
     OwnerRules "owner_rules" Refused "`compute-share status` on that machine says what its owner allows."
     Io "io_error" Failed "Check the path, its rights and the space on its disk."
     BadSetting "bad_setting" Usage "`compute-share org settings` shows every setting and its value."
+    Tampered "tampered" Failed "Compare with another copy, or with a seal that was written down; `compute-share-coordinator check` looks at the store itself."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

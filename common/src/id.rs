@@ -215,6 +215,8 @@ byte_id! {
     CodeDigest[32];
     /// A certificate's serial number.
     CertificateSerial[16];
+    /// Stands for all entries of an org's audit log up to one; see [`crate::audit`].
+    Seal[32];
 }
 
 const fn hex_digit(digit: u8) -> Result<u8, InvalidId> {

@@ -4,7 +4,7 @@
 //! into one of these types at the door, and every bound on what may come in is named here.
 //!
 //! Reading order: [`id`], [`name`], [`units`] and [`time`] are the smallest nouns; [`resources`] is the
-//! arithmetic of capacity; [`job`], [`machine`], [`dataset`], [`org`] and [`status`] are what people see;
+//! arithmetic of capacity; [`job`], [`machine`], [`dataset`], [`org`], [`audit`] and [`status`] are what people see;
 //! [`problem`] is how anything is refused; [`api`] is what is asked and answered; [`wire`] is how it travels.
 
 pub mod id;
@@ -15,6 +15,7 @@ pub mod units;
 
 pub mod resources;
 
+pub mod audit;
 pub mod dataset;
 pub mod image;
 pub mod job;

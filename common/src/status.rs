@@ -191,6 +191,28 @@ words! {
         /// A kernel of the job's own in user space (gVisor), whatever the level.
         Strong => "strong",
     }
+
+    /// What an entry of the audit log is about. Stores hold the place in this list: it only grows at its end.
+    AuditKind {
+        Org => "org",
+        Limit => "limit",
+        Member => "member",
+        Invitation => "invitation",
+        /// Sign-ins and the certificates of people's computers.
+        Device => "device",
+        Token => "token",
+        Machine => "machine",
+        Approval => "approval",
+        Dataset => "dataset",
+        Project => "project",
+        Secret => "secret",
+        /// What was submitted and cancelled, and how it ended.
+        Job => "job",
+        /// Each try on a machine, its log and files.
+        Attempt => "attempt",
+        /// Machines that come, go and report, and certificates that renew themselves.
+        Connection => "connection",
+    }
 }
 
 impl EndReason {
@@ -214,6 +236,13 @@ impl EndReason {
                 | Self::DiskLimit
                 | Self::Cancelled
         )
+    }
+}
+
+impl AuditKind {
+    /// Returns whether it is shown unless asked otherwise: what people decided, and not what the pool does all day.
+    pub const fn is_shown(self) -> bool {
+        !matches!(self, Self::Job | Self::Attempt | Self::Connection)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
     machines::Machines,
     rate::WrongTries,
     sessions::Sessions,
+    store::Trail,
     topics::{Awaited, Topics},
     usage::Usage,
 };
@@ -37,6 +38,7 @@ pub(crate) struct Desk {
     pub(crate) sealing_key: SealingKey,
     pub(crate) logs: Logs,
     pub(crate) blobs: blobs::Store,
+    pub(crate) trail: Trail,
     pub(crate) wires: Wires,
     pub(crate) wrong_tries: WrongTries,
     pub(crate) lease: Span,

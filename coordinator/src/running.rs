@@ -114,6 +114,7 @@ impl Ready {
                 let _ = fail.send(problem);
             }),
         };
+        let trail = store.trail();
         let clerk = Clerk::new(state, store, Arc::clone(&clock));
         let (engine, engine_thread) = Engine::start(clerk, outside)
             .map_err(|error| Problem::new(Code::Io, NOT_STARTED, error.to_string()))?;
@@ -125,6 +126,7 @@ impl Ready {
             sealing_key: self.sealing_key,
             logs: self.logs,
             blobs: self.blobs,
+            trail,
             wires,
             wrong_tries: WrongTries::default(),
             lease: self.config.lease,

@@ -4,6 +4,7 @@
 //! audit trail and are never read back into the state; each is sealed to all before it. Only the engine and `init` write here, and only whole
 //! batches. Nothing else names redb.
 
+mod audit;
 mod check;
 mod error;
 mod migration;
@@ -14,16 +15,18 @@ mod tests;
 use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use common::time::Timestamp;
-use coordinator_core::{RowKey, State, Table};
+use common::{id::OrgId, status::AuditKind, time::Timestamp};
+use coordinator_core::{Actor, RowKey, State, Table};
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
 };
 use serde::Deserialize;
 
 pub(crate) use self::{
+    audit::{Filter, Trail},
     check::{CheckReport, check},
     error::{StoreError, chain},
     sealed::Seal,
@@ -43,8 +46,18 @@ const EVENTS: TableDefinition<'static, Raw, Raw> = TableDefinition::new("events-
 pub(crate) struct Batch {
     /// Rows with their new JSON, or nothing for a row that is gone.
     pub(crate) rows: Vec<(RowKey, Option<Vec<u8>>)>,
-    /// JSON of each event.
-    pub(crate) events: Vec<Vec<u8>>,
+    pub(crate) events: Vec<Entry>,
+}
+
+/// An event for the audit trail.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) json: Vec<u8>,
+    pub(crate) at: Timestamp,
+    pub(crate) actor: Actor,
+    pub(crate) kind: AuditKind,
+    /// Whose logs it goes into.
+    pub(crate) orgs: Vec<OrgId>,
 }
 
 /// Where the engine makes its decisions last.
@@ -59,7 +72,7 @@ pub(crate) trait Book: Send + 'static {
 /// The open book.
 #[derive(Debug)]
 pub(crate) struct Store {
-    db: Database,
+    db: Arc<Database>,
     path: PathBuf,
     next_event: u64,
     /// Of the event before.
@@ -92,7 +105,7 @@ impl Store {
         let db = db.map_err(|error| StoreError::at(path, error.into()))?;
         migration::migrate(&db, 0).map_err(|error| error.in_file(path))?;
         Ok(Self {
-            db,
+            db: Arc::new(db),
             path: path.to_owned(),
             next_event: 0,
             last_seal: Seal::NONE,
@@ -106,6 +119,11 @@ impl Store {
     /// be read is never replaced by an empty one.
     pub(crate) fn open(path: &Path) -> Result<Opened, StoreError> {
         open(path).map_err(|error| error.in_file(path))
+    }
+
+    /// Returns what reads the orgs' logs beside the engine.
+    pub(crate) fn trail(&self) -> Trail {
+        Trail::of(&self.db)
     }
 }
 
@@ -137,11 +155,13 @@ impl Store {
         if !batch.events.is_empty() {
             let mut table = transaction.open_table(EVENTS)?;
             let mut seals = transaction.open_table(sealed::SEALS)?;
-            for json in &batch.events {
-                let (key, value) = (next.to_be_bytes(), versioned(json));
+            let mut logs = audit::Logs::open(&transaction)?;
+            for entry in &batch.events {
+                let (key, value) = (next.to_be_bytes(), versioned(&entry.json));
                 table.insert(key.as_slice(), value.as_slice())?;
                 seal = seal.of(next, &value);
                 sealed::put(&mut seals, next, seal)?;
+                logs.append(next, entry)?;
                 next += 1;
             }
         }
@@ -179,7 +199,7 @@ fn open(path: &Path) -> Result<Opened, StoreError> {
     let last_seal = sealed::last(&db.begin_read()?, next_event)?;
     Ok(Opened {
         store: Store {
-            db,
+            db: Arc::new(db),
             path: path.to_owned(),
             next_event,
             last_seal,

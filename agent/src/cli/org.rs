@@ -1,4 +1,4 @@
-//! `org show|list|use|settings|set|limits`: the group, how it runs itself, and its bounds.
+//! `org show|list|use|settings|set|limits|audit`: the group, how it runs itself, and its bounds.
 
 mod settings;
 
@@ -16,7 +16,9 @@ use common::{
 use serde_json::json;
 
 use super::{
-    Context, limits_file,
+    Context,
+    audit::Audit,
+    limits_file,
     moments::local,
     output::Facts,
     session::{ask, find_org, who_am_i},
@@ -34,6 +36,7 @@ pub(super) enum Org {
     Settings(settings::Settings),
     Set(settings::Set),
     Limits(LimitsCommand),
+    Audit(Audit),
 }
 
 /// Show an org at a glance
@@ -81,6 +84,7 @@ impl Org {
             Self::Use(using) => using.run(context).await,
             Self::Settings(settings) => settings.run(context).await,
             Self::Set(set) => set.run(context).await,
+            Self::Audit(audit) => audit.run(context).await,
             Self::Limits(limits) => match limits.verb.unwrap_or(LimitsVerb::Show) {
                 LimitsVerb::Show => show_limits(context).await,
                 LimitsVerb::Apply { file } => apply_limits(context, &file).await,

@@ -7,7 +7,8 @@
 //! Reading order: [`command`], [`event`], [`effect`] and [`rejection`] are the four vocabularies; [`state`]
 //! is what is known; [`decide()`] turns a command into events or a rejection; [`apply()`] is the only thing that
 //! changes the state; [`effects`] says what the shell has to do because of an event; [`schedule`] places
-//! tasks; [`assign()`] derives a machine's desired set; [`query`] answers questions.
+//! tasks; [`assign()`] derives a machine's desired set; [`audit`] says whose log an event goes into; [`query`] answers
+//! questions.
 
 pub mod command;
 pub mod effect;
@@ -18,6 +19,7 @@ pub mod state;
 
 pub mod apply;
 pub mod assign;
+pub mod audit;
 pub mod decide;
 pub mod lifecycle;
 pub mod policy;

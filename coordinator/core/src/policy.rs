@@ -68,6 +68,7 @@ actions! {
     ChangeSettings "change the org's settings" Org Admin
     ChangeSafetySettings "change who manages admins or whether two-factor is required" Org Owner
     ChangeLimits "change the org's limits" Org Admin
+    SeeAudit "see the audit log" Org Admin
 
     SeeMembers "see the members" Org Member
     InviteMember "invite members" Org Admin (Member by MembersMayInvite)

@@ -2,6 +2,7 @@
 //! not see is not found.
 
 pub mod access;
+pub mod audit;
 mod dataset;
 pub mod enrolment;
 pub mod follow;

@@ -6,16 +6,16 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use common::time::Timestamp;
+use common::{id::OrgId, status::AuditKind, time::Timestamp};
 use coordinator_core::{
-    Actor, Body, Command, Effect, Event, RowKey, State, apply, decide, effects,
+    Actor, Body, Command, Effect, Event, RowKey, State, apply, audit, decide, effects, query,
 };
 use serde::Serialize;
 
 use super::Reply;
 use crate::{
     clock::Clock,
-    store::{Batch, Book, StoreError},
+    store::{Batch, Book, Entry, StoreError},
 };
 
 /// Most tasks placed by one `Schedule` command.
@@ -42,9 +42,12 @@ pub(crate) struct Done {
 
 /// An event as it is written into the audit trail.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct Written<'a> {
     at: Timestamp,
     actor: String,
+    kind: AuditKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org: Option<OrgId>,
     event: &'a Event,
 }
 
@@ -112,7 +115,7 @@ impl<B: Book> Clerk<B> {
 #[derive(Default)]
 struct Pass {
     touched: BTreeSet<RowKey>,
-    events: Vec<Vec<u8>>,
+    events: Vec<Entry>,
     effects: BTreeSet<Effect>,
 }
 
@@ -121,28 +124,34 @@ impl Pass {
         let command = Command { at, actor, body };
         let events = decide(state, &command)?;
         for event in &events {
+            let touched = event.touched();
+            // What is of this process only does not last, and is in nobody's log.
+            let entry = (!touched.is_empty()).then(|| write(state, at, actor, event));
             apply(state, event);
             self.effects.extend(effects(state, event));
-            let touched = event.touched();
-            if touched.is_empty() {
-                // Of this process only: nothing of it lasts.
-                continue;
-            }
             self.touched.extend(touched);
-            let actor = describe(actor);
-            let entry = serde_json::to_vec(&Entry { at, actor, event });
-            self.events
-                .push(entry.expect("an event has text keys and finite numbers only"));
+            self.events.extend(entry);
         }
         Ok(events.into())
     }
 }
 
-fn describe(actor: Actor) -> String {
-    match actor {
-        Actor::User(user) => format!("user {user}"),
-        Actor::Machine(machine) => format!("machine {machine}"),
-        Actor::Stranger => "stranger".to_owned(),
-        Actor::System => "system".to_owned(),
+/// Writes an event for the audit trail; the state has not taken it in yet.
+fn write(state: &State, at: Timestamp, actor: Actor, event: &Event) -> Entry {
+    let audit::Filed { kind, org, orgs } = audit::file(state, event);
+    let written = Written {
+        at,
+        actor: query::audit::id(actor),
+        kind,
+        org,
+        event,
+    };
+    let json = serde_json::to_vec(&written);
+    Entry {
+        json: json.expect("an event has text keys and finite numbers only"),
+        at,
+        actor,
+        kind,
+        orgs,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use common::{code::Code, problem::Problem};
+use common::{code::Code, id::OrgId, problem::Problem};
 use coordinator_core::state::rows::RowError;
 
 /// Why the book could not be opened, read or written.
@@ -16,6 +16,8 @@ pub(crate) enum StoreError {
     },
     #[error("there is none")]
     Missing,
+    #[error("it is closed: the coordinator stops")]
+    Closed,
     #[error("another process has it open")]
     Locked,
     #[error("it has version {found}, and this program knows versions up to {newest}")]
@@ -30,6 +32,8 @@ pub(crate) enum StoreError {
     Event(#[source] serde_json::Error),
     #[error("event {event} is not what it was when it was sealed")]
     Seal { event: u64 },
+    #[error("entry {entry} of the log of org {org} is not what it was when it was sealed")]
+    OrgSeal { org: OrgId, entry: u64 },
     #[error("the file is damaged")]
     Damaged(#[source] redb::Error),
     #[error("the disk is full")]
@@ -115,6 +119,7 @@ impl From<StoreError> for Problem {
                 format!("There is no coordinator at {}", path.display()),
                 "the file does not exist",
             ),
+            StoreError::Closed => Self::new(Code::Unreachable, "The coordinator stops", why),
             StoreError::Locked => Self::new(Code::StoreLocked, what, why),
             StoreError::Newer { .. } => Self::new(Code::StoreNewer, what, why),
             StoreError::Full(_) => Self::new(Code::DiskFull, what, why),
@@ -125,6 +130,7 @@ impl From<StoreError> for Problem {
             | StoreError::Row(_)
             | StoreError::Event(_)
             | StoreError::Seal { .. }
+            | StoreError::OrgSeal { .. }
             | StoreError::Damaged(_) => damaged(),
         }
     }

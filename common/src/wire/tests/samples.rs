@@ -1,6 +1,7 @@
 //! One message of every shape that can travel: every variant of every enum, with every option once full.
 
 mod answers;
+mod audit;
 mod nouns;
 mod orgs;
 mod projects;
@@ -51,6 +52,7 @@ pub(super) fn samples() -> Vec<Sample> {
         Sample::new("tree_part", &tree_part()),
     ];
     all.extend(requests::requests());
+    all.extend(audit::audit());
     all.extend(answers::answers());
     all.extend(orgs::orgs());
     all.extend(projects::projects());

@@ -1,6 +1,7 @@
 //! One request, one answer. Questions go to the read models; everything else becomes a command, and what it led
 //! to is read from its events or from the state after the commit.
 
+mod audit;
 mod orgs;
 mod project;
 
@@ -50,6 +51,7 @@ pub(super) async fn answer(
         Request::RegisterMachine(request) => return register(desk, user, request).await,
         Request::Project(request) => return project::answer(member, user, request).await,
         Request::AddDatasetVersion(request) => return add_version(member, user, request).await,
+        Request::Audit(request) => return audit::answer(desk, user, request).await,
         Request::SubmitJob(request) if !request.dry_run => {
             return submit(member, user, *request).await;
         }

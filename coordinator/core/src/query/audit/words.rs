@@ -1,0 +1,173 @@
+//! From an entry's JSON to words. Entries outlive the types that they were written from, so that this reads fields by
+//! their names, and says nothing of what it does not know.
+
+use common::{
+    audit::MAX_WORDS,
+    id::{DatasetId, InvitationId, JobId, MachineId, ProjectId, UserId},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{event::Holder, state::State};
+
+type Fields = Map<String, Value>;
+
+/// What an entry says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) event: String,
+    pub(super) subject: Option<String>,
+    pub(super) change: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    event: Fields,
+}
+
+impl Said {
+    pub(super) fn of(state: &State, json: &str) -> Self {
+        let Ok(Entry { event }) = serde_json::from_str(json) else {
+            return Self::default();
+        };
+        Self {
+            event: text(&event, "event").unwrap_or_default().to_owned(),
+            subject: subject(state, &event).map(short),
+            change: change(&event).filter(|words| !words.is_empty()).map(short),
+        }
+    }
+}
+
+/// Returns the name of what the event happened to: the nearest thing that it names.
+fn subject(state: &State, event: &Fields) -> Option<String> {
+    attempt(state, event)
+        .or_else(|| job(state, event, "job"))
+        .or_else(|| machine(state, read(event, "machine")?))
+        .or_else(|| dataset(state, read(event, "dataset")?))
+        .or_else(|| project(state, event))
+        .or_else(|| invitation(state, event))
+        .or_else(|| holder(state, event))
+        .or_else(|| user(state, read(event, "user")?))
+        .or_else(|| text(event, "name").map(str::to_owned))
+        .or_else(|| text(event, "handle").map(str::to_owned))
+}
+
+fn attempt(state: &State, event: &Fields) -> Option<String> {
+    let attempt = event.get("attempt")?.as_object()?;
+    let (task, number) = (whole(attempt, "task")?, whole(attempt, "number")?);
+    let job = job(state, attempt, "job")?;
+    Some(format!("{job}.{task}, try {number}"))
+}
+
+fn job(state: &State, event: &Fields, field: &str) -> Option<String> {
+    let id: JobId = read(event, field)?;
+    let number = state.jobs.get(&id).map(|row| row.number.0);
+    let number = number.or_else(|| whole(event, "number"))?;
+    Some(format!("job {number}"))
+}
+
+fn machine(state: &State, id: MachineId) -> Option<String> {
+    let row = state.machines.get(&id)?;
+    Some(row.name.to_string())
+}
+
+fn dataset(state: &State, id: DatasetId) -> Option<String> {
+    let row = state.datasets.get(&id)?;
+    Some(row.name.to_string())
+}
+
+fn project(state: &State, event: &Fields) -> Option<String> {
+    let id: ProjectId = read(event, "project")?;
+    let name = &state.projects.get(&id)?.name;
+    Some(match read(event, "user").and_then(|id| user(state, id)) {
+        Some(handle) => format!("{handle} in {name}"),
+        None => name.to_string(),
+    })
+}
+
+fn user(state: &State, id: UserId) -> Option<String> {
+    let row = state.users.get(&id)?;
+    Some(row.handle.to_string())
+}
+
+fn invitation(state: &State, event: &Fields) -> Option<String> {
+    let id: InvitationId = read(event, "invitation")?;
+    let whose = read(event, "user").and_then(|id| user(state, id));
+    Some(match whose {
+        Some(handle) => format!("{handle}, by invitation {id}"),
+        None => format!("invitation {id}"),
+    })
+}
+
+/// A certificate's.
+fn holder(state: &State, event: &Fields) -> Option<String> {
+    let holder = match read(event, "holder") {
+        Some(holder) => holder,
+        None => state.certificates.get(&read(event, "serial")?)?.holder,
+    };
+    match holder {
+        Holder::User(id) => Some(format!("a device of {}", user(state, id)?)),
+        Holder::Machine(id) => machine(state, id),
+    }
+}
+
+/// Returns what was before and after, where the event says it; otherwise why, or as what.
+fn change(event: &Fields) -> Option<String> {
+    if let Some(after) = event.get("after") {
+        let before = event.get("before").unwrap_or(&Value::Null);
+        return Some(differences(before, after));
+    }
+    let reason = text(event, "reason").filter(|reason| !reason.is_empty());
+    reason
+        .map(str::to_owned)
+        .or_else(|| text(event, "role").map(|role| format!("as {role}")))
+        .or_else(|| text(event, "result").map(str::to_owned))
+        .or_else(|| whole(event, "version").map(|version| format!("version {version}")))
+}
+
+/// Returns `before -> after`, of each field that differs where both have fields.
+fn differences(before: &Value, after: &Value) -> String {
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        return format!("{} -> {}", shown(before), shown(after));
+    };
+    let added = new.keys().filter(|key| !old.contains_key(*key));
+    let keys = old.keys().chain(added);
+    let changed = keys.filter_map(|key| {
+        let (old, new) = (
+            old.get(key).unwrap_or(&Value::Null),
+            new.get(key).unwrap_or(&Value::Null),
+        );
+        (old != new).then(|| match (old, new) {
+            (Value::Object(_), Value::Object(_)) => format!("{key} ({})", differences(old, new)),
+            _ => format!("{key}: {} -> {}", shown(old), shown(new)),
+        })
+    });
+    changed.collect::<Vec<_>>().join(", ")
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn text<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    fields.get(name)?.as_str()
+}
+
+fn whole(fields: &Fields, name: &str) -> Option<u64> {
+    fields.get(name)?.as_u64()
+}
+
+fn read<T: for<'de> Deserialize<'de>>(fields: &Fields, name: &str) -> Option<T> {
+    T::deserialize(fields.get(name)?).ok()
+}
+
+fn short(words: String) -> String {
+    match words.char_indices().nth(MAX_WORDS) {
+        None => words,
+        Some((end, _)) => format!("{}…", &words[..end]),
+    }
+}

@@ -19,6 +19,23 @@ const PRIVATE_DIR_MODE: u32 = 0o700;
 /// # Errors
 /// The folder is not there, cannot be written to, or its disk is full. The old file is untouched then.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let file = written(path, bytes, mode)?;
+    file.persist(path).map_err(|error| error.error)?;
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// As [`write_atomic`], but never replaces a file that is there.
+///
+/// # Errors
+/// As there, and `AlreadyExists`.
+pub fn create_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let file = written(path, bytes, mode)?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// Returns a file of another name beside `path` that holds `bytes`, durably.
+fn written(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
     let folder = folder_of(path);
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
@@ -29,8 +46,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         .set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    Ok(file)
 }
 
 /// Makes a folder, and those above it, that only its owner can look into. One that is there is made private.
@@ -58,6 +74,21 @@ fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_there_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("links.txt");
+        create_atomic(&path, b"first", PRIVATE_FILE_MODE).unwrap();
+        let again = create_atomic(&path, b"second", PRIVATE_FILE_MODE).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(
+            (mode & 0o777, fs::read_dir(&dir).unwrap().count()),
+            (0o600, 1)
+        );
+    }
 
     #[test]
     fn a_file_is_replaced_whole_with_the_rights_asked_for() {

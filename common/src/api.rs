@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod data;
 pub mod explain;
+pub mod invitation;
 pub mod job;
 pub mod member;
 pub mod org;
@@ -109,6 +110,7 @@ pub enum Request {
     Org(org::OrgRequest),
     Project(project::ProjectRequest),
     Audit(audit::AuditRequest),
+    Invitation(invitation::InvitationRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -140,4 +142,5 @@ pub enum Answer {
     AboutOrg(org::OrgAnswer),
     Project(project::ProjectAnswer),
     Audit(audit::AuditAnswer),
+    Invitation(invitation::InvitationAnswer),
 }

@@ -8,6 +8,7 @@ pub use self::settings::OrgSettings;
 
 use crate::{
     id::{InvitationId, OrgId},
+    invitee::Invitee,
     limits::Limits,
     name::Name,
     status::{MachineStatus, Role},
@@ -19,6 +20,8 @@ use crate::{
 pub const MAX_INVITATIONS_AT_ONCE: u32 = 50;
 /// Most uses of one invitation.
 pub const MAX_INVITATION_USES: u32 = 10_000;
+/// Most people who are named behind one invitation.
+pub const MAX_NAMED_GUESTS: usize = 32;
 /// Life of an invitation unless told otherwise.
 pub const INVITATION_TTL: Span = Span::from_secs(24 * 3600);
 
@@ -49,6 +52,27 @@ pub enum InvitationStatus {
     Used,
     Expired,
     Revoked,
+    /// It waits for the one whom it is for.
+    Pending,
+    /// Whom it is for came in with it.
+    Accepted,
+    /// Whom it is for does not want it.
+    Declined,
+}
+
+impl InvitationStatus {
+    /// Returns the word that people and JSON see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Used => "used",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Declined => "declined",
+        }
+    }
 }
 
 /// An invitation in a list; its code was shown once and is not kept.
@@ -61,6 +85,10 @@ pub struct InvitationView {
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub uses_left: u32,
+    /// Whom it is for; `None` is whoever has the code.
+    pub invitee: Option<Invitee>,
+    /// Who came in with it, first come first; at most [`MAX_NAMED_GUESTS`].
+    pub guests: Vec<Name>,
 }
 
 /// An org at a glance.

@@ -10,8 +10,8 @@
 mod clock;
 mod config;
 mod folder;
-mod invitation;
 mod mint;
+mod sign_in;
 
 mod engine;
 mod store;

@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     config::{Config, DEFAULT_HEARTBEAT, DEFAULT_LEASE},
     engine::{Clerk, NotDone},
-    folder, invitation, mint,
+    folder, mint, sign_in,
     store::{Book, Opened, Store, chain},
 };
 
@@ -228,11 +228,8 @@ fn owner_link<B: Book>(
     authority: &Authority,
     address: String,
 ) -> Result<JoinLink, Problem> {
-    let secret = mint::secret();
-    do_one(
-        clerk,
-        invitation::login(clock.now(), org, &secret, OWNER_LINK_TTL),
-    )?;
+    let (secret, body) = sign_in::link(clock.now(), org, OWNER_LINK_TTL);
+    do_one(clerk, body)?;
     Ok(JoinLink {
         address,
         purpose: LinkPurpose::Login,

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use common::{
+    api::{
+        Answer, Request,
+        invitation::{InvitationAnswer, InvitationRequest, Joined},
+    },
     code::Code,
     id::Fingerprint,
     join_link::{JoinLink, LinkPurpose},
@@ -14,11 +18,12 @@ use serde_json::json;
 
 use super::{
     Context,
+    amounts::counted,
     moments::{ago, local, now},
     output::Facts,
     session::who_am_i,
 };
-use crate::client::{Client, enrol::enrol};
+use crate::client::{Client, credentials::Credentials, enrol::enrol, unexpected};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Account {
@@ -81,10 +86,7 @@ impl Account {
                 }
                 sign_in(context, &link, None).await
             }
-            Self::Join(join) => {
-                let (link, handle) = join.link()?;
-                sign_in(context, &link, handle).await
-            }
+            Self::Join(join) => join.run(context).await,
             Self::Whoami(_) => whoami(context).await,
             Self::Logout(_) => logout(context),
         }
@@ -92,10 +94,49 @@ impl Account {
 }
 
 impl Join {
-    fn link(self) -> Result<(JoinLink, Option<Name>), Problem> {
-        let link = match (self.coordinator, self.ca) {
-            (Some(address), Some(fingerprint)) => {
+    /// With the account that this computer is signed in with, where it is one of the link's coordinator; else
+    /// as somebody new.
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let known = context.store().find()?;
+        let wanted = self.handle.clone();
+        let (link, handle) = self.link(known.as_ref())?;
+        let Some(known) = known.filter(|known| known.fingerprint == link.fingerprint) else {
+            return sign_in(context, &link, handle).await;
+        };
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != known.handle) {
+            let why = format!(
+                "you are signed in as {} at this coordinator, and join with that account",
+                known.handle
+            );
+            let what = format!("cannot join as {wanted}");
+            return Err(Problem::new(Code::WrongState, what, why).help(
+                "Leave --handle out; or run `compute-share logout` first to begin with an account of its own.",
+            ));
+        }
+        let secret = link.secret.clone();
+        let joined = match Client::connect(&context.store()).await {
+            Ok(client) => enter(context, client, InvitationRequest::Join { secret }).await,
+            Err(problem) => Err(problem),
+        };
+        match joined {
+            // The account is gone: whoever comes now is new.
+            Err(problem)
+                if [Code::CertificateRevoked, Code::NotSignedIn].contains(&problem.code) =>
+            {
+                sign_in(context, &link, handle).await
+            }
+            joined => joined,
+        }
+    }
+
+    fn link(self, known: Option<&Credentials>) -> Result<(JoinLink, Option<Name>), Problem> {
+        let link = match (self.coordinator, self.ca, known) {
+            (Some(address), Some(fingerprint), _) => {
                 with_code(&address, fingerprint, &self.invitation)?
+            }
+            // A code alone is of the coordinator that this computer knows.
+            (_, _, Some(known)) if looks_like_code(&self.invitation) => {
+                with_code(&known.address, known.fingerprint, &self.invitation)?
             }
             _ => parse_link(&self.invitation)?,
         };
@@ -179,6 +220,37 @@ async fn sign_in(context: &Context, link: &JoinLink, handle: Option<Name>) -> Re
     context.output.show(&value, |_| vec![id], |_| sentence)
 }
 
+/// Comes into one more org with the account that is signed in; it is the active one from then on.
+pub(super) async fn enter(
+    context: &Context,
+    client: Client,
+    request: InvitationRequest,
+) -> Result<(), Problem> {
+    let joined = match client.ask(&Request::Invitation(request)).await? {
+        Answer::Invitation(InvitationAnswer::Joined(joined)) => joined,
+        other => return Err(unexpected(&other)),
+    };
+    let mut credentials = client.credentials().clone();
+    client.close().await;
+    let before = std::mem::replace(&mut credentials.org_name, joined.org_name.clone());
+    credentials.org = joined.org;
+    context.store().save(&credentials)?;
+    let Credentials { user, handle, .. } = &credentials;
+    let value = json!({
+        "user": user, "handle": handle, "org": joined.org, "org_name": joined.org_name, "role": joined.role,
+        "coordinator": credentials.address,
+    });
+    let Joined { org_name, role, .. } = &joined;
+    let mut sentence = format!("{handle} is {role} of {org_name} now.");
+    if before != *org_name {
+        sentence += &format!(
+            "\n{org_name} is the active org; `compute-share org use {before}` goes back to {before}."
+        );
+    }
+    let id = user.to_string();
+    context.output.show(&value, |_| vec![id], |_| sentence)
+}
+
 async fn whoami(context: &Context) -> Result<(), Problem> {
     let client = Client::connect(&context.store()).await?;
     let who = who_am_i(&client).await?;
@@ -198,10 +270,18 @@ async fn whoami(context: &Context) -> Result<(), Problem> {
                 format!("{} ({}{active})", membership.name, membership.role)
             });
             let expires = who.certificate_expires_at;
+            let waiting = match who.pending_invitations {
+                0 => String::new(),
+                count => format!(
+                    "{}; `compute-share invite list --mine` shows them",
+                    counted(u64::from(count), "invitation")
+                ),
+            };
             Facts::default()
                 .with("user", &who.handle)
                 .with("id", who.user)
                 .with("orgs", orgs.collect::<Vec<_>>().join("\n"))
+                .with("waiting", waiting)
                 .with(
                     "coordinator",
                     format!(
@@ -263,6 +343,6 @@ mod tests {
             coordinator: None,
             ca: None,
         };
-        assert!(join.link().unwrap_err().help.contains("login LINK"));
+        assert!(join.link(None).unwrap_err().help.contains("login LINK"));
     }
 }

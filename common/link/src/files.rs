@@ -2,4 +2,4 @@
 //!
 //! The functions are those that [`certs`] keeps keys with.
 
-pub use certs::files::{PRIVATE_FILE_MODE, create_private_dir, write_atomic};
+pub use certs::files::{PRIVATE_FILE_MODE, create_atomic, create_private_dir, write_atomic};

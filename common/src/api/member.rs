@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{Fingerprint, InvitationId, MachineId, OrgId, UserId},
+    invitee::Invitee,
     name::Name,
     org::MembershipView,
     status::Role,
@@ -20,6 +21,8 @@ pub struct WhoAmI {
     pub coordinator_version: String,
     /// Public key that secrets for the coordinator are sealed with; see [`crate::seal`].
     pub sealing_key: Vec<u8>,
+    /// Invitations to other orgs that wait for this user.
+    pub pending_invitations: u32,
 }
 
 /// Makes invitations to an org.
@@ -32,19 +35,34 @@ pub struct CreateInvitations {
     pub uses: u32,
     /// How many are made.
     pub count: u32,
+    /// Whom it is for; `None` is whoever has the code.
+    pub invitee: Option<Invitee>,
 }
 
 /// A new invitation. Its two secrets are shown once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invited {
     pub id: InvitationId,
+    /// What lets in whoever has it; an invitation for a user has none.
+    pub secrets: Option<InvitationSecrets>,
+    pub expires_at: Timestamp,
+    /// Of the org's root certificate, which the link carries.
+    pub fingerprint: Fingerprint,
+}
+
+/// Either lets in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationSecrets {
     /// `XXXX-XXXX-XXXX`, for reading aloud.
     pub code: String,
     /// 128 bits, for the link.
     pub secret: String,
-    pub expires_at: Timestamp,
-    /// Of the org's root certificate, which the link carries.
-    pub fingerprint: Fingerprint,
+}
+
+impl std::fmt::Debug for InvitationSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InvitationSecrets")
+    }
 }
 
 impl std::fmt::Debug for Invited {

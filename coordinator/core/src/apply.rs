@@ -24,6 +24,7 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::InvitationCreated { .. }
         | Event::InvitationUsed { .. }
         | Event::InvitationRevoked { .. }
+        | Event::Invitation(_)
         | Event::CertificateIssued { .. }
         | Event::CertificateSuperseded { .. }
         | Event::CertificateRevoked { .. } => enrolment::apply(state, event),

@@ -6,7 +6,7 @@ use common::{
 };
 
 use crate::{
-    event::{Event, Holder, OrgEvent},
+    event::{Event, Holder, OrgEvent, invitation::InvitationEvent},
     state::State,
 };
 
@@ -91,7 +91,9 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::MemberRemoved { org, .. } => (AuditKind::Member, About::Org(*org)),
 
         Event::InvitationCreated { org, .. } => (AuditKind::Invitation, About::Org(*org)),
-        Event::InvitationUsed { invitation, .. } | Event::InvitationRevoked { invitation, .. } => {
+        Event::InvitationUsed { invitation, .. }
+        | Event::InvitationRevoked { invitation, .. }
+        | Event::Invitation(InvitationEvent::InvitationDeclined { invitation, .. }) => {
             (AuditKind::Invitation, About::Invitation(*invitation))
         }
 

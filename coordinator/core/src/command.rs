@@ -1,6 +1,7 @@
 //! Commands: everything that can be asked of the engine. Requests of members, reports of agents and timers
 //! all come as one of these; the doors build them, nothing else does.
 
+pub mod invitation;
 pub mod org;
 pub mod project;
 
@@ -24,6 +25,7 @@ use common::{
 };
 use serde::Serialize;
 
+use self::invitation::InvitationCommand;
 pub use self::org::OrgCommand;
 
 /// One thing asked, by whom and when. Fresh ids in it were minted by the door.
@@ -80,16 +82,12 @@ pub enum Body {
         handle: Name,
     },
 
-    /// A `Join` invitation to an org, or a `Login` one for the user who asks (System: for the org's owner).
-    CreateInvitation {
+    /// A sign-in link, good once, for the user who asks (System: for the org's owner).
+    CreateLoginLink {
         invitation: InvitationId,
         org: OrgId,
-        role: Role,
-        purpose: LinkPurpose,
-        /// The short code's and the link secret's; either lets in.
-        codes: Vec<CodeDigest>,
+        code: CodeDigest,
         ttl: Span,
-        uses: u32,
     },
     RevokeInvitation {
         org: OrgId,
@@ -181,4 +179,5 @@ pub enum Body {
 
     Org(OrgCommand),
     Project(project::ProjectCommand),
+    Invitation(InvitationCommand),
 }

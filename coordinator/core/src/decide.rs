@@ -48,26 +48,12 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         }
         Body::RemoveMember { org, handle } => member::remove(state, at, user(actor)?, *org, handle),
 
-        Body::CreateInvitation {
+        Body::CreateLoginLink {
             invitation,
             org,
-            role,
-            purpose,
-            codes,
+            code,
             ttl,
-            uses,
-        } => {
-            let wish = invitation::Wish {
-                invitation: *invitation,
-                org: *org,
-                role: *role,
-                purpose: *purpose,
-                codes,
-                ttl: *ttl,
-                uses: *uses,
-            };
-            invitation::create(state, at, actor, &wish)
-        }
+        } => invitation::login_link(state, at, actor, *invitation, *org, *code, *ttl),
         Body::RevokeInvitation { org, invitation } => {
             invitation::revoke(state, at, user(actor)?, *org, *invitation)
         }
@@ -151,6 +137,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
 
         Body::Org(command) => org::decide(state, user(actor)?, command),
         Body::Project(command) => project::decide(state, at, user(actor)?, command),
+        Body::Invitation(command) => invitation::decide(state, at, user(actor)?, command),
     }
 }
 

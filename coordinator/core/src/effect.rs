@@ -56,6 +56,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         Event::UserCreated { .. }
         | Event::InvitationUsed { .. }
         | Event::InvitationRevoked { .. }
+        | Event::Invitation(_)
         | Event::CertificateIssued { .. }
         | Event::CertificateSuperseded { .. }
         | Event::LoginForgotten { .. }

@@ -1,6 +1,7 @@
 //! Events: everything that can have happened. They change the state, name the rows to write, and are the
 //! audit trail; they are never replayed.
 
+pub mod invitation;
 pub mod org;
 pub mod project;
 
@@ -21,12 +22,14 @@ use common::{
 };
 use serde::{Serialize, Serializer};
 
+use self::invitation::InvitationEvent;
 use crate::{lifecycle::job::JobResult, state::rows::RowKey};
 
 pub use self::org::OrgEvent;
 pub use crate::state::{
     attempt::LogState,
     certificate::Holder,
+    invitation::Guest,
     job::{PinnedDataset, TaskFate},
 };
 
@@ -74,6 +77,8 @@ pub enum Event {
         purpose: LinkPurpose,
         /// Whom a sign-in link is for.
         user: Option<UserId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invitee: Option<Guest>,
         #[serde(skip)]
         codes: Vec<CodeDigest>,
         created_by: UserId,
@@ -266,6 +271,8 @@ pub enum Event {
     Org(OrgEvent),
     #[serde(untagged)]
     Project(project::ProjectEvent),
+    #[serde(untagged)]
+    Invitation(InvitationEvent),
 }
 
 impl Event {
@@ -342,6 +349,8 @@ impl Event {
             Self::MachineLost { .. } | Self::ScheduleSettled { .. } => Vec::new(),
             Self::Org(event) => event.touched(),
             Self::Project(event) => event.touched(),
+
+            Self::Invitation(event) => event.touched(),
         }
     }
 }

@@ -15,7 +15,12 @@ mod project;
 use std::{collections::BTreeMap, fmt};
 
 use common::{
-    api::{Answer, Request, explain::Explanation, job::SubmitJob},
+    api::{
+        Answer, Request,
+        explain::Explanation,
+        invitation::{InvitationAnswer, InvitationRequest},
+        job::SubmitJob,
+    },
     code::Code,
     id::{AttemptId, MachineId, OrgId, UserId},
     machine::MachineLoad,
@@ -71,11 +76,13 @@ pub fn answer(
     request: &Request,
 ) -> Result<Answer, Problem> {
     match request {
-        Request::WhoAmI => Ok(Answer::WhoAmI(member::who_am_i(state, presence, user)?)),
         Request::ShowOrg { org } => {
             let overview = org::overview(state, user, *org)?;
             Ok(Answer::Org(Box::new(overview)))
         }
+        Request::WhoAmI => Ok(Answer::WhoAmI(member::who_am_i(
+            state, presence, now, user,
+        )?)),
         Request::ListMembers { org } => Ok(Answer::Members(member::list(state, user, *org)?)),
         Request::ListInvitations { org } => {
             let invitations = member::invitations(state, now, user, *org)?;
@@ -97,6 +104,10 @@ pub fn answer(
         Request::ShowJob(show) => {
             let job = job::show(state, presence, user, show)?;
             Ok(Answer::Job(Box::new(job)))
+        }
+        Request::Invitation(InvitationRequest::Mine) => {
+            let mine = member::pending(state, now, user)?;
+            Ok(Answer::Invitation(InvitationAnswer::Mine(mine)))
         }
         Request::ExplainJob(ask) => Ok(Answer::Explanation(job::explain_job(
             state, now, user, ask,

@@ -1,5 +1,6 @@
 //! Rejections: everything that the coordinator says no to, as values. The words are made here once.
 
+pub mod invitation;
 mod org;
 pub mod project;
 mod words;
@@ -16,6 +17,7 @@ use common::{
     time::Timestamp,
 };
 
+use self::invitation::InvitationRejection;
 use crate::{
     policy::Action,
     schedule::explain::{Subject, nearest_offer},
@@ -144,6 +146,8 @@ pub enum Rejection {
     },
     Org(OrgRejection),
     Project(project::ProjectRejection),
+
+    Invitation(InvitationRejection),
 }
 
 /// What is wrong with a job's specification.

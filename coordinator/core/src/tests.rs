@@ -4,6 +4,7 @@ mod enrolment;
 mod history;
 mod images;
 mod invariants;
+mod invitations;
 mod isolation;
 mod jobs;
 mod machines;

@@ -173,12 +173,13 @@ pub(crate) async fn invite(connection: &quinn::Connection, org: OrgId) -> (Strin
         ttl: Span::from_secs(3600),
         uses: 1,
         count: 1,
+        invitee: None,
     };
     let answer = ask(connection, Request::CreateInvitations(request)).await;
     let Answer::Invited(mut invited) = answer.unwrap() else {
         panic!("not invited");
     };
     assert_eq!(invited.len(), 1);
-    let one = invited.remove(0);
-    (one.code, one.secret)
+    let secrets = invited.remove(0).secrets.unwrap();
+    (secrets.code, secrets.secret)
 }

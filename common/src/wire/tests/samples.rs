@@ -2,6 +2,7 @@
 
 mod answers;
 mod audit;
+mod invitations;
 mod nouns;
 mod orgs;
 mod projects;
@@ -56,6 +57,7 @@ pub(super) fn samples() -> Vec<Sample> {
     all.extend(answers::answers());
     all.extend(orgs::orgs());
     all.extend(projects::projects());
+    all.extend(invitations::invitations());
     all.extend(client_streams());
     all.extend(agent_messages());
     all.extend(coordinator_messages());

@@ -1,7 +1,7 @@
 //! Invitations and certificates.
 
 use crate::{
-    event::Event,
+    event::{Event, invitation::InvitationEvent},
     state::{
         State,
         certificate::Certificate,
@@ -17,15 +17,13 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             role,
             purpose,
             user,
+            invitee,
             codes,
             created_by,
             at,
             expires_at,
             uses,
         } => {
-            for code in codes {
-                state.index.codes.insert(*code, *invitation);
-            }
             let row = Invitation {
                 org: *org,
                 role: *role,
@@ -37,7 +35,10 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 expires_at: *expires_at,
                 uses_left: *uses,
                 revoked_at: None,
+                invitee: invitee.clone(),
+                declined_at: None,
             };
+            state.index.invitation_in(*invitation, &row);
             state.invitations.insert(*invitation, row);
         }
         Event::InvitationUsed {
@@ -58,6 +59,11 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::InvitationRevoked { invitation, at } => {
             if let Some(row) = state.invitations.get_mut(invitation) {
                 row.revoked_at = Some(*at);
+            }
+        }
+        Event::Invitation(InvitationEvent::InvitationDeclined { invitation, at, .. }) => {
+            if let Some(row) = state.invitations.get_mut(invitation) {
+                row.declined_at = Some(*at);
             }
         }
         Event::CertificateIssued {

@@ -6,17 +6,16 @@ use common::{
     id::{CertificateSerial, CodeDigest, Fingerprint, InvitationId, MachineId, OrgId, UserId},
     join_link::LinkPurpose,
     name::Name,
-    org::InvitationStatus,
     time::Timestamp,
 };
 
-use super::draft::Draft;
+use super::{draft::Draft, invitation::open};
 use crate::{
     command::{Actor, NewCertificate},
     event::{Event, Holder},
     lifecycle::machine::MachineState,
     rejection::Rejection,
-    state::{State, certificate::Certificate, machine::Machine},
+    state::{State, certificate::Certificate, invitation::Invitation, machine::Machine},
 };
 
 /// How long an old certificate is good after its renewal, for what is still on its way.
@@ -44,22 +43,12 @@ pub(crate) fn admit(
     key: Fingerprint,
     now: Timestamp,
 ) -> Result<Admission, Rejection> {
-    let found = state.index.codes.get(&code).and_then(|id| {
-        let invitation = state.invitations.get(id)?;
-        (invitation.purpose == purpose).then_some((*id, invitation))
-    });
-    let (id, invitation) = found.ok_or(Rejection::CodeInvalid)?;
+    let (id, invitation) = find_code(state, code, purpose)?;
     let used = state.invitation_uses.get(&(id, key));
-    let expired = Rejection::CodeExpired {
-        at: invitation.expires_at,
-    };
-    let user = match (invitation.status(now), used) {
-        (InvitationStatus::Revoked, _) => return Err(Rejection::CodeRevoked),
-        (InvitationStatus::Expired, _) => return Err(expired),
-        (InvitationStatus::Used, _) if now >= invitation.expires_at => return Err(expired),
-        (_, Some(used)) => Some(used.user),
-        (InvitationStatus::Used, None) => return Err(Rejection::CodeUsed),
-        (InvitationStatus::Open, None) => invitation.user,
+    let user = match (open(invitation, now), used) {
+        (Ok(()) | Err(Rejection::CodeUsed), Some(used)) => Some(used.user),
+        (Ok(()), None) => invitation.user,
+        (Err(closed), _) => return Err(closed),
     };
     // Who was removed does not come back by an old code.
     if user.is_some_and(|user| !state.members.contains_key(&(invitation.org, user))) {
@@ -71,6 +60,19 @@ pub(crate) fn admit(
         user,
         again: used.is_some(),
     })
+}
+
+/// Returns what a code is of.
+pub(super) fn find_code(
+    state: &State,
+    code: CodeDigest,
+    purpose: LinkPurpose,
+) -> Result<(InvitationId, &Invitation), Rejection> {
+    let found = state.index.codes.get(&code).and_then(|id| {
+        let invitation = state.invitations.get(id)?;
+        (invitation.purpose == purpose).then_some((*id, invitation))
+    });
+    found.ok_or(Rejection::CodeInvalid)
 }
 
 pub(super) fn enrol(

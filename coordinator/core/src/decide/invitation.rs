@@ -1,19 +1,26 @@
-//! Invitations and sign-in links: making and revoking.
+//! Invitations and sign-in links: making, taking, declining, revoking.
+//!
+//! Who has an account takes an invitation with that account; strangers enrol, see [`super::enrolment`].
 
 use common::{
-    id::{CodeDigest, InvitationId, OrgId, UserId},
+    id::{CodeDigest, Fingerprint, InvitationId, OrgId, UserId},
+    invitee::Invitee,
     join_link::LinkPurpose,
-    org::MAX_INVITATION_USES,
+    org::{InvitationStatus, MAX_INVITATION_USES, MAX_INVITATIONS_AT_ONCE},
     status::Role,
     time::{Span, Timestamp},
 };
 
+use super::enrolment;
 use crate::{
-    command::Actor,
-    event::Event,
+    command::{
+        Actor,
+        invitation::{CreateInvitations, InvitationCommand},
+    },
+    event::{Event, Guest, invitation::InvitationEvent},
     policy::{Action, permit},
-    rejection::Rejection,
-    state::State,
+    rejection::{Rejection, invitation::InvitationRejection},
+    state::{State, invitation::Invitation},
 };
 
 /// Longest life of an invitation.
@@ -21,51 +28,103 @@ const MAX_TTL: Span = Span::from_secs(366 * 86_400);
 /// A short code and a link's secret.
 const MAX_CODES: usize = 2;
 
-pub(super) struct Wish<'a> {
-    pub(super) invitation: InvitationId,
-    pub(super) org: OrgId,
-    pub(super) role: Role,
-    pub(super) purpose: LinkPurpose,
-    pub(super) codes: &'a [CodeDigest],
-    pub(super) ttl: Span,
-    pub(super) uses: u32,
-}
-
-pub(super) fn create(
+pub(super) fn decide(
     state: &State,
     at: Timestamp,
-    actor: Actor,
-    wish: &Wish<'_>,
+    user: UserId,
+    command: &InvitationCommand,
 ) -> Result<Vec<Event>, Rejection> {
-    let maker = match actor {
-        Actor::User(user) => {
-            permit(state, wish.org, user, action(wish)?)?;
-            user
-        }
-        Actor::System => owner(state, wish.org)?,
-        Actor::Machine(_) | Actor::Stranger => return Err(Rejection::WrongCaller),
-    };
+    match command {
+        InvitationCommand::Create(wish) => create(state, at, user, wish),
+        InvitationCommand::Join { code, key } => join(state, at, user, *code, *key),
+        InvitationCommand::Accept { invitation, key } => accept(state, at, user, *invitation, *key),
+        InvitationCommand::Decline { invitation } => decline(state, at, user, *invitation),
+    }
+}
+
+fn create(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    wish: &CreateInvitations,
+) -> Result<Vec<Event>, Rejection> {
+    permit(state, wish.org, user, action(wish.role)?)?;
     if wish.uses == 0 || wish.uses > MAX_INVITATION_USES {
         return Err(Rejection::InvitationUses { uses: wish.uses });
     }
-    if wish.ttl == Span::default() || wish.ttl > MAX_TTL {
-        return Err(Rejection::InvitationLife);
+    check_life(wish.ttl)?;
+    let count = u32::try_from(wish.batch.len()).unwrap_or(u32::MAX);
+    if !(1..=MAX_INVITATIONS_AT_ONCE).contains(&count) {
+        return Err(InvitationRejection::Count { count }.into());
     }
-    let taken = |code| state.index.codes.contains_key(code);
-    if wish.codes.is_empty() || wish.codes.len() > MAX_CODES || wish.codes.iter().any(taken) {
-        return Err(Rejection::InvitationCodes);
+    let invitee = match &wish.invitee {
+        None => None,
+        Some(_) if count != 1 || wish.uses != 1 => return Err(InvitationRejection::OneGuest.into()),
+        Some(invitee) => Some(guest(state, wish.org, invitee)?),
+    };
+    let mut codes: Vec<CodeDigest> = Vec::new();
+    for one in &wish.batch {
+        let most = match invitee {
+            Some(Guest::User(_)) => 0,
+            None => MAX_CODES,
+        };
+        let taken = |code| state.index.codes.contains_key(code) || codes.contains(code);
+        let enough = one.codes.is_empty() == (most == 0) && one.codes.len() <= most;
+        if !enough || one.codes.iter().any(taken) || state.invitations.contains_key(&one.id) {
+            return Err(Rejection::InvitationCodes);
+        }
+        codes.extend(&one.codes);
     }
-    Ok(vec![Event::InvitationCreated {
-        invitation: wish.invitation,
+    let created = |one: &crate::command::invitation::NewInvitation| Event::InvitationCreated {
+        invitation: one.id,
         org: wish.org,
         role: wish.role,
-        purpose: wish.purpose,
-        user: (wish.purpose == LinkPurpose::Login).then_some(maker),
-        codes: wish.codes.to_vec(),
-        created_by: maker,
+        purpose: LinkPurpose::Join,
+        user: None,
+        invitee: invitee.clone(),
+        codes: one.codes.clone(),
+        created_by: user,
         at,
         expires_at: at.saturating_add(wish.ttl.as_duration()),
         uses: wish.uses,
+    };
+    Ok(wish.batch.iter().map(created).collect())
+}
+
+pub(super) fn login_link(
+    state: &State,
+    at: Timestamp,
+    actor: Actor,
+    invitation: InvitationId,
+    org: OrgId,
+    code: CodeDigest,
+    ttl: Span,
+) -> Result<Vec<Event>, Rejection> {
+    let maker = match actor {
+        Actor::User(user) => {
+            permit(state, org, user, Action::MakeLoginLink)?;
+            user
+        }
+        Actor::System => owner(state, org)?,
+        Actor::Machine(_) | Actor::Stranger => return Err(Rejection::WrongCaller),
+    };
+    check_life(ttl)?;
+    if state.index.codes.contains_key(&code) {
+        return Err(Rejection::InvitationCodes);
+    }
+    Ok(vec![Event::InvitationCreated {
+        invitation,
+        org,
+        // A sign-in changes no role: the user has one.
+        role: Role::Member,
+        purpose: LinkPurpose::Login,
+        user: Some(maker),
+        invitee: None,
+        codes: vec![code],
+        created_by: maker,
+        at,
+        expires_at: at.saturating_add(ttl.as_duration()),
+        uses: 1,
     }])
 }
 
@@ -91,13 +150,136 @@ pub(super) fn revoke(
     Ok(vec![Event::InvitationRevoked { invitation, at }])
 }
 
-fn action(wish: &Wish<'_>) -> Result<Action, Rejection> {
-    match (wish.purpose, wish.role) {
-        (LinkPurpose::Login, _) => Ok(Action::MakeLoginLink),
-        (LinkPurpose::Join, Role::Member) => Ok(Action::InviteMember),
-        (LinkPurpose::Join, Role::Admin) => Ok(Action::InviteAdmin),
-        (LinkPurpose::Join, Role::Owner) => Err(Rejection::OwnerRole),
+/// Takes a code with an account that exists.
+fn join(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    code: CodeDigest,
+    key: Fingerprint,
+) -> Result<Vec<Event>, Rejection> {
+    let (id, row) = enrolment::find_code(state, code, LinkPurpose::Join)?;
+    if let Some(guest) = &row.invitee
+        && *guest != Guest::User(user)
+    {
+        return Err(InvitationRejection::ForSomebodyElse.into());
     }
+    take(state, at, user, id, row, key)
+}
+
+fn accept(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    invitation: InvitationId,
+    key: Fingerprint,
+) -> Result<Vec<Event>, Rejection> {
+    let row = own(state, user, invitation)?;
+    take(state, at, user, invitation, row, key)
+}
+
+fn take(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    invitation: InvitationId,
+    row: &Invitation,
+    key: Fingerprint,
+) -> Result<Vec<Event>, Rejection> {
+    let member = state.members.contains_key(&(row.org, user));
+    let used = state.invitation_uses.get(&(invitation, key));
+    if member && used.is_some_and(|used| used.user == user) {
+        // The answer was lost: the same device asks again.
+        return Ok(Vec::new());
+    }
+    open(row, at)?;
+    if member {
+        let org = state.orgs.get(&row.org).ok_or(Rejection::NoSuchOrg)?;
+        let org = org.name.clone();
+        return Err(InvitationRejection::AlreadyMember { org }.into());
+    }
+    Ok(vec![
+        Event::MemberAdded {
+            org: row.org,
+            user,
+            role: row.role,
+            at,
+        },
+        Event::InvitationUsed {
+            invitation,
+            user,
+            key,
+            at,
+        },
+    ])
+}
+
+fn decline(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    invitation: InvitationId,
+) -> Result<Vec<Event>, Rejection> {
+    let row = own(state, user, invitation)?;
+    if row.declined_at.is_some() {
+        return Ok(Vec::new());
+    }
+    open(row, at)?;
+    let declined = InvitationEvent::InvitationDeclined {
+        invitation,
+        user,
+        at,
+    };
+    Ok(vec![Event::Invitation(declined)])
+}
+
+/// Checks that an invitation still lets somebody in.
+pub(crate) fn open(row: &Invitation, now: Timestamp) -> Result<(), Rejection> {
+    match row.status(now) {
+        InvitationStatus::Open | InvitationStatus::Pending => Ok(()),
+        InvitationStatus::Revoked => Err(Rejection::CodeRevoked),
+        InvitationStatus::Declined => Err(InvitationRejection::Declined.into()),
+        InvitationStatus::Expired => Err(Rejection::CodeExpired { at: row.expires_at }),
+        InvitationStatus::Used | InvitationStatus::Accepted if now >= row.expires_at => {
+            Err(Rejection::CodeExpired { at: row.expires_at })
+        }
+        InvitationStatus::Used | InvitationStatus::Accepted => Err(Rejection::CodeUsed),
+    }
+}
+
+/// Returns an invitation that is for this user. What is for others is not found.
+fn own(state: &State, user: UserId, id: InvitationId) -> Result<&Invitation, Rejection> {
+    let row = state.invitations.get(&id);
+    let row = row.filter(|row| row.invitee == Some(Guest::User(user)));
+    row.ok_or_else(|| InvitationRejection::NotPending.into())
+}
+
+/// Returns whom an invitation is for, who is not in the org yet.
+fn guest(state: &State, org: OrgId, invitee: &Invitee) -> Result<Guest, Rejection> {
+    let Invitee::User(handle) = invitee;
+    let handle = handle.clone();
+    let Some(user) = state.index.handles.get(&handle) else {
+        return Err(InvitationRejection::NoSuchUser { handle }.into());
+    };
+    if state.members.contains_key(&(org, *user)) {
+        return Err(InvitationRejection::MemberAlready { handle }.into());
+    }
+    Ok(Guest::User(*user))
+}
+
+const fn action(role: Role) -> Result<Action, Rejection> {
+    match role {
+        Role::Member => Ok(Action::InviteMember),
+        Role::Admin => Ok(Action::InviteAdmin),
+        Role::Owner => Err(Rejection::OwnerRole),
+    }
+}
+
+fn check_life(ttl: Span) -> Result<(), Rejection> {
+    if ttl == Span::default() || ttl > MAX_TTL {
+        return Err(Rejection::InvitationLife);
+    }
+    Ok(())
 }
 
 fn owner(state: &State, org: OrgId) -> Result<UserId, Rejection> {

@@ -1,7 +1,7 @@
 //! What the join door and every handshake need to know: codes, registrations, certificates.
 
 use common::{
-    api::job::Submitted,
+    api::{invitation::Joined, job::Submitted},
     id::{
         CertificateSerial, CodeDigest, Fingerprint, IdempotencyKey, InvitationId, MachineId, OrgId,
         UserId,
@@ -68,6 +68,26 @@ pub fn enrolled(state: &State, code: CodeDigest, key: Fingerprint) -> Option<Enr
         org_name: state.orgs.get(&org)?.name.clone(),
         role: state.members.get(&(org, user))?.role,
     })
+}
+
+/// Returns the org that a user came into by a code, after the commit.
+pub fn joined(state: &State, invitation: InvitationId, user: UserId) -> Option<Joined> {
+    let org = state.invitations.get(&invitation)?.org;
+    Some(Joined {
+        org,
+        org_name: state.orgs.get(&org)?.name.clone(),
+        role: state.members.get(&(org, user))?.role,
+    })
+}
+
+/// Returns what a code is of.
+pub fn invitation_of(state: &State, code: CodeDigest) -> Option<InvitationId> {
+    state.index.codes.get(&code).copied()
+}
+
+/// Returns the key of a certificate.
+pub fn certificate_key(state: &State, serial: CertificateSerial) -> Option<Fingerprint> {
+    state.certificates.get(&serial).map(|row| row.key)
 }
 
 /// What a machine that claims its certificate is told.

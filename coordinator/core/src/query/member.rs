@@ -1,10 +1,12 @@
 //! Members and invitations as people see them.
 
 use common::{
-    api::member::WhoAmI,
-    id::{OrgId, UserId},
+    api::{invitation::PendingInvitation, member::WhoAmI},
+    id::{Fingerprint, InvitationId, OrgId, UserId},
+    invitee::Invitee,
     join_link::LinkPurpose,
-    org::{InvitationView, MemberView, MembershipView},
+    name::Name,
+    org::{InvitationStatus, InvitationView, MAX_NAMED_GUESTS, MemberView, MembershipView},
     time::Timestamp,
 };
 
@@ -12,12 +14,13 @@ use super::{Presence, count, handle, most, of_org, org_name};
 use crate::{
     policy::{Action, permit},
     rejection::Rejection,
-    state::State,
+    state::{State, invitation::Guest},
 };
 
 pub(super) fn who_am_i(
     state: &State,
     presence: &Presence<'_>,
+    now: Timestamp,
     user: UserId,
 ) -> Result<WhoAmI, Rejection> {
     let memberships = state
@@ -38,6 +41,7 @@ pub(super) fn who_am_i(
         certificate_expires_at: presence.certificate_expires_at,
         coordinator_version: presence.version.to_owned(),
         sealing_key: presence.sealing_key.to_vec(),
+        pending_invitations: count(pending(state, now, user)?.len()),
     })
 }
 
@@ -90,6 +94,49 @@ pub(super) fn invitations(
                 created_at: row.created_at,
                 expires_at: row.expires_at,
                 uses_left: row.uses_left,
+                invitee: match &row.invitee {
+                    None => None,
+                    Some(Guest::User(guest)) => Some(Invitee::User(handle(state, *guest)?)),
+                },
+                guests: guests(state, *id)?,
+            })
+        })
+        .collect()
+}
+
+/// Returns who came in, first come first.
+fn guests(state: &State, invitation: InvitationId) -> Result<Vec<Name>, Rejection> {
+    let first = (invitation, Fingerprint::new([0; 32]));
+    let last = (invitation, Fingerprint::new([u8::MAX; 32]));
+    let uses = state.invitation_uses.range(first..=last);
+    let mut guests: Vec<_> = uses.map(|(_, used)| (used.at, used.user)).collect();
+    guests.sort_unstable();
+    guests.truncate(MAX_NAMED_GUESTS);
+    let names = guests.into_iter().map(|(_, user)| handle(state, user));
+    names.collect()
+}
+
+/// Returns what waits for the user, newest first.
+pub(super) fn pending(
+    state: &State,
+    now: Timestamp,
+    user: UserId,
+) -> Result<Vec<PendingInvitation>, Rejection> {
+    let own = state.index.invitees.get(&Guest::User(user));
+    own.into_iter()
+        .flatten()
+        .rev()
+        .filter_map(|id| Some((*id, state.invitations.get(id)?)))
+        .filter(|(_, row)| row.status(now) == InvitationStatus::Pending)
+        .filter(|(_, row)| !state.members.contains_key(&(row.org, user)))
+        .take(most(u32::MAX))
+        .map(|(id, row)| {
+            Ok(PendingInvitation {
+                id,
+                org_name: org_name(state, row.org)?,
+                role: row.role,
+                created_by: handle(state, row.created_by)?,
+                expires_at: row.expires_at,
             })
         })
         .collect()

@@ -1,5 +1,7 @@
 //! What a person is told: what, why, what to do, and the code.
 
+mod invitation;
+
 use common::{code::Code, problem::Problem};
 
 use super::{InvalidJob, LimitReached, Rejection};
@@ -27,6 +29,7 @@ impl Rejection {
             Self::Project(rejection) => rejection.problem(),
             Self::Limit(reached) => limit(reached),
             Self::Org(rejection) => rejection.problem(),
+            Self::Invitation(rejection) => rejection.problem(),
             Self::NeverFits {
                 nearest,
                 explanation,
@@ -157,7 +160,7 @@ impl Rejection {
             Self::CodeInvalid => Problem::new(
                 Code::CodeInvalid,
                 cannot_join,
-                "the coordinator knows no such code for this purpose",
+                "this coordinator knows no such code for this purpose; it may be another coordinator's",
             ),
             Self::CodeUsed => Problem::new(Code::CodeUsed, cannot_join, "it was used before"),
             Self::CodeExpired { at } => Problem::new(

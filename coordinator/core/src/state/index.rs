@@ -25,6 +25,7 @@ use super::{
     State,
     attempt::Attempt,
     certificate::Holder,
+    invitation::{Guest, Invitation},
     job::{Job, JobProgress},
     machine::Machine,
 };
@@ -34,6 +35,8 @@ pub(crate) struct Index {
     pub(crate) handles: BTreeMap<Name, UserId>,
     pub(crate) org_names: BTreeMap<Name, OrgId>,
     pub(crate) codes: BTreeMap<CodeDigest, InvitationId>,
+    /// Invitations that are for somebody, in whatever state.
+    pub(crate) invitees: BTreeMap<Guest, BTreeSet<InvitationId>>,
     pub(crate) holders: BTreeMap<Holder, BTreeSet<CertificateSerial>>,
     /// Of living machines only: the name of one that was removed is free again.
     pub(crate) machine_names: BTreeMap<OrgId, BTreeMap<Name, MachineId>>,
@@ -171,9 +174,7 @@ impl Index {
             index.handles.insert(user.handle.clone(), *id);
         }
         for (id, invitation) in &state.invitations {
-            for code in &invitation.codes {
-                index.codes.insert(*code, *id);
-            }
+            index.invitation_in(*id, invitation);
         }
         for (serial, certificate) in &state.certificates {
             index
@@ -206,6 +207,16 @@ impl Index {
             }
         }
         index
+    }
+
+    /// Takes an invitation in; what the index keeps of it never changes.
+    pub(crate) fn invitation_in(&mut self, id: InvitationId, invitation: &Invitation) {
+        for code in &invitation.codes {
+            self.codes.insert(*code, id);
+        }
+        if let Some(guest) = &invitation.invitee {
+            self.invitees.entry(guest.clone()).or_default().insert(id);
+        }
     }
 
     pub(crate) fn machine_in(&mut self, id: MachineId, machine: &Machine) {

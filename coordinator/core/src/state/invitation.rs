@@ -9,6 +9,13 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
+/// Whom an invitation is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guest {
+    User(UserId),
+}
+
 /// A code or link that lets somebody in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Invitation {
@@ -23,16 +30,29 @@ pub(crate) struct Invitation {
     pub(crate) expires_at: Timestamp,
     pub(crate) uses_left: u32,
     pub(crate) revoked_at: Option<Timestamp>,
+    /// Whom an invitation is for; `None` is whoever has a code.
+    #[serde(default)]
+    pub(crate) invitee: Option<Guest>,
+    #[serde(default)]
+    pub(crate) declined_at: Option<Timestamp>,
 }
 
 impl Invitation {
     pub(crate) fn status(&self, now: Timestamp) -> InvitationStatus {
         if self.revoked_at.is_some() {
             InvitationStatus::Revoked
+        } else if self.declined_at.is_some() {
+            InvitationStatus::Declined
         } else if self.uses_left == 0 {
-            InvitationStatus::Used
+            if self.invitee.is_some() {
+                InvitationStatus::Accepted
+            } else {
+                InvitationStatus::Used
+            }
         } else if now >= self.expires_at {
             InvitationStatus::Expired
+        } else if self.invitee.is_some() {
+            InvitationStatus::Pending
         } else {
             InvitationStatus::Open
         }

@@ -8,7 +8,7 @@ use common::id::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::State;
+use super::{State, invitation::Guest};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
@@ -218,7 +218,11 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
         check(org(o) && user(u), &|| RowKey::member(*o, *u))?;
     }
     for (id, row) in &state.invitations {
-        let known = org(&row.org) && user(&row.created_by) && row.user.as_ref().is_none_or(user);
+        let guest = row.invitee.as_ref();
+        let known = org(&row.org)
+            && user(&row.created_by)
+            && row.user.as_ref().is_none_or(user)
+            && guest.is_none_or(|Guest::User(guest)| user(guest));
         check(known, &|| RowKey::invitation(*id))?;
     }
     for ((id, key), row) in &state.invitation_uses {

@@ -13,9 +13,14 @@ use common::{
 
 use super::{
     invariants,
-    world::{ALICE, BOB, ORG, World, machine_id, name, refused, user},
+    world::{ALICE, BOB, ORG, World, machine_id, name, refused, user, wish},
 };
-use crate::{Actor, Body, Event, command::NewCertificate, event::Holder, query::enrolment};
+use crate::{
+    Actor, Body, Event,
+    command::{NewCertificate, invitation::InvitationCommand},
+    event::Holder,
+    query::enrolment,
+};
 
 #[test]
 fn a_code_works_once_and_says_so_to_who_holds_it() {
@@ -101,43 +106,36 @@ fn who_was_removed_does_not_come_back_by_an_old_code() {
 #[test]
 fn only_the_owner_invites_admins_and_a_sign_in_is_for_oneself() {
     let mut world = World::new();
-    let wish = |role, purpose, number| Body::CreateInvitation {
-        invitation: InvitationId::from_bytes([number; 16]),
+    let invite = |role, number| Body::Invitation(InvitationCommand::Create(wish(number, role)));
+    let refusal = |world: &mut World, who, body| refused(world.user_does(who, body)).code;
+    let (member, admin) = (Role::Member, Role::Admin);
+    assert_eq!(
+        refusal(&mut world, BOB, invite(member, 70)),
+        Code::Permission
+    );
+    let promotion = Body::SetRole {
         org: ORG,
-        role,
-        purpose,
-        codes: vec![CodeDigest::new([number; 32])],
-        ttl: Span::from_secs(60),
-        uses: 1,
+        handle: name("bob"),
+        role: admin,
     };
-    let join = LinkPurpose::Join;
+    world.user_does(ALICE, promotion).unwrap();
+    world.user_does(BOB, invite(member, 70)).unwrap();
     assert_eq!(
-        refused(world.user_does(BOB, wish(Role::Member, join, 70))).code,
+        refusal(&mut world, BOB, invite(admin, 71)),
         Code::Permission
     );
-    world
-        .user_does(
-            ALICE,
-            Body::SetRole {
-                org: ORG,
-                handle: name("bob"),
-                role: Role::Admin,
-            },
-        )
-        .unwrap();
-    world.user_does(BOB, wish(Role::Member, join, 70)).unwrap();
+    world.user_does(ALICE, invite(admin, 71)).unwrap();
     assert_eq!(
-        refused(world.user_does(BOB, wish(Role::Admin, join, 71))).code,
-        Code::Permission
-    );
-    world.user_does(ALICE, wish(Role::Admin, join, 71)).unwrap();
-    assert_eq!(
-        refused(world.user_does(ALICE, wish(Role::Owner, join, 72))).code,
+        refusal(&mut world, ALICE, invite(Role::Owner, 72)),
         Code::WrongState
     );
-    world
-        .user_does(BOB, wish(Role::Member, LinkPurpose::Login, 73))
-        .unwrap();
+    let sign_in = Body::CreateLoginLink {
+        invitation: InvitationId::from_bytes([73; 16]),
+        org: ORG,
+        code: CodeDigest::new([73; 32]),
+        ttl: Span::from_secs(60),
+    };
+    world.user_does(BOB, sign_in).unwrap();
     let login = |purpose| {
         enrolment::enrolment(
             &world.state,
@@ -148,7 +146,10 @@ fn only_the_owner_invites_admins_and_a_sign_in_is_for_oneself() {
         )
     };
     assert_eq!(login(LinkPurpose::Login).unwrap().user, Some(BOB));
-    assert_eq!(login(join).unwrap_err().code, Code::CodeInvalid);
+    assert_eq!(
+        login(LinkPurpose::Join).unwrap_err().code,
+        Code::CodeInvalid
+    );
 }
 
 #[test]

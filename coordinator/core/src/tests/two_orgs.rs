@@ -13,7 +13,6 @@ use common::{
         CodeDigest, DatasetId, Fingerprint, IdempotencyKey, InvitationId, MachineId, OrgId, UserId,
     },
     job::JobNumber,
-    join_link::LinkPurpose,
     limits::Limits,
     name::Name,
     problem::Problem,
@@ -27,11 +26,12 @@ use super::{
     invariants,
     world::{
         ALICE, BOB, ORG, World, array, capacity, job_id, machine_id, name, refused, report, spec,
-        tree, user,
+        tree, user, wish,
     },
 };
 use crate::{
     Actor, Body,
+    command::invitation::{CreateInvitations, InvitationCommand},
     query::{
         self, Presence,
         access::{machine_log, machine_may_fetch, machine_may_upload, may_upload, readable_tree},
@@ -142,23 +142,15 @@ fn commands(org: OrgId) -> Vec<Body> {
             role: Role::Admin,
         },
         Body::RemoveMember { org, handle },
-        Body::CreateInvitation {
+        Body::Invitation(InvitationCommand::Create(CreateInvitations {
+            org,
+            ..wish(71, Role::Member)
+        })),
+        Body::CreateLoginLink {
             invitation: InvitationId::from_bytes([71; 16]),
             org,
-            role: Role::Member,
-            purpose: LinkPurpose::Join,
-            codes: vec![CodeDigest::new([71; 32])],
+            code: CodeDigest::new([71; 32]),
             ttl: Span::from_secs(60),
-            uses: 1,
-        },
-        Body::CreateInvitation {
-            invitation: InvitationId::from_bytes([71; 16]),
-            org,
-            role: Role::Member,
-            purpose: LinkPurpose::Login,
-            codes: vec![CodeDigest::new([71; 32])],
-            ttl: Span::from_secs(60),
-            uses: 1,
         },
         Body::RevokeInvitation {
             org,

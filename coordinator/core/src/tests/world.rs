@@ -24,8 +24,14 @@ use common::{
 };
 
 use crate::{
-    Actor, Body, Command, Event, Rejection, State, apply, command::NewCertificate, decide,
-    lifecycle::attempt::AttemptState, query::Samples,
+    Actor, Body, Command, Event, Rejection, State, apply,
+    command::{
+        NewCertificate,
+        invitation::{CreateInvitations, InvitationCommand, NewInvitation},
+    },
+    decide,
+    lifecycle::attempt::AttemptState,
+    query::Samples,
 };
 
 pub(super) const ORG: OrgId = OrgId::from_bytes([1; 16]);
@@ -174,6 +180,21 @@ pub(super) fn refused(result: Result<Vec<Event>, Rejection>) -> Problem {
     problem
 }
 
+/// Returns a wish for one invitation whose code is `number`.
+pub(super) fn wish(number: u8, role: Role) -> CreateInvitations {
+    CreateInvitations {
+        org: ORG,
+        role,
+        ttl: Span::from_secs(3600),
+        uses: 1,
+        invitee: None,
+        batch: vec![NewInvitation {
+            id: InvitationId::from_bytes([number; 16]),
+            codes: vec![CodeDigest::new([number; 32])],
+        }],
+    }
+}
+
 impl World {
     /// Returns an org `lab` with its owner alice, and bob and carol as members.
     pub(super) fn new() -> Self {
@@ -238,15 +259,11 @@ impl World {
     /// Makes an invitation whose code is `number`, by alice.
     pub(super) fn invite(&mut self, number: u8, role: Role, uses: u32) -> InvitationId {
         let invitation = InvitationId::from_bytes([number; 16]);
-        let body = Body::CreateInvitation {
-            invitation,
-            org: ORG,
-            role,
-            purpose: LinkPurpose::Join,
-            codes: vec![CodeDigest::new([number; 32])],
-            ttl: Span::from_secs(3600),
+        let wish = CreateInvitations {
             uses,
+            ..wish(number, role)
         };
+        let body = Body::Invitation(InvitationCommand::Create(wish));
         self.must(Actor::User(ALICE), body);
         invitation
     }

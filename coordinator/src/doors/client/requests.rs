@@ -2,6 +2,7 @@
 //! to is read from its events or from the state after the commit.
 
 mod audit;
+mod invitation;
 mod orgs;
 mod project;
 
@@ -13,12 +14,10 @@ use common::{
         Answer, Request,
         data::AddDatasetVersion,
         job::SubmitJob,
-        member::{CreateInvitations, Invited, RegisterMachine, Registered},
+        member::{RegisterMachine, Registered},
     },
     code::Code,
-    id::{DatasetId, InvitationId, JobId, MachineId, OrgId, TreeId, UserId},
-    join_link::LinkPurpose,
-    org::MAX_INVITATIONS_AT_ONCE,
+    id::{DatasetId, JobId, MachineId, OrgId, TreeId, UserId},
     problem::Problem,
     time::Span,
 };
@@ -30,7 +29,7 @@ use coordinator_core::{
 use super::Member;
 use crate::{
     desk::{Desk, blocking, parse_request},
-    invitation, mint,
+    mint, sign_in,
 };
 
 /// Life of a sign-in link for one more computer.
@@ -46,7 +45,10 @@ pub(super) async fn answer(
     let actor = Actor::User(user);
     let command = match request {
         Request::RenewCertificate { csr } => return renew(member, user, &csr).await,
-        Request::CreateInvitations(request) => return invite(desk, user, &request).await,
+        Request::CreateInvitations(request) => {
+            return invitation::create(desk, user, request).await;
+        }
+        Request::Invitation(request) => return invitation::serve(member, user, request).await,
         Request::CreateLoginLink { org } => return login_link(desk, user, org).await,
         Request::RegisterMachine(request) => return register(desk, user, request).await,
         Request::Project(request) => return project::answer(member, user, request).await,
@@ -116,47 +118,8 @@ async fn renew(member: &Member, user: UserId, csr: &[u8]) -> Result<Answer, Prob
     })
 }
 
-async fn invite(desk: &Desk, user: UserId, request: &CreateInvitations) -> Result<Answer, Problem> {
-    if !(1..=MAX_INVITATIONS_AT_ONCE).contains(&request.count) {
-        let why = format!(
-            "{} were asked for; from 1 to {MAX_INVITATIONS_AT_ONCE} can be made at once",
-            request.count
-        );
-        return Err(Problem::new(
-            Code::BadRequest,
-            "No invitation was made",
-            why,
-        ));
-    }
-    let mut invited = Vec::new();
-    for _ in 0..request.count {
-        let now = desk.now();
-        let one = Invited {
-            id: InvitationId::new(mint::uuid(now)),
-            code: mint::code(),
-            secret: mint::secret(),
-            expires_at: now.saturating_add(request.ttl.as_duration()),
-            fingerprint: desk.authority.fingerprint(),
-        };
-        let codes = [&one.code, &one.secret].map(|code| mint::digest(code));
-        let body = Body::CreateInvitation {
-            invitation: one.id,
-            org: request.org,
-            role: request.role,
-            purpose: LinkPurpose::Join,
-            codes: codes.into_iter().flatten().collect(),
-            ttl: request.ttl,
-            uses: request.uses,
-        };
-        desk.engine.ask(Actor::User(user), body).await?;
-        invited.push(one);
-    }
-    Ok(Answer::Invited(invited))
-}
-
 async fn login_link(desk: &Desk, user: UserId, org: OrgId) -> Result<Answer, Problem> {
-    let secret = mint::secret();
-    let body = invitation::login(desk.now(), org, &secret, LOGIN_TTL);
+    let (secret, body) = sign_in::link(desk.now(), org, LOGIN_TTL);
     desk.engine.ask(Actor::User(user), body).await?;
     Ok(Answer::LoginSecret { secret })
 }

@@ -8,6 +8,7 @@ use super::views::{
 use crate::api::Answer;
 use crate::api::job::{FollowEvent, Submitted};
 use crate::api::member::{Registered, WhoAmI};
+use crate::invitee::Invitee;
 use crate::org::{InvitationStatus, InvitationView, MemberView, MembershipView};
 use crate::status::Role;
 
@@ -27,6 +28,7 @@ pub(super) fn answers() -> Vec<Sample> {
                 certificate_expires_at: AT,
                 coordinator_version: "0.1.0".to_owned(),
                 sealing_key: vec![9; 32],
+                pending_invitations: 1,
             }),
         ),
         (
@@ -58,6 +60,8 @@ pub(super) fn answers() -> Vec<Sample> {
                 created_at: AT,
                 expires_at: AT,
                 uses_left: 0,
+                invitee: Some(Invitee::User(name("grace"))),
+                guests: vec![name("grace")],
             }]),
         ),
         (

@@ -6,6 +6,7 @@ use crate::api::Request;
 use crate::api::data::AddDatasetVersion;
 use crate::api::job::{CancelJob, ExplainJob, FollowJob, ListJobs, ShowJob};
 use crate::api::member::{CreateInvitations, RegisterMachine};
+use crate::invitee::Invitee;
 use crate::status::{JobStatus, Role, Visibility};
 use crate::time::Span;
 
@@ -54,6 +55,7 @@ pub(super) fn requests() -> Vec<Sample> {
                 ttl: Span::from_secs(86_400),
                 uses: 1,
                 count: 3,
+                invitee: Some(Invitee::User(handle.clone())),
             }),
         ),
         ("list_invitations", Request::ListInvitations { org }),

@@ -5,7 +5,7 @@ use super::nouns::{
     machine_report, name, outcome,
 };
 use crate::api::explain::{Blocker, BlockerCode, Explanation};
-use crate::api::member::Invited;
+use crate::api::member::{InvitationSecrets, Invited};
 use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
 use crate::job::{ArtifactsView, AttemptView, JobDetail, JobSummary, TaskCounts};
@@ -93,8 +93,10 @@ pub(super) fn explanation() -> Explanation {
 pub(super) fn invited() -> Invited {
     Invited {
         id: INVITATION,
-        code: "AAAA-BBBB-CCCC".to_owned(),
-        secret: "SECRET".to_owned(),
+        secrets: Some(InvitationSecrets {
+            code: "AAAA-BBBB-CCCC".to_owned(),
+            secret: "SECRET".to_owned(),
+        }),
         expires_at: AT,
         fingerprint: KEY,
     }

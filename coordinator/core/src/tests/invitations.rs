@@ -104,9 +104,9 @@ fn listed(world: &World) -> Vec<InvitationView> {
 
 /// Checks that it is refused with this code, and that nothing changes.
 #[track_caller]
-fn refuses(world: &mut World, who: UserId, body: Body, code: Code) {
+fn refuses(world: &mut World, who: UserId, body: Body, code: &Code) {
     let before = world.state.clone();
-    assert_eq!(refused(world.user_does(who, body)).code, code);
+    assert_eq!(&refused(world.user_does(who, body)).code, code);
     assert_eq!(world.state, before);
 }
 
@@ -147,8 +147,8 @@ fn a_user_joins_a_second_org_with_the_account_they_have() {
 fn who_is_in_already_burns_no_use() {
     let mut world = world();
     world.invite(50, Role::Member, 1);
-    refuses(&mut world, BOB, join(50), Code::WrongState);
-    refuses(&mut world, ALICE, join(50), Code::WrongState);
+    refuses(&mut world, BOB, join(50), &Code::WrongState);
+    refuses(&mut world, ALICE, join(50), &Code::WrongState);
     world.user_does(DORA, join(50)).unwrap();
 }
 
@@ -171,8 +171,8 @@ fn an_invitation_for_a_user_waits_and_is_accepted() {
     };
     assert_eq!(who.pending_invitations, 1);
     // It is not there for anybody else.
-    refuses(&mut world, ALICE, accept(50), Code::NotFound);
-    refuses(&mut world, ALICE, decline(50), Code::NotFound);
+    refuses(&mut world, ALICE, accept(50), &Code::NotFound);
+    refuses(&mut world, ALICE, decline(50), &Code::NotFound);
     world.user_does(BOB, accept(50)).unwrap();
     assert_eq!(world.user_does(BOB, accept(50)), Ok(Vec::new()));
     assert_eq!(mine(&world, BOB), []);
@@ -185,7 +185,7 @@ fn an_invitation_for_a_user_waits_and_is_accepted() {
             vec![name("bob")]
         )
     );
-    refuses(&mut world, BOB, decline(50), Code::CodeUsed);
+    refuses(&mut world, BOB, decline(50), &Code::CodeUsed);
     invariants::check(&world);
 }
 
@@ -199,15 +199,15 @@ fn an_invitation_for_a_user_is_declined_revoked_or_expires() {
     }
     world.user_does(BOB, decline(50)).unwrap();
     assert_eq!(world.user_does(BOB, decline(50)), Ok(Vec::new()));
-    refuses(&mut world, BOB, accept(50), Code::CodeRevoked);
+    refuses(&mut world, BOB, accept(50), &Code::CodeRevoked);
     let revoke = Body::RevokeInvitation {
         org: SHOP,
         invitation: InvitationId::from_bytes([51; 16]),
     };
     world.user_does(DORA, revoke).unwrap();
-    refuses(&mut world, BOB, accept(51), Code::CodeRevoked);
+    refuses(&mut world, BOB, accept(51), &Code::CodeRevoked);
     world.wait(3600);
-    refuses(&mut world, BOB, accept(52), Code::CodeExpired);
+    refuses(&mut world, BOB, accept(52), &Code::CodeExpired);
     assert_eq!(mine(&world, BOB), []);
     let states: Vec<_> = listed(&world).iter().map(|row| row.status).collect();
     use InvitationStatus::{Declined, Expired, Revoked};
@@ -235,14 +235,19 @@ fn a_batch_is_made_as_a_whole_or_not_at_all() {
         &mut world,
         ALICE,
         create(batch(Vec::new())),
-        Code::BadRequest,
+        &Code::BadRequest,
     );
     let too_many = (150..201).map(one).collect();
-    refuses(&mut world, ALICE, create(batch(too_many)), Code::BadRequest);
+    refuses(
+        &mut world,
+        ALICE,
+        create(batch(too_many)),
+        &Code::BadRequest,
+    );
     let twice = vec![one(160), one(160)];
-    refuses(&mut world, ALICE, create(batch(twice)), Code::BadRequest);
+    refuses(&mut world, ALICE, create(batch(twice)), &Code::BadRequest);
     let taken = vec![one(160), one(100)];
-    refuses(&mut world, ALICE, create(batch(taken)), Code::BadRequest);
+    refuses(&mut world, ALICE, create(batch(taken)), &Code::BadRequest);
     invariants::check(&world);
 }
 
@@ -254,28 +259,28 @@ fn what_cannot_be_wished_for() {
         &mut world,
         DORA,
         create(for_bob(50, Role::Owner)),
-        Code::WrongState,
+        &Code::WrongState,
     );
     refuses(
         &mut world,
         BOB,
         create(wish(50, Role::Member)),
-        Code::Permission,
+        &Code::Permission,
     );
-    refuses(&mut world, BOB, create(bob()), Code::NotFound);
+    refuses(&mut world, BOB, create(bob()), &Code::NotFound);
     let twice = CreateInvitations { uses: 2, ..bob() };
-    refuses(&mut world, DORA, create(twice), Code::BadRequest);
+    refuses(&mut world, DORA, create(twice), &Code::BadRequest);
     let nobody = CreateInvitations {
         invitee: Some(Invitee::User(name("nobody"))),
         ..bob()
     };
-    refuses(&mut world, DORA, create(nobody), Code::NotFound);
+    refuses(&mut world, DORA, create(nobody), &Code::NotFound);
     let herself = CreateInvitations {
         invitee: Some(Invitee::User(name("dora"))),
         ..bob()
     };
-    refuses(&mut world, DORA, create(herself), Code::WrongState);
-    refuses(&mut world, BOB, join(99), Code::CodeInvalid);
+    refuses(&mut world, DORA, create(herself), &Code::WrongState);
+    refuses(&mut world, BOB, join(99), &Code::CodeInvalid);
     // A machine or a stranger has no account to join with.
     let stranger = world.run(Actor::Stranger, join(50));
     assert_eq!(stranger, Err(Rejection::WrongCaller));
@@ -288,14 +293,14 @@ fn wrong_codes_say_what_is_wrong_to_who_holds_them() {
     world.invite(51, Role::Member, 1);
     world.invite(52, Role::Member, 1);
     world.enrol(50, 60, 60, "eve").unwrap();
-    refuses(&mut world, DORA, join(50), Code::CodeUsed);
+    refuses(&mut world, DORA, join(50), &Code::CodeUsed);
     let revoke = Body::RevokeInvitation {
         org: ORG,
         invitation: InvitationId::from_bytes([51; 16]),
     };
     world.user_does(ALICE, revoke).unwrap();
-    refuses(&mut world, DORA, join(51), Code::CodeRevoked);
+    refuses(&mut world, DORA, join(51), &Code::CodeRevoked);
     world.wait(3600);
-    refuses(&mut world, DORA, join(52), Code::CodeExpired);
-    refuses(&mut world, DORA, join(50), Code::CodeExpired);
+    refuses(&mut world, DORA, join(52), &Code::CodeExpired);
+    refuses(&mut world, DORA, join(50), &Code::CodeExpired);
 }

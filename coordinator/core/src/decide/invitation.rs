@@ -135,13 +135,18 @@ pub(super) fn revoke(
     org: OrgId,
     invitation: InvitationId,
 ) -> Result<Vec<Event>, Rejection> {
-    permit(state, org, user, Action::RevokeInvitation)?;
+    permit(state, org, user, Action::SeeOrg)?;
+    let all = permit(state, org, user, Action::RevokeInvitation);
     let row = state
         .invitations
         .get(&invitation)
         .filter(|row| row.org == org && row.purpose == LinkPurpose::Join)
-        .ok_or(Rejection::NoSuchInvitation)?;
-    if row.role == Role::Admin {
+        .filter(|row| row.created_by == user || all.is_ok())
+        .ok_or(match all {
+            Ok(_) => Rejection::NoSuchInvitation,
+            Err(refused) => refused,
+        })?;
+    if row.role == Role::Admin && row.created_by != user {
         permit(state, org, user, Action::InviteAdmin)?;
     }
     if row.revoked_at.is_some() {

@@ -10,7 +10,7 @@ use common::{
     code::Code,
     id::{CodeDigest, Fingerprint, InvitationId, OrgId, UserId},
     invitee::Invitee,
-    org::{InvitationStatus, InvitationView},
+    org::{InvitationStatus, InvitationView, settings::SettingsChange},
     status::Role,
 };
 
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     Actor, Body, Event, Rejection,
+    command::OrgCommand,
     command::invitation::{CreateInvitations, InvitationCommand, NewInvitation},
     query::{self, Presence},
 };
@@ -284,6 +285,31 @@ fn what_cannot_be_wished_for() {
     // A machine or a stranger has no account to join with.
     let stranger = world.run(Actor::Stranger, join(50));
     assert_eq!(stranger, Err(Rejection::WrongCaller));
+}
+
+#[test]
+fn members_who_may_invite_see_and_revoke_their_own_alone() {
+    let mut world = world();
+    world.invite(50, Role::Member, 1);
+    let revoke = |number: u8| Body::RevokeInvitation {
+        org: ORG,
+        invitation: InvitationId::from_bytes([number; 16]),
+    };
+    let ids = |world: &World| match ask(world, BOB, &Request::ListInvitations { org: ORG }) {
+        Answer::Invitations(list) => list.into_iter().map(|row| row.id).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let mut change = SettingsChange::default();
+    change.set("members_may_invite", "on").unwrap();
+    let change = Box::new(change);
+    let on = OrgCommand::ChangeSettings { org: ORG, change };
+    world.user_does(ALICE, Body::Org(on)).unwrap();
+    world
+        .user_does(BOB, create(wish(51, Role::Member)))
+        .unwrap();
+    assert_eq!(ids(&world), [InvitationId::from_bytes([51; 16])]);
+    refuses(&mut world, BOB, revoke(50), &Code::Permission);
+    world.user_does(BOB, revoke(51)).unwrap();
 }
 
 #[test]

@@ -2,20 +2,23 @@
 
 use common::{
     code::Code,
-    id::{CodeDigest, InvitationId},
     job::TaskCounts,
-    join_link::LinkPurpose,
     limits::Limits,
     org::{OrgSettings, settings::SettingsChange},
     status::{EndReason, JobStatus, Role, Visibility},
-    time::Span,
 };
 
 use super::{
     invariants,
-    world::{ALICE, BOB, CAROL, ORG, World, capacity, name, refused, report, spec},
+    world::{ALICE, BOB, CAROL, ORG, World, capacity, name, refused, report, spec, wish},
 };
-use crate::{Body, Effect, Event, command::OrgCommand, effects, event::OrgEvent, query::enrolment};
+use crate::{
+    Body, Effect, Event,
+    command::{OrgCommand, invitation::InvitationCommand},
+    effects,
+    event::OrgEvent,
+    query::enrolment,
+};
 
 #[test]
 fn only_the_owner_makes_admins() {
@@ -276,15 +279,7 @@ fn switches_widen_what_roles_may_at_once() {
     let mut world = World::new();
     world.join(4, "dora", Role::Admin);
     let dora = super::world::user(4);
-    let invite = |number, role| Body::CreateInvitation {
-        invitation: InvitationId::from_bytes([number; 16]),
-        org: ORG,
-        role,
-        purpose: LinkPurpose::Join,
-        codes: vec![CodeDigest::new([number; 32])],
-        ttl: Span::from_secs(60),
-        uses: 1,
-    };
+    let invite = |number, role| Body::Invitation(InvitationCommand::Create(wish(number, role)));
     let problem = refused(world.user_does(BOB, invite(50, Role::Member)));
     assert_eq!(
         problem.why,

@@ -31,6 +31,8 @@ mod doors;
 mod loops;
 
 mod check;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod running;
 mod setup;
 

@@ -1,0 +1,38 @@
+//! The clerk on a book of its own, as `cargo xtask bench org` times it. Not part of the programs.
+
+use std::{path::Path, sync::Arc};
+
+use common::problem::Problem;
+use coordinator_core::{Actor, Body, Event, Rejection, State};
+
+use crate::{clock::Clock, engine::Clerk, store::Store};
+
+/// What the engine's thread works with, without the thread.
+#[derive(Debug)]
+pub struct Measured {
+    clerk: Clerk<Store>,
+}
+
+impl Measured {
+    /// Makes a new book.
+    ///
+    /// # Errors
+    /// There is a file already, or it cannot be made.
+    pub fn on(book: &Path) -> Result<Self, Problem> {
+        let store = Store::create(book)?;
+        let clerk = Clerk::new(State::new(), store, Arc::new(Clock::default()));
+        Ok(Self { clerk })
+    }
+
+    /// Does the commands as one batch: decides, applies, lets the schedule do what is due, and commits. Returns
+    /// what each led to.
+    ///
+    /// # Errors
+    /// The commit failed.
+    pub fn batch(
+        &mut self,
+        commands: Vec<(Actor, Body)>,
+    ) -> Result<Vec<Result<Arc<[Event]>, Rejection>>, Problem> {
+        Ok(self.clerk.process(commands)?.replies)
+    }
+}

@@ -189,6 +189,11 @@ fn open(path: &Path) -> Result<Opened, StoreError> {
         }
         opened => opened?,
     };
+    read(db, path)
+}
+
+/// Brings an open book to this program's version and reads all of it.
+fn read(db: Database, path: &Path) -> Result<Opened, StoreError> {
     let version = migration::version(&db)?;
     if version == 0 {
         return Err(StoreError::NoVersion);

@@ -1,5 +1,7 @@
 //! What is written is what is read; what cannot be trusted is refused.
 
+mod killed;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use common::{

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use common::problem::Problem;
-use coordinator_core::{Actor, Body, Event, Rejection, State};
+use coordinator_core::{Actor, Body, State};
 
 use crate::{clock::Clock, engine::Clerk, store::Store};
 
@@ -24,15 +24,14 @@ impl Measured {
         Ok(Self { clerk })
     }
 
-    /// Does the commands as one batch: decides, applies, lets the schedule do what is due, and commits. Returns
-    /// what each led to.
+    /// Does the commands as one batch: decides, applies, lets the schedule do what is due, and commits. Returns how
+    /// many events each led to.
     ///
     /// # Errors
-    /// The commit failed.
-    pub fn batch(
-        &mut self,
-        commands: Vec<(Actor, Body)>,
-    ) -> Result<Vec<Result<Arc<[Event]>, Rejection>>, Problem> {
-        Ok(self.clerk.process(commands)?.replies)
+    /// The commit failed, or a command was refused.
+    pub fn batch(&mut self, commands: Vec<(Actor, Body)>) -> Result<Vec<usize>, Problem> {
+        let replies = self.clerk.process(commands)?.replies.into_iter();
+        let counts = replies.map(|reply| reply.map(|events| events.len()));
+        counts.collect::<Result<_, _>>().map_err(Problem::from)
     }
 }

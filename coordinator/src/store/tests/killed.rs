@@ -26,7 +26,10 @@ use common::{
     time::Span,
     units::{Bytes, MilliCpu},
 };
-use coordinator_core::command::NewCertificate;
+use coordinator_core::command::{
+    NewCertificate,
+    invitation::{CreateInvitations, InvitationCommand, NewInvitation},
+};
 use redb::StorageBackend;
 
 use super::*;
@@ -204,15 +207,17 @@ fn fill(path: &Path) {
         owner: ALICE,
         handle: name("alice"),
     };
-    let invitation = Body::CreateInvitation {
-        invitation: InvitationId::from_bytes([1; 16]),
+    let invitation = Body::Invitation(InvitationCommand::Create(CreateInvitations {
         org: ORG,
         role: Role::Member,
-        purpose: LinkPurpose::Join,
-        codes: vec![CodeDigest::new([1; 32])],
         ttl: Span::from_secs(3600),
         uses: 1,
-    };
+        invitee: None,
+        batch: vec![NewInvitation {
+            id: InvitationId::from_bytes([1; 16]),
+            codes: vec![CodeDigest::new([1; 32])],
+        }],
+    }));
     let enrol = Body::Enrol {
         code: CodeDigest::new([1; 32]),
         purpose: LinkPurpose::Join,

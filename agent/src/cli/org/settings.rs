@@ -16,7 +16,7 @@ use crate::cli::{Context, output::Facts, session::ask};
 /// Show the org's settings
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  compute-share org settings")]
-pub(super) struct Settings {}
+pub(in crate::cli) struct Settings {}
 
 /// Change the org's settings
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) struct Settings {}
 Examples:
   compute-share org set display_name='The Lab' contact='ada@lab.example'
   compute-share org set members_may_invite=on default_visibility=personal")]
-pub(super) struct Set {
+pub(in crate::cli) struct Set {
     /// A setting and its new value, as `org settings` shows them; empty takes a text away
     #[arg(required = true, value_name = "KEY=VALUE")]
     settings: Vec<String>,

@@ -26,6 +26,7 @@ mod uninstall;
 
 mod amounts;
 mod confirm;
+mod departure;
 mod escape;
 mod explain;
 mod limits_file;

@@ -104,6 +104,8 @@ codes! {
     Io "io_error" Failed "Check the path, its rights and the space on its disk."
     BadSetting "bad_setting" Usage "`compute-share org settings` shows every setting and its value."
     Tampered "tampered" Failed "Compare with another copy, or with a seal that was written down; `compute-share-coordinator check` looks at the store itself."
+    OwnerStays "owner_stays" Refused "Hand the org to an admin first with `compute-share org transfer HANDLE`, or delete it."
+    OneOwner "one_owner" Refused "Choose admin or member; `compute-share org transfer HANDLE` hands the org over."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

@@ -70,6 +70,8 @@ pub struct DatasetView {
     pub name: Name,
     /// Handle of the user who made it.
     pub owner: Name,
+    /// Who made it has left since: it is the org's.
+    pub passed_to_org: bool,
     pub description: String,
     /// Means nothing where it belongs to a project.
     pub visibility: Visibility,

@@ -201,7 +201,7 @@ fn datasets_table(datasets: &[DatasetView]) -> String {
             newest
                 .map(|version| version.files.to_string())
                 .unwrap_or_default(),
-            dataset.owner.to_string(),
+            owner(dataset),
             dataset.project.as_ref().map_or_else(
                 || dataset.visibility.to_string(),
                 |project| format!("project {project}"),
@@ -236,7 +236,7 @@ fn dataset_text(dataset: &DatasetView) -> String {
     let facts = Facts::default()
         .with("dataset", &dataset.name)
         .with("id", dataset.id)
-        .with("owner", &dataset.owner)
+        .with("owner", owner(dataset))
         .with_some("project", dataset.project.as_ref())
         .with_some(
             "visibility",
@@ -255,6 +255,15 @@ fn dataset_text(dataset: &DatasetView) -> String {
         ]);
     }
     format!("{}\n{}", facts.to_text(), table.to_text("No versions."))
+}
+
+/// Returns whose it is.
+fn owner(dataset: &DatasetView) -> String {
+    if dataset.passed_to_org {
+        format!("{} (left)", dataset.owner)
+    } else {
+        dataset.owner.to_string()
+    }
 }
 
 impl Download {

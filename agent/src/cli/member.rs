@@ -2,7 +2,10 @@
 
 use clap::{Args, Subcommand};
 use common::{
-    api::{Answer, Request},
+    api::{
+        Answer, Request,
+        org::{OrgAnswer, OrgRequest},
+    },
     name::Name,
     org::MemberView,
     problem::Problem,
@@ -11,7 +14,7 @@ use common::{
 use serde_json::json;
 
 use super::{
-    Context,
+    Context, departure,
     moments::{ago, now},
     session::ask,
     table::Table,
@@ -40,11 +43,16 @@ pub(super) struct SetRole {
     role: Role,
 }
 
-/// Remove a member from the org
+/// Remove a member from the org: their jobs end, their machines leave the pool; what they finished stays
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share member remove bob")]
+#[command(
+    after_help = "Examples:\n  compute-share member remove bob --dry-run\n  compute-share member remove bob"
+)]
 pub(super) struct Remove {
     handle: Name,
+    /// Only show what would go and what would stay
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Member {
@@ -122,21 +130,33 @@ impl SetRole {
 
 impl Remove {
     async fn run(self, context: &Context) -> Result<(), Problem> {
-        let handle = self.handle;
+        let Self { handle, dry_run } = self;
         let session = context.session().await?;
-        let request = Request::ListMembers { org: session.org };
-        let members = ask!(session, request, Answer::Members(members) => members)?;
-        // A member who is not listed is the coordinator's to refuse.
-        if let Some(member) = members.iter().find(|member| member.handle == handle) {
-            let consequence = format!(
-                "{handle} leaves {}: {} machines leave the pool, {} running and {} queued tasks end. Finished jobs \
-                 and datasets stay.",
-                session.org_name, member.machines, member.running, member.queued
+        let org = session.org;
+        let question = OrgRequest::PreviewRemoval {
+            org,
+            handle: handle.clone(),
+        };
+        let preview = ask!(session, Request::Org(question), Answer::AboutOrg(OrgAnswer::Departure(preview)) => preview)?;
+        let name = session.org_name.clone();
+        if dry_run {
+            session.end().await;
+            return context.output.show(
+                &preview,
+                |_| Vec::new(),
+                |preview| {
+                    let text = departure::text(preview);
+                    format!("If {handle} is removed from {name} now:\n{text}")
+                },
             );
-            context.consent.obtain("removing a member", &consequence)?;
         }
+        let consequence = format!(
+            "{handle} is removed from {name}:\n{}",
+            departure::text(&preview)
+        );
+        context.consent.obtain("removing a member", &consequence)?;
         let request = Request::RemoveMember {
-            org: session.org,
+            org,
             handle: handle.clone(),
         };
         ask!(session, request, Answer::Done => ())?;

@@ -1,5 +1,6 @@
-//! `org show|list|use|settings|set|limits|audit`: the group, how it runs itself, and its bounds.
+//! `org show|list|use|settings|set|leave|limits|audit`: the group, how it runs itself, and its bounds.
 
+mod leave;
 mod settings;
 
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ pub(super) enum Org {
     Use(Use),
     Settings(settings::Settings),
     Set(settings::Set),
+    Leave(leave::Leave),
     Limits(LimitsCommand),
     Audit(Audit),
 }
@@ -85,6 +87,7 @@ impl Org {
             Self::Settings(settings) => settings.run(context).await,
             Self::Set(set) => set.run(context).await,
             Self::Audit(audit) => audit.run(context).await,
+            Self::Leave(leave) => leave.run(context).await,
             Self::Limits(limits) => match limits.verb.unwrap_or(LimitsVerb::Show) {
                 LimitsVerb::Show => show_limits(context).await,
                 LimitsVerb::Apply { file } => apply_limits(context, &file).await,

@@ -1,10 +1,11 @@
-//! Orgs: their settings.
+//! Orgs: their settings, leaving them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     id::OrgId,
-    org::{OrgSettings, settings::SettingsChange},
+    name::Name,
+    org::{OrgSettings, departure::DeparturePreview, settings::SettingsChange},
 };
 
 /// What can be asked of an org as a whole.
@@ -17,10 +18,17 @@ pub enum OrgRequest {
         org: OrgId,
         change: Box<SettingsChange>,
     },
+    /// What [`super::Request::RemoveMember`] would do. Answered by [`OrgAnswer::Departure`].
+    PreviewRemoval { org: OrgId, handle: Name },
+    /// What [`Self::Leave`] would do. Answered by [`OrgAnswer::Departure`].
+    PreviewLeaving { org: OrgId },
+    /// The user who asks goes. Answered by [`super::Answer::Done`].
+    Leave { org: OrgId },
 }
 
 /// The answer to an [`OrgRequest`], where there is more to tell than that it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrgAnswer {
     Settings(Box<OrgSettings>),
+    Departure(Box<DeparturePreview>),
 }

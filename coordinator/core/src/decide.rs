@@ -4,10 +4,10 @@ mod attempt;
 mod dataset;
 mod draft;
 pub(crate) mod enrolment;
-mod invitation;
+pub(crate) mod invitation;
 pub(crate) mod job;
 mod machine;
-mod member;
+pub(crate) mod member;
 mod org;
 pub(crate) mod project;
 mod schedule;
@@ -135,9 +135,9 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             Ok(schedule::schedule(state, at, *most))
         }
 
-        Body::Org(command) => org::decide(state, user(actor)?, command),
         Body::Project(command) => project::decide(state, at, user(actor)?, command),
         Body::Invitation(command) => invitation::decide(state, at, user(actor)?, command),
+        Body::Org(command) => org::decide(state, at, user(actor)?, command),
     }
 }
 

@@ -31,6 +31,7 @@ pub use crate::state::{
     certificate::Holder,
     invitation::Guest,
     job::{PinnedDataset, TaskFate},
+    org::Parting,
 };
 
 /// Something that happened.
@@ -68,6 +69,10 @@ pub enum Event {
         org: OrgId,
         user: UserId,
         role: Role,
+        at: Timestamp,
+        parting: Parting,
+        /// Of the devices that are signed out with it: by one of them the user is known again.
+        keys: Vec<Fingerprint>,
     },
 
     InvitationCreated {
@@ -283,9 +288,10 @@ impl Event {
                 vec![RowKey::org(*org)]
             }
             Self::UserCreated { user, .. } => vec![RowKey::user(*user)],
-            Self::MemberAdded { org, user, .. }
-            | Self::RoleChanged { org, user, .. }
-            | Self::MemberRemoved { org, user, .. } => vec![RowKey::member(*org, *user)],
+            Self::RoleChanged { org, user, .. } => vec![RowKey::member(*org, *user)],
+            Self::MemberAdded { org, user, .. } | Self::MemberRemoved { org, user, .. } => {
+                vec![RowKey::member(*org, *user), RowKey::former(*org, *user)]
+            }
 
             Self::InvitationCreated { invitation, .. }
             | Self::InvitationRevoked { invitation, .. } => vec![RowKey::invitation(*invitation)],

@@ -7,6 +7,7 @@ use common::{
     id::{OrgId, UserId},
     org::{OrgSettings, settings::Switch},
     status::{Role, Visibility},
+    time::Timestamp,
 };
 
 use self::project::ProjectAction;
@@ -149,10 +150,41 @@ fn always(role: Role, action: Action) -> bool {
     role >= action.least_role()
 }
 
+/// Returns whether a thing that `owner` made at that moment is still theirs. What somebody made before they left
+/// passed to the org, also where they have come back.
+fn owns(state: &State, user: UserId, org: OrgId, owner: UserId, made_at: Timestamp) -> bool {
+    let since = || {
+        state
+            .members
+            .get(&(org, user))
+            .map(|member| member.joined_at)
+    };
+    owner == user && since().is_some_and(|since| made_at >= since)
+}
+
+fn owns_job(state: &State, user: UserId, job: &Job) -> bool {
+    owns(state, user, job.org, job.owner, job.submitted_at)
+}
+
+fn owns_dataset(state: &State, user: UserId, dataset: &Dataset) -> bool {
+    owns(
+        state,
+        user,
+        dataset.org,
+        dataset.owner,
+        dataset.created_at(),
+    )
+}
+
+/// Returns whether its maker has left, so that it is the org's.
+pub(crate) fn has_passed(state: &State, dataset: &Dataset) -> bool {
+    !owns_dataset(state, dataset.owner, dataset)
+}
+
 /// Returns whether the user may see the job and its log. Whoever submitted it always may, others of its project
 /// or, where it belongs to none, those to whom it is shared.
 pub(crate) fn may_see_job(state: &State, user: UserId, role: Role, job: &Job) -> bool {
-    if job.owner == user || always(role, Action::SeeAnyJob) {
+    if owns_job(state, user, job) || always(role, Action::SeeAnyJob) {
         return true;
     }
     match job.project {
@@ -162,7 +194,7 @@ pub(crate) fn may_see_job(state: &State, user: UserId, role: Role, job: &Job) ->
 }
 
 pub(crate) fn may_cancel_job(state: &State, user: UserId, role: Role, job: &Job) -> bool {
-    if job.owner == user || always(role, Action::CancelAnyJob) {
+    if owns_job(state, user, job) || always(role, Action::CancelAnyJob) {
         return true;
     }
     match job.project {
@@ -178,7 +210,7 @@ pub(crate) fn may_read_dataset(state: &State, user: UserId, role: Role, dataset:
         return project::may(state, project, user, ProjectAction::SeeData);
     }
     let shared = dataset.visibility != Visibility::Personal;
-    dataset.owner == user
+    owns_dataset(state, user, dataset)
         || (shared && always(role, Action::ReadSharedDataset))
         || always(role, Action::ReadAnyDataset)
 }
@@ -202,9 +234,9 @@ pub(crate) fn may_change_dataset(
     dataset: &Dataset,
 ) -> bool {
     let Some(project) = dataset.project else {
-        return dataset.owner == user || always(role, Action::ChangeAnyDataset);
+        return owns_dataset(state, user, dataset) || always(role, Action::ChangeAnyDataset);
     };
-    let action = if dataset.owner == user {
+    let action = if owns_dataset(state, user, dataset) {
         ProjectAction::AddData
     } else {
         ProjectAction::ChangeData

@@ -116,8 +116,8 @@ pub fn answer(
             let explanation = explain_submission(state, now, user, submit)?;
             Ok(Answer::Explanation(explanation))
         }
-        Request::Org(question) => Ok(Answer::AboutOrg(org::answer(state, user, question)?)),
         Request::Project(request) => Ok(Answer::Project(project::answer(state, user, request)?)),
+        Request::Org(question) => Ok(Answer::AboutOrg(org::answer(state, now, user, question)?)),
         _ => Err(not_a_question()),
     }
 }

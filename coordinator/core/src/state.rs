@@ -33,7 +33,7 @@ use self::{
     invitation::{Invitation, InvitationUse},
     job::{Job, JobProgress},
     machine::Machine,
-    org::{Member, Org, User},
+    org::{Former, Member, Org, User},
     project::{Grant, Project},
     rows::{RowError, RowKey, Table},
 };
@@ -44,6 +44,7 @@ pub struct State {
     pub(crate) orgs: BTreeMap<OrgId, Org>,
     pub(crate) users: BTreeMap<UserId, User>,
     pub(crate) members: BTreeMap<(OrgId, UserId), Member>,
+    pub(crate) former: BTreeMap<(OrgId, UserId), Former>,
     pub(crate) invitations: BTreeMap<InvitationId, Invitation>,
     /// By the key that was let in, so that the same key asked again is known.
     pub(crate) invitation_uses: BTreeMap<(InvitationId, Fingerprint), InvitationUse>,

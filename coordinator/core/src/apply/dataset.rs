@@ -35,6 +35,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 project: *project,
                 versions: Vec::new(),
             });
+            if !row.versions.is_empty() {
+                state.index.belongings.dataset_out(row);
+            }
             row.description.clone_from(description);
             row.visibility = *visibility;
             row.versions.push(DatasetVersion {
@@ -44,6 +47,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 created_by: *user,
                 created_at: *at,
             });
+            state.index.belongings.dataset_in(row);
         }
         Event::DatasetChanged {
             dataset,

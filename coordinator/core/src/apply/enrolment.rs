@@ -39,6 +39,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 declined_at: None,
             };
             state.index.invitation_in(*invitation, &row);
+            state.index.belongings.invitation_in(*invitation, &row);
             state.invitations.insert(*invitation, row);
         }
         Event::InvitationUsed {
@@ -48,7 +49,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             at,
         } => {
             if let Some(row) = state.invitations.get_mut(invitation) {
+                state.index.belongings.invitation_out(*invitation, row);
                 row.uses_left = row.uses_left.saturating_sub(1);
+                state.index.belongings.invitation_in(*invitation, row);
             }
             let row = InvitationUse {
                 user: *user,
@@ -58,6 +61,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         }
         Event::InvitationRevoked { invitation, at } => {
             if let Some(row) = state.invitations.get_mut(invitation) {
+                state.index.belongings.invitation_out(*invitation, row);
                 row.revoked_at = Some(*at);
             }
         }

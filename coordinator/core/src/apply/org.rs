@@ -4,7 +4,7 @@ use crate::{
     event::{Event, OrgEvent},
     state::{
         State,
-        org::{Member, Org, User},
+        org::{Former, Member, Org, User},
     },
 };
 
@@ -45,6 +45,8 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 role: *role,
                 joined_at: *at,
             };
+            state.index.belongings.member_in((*org, *user));
+            state.former.remove(&(*org, *user));
             state.members.insert((*org, *user), row);
         }
         Event::RoleChanged {
@@ -54,8 +56,23 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 row.role = *after;
             }
         }
-        Event::MemberRemoved { org, user, .. } => {
+        Event::MemberRemoved {
+            org,
+            user,
+            role,
+            at,
+            parting,
+            keys,
+        } => {
+            state.index.belongings.member_out((*org, *user));
             state.members.remove(&(*org, *user));
+            let former = Former {
+                role: *role,
+                at: *at,
+                parting: *parting,
+                keys: keys.clone(),
+            };
+            state.former.insert((*org, *user), former);
         }
         Event::Org(OrgEvent::OrgSettingsChanged { org, after, .. }) => {
             if let Some(row) = state.orgs.get_mut(org) {

@@ -9,4 +9,6 @@ pub enum OrgCommand {
         org: OrgId,
         change: Box<SettingsChange>,
     },
+    /// The user who asks goes.
+    Leave { org: OrgId },
 }

@@ -44,10 +44,8 @@ pub(super) fn register(
     }
     let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
     if let Some(most) = row.limits.max_machines_per_user {
-        let names = state.index.machine_names.get(&org);
-        let ids = names.into_iter().flat_map(|names| names.values());
-        let own = |id: &&MachineId| state.machines.get(id).is_some_and(|row| row.owner == user);
-        let count = ids.filter(own).count();
+        let own = state.index.belongings.machines.get(&(org, user));
+        let count = own.map_or(0, BTreeSet::len);
         if count >= usize::try_from(most).unwrap_or(usize::MAX) {
             return Err(Rejection::Limit(LimitReached {
                 limit: "max_machines_per_user",

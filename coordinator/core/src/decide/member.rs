@@ -1,17 +1,20 @@
 //! Members: roles, leaving, removal.
 
+pub(crate) mod departure;
+
 use common::{
     id::{OrgId, UserId},
     name::Name,
+    org::departure::DeparturePreview,
     status::Role,
     time::Timestamp,
 };
 
-use super::{draft::Draft, enrolment, machine, project};
+use self::departure::depart;
 use crate::{
-    event::{Event, Holder},
+    event::{Event, Parting},
     policy::{self, Action, permit},
-    rejection::Rejection,
+    rejection::{OrgRejection, Rejection},
     state::{State, org::Member},
 };
 
@@ -38,7 +41,7 @@ pub(super) fn set_role(
     }])
 }
 
-/// Ends everything that a member has in the org at once: jobs, machines, invitations, certificates.
+/// Ends a membership, by somebody who may, or by the member.
 pub(super) fn remove(
     state: &State,
     at: Timestamp,
@@ -46,59 +49,82 @@ pub(super) fn remove(
     org: OrgId,
     handle: &Name,
 ) -> Result<Vec<Event>, Rejection> {
+    let (target, member) = removable(state, user, org, handle)?;
+    let parting = if target == user {
+        Parting::Left
+    } else {
+        Parting::Removed
+    };
+    Ok(depart(state, at, user, org, target, member, parting))
+}
+
+/// Ends the membership of the user who asks.
+pub(super) fn leave(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    org: OrgId,
+) -> Result<Vec<Event>, Rejection> {
+    let member = leavable(state, user, org)?;
+    Ok(depart(state, at, user, org, user, member, Parting::Left))
+}
+
+/// Returns what [`remove`] would do.
+pub(crate) fn preview_removal(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    org: OrgId,
+    handle: &Name,
+) -> Result<DeparturePreview, Rejection> {
+    let (target, member) = removable(state, user, org, handle)?;
+    let events = remove(state, at, user, org, handle)?;
+    departure::preview(state, org, target, member, &events)
+}
+
+/// Returns what [`leave`] would do.
+pub(crate) fn preview_leaving(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    org: OrgId,
+) -> Result<DeparturePreview, Rejection> {
+    let member = leavable(state, user, org)?;
+    let events = leave(state, at, user, org)?;
+    departure::preview(state, org, user, member, &events)
+}
+
+/// Returns the member whom the user may remove: themselves too.
+fn removable(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    handle: &Name,
+) -> Result<(UserId, Member), Rejection> {
     policy::member(state, org, user)?;
     let (target, member) = find(state, org, handle)?;
-    if member.role == Role::Owner {
-        return Err(Rejection::OwnerStays {
-            handle: handle.clone(),
-        });
+    if target == user {
+        return Ok((user, leavable(state, user, org)?));
     }
-    if target != user {
-        let action = match member.role {
-            Role::Admin => Action::RemoveAdmin,
-            _ => Action::RemoveMember,
-        };
-        permit(state, org, user, action)?;
-    }
-
-    let mut draft = Draft::new(state, at);
-    let jobs = state.index.open_jobs.get(&(org, target));
-    for job in jobs.into_iter().flatten() {
-        draft.cancel_job(*job);
-    }
-    let names = state.index.machine_names.get(&org);
-    for id in names.into_iter().flat_map(|names| names.values()) {
-        if let Some(row) = state.machines.get(id)
-            && row.owner == target
-        {
-            machine::take_out(&mut draft, state, at, *id, row);
-        }
-    }
-    for (id, invitation) in &state.invitations {
-        let theirs = invitation.created_by == target || invitation.user == Some(target);
-        if invitation.org == org && theirs && invitation.revoked_at.is_none() {
-            draft.push(Event::InvitationRevoked {
-                invitation: *id,
-                at,
+    let action = match member.role {
+        Role::Owner => {
+            return Err(Rejection::OwnerStays {
+                handle: handle.clone(),
             });
         }
+        Role::Admin => Action::RemoveAdmin,
+        Role::Member => Action::RemoveMember,
+    };
+    permit(state, org, user, action)?;
+    Ok((target, member))
+}
+
+fn leavable(state: &State, user: UserId, org: OrgId) -> Result<Member, Rejection> {
+    let member = policy::member(state, org, user)?;
+    if member.role == Role::Owner {
+        return Err(OrgRejection::OwnerLeaves.into());
     }
-    for event in project::take_grants(state, at, user, org, target) {
-        draft.push(event);
-    }
-    let elsewhere = state
-        .members
-        .keys()
-        .any(|(other, member)| *member == target && *other != org);
-    if !elsewhere {
-        enrolment::revoke_all(&mut draft, state, at, Holder::User(target));
-    }
-    draft.push(Event::MemberRemoved {
-        org,
-        user: target,
-        role: member.role,
-    });
-    Ok(draft.into_events())
+    Ok(member)
 }
 
 pub(super) fn find(

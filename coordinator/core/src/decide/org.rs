@@ -10,6 +10,7 @@ use common::{
     time::Timestamp,
 };
 
+use super::member;
 use crate::{
     command::OrgCommand,
     event::Event,
@@ -20,11 +21,13 @@ use crate::{
 
 pub(super) fn decide(
     state: &State,
+    at: Timestamp,
     user: UserId,
     command: &OrgCommand,
 ) -> Result<Vec<Event>, Rejection> {
     match command {
         OrgCommand::ChangeSettings { org, change } => settings::change(state, user, *org, change),
+        OrgCommand::Leave { org } => member::leave(state, at, user, *org),
     }
 }
 

@@ -71,6 +71,7 @@ fn view(state: &State, id: DatasetId, row: &Dataset) -> Result<DatasetView, Reje
         id,
         name: row.name.clone(),
         owner: handle(state, row.owner)?,
+        passed_to_org: policy::has_passed(state, row),
         description: row.description.clone(),
         visibility: row.visibility,
         project: name_of(state, row.project),

@@ -1,5 +1,7 @@
 //! Members and invitations as people see them.
 
+use std::collections::BTreeSet;
+
 use common::{
     api::{invitation::PendingInvitation, member::WhoAmI},
     id::{Fingerprint, InvitationId, OrgId, UserId},
@@ -12,7 +14,7 @@ use common::{
 
 use super::{Presence, count, handle, most, of_org, org_name};
 use crate::{
-    policy::{Action, permit},
+    policy::{self, Action, permit},
     rejection::Rejection,
     state::{State, invitation::Guest},
 };
@@ -23,15 +25,12 @@ pub(super) fn who_am_i(
     now: Timestamp,
     user: UserId,
 ) -> Result<WhoAmI, Rejection> {
-    let memberships = state
-        .members
-        .iter()
-        .filter(|((_, member), _)| *member == user);
-    let orgs = memberships.map(|((org, _), member)| {
+    let orgs = state.index.belongings.orgs.get(&user);
+    let orgs = orgs.into_iter().flatten().map(|org| {
         Ok(MembershipView {
             org: *org,
             name: org_name(state, *org)?,
-            role: member.role,
+            role: policy::member(state, *org, user)?.role,
         })
     });
     Ok(WhoAmI {
@@ -47,11 +46,9 @@ pub(super) fn who_am_i(
 
 pub(super) fn list(state: &State, user: UserId, org: OrgId) -> Result<Vec<MemberView>, Rejection> {
     permit(state, org, user, Action::SeeMembers)?;
-    let names = state.index.machine_names.get(&org);
     let machines = |user: UserId| {
-        let ids = names.into_iter().flat_map(|names| names.values());
-        let own = ids.filter(|id| state.machines.get(id).is_some_and(|row| row.owner == user));
-        count(own.count())
+        let own = state.index.belongings.machines.get(&(org, user));
+        count(own.map_or(0, BTreeSet::len))
     };
     of_org(&state.members, org)
         .take(most(u32::MAX))

@@ -9,12 +9,13 @@ use common::{
     problem::Problem,
     resources::GpuHealth,
     status::Role,
-    time::Span,
+    time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
 };
 
 use super::{count, handle, machine, not_a_question, of_org};
 use crate::{
+    decide::member::{preview_leaving, preview_removal},
     policy::{Action, permit},
     rejection::Rejection,
     state::State,
@@ -22,6 +23,7 @@ use crate::{
 
 pub(super) fn answer(
     state: &State,
+    now: Timestamp,
     user: UserId,
     question: &OrgRequest,
 ) -> Result<OrgAnswer, Problem> {
@@ -29,7 +31,15 @@ pub(super) fn answer(
         OrgRequest::ShowSettings { org } => {
             Ok(OrgAnswer::Settings(Box::new(settings(state, user, *org)?)))
         }
-        OrgRequest::ChangeSettings { .. } => Err(not_a_question()),
+        OrgRequest::PreviewRemoval { org, handle } => {
+            let preview = preview_removal(state, now, user, *org, handle)?;
+            Ok(OrgAnswer::Departure(Box::new(preview)))
+        }
+        OrgRequest::PreviewLeaving { org } => {
+            let preview = preview_leaving(state, now, user, *org)?;
+            Ok(OrgAnswer::Departure(Box::new(preview)))
+        }
+        OrgRequest::ChangeSettings { .. } | OrgRequest::Leave { .. } => Err(not_a_question()),
     }
 }
 

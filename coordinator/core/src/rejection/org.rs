@@ -8,6 +8,7 @@ use super::Rejection;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrgRejection {
     Setting(InvalidSetting),
+    OwnerLeaves,
 }
 
 impl OrgRejection {
@@ -17,6 +18,11 @@ impl OrgRejection {
                 Code::BadSetting,
                 "cannot change the settings",
                 invalid.to_string(),
+            ),
+            Self::OwnerLeaves => Problem::new(
+                Code::OwnerStays,
+                "you cannot leave the org",
+                "you are its owner, and an org always has one",
             ),
         }
     }

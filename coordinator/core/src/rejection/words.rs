@@ -233,17 +233,15 @@ impl Rejection {
             )
             .help("Add --handle NAME."),
             Self::OwnerStays { handle } => Problem::new(
-                Code::WrongState,
+                Code::OwnerStays,
                 format!("cannot remove {handle}"),
-                "an org always has its owner",
-            )
-            .help("Hand the org over to an admin first."),
+                "they are the org's owner, and an org always has one",
+            ),
             Self::OwnerRole => Problem::new(
-                Code::WrongState,
+                Code::OneOwner,
                 "cannot give or take the role of owner",
                 "an org has exactly one owner",
-            )
-            .help("Choose admin or member."),
+            ),
             Self::InvitationUses { uses } => bad(
                 "cannot make this invitation",
                 format!(

@@ -41,6 +41,17 @@ impl Dataset {
         self.versions.get(place).map(|found| (number, found))
     }
 
+    pub(crate) fn created_at(&self) -> Timestamp {
+        let first = self.versions.first().map(|version| version.created_at);
+        first.unwrap_or_default()
+    }
+
+    /// Returns the size of all versions.
+    pub(crate) fn bytes(&self) -> u64 {
+        let sizes = self.versions.iter().map(|version| version.bytes.0);
+        sizes.fold(0, u64::saturating_add)
+    }
+
     pub(crate) fn newest(&self) -> u32 {
         u32::try_from(self.versions.len()).unwrap_or(u32::MAX)
     }

@@ -3,6 +3,8 @@
 //! Every `*_in` has its `*_out`; whoever changes a row takes the old one out and puts the new one in. Entries
 //! that come to nothing are dropped, so that an index built anew from the rows is equal to the one kept.
 
+pub(crate) mod belongings;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +23,7 @@ use common::{
     time::Span,
 };
 
+use self::belongings::Belongings;
 use super::{
     State,
     attempt::Attempt,
@@ -52,6 +55,7 @@ pub(crate) struct Index {
     pub(crate) machines: BTreeMap<MachineId, MachineUse>,
     /// Attempts of a job that have not ended.
     pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
+    pub(crate) belongings: Belongings,
 }
 
 /// What a member's tasks hold and wait for.
@@ -173,8 +177,12 @@ impl Index {
         for (id, user) in &state.users {
             index.handles.insert(user.handle.clone(), *id);
         }
+        for place in state.members.keys() {
+            index.belongings.member_in(*place);
+        }
         for (id, invitation) in &state.invitations {
             index.invitation_in(*id, invitation);
+            index.belongings.invitation_in(*id, invitation);
         }
         for (serial, certificate) in &state.certificates {
             index
@@ -187,6 +195,7 @@ impl Index {
             index.machine_in(*id, machine);
         }
         for (id, dataset) in &state.datasets {
+            index.belongings.dataset_in(dataset);
             let names = index.dataset_names.entry(dataset.org).or_default();
             names.insert(dataset.name.clone(), *id);
         }
@@ -220,6 +229,7 @@ impl Index {
     }
 
     pub(crate) fn machine_in(&mut self, id: MachineId, machine: &Machine) {
+        self.belongings.machine_in(id, machine);
         if machine.state.is_living() {
             let names = self.machine_names.entry(machine.org).or_default();
             names.insert(machine.name.clone(), id);
@@ -227,6 +237,7 @@ impl Index {
     }
 
     pub(crate) fn machine_out(&mut self, id: MachineId, machine: &Machine) {
+        self.belongings.machine_out(id, machine);
         if let Some(names) = self.machine_names.get_mut(&machine.org) {
             if names.get(&machine.name) == Some(&id) {
                 names.remove(&machine.name);
@@ -239,6 +250,7 @@ impl Index {
 
     pub(crate) fn job_in(&mut self, id: JobId, job: &Job, progress: &JobProgress) {
         let member = (job.org, job.owner);
+        self.belongings.job_in(member, progress);
         if progress.ended_at.is_none() {
             self.open_jobs.entry(member).or_default().insert(id);
         }
@@ -252,6 +264,7 @@ impl Index {
 
     pub(crate) fn job_out(&mut self, id: JobId, job: &Job, progress: &JobProgress) {
         let member = (job.org, job.owner);
+        self.belongings.job_out(member, progress);
         if let Some(jobs) = self.open_jobs.get_mut(&member) {
             jobs.remove(&id);
             if jobs.is_empty() {
@@ -272,6 +285,7 @@ impl Index {
     }
 
     pub(crate) fn attempt_in(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
+        self.belongings.attempt_in(attempt, owner);
         if !attempt.is_desired() {
             return;
         }
@@ -289,6 +303,7 @@ impl Index {
     }
 
     pub(crate) fn attempt_out(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
+        self.belongings.attempt_out(attempt, owner);
         if !attempt.is_desired() {
             return;
         }

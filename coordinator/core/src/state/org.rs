@@ -1,6 +1,8 @@
 //! Orgs, users and memberships as rows.
 
-use common::{limits::Limits, name::Name, org::OrgSettings, status::Role, time::Timestamp};
+use common::{
+    id::Fingerprint, limits::Limits, name::Name, org::OrgSettings, status::Role, time::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// A group.
@@ -21,6 +23,26 @@ pub(crate) struct Org {
 pub(crate) struct User {
     pub(crate) handle: Name,
     pub(crate) created_at: Timestamp,
+}
+
+/// How a membership ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parting {
+    /// By the member's own wish.
+    Left,
+    /// By somebody who may.
+    Removed,
+}
+
+/// Somebody who was a member and is none now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Former {
+    pub(crate) role: Role,
+    pub(crate) at: Timestamp,
+    pub(crate) parting: Parting,
+    /// Of the devices that were signed out with it.
+    pub(crate) keys: Vec<Fingerprint>,
 }
 
 /// A user's standing in an org.

@@ -47,6 +47,8 @@ tables! {
     Projects "projects-1"
     /// By project and user.
     Grants "project-grants-1"
+    /// By org and user, who was a member and is none now.
+    Former "former-members-1"
 }
 
 /// Names one row.
@@ -82,6 +84,10 @@ impl RowKey {
 
     pub(crate) fn member(org: OrgId, user: UserId) -> Self {
         Self::pair(Table::Members, org.as_bytes(), user.as_bytes())
+    }
+
+    pub(crate) fn former(org: OrgId, user: UserId) -> Self {
+        Self::pair(Table::Former, org.as_bytes(), user.as_bytes())
     }
 
     pub(crate) fn invitation(id: InvitationId) -> Self {
@@ -164,6 +170,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Attempts => json(state.attempts.get(&key.attempt().ok()?)?),
         Table::Projects => json(state.projects.get(&key.project().ok()?)?),
         Table::Grants => json(state.grants.get(&key.grant().ok()?)?),
+        Table::Former => json(state.former.get(&key.member().ok()?)?),
     }
 }
 
@@ -198,6 +205,7 @@ pub(crate) fn decode(
         Table::Attempts => drop(state.attempts.insert(key.attempt()?, parse(table, value)?)),
         Table::Projects => drop(state.projects.insert(key.project()?, parse(table, value)?)),
         Table::Grants => drop(state.grants.insert(key.grant()?, parse(table, value)?)),
+        Table::Former => drop(state.former.insert(key.member()?, parse(table, value)?)),
     }
     Ok(())
 }
@@ -216,6 +224,10 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     };
     for (o, u) in state.members.keys() {
         check(org(o) && user(u), &|| RowKey::member(*o, *u))?;
+    }
+    for (o, u) in state.former.keys() {
+        let gone = !state.members.contains_key(&(*o, *u));
+        check(org(o) && user(u) && gone, &|| RowKey::former(*o, *u))?;
     }
     for (id, row) in &state.invitations {
         let guest = row.invitee.as_ref();

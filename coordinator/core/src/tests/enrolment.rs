@@ -127,7 +127,7 @@ fn only_the_owner_invites_admins_and_a_sign_in_is_for_oneself() {
     world.user_does(ALICE, invite(admin, 71)).unwrap();
     assert_eq!(
         refusal(&mut world, ALICE, invite(Role::Owner, 72)),
-        Code::WrongState
+        Code::OneOwner
     );
     let sign_in = Body::CreateLoginLink {
         invitation: InvitationId::from_bytes([73; 16]),

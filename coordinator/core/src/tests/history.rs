@@ -3,9 +3,12 @@
 mod rules;
 
 use common::{
+    api::org::{OrgAnswer, OrgRequest},
+    id::UserId,
     job::JobSpec,
     limits::Limits,
     machine::MachineReport,
+    org::departure::DeparturePreview,
     resources::GpuRequest,
     status::{EndReason, IsolationLevel, MinIsolation, Priority, Role},
     units::Bytes,
@@ -15,7 +18,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use self::rules::{check_rules, needing, ruled};
 use super::{
-    invariants,
+    departure, invariants,
     world::{ALICE, BOB, CAROL, ORG, World, array, capacity, machine_id, name, outcome, report},
 };
 use crate::{Actor, Body, Event, lifecycle::attempt::AttemptState};
@@ -94,7 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The three members, under whatever id they have now.
 struct People {
-    users: [common::id::UserId; 3],
+    users: [UserId; 3],
     handles: [String; 3],
 }
 
@@ -319,6 +322,20 @@ fn check_placements(before: &World, after: &World, events: &[Event]) {
     }
 }
 
+/// Returns who is about to be removed, where they are a member, and what is shown of it.
+fn shown_before(
+    world: &World,
+    people: &People,
+    index: usize,
+) -> Option<(UserId, Box<DeparturePreview>)> {
+    let handle = name(&people.handles[index]);
+    let question = OrgRequest::PreviewRemoval { org: ORG, handle };
+    match departure::ask(world, ALICE, question) {
+        Ok(OrgAnswer::Departure(shown)) => Some((people.users[index], shown)),
+        _ => None,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -335,9 +352,16 @@ proptest! {
         world.machine(11, CAROL, "eleven", report(capacity(3, 8)));
         for step in &steps {
             let before = world.clone();
+            let goes = match step {
+                Step::RemoveMember(index) => shown_before(&world, &people, *index),
+                _ => None,
+            };
             let unblocked = invariants::unblocked(&world);
             let events = take(&mut world, &mut people, &mut submitted, step);
             check_placements(&before, &world, &events);
+            if let Some((who, shown)) = goes {
+                departure::check_went(&before.state, &world.state, world.now, who, &shown);
+            }
             invariants::check(&world);
             if let (Step::Schedule(_), Some(job), true) = (step, unblocked, before.state.schedule_due()) {
                 let placed = events.iter().any(|event| matches!(event, Event::AttemptPlaced { attempt, .. } if attempt.job == job));

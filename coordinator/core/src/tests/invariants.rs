@@ -6,7 +6,7 @@ use common::{id::TaskId, job::TaskCounts, resources::Allocation};
 
 use super::world::{ORG, World};
 use crate::{
-    State, Table,
+    Actor, Body, State, Table,
     lifecycle::attempt::AttemptState,
     schedule::explain::{Subject, explain},
     state::{Volatile, index::Index, rows},
@@ -98,6 +98,12 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
                 .keys()
                 .map(|(org, user)| RowKey::member(*org, *user)),
         )
+        .chain(
+            state
+                .former
+                .keys()
+                .map(|(org, user)| RowKey::former(*org, *user)),
+        )
         .chain(state.invitations.keys().map(|id| RowKey::invitation(*id)))
         .chain(
             state
@@ -184,6 +190,11 @@ fn every_table_is_written_and_damage_is_found() {
         .unwrap();
     world.schedule();
     world.project(super::world::BOB, 40, "vision");
+    let goes = Body::RemoveMember {
+        org: ORG,
+        handle: super::world::name("carol"),
+    };
+    world.must(Actor::User(super::world::ALICE), goes);
     let rows = save(&world.state);
     let tables: BTreeSet<Table> = rows.iter().map(|(key, _)| key.table).collect();
     assert_eq!(tables.len(), Table::ALL.len());

@@ -39,11 +39,11 @@ fn only_the_owner_makes_admins() {
     );
     assert_eq!(
         refused(world.user_does(ALICE, role("bob", Role::Owner))).code,
-        Code::WrongState
+        Code::OneOwner
     );
     assert_eq!(
         refused(world.user_does(ALICE, role("alice", Role::Member))).code,
-        Code::WrongState
+        Code::OneOwner
     );
     assert_eq!(
         refused(world.user_does(ALICE, role("dora", Role::Admin))).code,
@@ -78,11 +78,11 @@ fn an_admin_cannot_remove_an_admin_and_nobody_the_owner() {
     );
     assert_eq!(
         refused(world.user_does(BOB, remove("alice"))).code,
-        Code::WrongState
+        Code::OwnerStays
     );
     assert_eq!(
         refused(world.user_does(ALICE, remove("alice"))).code,
-        Code::WrongState
+        Code::OwnerStays
     );
     world.user_does(BOB, remove("dora")).unwrap();
     world.user_does(BOB, remove("bob")).unwrap();

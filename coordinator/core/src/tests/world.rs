@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use common::{
-    api::job::{CancelJob, SubmitJob},
+    api::{
+        self,
+        job::{CancelJob, SubmitJob},
+    },
     code::Code,
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, IdempotencyKey,
@@ -31,7 +34,7 @@ use crate::{
     },
     decide,
     lifecycle::attempt::AttemptState,
-    query::Samples,
+    query::{Presence, Samples, answer},
 };
 
 pub(super) const ORG: OrgId = OrgId::from_bytes([1; 16]);
@@ -243,6 +246,18 @@ impl World {
         self.run(actor, body).expect("this should be done")
     }
 
+    /// Asks what only reads.
+    pub(super) fn ask(&self, who: UserId, question: &api::Request) -> Result<api::Answer, Problem> {
+        let presence = Presence {
+            contacts: &BTreeMap::new(),
+            certificate_expires_at: self.now,
+            version: "0",
+            sealing_key: &[],
+            samples: &self.samples,
+        };
+        answer(&self.state, &presence, self.now, who, question)
+    }
+
     pub(super) fn user_does(&mut self, user: UserId, body: Body) -> Result<Vec<Event>, Rejection> {
         self.run(Actor::User(user), body)
     }
@@ -435,7 +450,7 @@ impl World {
     pub(super) fn dataset(&mut self, owner: UserId, number: u8, called: &str) {
         let body = Body::AddDatasetVersion {
             dataset: DatasetId::from_bytes([number; 16]),
-            request: common::api::data::AddDatasetVersion {
+            request: api::data::AddDatasetVersion {
                 org: ORG,
                 name: name(called),
                 tree: tree(number),

@@ -1,12 +1,14 @@
 //! What is asked and answered about orgs as a whole.
 
 use super::super::Sample;
-use super::nouns::ORG;
+use super::nouns::{NUMBER, ORG, name};
 use crate::api::org::{OrgAnswer, OrgRequest};
 use crate::api::{Answer, Request};
 use crate::org::OrgSettings;
+use crate::org::departure::{DeparturePreview, EndingJob, Stays};
 use crate::org::settings::SettingsChange;
-use crate::status::Visibility;
+use crate::status::{Role, Visibility};
+use crate::units::Bytes;
 
 pub(super) fn orgs() -> Vec<Sample> {
     let org = ORG;
@@ -35,6 +37,43 @@ pub(super) fn orgs() -> Vec<Sample> {
                 change: Box::new(change),
             },
         ),
+        request(
+            "org_preview_removal",
+            OrgRequest::PreviewRemoval {
+                org,
+                handle: name("bob"),
+            },
+        ),
+        request("org_preview_leaving", OrgRequest::PreviewLeaving { org }),
+        request("org_leave", OrgRequest::Leave { org }),
+        answer("org_departure", OrgAnswer::Departure(Box::new(departure()))),
         answer("org_settings", OrgAnswer::Settings(Box::new(settings))),
     ]
+}
+
+fn departure() -> DeparturePreview {
+    DeparturePreview {
+        handle: name("bob"),
+        role: Role::Admin,
+        jobs: vec![EndingJob {
+            number: NUMBER,
+            running: 20,
+            queued: 1000,
+        }],
+        job_count: 1,
+        running_tasks: 20,
+        queued_tasks: 1000,
+        machines: vec![name("box")],
+        machine_count: 3,
+        interrupted_tasks: 4,
+        invitations: 5,
+        grants: 11,
+        certificates: 6,
+        stays: Stays {
+            ended_jobs: 7,
+            artifact_bytes: Bytes::gib(8),
+            datasets: 9,
+            dataset_bytes: Bytes::gib(10),
+        },
+    }
 }

@@ -135,6 +135,7 @@ pub(super) fn dataset_view() -> DatasetView {
         id: DatasetId::from_bytes([9; 16]),
         name: name("digits"),
         owner: name("ada"),
+        passed_to_org: true,
         description: String::new(),
         visibility: Visibility::Personal,
         project: Some(name("vision")),

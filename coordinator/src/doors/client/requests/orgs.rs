@@ -27,6 +27,13 @@ pub(super) async fn answer(
                 &Request::Org(OrgRequest::ShowSettings { org }),
             )
         }
-        question @ OrgRequest::ShowSettings { .. } => ask(member, user, &Request::Org(question)),
+        OrgRequest::Leave { org } => {
+            let command = OrgCommand::Leave { org };
+            engine.ask(actor, Body::Org(command)).await?;
+            Ok(Answer::Done)
+        }
+        question @ (OrgRequest::ShowSettings { .. }
+        | OrgRequest::PreviewRemoval { .. }
+        | OrgRequest::PreviewLeaving { .. }) => ask(member, user, &Request::Org(question)),
     }
 }

@@ -1,0 +1,49 @@
+//! What goes with a member who leaves or is removed, and what stays.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{job::JobNumber, name::Name, status::Role, units::Bytes};
+
+/// Most jobs and most machines that are named; the counts are always exact.
+pub const MAX_NAMED: usize = 1000;
+
+/// Exactly what would happen at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeparturePreview {
+    pub handle: Name,
+    pub role: Role,
+    /// Jobs that end: what waits never starts, what runs is told to stop. Oldest first.
+    pub jobs: Vec<EndingJob>,
+    pub job_count: u32,
+    pub running_tasks: u32,
+    pub queued_tasks: u32,
+    /// Machines that leave the pool.
+    pub machines: Vec<Name>,
+    pub machine_count: u32,
+    /// Tasks of other members that run on these; they go on elsewhere where they may.
+    pub interrupted_tasks: u32,
+    /// Invitations and sign-in links that let nobody in any more.
+    pub invitations: u32,
+    /// Access to projects by name.
+    pub grants: u32,
+    /// Certificates of the member's own devices that are revoked.
+    pub certificates: u32,
+    pub stays: Stays,
+}
+
+/// A job that ends with its owner's membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndingJob {
+    pub number: JobNumber,
+    pub running: u32,
+    pub queued: u32,
+}
+
+/// What passes to the org.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stays {
+    pub ended_jobs: u64,
+    pub artifact_bytes: Bytes,
+    pub datasets: u32,
+    pub dataset_bytes: Bytes,
+}

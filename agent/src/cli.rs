@@ -20,6 +20,7 @@ mod org;
 mod project;
 mod run;
 mod shell;
+mod sign_in;
 mod submit;
 mod top;
 mod uninstall;
@@ -97,6 +98,8 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
+    SignIn(sign_in::SignIn),
+    #[command(subcommand)]
     Account(account::Account),
     #[command(subcommand)]
     Device(device::Device),
@@ -186,6 +189,7 @@ fn start(arguments: Arguments) -> Result<ExitCode, Problem> {
 async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
     let done = |(): ()| ExitCode::SUCCESS;
     match command {
+        Command::SignIn(sign_in) => sign_in.run(&context).await.map(done),
         Command::Account(account) => account.run(&context).await.map(done),
         Command::Device(device) => device.run(&context).await.map(done),
         Command::Invite(invite) => invite.run(&context).await.map(done),

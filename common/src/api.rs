@@ -3,6 +3,7 @@
 //!
 //! [`Request`] and [`Answer`] are append-only: a variant, once shipped, is frozen (see [`crate::wire`]).
 
+pub mod account;
 pub mod audit;
 pub mod data;
 pub mod explain;
@@ -111,6 +112,7 @@ pub enum Request {
     Project(project::ProjectRequest),
     Audit(audit::AuditRequest),
     Invitation(invitation::InvitationRequest),
+    Account(account::AccountRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -143,4 +145,5 @@ pub enum Answer {
     Project(project::ProjectAnswer),
     Audit(audit::AuditAnswer),
     Invitation(invitation::InvitationAnswer),
+    Account(account::AccountAnswer),
 }

@@ -106,6 +106,7 @@ codes! {
     Tampered "tampered" Failed "Compare with another copy, or with a seal that was written down; `compute-share-coordinator check` looks at the store itself."
     OwnerStays "owner_stays" Refused "Hand the org to an admin first with `compute-share org transfer HANDLE`, or delete it."
     OneOwner "one_owner" Refused "Choose admin or member; `compute-share org transfer HANDLE` hands the org over."
+    BadProfile "bad_profile" Usage "Use a name in one alphabet, and an address such as ada@lab.example."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

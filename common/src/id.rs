@@ -69,6 +69,8 @@ uuid_id! {
     TokenId;
     /// A question that an admin answers.
     ApprovalId;
+    /// A computer on which somebody signed in.
+    DeviceId;
     /// One submission's own key: the same key gives the same job.
     IdempotencyKey;
 }

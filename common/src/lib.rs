@@ -23,6 +23,7 @@ pub mod job;
 pub mod limits;
 pub mod machine;
 pub mod org;
+pub mod profile;
 pub mod project;
 pub mod seal;
 pub mod secret;

@@ -12,6 +12,7 @@ use crate::{
     invitee::Invitee,
     limits::Limits,
     name::Name,
+    profile::{DisplayName, Email},
     status::{MachineStatus, Role},
     time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
@@ -43,6 +44,9 @@ pub struct MemberView {
     pub machines: u32,
     pub running: u32,
     pub queued: u32,
+    pub display_name: Option<DisplayName>,
+    /// Shown to admins and to the member.
+    pub email: Option<Email>,
 }
 
 /// Whether an invitation still lets anybody in.

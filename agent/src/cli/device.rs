@@ -1,32 +1,134 @@
-//! `device link`: signing in on one more computer.
+//! `device list|link|revoke`: the computers that a user is signed in on.
 
 use clap::{Args, Subcommand};
 use common::{
-    api::{Answer, Request},
+    api::{
+        Answer, Request,
+        account::{AccountAnswer, AccountRequest, DeviceView, MemberRef},
+    },
+    code::Code,
     join_link::{JoinLink, LinkPurpose},
+    name::Name,
     problem::Problem,
 };
 use serde_json::json;
 
-use super::{Context, session::ask};
+use super::{
+    Context,
+    moments::{ago, now},
+    session::{Session, ask},
+    table::Table,
+};
 
-/// Sign in on your other computers
+/// The computers that you are signed in on
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  compute-share device link")]
+#[command(
+    after_help = "Examples:\n  compute-share device list\n  compute-share device revoke old-laptop"
+)]
 pub(super) enum Device {
+    List(List),
     Link(Link),
+    Revoke(Revoke),
 }
 
-/// Make a sign-in link for one more computer of yours; it is shown this once and is good for a day
+/// List the computers that you are signed in on
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  compute-share device list\n  compute-share device list --user bob"
+)]
+pub(super) struct List {
+    /// Another member's, as an admin; only of who is in no other org
+    #[arg(long, value_name = "HANDLE")]
+    user: Option<Name>,
+}
+
+/// Make a sign-in link for one more computer of yours; it is shown this once and is good for a quarter of an hour
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  compute-share device link")]
 pub(super) struct Link {}
 
+/// Sign a lost computer out for good, at once
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  compute-share device revoke old-laptop\n  compute-share device revoke laptop --user bob"
+)]
+pub(super) struct Revoke {
+    /// Name or id from `device list`
+    #[arg(value_name = "NAME|ID")]
+    device: Name,
+    /// Another member's, as an admin; only of who is in no other org
+    #[arg(long, value_name = "HANDLE")]
+    user: Option<Name>,
+}
+
 impl Device {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
         match self {
+            Self::List(list) => list.run(context).await,
             Self::Link(_) => link(context).await,
+            Self::Revoke(revoke) => revoke.run(context).await,
         }
+    }
+}
+
+fn member(session: &Session, user: Option<Name>) -> Option<MemberRef> {
+    let org = session.org;
+    user.map(|handle| MemberRef { org, handle })
+}
+
+impl List {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let session = context.session().await?;
+        let of = member(&session, self.user);
+        let request = Request::Account(AccountRequest::ListDevices { of });
+        let devices =
+            ask!(session, request, Answer::Account(AccountAnswer::Devices(list)) => list)?;
+        session.end().await;
+        context.output.show(
+            &devices,
+            |list| list.iter().map(|device| device.id.to_string()).collect(),
+            |list| devices_table(list),
+        )
+    }
+}
+
+fn devices_table(devices: &[DeviceView]) -> String {
+    let mut table = Table::new(&["DEVICE", "ID", "SIGNED IN", "RENEWED", "EXPIRES", ""]);
+    for device in devices {
+        let here = if device.current { "this one" } else { "" };
+        table.row([
+            device.name.to_string(),
+            device.id.to_string(),
+            ago(device.signed_in_at, now()),
+            ago(device.renewed_at, now()),
+            ago(device.expires_at, now()),
+            here.to_owned(),
+        ]);
+    }
+    table.to_text("No devices.")
+}
+
+impl Revoke {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let session = context.session().await?;
+        let of = member(&session, self.user);
+        let consequence = format!(
+            "{} is signed out at once and needs a new link to come back.",
+            self.device
+        );
+        context.consent.obtain("revoking a device", &consequence)?;
+        let device = Some(self.device.clone());
+        let request = Request::Account(AccountRequest::RevokeDevice { of, device });
+        let revoked = ask!(session, request, Answer::Done => ());
+        match revoked {
+            Ok(()) => session.end().await,
+            // It was this one: nothing more comes over its connection.
+            Err(problem) if problem.code == Code::CertificateRevoked => {}
+            Err(problem) => return Err(problem),
+        }
+        let sentence = format!("{} is signed out.", self.device);
+        let value = json!({"revoked": self.device});
+        context.output.done(&value, &sentence)
     }
 }
 

@@ -4,7 +4,7 @@ use certs::PrivateKey;
 use common::{
     code::Code,
     join_link::{JoinLink, LinkPurpose},
-    name::Name,
+    name::{MAX_NAME_BYTES, Name},
     problem::Problem,
     status::Role,
     wire::{
@@ -98,6 +98,7 @@ async fn ask(
         purpose: link.purpose,
         handle: handle.filter(|_| link.purpose == LinkPurpose::Join),
         csr,
+        device: this_computer(),
     };
     let stream = connection.open_bi().await;
     let (mut sender, mut receiver) =
@@ -108,4 +109,47 @@ async fn ask(
     connection.close(close::DONE.into(), b"");
     tokio::task::yield_now().await;
     Ok(answer?)
+}
+
+/// Returns what this computer is called, as far as that can be a name.
+fn this_computer() -> Name {
+    let system = rustix::system::uname();
+    device_name(&system.nodename().to_string_lossy())
+}
+
+/// Makes a name of whatever a computer is called.
+fn device_name(host: &str) -> Name {
+    let first = host.split('.').next().unwrap_or_default().to_lowercase();
+    let plain: String = first
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .take(MAX_NAME_BYTES)
+        .collect();
+    let name = plain.trim_matches(['-', '_']).parse();
+    name.unwrap_or_else(|_| "computer".parse().expect("the word is a name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_computer_is_called_by_what_can_be_a_name() {
+        #[track_caller]
+        fn check(host: &str, expect: &str) {
+            assert_eq!(device_name(host).as_str(), expect, "{host:?}");
+        }
+        check("Ada's Laptop.local", "ada-s-laptop");
+        check("box", "box");
+        check("", "computer");
+        check("--", "computer");
+        check("\u{202e}x\u{1b}[31m", "x--31m");
+        check(&"a".repeat(100), &"a".repeat(63));
+    }
 }

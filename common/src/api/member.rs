@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{Fingerprint, InvitationId, MachineId, OrgId, UserId},
+    id::{DeviceId, Fingerprint, InvitationId, MachineId, OrgId, UserId},
     invitee::Invitee,
     name::Name,
     org::MembershipView,
+    profile::{DisplayName, Email},
     status::Role,
     time::{Span, Timestamp},
 };
@@ -23,6 +24,10 @@ pub struct WhoAmI {
     pub sealing_key: Vec<u8>,
     /// Invitations to other orgs that wait for this user.
     pub pending_invitations: u32,
+    pub display_name: Option<DisplayName>,
+    pub email: Option<Email>,
+    /// The device that asks.
+    pub device: Option<DeviceId>,
 }
 
 /// Makes invitations to an org.

@@ -20,6 +20,8 @@ pub enum JoinRequest {
         handle: Option<Name>,
         /// PKCS #10, DER. Only its key counts.
         csr: Vec<u8>,
+        /// What this computer is called.
+        device: Name,
     },
     /// A registered machine asks for its certificate: first [`JoinAnswer::Waiting`] comes where it is not yet
     /// approved, then, on the same stream, the answer.

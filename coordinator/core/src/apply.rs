@@ -1,6 +1,7 @@
 //! The only thing that changes the state. Never fails: whatever could go wrong was checked in
 //! [`crate::decide()`]. One file per noun.
 
+mod account;
 mod attempt;
 mod dataset;
 mod enrolment;
@@ -51,6 +52,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::AttemptEnded { .. }
         | Event::ArtifactsSettled { .. }
         | Event::LogSettled { .. } => attempt::apply(state, event),
+        Event::Account(event) => account::apply(state, event),
         Event::ScheduleSettled { org } => {
             state.volatile.due.remove(org);
         }

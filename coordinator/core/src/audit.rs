@@ -83,6 +83,7 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::OrgCreated { org, .. } | Event::Org(OrgEvent::OrgSettingsChanged { org, .. }) => {
             (AuditKind::Org, About::Org(*org))
         }
+        Event::Account(event) => (event.audit_kind(), About::User(event.user())),
         Event::Project(event) => (AuditKind::Project, About::Org(event.org())),
         Event::LimitsApplied { org, .. } => (AuditKind::Limit, About::Org(*org)),
         Event::UserCreated { user, .. } => (AuditKind::Member, About::User(*user)),

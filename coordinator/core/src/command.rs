@@ -1,6 +1,7 @@
 //! Commands: everything that can be asked of the engine. Requests of members, reports of agents and timers
 //! all come as one of these; the doors build them, nothing else does.
 
+pub mod account;
 pub mod invitation;
 pub mod org;
 pub mod project;
@@ -25,6 +26,7 @@ use common::{
 };
 use serde::Serialize;
 
+pub use self::account::{AccountCommand, SignIn};
 use self::invitation::InvitationCommand;
 pub use self::org::OrgCommand;
 
@@ -100,6 +102,7 @@ pub enum Body {
         /// For a user who joins; a sign-in has its own.
         fresh_user: UserId,
         handle: Option<Name>,
+        sign_in: SignIn,
         certificate: NewCertificate,
     },
     /// Renewal by the user or machine who asks: the old serial stays good for a grace of one hour.
@@ -180,4 +183,5 @@ pub enum Body {
     Org(OrgCommand),
     Project(project::ProjectCommand),
     Invitation(InvitationCommand),
+    Account(AccountCommand),
 }

@@ -1,7 +1,9 @@
 //! From a command to what happens because of it, or to a rejection. One file per noun; all checks are here.
 
+mod account;
 mod attempt;
 mod dataset;
+pub(crate) mod device;
 mod draft;
 pub(crate) mod enrolment;
 pub(crate) mod invitation;
@@ -62,6 +64,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             purpose,
             fresh_user,
             handle,
+            sign_in,
             certificate,
         } => {
             stranger(actor)?;
@@ -72,6 +75,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
                 &admission,
                 *fresh_user,
                 handle.as_ref(),
+                sign_in,
                 certificate,
             )
         }
@@ -138,6 +142,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::Project(command) => project::decide(state, at, user(actor)?, command),
         Body::Invitation(command) => invitation::decide(state, at, user(actor)?, command),
         Body::Org(command) => org::decide(state, at, user(actor)?, command),
+        Body::Account(command) => account::decide(state, at, user(actor)?, command),
     }
 }
 

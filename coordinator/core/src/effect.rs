@@ -60,6 +60,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::CertificateIssued { .. }
         | Event::CertificateSuperseded { .. }
         | Event::LoginForgotten { .. }
+        | Event::Account(_)
         | Event::ScheduleSettled { .. } => Vec::new(),
         Event::CertificateRevoked { serial, .. } => vec![Effect::Close(*serial)],
         Event::MachineRegistered {

@@ -1,13 +1,14 @@
 //! Events: everything that can have happened. They change the state, name the rows to write, and are the
 //! audit trail; they are never replayed.
 
+pub mod account;
 pub mod invitation;
 pub mod org;
 pub mod project;
 
 use common::{
     id::{
-        AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, IdempotencyKey,
+        AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, Fingerprint, IdempotencyKey,
         InvitationId, JobId, MachineId, OrgId, ProjectId, TreeId, UserId,
     },
     job::{ArtifactsView, JobNumber, JobSpec, Outcome},
@@ -25,6 +26,7 @@ use serde::{Serialize, Serializer};
 use self::invitation::InvitationEvent;
 use crate::{lifecycle::job::JobResult, state::rows::RowKey};
 
+pub use self::account::{AccountEvent, Profile};
 pub use self::org::OrgEvent;
 pub use crate::state::{
     attempt::LogState,
@@ -105,6 +107,8 @@ pub enum Event {
     CertificateIssued {
         serial: CertificateSerial,
         holder: Holder,
+        /// Of a user's.
+        device: Option<DeviceId>,
         key: Fingerprint,
         at: Timestamp,
         expires_at: Timestamp,
@@ -278,6 +282,8 @@ pub enum Event {
     Project(project::ProjectEvent),
     #[serde(untagged)]
     Invitation(InvitationEvent),
+    #[serde(untagged)]
+    Account(AccountEvent),
 }
 
 impl Event {
@@ -302,8 +308,12 @@ impl Event {
                 RowKey::invitation_use(*invitation, *key),
             ],
 
-            Self::CertificateIssued { serial, .. }
-            | Self::CertificateSuperseded { serial, .. }
+            Self::CertificateIssued { serial, device, .. } => {
+                let device = device.map(RowKey::device);
+                let rows = [RowKey::certificate(*serial)];
+                rows.into_iter().chain(device).collect()
+            }
+            Self::CertificateSuperseded { serial, .. }
             | Self::CertificateRevoked { serial, .. } => vec![RowKey::certificate(*serial)],
 
             Self::MachineRegistered { machine, .. }
@@ -357,6 +367,7 @@ impl Event {
             Self::Project(event) => event.touched(),
 
             Self::Invitation(event) => event.touched(),
+            Self::Account(event) => event.touched(),
         }
     }
 }

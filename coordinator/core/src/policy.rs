@@ -81,6 +81,9 @@ actions! {
     RemoveMember "remove members" Org Admin
     RemoveAdmin "remove admins" Org Owner (Admin by AdminsMayManageAdmins)
 
+    SeeAddresses "see the e-mail addresses of members" Other Admin
+    RevokeDevice "see and revoke devices of others" Other Admin
+
     SeeMachines "see the machines" Org Member
     RegisterMachine "register machines" Own Member
     ApproveMachine "approve or reject machines" Org Admin

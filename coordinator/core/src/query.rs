@@ -2,6 +2,7 @@
 //! not see is not found.
 
 pub mod access;
+mod account;
 pub mod audit;
 mod dataset;
 pub mod enrolment;
@@ -22,7 +23,7 @@ use common::{
         job::SubmitJob,
     },
     code::Code,
-    id::{AttemptId, MachineId, OrgId, UserId},
+    id::{AttemptId, CertificateSerial, MachineId, OrgId, UserId},
     machine::MachineLoad,
     name::Name,
     problem::Problem,
@@ -42,6 +43,7 @@ use crate::{
 pub struct Presence<'a> {
     pub contacts: &'a BTreeMap<MachineId, Contact>,
     /// Of the session that asks.
+    pub certificate: CertificateSerial,
     pub certificate_expires_at: Timestamp,
     /// Of the coordinator.
     pub version: &'a str,
@@ -118,6 +120,9 @@ pub fn answer(
         }
         Request::Project(request) => Ok(Answer::Project(project::answer(state, user, request)?)),
         Request::Org(question) => Ok(Answer::AboutOrg(org::answer(state, now, user, question)?)),
+        Request::Account(request) => Ok(Answer::Account(account::answer(
+            state, presence, now, user, request,
+        )?)),
         _ => Err(not_a_question()),
     }
 }

@@ -1,5 +1,6 @@
 //! Rejections: everything that the coordinator says no to, as values. The words are made here once.
 
+mod account;
 pub mod invitation;
 mod org;
 pub mod project;
@@ -17,7 +18,9 @@ use common::{
     time::Timestamp,
 };
 
+pub use self::account::AccountRejection;
 use self::invitation::InvitationRejection;
+
 use crate::{
     policy::Action,
     schedule::explain::{Subject, nearest_offer},
@@ -139,6 +142,7 @@ pub enum Rejection {
         task: u32,
     },
     Limit(LimitReached),
+    Account(AccountRejection),
     NeverFits {
         /// The machine that comes nearest, and what it lends.
         nearest: Option<(Name, String)>,

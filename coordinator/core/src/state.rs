@@ -3,6 +3,7 @@
 //! Rows are the truth and are what is stored; `index` is rebuilt from them after a load; who is connected
 //! and what should be scheduled again is neither stored nor rebuilt. Only [`crate::apply()`] changes any of it.
 
+pub(crate) mod account;
 pub(crate) mod attempt;
 pub(crate) mod certificate;
 pub(crate) mod dataset;
@@ -19,13 +20,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::{
-        AttemptId, CertificateSerial, DatasetId, Fingerprint, InvitationId, JobId, MachineId,
-        OrgId, ProjectId, UserId,
+        AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId, JobId,
+        MachineId, OrgId, ProjectId, UserId,
     },
     machine::MachineReport,
 };
 
 use self::{
+    account::Device,
     attempt::Attempt,
     certificate::Certificate,
     dataset::Dataset,
@@ -49,6 +51,7 @@ pub struct State {
     /// By the key that was let in, so that the same key asked again is known.
     pub(crate) invitation_uses: BTreeMap<(InvitationId, Fingerprint), InvitationUse>,
     pub(crate) certificates: BTreeMap<CertificateSerial, Certificate>,
+    pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) machines: BTreeMap<MachineId, Machine>,
     /// Apart from the machines: large, and changed by nobody but the machine itself.
     pub(crate) reports: BTreeMap<MachineId, MachineReport>,

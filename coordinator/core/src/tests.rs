@@ -1,5 +1,6 @@
 //! The core in a small world of its own: commands in, events and state out.
 
+mod accounts;
 mod departure;
 mod enrolment;
 mod history;

@@ -6,7 +6,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use certs::Subject;
 use common::{
     code::Code,
-    id::{MachineId, UserId},
+    id::{DeviceId, MachineId, UserId},
     join_link::LinkPurpose,
     name::Name,
     problem::Problem,
@@ -17,6 +17,7 @@ use common::{
 };
 use coordinator_core::{
     Actor, Body, Topic,
+    command::SignIn,
     query::enrolment::{self, Claim},
 };
 use link::frames::{self, FrameReceiver, FrameSender};
@@ -76,7 +77,15 @@ async fn request(
             purpose,
             handle,
             csr,
-        } => enrol(desk, from, &secret, purpose, handle, &csr).await?,
+            device,
+        } => {
+            let stranger = Stranger {
+                from,
+                handle,
+                device,
+            };
+            enrol(desk, stranger, &secret, purpose, &csr).await?
+        }
         JoinRequest::ClaimMachine { machine, csr } => claim(desk, machine, &csr, tx).await?,
     };
     tell(tx, &answer).await?;
@@ -94,14 +103,26 @@ async fn tell(tx: &mut FrameSender, answer: &JoinAnswer) -> Result<(), Problem> 
     Ok(sent?)
 }
 
+/// Who wants in.
+struct Stranger {
+    from: IpAddr,
+    handle: Option<Name>,
+    /// What their computer is called.
+    device: Name,
+}
+
 async fn enrol(
     desk: &Desk,
-    from: IpAddr,
+    stranger: Stranger,
     secret: &str,
     purpose: LinkPurpose,
-    handle: Option<Name>,
     csr: &[u8],
 ) -> Result<JoinAnswer, Problem> {
+    let Stranger {
+        from,
+        handle,
+        device,
+    } = stranger;
     if desk.wrong_tries.too_many(from, Instant::now()) {
         return Err(Problem::new(
             Code::TooManyTries,
@@ -133,6 +154,10 @@ async fn enrol(
         purpose,
         fresh_user: user,
         handle,
+        sign_in: SignIn {
+            fresh_device: DeviceId::new(mint::uuid(desk.now())),
+            name: device,
+        },
         certificate: signed.certificate,
     };
     desk.engine.ask(Actor::Stranger, body).await?;

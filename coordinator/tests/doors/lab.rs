@@ -113,6 +113,7 @@ impl Lab {
             purpose,
             handle: handle.map(name),
             csr: key.request().unwrap(),
+            device: name("laptop"),
         };
         tx.send(&request).await?;
         tx.finish();
@@ -140,6 +141,20 @@ impl Lab {
         let secret = &self.owner_link.secret;
         let signed = self.enrol(secret, LinkPurpose::Login, None, &key).await;
         signed.unwrap()
+    }
+
+    /// Returns why somebody is not let in.
+    pub(crate) async fn refusal(&self, who: &Signed) -> Problem {
+        let root = self.running.fingerprint();
+        let tls = client_config(root, Some(&who.identity), ALPN_CLIENT).unwrap();
+        let address = self.running.address().to_string();
+        let connection = Dialer::new().unwrap().dial(&address, tls).await.unwrap();
+        let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
+        tx.send(&Hello::ours()).await.unwrap();
+        match rx.expect::<Hello>().await {
+            Err(frames::RecvError::Refused(problem)) => problem,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn connect(&self, who: &Signed) -> quinn::Connection {

@@ -5,6 +5,7 @@
     reason = "everything here is a test, its helpers too"
 )]
 
+mod accounts;
 mod hostile;
 mod joining;
 mod lab;

@@ -2,21 +2,15 @@
 
 use std::time::Duration;
 
-use certs::{Identity, PrivateKey, client_config};
+use crate::{
+    lab::{Lab, Signed, ask, invite, name},
+    machine::{Control, machine_of},
+};
+use certs::{Identity, PrivateKey};
 use common::{
     api::{Answer, Request},
     code::Code,
     join_link::LinkPurpose,
-    wire::{ALPN_CLIENT, Hello},
-};
-use link::{
-    endpoint::Dialer,
-    frames::{self, RecvError},
-};
-
-use crate::{
-    lab::{Lab, Signed, ask, invite, name},
-    machine::{Control, machine_of},
 };
 
 /// How long a connection may outlive its certificate.
@@ -75,26 +69,12 @@ async fn a_member_renews_over_a_live_connection_and_removal_ends_all_of_them() {
         assert_eq!(problem.code, Code::CertificateRevoked);
     }
     for who in [&bob, &fresh, &fresher] {
-        assert_eq!(refused(&lab, who).await, Code::CertificateRevoked);
+        assert_eq!(lab.refusal(who).await.code, Code::CertificateRevoked);
     }
     assert!(ask(&owner, Request::WhoAmI).await.is_ok());
 
     // Nor does a restart forget it.
     let lab = lab.restart().await;
-    assert_eq!(refused(&lab, &fresher).await, Code::CertificateRevoked);
+    assert_eq!(lab.refusal(&fresher).await.code, Code::CertificateRevoked);
     lab.running.stop().await;
-}
-
-/// Returns why somebody is not let in.
-async fn refused(lab: &Lab, who: &Signed) -> Code {
-    let tls = client_config(lab.running.fingerprint(), Some(&who.identity), ALPN_CLIENT);
-    let address = lab.running.address().to_string();
-    let dialled = Dialer::new().unwrap().dial(&address, tls.unwrap()).await;
-    let connection = dialled.unwrap();
-    let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
-    tx.send(&Hello::ours()).await.unwrap();
-    match rx.expect::<Hello>().await {
-        Err(RecvError::Refused(problem)) => problem.code,
-        other => panic!("{other:?}"),
-    }
 }

@@ -11,8 +11,9 @@ use common::{
 use serde_json::json;
 
 use super::super::{
-    Context, account,
+    Context,
     moments::{ago, now},
+    sign_in,
     table::Table,
 };
 use crate::client::{Client, unexpected};
@@ -44,7 +45,7 @@ pub(super) async fn accept(context: &Context, which: &str) -> Result<(), Problem
     let client = Client::connect(&context.store()).await?;
     let invitation = find(&client, which).await?.id;
     let request = InvitationRequest::Accept { invitation };
-    account::enter(context, client, request).await
+    sign_in::enter(context, client, request).await
 }
 
 pub(super) async fn decline(context: &Context, which: &str) -> Result<(), Problem> {

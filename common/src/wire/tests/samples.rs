@@ -1,5 +1,6 @@
 //! One message of every shape that can travel: every variant of every enum, with every option once full.
 
+mod accounts;
 mod answers;
 mod audit;
 mod invitations;
@@ -58,6 +59,7 @@ pub(super) fn samples() -> Vec<Sample> {
     all.extend(orgs::orgs());
     all.extend(projects::projects());
     all.extend(invitations::invitations());
+    all.extend(accounts::accounts());
     all.extend(client_streams());
     all.extend(agent_messages());
     all.extend(coordinator_messages());
@@ -208,6 +210,7 @@ fn join_messages() -> Vec<Sample> {
         purpose,
         handle,
         csr: vec![0x30],
+        device: name("laptop"),
     };
     vec![
         Sample::new("enrol_join", &enrol(LinkPurpose::Join, Some(name("bob")))),

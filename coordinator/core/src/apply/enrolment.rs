@@ -73,21 +73,26 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::CertificateIssued {
             serial,
             holder,
+            device,
             key,
             at,
             expires_at,
         } => {
-            let serials = state.index.holders.entry(*holder).or_default();
-            serials.insert(*serial);
             let row = Certificate {
                 holder: *holder,
+                device: *device,
                 key: *key,
                 issued_at: *at,
                 expires_at: *expires_at,
                 superseded_until: None,
                 revoked_at: None,
             };
+            state.index.certificate_in(*serial, &row);
             state.certificates.insert(*serial, row);
+            if let Some(row) = device.and_then(|device| state.devices.get_mut(&device)) {
+                row.renewed_at = *at;
+                row.expires_at = *expires_at;
+            }
         }
         Event::CertificateSuperseded { serial, until } => {
             if let Some(row) = state.certificates.get_mut(serial) {

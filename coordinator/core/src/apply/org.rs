@@ -26,6 +26,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             let row = User {
                 handle: handle.clone(),
                 created_at: *at,
+                profile: crate::state::org::Profile::default(),
             };
             state.users.insert(*user, row);
         }

@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use common::{
-    id::{CertificateSerial, CodeDigest, Fingerprint, InvitationId, MachineId, OrgId, UserId},
+    id::{
+        CertificateSerial, CodeDigest, DeviceId, Fingerprint, InvitationId, MachineId, OrgId,
+        UserId,
+    },
     join_link::LinkPurpose,
     name::Name,
     time::Timestamp,
 };
 
-use super::{draft::Draft, invitation::open};
+use super::{device, draft::Draft, invitation::open};
 use crate::{
-    command::{Actor, NewCertificate},
-    event::{Event, Holder},
+    command::{Actor, NewCertificate, SignIn},
+    event::{AccountEvent, Event, Holder},
     lifecycle::machine::MachineState,
     rejection::Rejection,
     state::{State, certificate::Certificate, invitation::Invitation, machine::Machine},
@@ -23,6 +26,9 @@ const RENEWAL_GRACE: Duration = Duration::from_secs(3600);
 
 /// Most certificates of one user or machine that are good at once: devices, and renewals in their grace.
 const MAX_CERTIFICATES: usize = 256;
+
+/// The name of a device that signed in before devices were kept.
+const UNNAMED: &str = "unnamed";
 
 /// A code that lets a key in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,13 @@ pub(crate) fn admit(
         (Ok(()), None) => invitation.user,
         (Err(closed), _) => return Err(closed),
     };
+    // Nor does the key of a device that was revoked: whoever has it may have the old link, too.
+    let lost = |user| {
+        device::devices(state, user).any(|(_, row)| row.key == key && row.revoked_at.is_some())
+    };
+    if used.is_some_and(|used| lost(used.user)) {
+        return Err(Rejection::CodeUsed);
+    }
     // Who was removed does not come back by an old code.
     if user.is_some_and(|user| !state.members.contains_key(&(invitation.org, user))) {
         return Err(Rejection::CodeUsed);
@@ -81,6 +94,7 @@ pub(super) fn enrol(
     admission: &Admission,
     fresh_user: UserId,
     handle: Option<&Name>,
+    sign_in: &SignIn,
     certificate: &NewCertificate,
 ) -> Result<Vec<Event>, Rejection> {
     let mut events = Vec::new();
@@ -119,7 +133,10 @@ pub(super) fn enrol(
             at,
         });
     }
-    events.push(issued(state, Holder::User(user), certificate, at)?);
+    let (device, signed_in) = device::sign_in(state, at, user, certificate.key, sign_in)?;
+    events.extend(signed_in);
+    let holder = Holder::User(user);
+    events.push(issued(state, holder, Some(device), certificate, at)?);
     Ok(events)
 }
 
@@ -146,8 +163,42 @@ pub(super) fn renew(
             serial: old,
             until: at.saturating_add(RENEWAL_GRACE),
         });
-    let issued = issued(state, holder, new, at)?;
-    Ok(superseded.into_iter().chain([issued]).collect())
+    let (device, signed_in) = match holder {
+        Holder::Machine(_) => (None, Vec::new()),
+        Holder::User(user) => {
+            let (device, signed_in) = device_of(state, at, user, old, row);
+            (Some(device), signed_in)
+        }
+    };
+    let issued = issued(state, holder, device, new, at)?;
+    let events = signed_in.into_iter().chain(superseded).chain([issued]);
+    Ok(events.collect())
+}
+
+/// Returns the device whose certificate is renewed. One from before devices were kept becomes one.
+fn device_of(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    serial: CertificateSerial,
+    row: &Certificate,
+) -> (DeviceId, Vec<Event>) {
+    if let Some(device) = row.device {
+        let forgotten = device::forget_certificates(state, at, user, device);
+        return (device, forgotten.into_iter().collect());
+    }
+    let device = DeviceId::from_bytes(*serial.as_bytes());
+    if state.devices.contains_key(&device) {
+        return (device, Vec::new());
+    }
+    let signed_in = AccountEvent::DeviceSignedIn {
+        device,
+        user,
+        name: UNNAMED.parse().expect("the word is a name"),
+        key: row.key,
+        at: row.issued_at,
+    };
+    (device, vec![Event::Account(signed_in)])
 }
 
 pub(super) fn claim(
@@ -162,7 +213,7 @@ pub(super) fn claim(
             name: row.name.clone(),
         });
     }
-    let issued = issued(state, Holder::Machine(machine), certificate, at)?;
+    let issued = issued(state, Holder::Machine(machine), None, certificate, at)?;
     Ok(vec![issued])
 }
 
@@ -206,7 +257,7 @@ pub(crate) fn check(
     Ok(row)
 }
 
-/// Revokes every certificate of a user or machine.
+/// Revokes every certificate of a user or machine, and with a user's their devices.
 pub(super) fn revoke_all(draft: &mut Draft<'_>, state: &State, at: Timestamp, holder: Holder) {
     let serials = state.index.holders.get(&holder);
     for serial in serials.into_iter().flatten() {
@@ -218,11 +269,20 @@ pub(super) fn revoke_all(draft: &mut Draft<'_>, state: &State, at: Timestamp, ho
             });
         }
     }
+    if let Holder::User(user) = holder {
+        for (device, row) in device::devices(state, user) {
+            if row.revoked_at.is_none() {
+                let gone = AccountEvent::DeviceRevoked { device, user, at };
+                draft.push(Event::Account(gone));
+            }
+        }
+    }
 }
 
 fn issued(
     state: &State,
     holder: Holder,
+    device: Option<DeviceId>,
     certificate: &NewCertificate,
     at: Timestamp,
 ) -> Result<Event, Rejection> {
@@ -239,6 +299,7 @@ fn issued(
     Ok(Event::CertificateIssued {
         serial: certificate.serial,
         holder,
+        device,
         key: certificate.key,
         at,
         expires_at: certificate.expires_at,

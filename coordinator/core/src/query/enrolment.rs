@@ -3,8 +3,8 @@
 use common::{
     api::{invitation::Joined, job::Submitted},
     id::{
-        CertificateSerial, CodeDigest, Fingerprint, IdempotencyKey, InvitationId, MachineId, OrgId,
-        UserId,
+        CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey, InvitationId,
+        MachineId, OrgId, UserId,
     },
     join_link::LinkPurpose,
     name::Name,
@@ -135,6 +135,11 @@ pub fn certificate(
     } else {
         Err(Rejection::CertificateRevoked.into())
     }
+}
+
+/// Returns the device that a certificate was issued to.
+pub fn device(state: &State, serial: CertificateSerial) -> Option<DeviceId> {
+    state.certificates.get(&serial)?.device
 }
 
 /// Returns the names of a machine and its org, for the coordinator's hello.

@@ -12,7 +12,7 @@ use common::{
     time::Timestamp,
 };
 
-use super::{Presence, count, handle, most, of_org, org_name};
+use super::{Presence, count, enrolment, handle, most, of_org, org_name};
 use crate::{
     policy::{self, Action, permit},
     rejection::Rejection,
@@ -33,39 +33,52 @@ pub(super) fn who_am_i(
             role: policy::member(state, *org, user)?.role,
         })
     });
+    let row = state.users.get(&user);
+    let row = row.ok_or(Rejection::CertificateUnknown)?;
     Ok(WhoAmI {
         user,
-        handle: handle(state, user)?,
+        handle: row.handle.clone(),
         orgs: orgs.collect::<Result<_, Rejection>>()?,
         certificate_expires_at: presence.certificate_expires_at,
         coordinator_version: presence.version.to_owned(),
         sealing_key: presence.sealing_key.to_vec(),
         pending_invitations: count(pending(state, now, user)?.len()),
+        display_name: row.profile.display_name.clone(),
+        email: row.profile.email.clone(),
+        device: enrolment::device(state, presence.certificate),
     })
 }
 
 pub(super) fn list(state: &State, user: UserId, org: OrgId) -> Result<Vec<MemberView>, Rejection> {
     permit(state, org, user, Action::SeeMembers)?;
+    let sees_all = permit(state, org, user, Action::SeeAddresses).is_ok();
     let machines = |user: UserId| {
         let own = state.index.belongings.machines.get(&(org, user));
         count(own.map_or(0, BTreeSet::len))
     };
     of_org(&state.members, org)
         .take(most(u32::MAX))
-        .map(|(user, member)| {
+        .map(|(member_id, member)| {
             let used = state
                 .index
                 .members
-                .get(&(org, user))
+                .get(&(org, member_id))
                 .copied()
                 .unwrap_or_default();
+            let row = state.users.get(&member_id).ok_or(Rejection::NoSuchOrg)?;
             Ok(MemberView {
-                handle: handle(state, user)?,
+                handle: row.handle.clone(),
                 role: member.role,
                 joined_at: member.joined_at,
-                machines: machines(user),
+                machines: machines(member_id),
                 running: used.running,
                 queued: u32::try_from(used.queued).unwrap_or(u32::MAX),
+                display_name: row.profile.display_name.clone(),
+                email: row
+                    .profile
+                    .email
+                    .clone()
+                    .filter(|_| sees_all || member_id == user),
             })
         })
         .collect()

@@ -30,6 +30,7 @@ impl Rejection {
             Self::Limit(reached) => limit(reached),
             Self::Org(rejection) => rejection.problem(),
             Self::Invitation(rejection) => rejection.problem(),
+            Self::Account(rejection) => rejection.problem(),
             Self::NeverFits {
                 nearest,
                 explanation,

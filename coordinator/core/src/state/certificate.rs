@@ -1,7 +1,7 @@
 //! The registry of certificates: what counts is what stands here, whatever a certificate says of itself.
 
 use common::{
-    id::{Fingerprint, MachineId, UserId},
+    id::{DeviceId, Fingerprint, MachineId, UserId},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ impl Holder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Certificate {
     pub(crate) holder: Holder,
+    /// Of a user's: the device that it was issued to. Those from before devices were kept have none.
+    #[serde(default)]
+    pub(crate) device: Option<DeviceId>,
     pub(crate) key: Fingerprint,
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,

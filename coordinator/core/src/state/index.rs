@@ -12,8 +12,8 @@ use std::{
 
 use common::{
     id::{
-        AttemptId, CertificateSerial, CodeDigest, DatasetId, IdempotencyKey, InvitationId, JobId,
-        MachineId, OrgId, ProjectId, UserId,
+        AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, IdempotencyKey,
+        InvitationId, JobId, MachineId, OrgId, ProjectId, UserId,
     },
     image::Image,
     job::JobNumber,
@@ -27,7 +27,7 @@ use self::belongings::Belongings;
 use super::{
     State,
     attempt::Attempt,
-    certificate::Holder,
+    certificate::{Certificate, Holder},
     invitation::{Guest, Invitation},
     job::{Job, JobProgress},
     machine::Machine,
@@ -41,6 +41,8 @@ pub(crate) struct Index {
     /// Invitations that are for somebody, in whatever state.
     pub(crate) invitees: BTreeMap<Guest, BTreeSet<InvitationId>>,
     pub(crate) holders: BTreeMap<Holder, BTreeSet<CertificateSerial>>,
+    /// Every device of a user that is remembered, and the certificates that were issued to it.
+    pub(crate) devices: BTreeMap<UserId, BTreeMap<DeviceId, BTreeSet<CertificateSerial>>>,
     /// Of living machines only: the name of one that was removed is free again.
     pub(crate) machine_names: BTreeMap<OrgId, BTreeMap<Name, MachineId>>,
     pub(crate) dataset_names: BTreeMap<OrgId, BTreeMap<Name, DatasetId>>,
@@ -184,12 +186,12 @@ impl Index {
             index.invitation_in(*id, invitation);
             index.belongings.invitation_in(*id, invitation);
         }
+        for (id, device) in &state.devices {
+            let devices = index.devices.entry(device.user).or_default();
+            devices.entry(*id).or_default();
+        }
         for (serial, certificate) in &state.certificates {
-            index
-                .holders
-                .entry(certificate.holder)
-                .or_default()
-                .insert(*serial);
+            index.certificate_in(*serial, certificate);
         }
         for (id, machine) in &state.machines {
             index.machine_in(*id, machine);
@@ -216,6 +218,29 @@ impl Index {
             }
         }
         index
+    }
+
+    pub(crate) fn certificate_in(&mut self, serial: CertificateSerial, row: &Certificate) {
+        self.holders.entry(row.holder).or_default().insert(serial);
+        if let (Holder::User(user), Some(device)) = (row.holder, row.device) {
+            let devices = self.devices.entry(user).or_default();
+            devices.entry(device).or_default().insert(serial);
+        }
+    }
+
+    pub(crate) fn certificate_out(&mut self, serial: CertificateSerial, row: &Certificate) {
+        if let Some(serials) = self.holders.get_mut(&row.holder) {
+            serials.remove(&serial);
+            if serials.is_empty() {
+                self.holders.remove(&row.holder);
+            }
+        }
+        if let (Holder::User(user), Some(device)) = (row.holder, row.device)
+            && let Some(devices) = self.devices.get_mut(&user)
+            && let Some(serials) = devices.get_mut(&device)
+        {
+            serials.remove(&serial);
+        }
     }
 
     /// Takes an invitation in; what the index keeps of it never changes.

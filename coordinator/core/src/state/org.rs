@@ -1,7 +1,13 @@
 //! Orgs, users and memberships as rows.
 
 use common::{
-    id::Fingerprint, limits::Limits, name::Name, org::OrgSettings, status::Role, time::Timestamp,
+    id::Fingerprint,
+    limits::Limits,
+    name::Name,
+    org::OrgSettings,
+    profile::{DisplayName, Email},
+    status::Role,
+    time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +29,16 @@ pub(crate) struct Org {
 pub(crate) struct User {
     pub(crate) handle: Name,
     pub(crate) created_at: Timestamp,
+    #[serde(default)]
+    pub(crate) profile: Profile,
+}
+
+/// What a user says of themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Profile {
+    pub display_name: Option<DisplayName>,
+    pub email: Option<Email>,
 }
 
 /// How a membership ended.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use common::id::{
-    AttemptId, CertificateSerial, DatasetId, Fingerprint, InvitationId, JobId, MachineId, OrgId,
-    ProjectId, UserId,
+    AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId, JobId, MachineId,
+    OrgId, ProjectId, UserId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -35,6 +35,8 @@ tables! {
     /// By invitation and the key that came in.
     InvitationUses "invitation-uses-1"
     Certificates "certificates-1"
+    /// Computers on which users are signed in.
+    Devices "devices-1"
     Machines "machines-1"
     /// What machines report, by machine.
     Reports "machine-reports-1"
@@ -102,6 +104,10 @@ impl RowKey {
         Self::new(Table::Certificates, serial.as_bytes())
     }
 
+    pub(crate) fn device(id: DeviceId) -> Self {
+        Self::new(Table::Devices, id.as_bytes())
+    }
+
     pub(crate) fn machine(id: MachineId) -> Self {
         Self::new(Table::Machines, id.as_bytes())
     }
@@ -162,6 +168,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Invitations => json(state.invitations.get(&key.invitation().ok()?)?),
         Table::InvitationUses => json(state.invitation_uses.get(&key.invitation_use().ok()?)?),
         Table::Certificates => json(state.certificates.get(&key.certificate().ok()?)?),
+        Table::Devices => json(state.devices.get(&key.device().ok()?)?),
         Table::Machines => json(state.machines.get(&key.machine().ok()?)?),
         Table::Reports => json(state.reports.get(&key.machine().ok()?)?),
         Table::Datasets => json(state.datasets.get(&key.dataset().ok()?)?),
@@ -197,6 +204,7 @@ pub(crate) fn decode(
             let serial = key.certificate()?;
             state.certificates.insert(serial, parse(table, value)?);
         }
+        Table::Devices => drop(state.devices.insert(key.device()?, parse(table, value)?)),
         Table::Machines => drop(state.machines.insert(key.machine()?, parse(table, value)?)),
         Table::Reports => drop(state.reports.insert(key.machine()?, parse(table, value)?)),
         Table::Datasets => drop(state.datasets.insert(key.dataset()?, parse(table, value)?)),
@@ -240,6 +248,14 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     for ((id, key), row) in &state.invitation_uses {
         let known = state.invitations.contains_key(id) && user(&row.user);
         check(known, &|| RowKey::invitation_use(*id, *key))?;
+    }
+    for (serial, row) in &state.certificates {
+        let device = |id: &DeviceId| state.devices.contains_key(id);
+        let known = row.device.as_ref().is_none_or(device);
+        check(known, &|| RowKey::certificate(*serial))?;
+    }
+    for (id, row) in &state.devices {
+        check(user(&row.user), &|| RowKey::device(*id))?;
     }
     for (id, row) in &state.machines {
         check(org(&row.org) && user(&row.owner), &|| RowKey::machine(*id))?;
@@ -308,6 +324,10 @@ impl Key<'_> {
 
     fn certificate(&self) -> Result<CertificateSerial, RowError> {
         self.whole().map(CertificateSerial::new)
+    }
+
+    fn device(&self) -> Result<DeviceId, RowError> {
+        self.whole().map(DeviceId::from_bytes)
     }
 
     fn machine(&self) -> Result<MachineId, RowError> {

@@ -27,7 +27,7 @@ fn a_code_works_once_and_says_so_to_who_holds_it() {
     let mut world = World::new();
     world.invite(50, Role::Member, 1);
     let first = world.enrol(50, 51, 51, "dora").unwrap();
-    assert_eq!(first.len(), 4);
+    assert_eq!(first.len(), 5);
     let again = world.enrol(50, 51, 52, "dora").unwrap();
     assert!(
         matches!(again[..], [Event::CertificateIssued { holder: Holder::User(id), .. }] if id == user(51))

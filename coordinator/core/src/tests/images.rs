@@ -57,6 +57,7 @@ fn imported(text: &str) -> JobSpec {
 fn show(world: &World, number: u64) -> JobSpec {
     let presence = Presence {
         contacts: &std::collections::BTreeMap::new(),
+        certificate: common::id::CertificateSerial::new([0; 16]),
         certificate_expires_at: world.now,
         version: "1",
         sealing_key: b"key",

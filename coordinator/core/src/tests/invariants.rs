@@ -112,6 +112,7 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
                 .map(|(id, key)| RowKey::invitation_use(*id, *key)),
         )
         .chain(state.certificates.keys().map(|id| RowKey::certificate(*id)))
+        .chain(state.devices.keys().map(|id| RowKey::device(*id)))
         .chain(state.machines.keys().map(|id| RowKey::machine(*id)))
         .chain(state.reports.keys().map(|id| RowKey::report(*id)))
         .chain(state.datasets.keys().map(|id| RowKey::dataset(*id)))

@@ -38,6 +38,7 @@ use crate::{
 fn ask(world: &World, user: common::id::UserId, request: &Request) -> Result<Answer, Problem> {
     let presence = Presence {
         contacts: &BTreeMap::new(),
+        certificate: common::id::CertificateSerial::new([0; 16]),
         certificate_expires_at: Timestamp::default(),
         version: "0",
         sealing_key: b"key",

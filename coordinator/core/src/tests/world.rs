@@ -9,7 +9,7 @@ use common::{
     },
     code::Code,
     id::{
-        AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, IdempotencyKey,
+        AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, Fingerprint, IdempotencyKey,
         InvitationId, JobId, MachineId, OrgId, TreeId, UserId,
     },
     job::{ArraySpec, AttemptUsage, JobNumber, JobSpec, Outcome, Retries},
@@ -29,7 +29,7 @@ use common::{
 use crate::{
     Actor, Body, Command, Event, Rejection, State, apply,
     command::{
-        NewCertificate,
+        NewCertificate, SignIn,
         invitation::{CreateInvitations, InvitationCommand, NewInvitation},
     },
     decide,
@@ -65,6 +65,14 @@ pub(super) fn name(text: &str) -> Name {
 
 pub(super) fn user(number: u8) -> UserId {
     UserId::from_bytes([number; 16])
+}
+
+/// Returns what a computer says of itself that signs in.
+pub(super) fn sign_in(number: u8) -> SignIn {
+    SignIn {
+        fresh_device: DeviceId::from_bytes([number; 16]),
+        name: name("laptop"),
+    }
 }
 
 pub(super) fn machine_id(number: u8) -> MachineId {
@@ -296,6 +304,7 @@ impl World {
             purpose: LinkPurpose::Join,
             fresh_user: user(fresh),
             handle: Some(name(handle)),
+            sign_in: sign_in(fresh),
             certificate,
         };
         self.run(Actor::Stranger, body)

@@ -1,6 +1,7 @@
 //! One request, one answer. Questions go to the read models; everything else becomes a command, and what it led
 //! to is read from its events or from the state after the commit.
 
+mod account;
 mod audit;
 mod invitation;
 mod orgs;
@@ -66,6 +67,7 @@ pub(super) async fn answer(
         Request::RejectMachine { org, name, reason } => Body::RejectMachine { org, name, reason },
         Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
         Request::CancelJob(request) => Body::CancelJob(request),
+        Request::Account(request) => return account::answer(member, user, request).await,
         question @ (Request::WhoAmI
         | Request::ShowOrg { .. }
         | Request::ListMembers { .. }
@@ -95,6 +97,7 @@ fn ask(member: &Member, user: UserId, question: &Request) -> Result<Answer, Prob
     };
     let presence = Presence {
         contacts: &contacts,
+        certificate: member.session.serial(),
         certificate_expires_at: member.session.expires_at(),
         version: env!("CARGO_PKG_VERSION"),
         sealing_key: desk.sealing_key.public(),

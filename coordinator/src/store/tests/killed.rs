@@ -15,7 +15,8 @@ use std::{
 use common::{
     api::job::SubmitJob,
     id::{
-        CertificateSerial, CodeDigest, Fingerprint, IdempotencyKey, InvitationId, JobId, MachineId,
+        CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey, InvitationId, JobId,
+        MachineId,
     },
     job::JobSpec,
     join_link::LinkPurpose,
@@ -27,7 +28,7 @@ use common::{
     units::{Bytes, MilliCpu},
 };
 use coordinator_core::command::{
-    NewCertificate,
+    NewCertificate, SignIn,
     invitation::{CreateInvitations, InvitationCommand, NewInvitation},
 };
 use redb::StorageBackend;
@@ -223,6 +224,10 @@ fn fill(path: &Path) {
         purpose: LinkPurpose::Join,
         fresh_user: BOB,
         handle: Some(name("bob")),
+        sign_in: SignIn {
+            fresh_device: DeviceId::from_bytes([7; 16]),
+            name: "laptop".parse().unwrap(),
+        },
         certificate: NewCertificate {
             serial: CertificateSerial::new([1; 16]),
             key: Fingerprint::new([1; 32]),

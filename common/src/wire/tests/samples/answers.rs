@@ -1,6 +1,7 @@
 //! What comes back.
 
 use super::super::Sample;
+use super::accounts::DEVICE;
 use super::nouns::{AT, CURSOR, INVITATION, JOB, MACHINE, NUMBER, ORG, USER, name};
 use super::views::{
     dataset_view, explanation, invited, job_detail, job_summary, machine_view, org_overview,
@@ -29,6 +30,9 @@ pub(super) fn answers() -> Vec<Sample> {
                 coordinator_version: "0.1.0".to_owned(),
                 sealing_key: vec![9; 32],
                 pending_invitations: 1,
+                display_name: Some("Ada Lovelace".parse().unwrap()),
+                email: Some("ada@lab.example".parse().unwrap()),
+                device: Some(DEVICE),
             }),
         ),
         (
@@ -47,6 +51,8 @@ pub(super) fn answers() -> Vec<Sample> {
                 machines: 1,
                 running: 2,
                 queued: 3,
+                display_name: None,
+                email: None,
             }]),
         ),
         ("invited", Answer::Invited(vec![invited()])),

@@ -1,0 +1,83 @@
+//! A user's own account: how others see it, the devices it is signed in on, and what protects it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{DeviceId, OrgId, UserId},
+    name::Name,
+    profile::{DisplayName, Email},
+    time::Timestamp,
+};
+
+/// What a user asks about an account, their own unless it says otherwise.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountRequest {
+    Show,
+    /// What is `None` stays as it is, what is empty is no more.
+    ChangeProfile {
+        display_name: Option<String>,
+        email: Option<String>,
+    },
+    ListDevices {
+        of: Option<MemberRef>,
+    },
+    /// Every connection that was opened with its certificates is closed at once, this one too if it is its own.
+    RevokeDevice {
+        of: Option<MemberRef>,
+        /// Its name or id; `None` is the device that asks.
+        device: Option<Name>,
+    },
+}
+
+/// Another member, whom an admin of the org asks about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRef {
+    pub org: OrgId,
+    pub handle: Name,
+}
+
+/// Says which request it is and nothing that was typed in.
+impl fmt::Debug for AccountRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Show => "Show",
+            Self::ChangeProfile { .. } => "ChangeProfile",
+            Self::ListDevices { .. } => "ListDevices",
+            Self::RevokeDevice { .. } => "RevokeDevice",
+        })
+    }
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountAnswer {
+    Account(AccountView),
+    /// Newest sign-in first.
+    Devices(Vec<DeviceView>),
+}
+
+/// An account as its user sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    pub user: UserId,
+    pub handle: Name,
+    pub display_name: Option<DisplayName>,
+    /// Nobody has checked that it is theirs.
+    pub email: Option<Email>,
+}
+
+/// A computer on which a user is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    pub id: DeviceId,
+    pub name: Name,
+    pub signed_in_at: Timestamp,
+    /// When its certificate was last renewed, or issued.
+    pub renewed_at: Timestamp,
+    /// Of its newest certificate, which renews itself while the device is used.
+    pub expires_at: Timestamp,
+    /// Whether it is the device that asks.
+    pub current: bool,
+}

@@ -1,0 +1,60 @@
+//! A user's own account.
+
+use common::{id::UserId, time::Timestamp};
+
+use super::device;
+use crate::{
+    command::AccountCommand,
+    event::{AccountEvent, Event, Profile},
+    rejection::{AccountRejection, Rejection},
+    state::State,
+};
+
+pub(super) fn decide(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    command: &AccountCommand,
+) -> Result<Vec<Event>, Rejection> {
+    match command {
+        AccountCommand::ChangeProfile {
+            display_name,
+            email,
+        } => change_profile(state, user, display_name.as_deref(), email.as_deref()),
+        AccountCommand::RevokeDevice { of, device, from } => {
+            device::revoke(state, at, user, of.as_ref(), device.as_ref(), *from)
+        }
+    }
+}
+
+/// What is empty is no more.
+fn change_profile(
+    state: &State,
+    user: UserId,
+    display_name: Option<&str>,
+    email: Option<&str>,
+) -> Result<Vec<Event>, Rejection> {
+    let row = state.users.get(&user);
+    let before = &row.ok_or(Rejection::CertificateUnknown)?.profile;
+    let invalid = AccountRejection::Profile;
+    let after = Profile {
+        display_name: match display_name {
+            None => before.display_name.clone(),
+            Some("") => None,
+            Some(text) => Some(text.parse().map_err(invalid)?),
+        },
+        email: match email {
+            None => before.email.clone(),
+            Some("") => None,
+            Some(text) => Some(text.parse().map_err(invalid)?),
+        },
+    };
+    if *before == after {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Event::Account(AccountEvent::ProfileChanged {
+        user,
+        before: before.clone(),
+        after,
+    })])
+}

@@ -4,8 +4,9 @@
 pub(crate) mod image;
 mod network;
 mod prepare;
+mod secrets;
 
-use std::{os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use agent_core::{attempt::Step, sandbox_plan::SandboxPlan};
 use common::{
@@ -168,9 +169,9 @@ impl Work {
             prepared = prepare(&self) => prepared,
             Some(stop) = orders.stops.recv() => Err(never_ran(stop.reason, "it ended before it was ready")),
         };
-        let started = prepared.and_then(|Prepared { plan, disk, pins }| {
+        let started = prepared.and_then(|Prepared { plan, given, pins }| {
             let folder = self.machine.folder.attempt(self.attempt);
-            Ok((self.start(&folder, &plan, disk)?, pins))
+            Ok((self.start(&folder, &plan, given)?, pins))
         });
         let result = match started {
             Ok((supervisor, pins)) => {
@@ -191,12 +192,12 @@ impl Work {
         &self,
         folder: &Path,
         plan: &SandboxPlan,
-        disk: Option<OwnedFd>,
+        given: Given,
     ) -> Result<Supervisor, Box<Outcome>> {
         let program = self.machine.supervisor.as_deref();
         let networks = self.machine.networks.as_ref();
         let network = networks.and_then(|networks| networks.take(plan));
-        let given = Given { disk, network };
+        let given = Given { network, ..given };
         let launched = Supervisor::launch_given(program, folder, plan, given);
         launched.map_err(|error| {
             let problem = crate::machine::local_problem("the sandbox cannot be started", &error);

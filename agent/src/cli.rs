@@ -19,6 +19,7 @@ mod member;
 mod org;
 mod project;
 mod run;
+mod secret;
 mod shell;
 mod sign_in;
 mod submit;
@@ -125,6 +126,8 @@ enum Command {
     Org(org::Org),
     #[command(subcommand)]
     Project(project::Project),
+    #[command(subcommand)]
+    Secret(secret::Secret),
     Top(top::Top),
     Doctor(doctor::Doctor),
     Uninstall(uninstall::Uninstall),
@@ -205,6 +208,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
         Command::Logs(logs) => logs.run(&context).await.map(done),
         Command::Org(org) => org.run(&context).await.map(done),
         Command::Project(project) => project.run(&context).await.map(done),
+        Command::Secret(secret) => secret.run(&context).await.map(done),
         Command::Uninstall(uninstall) => uninstall.run(&context).await.map(done),
         Command::Doctor(doctor) => doctor.run(&context).await,
         Command::Top(top) => top.run(&context).await.map(done),

@@ -219,6 +219,7 @@ mod tests {
             env: BTreeMap::new(),
             image: common::wire::agent::AttemptImage::Host,
             registry_login: false,
+            secrets: Vec::new(),
             strong: false,
             workdir: None,
             allocation: Allocation::default(),

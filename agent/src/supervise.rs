@@ -9,6 +9,7 @@
 
 mod folder;
 mod handover;
+mod mask;
 mod protocol;
 
 mod handle;
@@ -22,6 +23,7 @@ mod gateway;
 mod gauge;
 mod measure;
 mod run;
+mod secrets;
 mod spool;
 mod survey;
 mod visitors;
@@ -32,6 +34,7 @@ pub use handover::Given;
 pub use protocol::SandboxResult;
 pub use role::main;
 pub(crate) use role::{CHECK, INSIDE, PROXY};
+pub(crate) use secrets::{Secrets, in_memory};
 
 /// First argument of the process that is a supervisor.
 pub const ROLE: &str = "supervise";

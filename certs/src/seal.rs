@@ -121,16 +121,18 @@ impl SealingKey {
         opened.map(Zeroizing::new).map_err(|_| SealError::NotForUs)
     }
 
-    /// Opens what [`seal_login`] sealed for this registry.
+    /// Opens what opens this registry: sealed by [`seal_login`], whose context is the registry's name, or as a
+    /// secret of an org, which has a context of its own.
     ///
     /// # Errors
-    /// It was sealed for another key or registry, altered, or is no login.
+    /// It was sealed for another key, context or registry, altered, or is no login.
     pub fn unseal_login(
         &self,
+        context: &[u8],
         registry: &str,
         sealed: &Sealed,
     ) -> Result<RegistryLogin, SealError> {
-        let secret = self.unseal(registry.as_bytes(), sealed)?;
+        let secret = self.unseal(context, sealed)?;
         // The cause would quote the secret.
         let login: RegistryLogin =
             serde_json::from_slice(&secret).map_err(|_| SealError::NotALogin)?;

@@ -12,6 +12,7 @@ pub mod job;
 pub mod member;
 pub mod org;
 pub mod project;
+pub mod secret;
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +114,7 @@ pub enum Request {
     Audit(audit::AuditRequest),
     Invitation(invitation::InvitationRequest),
     Account(account::AccountRequest),
+    Secret(secret::SecretRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -146,4 +148,5 @@ pub enum Answer {
     Audit(audit::AuditAnswer),
     Invitation(invitation::InvitationAnswer),
     Account(account::AccountAnswer),
+    Secret(secret::SecretAnswer),
 }

@@ -4,10 +4,24 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    id::{OrgId, SecretId},
+    name::Name,
+    time::Timestamp,
+};
+
 /// Longest name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
+/// Longest value, in bytes.
+pub const MAX_VALUE_BYTES: usize = 8 << 10;
+/// Shortest value that is looked for in logs, in bytes: shorter ones are in many an innocent word.
+pub const LEAST_MASKED_BYTES: usize = 6;
 /// Most secrets that one job uses.
 pub const MAX_SECRETS_PER_JOB: usize = 32;
+/// Most secrets of one org, those of its projects included.
+pub const MAX_SECRETS: usize = 1000;
+/// Most members, and most projects, that one secret is for.
+pub const MAX_USERS: usize = 1000;
 /// Names beginning so are set by the agent.
 const OWN_VARIABLES: &str = "COMPUTE_SHARE_";
 
@@ -62,6 +76,77 @@ impl From<SecretName> for String {
     fn from(name: SecretName) -> Self {
         name.0
     }
+}
+
+/// What a secret opens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretKind {
+    /// Whatever the job uses it for: it finds it as a variable.
+    Variable,
+    /// A registry that images come from; sealed as [`crate::seal::RegistryLogin`]. No job finds it.
+    Registry {
+        /// `HOST` or `HOST:PORT`.
+        registry: String,
+    },
+}
+
+/// Whose jobs may use a secret of the org, besides those of its admins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretUser {
+    Member(Name),
+    /// Whoever runs jobs in it.
+    Project(Name),
+    Everyone,
+}
+
+/// A secret as people see it: without its value, which nobody is shown again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretView {
+    pub id: SecretId,
+    pub name: SecretName,
+    /// Whose jobs alone use it; `None` is the org's own.
+    pub project: Option<Name>,
+    pub kind: SecretKind,
+    /// How often it was set.
+    pub version: u32,
+    /// Whether it is long enough to be looked for in logs.
+    pub masked: bool,
+    pub set_by: Name,
+    pub set_at: Timestamp,
+    /// Whose jobs may use it; only for whoever may change that.
+    pub users: Option<SecretUsersView>,
+}
+
+/// Whose jobs may use a secret of the org, besides those of its admins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretUsersView {
+    pub everyone: bool,
+    pub members: Vec<Name>,
+    pub projects: Vec<Name>,
+}
+
+/// A name and a value, on the way to the machine that runs the job. Says nothing of the value.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretValue {
+    pub name: SecretName,
+    pub value: String,
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretValue")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns what a secret's value is sealed for: opened as any other, it does not open.
+pub fn sealing_context(org: OrgId, project: Option<&Name>, name: &SecretName) -> String {
+    // Names have no slash, and none is "-".
+    let project = project.map_or("-", Name::as_str);
+    format!("secret/{org}/{project}/{name}")
 }
 
 /// Why a text is not a [`SecretName`].

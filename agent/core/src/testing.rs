@@ -37,6 +37,7 @@ pub(crate) fn spec() -> AttemptSpec {
         env: std::collections::BTreeMap::new(),
         image: AttemptImage::Host,
         registry_login: false,
+        secrets: Vec::new(),
         strong: false,
         workdir: None,
         allocation: Allocation::default(),

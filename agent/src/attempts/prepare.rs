@@ -16,10 +16,11 @@ use link::{
     trees::{io_problem, on_disk},
 };
 
-use super::{Work, image, network, never_ran};
+use super::{Work, image, network, never_ran, secrets};
 use crate::{
     images, scrap,
     scratch::{IMAGE, MOUNTED},
+    supervise::Given,
     transfer::{Pinned, PinnedImage, copy_into},
 };
 
@@ -34,8 +35,8 @@ const MAX_TRIES: u32 = 5;
 /// A sandbox that can be launched.
 pub(super) struct Prepared {
     pub(super) plan: SandboxPlan,
-    /// The attempt's own, for its supervisor.
-    pub(super) disk: Option<OwnedFd>,
+    /// For the attempt's supervisor: its own disk and its job's secrets, where it has such.
+    pub(super) given: Given,
     /// Held until the end.
     pub(super) pins: Pins,
 }
@@ -132,7 +133,13 @@ async fn make_ready(work: &Work, gpus: BTreeMap<String, GpuFiles>) -> Result<Pre
     if disk.is_some() {
         plan.disk = DiskBound::Own;
     }
-    Ok(Prepared { plan, disk, pins })
+    // Last of all, so that the job gets them as they are when it starts.
+    let given = Given {
+        disk,
+        network: None,
+        secrets: secrets::fetch(work).await?,
+    };
+    Ok(Prepared { plan, given, pins })
 }
 
 /// Looks at what the image has in the folders that it shares with the sandbox's own things.

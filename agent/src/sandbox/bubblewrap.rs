@@ -29,7 +29,7 @@ use super::{
     stage::{self, Staged, TERMINALS},
     system,
 };
-use crate::supervise::{INSIDE, ROLE};
+use crate::supervise::{INSIDE, ROLE, in_memory};
 
 /// Where this program and what it is linked with are seen inside. It stays in sight: to remove it would take
 /// rights that the first process should not have.
@@ -52,7 +52,11 @@ pub(super) fn run(plan: &SandboxPlan, program: &Path, ends: &Ends<'_>) -> ! {
 /// Turns this process into `bwrap`; returns only why it could not.
 fn turn_into(plan: &SandboxPlan, program: &Path, ends: &Ends<'_>) -> Result<Infallible, Failed> {
     let (whole, loader) = with_ours(plan)?;
-    let file = fs::File::open(ends.folder.join("plan.json")).map_err(at("open the plan"))?;
+    // Not the one in the attempt's folder, which is without the job's secrets.
+    let file = serde_json::to_vec(plan).map_err(io::Error::from);
+    let file = file
+        .and_then(|json| in_memory("plan", &json))
+        .map_err(at("hand on the plan"))?;
     let staged = stage::prepare(&whole, &ends.control)?;
     let descriptors = [
         ends.control.as_fd(),

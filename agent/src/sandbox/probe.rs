@@ -243,6 +243,7 @@ pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial)
         env: BTreeMap::new(),
         image: AttemptImage::Host,
         registry_login: false,
+        secrets: Vec::new(),
         strong: job.strong,
         workdir: None,
         allocation: Allocation {

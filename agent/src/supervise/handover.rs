@@ -16,10 +16,11 @@ use rustix::net::{
 };
 
 /// Most files in the message.
-const MOST: usize = 4;
+const MOST: usize = 5;
 /// Words of the message: which of what may be missing is there.
 const DISK: u8 = 1;
 const NETWORK: u8 = 2;
+const SECRETS: u8 = 4;
 
 /// What an attempt was given of what may be missing.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Given {
     pub disk: Option<OwnedFd>,
     /// A network namespace that was made ahead and that nothing is in.
     pub network: Option<OwnedFd>,
+    /// The job's secrets, in a file that is in memory only.
+    pub secrets: Option<OwnedFd>,
 }
 
 /// All of it.
@@ -49,11 +52,21 @@ impl Handover {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        let Given { disk, network } = &self.given;
+        let Given {
+            disk,
+            network,
+            secrets,
+        } = &self.given;
+        let given = [(disk, DISK), (network, NETWORK), (secrets, SECRETS)];
+        let given = given
+            .into_iter()
+            .filter_map(|(file, what)| file.as_ref().map(|file| (file.as_fd(), what)));
         let mut all: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd(), self.lock.as_fd()];
-        all.extend([disk, network].into_iter().flatten().map(AsFd::as_fd));
-        let word =
-            if disk.is_some() { DISK } else { 0 } | if network.is_some() { NETWORK } else { 0 };
+        let mut word = 0;
+        for (file, what) in given {
+            all.push(file);
+            word |= what;
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut files = SendAncillaryBuffer::new(&mut space);
         files.push(SendAncillaryMessage::ScmRights(&all));
@@ -89,6 +102,7 @@ impl Handover {
             given: Given {
                 disk: has(DISK).then(&mut next).transpose()?,
                 network: has(NETWORK).then(&mut next).transpose()?,
+                secrets: has(SECRETS).then(&mut next).transpose()?,
             },
         })
     }
@@ -113,17 +127,19 @@ mod tests {
 
     #[test]
     fn what_was_packed_is_unpacked() {
-        for (disk, network) in [(false, false), (true, false), (false, true), (true, true)] {
+        for given in 0..8_u8 {
+            let [disk, network, secrets] = [DISK, NETWORK, SECRETS].map(|what| given & what != 0);
             let packed = Handover {
                 listener: file(),
                 lock: file(),
                 given: Given {
                     disk: disk.then(file),
                     network: network.then(file),
+                    secrets: secrets.then(file),
                 },
             };
             let numbers = |all: &Handover| {
-                let given = [&all.given.disk, &all.given.network];
+                let given = [&all.given.disk, &all.given.network, &all.given.secrets];
                 let given = given.map(|file| file.as_ref().map(number));
                 (number(&all.listener), number(&all.lock), given)
             };

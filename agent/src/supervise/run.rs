@@ -9,6 +9,7 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixListener,
     },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -28,7 +29,9 @@ use super::{
     gateway::Gateway,
     gauge::Gauge,
     handover::{Given, Handover},
+    mask::{Mask, Patterns, masked},
     protocol::{Order, Report, SandboxResult},
+    secrets::Secrets,
     spool::{MAX_LOG_BYTES, Spool},
     visitors::Visitors,
 };
@@ -46,7 +49,12 @@ const PIECE_BYTES: usize = common::logs::MAX_RECORD_BYTES;
 
 /// Runs the attempt whose plan is in the folder, and leaves its result there.
 pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
-    let Given { disk, network } = handed.given;
+    let Given {
+        disk,
+        network,
+        secrets,
+    } = handed.given;
+    let secrets = secrets.map_or_else(|| Ok(Secrets::default()), Secrets::unpack)?;
     let plan = folder.plan()?.ok_or(io::ErrorKind::NotFound)?;
     let mut watch = Watch {
         plan: &plan,
@@ -60,12 +68,18 @@ pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
         disk: Disk::new(since_boot()),
         gauge: Gauge::new(since_boot()),
         gateway: Gateway::default(),
+        patterns: Patterns::new(secrets.patterns()),
     };
     // From here on the program may have run.
     fs::write(folder.file("started"), now().to_string())?;
-    let started = watch
-        .mount(folder, disk)
-        .and_then(|()| Jail::start(&plan, folder.path(), handed.lock.as_fd(), network));
+    let started = watch.mount(folder, disk).and_then(|()| {
+        let lock = handed.lock.as_fd();
+        secrets.with(&plan, |plan| {
+            Jail::start(plan, folder.path(), lock, network)
+        })
+    });
+    // The job has them.
+    drop(secrets);
     match started {
         Ok((mut jail, output)) => {
             let consumed = watch.over(&mut jail, output)?;
@@ -102,10 +116,18 @@ struct Watch<'a> {
     disk: Disk,
     gauge: Gauge,
     gateway: Gateway,
+    /// What the log is not to show.
+    patterns: Arc<Patterns>,
 }
 
 /// What can still be read of the job's output.
-struct Streams([(LogStream, Option<PipeReader>); 2]);
+struct Streams([Stream; 2]);
+
+struct Stream {
+    kind: LogStream,
+    reader: Option<PipeReader>,
+    mask: Mask,
+}
 
 impl Watch<'_> {
     /// Mounts the attempt's own disk, where it has one.
@@ -128,10 +150,15 @@ impl Watch<'_> {
                 jail.kill();
             }
         }
-        let mut streams = Streams([
-            (LogStream::Stdout, Some(output.stdout)),
-            (LogStream::Stderr, Some(output.stderr)),
-        ]);
+        let pipes = [
+            (LogStream::Stdout, output.stdout),
+            (LogStream::Stderr, output.stderr),
+        ];
+        let mut streams = Streams(pipes.map(|(kind, pipe)| Stream {
+            kind,
+            reader: Some(pipe),
+            mask: Mask::new(&self.patterns),
+        }));
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             let [ended, out, err, network] = self.wait(jail, &streams)?;
@@ -158,7 +185,7 @@ impl Watch<'_> {
         }
         // Frozen in this last moment, its first process would never be gone. Nobody writes then: streams have an end.
         jail.kill();
-        while streams.0.iter().any(|(_, reader)| reader.is_some()) {
+        while streams.0.iter().any(|stream| stream.reader.is_some()) {
             self.copy(jail, &mut streams, [true, true], &mut piece);
         }
         let lines = self.gateway.finish();
@@ -188,9 +215,12 @@ impl Watch<'_> {
             waiting.truncate(1);
         }
         let fixed = waiting.len();
-        for (_, reader) in &streams.0 {
+        for stream in &streams.0 {
             // A closed stream is replaced by one that is only waited for in vain.
-            let fd = reader.as_ref().map_or(jail.end(), |reader| reader.as_fd());
+            let fd = stream
+                .reader
+                .as_ref()
+                .map_or(jail.end(), |reader| reader.as_fd());
             waiting.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         }
         let words = self.gateway.words().unwrap_or(jail.end());
@@ -233,20 +263,23 @@ impl Watch<'_> {
 
     /// Copies what is there of the job's output into the log.
     fn copy(&mut self, jail: &Jail, streams: &mut Streams, ready: [bool; 2], piece: &mut [u8]) {
-        for ((stream, reader), ready) in streams.0.iter_mut().zip(ready) {
-            let (Some(open), true) = (reader.as_mut(), ready) else {
+        for (stream, ready) in streams.0.iter_mut().zip(ready) {
+            let (Some(open), true) = (stream.reader.as_mut(), ready) else {
                 continue;
             };
-            match open.read(piece) {
-                Ok(0) => *reader = None,
-                Ok(count) => {
-                    if self.spool.append(*stream, now(), &piece[..count]).is_err() {
-                        let detail = "no space was left on the machine for the job's log";
-                        self.stop_for(jail, EndReason::DiskLimit, detail.to_owned());
-                    }
+            let shown = match open.read(piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(count @ 1..) => stream.mask.pass(&piece[..count]),
+                Ok(0) | Err(_) => {
+                    stream.reader = None;
+                    stream.mask.finish()
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => *reader = None,
+            };
+            for record in shown.chunks(PIECE_BYTES) {
+                if self.spool.append(stream.kind, now(), record).is_err() {
+                    let detail = "no space was left on the machine for the job's log";
+                    self.stop_for(jail, EndReason::DiskLimit, detail.to_owned());
+                }
             }
         }
     }
@@ -265,7 +298,7 @@ impl Watch<'_> {
     fn note(&mut self, lines: Vec<String>) {
         for line in lines {
             // What is not seen there is not missed by anything that runs.
-            let _ = self.spool.say(now(), &line);
+            let _ = self.spool.say(now(), &masked(&self.patterns, &line));
         }
     }
 

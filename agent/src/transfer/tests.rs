@@ -127,7 +127,7 @@ impl Depot {
                                 trees::send(&manifest, &depot, &mut tx, &mut rx, &()).await?;
                             depot.moved.fetch_add(sent.chunks, Ordering::SeqCst);
                         }
-                        AgentStream::RegistryLogin { .. } => {
+                        AgentStream::RegistryLogin { .. } | AgentStream::Secrets { .. } => {
                             let why = "this depot has none";
                             return Err(Problem::new(Code::NotFound, "no login", why));
                         }

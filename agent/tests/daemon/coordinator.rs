@@ -381,6 +381,7 @@ fn spec(script: &str, own_machine: bool) -> AttemptSpec {
         env: BTreeMap::new(),
         image: common::wire::agent::AttemptImage::Host,
         registry_login: false,
+        secrets: Vec::new(),
         strong: false,
         workdir: None,
         allocation: Allocation {

@@ -50,6 +50,7 @@ fn run_on(attempt: &mut Attempt, disks: &Disks) -> Finished {
             Given {
                 disk: Some(mounted),
                 network: None,
+                secrets: None,
             },
         )
         .unwrap();

@@ -190,6 +190,7 @@ async fn one(run: &Run, number: usize, dice: &mut Dice) {
     let given = Given {
         disk: disk.as_ref().map(|disk| disk.mount_again().unwrap()),
         network: None,
+        secrets: None,
     };
     let mut supervisor =
         Supervisor::launch_given(Some(&program()), &folder, &attempt.plan, given).unwrap();

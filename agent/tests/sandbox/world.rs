@@ -234,6 +234,7 @@ pub(crate) fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec 
         env: BTreeMap::from([("ASKED".to_owned(), "yes".to_owned())]),
         image: AttemptImage::Host,
         registry_login: false,
+        secrets: Vec::new(),
         strong: false,
         workdir: None,
         allocation: Allocation {

@@ -24,23 +24,24 @@ fn a_login_comes_back_for_its_registry_alone() {
     let sealed = seal_login(key.public(), &login()).unwrap();
     assert!(sealed.is_bounded());
     assert_eq!(
-        key.unseal_login("r.example:5000", &sealed).unwrap(),
+        key.unseal_login("r.example:5000".as_bytes(), "r.example:5000", &sealed)
+            .unwrap(),
         login()
     );
     for other in ["r.example", "evil.example", ""] {
-        let opened = key.unseal_login(other, &sealed);
+        let opened = key.unseal_login(other.as_bytes(), other, &sealed);
         assert!(matches!(opened, Err(SealError::NotForUs)), "{other}");
     }
     // Sealed for one registry while it says another.
     let secret = serde_json::to_vec(&login()).unwrap();
     let crossed = seal(key.public(), b"evil.example", &secret).unwrap();
     assert!(matches!(
-        key.unseal_login("evil.example", &crossed),
+        key.unseal_login("evil.example".as_bytes(), "evil.example", &crossed),
         Err(SealError::NotForUs)
     ));
     let nonsense = seal(key.public(), b"r.example", b"{}").unwrap();
     assert!(matches!(
-        key.unseal_login("r.example", &nonsense),
+        key.unseal_login("r.example".as_bytes(), "r.example", &nonsense),
         Err(SealError::NotALogin)
     ));
 }
@@ -85,7 +86,7 @@ fn what_is_no_key_is_refused() {
 fn nothing_shows_a_secret() {
     let (_folder, key) = key();
     let sealed = seal_login(key.public(), &login()).unwrap();
-    let wrong = key.unseal_login("x", &sealed).unwrap_err();
+    let wrong = key.unseal_login("x".as_bytes(), "x", &sealed).unwrap_err();
     let shown = format!("{key:?} {sealed:?} {:?} {wrong:?} {wrong}", login());
     for secret in ["hunter2", "bob", "ciphertext"] {
         assert!(!shown.contains(secret), "{shown}");

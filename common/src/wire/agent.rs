@@ -19,6 +19,7 @@ use crate::{
     problem::Problem,
     resources::Allocation,
     seal::RegistryLogin,
+    secret::{SecretName, SecretValue},
     status::{EndReason, Network},
     time::{Span, Timestamp},
     usage::AttemptSample,
@@ -177,6 +178,8 @@ pub struct AttemptSpec {
     pub image: AttemptImage,
     /// Whether the registry wants to know who asks; see [`AgentStream::RegistryLogin`].
     pub registry_login: bool,
+    /// Names of what the job finds as variables; see [`AgentStream::Secrets`].
+    pub secrets: Vec<SecretName>,
     /// Whether a kernel of its own in user space was asked for, by the job or the org.
     pub strong: bool,
     pub workdir: Option<TreeId>,
@@ -225,12 +228,21 @@ pub enum AgentStream {
     /// Asks for what opens the registry of an attempt's image, answered by [`RegistryAnswer`]. Only while the
     /// attempt is this machine's to run.
     RegistryLogin { attempt: AttemptId },
+    /// Asks for the secrets that the attempt's job uses, answered by [`SecretsAnswer`]. Only while the attempt
+    /// is this machine's to run.
+    Secrets { attempt: AttemptId },
 }
 
 /// What opens a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryAnswer {
     pub login: RegistryLogin,
+}
+
+/// The secrets of a job as they are now, in the order of its specification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretsAnswer {
+    pub secrets: Vec<SecretValue>,
 }
 
 /// How much of a log the coordinator has; the agent goes on from there.

@@ -34,6 +34,7 @@ pub enum Kind {
     LogData = 24,
     LogAck = 25,
     RegistryAnswer = 26,
+    SecretsAnswer = 27,
     JoinRequest = 30,
     JoinAnswer = 31,
     TreePart = 40,
@@ -43,7 +44,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Problem,
         Self::Hello,
         Self::AgentHello,
@@ -59,6 +60,7 @@ impl Kind {
         Self::LogData,
         Self::LogAck,
         Self::RegistryAnswer,
+        Self::SecretsAnswer,
         Self::JoinRequest,
         Self::JoinAnswer,
         Self::TreePart,
@@ -234,6 +236,7 @@ messages! {
     super::agent::LogData => LogData v 1, 300 << 10;
     super::agent::LogAck => LogAck v 1, 64;
     super::agent::RegistryAnswer => RegistryAnswer v 1, 16 << 10;
+    super::agent::SecretsAnswer => SecretsAnswer v 1, 512 << 10;
     super::join::JoinRequest => JoinRequest v 1, 32 << 10;
     super::join::JoinAnswer => JoinAnswer v 1, 64 << 10;
     super::data::TreePart => TreePart v 1, 8 << 20;

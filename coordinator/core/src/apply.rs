@@ -9,6 +9,7 @@ mod job;
 mod machine;
 mod org;
 mod project;
+mod secret;
 
 use crate::{event::Event, state::State};
 
@@ -57,5 +58,6 @@ pub fn apply(state: &mut State, event: &Event) {
             state.volatile.due.remove(org);
         }
         Event::Project(event) => project::apply(state, event),
+        Event::Secret(event) => secret::apply(state, event),
     }
 }

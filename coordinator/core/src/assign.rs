@@ -9,6 +9,7 @@ use common::{
 
 use crate::{
     lifecycle::attempt::AttemptState,
+    query::access::login_of,
     state::{State, attempt::Attempt},
 };
 
@@ -69,7 +70,8 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
                 }
             },
             // Who only ends or sends what is left has no use for it, and it is forgotten with the job.
-            registry_login: attempt.is_live() && spec.registry_login.is_some(),
+            registry_login: attempt.is_live() && login_of(state, job).is_some(),
+            secrets: spec.secrets.clone(),
             strong: attempt.strong,
             workdir: spec.workdir,
             allocation: attempt.allocation.clone(),

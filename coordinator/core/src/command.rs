@@ -5,6 +5,7 @@ pub mod account;
 pub mod invitation;
 pub mod org;
 pub mod project;
+pub mod secret;
 
 use common::{
     api::{
@@ -184,4 +185,5 @@ pub enum Body {
     Project(project::ProjectCommand),
     Invitation(InvitationCommand),
     Account(AccountCommand),
+    Secret(secret::SecretCommand),
 }

@@ -13,6 +13,7 @@ pub(crate) mod member;
 mod org;
 pub(crate) mod project;
 mod schedule;
+mod secret;
 
 use common::{
     id::{JobId, MachineId, OrgId, UserId},
@@ -143,6 +144,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::Invitation(command) => invitation::decide(state, at, user(actor)?, command),
         Body::Org(command) => org::decide(state, at, user(actor)?, command),
         Body::Account(command) => account::decide(state, at, user(actor)?, command),
+        Body::Secret(command) => secret::decide(state, at, user(actor)?, command),
     }
 }
 

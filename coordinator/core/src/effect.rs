@@ -53,6 +53,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::DatasetVersionAdded { org: id, .. }
         | Event::DatasetChanged { org: id, .. } => vec![org(*id)],
         Event::Project(event) => vec![org(event.org())],
+        Event::Secret(event) => vec![org(event.org())],
         Event::UserCreated { .. }
         | Event::InvitationUsed { .. }
         | Event::InvitationRevoked { .. }

@@ -5,6 +5,7 @@ pub mod account;
 pub mod invitation;
 pub mod org;
 pub mod project;
+pub mod secret;
 
 use common::{
     id::{
@@ -284,6 +285,8 @@ pub enum Event {
     Invitation(InvitationEvent),
     #[serde(untagged)]
     Account(AccountEvent),
+    #[serde(untagged)]
+    Secret(secret::SecretEvent),
 }
 
 impl Event {
@@ -368,6 +371,7 @@ impl Event {
 
             Self::Invitation(event) => event.touched(),
             Self::Account(event) => event.touched(),
+            Self::Secret(event) => event.touched(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! see a thing. Nothing else decides it.
 
 pub mod project;
+pub(crate) mod secret;
 
 use common::{
     id::{OrgId, UserId},
@@ -102,6 +103,8 @@ actions! {
 
     CreateProject "create projects" Own Member
     AdministerAnyProject "administer projects of others" Other Admin
+
+    ManageSecrets "set the org's secrets and say who uses them" Org Admin
 
     // Nothing asks these before there are clusters and ports to open.
     CreateCluster "create and stop clusters" Own Admin (Member by MembersMayCreateClusters)

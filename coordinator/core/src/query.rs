@@ -12,6 +12,7 @@ mod machine;
 mod member;
 mod org;
 mod project;
+pub mod secret;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -118,6 +119,7 @@ pub fn answer(
             let explanation = explain_submission(state, now, user, submit)?;
             Ok(Answer::Explanation(explanation))
         }
+        Request::Secret(request) => Ok(Answer::Secret(secret::answer(state, user, request)?)),
         Request::Project(request) => Ok(Answer::Project(project::answer(state, user, request)?)),
         Request::Org(question) => Ok(Answer::AboutOrg(org::answer(state, now, user, question)?)),
         Request::Account(request) => Ok(Answer::Account(account::answer(

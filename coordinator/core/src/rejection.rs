@@ -4,6 +4,7 @@ mod account;
 pub mod invitation;
 mod org;
 pub mod project;
+pub mod secret;
 mod words;
 
 use common::{
@@ -152,6 +153,7 @@ pub enum Rejection {
     Project(project::ProjectRejection),
 
     Invitation(InvitationRejection),
+    Secret(secret::SecretRejection),
 }
 
 /// What is wrong with a job's specification.

@@ -15,15 +15,17 @@ pub(crate) mod org;
 pub(crate) mod project;
 pub(crate) mod ranges;
 pub mod rows;
+pub(crate) mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::{
         AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId, JobId,
-        MachineId, OrgId, ProjectId, UserId,
+        MachineId, OrgId, ProjectId, SecretId, UserId,
     },
     machine::MachineReport,
+    secret::SecretName,
 };
 
 use self::{
@@ -38,6 +40,7 @@ use self::{
     org::{Former, Member, Org, User},
     project::{Grant, Project},
     rows::{RowError, RowKey, Table},
+    secret::Secret,
 };
 
 /// Everything that is known.
@@ -63,6 +66,7 @@ pub struct State {
     pub(crate) projects: BTreeMap<ProjectId, Project>,
     /// What members may in projects, by name.
     pub(crate) grants: BTreeMap<(ProjectId, UserId), Grant>,
+    pub(crate) secrets: BTreeMap<SecretId, Secret>,
     pub(crate) index: Index,
     pub(crate) volatile: Volatile,
 }
@@ -118,6 +122,28 @@ impl State {
         let last = (project, UserId::from_bytes([u8::MAX; 16]));
         let rows = self.grants.range(first..=last);
         rows.map(|((_, user), grant)| (*user, grant))
+    }
+
+    /// Returns the secret of this name: a project's own, or the org's.
+    pub(crate) fn secret(
+        &self,
+        org: OrgId,
+        project: Option<ProjectId>,
+        name: &SecretName,
+    ) -> Option<(SecretId, &Secret)> {
+        let id = *self.index.secret_names.get(&(org, project))?.get(name)?;
+        Some((id, self.secrets.get(&id)?))
+    }
+
+    /// Returns a project's own secrets, or the org's, by name.
+    pub(crate) fn secrets_of(
+        &self,
+        org: OrgId,
+        project: Option<ProjectId>,
+    ) -> impl Iterator<Item = (SecretId, &Secret)> {
+        let names = self.index.secret_names.get(&(org, project));
+        let ids = names.into_iter().flat_map(|names| names.values());
+        ids.filter_map(|id| Some((*id, self.secrets.get(id)?)))
     }
 
     /// Returns whether the machine has a connection open now.

@@ -15,6 +15,7 @@ mod projects;
 mod returned;
 mod rules;
 mod scheduling;
+mod secrets;
 mod shares;
 mod two_orgs;
 mod views;

@@ -26,6 +26,7 @@ fn spec() -> AttemptSpec {
         ]),
         image: common::wire::agent::AttemptImage::Host,
         registry_login: false,
+        secrets: Vec::new(),
         strong: false,
         workdir: None,
         allocation: Allocation {

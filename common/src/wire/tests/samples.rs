@@ -8,6 +8,7 @@ mod nouns;
 mod orgs;
 mod projects;
 mod requests;
+mod secrets;
 mod views;
 
 pub(super) use self::nouns::submit_job;
@@ -60,6 +61,7 @@ pub(super) fn samples() -> Vec<Sample> {
     all.extend(projects::projects());
     all.extend(invitations::invitations());
     all.extend(accounts::accounts());
+    all.extend(secrets::secrets());
     all.extend(client_streams());
     all.extend(agent_messages());
     all.extend(coordinator_messages());

@@ -12,7 +12,7 @@ use common::{
     time::Timestamp,
 };
 
-use super::{draft::Draft, find_job, find_task};
+use super::{draft::Draft, find_job, find_task, secret::check_uses};
 use crate::{
     event::{Event, PinnedDataset},
     policy::{self, Action, permit, project::ProjectAction},
@@ -90,9 +90,11 @@ pub(crate) fn acceptable(
     let member = permit(state, org, user, Action::SubmitJob)?;
     specification::check(spec)?;
     let project = project(state, user, org, spec)?;
+    let role = member.role;
+    check_uses(state, user, role, (org, project), &spec.secrets)?;
     let by = Submitter {
         user,
-        role: member.role,
+        role,
         org,
         project,
     };

@@ -48,6 +48,7 @@ project_actions! {
     ChangeData "change datasets of others" Administer
     Grant "say who may do what" Administer
     Change "change or archive it" Administer
+    ManageSecrets "set its secrets" Administer
 }
 
 impl ProjectAction {

@@ -7,16 +7,17 @@ use common::{
     job::ArtifactsView,
     problem::Problem,
     seal::Sealed,
+    secret::{SecretName, sealing_context},
     wire::client::DownloadSource,
 };
 
 use super::{dataset, job::attempts_of};
 use crate::{
-    decide::{find_job, find_task},
+    decide::{find_job, find_task, project::name_of},
     event::LogState,
     policy::{self, project::ProjectAction},
-    rejection::Rejection,
-    state::State,
+    rejection::{Rejection, secret::SecretRejection},
+    state::{State, job::Job, secret::Secret},
 };
 
 /// What a member who wants a tree gets.
@@ -113,8 +114,16 @@ pub fn runs_on(state: &State, machine: MachineId, attempt: AttemptId) -> bool {
     row.is_some_and(|row| row.machine == machine && row.is_live())
 }
 
-/// Returns what opens the registry of the attempt's image, as it was sealed, and the registry's name: only for
-/// the machine that the attempt is on, and only while it is to run.
+/// What opens a registry, as it was sealed, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedLogin<'a> {
+    pub registry: &'a str,
+    pub context: String,
+    pub sealed: &'a Sealed,
+}
+
+/// Returns what opens the registry of the attempt's image: what its submitter sent along, or a secret of the org
+/// that their jobs may use. Only for the machine that the attempt is on, and only while it is to run.
 ///
 /// # Errors
 /// It is not this machine's to run, or its image needs no login.
@@ -122,17 +131,75 @@ pub fn registry_login(
     state: &State,
     machine: MachineId,
     attempt: AttemptId,
-) -> Result<(&str, &Sealed), Problem> {
-    let row = state.attempts.get(&attempt);
-    let job = row
-        .filter(|row| row.machine == machine && row.is_to_run())
-        .and_then(|_| state.jobs.get(&attempt.job));
-    let spec = job.map(|job| &job.spec);
-    let found = spec.and_then(|spec| match (&spec.image, &spec.registry_login) {
-        (Image::Registry(reference), Some(sealed)) => Some((reference.registry.as_str(), sealed)),
-        _ => None,
+) -> Result<SealedLogin<'_>, Problem> {
+    let job = job_to_run(state, machine, attempt);
+    job.and_then(|job| login_of(state, job))
+        .ok_or_else(|| Rejection::NoLogin.into())
+}
+
+/// Returns what opens the registry of the job's image, as things are now.
+pub(crate) fn login_of<'a>(state: &'a State, job: &'a Job) -> Option<SealedLogin<'a>> {
+    let Image::Registry(reference) = &job.spec.image else {
+        return None;
+    };
+    let registry = reference.registry.as_str();
+    if let Some(sealed) = &job.spec.registry_login {
+        return Some(SealedLogin {
+            registry,
+            context: registry.to_owned(),
+            sealed,
+        });
+    }
+    let secret = policy::secret::registry_of_job(state, job, registry)?;
+    Some(SealedLogin {
+        registry,
+        context: context_of(state, secret),
+        sealed: &secret.value,
+    })
+}
+
+/// A secret of a job, as it was sealed, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecret<'a> {
+    pub name: &'a SecretName,
+    pub context: String,
+    pub sealed: &'a Sealed,
+}
+
+/// Returns the secrets that the attempt's job uses, as they are now: only for the machine that the attempt is
+/// on, only while it is to run, and only while its submitter may use them.
+///
+/// # Errors
+/// It is not this machine's to run; a secret is gone or was taken away.
+pub fn secrets(
+    state: &State,
+    machine: MachineId,
+    attempt: AttemptId,
+) -> Result<Vec<SealedSecret<'_>>, Problem> {
+    let job = job_to_run(state, machine, attempt).ok_or(Rejection::NoLogin)?;
+    let sealed = job.spec.secrets.iter().map(|name| {
+        let secret = policy::secret::of_job(state, job, name);
+        let secret = secret.ok_or_else(|| SecretRejection::NoSuch { name: name.clone() })?;
+        Ok(SealedSecret {
+            name: &secret.name,
+            context: context_of(state, secret),
+            sealed: &secret.value,
+        })
     });
-    found.ok_or_else(|| Rejection::NoLogin.into())
+    sealed
+        .collect::<Result<_, SecretRejection>>()
+        .map_err(|rejection| Rejection::from(rejection).into())
+}
+
+fn context_of(state: &State, secret: &Secret) -> String {
+    let project = name_of(state, secret.project);
+    sealing_context(secret.org, project.as_ref(), &secret.name)
+}
+
+fn job_to_run(state: &State, machine: MachineId, attempt: AttemptId) -> Option<&Job> {
+    let row = state.attempts.get(&attempt);
+    row.filter(|row| row.machine == machine && row.is_to_run())
+        .and_then(|_| state.jobs.get(&attempt.job))
 }
 
 /// Returns whether artifacts of the attempt are awaited from this machine.

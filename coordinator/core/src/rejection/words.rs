@@ -27,6 +27,7 @@ impl Rejection {
                 },
             ),
             Self::Project(rejection) => rejection.problem(),
+            Self::Secret(rejection) => rejection.problem(),
             Self::Limit(reached) => limit(reached),
             Self::Org(rejection) => rejection.problem(),
             Self::Invitation(rejection) => rejection.problem(),

@@ -13,12 +13,13 @@ use std::{
 use common::{
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, IdempotencyKey,
-        InvitationId, JobId, MachineId, OrgId, ProjectId, UserId,
+        InvitationId, JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
     },
     image::Image,
     job::JobNumber,
     name::Name,
     resources::{Allocation, Request},
+    secret::SecretName,
     status::{MinIsolation, Network, Priority},
     time::Span,
 };
@@ -31,6 +32,7 @@ use super::{
     invitation::{Guest, Invitation},
     job::{Job, JobProgress},
     machine::Machine,
+    secret::Secret,
 };
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(crate) struct Index {
     pub(crate) machine_names: BTreeMap<OrgId, BTreeMap<Name, MachineId>>,
     pub(crate) dataset_names: BTreeMap<OrgId, BTreeMap<Name, DatasetId>>,
     pub(crate) project_names: BTreeMap<OrgId, BTreeMap<Name, ProjectId>>,
+    /// By whose they are: a project's, or the org's own.
+    pub(crate) secret_names: BTreeMap<(OrgId, Option<ProjectId>), BTreeMap<SecretName, SecretId>>,
     pub(crate) job_numbers: BTreeMap<(OrgId, JobNumber), JobId>,
     pub(crate) keys: BTreeMap<(UserId, IdempotencyKey), JobId>,
     /// Jobs of a member that have not ended.
@@ -205,6 +209,9 @@ impl Index {
             let names = index.project_names.entry(project.org).or_default();
             names.insert(project.name.clone(), *id);
         }
+        for (id, secret) in &state.secrets {
+            index.secret_in(*id, secret);
+        }
         for (id, job) in &state.jobs {
             index.job_numbers.insert((job.org, job.number), *id);
             index.keys.insert((job.owner, job.key), *id);
@@ -271,6 +278,29 @@ impl Index {
                 self.machine_names.remove(&machine.org);
             }
         }
+    }
+
+    pub(crate) fn secret_in(&mut self, id: SecretId, secret: &Secret) {
+        let scope = (secret.org, secret.project);
+        let names = self.secret_names.entry(scope).or_default();
+        names.insert(secret.name.clone(), id);
+    }
+
+    pub(crate) fn secret_out(&mut self, secret: &Secret) {
+        let scope = (secret.org, secret.project);
+        if let Some(names) = self.secret_names.get_mut(&scope) {
+            names.remove(&secret.name);
+            if names.is_empty() {
+                self.secret_names.remove(&scope);
+            }
+        }
+    }
+
+    /// Returns how many secrets the org and its projects have.
+    pub(crate) fn secrets_in(&self, org: OrgId) -> usize {
+        let scopes = self.secret_names.range((org, None)..);
+        let own = scopes.take_while(|((of, _), _)| *of == org);
+        own.map(|(_, names)| names.len()).sum()
     }
 
     pub(crate) fn job_in(&mut self, id: JobId, job: &Job, progress: &JobProgress) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use common::id::{
     AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId, JobId, MachineId,
-    OrgId, ProjectId, UserId,
+    OrgId, ProjectId, SecretId, UserId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -51,6 +51,7 @@ tables! {
     Grants "project-grants-1"
     /// By org and user, who was a member and is none now.
     Former "former-members-1"
+    Secrets "secrets-1"
 }
 
 /// Names one row.
@@ -140,6 +141,10 @@ impl RowKey {
         Self::pair(Table::Grants, project.as_bytes(), user.as_bytes())
     }
 
+    pub(crate) fn secret(id: SecretId) -> Self {
+        Self::new(Table::Secrets, id.as_bytes())
+    }
+
     fn new(table: Table, key: &[u8]) -> Self {
         Self {
             table,
@@ -178,6 +183,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Projects => json(state.projects.get(&key.project().ok()?)?),
         Table::Grants => json(state.grants.get(&key.grant().ok()?)?),
         Table::Former => json(state.former.get(&key.member().ok()?)?),
+        Table::Secrets => json(state.secrets.get(&key.secret().ok()?)?),
     }
 }
 
@@ -214,6 +220,7 @@ pub(crate) fn decode(
         Table::Projects => drop(state.projects.insert(key.project()?, parse(table, value)?)),
         Table::Grants => drop(state.grants.insert(key.grant()?, parse(table, value)?)),
         Table::Former => drop(state.former.insert(key.member()?, parse(table, value)?)),
+        Table::Secrets => drop(state.secrets.insert(key.secret()?, parse(table, value)?)),
     }
     Ok(())
 }
@@ -293,6 +300,11 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
         let known = project(id) && user(to) && user(&row.by);
         check(known, &|| RowKey::grant(*id, *to))?;
     }
+    for (id, row) in &state.secrets {
+        let mut projects = row.project.iter().chain(&row.users.projects);
+        let known = org(&row.org) && user(&row.set_by) && row.users.members.iter().all(user);
+        check(known && projects.all(project), &|| RowKey::secret(*id))?;
+    }
     Ok(())
 }
 
@@ -359,6 +371,10 @@ impl Key<'_> {
     fn grant(&self) -> Result<(ProjectId, UserId), RowError> {
         let (project, user) = self.split::<16, 16>()?;
         Ok((ProjectId::from_bytes(project), UserId::from_bytes(user)))
+    }
+
+    fn secret(&self) -> Result<SecretId, RowError> {
+        self.whole().map(SecretId::from_bytes)
     }
 
     fn whole<const N: usize>(&self) -> Result<[u8; N], RowError> {

@@ -181,8 +181,12 @@ fn a_login_is_for_the_machine_that_is_to_run_the_attempt_and_nobody_else() {
     let (attempt, on) = placed[0];
     let other = machine_id(21 - on.as_bytes()[0]);
     let open = |world: &World, machine, attempt: AttemptId| -> Result<(), Problem> {
-        let (registry, found) = registry_login(&world.state, machine, attempt)?;
-        assert_eq!((registry, found), ("r.example:5000", &sealed(7)));
+        let found = registry_login(&world.state, machine, attempt)?;
+        assert_eq!(
+            (found.registry, found.sealed),
+            ("r.example:5000", &sealed(7))
+        );
+        assert_eq!(found.context, found.registry);
         Ok(())
     };
     #[track_caller]

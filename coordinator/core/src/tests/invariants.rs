@@ -120,7 +120,8 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
         .chain(state.progress.keys().map(|id| RowKey::progress(*id)))
         .chain(state.attempts.keys().map(|id| RowKey::attempt(*id)))
         .chain(state.projects.keys().map(|id| RowKey::project(*id)))
-        .chain(state.grants.keys().map(|(id, to)| RowKey::grant(*id, *to)));
+        .chain(state.grants.keys().map(|(id, to)| RowKey::grant(*id, *to)))
+        .chain(state.secrets.keys().map(|id| RowKey::secret(*id)));
     keys.map(|key| {
         let row = state.encode_row(&key).expect("the row is there");
         (key, row)
@@ -196,6 +197,9 @@ fn every_table_is_written_and_damage_is_found() {
         handle: super::world::name("carol"),
     };
     world.must(Actor::User(super::world::ALICE), goes);
+    world
+        .secret(super::world::ALICE, 41, "HF_TOKEN", None)
+        .unwrap();
     let rows = save(&world.state);
     let tables: BTreeSet<Table> = rows.iter().map(|(key, _)| key.table).collect();
     assert_eq!(tables.len(), Table::ALL.len());

@@ -1,5 +1,7 @@
 //! Projects: who sees them, who may do what in them, and what is refused.
 
+mod belongings;
+
 use common::{
     api::project::{
         ArchiveProject, CreateProject, GrantAccess, ProjectAnswer, ProjectRequest, RevokeAccess,
@@ -8,12 +10,11 @@ use common::{
     api::{Answer, Request, data::AddDatasetVersion},
     code::Code,
     id::{DatasetId, OrgId, ProjectId, UserId},
-    job::{JobNumber, JobSpec},
+    job::JobSpec,
     problem::Problem,
     project::{Grantee, ProjectView, Restrictions},
-    status::{Access, CopyOut, DeleteBy, DownloadBy, JobStatus, Role, Visibility},
+    status::{Access, Role, Visibility},
     units::Bytes,
-    wire::client::DownloadSource,
 };
 
 use super::{
@@ -21,9 +22,7 @@ use super::{
     views::ask,
     world::{ALICE, BOB, CAROL, ORG, World, capacity, name, refused, report, spec, tree, user},
 };
-use crate::{
-    Actor, Body, Event, Rejection, command::project::ProjectCommand, query::access::readable_tree,
-};
+use crate::{Actor, Body, Event, Rejection, command::project::ProjectCommand};
 
 const DAVE: UserId = UserId::from_bytes([4; 16]);
 
@@ -179,7 +178,7 @@ fn world() -> World {
 
 /// Checks that the refusal has the code and the words, and that nothing changed.
 #[track_caller]
-fn check(
+pub(super) fn check(
     world: &mut World,
     code: Code,
     words: &str,
@@ -238,167 +237,6 @@ fn a_project_is_seen_by_whom_it_is_granted_to_and_by_admins() {
         [("bob", Access::Administer), ("carol", Access::Upload)]
     );
     invariants::check(&world);
-}
-
-#[test]
-fn jobs_of_a_project_take_contribute_and_are_seen_with_view() {
-    let mut world = world();
-    world
-        .grant(BOB, "vision", member("carol"), Access::View)
-        .unwrap();
-    check(&mut world, Code::NotFound, "no project vision", |world| {
-        world.submit(DAVE, 20, inside("vision"))
-    });
-    check(
-        &mut world,
-        Code::Permission,
-        "access is view; it takes contribute",
-        |world| world.submit(CAROL, 20, inside("vision")),
-    );
-    world.submit(BOB, 20, inside("vision")).unwrap();
-    world.submit(BOB, 21, spec()).unwrap();
-    let seen = |world: &World, user| {
-        let list = common::api::job::ListJobs {
-            org: ORG,
-            status: Vec::new(),
-            owner: None,
-            before: None,
-            limit: 10,
-        };
-        match ask(world, user, &Request::ListJobs(list)) {
-            Ok(Answer::Jobs(jobs)) => jobs
-                .into_iter()
-                .map(|job| (job.number.0, job.project.map(|name| name.to_string())))
-                .collect::<Vec<_>>(),
-            other => panic!("{other:?}"),
-        }
-    };
-    let vision = Some("vision".to_owned());
-    assert_eq!(seen(&world, CAROL), [(1, vision.clone())]);
-    assert_eq!(seen(&world, DAVE), []);
-    check(
-        &mut world,
-        Code::Permission,
-        "cancel jobs of others",
-        |world| world.cancel(CAROL, 1, None),
-    );
-    check(&mut world, Code::NotFound, "no job 1", |world| {
-        world.cancel(DAVE, 1, None)
-    });
-
-    // Whoever submitted a job goes on seeing it, and answers for it.
-    world
-        .grant(BOB, "vision", member("carol"), Access::Administer)
-        .unwrap();
-    world.revoke(CAROL, "vision", member("bob")).unwrap();
-    assert_eq!(seen(&world, BOB), [(2, None), (1, vision)]);
-    let source = DownloadSource::Artifacts {
-        job: JobNumber(1),
-        task: 0,
-    };
-    let files = readable_tree(&world.state, BOB, ORG, &source).unwrap_err();
-    assert_eq!(files.code, Code::NotFound);
-    world.cancel(CAROL, 1, None).unwrap();
-    assert_eq!(
-        world.state.progress[&super::world::job_id(20)].status(),
-        JobStatus::Cancelled
-    );
-    invariants::check(&world);
-}
-
-#[test]
-fn data_of_a_project_is_the_projects() {
-    let mut world = world();
-    world
-        .grant(BOB, "vision", member("carol"), Access::View)
-        .unwrap();
-    check(&mut world, Code::Permission, "it takes upload", |world| {
-        world.add_version(CAROL, 30, "maps", Some("vision"), None)
-    });
-    world
-        .grant(BOB, "vision", member("carol"), Access::Upload)
-        .unwrap();
-    check(
-        &mut world,
-        Code::BadRequest,
-        "belongs to project vision",
-        |world| world.add_version(CAROL, 30, "maps", Some("vision"), Some(Visibility::OrgRead)),
-    );
-    world
-        .add_version(CAROL, 30, "maps", Some("vision"), None)
-        .unwrap();
-    world.add_version(BOB, 31, "maps", None, None).unwrap();
-    check(&mut world, Code::NameTaken, "maps", |world| {
-        world.add_version(DAVE, 32, "maps", None, None)
-    });
-    world.add_version(BOB, 33, "own", None, None).unwrap();
-    check(
-        &mut world,
-        Code::WrongState,
-        "stays where it belongs",
-        |world| world.add_version(BOB, 34, "own", Some("vision"), None),
-    );
-
-    // It stays when its maker goes.
-    world.revoke(CAROL, "vision", member("carol")).unwrap();
-    let show = Request::ShowDataset {
-        org: ORG,
-        name: name("maps"),
-    };
-    assert_eq!(ask(&world, CAROL, &show).unwrap_err().code, Code::NotFound);
-    assert!(ask(&world, BOB, &show).is_ok());
-    invariants::check(&world);
-}
-
-#[test]
-fn restrictions_keep_data_in() {
-    let mut world = world();
-    world
-        .add_version(BOB, 30, "maps", Some("vision"), None)
-        .unwrap();
-    world
-        .grant(BOB, "vision", member("carol"), Access::Contribute)
-        .unwrap();
-    let with = |project: Option<&str>| JobSpec {
-        project: project.map(name),
-        datasets: vec!["maps:/maps".parse().unwrap()],
-        ..spec()
-    };
-    world.submit(CAROL, 20, with(None)).unwrap();
-    let set = SetProject {
-        copy_out: Some(CopyOut::None),
-        delete: Some(DeleteBy::Admins),
-        download: Some(DownloadBy::None),
-        ..setting("vision")
-    };
-    world.restrict(BOB, set.clone()).unwrap();
-    assert_eq!(world.restrict(BOB, set).unwrap(), []);
-    world.project(CAROL, 2, "other");
-    for user in [CAROL, ALICE] {
-        check(&mut world, Code::Permission, "copy_out is none", |world| {
-            world.submit(user, 21, with(None))
-        });
-        check(
-            &mut world,
-            Code::Permission,
-            "outside project vision",
-            |world| world.submit(user, 21, with(Some("other"))),
-        );
-    }
-    world.submit(CAROL, 21, with(Some("vision"))).unwrap();
-    let source = DownloadSource::Dataset {
-        name: name("maps"),
-        version: None,
-    };
-    let carols = readable_tree(&world.state, CAROL, ORG, &source).unwrap_err();
-    assert_eq!(carols.code, Code::Permission, "{carols}");
-    assert!(readable_tree(&world.state, BOB, ORG, &source).is_ok());
-    let files = DownloadSource::Artifacts {
-        job: JobNumber(2),
-        task: 0,
-    };
-    let own = readable_tree(&world.state, CAROL, ORG, &files).unwrap_err();
-    assert_eq!(own.code, Code::Permission, "{own}");
 }
 
 #[test]
@@ -523,35 +361,4 @@ fn access_goes_with_the_membership() {
     world.enrol(50, 50, 50, "bobby").unwrap();
     assert_eq!(world.projects(user(50)), []);
     invariants::check(&world);
-}
-
-#[test]
-fn jobs_of_no_project_are_shared_as_they_say() {
-    let mut world = world();
-    let shared = |visibility| JobSpec {
-        visibility: Some(visibility),
-        ..spec()
-    };
-    world.submit(BOB, 20, shared(Visibility::Personal)).unwrap();
-    world.submit(BOB, 21, shared(Visibility::OrgRead)).unwrap();
-    world.submit(BOB, 22, shared(Visibility::OrgWrite)).unwrap();
-    check(&mut world, Code::NotFound, "no job 1", |world| {
-        world.cancel(CAROL, 1, None)
-    });
-    check(&mut world, Code::Permission, "jobs of others", |world| {
-        world.cancel(CAROL, 2, None)
-    });
-    world.cancel(CAROL, 3, None).unwrap();
-    check(
-        &mut world,
-        Code::BadRequest,
-        "which says who sees it",
-        |world| {
-            let both = JobSpec {
-                project: Some(name("vision")),
-                ..shared(Visibility::OrgRead)
-            };
-            world.submit(BOB, 23, both)
-        },
-    );
 }

@@ -7,7 +7,8 @@ use common::{
     id::AttemptId,
     problem::Problem,
     seal::RegistryLogin,
-    wire::agent::{AgentStream, RegistryAnswer},
+    secret::SecretValue,
+    wire::agent::{AgentStream, RegistryAnswer, SecretsAnswer},
 };
 use coordinator_core::query::access;
 use link::frames::{self, FrameReceiver, FrameSender};
@@ -46,6 +47,7 @@ async fn serve_one(
             let login = registry_login(agent, attempt)?;
             Ok(tx.send(&RegistryAnswer { login }).await?)
         }
+        AgentStream::Secrets { attempt } => Ok(tx.send(&secrets(agent, attempt)?).await?),
         AgentStream::Upload { attempt } => {
             if !access::machine_may_upload(&desk.engine.read(), agent.machine, attempt) {
                 return Err(not_wanted());
@@ -55,17 +57,47 @@ async fn serve_one(
     }
 }
 
-/// Opens what the attempt's submitter has sealed. Neither it nor whose it is appears in a log.
+/// Opens what the attempt's submitter, or somebody for the org, has sealed. Neither it nor whose it is appears in a
+/// log.
 fn registry_login(agent: &Agent, attempt: AttemptId) -> Result<RegistryLogin, Problem> {
     let desk = &*agent.desk;
     let state = desk.engine.read();
-    let (registry, sealed) = access::registry_login(&state, agent.machine, attempt)?;
-    let opened = desk.sealing_key.unseal_login(registry, sealed);
+    let found = access::registry_login(&state, agent.machine, attempt)?;
+    let key = &desk.sealing_key;
+    let opened = key.unseal_login(found.context.as_bytes(), found.registry, found.sealed);
     opened.map_err(|error| {
-        let what = format!("The login to {registry} cannot be opened");
+        let what = format!("The login to {} cannot be opened", found.registry);
         Problem::new(Code::RegistryRefused, what, error.to_string())
             .help("Submit the job again: its login was sealed for another coordinator or registry.")
     })
+}
+
+/// Opens the secrets of the attempt's job as they are now. No value appears in a log.
+fn secrets(agent: &Agent, attempt: AttemptId) -> Result<SecretsAnswer, Problem> {
+    let desk = &*agent.desk;
+    let state = desk.engine.read();
+    let sealed = access::secrets(&state, agent.machine, attempt)?;
+    let opened = sealed.into_iter().map(|secret| {
+        let unreadable = |why: String| {
+            let what = format!("Secret {} cannot be opened", secret.name);
+            Problem::new(Code::WrongState, what, why).help(format!(
+                "Set it again with `compute-share secret set {}`.",
+                secret.name
+            ))
+        };
+        let context = secret.context.as_bytes();
+        let value = desk.sealing_key.unseal(context, secret.sealed);
+        let value = value.map_err(|error| unreadable(error.to_string()))?;
+        let text = std::str::from_utf8(&value);
+        Ok(SecretValue {
+            name: secret.name.clone(),
+            value: text
+                .map_err(|_| unreadable("it is no text".to_owned()))?
+                .to_owned(),
+        })
+    });
+    let secrets = opened.collect::<Result<_, Problem>>()?;
+    Ok(SecretsAnswer { secrets })
 }
 
 /// What the machine asks for is not, or no longer, part of its desired set.

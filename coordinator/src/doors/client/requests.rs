@@ -6,6 +6,7 @@ mod audit;
 mod invitation;
 mod orgs;
 mod project;
+mod secret;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,7 @@ pub(super) async fn answer(
         Request::Invitation(request) => return invitation::serve(member, user, request).await,
         Request::CreateLoginLink { org } => return login_link(desk, user, org).await,
         Request::RegisterMachine(request) => return register(desk, user, request).await,
+        Request::Secret(request) => return secret::answer(member, user, request).await,
         Request::Project(request) => return project::answer(member, user, request).await,
         Request::AddDatasetVersion(request) => return add_version(member, user, request).await,
         Request::Audit(request) => return audit::answer(desk, user, request).await,

@@ -229,6 +229,7 @@ pub(super) fn attempt_spec() -> AttemptSpec {
             tree: TREE,
         },
         registry_login: true,
+        secrets: vec!["HF_TOKEN".parse().unwrap()],
         strong: true,
         workdir: Some(TREE),
         allocation: allocation(),

@@ -7,6 +7,7 @@ use common::{
         MAX_RETRIES, MAX_VARIABLES, check_mount_path,
     },
     resources::{GpuRequest, MAX_GPUS_PER_MACHINE, Request},
+    secret::MAX_SECRETS_PER_JOB,
     status::EndReason,
     time::Span,
     tree::TreePath,
@@ -32,7 +33,7 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
     check_mounts(spec)?;
     check_outputs(&spec.outputs)?;
     check_image(spec)?;
-    bounded("secrets", spec.secrets.len(), 0)?;
+    check_secrets(spec)?;
     if spec.max_runtime == Some(Span::default()) {
         return Err(InvalidJob::TooLittle {
             what: "no run time",
@@ -95,6 +96,24 @@ fn check_command(spec: &JobSpec) -> Result<(), InvalidJob> {
         };
         return Err(InvalidJob::Variable {
             name: name.chars().take(80).collect(),
+            why,
+        });
+    }
+    Ok(())
+}
+
+fn check_secrets(spec: &JobSpec) -> Result<(), InvalidJob> {
+    bounded("secrets", spec.secrets.len(), MAX_SECRETS_PER_JOB)?;
+    for (place, secret) in spec.secrets.iter().enumerate() {
+        let why = if spec.env.contains_key(secret.as_str()) {
+            "it is a secret of the job, too"
+        } else if spec.secrets[..place].contains(secret) {
+            "two secrets of the job have it"
+        } else {
+            continue;
+        };
+        return Err(InvalidJob::Variable {
+            name: secret.to_string(),
             why,
         });
     }

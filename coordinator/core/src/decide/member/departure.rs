@@ -11,8 +11,8 @@ use common::{
 };
 
 use crate::{
-    decide::{draft::Draft, enrolment, invitation, machine, project},
-    event::{Event, Holder, Parting, project::ProjectEvent},
+    decide::{draft::Draft, enrolment, invitation, machine, project, secret},
+    event::{Event, Holder, Parting, project::ProjectEvent, secret::SecretEvent},
     rejection::Rejection,
     state::{State, index::belongings::Made, org::Member},
 };
@@ -50,7 +50,8 @@ pub(crate) fn depart(
             });
         }
     }
-    for taken in project::take_grants(state, at, by, org, user) {
+    let grants = project::take_grants(state, at, by, org, user);
+    for taken in grants.chain(secret::take_uses(state, org, user)) {
         draft.push(taken);
     }
     let orgs = belongings.orgs.get(&user).map_or(0, BTreeSet::len);
@@ -113,7 +114,8 @@ pub(crate) fn preview(
                 preview.interrupted_tasks += u32::from(of_others);
             }
             Event::InvitationRevoked { .. } => preview.invitations += 1,
-            Event::Project(ProjectEvent::ProjectAccessChanged { .. }) => preview.grants += 1,
+            Event::Project(ProjectEvent::ProjectAccessChanged { .. })
+            | Event::Secret(SecretEvent::SecretUsersChanged { .. }) => preview.grants += 1,
             Event::CertificateRevoked { serial, .. } => {
                 let holder = state.certificates.get(serial).map(|row| row.holder);
                 preview.certificates += u32::from(holder == Some(Holder::User(user)));

@@ -1,0 +1,108 @@
+//! Secrets as people see them: by name.
+
+use common::{
+    api::secret::{SecretAnswer, SecretRequest},
+    id::{OrgId, ProjectId, SecretId, UserId},
+    name::Name,
+    problem::Problem,
+    secret::{SecretName, SecretUsersView, SecretView},
+    status::Role,
+};
+
+use super::{handle, most};
+use crate::{
+    decide::project::name_of,
+    policy::{
+        self, project,
+        secret::{may_change, may_know},
+    },
+    rejection::{Rejection, secret::SecretRejection},
+    state::{State, secret::Secret},
+};
+
+/// Answers a question about secrets.
+///
+/// # Errors
+/// No member of the org; a request that is no question.
+pub(super) fn answer(
+    state: &State,
+    user: UserId,
+    request: &SecretRequest,
+) -> Result<SecretAnswer, Problem> {
+    match request {
+        SecretRequest::List { org } => Ok(SecretAnswer::List(list(state, user, *org)?)),
+        SecretRequest::Set(_) | SecretRequest::Allow(_) | SecretRequest::Delete { .. } => {
+            Err(super::not_a_question())
+        }
+    }
+}
+
+/// The org's own by name, then those of projects.
+fn list(state: &State, user: UserId, org: OrgId) -> Result<Vec<SecretView>, Rejection> {
+    let role = policy::member(state, org, user)?.role;
+    let scopes = state.index.secret_names.range((org, None)..);
+    scopes
+        .take_while(|((of, _), _)| *of == org)
+        .flat_map(|(_, names)| names.values())
+        .filter_map(|id| Some((*id, state.secrets.get(id)?)))
+        .filter(|(_, row)| may_know(state, user, role, row))
+        .take(most(u32::MAX))
+        .map(|(id, row)| view(state, user, role, id, row))
+        .collect()
+}
+
+/// Returns a secret that the user has just changed.
+///
+/// # Errors
+/// It is gone again, or not the user's to know of.
+pub fn changed(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    project: Option<&Name>,
+    name: &SecretName,
+) -> Result<SecretView, Problem> {
+    let role = policy::member(state, org, user)?.role;
+    let project = project.map(|project| project::find(state, user, org, project));
+    let project: Option<ProjectId> = project.transpose()?.map(|seen| seen.id);
+    let found = state.secret(org, project, name);
+    let known = found.filter(|(_, row)| may_know(state, user, role, row));
+    let (id, row) = known
+        .ok_or_else(|| SecretRejection::NoSuch { name: name.clone() })
+        .map_err(Rejection::from)?;
+    Ok(view(state, user, role, id, row)?)
+}
+
+fn view(
+    state: &State,
+    user: UserId,
+    role: Role,
+    id: SecretId,
+    row: &Secret,
+) -> Result<SecretView, Rejection> {
+    let users = may_change(state, user, role, row).then(|| users(state, row));
+    Ok(SecretView {
+        id,
+        name: row.name.clone(),
+        project: name_of(state, row.project),
+        kind: row.kind.clone(),
+        version: row.version,
+        masked: row.masked,
+        set_by: handle(state, row.set_by)?,
+        set_at: row.set_at,
+        users: users.transpose()?,
+    })
+}
+
+fn users(state: &State, row: &Secret) -> Result<SecretUsersView, Rejection> {
+    let users = &row.users;
+    let members = users.members.iter().map(|user| handle(state, *user));
+    let projects = users.projects.iter();
+    Ok(SecretUsersView {
+        everyone: users.everyone,
+        members: members.collect::<Result<_, Rejection>>()?,
+        projects: projects
+            .filter_map(|id| name_of(state, Some(*id)))
+            .collect(),
+    })
+}

@@ -9,6 +9,7 @@ pub mod data;
 pub mod explain;
 pub mod invitation;
 pub mod job;
+pub mod limits;
 pub mod member;
 pub mod org;
 pub mod project;
@@ -115,6 +116,7 @@ pub enum Request {
     Invitation(invitation::InvitationRequest),
     Account(account::AccountRequest),
     Secret(secret::SecretRequest),
+    Limits(limits::LimitsRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -149,4 +151,5 @@ pub enum Answer {
     Invitation(invitation::InvitationAnswer),
     Account(account::AccountAnswer),
     Secret(secret::SecretAnswer),
+    Limits(limits::LimitsAnswer),
 }

@@ -113,6 +113,33 @@ pub struct Allocation {
     pub gpu_shares: BTreeMap<String, Bytes>,
 }
 
+/// How many more GPUs of some models may be held; of the models not named, as many as there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GpuRoom(BTreeMap<String, u64>);
+
+impl GpuRoom {
+    /// Returns room for all there are.
+    pub const fn unlimited() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    pub fn is_unlimited(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Lets no more than `most` of a model in, where less is not said already.
+    pub fn narrow(&mut self, model: &str, most: u64) {
+        match self.0.get_mut(model) {
+            Some(room) => *room = most.min(*room),
+            None => drop(self.0.insert(model.to_owned(), most)),
+        }
+    }
+
+    pub fn of(&self, model: &str) -> Option<u64> {
+        self.0.get(model).copied()
+    }
+}
+
 /// One amount that falls short on a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,6 +171,18 @@ impl Capacity {
     /// # Errors
     /// Every amount that falls short.
     pub fn allocate(&self, request: &Request) -> Result<Allocation, Vec<Shortage>> {
+        self.allocate_within(request, &GpuRoom::unlimited())
+    }
+
+    /// Returns the allocation that satisfies `request` with no more GPUs of each model than there is room for.
+    ///
+    /// # Errors
+    /// Every amount that falls short.
+    pub fn allocate_within(
+        &self,
+        request: &Request,
+        room: &GpuRoom,
+    ) -> Result<Allocation, Vec<Shortage>> {
         let mut short = Vec::new();
         if self.cpu < request.cpu {
             short.push(Shortage::Cpu);
@@ -176,6 +215,12 @@ impl Capacity {
                 )
             };
             fitting.sort_by_cached_key(|gpu| order(gpu));
+            let mut taken: BTreeMap<&str, u64> = BTreeMap::new();
+            fitting.retain(|gpu| {
+                let taken = taken.entry(&gpu.model).or_default();
+                *taken += 1;
+                room.of(&gpu.model).is_none_or(|most| *taken <= most)
+            });
             let count = usize::try_from(wanted.count).unwrap_or(usize::MAX);
             if fitting.len() < count {
                 short.push(Shortage::Gpu);
@@ -203,13 +248,22 @@ impl Capacity {
 
     /// Returns whether any number of these GPUs, free or not, healthy or not, could ever satisfy `request`.
     pub fn could_ever_fit(&self, request: &Request) -> Result<(), Vec<Shortage>> {
+        self.could_ever_fit_within(request, &GpuRoom::unlimited())
+    }
+
+    /// Returns whether they could with no more GPUs of each model than there is room for.
+    pub fn could_ever_fit_within(
+        &self,
+        request: &Request,
+        room: &GpuRoom,
+    ) -> Result<(), Vec<Shortage>> {
         let mut idle = self.clone();
         for gpu in &mut idle.gpus {
             if gpu.health != GpuHealth::Withheld {
                 gpu.health = GpuHealth::Usable;
             }
         }
-        idle.allocate(request).map(|_| ())
+        idle.allocate_within(request, room).map(|_| ())
     }
 }
 

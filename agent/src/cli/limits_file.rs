@@ -2,20 +2,28 @@
 
 use std::path::Path;
 
-use common::{code::Code, limits::Limits, problem::Problem};
+use common::{
+    code::Code,
+    limits::{
+        InvalidResource, Limits, ResourceLimits, ResourceType, StorageLimits,
+        written::{self, Count, Size, Time},
+    },
+    problem::Problem,
+};
 use serde_json::Map;
 
-use super::yaml::{self, Fields, FileError};
+use super::yaml::{self, Fields, FileError, nearest};
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 8] = [
     "max_machines_per_user",
     "max_concurrent_jobs_per_user",
     "max_queued_jobs_per_user",
     "max_job_runtime",
     "max_job_memory",
+    "concurrent",
+    "per_user",
+    "storage",
 ];
-/// Limits of the product that come later; refused, because a limit that is not kept is worse than none.
-const LATER: [&str; 3] = ["concurrent", "per_user", "storage"];
 
 /// Reads the limits file at `path`.
 ///
@@ -42,14 +50,68 @@ fn parse(text: &str) -> Result<Limits, FileError> {
             "it is missing; write `limits: {}` for none at all",
         ));
     };
-    let fields = Fields::new("organization.limits", limits, &KEYS, &LATER)?;
+    let fields = Fields::new("organization.limits", limits, &KEYS, &[])?;
+    let count = |key| Ok(fields.parsed(key)?.map(|Count(count)| count));
     Ok(Limits {
-        max_machines_per_user: fields.parsed("max_machines_per_user")?,
-        max_concurrent_jobs_per_user: fields.parsed("max_concurrent_jobs_per_user")?,
-        max_queued_jobs_per_user: fields.parsed("max_queued_jobs_per_user")?,
-        max_job_runtime: fields.parsed("max_job_runtime")?,
-        max_job_memory: fields.parsed("max_job_memory")?,
+        max_machines_per_user: count("max_machines_per_user")?,
+        max_concurrent_jobs_per_user: count("max_concurrent_jobs_per_user")?,
+        max_queued_jobs_per_user: count("max_queued_jobs_per_user")?,
+        max_job_runtime: fields
+            .parsed("max_job_runtime")?
+            .map(|Time(longest)| longest),
+        max_job_memory: fields.parsed("max_job_memory")?.map(|Size(most)| most),
         min_isolation: policy.parsed("min_isolation")?,
+        concurrent: resources(&fields, "concurrent")?,
+        per_user: resources(&fields, "per_user")?,
+        storage: storage(&fields)?,
+    })
+}
+
+/// Reads `{gpu: 16, rtx-5090: 4, cpu: 512}`.
+fn resources(fields: &Fields<'_>, key: &str) -> Result<ResourceLimits, FileError> {
+    let mut limits = ResourceLimits::default();
+    let Some(map) = fields.map(key)? else {
+        return Ok(limits);
+    };
+    let inner = Fields::any(&fields.path(key), map);
+    for word in map.keys() {
+        let resource = word.parse::<ResourceType>();
+        let resource = resource.map_err(|error| match error {
+            InvalidResource::Unknown(_) => FileError::UnknownKey {
+                key: inner.path(word),
+                nearest: nearest(word, &ResourceType::NAMED),
+            },
+            InvalidResource::Model { .. } => inner.complain(word, &error.to_string()),
+        })?;
+        let Some(text) = inner.text(word)? else {
+            continue;
+        };
+        let most = written::amount(&resource, &text)
+            .map_err(|error| inner.complain(word, &error.to_string()))?;
+        let before = limits
+            .set(resource, most)
+            .map_err(|error| fields.complain(key, &error.to_string()))?;
+        if before.is_some() {
+            return Err(inner.complain(word, "it is there twice, in capital and small letters"));
+        }
+    }
+    Ok(limits)
+}
+
+fn storage(fields: &Fields<'_>) -> Result<StorageLimits, FileError> {
+    let Some(map) = fields.map("storage")? else {
+        return Ok(StorageLimits::default());
+    };
+    let storage = Fields::new(
+        &fields.path("storage"),
+        map,
+        &["datasets", "artifacts"],
+        &[],
+    )?;
+    let size = |key| Ok(storage.parsed(key)?.map(|Size(most)| most));
+    Ok(StorageLimits {
+        datasets: size("datasets")?,
+        artifacts: size("artifacts")?,
     })
 }
 
@@ -94,26 +156,109 @@ mod tests {
         );
     }
 
+    /// The example that product documentation and `org limits --help` show.
+    const EXAMPLE: &str = "\
+organization:
+  limits:
+    max_machines_per_user: 10
+    max_concurrent_jobs_per_user: 20
+    max_queued_jobs_per_user: 10000
+    max_job_runtime: 86400        # seconds, or 24h
+    max_job_memory: 65536         # MB, or 64GiB
+    concurrent: {gpu: 16, rtx-5090: 4, cpu: 512}      # the whole org, per compute resource type
+    per_user:   {gpu: 2, rtx-5090: 1}                 # every member unless set singly
+    storage: {datasets: 2TiB, artifacts: 500GiB}
+";
+
     #[test]
-    fn a_limit_that_would_not_be_kept_is_refused() {
+    fn the_example_applies_as_it_stands() {
+        let limits = parse(EXAMPLE).unwrap();
+        let entries = limits.entries();
+        let shown: Vec<String> = entries
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "max_machines_per_user=10",
+                "max_concurrent_jobs_per_user=20",
+                "max_queued_jobs_per_user=10000",
+                "max_job_runtime=1d",
+                "max_job_memory=64 GiB",
+                "concurrent.cpu=512",
+                "concurrent.gpu=16",
+                "concurrent.rtx-5090=4",
+                "per_user.gpu=2",
+                "per_user.rtx-5090=1",
+                "storage.datasets=2 TiB",
+                "storage.artifacts=500 GiB",
+            ]
+        );
+    }
+
+    #[test]
+    fn each_wrong_entry_says_what_is_wrong_with_it() {
         #[track_caller]
-        fn refused(text: &str, expect: &str) {
-            let error = parse(text).expect_err(text).to_string();
+        fn refused(limits: &str, expect: &str) {
+            let text = format!("organization: {{limits: {limits}}}");
+            let error = parse(&text).expect_err(&text).to_string();
             assert!(error.contains(expect), "{error}");
         }
+        // Unknown keys, with the nearest.
+        refused("{max_job_memry: 1}", "did you mean `max_job_memory`?");
         refused(
-            "organization: {limits: {per_user: {gpu: 2}}}",
-            "`organization.limits.per_user` is not available",
+            "{per_usr: {gpu: 1}}",
+            "`organization.limits.per_usr`; did you mean `per_user`?",
         );
         refused(
-            "organization: {limits: {max_job_memry: 1}}",
-            "did you mean `max_job_memory`?",
+            "{concurrent: {gup: 2}}",
+            "unknown key `organization.limits.concurrent.gup`; did you mean `gpu`?",
+        );
+        refused("{storage: {dataset: 1}}", "did you mean `datasets`?");
+        // Negative.
+        refused(
+            "{max_machines_per_user: -1}",
+            "`organization.limits.max_machines_per_user`: -1 is negative",
+        );
+        refused("{per_user: {rtx-5090: -1}}", "-1 is negative");
+        refused("{storage: {artifacts: -5GiB}}", "-5GiB is negative");
+        refused("{max_job_runtime: -2h}", "-2h is negative");
+        // Too large.
+        refused(
+            "{max_queued_jobs_per_user: 4294967296}",
+            "larger than any limit",
         );
         refused(
-            "organization: {limits: {max_machines_per_user: -1}}",
-            "max_machines_per_user",
+            "{max_job_memory: 99999999999999999}",
+            "larger than any limit",
         );
-        refused("limits: {}", "unknown key `limits`");
-        refused("", "`organization`: it is missing");
+        refused(
+            "{storage: {datasets: 99999999999PiB}}",
+            "larger than any limit",
+        );
+        refused("{concurrent: {cpu: 99999999}}", "larger than any limit");
+        refused("{max_job_runtime: 99999999999}", "larger than any limit");
+        // No such unit, no number.
+        refused("{max_job_memory: 64 bananas}", "is not a size");
+        refused("{max_job_runtime: 3 fortnights}", "is not a time");
+        refused("{concurrent: {cpu: 4GiB}}", "is not a number of processors");
+        refused("{per_user: {gpu: 0.5}}", "is not a whole number");
+        refused("{max_machines_per_user: many}", "is not a whole number");
+        refused("{concurrent: 4}", "expected keys and values");
+        refused("{per_user: {gpu: [1]}}", "expected a text or a number");
+        refused("{per_user: {rtx 5090: 1}}", "is no GPU's model");
+        refused(
+            "{per_user: {rtx-5090: 1, RTX-5090: 2}}",
+            "it is there twice",
+        );
+        let many: Vec<String> = (0..65).map(|n| format!("m-{n}: 1")).collect();
+        refused(
+            &format!("{{concurrent: {{{}}}}}", many.join(", ")),
+            "at most 64 resource types",
+        );
+        let other = |text| parse(text).unwrap_err().to_string();
+        assert!(other("limits: {}").contains("unknown key `limits`"));
+        assert!(other("").contains("`organization`: it is missing"));
     }
 }

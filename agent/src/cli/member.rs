@@ -1,5 +1,7 @@
 //! `member list|set-role|remove`: who belongs to the org.
 
+mod limits;
+
 use clap::{Args, Subcommand};
 use common::{
     api::{
@@ -27,6 +29,8 @@ pub(super) enum Member {
     List(List),
     SetRole(SetRole),
     Remove(Remove),
+    Limits(limits::Show),
+    SetLimit(limits::Set),
 }
 
 /// List members
@@ -61,6 +65,8 @@ impl Member {
             Self::List(_) => list(context).await,
             Self::SetRole(set) => set.run(context).await,
             Self::Remove(remove) => remove.run(context).await,
+            Self::Limits(show) => show.run(context).await,
+            Self::SetLimit(set) => set.run(context).await,
         }
     }
 }

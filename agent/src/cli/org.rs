@@ -1,25 +1,21 @@
 //! `org show|list|use|settings|set|leave|limits|audit`: the group, how it runs itself, and its bounds.
 
 mod leave;
+mod limits;
 mod settings;
-
-use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use common::{
     api::{Answer, Request},
-    limits::Limits,
     name::Name,
     org::OrgOverview,
     problem::Problem,
-    status::MinIsolation,
 };
 use serde_json::json;
 
 use super::{
     Context,
     audit::Audit,
-    limits_file,
     moments::local,
     output::Facts,
     session::{ask, find_org, who_am_i},
@@ -37,8 +33,8 @@ pub(super) enum Org {
     Settings(settings::Settings),
     Set(settings::Set),
     Leave(leave::Leave),
-    Limits(LimitsCommand),
     Audit(Audit),
+    Limits(limits::Limits),
 }
 
 /// Show an org at a glance
@@ -58,26 +54,6 @@ pub(super) struct Use {
     name: Name,
 }
 
-/// Show or change the org's limits
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  compute-share org limits\n  compute-share org limits apply limits.yaml"
-)]
-pub(super) struct LimitsCommand {
-    #[command(subcommand)]
-    verb: Option<LimitsVerb>,
-}
-
-#[derive(Debug, Subcommand)]
-enum LimitsVerb {
-    /// Show the limits
-    #[command(after_help = "Example:\n  compute-share org limits show")]
-    Show,
-    /// Replace the limits by those of a file; what the file leaves out is unlimited
-    #[command(after_help = "Example:\n  compute-share org limits apply limits.yaml")]
-    Apply { file: PathBuf },
-}
-
 impl Org {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
         match self {
@@ -88,10 +64,7 @@ impl Org {
             Self::Set(set) => set.run(context).await,
             Self::Audit(audit) => audit.run(context).await,
             Self::Leave(leave) => leave.run(context).await,
-            Self::Limits(limits) => match limits.verb.unwrap_or(LimitsVerb::Show) {
-                LimitsVerb::Show => show_limits(context).await,
-                LimitsVerb::Apply { file } => apply_limits(context, &file).await,
-            },
+            Self::Limits(limits) => limits.run(context).await,
         }
     }
 }
@@ -144,60 +117,6 @@ fn org_facts(org: &OrgOverview) -> String {
         )
         .with("computed", org.compute_time)
         .to_text()
-}
-
-async fn show_limits(context: &Context) -> Result<(), Problem> {
-    let overview = overview(context).await?;
-    context
-        .output
-        .show(&overview.limits, |_| Vec::new(), limits_facts)
-}
-
-fn limits_facts(limits: &Limits) -> String {
-    let shown = |value: Option<String>| value.unwrap_or_else(|| "unlimited".to_owned());
-    Facts::default()
-        .with(
-            "max_machines_per_user",
-            shown(limits.max_machines_per_user.map(|n| n.to_string())),
-        )
-        .with(
-            "max_concurrent_jobs_per_user",
-            shown(limits.max_concurrent_jobs_per_user.map(|n| n.to_string())),
-        )
-        .with(
-            "max_queued_jobs_per_user",
-            shown(limits.max_queued_jobs_per_user.map(|n| n.to_string())),
-        )
-        .with(
-            "max_job_runtime",
-            shown(limits.max_job_runtime.map(|span| span.to_string())),
-        )
-        .with(
-            "max_job_memory",
-            shown(limits.max_job_memory.map(|bytes| bytes.to_string())),
-        )
-        .with(
-            "min_isolation",
-            limits.min_isolation.unwrap_or(MinIsolation::C),
-        )
-        .to_text()
-}
-
-async fn apply_limits(context: &Context, file: &std::path::Path) -> Result<(), Problem> {
-    let limits = limits_file::load(file)?;
-    let session = context.session().await?;
-    let request = Request::ApplyLimits {
-        org: session.org,
-        limits,
-    };
-    ask!(session, request, Answer::Done => ())?;
-    let org = session.org_name.clone();
-    session.end().await;
-    context.output.show(
-        &limits,
-        |_| Vec::new(),
-        |limits| format!("The limits of {org} are now:\n{}", limits_facts(limits)),
-    )
 }
 
 async fn list(context: &Context) -> Result<(), Problem> {

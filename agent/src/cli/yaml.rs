@@ -97,6 +97,14 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
+    /// Takes a map whose keys are not fixed.
+    pub(crate) fn any(at: &str, map: &'a Map<String, Value>) -> Self {
+        Self {
+            at: at.to_owned(),
+            map,
+        }
+    }
+
     /// Returns the key's value; a key without one counts as absent.
     pub(crate) fn value(&self, key: &str) -> Option<&'a Value> {
         self.map.get(key).filter(|value| !value.is_null())
@@ -176,7 +184,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+/// Returns the known key that was likely meant.
+pub(crate) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let distance = |candidate: &str| strsim::damerau_levenshtein(&key.to_lowercase(), candidate);
     let best = known
         .iter()

@@ -77,6 +77,16 @@ pub enum BlockerCode {
     OwnerForbidsImages,
     /// The machine's owner allows shorter runs only.
     OwnerLimitsRuntime,
+    /// The org's tasks together hold as much of a compute resource as they may.
+    OrgResourceLimit,
+    /// The member's tasks hold as much of a compute resource as they may.
+    MemberResourceLimit,
+    /// The machine's GPUs are of a model of which no more may be held.
+    GpuModelLimit,
+    /// The member has as many waiting tasks as may be.
+    MemberQueuedLimit,
+    /// The org keeps as many artifacts as it may.
+    ArtifactStorageLimit,
 }
 
 impl BlockerCode {
@@ -105,6 +115,11 @@ impl BlockerCode {
             Self::OwnerForbidsNetwork => "owner_forbids_network",
             Self::OwnerForbidsImages => "owner_forbids_images",
             Self::OwnerLimitsRuntime => "owner_limits_runtime",
+            Self::OrgResourceLimit => "org_resource_limit",
+            Self::MemberResourceLimit => "member_resource_limit",
+            Self::GpuModelLimit => "gpu_model_limit",
+            Self::MemberQueuedLimit => "member_queued_limit",
+            Self::ArtifactStorageLimit => "artifact_storage_limit",
         }
     }
 }

@@ -19,6 +19,7 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::OrgCreated { .. }
         | Event::UserCreated { .. }
         | Event::LimitsApplied { .. }
+        | Event::MemberLimitsSet { .. }
         | Event::MemberAdded { .. }
         | Event::RoleChanged { .. }
         | Event::MemberRemoved { .. }

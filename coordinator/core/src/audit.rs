@@ -86,7 +86,9 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::Account(event) => (event.audit_kind(), About::User(event.user())),
         Event::Project(event) => (AuditKind::Project, About::Org(event.org())),
         Event::Secret(event) => (AuditKind::Secret, About::Org(event.org())),
-        Event::LimitsApplied { org, .. } => (AuditKind::Limit, About::Org(*org)),
+        Event::LimitsApplied { org, .. } | Event::MemberLimitsSet { org, .. } => {
+            (AuditKind::Limit, About::Org(*org))
+        }
         Event::UserCreated { user, .. } => (AuditKind::Member, About::User(*user)),
         Event::MemberAdded { org, .. }
         | Event::RoleChanged { org, .. }

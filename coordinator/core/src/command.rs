@@ -11,6 +11,7 @@ use common::{
     api::{
         data::AddDatasetVersion,
         job::{CancelJob, SubmitJob},
+        limits::SetMemberLimits,
     },
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, InvitationId, JobId,
@@ -73,8 +74,9 @@ pub enum Body {
     },
     ApplyLimits {
         org: OrgId,
-        limits: Limits,
+        limits: Box<Limits>,
     },
+    SetMemberLimits(SetMemberLimits),
     SetRole {
         org: OrgId,
         handle: Name,

@@ -8,6 +8,7 @@ mod draft;
 pub(crate) mod enrolment;
 pub(crate) mod invitation;
 pub(crate) mod job;
+mod limits;
 mod machine;
 pub(crate) mod member;
 mod org;
@@ -45,7 +46,8 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             system(actor)?;
             org::create(state, at, *org, name, *owner, handle)
         }
-        Body::ApplyLimits { org, limits } => org::apply_limits(state, user(actor)?, *org, limits),
+        Body::ApplyLimits { org, limits } => limits::apply(state, user(actor)?, *org, limits),
+        Body::SetMemberLimits(request) => limits::set_member(state, at, user(actor)?, request),
         Body::SetRole { org, handle, role } => {
             member::set_role(state, user(actor)?, *org, handle, *role)
         }

@@ -45,6 +45,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
     match event {
         Event::OrgCreated { org: id, .. }
         | Event::LimitsApplied { org: id, .. }
+        | Event::MemberLimitsSet { org: id, .. }
         | Event::MemberAdded { org: id, .. }
         | Event::RoleChanged { org: id, .. }
         | Event::MemberRemoved { org: id, .. }

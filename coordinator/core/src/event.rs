@@ -14,7 +14,7 @@ use common::{
     },
     job::{ArtifactsView, JobNumber, JobSpec, Outcome},
     join_link::LinkPurpose,
-    limits::Limits,
+    limits::{Limits, ResourceLimits},
     machine::MachineReport,
     name::Name,
     resources::Allocation,
@@ -53,8 +53,17 @@ pub enum Event {
     },
     LimitsApplied {
         org: OrgId,
-        before: Limits,
-        after: Limits,
+        before: Box<Limits>,
+        after: Box<Limits>,
+    },
+    /// What one member may hold.
+    MemberLimitsSet {
+        org: OrgId,
+        user: UserId,
+        by: UserId,
+        before: ResourceLimits,
+        after: ResourceLimits,
+        at: Timestamp,
     },
     MemberAdded {
         org: OrgId,
@@ -299,7 +308,14 @@ impl Event {
             Self::UserCreated { user, .. } => vec![RowKey::user(*user)],
             Self::RoleChanged { org, user, .. } => vec![RowKey::member(*org, *user)],
             Self::MemberAdded { org, user, .. } | Self::MemberRemoved { org, user, .. } => {
-                vec![RowKey::member(*org, *user), RowKey::former(*org, *user)]
+                vec![
+                    RowKey::member(*org, *user),
+                    RowKey::former(*org, *user),
+                    RowKey::own_limits(*org, *user),
+                ]
+            }
+            Self::MemberLimitsSet { org, user, .. } => {
+                vec![RowKey::own_limits(*org, *user)]
             }
 
             Self::InvitationCreated { invitation, .. }

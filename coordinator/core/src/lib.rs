@@ -20,6 +20,7 @@ pub mod state;
 pub mod apply;
 pub mod assign;
 pub mod audit;
+mod bounds;
 pub mod decide;
 pub mod lifecycle;
 pub mod policy;

@@ -79,6 +79,10 @@ actions! {
     RevokeInvitation "revoke invitations" Other Admin
     MakeLoginLink "make a sign-in link for themselves" Own Member
     ChangeRole "make or unmake admins" Org Owner (Admin by AdminsMayManageAdmins)
+    SeeMemberLimits "see limits of other members" Other Admin
+    ChangeMemberLimits "change limits of members" Other Admin
+    ChangeAdminLimits "change limits of admins" Other Owner (Admin by AdminsMayManageAdmins)
+    ChangeOwnerLimits "change the owner's limits" Own Owner
     RemoveMember "remove members" Org Admin
     RemoveAdmin "remove admins" Org Owner (Admin by AdminsMayManageAdmins)
 

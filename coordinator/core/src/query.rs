@@ -8,6 +8,7 @@ mod dataset;
 pub mod enrolment;
 pub mod follow;
 mod job;
+pub(crate) mod limits;
 mod machine;
 mod member;
 mod org;
@@ -120,6 +121,7 @@ pub fn answer(
             Ok(Answer::Explanation(explanation))
         }
         Request::Secret(request) => Ok(Answer::Secret(secret::answer(state, user, request)?)),
+        Request::Limits(question) => Ok(Answer::Limits(limits::answer(state, user, question)?)),
         Request::Project(request) => Ok(Answer::Project(project::answer(state, user, request)?)),
         Request::Org(question) => Ok(Answer::AboutOrg(org::answer(state, now, user, question)?)),
         Request::Account(request) => Ok(Answer::Account(account::answer(

@@ -129,6 +129,10 @@ pub enum Rejection {
         name: Name,
         most: u32,
     },
+    /// Of one member.
+    TooManyLimits {
+        most: usize,
+    },
     DryRun,
     Job(InvalidJob),
     KeyConflict {
@@ -142,8 +146,9 @@ pub enum Rejection {
         number: JobNumber,
         task: u32,
     },
-    Limit(LimitReached),
     Account(AccountRejection),
+    /// All bounds that are met.
+    Limit(Vec<LimitReached>),
     NeverFits {
         /// The machine that comes nearest, and what it lends.
         nearest: Option<(Name, String)>,
@@ -204,13 +209,28 @@ pub enum InvalidJob {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitReached {
     /// As in the limits file.
-    pub limit: &'static str,
+    pub limit: String,
     pub value: String,
     pub asked: String,
     /// What counts against it now, where something does.
     pub current: Option<String>,
-    /// Whose limit it is.
-    pub org: Name,
+    /// Where it comes from: `in the limits of org lab`, `set for bob by alice`.
+    pub source: String,
+}
+
+impl LimitReached {
+    /// Returns `max_queued_jobs_per_user is 3 in the limits of org lab; 2 tasks wait now`.
+    pub(crate) fn bound(&self) -> String {
+        let Self {
+            limit,
+            value,
+            source,
+            ..
+        } = self;
+        let current = self.current.as_ref();
+        let current = current.map_or_else(String::new, |current| format!("; {current} now"));
+        format!("{limit} is {value} {source}{current}")
+    }
 }
 
 impl Rejection {

@@ -7,9 +7,11 @@ pub(crate) mod account;
 pub(crate) mod attempt;
 pub(crate) mod certificate;
 pub(crate) mod dataset;
+pub(crate) mod held;
 pub(crate) mod index;
 pub(crate) mod invitation;
 pub(crate) mod job;
+pub(crate) mod limits;
 pub(crate) mod machine;
 pub(crate) mod org;
 pub(crate) mod project;
@@ -36,6 +38,7 @@ use self::{
     index::Index,
     invitation::{Invitation, InvitationUse},
     job::{Job, JobProgress},
+    limits::OwnLimits,
     machine::Machine,
     org::{Former, Member, Org, User},
     project::{Grant, Project},
@@ -50,6 +53,8 @@ pub struct State {
     pub(crate) users: BTreeMap<UserId, User>,
     pub(crate) members: BTreeMap<(OrgId, UserId), Member>,
     pub(crate) former: BTreeMap<(OrgId, UserId), Former>,
+    /// Apart from the memberships, which every check of a right copies.
+    pub(crate) own_limits: BTreeMap<(OrgId, UserId), OwnLimits>,
     pub(crate) invitations: BTreeMap<InvitationId, Invitation>,
     /// By the key that was let in, so that the same key asked again is known.
     pub(crate) invitation_uses: BTreeMap<(InvitationId, Fingerprint), InvitationUse>,

@@ -9,6 +9,7 @@ mod invariants;
 mod invitations;
 mod isolation;
 mod jobs;
+mod limits;
 mod machines;
 mod orgs;
 mod projects;

@@ -4,6 +4,7 @@ mod accounts;
 mod answers;
 mod audit;
 mod invitations;
+mod limits;
 mod nouns;
 mod orgs;
 mod projects;
@@ -62,6 +63,7 @@ pub(super) fn samples() -> Vec<Sample> {
     all.extend(invitations::invitations());
     all.extend(accounts::accounts());
     all.extend(secrets::secrets());
+    all.extend(limits::messages());
     all.extend(client_streams());
     all.extend(agent_messages());
     all.extend(coordinator_messages());

@@ -40,13 +40,15 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             }
             row.description.clone_from(description);
             row.visibility = *visibility;
-            row.versions.push(DatasetVersion {
+            let version = DatasetVersion {
                 tree: *tree,
                 bytes: *bytes,
                 files: *files,
                 created_by: *user,
                 created_at: *at,
-            });
+            };
+            state.index.version_in(*org, &version);
+            row.versions.push(version);
             state.index.belongings.dataset_in(row);
         }
         Event::DatasetChanged {

@@ -30,9 +30,27 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             };
             state.users.insert(*user, row);
         }
-        Event::LimitsApplied { org, after, .. } => {
+        Event::LimitsApplied { org, before, after } => {
             if let Some(row) = state.orgs.get_mut(org) {
-                row.limits = *after;
+                row.limits = (**after).clone();
+            }
+            // A tighter bound lets nothing start.
+            if before.is_loosened_by(after) {
+                state.volatile.due.insert(*org);
+            }
+        }
+        Event::MemberLimitsSet {
+            org,
+            user,
+            by,
+            after,
+            at,
+            ..
+        } => {
+            let own = state.own_limits.entry((*org, *user)).or_default();
+            own.replace(after, *by, *at);
+            if own.resources.is_empty() {
+                state.own_limits.remove(&(*org, *user));
             }
             state.volatile.due.insert(*org);
         }
@@ -74,6 +92,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 keys: keys.clone(),
             };
             state.former.insert((*org, *user), former);
+            state.own_limits.remove(&(*org, *user));
         }
         Event::Org(OrgEvent::OrgSettingsChanged { org, after, .. }) => {
             if let Some(row) = state.orgs.get_mut(org) {

@@ -12,7 +12,7 @@ use common::{
 use crate::{
     event::Event,
     policy::{self, Action, permit, project::ProjectAction},
-    rejection::{Rejection, project::ProjectRejection},
+    rejection::{LimitReached, Rejection, project::ProjectRejection},
     state::{State, dataset::Dataset},
 };
 
@@ -50,6 +50,7 @@ pub(super) fn add_version(
                 .visibility
                 .unwrap_or(org.settings.default_visibility),
         };
+        check_storage(state, request, bytes)?;
         return Ok(vec![Event::DatasetVersionAdded {
             dataset: fresh,
             org: request.org,
@@ -101,6 +102,7 @@ pub(super) fn add_version(
             most: MAX_VERSIONS,
         });
     }
+    check_storage(state, request, bytes)?;
     Ok(vec![Event::DatasetVersionAdded {
         dataset: id,
         org: request.org,
@@ -152,6 +154,34 @@ fn check_home(
     }
     policy::project::permit(state, user, request.org, name, ProjectAction::AddData)?;
     Ok(())
+}
+
+/// Refuses what would make the org keep more than it may. The same content counts once.
+fn check_storage(
+    state: &State,
+    request: &AddDatasetVersion,
+    bytes: Bytes,
+) -> Result<(), Rejection> {
+    let row = state.orgs.get(&request.org).ok_or(Rejection::NoSuchOrg)?;
+    let Some(most) = row.limits.storage.datasets else {
+        return Ok(());
+    };
+    let used = state.index.orgs.get(&request.org);
+    let (kept, then) = used.map_or((Bytes::ZERO, bytes), |used| {
+        let datasets = &used.datasets;
+        (datasets.bytes(), datasets.bytes_with(request.tree, bytes))
+    });
+    // What is kept already costs nothing, even where the bound was lowered since.
+    if then <= most || then == kept {
+        return Ok(());
+    }
+    Err(Rejection::Limit(vec![LimitReached {
+        limit: "storage.datasets".to_owned(),
+        value: most.to_string(),
+        asked: format!("{bytes} more of datasets"),
+        current: Some(format!("{kept} kept")),
+        source: format!("in the limits of org {}", row.name),
+    }]))
 }
 
 fn is_plain(text: &str) -> bool {

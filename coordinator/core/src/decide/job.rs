@@ -14,11 +14,12 @@ use common::{
 
 use super::{draft::Draft, find_job, find_task, secret::check_uses};
 use crate::{
+    bounds::{Reached, reached},
     event::{Event, PinnedDataset},
     policy::{self, Action, permit, project::ProjectAction},
     rejection::{LimitReached, Rejection, project::ProjectRejection},
     schedule::explain::{Subject, explain, is_never},
-    state::{State, org::Org},
+    state::State,
 };
 
 pub(super) fn submit(
@@ -45,13 +46,13 @@ pub(super) fn submit(
     }
     let pinned = acceptable(state, user, org, &request.spec)?;
     let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
-    check_limits(state, user, org, row, &request.spec)?;
     let subject = Subject {
         org,
         owner: user,
         spec: &request.spec,
         job: None,
     };
+    check_limits(state, &subject)?;
     if is_never(state, &subject) {
         let explanation = explain(state, at, &subject);
         return Err(Rejection::never_fits(state, &subject, explanation));
@@ -176,50 +177,16 @@ fn pin(
     })
 }
 
-fn check_limits(
-    state: &State,
-    user: UserId,
-    org: OrgId,
-    row: &Org,
-    spec: &JobSpec,
-) -> Result<(), Rejection> {
-    let limits = &row.limits;
-    let reached = |limit, value: String, asked: String, current| {
-        Err(Rejection::Limit(LimitReached {
-            limit,
-            value,
-            asked,
-            current,
-            org: row.name.clone(),
-        }))
-    };
-    if let Some(most) = limits
-        .max_job_memory
-        .filter(|most| spec.request.memory > *most)
-    {
-        let asked = format!("{} of memory", spec.request.memory);
-        return reached("max_job_memory", most.to_string(), asked, None);
+/// Refuses what could never start, or may not even wait, with every limit that says so.
+fn check_limits(state: &State, subject: &Subject<'_>) -> Result<(), Rejection> {
+    let reached = reached(state, subject).into_iter();
+    let refusing = reached.filter(Reached::refuses_submission);
+    let limits: Vec<LimitReached> = refusing.map(|reached| reached.limit).collect();
+    if limits.is_empty() {
+        Ok(())
+    } else {
+        Err(Rejection::Limit(limits))
     }
-    if let (Some(most), Some(asked)) = (limits.max_job_runtime, spec.max_runtime)
-        && asked > most
-    {
-        let asked = format!("a run time of {asked}");
-        return reached("max_job_runtime", most.to_string(), asked, None);
-    }
-    if let Some(most) = limits.max_queued_jobs_per_user {
-        let used = state.index.members.get(&(org, user));
-        let queued = used.map_or(0, |used| used.queued);
-        let tasks = spec.array.map_or(1, |array| array.task_count());
-        if queued + u64::from(tasks) > u64::from(most) {
-            let asked = match tasks {
-                1 => "1 more task".to_owned(),
-                _ => format!("{tasks} more tasks"),
-            };
-            let current = Some(format!("{queued} tasks wait"));
-            return reached("max_queued_jobs_per_user", most.to_string(), asked, current);
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn cancel(

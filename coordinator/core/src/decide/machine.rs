@@ -47,16 +47,16 @@ pub(super) fn register(
         let own = state.index.belongings.machines.get(&(org, user));
         let count = own.map_or(0, BTreeSet::len);
         if count >= usize::try_from(most).unwrap_or(usize::MAX) {
-            return Err(Rejection::Limit(LimitReached {
-                limit: "max_machines_per_user",
+            return Err(Rejection::Limit(vec![LimitReached {
+                limit: "max_machines_per_user".to_owned(),
                 value: most.to_string(),
                 asked: "one more machine".to_owned(),
                 current: Some(match count {
                     1 => "1 machine registered".to_owned(),
                     _ => format!("{count} machines registered"),
                 }),
-                org: row.name.clone(),
-            }));
+                source: format!("in the limits of org {}", row.name),
+            }]));
         }
     }
     Ok(vec![Event::MachineRegistered {

@@ -127,7 +127,7 @@ fn leavable(state: &State, user: UserId, org: OrgId) -> Result<Member, Rejection
     Ok(member)
 }
 
-pub(super) fn find(
+pub(crate) fn find(
     state: &State,
     org: OrgId,
     handle: &Name,

@@ -1,23 +1,16 @@
-//! Orgs: founding, limits, settings.
+//! Orgs: founding, settings.
 
 mod settings;
 
 use common::{
     id::{OrgId, UserId},
-    limits::Limits,
     name::Name,
     status::Role,
     time::Timestamp,
 };
 
 use super::member;
-use crate::{
-    command::OrgCommand,
-    event::Event,
-    policy::{Action, permit},
-    rejection::Rejection,
-    state::State,
-};
+use crate::{command::OrgCommand, event::Event, rejection::Rejection, state::State};
 
 pub(super) fn decide(
     state: &State,
@@ -70,26 +63,4 @@ pub(super) fn create(
         at,
     });
     Ok(events)
-}
-
-pub(super) fn apply_limits(
-    state: &State,
-    user: UserId,
-    org: OrgId,
-    limits: &Limits,
-) -> Result<Vec<Event>, Rejection> {
-    permit(state, org, user, Action::ChangeLimits)?;
-    let before = state
-        .orgs
-        .get(&org)
-        .map(|org| org.limits)
-        .unwrap_or_default();
-    if before == *limits {
-        return Ok(Vec::new());
-    }
-    Ok(vec![Event::LimitsApplied {
-        org,
-        before,
-        after: *limits,
-    }])
 }

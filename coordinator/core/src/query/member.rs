@@ -59,20 +59,19 @@ pub(super) fn list(state: &State, user: UserId, org: OrgId) -> Result<Vec<Member
     of_org(&state.members, org)
         .take(most(u32::MAX))
         .map(|(member_id, member)| {
-            let used = state
+            let (running, queued) = state
                 .index
                 .members
                 .get(&(org, member_id))
-                .copied()
-                .unwrap_or_default();
+                .map_or((0, 0), |used| (used.running, used.queued));
             let row = state.users.get(&member_id).ok_or(Rejection::NoSuchOrg)?;
             Ok(MemberView {
                 handle: row.handle.clone(),
                 role: member.role,
                 joined_at: member.joined_at,
                 machines: machines(member_id),
-                running: used.running,
-                queued: u32::try_from(used.queued).unwrap_or(u32::MAX),
+                running,
+                queued: u32::try_from(queued).unwrap_or(u32::MAX),
                 display_name: row.profile.display_name.clone(),
                 email: row
                     .profile

@@ -113,8 +113,8 @@ pub(super) fn overview(state: &State, user: UserId, org: OrgId) -> Result<OrgOve
         running_tasks: running,
         queued_tasks: u32::try_from(queued).unwrap_or(u32::MAX),
         compute_time,
-        limits: row.limits,
         settings: row.settings.clone(),
+        limits: row.limits.clone(),
     })
 }
 

@@ -28,10 +28,10 @@ impl Rejection {
             ),
             Self::Project(rejection) => rejection.problem(),
             Self::Secret(rejection) => rejection.problem(),
-            Self::Limit(reached) => limit(reached),
             Self::Org(rejection) => rejection.problem(),
             Self::Invitation(rejection) => rejection.problem(),
             Self::Account(rejection) => rejection.problem(),
+            Self::Limit(reached) => limit(&reached),
             Self::NeverFits {
                 nearest,
                 explanation,
@@ -281,6 +281,12 @@ impl Rejection {
                 format!("{most} of the same user or machine are good already"),
             )
             .help("Use a device that is signed in, or wait until older ones expire."),
+            Self::TooManyLimits { most } => Problem::new(
+                Code::Limit,
+                "cannot set one more limit for this member",
+                format!("at most {most} compute resource types can have one"),
+            )
+            .help("Take others away first, as in `compute-share member set-limit bob rtx-5090=none`."),
             Self::TooManyVersions { name, most } => Problem::new(
                 Code::Limit,
                 format!("cannot add a version to {name}"),
@@ -330,19 +336,17 @@ impl Rejection {
     }
 }
 
-fn limit(reached: LimitReached) -> Problem {
-    let LimitReached {
-        limit,
-        value,
-        asked,
-        current,
-        org,
-    } = reached;
-    let current = current.map_or_else(String::new, |current| format!("; {current} now"));
-    Problem::new(
-        Code::Limit,
-        format!("cannot have {asked}"),
-        format!("{limit} is {value} in the limits of org {org}{current}"),
-    )
-    .help("Ask for less, or ask an admin to raise it with `compute-share org limits apply`.")
+fn limit(reached: &[LimitReached]) -> Problem {
+    let help = "Ask for less, or ask an admin to raise it with `compute-share org limits apply`."
+        .to_owned();
+    if let [reached] = reached {
+        let what = format!("cannot have {}", reached.asked);
+        return Problem::new(Code::Limit, what, reached.bound()).help(help);
+    }
+    let why: Vec<String> = reached
+        .iter()
+        .map(|reached| format!("{}: {}", reached.asked, reached.bound()))
+        .collect();
+    let what = format!("{} limits are in the way", reached.len());
+    Problem::new(Code::Limit, what, why.join("\n")).help(help.replace("raise it", "raise them"))
 }

@@ -13,7 +13,7 @@ use common::{
     job::JobSpec,
     limits::Limits,
     name::Name,
-    resources::Shortage,
+    resources::{GpuRoom, Shortage},
     status::JobStatus,
     time::Timestamp,
 };
@@ -23,9 +23,13 @@ use super::{
     plan::History,
     view::{MachineView, OrgView},
 };
-use crate::state::{
-    State,
-    job::{Job, JobProgress},
+use crate::{
+    bounds::{Bounds, Reached, reached, reached_models},
+    rejection::LimitReached,
+    state::{
+        State,
+        job::{Job, JobProgress},
+    },
 };
 
 /// What is asked about: a job, or one that could be submitted.
@@ -76,7 +80,8 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
         return explanation;
     }
     let history = subject.history(state);
-    let mut inquiry = Inquiry::new(state, subject);
+    let rooms = Rooms::of(state, subject);
+    let mut inquiry = Inquiry::new(state, subject, &rooms);
     inquiry.ask.given_back = &history.given_back;
     let ahead = inquiry.ahead();
     explanation.never = inquiry.never();
@@ -98,7 +103,24 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
 /// Returns whether no machine of the org, even idle, could ever run it, or a limit forbids it for good.
 /// Costs per machine, not per job that waits: asked at every submission.
 pub(crate) fn is_never(state: &State, subject: &Subject<'_>) -> bool {
-    Inquiry::new(state, subject).never()
+    let rooms = Rooms::of(state, subject);
+    Inquiry::new(state, subject, &rooms).never()
+}
+
+/// What the bounds leave of each model of GPUs, now and while nothing runs.
+struct Rooms {
+    now: GpuRoom,
+    ever: GpuRoom,
+}
+
+impl Rooms {
+    fn of(state: &State, subject: &Subject<'_>) -> Self {
+        let bounds = Bounds::of(state, subject.org, subject.owner);
+        Self {
+            now: bounds.gpu_room(),
+            ever: bounds.gpu_room_ever(),
+        }
+    }
 }
 
 struct Inquiry<'a> {
@@ -107,16 +129,23 @@ struct Inquiry<'a> {
     ask: Ask<'a>,
     view: OrgView<'a>,
     subject: Subject<'a>,
+    /// Every limit that is in the way.
+    reached: Vec<Reached>,
 }
 
 impl<'a> Inquiry<'a> {
-    fn new(state: &'a State, subject: &Subject<'a>) -> Self {
+    fn new(state: &'a State, subject: &Subject<'a>, rooms: &'a Rooms) -> Self {
         let org = state.orgs.get(&subject.org);
-        let limits = org.map(|org| org.limits).unwrap_or_default();
+        let limits = org.map(|org| org.limits.clone()).unwrap_or_default();
         Self {
             state,
+            ask: Ask {
+                gpu_room: &rooms.now,
+                gpu_room_ever: &rooms.ever,
+                ..Ask::of(state, &limits, subject.owner, subject.spec)
+            },
             limits,
-            ask: Ask::of(state, &limits, subject.owner, subject.spec),
+            reached: reached(state, subject),
             view: OrgView::of(state, subject.org),
             subject: *subject,
         }
@@ -125,36 +154,33 @@ impl<'a> Inquiry<'a> {
     fn never(&self) -> bool {
         let machines = &self.view.machines;
         let fits = |machine: &MachineView<'_>| could_ever(machine, &self.ask).is_ok();
-        self.over_memory().is_some()
-            || self.over_runtime().is_some()
+        self.reached.iter().any(Reached::is_for_good)
             || (!machines.is_empty() && !machines.iter().any(fits))
     }
 
     fn blockers(&self, ahead: u64) -> Vec<Blocker> {
-        let limits = [
-            self.over_memory()
-                .map(|text| (BlockerCode::JobMemoryLimit, text)),
-            self.over_runtime()
-                .map(|text| (BlockerCode::JobRuntimeLimit, text)),
-            self.over_concurrent()
-                .map(|text| (BlockerCode::MemberConcurrentLimit, text)),
-            self.over_parallel()
-                .map(|text| (BlockerCode::ArrayParallelism, text)),
-        ];
-        let alone = |(code, text)| Blocker {
+        let alone = |code, text| Blocker {
             code,
             text,
             machine_count: 0,
             machines: Vec::new(),
         };
-        let mut blockers: Vec<Blocker> = limits.into_iter().flatten().map(alone).collect();
+        let limits = self.reached.iter().map(|Reached { code, limit, .. }| {
+            alone(
+                *code,
+                format!("asks for {}; {}", limit.asked, limit.bound()),
+            )
+        });
+        let mut blockers: Vec<Blocker> = limits.collect();
+        let parallel = self.over_parallel();
+        blockers.extend(parallel.map(|text| alone(BlockerCode::ArrayParallelism, text)));
         blockers.extend(self.machine_blockers());
         if ahead > 0 && !self.never() {
             let text = match ahead {
                 1 => "1 task comes first".to_owned(),
                 _ => format!("{ahead} tasks come first"),
             };
-            blockers.push(alone((BlockerCode::Queue, text)));
+            blockers.push(alone(BlockerCode::Queue, text));
         }
         blockers
     }
@@ -183,7 +209,10 @@ impl<'a> Inquiry<'a> {
         }
         let blocker = |(code, machines): (BlockerCode, Vec<&MachineView<'_>>)| Blocker {
             code,
-            text: words::on_machines(code, &self.ask, &machines),
+            text: match code {
+                BlockerCode::GpuModelLimit => self.over_models(),
+                _ => words::on_machines(code, &self.ask, &machines),
+            },
             machine_count: u32::try_from(machines.len()).unwrap_or(u32::MAX),
             machines: machines
                 .iter()
@@ -194,53 +223,11 @@ impl<'a> Inquiry<'a> {
         by_code.into_iter().map(blocker).collect()
     }
 
-    fn over_memory(&self) -> Option<String> {
-        let (asked, most) = (self.ask.request.memory, self.limits.max_job_memory?);
-        (asked > most).then(|| {
-            format!(
-                "asks for {asked} of memory; org {} allows {most} (max_job_memory)",
-                self.org_name()
-            )
-        })
-    }
-
-    fn over_runtime(&self) -> Option<String> {
-        let (asked, most) = (self.subject.spec.max_runtime?, self.limits.max_job_runtime?);
-        (asked > most).then(|| {
-            format!(
-                "asks to run for {asked}; org {} allows {most} (max_job_runtime)",
-                self.org_name()
-            )
-        })
-    }
-
-    fn over_concurrent(&self) -> Option<String> {
-        let most = self.limits.max_concurrent_jobs_per_user?;
-        let running = self.running();
-        (running >= most).then(|| {
-            format!(
-                "{running} tasks of this member run; org {} allows {most} at once (max_concurrent_jobs_per_user)",
-                self.org_name()
-            )
-        })
-    }
-
     fn over_parallel(&self) -> Option<String> {
         let (_, job, progress) = self.subject.job?;
         let (most, running) = (job.parallel()?, progress.counts.running);
         (running >= most)
             .then(|| format!("{running} of its tasks run; its array allows {most} at once"))
-    }
-
-    fn running(&self) -> u32 {
-        let member = (self.subject.org, self.subject.owner);
-        let used = self.state.index.members.get(&member);
-        used.map_or(0, |used| used.running)
-    }
-
-    fn org_name(&self) -> &str {
-        let org = self.state.orgs.get(&self.subject.org);
-        org.map_or("", |org| org.name.as_str())
     }
 
     /// Returns how many waiting tasks come before this job's next one, in the order of the schedule.
@@ -250,7 +237,7 @@ impl<'a> Inquiry<'a> {
         };
         let share = |user: UserId| {
             let used = self.state.index.members.get(&(self.subject.org, user));
-            self.view.share(&used.copied().unwrap_or_default().held)
+            used.map_or(0, |used| self.view.share(&used.held))
         };
         let own_share = share(self.subject.owner);
         let number = self.subject.job.map(|(_, job, _)| job.number);
@@ -280,41 +267,47 @@ impl<'a> Inquiry<'a> {
         ahead
     }
 
+    fn over_models(&self) -> String {
+        let limits = reached_models(self.state, &self.subject);
+        let bounds: Vec<String> = limits.iter().map(LimitReached::bound).collect();
+        format!(
+            "has only GPUs of which no more may be held: {}",
+            bounds.join("; ")
+        )
+    }
+
+    /// Returns all that would have to change; what no waiting changes comes alone.
     fn smallest_change(&self) -> String {
-        if self.over_memory().is_some()
-            && let Some(most) = self.limits.max_job_memory
-        {
-            return format!(
-                "ask for at most {most} of memory, or have an admin raise max_job_memory"
-            );
-        }
-        if self.over_runtime().is_some()
-            && let Some(most) = self.limits.max_job_runtime
-        {
-            return format!(
-                "ask to run for at most {most}, or have an admin raise max_job_runtime"
-            );
+        let changes = |for_good: bool| {
+            let reached = self.reached.iter();
+            let reached = reached.filter(move |reached| reached.is_for_good() == for_good);
+            reached.map(|reached| reached.change.clone())
+        };
+        let mut all: Vec<String> = changes(true).collect();
+        if !all.is_empty() {
+            return all.join("; and ");
         }
         let Some((machine, obstacles)) = self.nearest() else {
             return "register a machine and have it approved".to_owned();
         };
         if !obstacles.is_empty() {
-            return words::change_on(machine, &self.ask, &obstacles);
+            all.push(words::change_on(machine, &self.ask, &obstacles));
         }
-        if self.over_concurrent().is_some() {
-            return "one of this member's running tasks ends, or an admin raises max_concurrent_jobs_per_user".to_owned();
-        }
-        if self.over_parallel().is_some() {
+        all.extend(changes(false));
+        if all.is_empty() && self.over_parallel().is_some() {
             return "one of its running tasks ends".to_owned();
         }
-        "the tasks before it start".to_owned()
+        if all.is_empty() {
+            return "the tasks before it start".to_owned();
+        }
+        all.join("; and ")
     }
 
     /// Returns the machine with the least in the way, preferring what passes by itself over what stays.
     fn nearest(&self) -> Option<(&MachineView<'_>, Vec<Obstacle>)> {
         let obstacles = |machine| may_place(machine, &self.ask).err().unwrap_or_default();
         let weight = |obstacle: &Obstacle| match obstacle {
-            Obstacle::Busy(_) | Obstacle::Full => 1,
+            Obstacle::Busy(_) | Obstacle::Full | Obstacle::ModelLimit => 1,
             Obstacle::Offline | Obstacle::Paused => 10,
             // Whoever submits can ask for less.
             Obstacle::TooSmall(_)
@@ -339,7 +332,8 @@ impl<'a> Inquiry<'a> {
 
 /// Returns the machine that comes nearest to what is asked, and what it lends: for a job that never fits.
 pub(crate) fn nearest_offer(state: &State, subject: &Subject<'_>) -> Option<(Name, String)> {
-    let inquiry = Inquiry::new(state, subject);
+    let rooms = Rooms::of(state, subject);
+    let inquiry = Inquiry::new(state, subject, &rooms);
     let (machine, _) = inquiry.nearest()?;
     let offer = &machine.report?.offer;
     Some((machine.name.clone(), words::amounts(offer)))
@@ -355,6 +349,7 @@ const fn code(obstacle: Obstacle) -> BlockerCode {
         Obstacle::NetworkForbidden => BlockerCode::OwnerForbidsNetwork,
         Obstacle::ImageForbidden => BlockerCode::OwnerForbidsImages,
         Obstacle::RunTooLong => BlockerCode::OwnerLimitsRuntime,
+        Obstacle::ModelLimit => BlockerCode::GpuModelLimit,
         Obstacle::TooSmall(Shortage::Cpu) => BlockerCode::TooSmallCpu,
         Obstacle::TooSmall(Shortage::Memory) => BlockerCode::TooSmallMemory,
         Obstacle::TooSmall(Shortage::Disk) => BlockerCode::TooSmallDisk,

@@ -7,7 +7,7 @@ use common::{
     limits::Limits,
     machine::{Admits, MachineReport, Pause, PausedBy},
     name::Name,
-    resources::{Allocation, Request, Shortage},
+    resources::{Allocation, Capacity, GpuRoom, Request, Shortage},
     status::{MinIsolation, Network},
     time::Span,
 };
@@ -35,7 +35,13 @@ pub(crate) struct Ask<'a> {
     /// Machines whose owners took them back from this task. Not of the class: it counts on the member's own machine
     /// alone, while a rule of its owner holds.
     pub(crate) given_back: &'a [MachineId],
+    /// How many GPUs of each model the bounds on member and org leave.
+    pub(crate) gpu_room: &'a GpuRoom,
+    /// The same while nothing else runs.
+    pub(crate) gpu_room_ever: &'a GpuRoom,
 }
+
+static UNLIMITED: GpuRoom = GpuRoom::unlimited();
 
 /// One thing in the way on one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +61,8 @@ pub(crate) enum Obstacle {
     ImageForbidden,
     /// Its owner allows shorter runs only.
     RunTooLong,
+    /// It has the GPUs, and no more of their model may be held.
+    ModelLimit,
     /// Lends less, even when idle.
     TooSmall(Shortage),
     /// Others hold it now.
@@ -75,6 +83,8 @@ impl<'a> Ask<'a> {
             org_isolation: limits.min_isolation,
             max_runtime: max_runtime(spec.max_runtime, limits),
             given_back: &[],
+            gpu_room: &UNLIMITED,
+            gpu_room_ever: &UNLIMITED,
         }
     }
 
@@ -138,7 +148,13 @@ pub(crate) fn may_place(
         return Err(vec![Obstacle::Offline]);
     };
     let mut obstacles = by_rule(machine, report, ask);
-    let allocated = machine.free.allocate(ask.request);
+    let allocated = machine.free.allocate_within(ask.request, ask.gpu_room);
+    let limited = allocated.is_err() && {
+        let now = is_model_limited(&allocated, ask.gpu_room, || {
+            machine.free.allocate(ask.request)
+        });
+        now || is_model_limited_for_good(&report.offer, ask)
+    };
     // Less than is free is lent: only what is not free is worth a second look.
     let small = allocated.as_ref().err().and_then(|_| {
         let ever = report.offer.could_ever_fit(ask.request);
@@ -156,11 +172,15 @@ pub(crate) fn may_place(
     if machine.is_full() {
         obstacles.push(Obstacle::Full);
     }
+    if limited {
+        obstacles.push(Obstacle::ModelLimit);
+    }
     match allocated {
         Ok(allocation) if obstacles.is_empty() => Ok(allocation),
         Ok(_) => Err(obstacles),
         Err(shortages) => {
-            let busy = shortages.into_iter().filter(|one| !small.contains(one));
+            let told = |one: &Shortage| small.contains(one) || (limited && *one == Shortage::Gpu);
+            let busy = shortages.into_iter().filter(|one| !told(one));
             obstacles.extend(busy.map(Obstacle::Busy));
             Err(obstacles)
         }
@@ -176,14 +196,39 @@ pub(crate) fn could_ever(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<(),
         return Ok(());
     };
     let mut obstacles = by_rule(machine, report, ask);
-    if let Err(shortages) = report.offer.could_ever_fit(ask.request) {
-        obstacles.extend(shortages.into_iter().map(Obstacle::TooSmall));
+    let offer = &report.offer;
+    let ever = offer.could_ever_fit_within(ask.request, ask.gpu_room_ever);
+    let limited = is_model_limited_for_good(offer, ask);
+    if limited {
+        obstacles.push(Obstacle::ModelLimit);
     }
+    let small = ever.err().unwrap_or_default().into_iter();
+    let small = small.filter(|one| !limited || *one != Shortage::Gpu);
+    obstacles.extend(small.map(Obstacle::TooSmall));
     if obstacles.is_empty() {
         Ok(())
     } else {
         Err(obstacles)
     }
+}
+
+/// Returns whether GPUs fall short only for what the bounds leave of their models.
+fn is_model_limited<T>(
+    within: &Result<T, Vec<Shortage>>,
+    room: &GpuRoom,
+    without: impl FnOnce() -> Result<T, Vec<Shortage>>,
+) -> bool {
+    let short = |result: &Result<T, Vec<Shortage>>| {
+        let shortages = result.as_ref().err();
+        shortages.is_some_and(|shortages| shortages.contains(&Shortage::Gpu))
+    };
+    !room.is_unlimited() && short(within) && !short(&without())
+}
+
+fn is_model_limited_for_good(offer: &Capacity, ask: &Ask<'_>) -> bool {
+    let room = ask.gpu_room_ever;
+    let within = offer.could_ever_fit_within(ask.request, room);
+    is_model_limited(&within, room, || offer.could_ever_fit(ask.request))
 }
 
 /// Returns what stands in the way until somebody changes a rule, the machine or the job, whatever is free.

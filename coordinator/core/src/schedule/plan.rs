@@ -10,7 +10,7 @@ use common::{
     id::{AttemptId, JobId, MachineId, OrgId, TreeId, UserId},
     job::JobNumber,
     limits::Limits,
-    resources::Allocation,
+    resources::{Allocation, GpuRoom},
     status::EndReason,
     time::Span,
 };
@@ -21,9 +21,11 @@ use super::{
     view::OrgView,
 };
 use crate::{
+    bounds::Bounds,
     lifecycle::attempt::AttemptState,
     state::{
         State,
+        held::Held,
         index::{ByAge, Class, MemberUse},
         job::{Job, JobProgress},
     },
@@ -59,7 +61,10 @@ pub(crate) fn plan(state: &State, most: u32) -> Plan {
         if plan.placements.len() >= most {
             break;
         }
-        let mut pass = Pass::new(state, *org);
+        let Some(mut pass) = Pass::new(state, *org) else {
+            plan.settled.push(*org);
+            continue;
+        };
         pass.run(most - plan.placements.len());
         let full = plan.placements.len() + pass.placements.len() >= most;
         plan.placements.append(&mut pass.placements);
@@ -113,9 +118,12 @@ impl History {
 struct Pass<'a> {
     state: &'a State,
     org: OrgId,
-    limits: Limits,
+    limits: &'a Limits,
     view: OrgView<'a>,
+    /// Of members of whom something was placed in this pass.
     members: BTreeMap<UserId, MemberUse>,
+    /// What the org's tasks hold, with what was placed in this pass.
+    held: Held,
     /// Of jobs of which something was placed in this pass.
     jobs: BTreeMap<JobId, Placed>,
     placements: Vec<Placement>,
@@ -161,20 +169,24 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(state: &'a State, org: OrgId) -> Self {
-        Self {
+    /// Returns `None` for an org that is gone, or in which nothing may start now.
+    fn new(state: &'a State, org: OrgId) -> Option<Self> {
+        let limits = &state.orgs.get(&org)?.limits;
+        let used = state.index.orgs.get(&org);
+        let kept = used.map(|used| used.artifacts.bytes()).unwrap_or_default();
+        if limits.storage.artifacts.is_some_and(|most| kept >= most) {
+            return None;
+        }
+        Some(Self {
             state,
             org,
-            limits: state
-                .orgs
-                .get(&org)
-                .map(|org| org.limits)
-                .unwrap_or_default(),
+            limits,
             view: OrgView::of(state, org),
             members: BTreeMap::new(),
+            held: used.map(|used| used.held.clone()).unwrap_or_default(),
             jobs: BTreeMap::new(),
             placements: Vec::new(),
-        }
+        })
     }
 
     fn run(&mut self, most: usize) {
@@ -206,13 +218,16 @@ impl<'a> Pass<'a> {
     /// Returns when it is the member's turn: the smaller share first, then the older job.
     fn turn(&self, user: UserId, line: &Line<'_>) -> Option<(u64, JobNumber, UserId)> {
         let (number, _, _) = line.heads.first()?;
-        Some((self.view.share(&self.member(user).held), *number, user))
+        let share = self
+            .member(user)
+            .map_or(0, |used| self.view.share(&used.held));
+        Some((share, *number, user))
     }
 
     /// Places one task of the member's oldest job, or gives its class up. Returns whether the member may
     /// have another turn.
     fn serve(&mut self, user: UserId, line: &mut Line<'_>) -> bool {
-        let running = self.member(user).running;
+        let running = self.member(user).map_or(0, |used| used.running);
         let most = self.limits.max_concurrent_jobs_per_user;
         if most.is_some_and(|most| running >= most) {
             return false;
@@ -224,7 +239,10 @@ impl<'a> Pass<'a> {
         else {
             return true;
         };
-        if !within_limits(line.classes[class].0, &self.limits) {
+        // A pass only ever takes, so what is over a bound now is given up with all of its class, of this member.
+        let class_asks = line.classes[class].0;
+        if !within_limits(class_asks, self.limits) || !self.bounds(user).admit(&class_asks.request)
+        {
             return true;
         }
         let Some(task) = self.next_task(id, job, progress) else {
@@ -252,9 +270,14 @@ impl<'a> Pass<'a> {
 
     fn place(&mut self, id: JobId, job: &Job, task: u32) -> bool {
         let history = History::of(self.state, id, task);
+        let gpu_room = match &job.spec.request.gpu {
+            None => GpuRoom::unlimited(),
+            Some(_) => self.bounds(job.owner).gpu_room(),
+        };
         let ask = Ask {
             given_back: &history.given_back,
-            ..Ask::of(self.state, &self.limits, job.owner, &job.spec)
+            gpu_room: &gpu_room,
+            ..Ask::of(self.state, self.limits, job.owner, &job.spec)
         };
         let trees: Vec<TreeId> = job.trees().collect();
         let wishes = Wishes {
@@ -282,9 +305,10 @@ impl<'a> Pass<'a> {
         let member = self
             .members
             .entry(job.owner)
-            .or_insert_with(|| used.copied().unwrap_or_default());
+            .or_insert_with(|| used.cloned().unwrap_or_default());
         member.running += 1;
-        member.held.add(&allocation);
+        member.held.add(&allocation, &gpu_models);
+        self.held.add(&allocation, &gpu_models);
         let placed = self.jobs.entry(id).or_default();
         placed.count += 1;
         placed.next_from = task.saturating_add(1);
@@ -298,16 +322,21 @@ impl<'a> Pass<'a> {
             machine,
             allocation,
             gpu_models,
-            max_runtime: max_runtime(job.spec.max_runtime, &self.limits),
+            max_runtime: max_runtime(job.spec.max_runtime, self.limits),
             strong,
         });
         true
     }
 
-    fn member(&self, user: UserId) -> MemberUse {
-        let before = || self.state.index.members.get(&(self.org, user)).copied();
-        let now = self.members.get(&user).copied();
-        now.or_else(before).unwrap_or_default()
+    /// Returns what the member has, with what was placed in this pass.
+    fn member(&self, user: UserId) -> Option<&MemberUse> {
+        let before = || self.state.index.members.get(&(self.org, user));
+        self.members.get(&user).or_else(before)
+    }
+
+    fn bounds(&self, user: UserId) -> Bounds<'_> {
+        let own = self.state.own_limits.get(&(self.org, user));
+        Bounds::with(Some(self.limits), own, Some(&self.held), self.member(user))
     }
 }
 

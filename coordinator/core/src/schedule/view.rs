@@ -9,7 +9,7 @@ use common::{
     wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
 
-use crate::state::{State, index::Held};
+use crate::state::{State, held::Held};
 
 /// Shares are counted in parts of a million.
 const WHOLE: u128 = 1_000_000;
@@ -47,13 +47,14 @@ impl<'a> OrgView<'a> {
             if let Some(report) = machine.report {
                 let offer = &report.offer;
                 let uuids = offer.gpus.iter().map(|gpu| gpu.uuid.clone());
-                total.add(&Allocation {
+                let whole = Allocation {
                     cpu: offer.cpu,
                     memory: offer.memory,
                     disk: offer.disk,
                     gpus: uuids.collect(),
                     gpu_shares: std::collections::BTreeMap::new(),
-                });
+                };
+                total.add(&whole, &[]);
             }
         }
         Self { machines, total }

@@ -16,7 +16,7 @@ use common::{
         InvitationId, JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
     },
     image::Image,
-    job::JobNumber,
+    job::{ArtifactsView, JobNumber},
     name::Name,
     resources::{Allocation, Request},
     secret::SecretName,
@@ -29,6 +29,8 @@ use super::{
     State,
     attempt::Attempt,
     certificate::{Certificate, Holder},
+    dataset::DatasetVersion,
+    held::{Held, OrgUse},
     invitation::{Guest, Invitation},
     job::{Job, JobProgress},
     machine::Machine,
@@ -58,6 +60,7 @@ pub(crate) struct Index {
     /// Jobs with a task that may be placed as far as the job itself goes.
     pub(crate) queues: BTreeMap<OrgId, Queue>,
     pub(crate) members: BTreeMap<(OrgId, UserId), MemberUse>,
+    pub(crate) orgs: BTreeMap<OrgId, OrgUse>,
     pub(crate) machines: BTreeMap<MachineId, MachineUse>,
     /// Attempts of a job that have not ended.
     pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
@@ -65,19 +68,11 @@ pub(crate) struct Index {
 }
 
 /// What a member's tasks hold and wait for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MemberUse {
     pub(crate) running: u32,
     pub(crate) queued: u64,
     pub(crate) held: Held,
-}
-
-/// Sums of allocations.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) milli_cpu: u64,
-    pub(crate) memory: u64,
-    pub(crate) gpus: u64,
 }
 
 /// What is on a machine.
@@ -107,20 +102,6 @@ pub(crate) type ByAge = BTreeSet<(JobNumber, JobId)>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Queue {
     pub(crate) levels: BTreeMap<Reverse<Priority>, BTreeMap<UserId, BTreeMap<Class, ByAge>>>,
-}
-
-impl Held {
-    pub(crate) fn add(&mut self, allocation: &Allocation) {
-        self.milli_cpu += u64::from(allocation.cpu.0);
-        self.memory = self.memory.saturating_add(allocation.memory.0);
-        self.gpus += allocation.gpus.len() as u64;
-    }
-
-    fn take(&mut self, allocation: &Allocation) {
-        self.milli_cpu = self.milli_cpu.saturating_sub(u64::from(allocation.cpu.0));
-        self.memory = self.memory.saturating_sub(allocation.memory.0);
-        self.gpus = self.gpus.saturating_sub(allocation.gpus.len() as u64);
-    }
 }
 
 impl Class {
@@ -204,6 +185,9 @@ impl Index {
             index.belongings.dataset_in(dataset);
             let names = index.dataset_names.entry(dataset.org).or_default();
             names.insert(dataset.name.clone(), *id);
+            for version in &dataset.versions {
+                index.version_in(dataset.org, version);
+            }
         }
         for (id, project) in &state.projects {
             let names = index.project_names.entry(project.org).or_default();
@@ -339,8 +323,17 @@ impl Index {
         }
     }
 
+    pub(crate) fn version_in(&mut self, org: OrgId, version: &DatasetVersion) {
+        let used = self.orgs.entry(org).or_default();
+        used.datasets.add(version.tree, version.bytes);
+    }
+
     pub(crate) fn attempt_in(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
         self.belongings.attempt_in(attempt, owner);
+        if let ArtifactsView::Stored { tree, bytes, .. } = attempt.artifacts {
+            let used = self.orgs.entry(attempt.org).or_default();
+            used.artifacts.add(tree, bytes);
+        }
         if !attempt.is_desired() {
             return;
         }
@@ -353,12 +346,17 @@ impl Index {
             machine.held = held.expect("the schedule gives nothing twice");
             let member = self.members.entry((attempt.org, owner)).or_default();
             member.running += 1;
-            member.held.add(&attempt.allocation);
+            member.held.add(&attempt.allocation, &attempt.gpu_models);
+            let org = self.orgs.entry(attempt.org).or_default();
+            org.held.add(&attempt.allocation, &attempt.gpu_models);
         }
     }
 
     pub(crate) fn attempt_out(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
         self.belongings.attempt_out(attempt, owner);
+        if let ArtifactsView::Stored { tree, .. } = attempt.artifacts {
+            self.org_less(attempt.org, |used| used.artifacts.take(tree));
+        }
         if !attempt.is_desired() {
             return;
         }
@@ -381,7 +379,10 @@ impl Index {
             }
             self.member_less((attempt.org, owner), |used| {
                 used.running = used.running.saturating_sub(1);
-                used.held.take(&attempt.allocation);
+                used.held.take(&attempt.allocation, &attempt.gpu_models);
+            });
+            self.org_less(attempt.org, |used| {
+                used.held.take(&attempt.allocation, &attempt.gpu_models);
             });
         }
     }
@@ -391,6 +392,15 @@ impl Index {
             less(used);
             if *used == MemberUse::default() {
                 self.members.remove(&key);
+            }
+        }
+    }
+
+    fn org_less(&mut self, org: OrgId, less: impl FnOnce(&mut OrgUse)) {
+        if let Some(used) = self.orgs.get_mut(&org) {
+            less(used);
+            if *used == OrgUse::default() {
+                self.orgs.remove(&org);
             }
         }
     }

@@ -52,6 +52,8 @@ tables! {
     /// By org and user, who was a member and is none now.
     Former "former-members-1"
     Secrets "secrets-1"
+    /// Set for single members, by org and user.
+    OwnLimits "member-limits-1"
 }
 
 /// Names one row.
@@ -91,6 +93,10 @@ impl RowKey {
 
     pub(crate) fn former(org: OrgId, user: UserId) -> Self {
         Self::pair(Table::Former, org.as_bytes(), user.as_bytes())
+    }
+
+    pub(crate) fn own_limits(org: OrgId, user: UserId) -> Self {
+        Self::pair(Table::OwnLimits, org.as_bytes(), user.as_bytes())
     }
 
     pub(crate) fn invitation(id: InvitationId) -> Self {
@@ -184,6 +190,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Grants => json(state.grants.get(&key.grant().ok()?)?),
         Table::Former => json(state.former.get(&key.member().ok()?)?),
         Table::Secrets => json(state.secrets.get(&key.secret().ok()?)?),
+        Table::OwnLimits => json(state.own_limits.get(&key.member().ok()?)?),
     }
 }
 
@@ -221,6 +228,7 @@ pub(crate) fn decode(
         Table::Grants => drop(state.grants.insert(key.grant()?, parse(table, value)?)),
         Table::Former => drop(state.former.insert(key.member()?, parse(table, value)?)),
         Table::Secrets => drop(state.secrets.insert(key.secret()?, parse(table, value)?)),
+        Table::OwnLimits => drop(state.own_limits.insert(key.member()?, parse(table, value)?)),
     }
     Ok(())
 }
@@ -243,6 +251,11 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     for (o, u) in state.former.keys() {
         let gone = !state.members.contains_key(&(*o, *u));
         check(org(o) && user(u) && gone, &|| RowKey::former(*o, *u))?;
+    }
+    for (member, row) in &state.own_limits {
+        let known =
+            state.members.contains_key(member) && row.resources.values().all(|own| user(&own.by));
+        check(known, &|| RowKey::own_limits(member.0, member.1))?;
     }
     for (id, row) in &state.invitations {
         let guest = row.invitee.as_ref();

@@ -191,6 +191,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 max_job_memory: memory.map(|gib| Bytes::gib(gib).max(Bytes::mib(900))),
                 ..Limits::default()
             };
+            let limits = Box::new(limits);
             world.user_does(ALICE, Body::ApplyLimits { org: ORG, limits })
         }
         Step::Report { attempt, what, log } => {

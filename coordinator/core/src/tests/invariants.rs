@@ -104,6 +104,12 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
                 .keys()
                 .map(|(org, user)| RowKey::former(*org, *user)),
         )
+        .chain(
+            state
+                .own_limits
+                .keys()
+                .map(|(org, user)| RowKey::own_limits(*org, *user)),
+        )
         .chain(state.invitations.keys().map(|id| RowKey::invitation(*id)))
         .chain(
             state
@@ -200,6 +206,7 @@ fn every_table_is_written_and_damage_is_found() {
     world
         .secret(super::world::ALICE, 41, "HF_TOKEN", None)
         .unwrap();
+    world.limit_member(super::world::BOB, &[("gpu", 1)]);
     let rows = save(&world.state);
     let tables: BTreeSet<Table> = rows.iter().map(|(key, _)| key.table).collect();
     assert_eq!(tables.len(), Table::ALL.len());

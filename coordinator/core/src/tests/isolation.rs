@@ -26,10 +26,10 @@ fn isolation_is_what_the_job_and_the_org_ask_for() {
     };
     let low = |text, change| Some((BlockerCode::IsolationTooLow, text, change));
     let (strong, least_a) = (Some(MinIsolation::Strong), Some(MinIsolation::A));
-    check(isolated(C, false), org(None), asks(None), None);
+    check(isolated(C, false), &org(None), asks(None), None);
     check(
         isolated(D, false),
-        org(None),
+        &org(None),
         asks(None),
         low(
             "need isolation c at least; the best is d (box)",
@@ -38,34 +38,34 @@ fn isolation_is_what_the_job_and_the_org_ask_for() {
     );
     check(
         isolated(B, false),
-        org(least_a),
+        &org(least_a),
         asks(None),
         low(
             "the org asks for isolation a on machines of other members (min_isolation); the best is b (box)",
             "an admin lower min_isolation",
         ),
     );
-    check(isolated(A, false), org(least_a), asks(None), None);
+    check(isolated(A, false), &org(least_a), asks(None), None);
     check(
         isolated(B, false),
-        org(None),
+        &org(None),
         asks(least_a),
         low("asks for isolation a", "or ask for less than isolation a"),
     );
     check(
         isolated(A, false),
-        org(strong),
+        &org(strong),
         asks(None),
         low(
             "the best is a without gVisor (box)",
             "on box: install gVisor",
         ),
     );
-    check(isolated(C, true), org(strong), asks(strong), None);
+    check(isolated(C, true), &org(strong), asks(strong), None);
     // Both are asked: neither stands for the other.
     check(
         isolated(C, true),
-        org(least_a),
+        &org(least_a),
         asks(strong),
         low("isolation a on machines", "an admin lower min_isolation"),
     );
@@ -73,7 +73,7 @@ fn isolation_is_what_the_job_and_the_org_ask_for() {
     remedied.isolation.remedy = Some("sudo loginctl enable-linger bob".to_owned());
     check(
         remedied,
-        org(Some(MinIsolation::B)),
+        &org(Some(MinIsolation::B)),
         asks(None),
         low("to lift it: sudo loginctl", "on box: sudo loginctl"),
     );

@@ -173,7 +173,10 @@ fn a_limit_names_itself_its_value_and_the_use() {
         max_job_runtime: Some("1h".parse().unwrap()),
         ..Limits::default()
     };
-    let body = Body::ApplyLimits { org: ORG, limits };
+    let body = Body::ApplyLimits {
+        org: ORG,
+        limits: Box::new(limits.clone()),
+    };
     assert_eq!(refused(world.user_does(BOB, body)).code, Code::Permission);
     world.limit(limits);
     world.register(10, BOB, "one").unwrap();

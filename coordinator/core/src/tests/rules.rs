@@ -65,12 +65,12 @@ fn why(world: &World, number: u8) -> Explanation {
 #[track_caller]
 pub(super) fn check(
     report: MachineReport,
-    limits: Limits,
+    limits: &Limits,
     spec: JobSpec,
     expect: Option<(BlockerCode, &str, &str)>,
 ) {
     let mut world = World::new();
-    world.limit(limits);
+    world.limit(limits.clone());
     world.machine(10, BOB, "box", report.clone());
     let submitted = world.submit(CAROL, 30, spec.clone());
     let Some((code, text, change)) = expect else {
@@ -86,7 +86,7 @@ pub(super) fn check(
 
     // An org without machines refuses nothing; then this one comes.
     let mut world = World::new();
-    world.limit(limits);
+    world.limit(limits.clone());
     world.submit(CAROL, 30, spec).unwrap();
     world.machine(10, BOB, "box", report);
     assert!(world.schedule().is_empty());
@@ -109,7 +109,7 @@ fn a_network_is_what_the_machine_can_and_its_owner_allows() {
     use Network::{Full, Internet, None as Nothing};
     let asks = |network| JobSpec { network, ..spec() };
     let all = [Nothing, Internet, Full];
-    let limits = Limits::default();
+    let limits = &Limits::default();
     check(networked(&all, &all), limits, asks(Full), None);
     check(networked(&[], &[]), limits, asks(Nothing), None);
     check(
@@ -144,7 +144,7 @@ fn images_and_long_runs_are_the_owners_to_allow() {
         images: false,
         ..Admits::default()
     });
-    let limits = Limits::default();
+    let limits = &Limits::default();
     check(admitting(Admits::default()), limits, image.clone(), None);
     check(no_images.clone(), limits, spec(), None);
     check(
@@ -191,7 +191,7 @@ fn images_and_long_runs_are_the_owners_to_allow() {
         max_job_runtime: Some(hours(1)),
         ..Limits::default()
     };
-    check(short, hour, runs(None), None);
+    check(short, &hour, runs(None), None);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn owners_keep_members_out() {
         "its owner does not let carol in",
         "the owner of box lets carol in",
     ));
-    let limits = Limits::default();
+    let limits = &Limits::default();
     // In whatever order the owner wrote them.
     check(
         only(Some(&["zoe", "carol", "alice"]), &[]),

@@ -155,7 +155,7 @@ fn limits_hold_and_a_lowered_one_ends_nothing() {
         max_concurrent_jobs_per_user: Some(2),
         ..Limits::default()
     };
-    world.limit(two);
+    world.limit(two.clone());
     world.submit(BOB, 30, array(5, None)).unwrap();
     world.submit(CAROL, 31, array(5, Some(1))).unwrap();
     assert_eq!(world.schedule().len(), 3);

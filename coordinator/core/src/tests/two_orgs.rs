@@ -13,7 +13,6 @@ use common::{
         CodeDigest, DatasetId, Fingerprint, IdempotencyKey, InvitationId, MachineId, OrgId, UserId,
     },
     job::JobNumber,
-    limits::Limits,
     name::Name,
     problem::Problem,
     status::Role,
@@ -135,7 +134,7 @@ fn commands(org: OrgId) -> Vec<Body> {
     vec![
         Body::ApplyLimits {
             org,
-            limits: Limits::default(),
+            limits: Box::default(),
         },
         Body::SetRole {
             org,

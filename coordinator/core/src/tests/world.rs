@@ -6,6 +6,7 @@ use common::{
     api::{
         self,
         job::{CancelJob, SubmitJob},
+        limits::SetMemberLimits,
     },
     code::Code,
     id::{
@@ -14,7 +15,7 @@ use common::{
     },
     job::{ArraySpec, AttemptUsage, JobNumber, JobSpec, Outcome, Retries},
     join_link::LinkPurpose,
-    limits::Limits,
+    limits::{Amount, Limits, ResourceLimits},
     machine::{Isolation, MachineReport, SystemInfo},
     name::Name,
     problem::Problem,
@@ -121,6 +122,16 @@ pub(super) fn report(capacity: Capacity) -> MachineReport {
         },
         cached: Vec::new(),
     }
+}
+
+/// Returns bounds in the least units: thousandths of a processor, bytes, GPUs.
+pub(super) fn bounds(limits: &[(&str, u64)]) -> ResourceLimits {
+    let mut bounds = ResourceLimits::default();
+    for (resource, most) in limits {
+        let resource = resource.parse().unwrap();
+        bounds.set(resource, Amount(*most)).unwrap();
+    }
+    bounds
 }
 
 pub(super) fn spec() -> JobSpec {
@@ -317,7 +328,19 @@ impl World {
     }
 
     pub(super) fn limit(&mut self, limits: Limits) {
+        let limits = Box::new(limits);
         self.must(Actor::User(ALICE), Body::ApplyLimits { org: ORG, limits });
+    }
+
+    /// Sets limits of one member, by alice.
+    pub(super) fn limit_member(&mut self, member: UserId, limits: &[(&str, u64)]) {
+        let body = Body::SetMemberLimits(SetMemberLimits {
+            org: ORG,
+            handle: self.state.users[&member].handle.clone(),
+            set: bounds(limits),
+            unset: Vec::new(),
+        });
+        self.must(Actor::User(ALICE), body);
     }
 
     /// Registers, approves and connects a machine.

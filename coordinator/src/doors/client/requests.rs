@@ -16,6 +16,7 @@ use common::{
         Answer, Request,
         data::AddDatasetVersion,
         job::SubmitJob,
+        limits::LimitsRequest,
         member::{RegisterMachine, Registered},
     },
     code::Code,
@@ -61,7 +62,11 @@ pub(super) async fn answer(
             return submit(member, user, *request).await;
         }
         Request::Org(request) => return orgs::answer(member, user, request).await,
-        Request::ApplyLimits { org, limits } => Body::ApplyLimits { org, limits },
+        Request::ApplyLimits { org, limits } => Body::ApplyLimits {
+            org,
+            limits: Box::new(limits),
+        },
+        Request::Limits(LimitsRequest::SetMember(request)) => Body::SetMemberLimits(request),
         Request::SetRole { org, handle, role } => Body::SetRole { org, handle, role },
         Request::RemoveMember { org, handle } => Body::RemoveMember { org, handle },
         Request::RevokeInvitation { org, invitation } => Body::RevokeInvitation { org, invitation },
@@ -71,6 +76,7 @@ pub(super) async fn answer(
         Request::CancelJob(request) => Body::CancelJob(request),
         Request::Account(request) => return account::answer(member, user, request).await,
         question @ (Request::WhoAmI
+        | Request::Limits(_)
         | Request::ShowOrg { .. }
         | Request::ListMembers { .. }
         | Request::ListInvitations { .. }

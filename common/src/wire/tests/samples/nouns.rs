@@ -9,7 +9,7 @@ use crate::id::{
     UserId,
 };
 use crate::job::{ArraySpec, AttemptUsage, DatasetMount, JobNumber, JobSpec, Outcome, Retries};
-use crate::limits::Limits;
+use crate::limits::{Amount, Limits, ResourceLimits, StorageLimits};
 use crate::machine::{Admits, Isolation, MachineLoad, MachineReport, Pause, PausedBy, SystemInfo};
 use crate::name::Name;
 use crate::problem::Problem;
@@ -76,7 +76,24 @@ pub(super) fn limits() -> Limits {
         max_job_runtime: Some(Span::from_secs(43_200)),
         max_job_memory: Some(Bytes::gib(64)),
         min_isolation: Some(MinIsolation::B),
+        concurrent: resource_limits(&[("cpu", 512_500), ("gpu", 16)]),
+        per_user: resource_limits(&[("rtx-5090", 1)]),
+        storage: StorageLimits {
+            datasets: Some(Bytes::gib(2048)),
+            artifacts: None,
+        },
     }
+}
+
+pub(super) fn resource_limits(bounds: &[(&str, u64)]) -> ResourceLimits {
+    let mut limits = ResourceLimits::default();
+    for (resource, most) in bounds {
+        let resource = resource.parse().expect("the sample names a resource type");
+        limits
+            .set(resource, Amount(*most))
+            .expect("the sample has few resource types");
+    }
+    limits
 }
 
 pub(super) fn job_spec() -> JobSpec {

@@ -4,7 +4,11 @@ use common::{id::AttemptId, resources::Allocation, time::Timestamp};
 
 use super::Inquiry;
 use crate::{
-    schedule::{feasible::could_ever, view::MachineView},
+    bounds::{Bounds, Kind},
+    schedule::{
+        feasible::{Obstacle, could_ever, may_place},
+        view::MachineView,
+    },
     state::attempt::Attempt,
 };
 
@@ -14,13 +18,18 @@ pub(super) fn expected_start(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Ti
     let earliest = machines
         .filter_map(|machine| free_on(inquiry, machine, now))
         .min()?;
-    Some(earliest.max(turn_of_member(inquiry, now)?))
+    Some(earliest.max(turn(inquiry, now)?))
 }
 
 /// Returns when the machine has enough free.
 fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> Option<Timestamp> {
     let report = machine.report?;
     if !machine.connected || could_ever(machine, &inquiry.ask).is_err() {
+        return None;
+    }
+    // Which attempts give up GPUs of the right model cannot be told from which GPUs the task would take.
+    let obstacles = may_place(machine, &inquiry.ask).err().unwrap_or_default();
+    if obstacles.contains(&Obstacle::ModelLimit) {
         return None;
     }
     // Paused without end, nobody can tell.
@@ -42,8 +51,8 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
         return Some(resumed);
     }
     let mut ends = ends(inquiry, used.into_iter().flat_map(|used| &used.live), now);
-    ends.sort_by_key(|(end, _)| *end);
-    for (end, attempt) in ends {
+    ends.sort_by_key(|(end, id, _)| (*end, *id));
+    for (end, _, attempt) in ends {
         held = held.checked_sub(&attempt.allocation)?;
         if fits(&held) {
             return Some(end.max(resumed));
@@ -52,29 +61,50 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
     None
 }
 
-/// Returns when fewer of the member's tasks run than may.
-fn turn_of_member(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Timestamp> {
-    let Some(most) = inquiry.limits.max_concurrent_jobs_per_user else {
+/// Returns when enough has ended for the limits on member and org to allow a start.
+fn turn(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Timestamp> {
+    let mut reached = inquiry.reached.iter();
+    if inquiry.reached.is_empty() {
         return Some(now);
-    };
-    let Some(over) = inquiry.running().checked_sub(most) else {
-        return Some(now);
-    };
-    let state = inquiry.state;
+    }
+    if reached.any(|reached| reached.kind != Kind::ForNow) {
+        return None;
+    }
+    let (state, subject) = (inquiry.state, &inquiry.subject);
+    let member = (subject.org, subject.owner);
+    let held = state.index.orgs.get(&subject.org).map(|used| &used.held);
+    let mut held = held.cloned().unwrap_or_default();
+    let mut own = state
+        .index
+        .members
+        .get(&member)
+        .cloned()
+        .unwrap_or_default();
+    let own_limits = state.own_limits.get(&member);
+    let most = inquiry.limits.max_concurrent_jobs_per_user;
     let live = inquiry.view.machines.iter().flat_map(|machine| {
         let used = state.index.machines.get(&machine.id);
         used.into_iter().flat_map(|used| &used.live)
     });
-    let own = live.filter(|id| {
-        let job = state.jobs.get(&id.job);
-        job.is_some_and(|job| job.owner == inquiry.subject.owner)
-    });
-    let mut ends: Vec<Timestamp> = ends(inquiry, own, now)
-        .into_iter()
-        .map(|(end, _)| end)
-        .collect();
-    ends.sort();
-    ends.get(usize::try_from(over).ok()?).copied()
+    let mut ends = ends(inquiry, live, now);
+    ends.sort_by_key(|(end, id, _)| (*end, *id));
+    for (end, id, attempt) in ends {
+        held.take(&attempt.allocation, &attempt.gpu_models);
+        if state
+            .jobs
+            .get(&id.job)
+            .is_some_and(|job| job.owner == subject.owner)
+        {
+            own.running = own.running.saturating_sub(1);
+            own.held.take(&attempt.allocation, &attempt.gpu_models);
+        }
+        let limits = Some(&inquiry.limits);
+        let bounds = Bounds::with(limits, own_limits, Some(&held), Some(&own));
+        if most.is_none_or(|most| own.running < most) && bounds.admit(inquiry.ask.request) {
+            return Some(end);
+        }
+    }
+    None
 }
 
 /// Returns when each of these attempts has to end, without those that need not.
@@ -82,12 +112,12 @@ fn ends<'a>(
     inquiry: &'a Inquiry<'_>,
     live: impl Iterator<Item = &'a AttemptId>,
     now: Timestamp,
-) -> Vec<(Timestamp, &'a Attempt)> {
+) -> Vec<(Timestamp, AttemptId, &'a Attempt)> {
     live.filter_map(|id| {
         let attempt = inquiry.state.attempts.get(id)?;
         let start = attempt.started_at.unwrap_or(attempt.placed_at);
         let end = start.saturating_add(attempt.max_runtime?.as_duration());
-        Some((end.max(now), attempt))
+        Some((end.max(now), *id, attempt))
     })
     .collect()
 }

@@ -97,7 +97,7 @@ pub(super) fn check_rules(before: &World, after: &World, attempt: AttemptId, mac
     let report = &after.state.reports[&machine];
     let (isolation, admits) = (&report.isolation, &report.admits);
     let own = row.owner == job.owner;
-    let limits = before.state.orgs[&ORG].limits;
+    let limits = &before.state.orgs[&ORG].limits;
     let least = limits.min_isolation.unwrap_or(MinIsolation::C);
     assert!(own || least.is_met_by(isolation.level, isolation.strong));
     assert!(

@@ -75,6 +75,19 @@ fn rule_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacle: Obstacle) -> 
                 "ask to run for at most {most} (max_runtime), or the owner of {name} allows longer runs"
             ))
         }
+        Obstacle::ModelLimit => {
+            let ever = report
+                .offer
+                .could_ever_fit_within(ask.request, ask.gpu_room_ever);
+            Some(match ever {
+                Ok(()) => format!(
+                    "tasks end that hold GPUs of the models that {name} has, or an admin raises the limit on them"
+                ),
+                Err(_) => format!(
+                    "ask for fewer GPUs or for others than {name} has, or have an admin raise the limit on their model"
+                ),
+            })
+        }
         Obstacle::Offline
         | Obstacle::Paused
         | Obstacle::Full

@@ -25,6 +25,7 @@ mod sign_in;
 mod submit;
 mod top;
 mod uninstall;
+mod usage;
 
 mod amounts;
 mod confirm;
@@ -125,6 +126,8 @@ enum Command {
     #[command(subcommand)]
     Org(org::Org),
     #[command(subcommand)]
+    Usage(usage::Usage),
+    #[command(subcommand)]
     Project(project::Project),
     #[command(subcommand)]
     Secret(secret::Secret),
@@ -207,6 +210,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
         Command::Job(job) => job.run(&context).await,
         Command::Logs(logs) => logs.run(&context).await.map(done),
         Command::Org(org) => org.run(&context).await.map(done),
+        Command::Usage(usage) => usage.run(&context).await.map(done),
         Command::Project(project) => project.run(&context).await.map(done),
         Command::Secret(secret) => secret.run(&context).await.map(done),
         Command::Uninstall(uninstall) => uninstall.run(&context).await.map(done),

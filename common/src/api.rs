@@ -14,6 +14,7 @@ pub mod member;
 pub mod org;
 pub mod project;
 pub mod secret;
+pub mod usage;
 
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +118,7 @@ pub enum Request {
     Account(account::AccountRequest),
     Secret(secret::SecretRequest),
     Limits(limits::LimitsRequest),
+    ShowUsage(usage::ShowUsage),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -152,4 +154,5 @@ pub enum Answer {
     Account(account::AccountAnswer),
     Secret(secret::SecretAnswer),
     Limits(limits::LimitsAnswer),
+    Usage(usage::UsageReport),
 }

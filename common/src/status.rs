@@ -192,6 +192,14 @@ words! {
         Strong => "strong",
     }
 
+    /// What sums of usage are told apart by.
+    UsageBy {
+        Member => "member",
+        Machine => "machine",
+        Project => "project",
+        Gpu => "gpu",
+    }
+
     /// What an entry of the audit log is about. Stores hold the place in this list: it only grows at its end.
     AuditKind {
         Org => "org",

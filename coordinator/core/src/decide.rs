@@ -15,6 +15,7 @@ mod org;
 pub(crate) mod project;
 mod schedule;
 mod secret;
+mod settle;
 
 use common::{
     id::{JobId, MachineId, OrgId, UserId},

@@ -35,6 +35,7 @@ pub use crate::state::{
     invitation::Guest,
     job::{PinnedDataset, TaskFate},
     org::Parting,
+    usage::{Charge, Settled},
 };
 
 /// Something that happened.
@@ -268,6 +269,7 @@ pub enum Event {
         artifacts: ArtifactsView,
         log: LogState,
         fate: TaskFate,
+        usage: Box<Settled>,
     },
     ArtifactsSettled {
         attempt: AttemptId,

@@ -71,6 +71,8 @@ actions! {
     ChangeSafetySettings "change who manages admins or whether two-factor is required" Org Owner
     ChangeLimits "change the org's limits" Org Admin
     SeeAudit "see the audit log" Org Admin
+    SeeOwnUsage "see their own usage" Own Member
+    SeeAnyUsage "see the usage of others" Other Admin
 
     SeeMembers "see the members" Org Member
     InviteMember "invite members" Org Admin (Member by MembersMayInvite)

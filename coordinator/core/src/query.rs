@@ -14,6 +14,7 @@ mod member;
 mod org;
 mod project;
 pub mod secret;
+pub mod usage;
 
 use std::{collections::BTreeMap, fmt};
 

@@ -18,6 +18,7 @@ pub(crate) mod project;
 pub(crate) mod ranges;
 pub mod rows;
 pub(crate) mod secret;
+pub(crate) mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 

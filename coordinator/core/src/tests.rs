@@ -19,5 +19,6 @@ mod scheduling;
 mod secrets;
 mod shares;
 mod two_orgs;
+mod usage;
 mod views;
 mod world;

@@ -10,6 +10,7 @@ mod orgs;
 mod projects;
 mod requests;
 mod secrets;
+mod usage;
 mod views;
 
 pub(super) use self::nouns::submit_job;
@@ -57,6 +58,7 @@ pub(super) fn samples() -> Vec<Sample> {
     ];
     all.extend(requests::requests());
     all.extend(audit::audit());
+    all.extend(usage::usage());
     all.extend(answers::answers());
     all.extend(orgs::orgs());
     all.extend(projects::projects());

@@ -41,6 +41,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 state: AttemptState::Placed,
                 artifacts: ArtifactsView::NotYet,
                 log: LogState::Growing,
+                settled: None,
             };
             job::change(state, id.job, |progress| progress.place(id.task));
             if let Some(row) = state.jobs.get(&id.job) {
@@ -79,10 +80,12 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             artifacts,
             log,
             fate,
+            usage,
         } => {
             change(state, *attempt, |row| {
                 step(row, AttemptStep::End(outcome.clone()));
                 row.ended_at = Some(*at);
+                row.settled = Some((**usage).clone());
                 row.artifacts = *artifacts;
                 row.log = *log;
             });

@@ -10,6 +10,7 @@ use common::{
     time::{Span, Timestamp},
 };
 
+use super::settle::settle;
 use crate::{
     event::{Event, LogState, TaskFate},
     lifecycle::{
@@ -166,9 +167,13 @@ impl<'a> Draft<'a> {
         else {
             return;
         };
+        let Some(job) = self.state.jobs.get(&id.job) else {
+            return;
+        };
         if !self.ended.insert(id) {
             return;
         }
+        let usage = settle(self.state, attempt, job, &outcome);
         let fate = self.fate(id, attempt, &outcome);
         if let Some(progress) = self.progress(id.job) {
             progress.end_attempt(id.task, fate);
@@ -181,6 +186,7 @@ impl<'a> Draft<'a> {
             artifacts,
             log,
             fate,
+            usage: Box::new(usage),
         });
         self.end_job_if_through(id.job);
     }

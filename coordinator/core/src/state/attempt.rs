@@ -8,6 +8,7 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::usage::Settled;
 use crate::lifecycle::attempt::AttemptState;
 
 /// One try of a task on one machine.
@@ -31,6 +32,9 @@ pub(crate) struct Attempt {
     pub(crate) state: AttemptState,
     pub(crate) artifacts: ArtifactsView,
     pub(crate) log: LogState,
+    /// What it consumed, once it has ended; one that ended before there was usage has none.
+    #[serde(default)]
+    pub(crate) settled: Option<Settled>,
 }
 
 /// What is still to come of an attempt's log.

@@ -35,6 +35,7 @@ use super::{
     job::{Job, JobProgress},
     machine::Machine,
     secret::Secret,
+    usage::UsageIndex,
 };
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +66,7 @@ pub(crate) struct Index {
     /// Attempts of a job that have not ended.
     pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
     pub(crate) belongings: Belongings,
+    pub(crate) usage: UsageIndex,
 }
 
 /// What a member's tasks hold and wait for.
@@ -334,6 +336,7 @@ impl Index {
             let used = self.orgs.entry(attempt.org).or_default();
             used.artifacts.add(tree, bytes);
         }
+        self.usage.attempt_in(attempt);
         if !attempt.is_desired() {
             return;
         }
@@ -357,6 +360,7 @@ impl Index {
         if let ArtifactsView::Stored { tree, .. } = attempt.artifacts {
             self.org_less(attempt.org, |used| used.artifacts.take(tree));
         }
+        self.usage.attempt_out(attempt);
         if !attempt.is_desired() {
             return;
         }

@@ -7,6 +7,7 @@ mod invitation;
 mod orgs;
 mod project;
 mod secret;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -57,6 +58,7 @@ pub(super) async fn answer(
         Request::Secret(request) => return secret::answer(member, user, request).await,
         Request::Project(request) => return project::answer(member, user, request).await,
         Request::AddDatasetVersion(request) => return add_version(member, user, request).await,
+        Request::ShowUsage(request) => return usage::show(desk, user, &request).await,
         Request::Audit(request) => return audit::answer(desk, user, request).await,
         Request::SubmitJob(request) if !request.dry_run => {
             return submit(member, user, *request).await;

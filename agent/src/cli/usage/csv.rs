@@ -7,8 +7,13 @@ use common::{
     usage::{MilliSeconds, UsageRow, UsageSums},
 };
 
+/// One of a row's sums, by its name.
+type Part = (&'static str, fn(&UsageRow) -> &UsageSums);
+/// One number of a sum, by its name.
+type Number = (&'static str, fn(&UsageSums) -> String);
+
 /// What is said of each of a row's sums.
-const PARTS: [(&str, fn(&UsageRow) -> &UsageSums); 4] = [
+const PARTS: [Part; 4] = [
     ("billed", |row| &row.billed),
     ("unbilled", |row| &row.unbilled),
     ("own", |row| &row.own),
@@ -16,7 +21,7 @@ const PARTS: [(&str, fn(&UsageRow) -> &UsageSums); 4] = [
 ];
 
 /// Columns of every sum.
-const NUMBERS: [(&str, fn(&UsageSums) -> String); 7] = [
+const NUMBERS: [Number; 7] = [
     ("attempts", |sums| sums.attempts.to_string()),
     ("wall_seconds", |sums| sums.wall_seconds.to_string()),
     ("cpu_seconds", |sums| sums.cpu_seconds.to_string()),

@@ -3,6 +3,7 @@
 //! Tasks are taken by priority, then from the member who holds the smallest share of what the org lends,
 //! then by age. `explain` asks the same stages why a job waits.
 
+mod candidates;
 pub(crate) mod explain;
 mod feasible;
 pub(crate) mod plan;

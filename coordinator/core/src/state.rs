@@ -14,6 +14,7 @@ pub(crate) mod job;
 pub(crate) mod limits;
 pub(crate) mod machine;
 pub(crate) mod org;
+pub(crate) mod pool;
 pub(crate) mod project;
 pub(crate) mod ranges;
 pub mod rows;
@@ -42,6 +43,7 @@ use self::{
     limits::OwnLimits,
     machine::Machine,
     org::{Former, Member, Org, User},
+    pool::Pool,
     project::{Grant, Project},
     rows::{RowError, RowKey, Table},
     secret::Secret,
@@ -85,6 +87,7 @@ pub(crate) struct Volatile {
     pub(crate) lost: BTreeSet<MachineId>,
     /// Orgs in which something changed that could let a task start.
     pub(crate) due: BTreeSet<OrgId>,
+    pub(crate) pool: Pool,
 }
 
 impl State {

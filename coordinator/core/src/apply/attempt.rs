@@ -13,6 +13,7 @@ use crate::{
     state::{
         State,
         attempt::{Attempt, LogState},
+        pool,
     },
 };
 
@@ -139,4 +140,5 @@ fn desired_changed(state: &mut State, machine: MachineId) {
     if let Some(row) = state.machines.get_mut(&machine) {
         row.generation += 1;
     }
+    pool::refresh(state, machine);
 }

@@ -9,7 +9,7 @@ use common::{
 use crate::{
     event::Event,
     lifecycle::machine::{MachineState, MachineStep},
-    state::{State, machine::Machine},
+    state::{State, machine::Machine, pool},
 };
 
 pub(super) fn apply(state: &mut State, event: &Event) {
@@ -50,8 +50,8 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             step(state, *machine, MachineStep::Reject { at: *at, reason });
         }
         Event::MachineRemoved { machine, at, .. } => {
-            step(state, *machine, MachineStep::Remove { at: *at });
             state.volatile.connected.remove(machine);
+            step(state, *machine, MachineStep::Remove { at: *at });
         }
         Event::MachineConnected {
             machine,
@@ -69,6 +69,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             if let Some(row) = state.machines.get_mut(machine) {
                 row.last_seen = Some(*at);
             }
+            pool::refresh(state, *machine);
         }
         Event::MachineLost { machine, .. } => {
             state.volatile.lost.insert(*machine);
@@ -94,6 +95,7 @@ fn step(state: &mut State, machine: MachineId, step: MachineStep) {
         }
         state.index.machine_in(machine, row);
     }
+    pool::refresh(state, machine);
 }
 
 fn reported(state: &mut State, machine: MachineId, report: &MachineReport, at: Timestamp) {
@@ -101,4 +103,5 @@ fn reported(state: &mut State, machine: MachineId, report: &MachineReport, at: T
         row.last_seen = Some(at);
         state.reports.insert(machine, report.clone());
     }
+    pool::refresh(state, machine);
 }

@@ -5,7 +5,7 @@ mod words;
 
 pub(crate) use self::words::pause_reason;
 
-use std::collections::BTreeMap;
+use std::{borrow::Borrow, collections::BTreeMap};
 
 use common::{
     api::explain::{Blocker, BlockerCode, Explanation, MAX_NAMED_MACHINES},
@@ -101,10 +101,29 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
 }
 
 /// Returns whether no machine of the org, even idle, could ever run it, or a limit forbids it for good.
-/// Costs per machine, not per job that waits: asked at every submission.
+/// Looks at machines until one fits, and at no job that waits: asked at every submission.
 pub(crate) fn is_never(state: &State, subject: &Subject<'_>) -> bool {
+    let Some(org) = state.orgs.get(&subject.org) else {
+        return false;
+    };
     let rooms = Rooms::of(state, subject);
-    Inquiry::new(state, subject, &rooms).never()
+    let ask = Ask {
+        gpu_room: &rooms.now,
+        gpu_room_ever: &rooms.ever,
+        ..Ask::of(state, &org.limits, subject.owner, subject.spec)
+    };
+    let reached = reached(state, subject);
+    reached.iter().any(Reached::is_for_good)
+        || fit_nowhere(MachineView::all(state, subject.org), &ask)
+}
+
+/// Returns whether there are machines, and none could ever run it.
+fn fit_nowhere<'a, M: Borrow<MachineView<'a>>>(
+    machines: impl Iterator<Item = M>,
+    ask: &Ask<'_>,
+) -> bool {
+    let mut machines = machines.peekable();
+    machines.peek().is_some() && !machines.any(|machine| could_ever(machine.borrow(), ask).is_ok())
 }
 
 /// What the bounds leave of each model of GPUs, now and while nothing runs.
@@ -152,10 +171,8 @@ impl<'a> Inquiry<'a> {
     }
 
     fn never(&self) -> bool {
-        let machines = &self.view.machines;
-        let fits = |machine: &MachineView<'_>| could_ever(machine, &self.ask).is_ok();
         self.reached.iter().any(Reached::is_for_good)
-            || (!machines.is_empty() && !machines.iter().any(fits))
+            || fit_nowhere(self.view.machines.iter(), &self.ask)
     }
 
     fn blockers(&self, ahead: u64) -> Vec<Blocker> {

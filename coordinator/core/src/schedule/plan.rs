@@ -4,7 +4,10 @@
 //! An array costs per task that is placed, not per task that waits; and jobs that are alike
 //! ([`Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+};
 
 use common::{
     id::{AttemptId, JobId, MachineId, OrgId, TreeId, UserId},
@@ -16,6 +19,7 @@ use common::{
 };
 
 use super::{
+    candidates::Candidates,
     feasible::{Ask, max_runtime, may_place},
     rank::{Wishes, rank},
     view::OrgView,
@@ -115,6 +119,9 @@ impl History {
     }
 }
 
+/// A member's share, oldest job and id; the least comes first.
+type Turn = Reverse<(u64, JobNumber, UserId)>;
+
 struct Pass<'a> {
     state: &'a State,
     org: OrgId,
@@ -147,13 +154,11 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(classes: &'a BTreeMap<Class, ByAge>) -> Self {
+    fn new(classes: &'a BTreeMap<Class, ByAge>, candidates: &Candidates<'_>) -> Self {
+        let classes = classes.iter().filter(|(class, _)| candidates.has(class));
         let mut line = Self {
             heads: BTreeSet::new(),
-            classes: classes
-                .iter()
-                .map(|(class, jobs)| (class, jobs.iter()))
-                .collect(),
+            classes: classes.map(|(class, jobs)| (class, jobs.iter())).collect(),
         };
         for class in 0..line.classes.len() {
             line.advance(class);
@@ -181,7 +186,7 @@ impl<'a> Pass<'a> {
             state,
             org,
             limits,
-            view: OrgView::of(state, org),
+            view: OrgView::with_room(state, org),
             members: BTreeMap::new(),
             held: used.map(|used| used.held.clone()).unwrap_or_default(),
             jobs: BTreeMap::new(),
@@ -193,40 +198,53 @@ impl<'a> Pass<'a> {
         let Some(queue) = self.state.index.queues.get(&self.org) else {
             return;
         };
+        let mut candidates = Candidates::of(queue.classes.keys(), &self.view.machines);
         for members in queue.levels.values() {
-            let mut lines: BTreeMap<UserId, Line<'a>> = members
-                .iter()
-                .map(|(user, classes)| (*user, Line::new(classes)))
-                .collect();
-            let mut order: BTreeSet<(u64, JobNumber, UserId)> = lines
-                .iter()
-                .filter_map(|(user, line)| self.turn(*user, line))
-                .collect();
+            if candidates.is_empty() {
+                return;
+            }
+            let first = |classes: &BTreeMap<Class, ByAge>| {
+                let jobs = classes.iter().filter(|(class, _)| candidates.has(class));
+                jobs.filter_map(|(_, jobs)| Some(jobs.first()?.0)).min()
+            };
+            let turns = members.iter();
+            let turns = turns.filter_map(|(user, jobs)| Some(self.turn(*user, first(jobs)?)));
+            let mut order = BinaryHeap::from(turns.collect::<Vec<Turn>>());
+            let mut lines: BTreeMap<UserId, Line<'a>> = BTreeMap::new();
             while self.placements.len() < most
-                && let Some((_, _, user)) = order.pop_first()
+                && !candidates.is_empty()
+                && let Some(Reverse((_, _, user))) = order.pop()
             {
-                let Some(line) = lines.get_mut(&user) else {
+                let Some(classes) = members.get(&user) else {
                     continue;
                 };
-                if self.serve(user, line) {
-                    order.extend(self.turn(user, line));
+                let line = lines.entry(user);
+                let line = line.or_insert_with(|| Line::new(classes, &candidates));
+                if self.serve(user, line, &mut candidates)
+                    && let Some((number, _, _)) = line.heads.first()
+                {
+                    order.push(self.turn(user, *number));
                 }
             }
         }
     }
 
     /// Returns when it is the member's turn: the smaller share first, then the older job.
-    fn turn(&self, user: UserId, line: &Line<'_>) -> Option<(u64, JobNumber, UserId)> {
-        let (number, _, _) = line.heads.first()?;
+    fn turn(&self, user: UserId, oldest: JobNumber) -> Turn {
         let share = self
             .member(user)
             .map_or(0, |used| self.view.share(&used.held));
-        Some((share, *number, user))
+        Reverse((share, oldest, user))
     }
 
     /// Places one task of the member's oldest job, or gives its class up. Returns whether the member may
     /// have another turn.
-    fn serve(&mut self, user: UserId, line: &mut Line<'_>) -> bool {
+    fn serve(
+        &mut self,
+        user: UserId,
+        line: &mut Line<'_>,
+        candidates: &mut Candidates<'_>,
+    ) -> bool {
         let running = self.member(user).map_or(0, |used| used.running);
         let most = self.limits.max_concurrent_jobs_per_user;
         if most.is_some_and(|most| running >= most) {
@@ -241,7 +259,9 @@ impl<'a> Pass<'a> {
         };
         // A pass only ever takes, so what is over a bound now is given up with all of its class, of this member.
         let class_asks = line.classes[class].0;
-        if !within_limits(class_asks, self.limits) || !self.bounds(user).admit(&class_asks.request)
+        if !candidates.has(class_asks)
+            || !within_limits(class_asks, self.limits)
+            || !self.bounds(user).admit(&class_asks.request)
         {
             return true;
         }
@@ -249,12 +269,16 @@ impl<'a> Pass<'a> {
             line.advance(class);
             return true;
         };
-        if self.place(id, job, task) {
-            if self.next_task(id, job, progress).is_some() {
-                line.heads.insert((job.number, id, class));
-            } else {
-                line.advance(class);
+        match self.place(id, job, task, candidates.places(class_asks)) {
+            Some(place) => {
+                candidates.refresh_at(class_asks, place, &self.view.machines);
+                if self.next_task(id, job, progress).is_some() {
+                    line.heads.insert((job.number, id, class));
+                } else {
+                    line.advance(class);
+                }
             }
+            None => candidates.refresh(class_asks, &self.view.machines),
         }
         true
     }
@@ -268,7 +292,8 @@ impl<'a> Pass<'a> {
         progress.queued.first_from(placed.next_from)
     }
 
-    fn place(&mut self, id: JobId, job: &Job, task: u32) -> bool {
+    /// Returns the place in the view of the machine that got it.
+    fn place(&mut self, id: JobId, job: &Job, task: u32, places: &[usize]) -> Option<usize> {
         let history = History::of(self.state, id, task);
         let gpu_room = match &job.spec.request.gpu {
             None => GpuRoom::unlimited(),
@@ -285,18 +310,14 @@ impl<'a> Pass<'a> {
             trees: &trees,
             failed_on: &history.failed_on,
         };
-        let best = self
-            .view
-            .machines
-            .iter_mut()
-            .filter_map(|machine| {
-                let allocation = may_place(machine, &ask).ok()?;
-                Some((rank(machine, &allocation, &wishes), machine, allocation))
-            })
-            .min_by(|a, b| a.0.cmp(&b.0));
-        let Some((_, machine, allocation)) = best else {
-            return false;
-        };
+        let machines = &self.view.machines;
+        let fitting = places.iter().filter_map(|place| {
+            let machine = &machines[*place];
+            let allocation = may_place(machine, &ask).ok()?;
+            Some((rank(machine, &allocation, &wishes), *place, allocation))
+        });
+        let (_, place, allocation) = fitting.min_by(|a, b| a.0.cmp(&b.0))?;
+        let machine = &mut self.view.machines[place];
         machine.take(&allocation);
         let strong = ask.is_strong_on(machine);
         let gpu_models = machine.models(&allocation);
@@ -325,7 +346,7 @@ impl<'a> Pass<'a> {
             max_runtime: max_runtime(job.spec.max_runtime, self.limits),
             strong,
         });
-        true
+        Some(place)
     }
 
     /// Returns what the member has, with what was placed in this pass.

@@ -1,5 +1,5 @@
-//! What a pass looks at: the approved machines of one org with what is free on each, and what there is in
-//! all. A copy, so that a pass can take away what it gives.
+//! What a pass looks at: approved machines of one org with what is free on each, and what there is in all. A copy,
+//! so that a pass can take away what it gives.
 
 use common::{
     id::{MachineId, OrgId, UserId},
@@ -16,10 +16,9 @@ const WHOLE: u128 = 1_000_000;
 
 #[derive(Debug)]
 pub(crate) struct OrgView<'a> {
-    /// By name.
     pub(crate) machines: Vec<MachineView<'a>>,
     /// Lent by machines that are connected.
-    total: Held,
+    total: Option<&'a Held>,
 }
 
 #[derive(Debug)]
@@ -35,29 +34,22 @@ pub(crate) struct MachineView<'a> {
 }
 
 impl<'a> OrgView<'a> {
+    /// Returns all approved machines, for questions.
     pub(crate) fn of(state: &'a State, org: OrgId) -> Self {
-        let names = state.index.machine_names.get(&org);
-        let machines: Vec<MachineView<'a>> = names
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, id)| MachineView::of(state, *id))
-            .collect();
-        let mut total = Held::default();
-        for machine in machines.iter().filter(|machine| machine.connected) {
-            if let Some(report) = machine.report {
-                let offer = &report.offer;
-                let uuids = offer.gpus.iter().map(|gpu| gpu.uuid.clone());
-                let whole = Allocation {
-                    cpu: offer.cpu,
-                    memory: offer.memory,
-                    disk: offer.disk,
-                    gpus: uuids.collect(),
-                    gpu_shares: std::collections::BTreeMap::new(),
-                };
-                total.add(&whole, &[]);
-            }
+        Self {
+            machines: MachineView::all(state, org).collect(),
+            total: total(state, org),
         }
-        Self { machines, total }
+    }
+
+    /// Returns the machines on which something could start now.
+    pub(crate) fn with_room(state: &'a State, org: OrgId) -> Self {
+        let pool = state.volatile.pool.of(org);
+        let ids = pool.into_iter().flat_map(|pool| &pool.with_room);
+        Self {
+            machines: ids.filter_map(|id| MachineView::of(state, *id)).collect(),
+            total: total(state, org),
+        }
     }
 
     /// Returns the largest part of any one resource that is held (dominant resource fairness, Ghodsi et al.,
@@ -67,13 +59,25 @@ impl<'a> OrgView<'a> {
             let total = u128::from(total.max(1));
             u64::try_from(u128::from(held) * WHOLE / total).unwrap_or(u64::MAX)
         };
-        part(held.milli_cpu, self.total.milli_cpu)
-            .max(part(held.memory, self.total.memory))
-            .max(part(held.gpus, self.total.gpus))
+        let total = self.total.unwrap_or(const { &Held::nothing() });
+        part(held.milli_cpu, total.milli_cpu)
+            .max(part(held.memory, total.memory))
+            .max(part(held.gpus, total.gpus))
     }
 }
 
+fn total(state: &State, org: OrgId) -> Option<&Held> {
+    state.volatile.pool.of(org).map(|pool| &pool.total)
+}
+
 impl<'a> MachineView<'a> {
+    /// Returns every approved machine of an org, by name.
+    pub(crate) fn all(state: &'a State, org: OrgId) -> impl Iterator<Item = Self> {
+        let names = state.index.machine_names.get(&org);
+        let ids = names.into_iter().flat_map(|names| names.values());
+        ids.filter_map(|id| Self::of(state, *id))
+    }
+
     /// Returns `None` for a machine that is not approved.
     fn of(state: &'a State, id: MachineId) -> Option<Self> {
         let machine = state.machines.get(&id)?;

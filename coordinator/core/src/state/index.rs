@@ -104,6 +104,8 @@ pub(crate) type ByAge = BTreeSet<(JobNumber, JobId)>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Queue {
     pub(crate) levels: BTreeMap<Reverse<Priority>, BTreeMap<UserId, BTreeMap<Class, ByAge>>>,
+    /// How many jobs there are of each class, whoever's: what fits nowhere need not be asked of every member.
+    pub(crate) classes: BTreeMap<Class, u64>,
 }
 
 impl Class {
@@ -132,6 +134,7 @@ impl Queue {
             .entry(Class::of(job))
             .or_default()
             .insert((job.number, id));
+        *self.classes.entry(Class::of(job)).or_default() += 1;
     }
 
     fn remove(&mut self, id: JobId, job: &Job) {
@@ -141,7 +144,14 @@ impl Queue {
         };
         if let Some(classes) = members.get_mut(&job.owner) {
             if let Some(jobs) = classes.get_mut(&class) {
-                jobs.remove(&(job.number, id));
+                if jobs.remove(&(job.number, id))
+                    && let Some(count) = self.classes.get_mut(&class)
+                {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.classes.remove(&class);
+                    }
+                }
                 if jobs.is_empty() {
                     classes.remove(&class);
                 }

@@ -9,7 +9,12 @@ use crate::{
     Actor, Body, State, Table,
     lifecycle::attempt::AttemptState,
     schedule::explain::{Subject, explain},
-    state::{Volatile, index::Index, rows},
+    state::{
+        Volatile,
+        index::Index,
+        pool::{self, Pool},
+        rows,
+    },
 };
 
 /// Checks all of them.
@@ -21,6 +26,15 @@ pub(super) fn check(world: &World) {
         "the index follows from the rows"
     );
     load_of_save_is_the_same(state);
+    let mut anew = state.clone();
+    anew.volatile.pool = Pool::default();
+    for machine in state.machines.keys() {
+        pool::refresh(&mut anew, *machine);
+    }
+    assert_eq!(
+        state.volatile.pool, anew.volatile.pool,
+        "the pool follows from machines, reports and connections"
+    );
     counts_agree_with_attempts(state);
     for (id, used) in &state.index.machines {
         let held = used

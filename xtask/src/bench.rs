@@ -21,7 +21,7 @@ use crate::{
     person::{Person, Voice},
     pool::Pool,
     stage::Stage,
-    workspace::{Profile, build_programs},
+    workspace::{Profile, build_programs, cargo, run as run_in_root},
 };
 
 /// The whole measurement, on a machine under load.
@@ -59,6 +59,22 @@ struct Measured {
     to_start: Samples,
     spawn_rate: Samples,
     task_rate: Samples,
+}
+
+/// Measures what changes of an org with 10,000 members, 10,000 machines and 100,000 live jobs cost in the engine.
+///
+/// # Errors
+/// The build fails, or a change takes too long.
+pub(crate) fn org() -> Result<()> {
+    let bench = [
+        "bench",
+        "--locked",
+        "--features",
+        "measure",
+        "--bench",
+        "org",
+    ];
+    run_in_root(cargo(&bench).args(["-p", "compute-share-coordinator"]))
 }
 
 /// Runs the command.

@@ -39,15 +39,20 @@ enum Task {
         noted: bool,
     },
     /// Measures latency and throughput beside plain process starts, in one run.
-    Bench {
-        /// Only what the sandbox itself costs.
-        #[arg(value_parser = ["launch"])]
-        part: Option<String>,
-    },
+    Bench { part: Option<Part> },
     /// Makes the .deb packages.
     Dist,
     /// Tries what needs systemd and cgroup v2 in an emulated machine; takes root and some minutes.
     Vm,
+}
+
+/// Something that is measured by itself.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// What the sandbox itself costs.
+    Launch,
+    /// What changes of a large org cost in the engine.
+    Org,
 }
 
 fn main() -> ExitCode {
@@ -56,7 +61,12 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::EscapeTable { write, noted } => escape_table::run(write, noted),
         Task::Bench { part: None } => bench::run(),
-        Task::Bench { part: Some(_) } => bench::launch::run(),
+        Task::Bench {
+            part: Some(Part::Launch),
+        } => bench::launch::run(),
+        Task::Bench {
+            part: Some(Part::Org),
+        } => bench::org(),
         Task::Dist => dist::run(),
         Task::Vm => vm::run(),
     };

@@ -16,6 +16,7 @@ pub(crate) mod machine;
 pub(crate) mod org;
 pub(crate) mod pool;
 pub(crate) mod project;
+pub(crate) mod queue;
 pub(crate) mod ranges;
 pub mod rows;
 pub(crate) mod secret;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::view::MachineView;
-use crate::state::index::Class;
+use crate::state::queue::Class;
 
 /// The classes that have room somewhere, each with the places in the view of the machines that have it.
 #[derive(Debug)]

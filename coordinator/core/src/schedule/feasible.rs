@@ -15,7 +15,7 @@ use common::{
 use super::view::MachineView;
 use crate::state::State;
 
-/// What is to be placed, as far as a machine cares. All of it is in [`crate::state::index::Class`], or the same
+/// What is to be placed, as far as a machine cares. All of it is in [`crate::state::queue::Class`], or the same
 /// for all jobs of a member.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ask<'a> {

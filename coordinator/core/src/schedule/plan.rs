@@ -30,8 +30,9 @@ use crate::{
     state::{
         State,
         held::Held,
-        index::{ByAge, Class, MemberUse},
+        index::MemberUse,
         job::{Job, JobProgress},
+        queue::{ByAge, Class},
     },
 };
 

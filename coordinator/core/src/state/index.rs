@@ -5,23 +5,17 @@
 
 pub(crate) mod belongings;
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, IdempotencyKey,
         InvitationId, JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
     },
-    image::Image,
     job::{ArtifactsView, JobNumber},
     name::Name,
-    resources::{Allocation, Request},
+    resources::Allocation,
     secret::SecretName,
-    status::{MinIsolation, Network, Priority},
-    time::Span,
 };
 
 use self::belongings::Belongings;
@@ -34,6 +28,7 @@ use super::{
     invitation::{Guest, Invitation},
     job::{Job, JobProgress},
     machine::Machine,
+    queue::Queue,
     secret::Secret,
     usage::UsageIndex,
 };
@@ -84,86 +79,6 @@ pub(crate) struct MachineUse {
     /// The live ones and those of which something is still wanted.
     pub(crate) desired: BTreeSet<AttemptId>,
     pub(crate) held: Allocation,
-}
-
-/// What decides where a job's tasks can go, its owner given: jobs alike in this fit or fail together.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Class {
-    pub(crate) request: Request,
-    pub(crate) max_runtime: Option<Span>,
-    network: Network,
-    /// Whether it brings an image.
-    image: bool,
-    isolation: Option<MinIsolation>,
-}
-
-/// Jobs of one class by age.
-pub(crate) type ByAge = BTreeSet<(JobNumber, JobId)>;
-
-/// The ready jobs of an org: by priority, then member, then class.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Queue {
-    pub(crate) levels: BTreeMap<Reverse<Priority>, BTreeMap<UserId, BTreeMap<Class, ByAge>>>,
-    /// How many jobs there are of each class, whoever's: what fits nowhere need not be asked of every member.
-    pub(crate) classes: BTreeMap<Class, u64>,
-}
-
-impl Class {
-    pub(crate) fn of(job: &Job) -> Self {
-        Self {
-            request: job.spec.request.clone(),
-            max_runtime: job.spec.max_runtime,
-            network: job.spec.network,
-            image: job.spec.image != Image::Host,
-            isolation: job.spec.isolation,
-        }
-    }
-}
-
-impl Queue {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.levels.is_empty()
-    }
-
-    fn insert(&mut self, id: JobId, job: &Job) {
-        self.levels
-            .entry(Reverse(job.spec.priority))
-            .or_default()
-            .entry(job.owner)
-            .or_default()
-            .entry(Class::of(job))
-            .or_default()
-            .insert((job.number, id));
-        *self.classes.entry(Class::of(job)).or_default() += 1;
-    }
-
-    fn remove(&mut self, id: JobId, job: &Job) {
-        let (level, class) = (Reverse(job.spec.priority), Class::of(job));
-        let Some(members) = self.levels.get_mut(&level) else {
-            return;
-        };
-        if let Some(classes) = members.get_mut(&job.owner) {
-            if let Some(jobs) = classes.get_mut(&class) {
-                if jobs.remove(&(job.number, id))
-                    && let Some(count) = self.classes.get_mut(&class)
-                {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.classes.remove(&class);
-                    }
-                }
-                if jobs.is_empty() {
-                    classes.remove(&class);
-                }
-            }
-            if classes.is_empty() {
-                members.remove(&job.owner);
-            }
-        }
-        if members.is_empty() {
-            self.levels.remove(&level);
-        }
-    }
 }
 
 impl Index {

@@ -261,7 +261,7 @@ fn what_cannot_be_wished_for() {
         &mut world,
         DORA,
         create(for_bob(50, Role::Owner)),
-        &Code::WrongState,
+        &Code::OneOwner,
     );
     refuses(
         &mut world,

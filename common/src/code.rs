@@ -105,6 +105,8 @@ codes! {
     BadSetting "bad_setting" Usage "`compute-share org settings` shows every setting and its value."
     Tampered "tampered" Failed "Compare with another copy, or with a seal that was written down; `compute-share-coordinator check` looks at the store itself."
     OwnerStays "owner_stays" Refused "Hand the org to an admin first with `compute-share org transfer HANDLE`, or delete it."
+    NotAnAdmin "not_an_admin" Refused "Make them an admin first with `compute-share member set-role HANDLE admin`."
+    WrongTypedName "wrong_typed_name" Refused "Type the org's name exactly as `compute-share org list` shows it, or give it with --confirm."
     OneOwner "one_owner" Refused "Choose admin or member; `compute-share org transfer HANDLE` hands the org over."
     BadProfile "bad_profile" Usage "Use a name in one alphabet, and an address such as ada@lab.example."
     Internal "internal_error" Failed "This is a bug: please report it with the log."

@@ -13,6 +13,30 @@ pub(crate) enum Consent {
 }
 
 impl Consent {
+    /// Asks for a name to be typed, and returns what was; whether it is the right one is the coordinator's to say.
+    ///
+    /// # Errors
+    /// There is no terminal to ask on, and nothing was `given`.
+    pub(crate) fn typed(
+        self,
+        what: &str,
+        consequence: &str,
+        given: Option<String>,
+    ) -> Result<String, Problem> {
+        if let Some(given) = given {
+            return Ok(given);
+        }
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            let what = format!("{what} needs the org's name to be typed");
+            let problem = Problem::new(Code::ConfirmationNeeded, what, consequence);
+            return Err(problem.help("Add --confirm NAME."));
+        }
+        let asked = dialoguer::Input::<String>::new();
+        let asked = asked.with_prompt(format!("{consequence}\nType the org's name to go on"));
+        let typed = asked.allow_empty(true).interact_text();
+        typed.map_err(|error| Problem::new(Code::Io, "cannot ask", error.to_string()))
+    }
+
     /// Asks whether to go on; `consequence` is a sentence that says what will be gone.
     ///
     /// # Errors

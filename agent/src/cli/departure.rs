@@ -43,9 +43,9 @@ pub(super) fn text(preview: &DeparturePreview) -> String {
         let projects = counted(preview.grants, "project");
         lines.push(format!("access to {projects} taken"));
     }
-    if preview.certificates > 0 {
-        let devices = counted(preview.certificates, "certificate");
-        lines.push(format!("{devices} of their devices revoked"));
+    if preview.devices > 0 {
+        let devices = counted(preview.devices, "device");
+        lines.push(format!("{devices} signed out"));
     }
     let stays = &preview.stays;
     if stays.ended_jobs > 0 || stays.datasets > 0 {
@@ -105,7 +105,7 @@ mod tests {
             interrupted_tasks: 0,
             invitations: 0,
             grants: 0,
-            certificates: 0,
+            devices: 0,
             stays: Stays::default(),
         };
         assert_eq!(

@@ -43,7 +43,7 @@ pub(super) struct List {}
 #[command(after_help = "Example:\n  compute-share member set-role bob admin")]
 pub(super) struct SetRole {
     handle: Name,
-    #[arg(value_name = "member|admin|owner")]
+    #[arg(value_name = "member|admin")]
     role: Role,
 }
 
@@ -113,12 +113,6 @@ fn members_table(members: &[MemberView]) -> String {
 impl SetRole {
     async fn run(self, context: &Context) -> Result<(), Problem> {
         let Self { handle, role } = self;
-        if role == Role::Owner {
-            let consequence = format!("{handle} becomes the owner, you become an admin.");
-            context
-                .consent
-                .obtain("handing the org over", &consequence)?;
-        }
         let session = context.session().await?;
         let request = Request::SetRole {
             org: session.org,

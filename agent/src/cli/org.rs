@@ -1,8 +1,10 @@
-//! `org show|list|use|settings|set|leave|limits|audit`: the group, how it runs itself, and its bounds.
+//! `org show|list|use|settings|set|transfer|leave|rejoin|limits|audit`: the group, how it runs itself, and its bounds.
 
 mod leave;
 mod limits;
+mod rejoin;
 mod settings;
+mod transfer;
 
 use clap::{Args, Subcommand};
 use common::{
@@ -32,7 +34,9 @@ pub(super) enum Org {
     Use(Use),
     Settings(settings::Settings),
     Set(settings::Set),
+    Transfer(transfer::Transfer),
     Leave(leave::Leave),
+    Rejoin(rejoin::Rejoin),
     Audit(Audit),
     Limits(limits::Limits),
 }
@@ -63,7 +67,9 @@ impl Org {
             Self::Settings(settings) => settings.run(context).await,
             Self::Set(set) => set.run(context).await,
             Self::Audit(audit) => audit.run(context).await,
+            Self::Transfer(transfer) => transfer.run(context).await,
             Self::Leave(leave) => leave.run(context).await,
+            Self::Rejoin(rejoin) => rejoin.run(context).await,
             Self::Limits(limits) => limits.run(context).await,
         }
     }

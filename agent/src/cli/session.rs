@@ -23,13 +23,21 @@ pub(crate) struct Session {
 /// Asks, and takes the answer apart; any other answer is the coordinator's mistake.
 macro_rules! ask {
     ($session:expr, $request:expr, $pattern:pat => $value:expr) => {
-        match $session.client.ask(&$request).await? {
+        crate::cli::session::ask_client!($session.client, $request, $pattern => $value)
+    };
+}
+pub(crate) use ask;
+
+/// As [`ask!`], of whoever is in no org yet.
+macro_rules! ask_client {
+    ($client:expr, $request:expr, $pattern:pat => $value:expr) => {
+        match $client.ask(&$request).await? {
             $pattern => Ok($value),
             other => Err(crate::client::unexpected(&other)),
         }
     };
 }
-pub(crate) use ask;
+pub(crate) use ask_client;
 
 impl Context {
     pub(super) fn store(&self) -> Store {

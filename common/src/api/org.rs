@@ -24,6 +24,15 @@ pub enum OrgRequest {
     PreviewLeaving { org: OrgId },
     /// The user who asks goes. Answered by [`super::Answer::Done`].
     Leave { org: OrgId },
+    /// Makes an admin the owner, and the owner who asks an admin. Answered by [`super::Answer::Done`].
+    Transfer {
+        org: OrgId,
+        to: Name,
+        /// What was typed for the org's name.
+        typed: String,
+    },
+    /// Asks to come back into an org that the user was in. Answered by [`super::Answer::Done`].
+    RequestRejoin { name: Name },
 }
 
 /// The answer to an [`OrgRequest`], where there is more to tell than that it is done.

@@ -26,8 +26,8 @@ pub struct DeparturePreview {
     pub invitations: u32,
     /// Access to projects by name.
     pub grants: u32,
-    /// Certificates of the member's own devices that are revoked.
-    pub certificates: u32,
+    /// Of the member's own that are signed out.
+    pub devices: u32,
     pub stays: Stays,
 }
 

@@ -73,15 +73,18 @@ impl About {
 }
 
 fn orgs_of(state: &State, user: UserId) -> Vec<OrgId> {
-    let orgs = state.orgs.keys().copied();
-    orgs.filter(|org| state.members.contains_key(&(*org, user)))
-        .collect()
+    let orgs = state.index.belongings.orgs.get(&user);
+    orgs.into_iter().flatten().copied().collect()
 }
 
 fn about(event: &Event) -> (AuditKind, About) {
     match event {
-        Event::OrgCreated { org, .. } | Event::Org(OrgEvent::OrgSettingsChanged { org, .. }) => {
-            (AuditKind::Org, About::Org(*org))
+        Event::OrgCreated { org, .. }
+        | Event::Org(
+            OrgEvent::OrgSettingsChanged { org, .. } | OrgEvent::OrgTransferred { org, .. },
+        ) => (AuditKind::Org, About::Org(*org)),
+        Event::Org(OrgEvent::RejoinRequested { org, .. } | OrgEvent::RejoinRefused { org, .. }) => {
+            (AuditKind::Member, About::Org(*org))
         }
         Event::Account(event) => (event.audit_kind(), About::User(event.user())),
         Event::Project(event) => (AuditKind::Project, About::Org(event.org())),

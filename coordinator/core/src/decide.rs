@@ -13,6 +13,7 @@ mod machine;
 pub(crate) mod member;
 mod org;
 pub(crate) mod project;
+pub(crate) mod rejoin;
 mod schedule;
 mod secret;
 mod settle;

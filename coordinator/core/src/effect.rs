@@ -49,7 +49,12 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::MemberAdded { org: id, .. }
         | Event::RoleChanged { org: id, .. }
         | Event::MemberRemoved { org: id, .. }
-        | Event::Org(OrgEvent::OrgSettingsChanged { org: id, .. })
+        | Event::Org(
+            OrgEvent::OrgSettingsChanged { org: id, .. }
+            | OrgEvent::OrgTransferred { org: id, .. }
+            | OrgEvent::RejoinRequested { org: id, .. }
+            | OrgEvent::RejoinRefused { org: id, .. },
+        )
         | Event::InvitationCreated { org: id, .. }
         | Event::DatasetVersionAdded { org: id, .. }
         | Event::DatasetChanged { org: id, .. } => vec![org(*id)],

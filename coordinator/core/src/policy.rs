@@ -69,6 +69,7 @@ actions! {
     SeeOrg "see the org" Org Member
     ChangeSettings "change the org's settings" Org Admin
     ChangeSafetySettings "change who manages admins or whether two-factor is required" Org Owner
+    TransferOrg "hand the org over" Org Owner
     ChangeLimits "change the org's limits" Org Admin
     SeeAudit "see the audit log" Org Admin
     SeeOwnUsage "see their own usage" Own Member
@@ -158,7 +159,7 @@ pub(crate) fn member(state: &State, org: OrgId, user: UserId) -> Result<Member, 
 }
 
 /// Returns whether the role alone is enough, whatever is switched on.
-fn always(role: Role, action: Action) -> bool {
+pub(crate) fn always(role: Role, action: Action) -> bool {
     role >= action.least_role()
 }
 

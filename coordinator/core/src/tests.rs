@@ -12,6 +12,7 @@ mod jobs;
 mod limits;
 mod machines;
 mod orgs;
+mod owner;
 mod projects;
 mod returned;
 mod rules;

@@ -1,5 +1,7 @@
 //! Orgs, users and memberships.
 
+use common::status::Role;
+
 use crate::{
     event::{Event, OrgEvent},
     state::{
@@ -65,7 +67,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 joined_at: *at,
             };
             state.index.belongings.member_in((*org, *user));
-            state.former.remove(&(*org, *user));
+            if let Some(former) = state.former.remove(&(*org, *user)) {
+                state.index.belongings.former_out((*org, *user), &former);
+            }
             state.members.insert((*org, *user), row);
         }
         Event::RoleChanged {
@@ -90,9 +94,30 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 at: *at,
                 parting: *parting,
                 keys: keys.clone(),
+                request: None,
             };
+            state.index.belongings.former_in((*org, *user), &former);
             state.former.insert((*org, *user), former);
             state.own_limits.remove(&(*org, *user));
+        }
+        Event::Org(OrgEvent::OrgTransferred { org, before, after }) => {
+            for (user, role) in [(before, Role::Admin), (after, Role::Owner)] {
+                if let Some(row) = state.members.get_mut(&(*org, *user)) {
+                    row.role = role;
+                }
+            }
+        }
+        Event::Org(OrgEvent::RejoinRequested {
+            request, org, user, ..
+        }) => {
+            if let Some(row) = state.former.get_mut(&(*org, *user)) {
+                row.request = Some(*request);
+            }
+        }
+        Event::Org(OrgEvent::RejoinRefused { org, user, .. }) => {
+            if let Some(row) = state.former.get_mut(&(*org, *user)) {
+                row.request = None;
+            }
         }
         Event::Org(OrgEvent::OrgSettingsChanged { org, after, .. }) => {
             if let Some(row) = state.orgs.get_mut(org) {

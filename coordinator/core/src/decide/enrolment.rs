@@ -12,7 +12,7 @@ use common::{
     time::Timestamp,
 };
 
-use super::{device, draft::Draft, invitation::open};
+use super::{device, draft::Draft, invitation::open, rejoin};
 use crate::{
     command::{Actor, NewCertificate, SignIn},
     event::{AccountEvent, Event, Holder},
@@ -37,6 +37,8 @@ pub(crate) struct Admission {
     pub(crate) org: OrgId,
     /// Who it is, where that is known already.
     pub(crate) user: Option<UserId>,
+    /// They were a member and are one again with this.
+    pub(crate) returns: bool,
     /// The same key asks once more.
     pub(crate) again: bool,
 }
@@ -58,10 +60,19 @@ pub(crate) fn admit(
     };
     // Nor does the key of a device that was revoked: whoever has it may have the old link, too.
     let lost = |user| {
-        device::devices(state, user).any(|(_, row)| row.key == key && row.revoked_at.is_some())
+        let devices = device::devices(state, user).filter(|(_, row)| row.key == key);
+        let revoked: Vec<bool> = devices.map(|(_, row)| row.revoked_at.is_some()).collect();
+        !revoked.is_empty() && revoked.iter().all(|revoked| *revoked)
     };
     if used.is_some_and(|used| lost(used.user)) {
         return Err(Rejection::CodeUsed);
+    }
+    let returns = match (user, used) {
+        (None, None) => rejoin::known_by_key(state, invitation.org, key),
+        _ => None,
+    };
+    if let Some(user) = returns {
+        rejoin::may_return(state, user, invitation)?;
     }
     // Who was removed does not come back by an old code.
     if user.is_some_and(|user| !state.members.contains_key(&(invitation.org, user))) {
@@ -70,7 +81,8 @@ pub(crate) fn admit(
     Ok(Admission {
         invitation: id,
         org: invitation.org,
-        user,
+        user: user.or(returns),
+        returns: returns.is_some(),
         again: used.is_some(),
     })
 }
@@ -98,7 +110,21 @@ pub(super) fn enrol(
     certificate: &NewCertificate,
 ) -> Result<Vec<Event>, Rejection> {
     let mut events = Vec::new();
+    let role = || {
+        let invitation = state.invitations.get(&admission.invitation);
+        let role = invitation.map(|invitation| invitation.role);
+        role.ok_or(Rejection::CodeInvalid)
+    };
     let user = match admission.user {
+        Some(user) if admission.returns => {
+            events.push(Event::MemberAdded {
+                org: admission.org,
+                user,
+                role: role()?,
+                at,
+            });
+            user
+        }
         Some(user) => user,
         None => {
             let handle = handle.ok_or(Rejection::HandleMissing)?;
@@ -109,8 +135,6 @@ pub(super) fn enrol(
                     name: handle.clone(),
                 });
             }
-            let invitation = state.invitations.get(&admission.invitation);
-            let invitation = invitation.ok_or(Rejection::CodeInvalid)?;
             events.push(Event::UserCreated {
                 user: fresh_user,
                 handle: handle.clone(),
@@ -119,7 +143,7 @@ pub(super) fn enrol(
             events.push(Event::MemberAdded {
                 org: admission.org,
                 user: fresh_user,
-                role: invitation.role,
+                role: role()?,
                 at,
             });
             fresh_user

@@ -11,7 +11,7 @@ use common::{
     time::{Span, Timestamp},
 };
 
-use super::enrolment;
+use super::{enrolment, rejoin};
 use crate::{
     command::{
         Actor,
@@ -203,6 +203,7 @@ fn take(
         let org = org.name.clone();
         return Err(InvitationRejection::AlreadyMember { org }.into());
     }
+    rejoin::may_return(state, user, row)?;
     Ok(vec![
         Event::MemberAdded {
             org: row.org,

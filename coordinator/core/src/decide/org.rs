@@ -1,6 +1,7 @@
 //! Orgs: founding, settings.
 
 mod settings;
+mod transfer;
 
 use common::{
     id::{OrgId, UserId},
@@ -9,7 +10,7 @@ use common::{
     time::Timestamp,
 };
 
-use super::member;
+use super::{member, rejoin};
 use crate::{command::OrgCommand, event::Event, rejection::Rejection, state::State};
 
 pub(super) fn decide(
@@ -21,6 +22,10 @@ pub(super) fn decide(
     match command {
         OrgCommand::ChangeSettings { org, change } => settings::change(state, user, *org, change),
         OrgCommand::Leave { org } => member::leave(state, at, user, *org),
+        OrgCommand::Transfer { org, to, typed } => transfer::transfer(state, user, *org, to, typed),
+        OrgCommand::RequestRejoin { request, name } => {
+            rejoin::request(state, at, user, *request, name)
+        }
     }
 }
 

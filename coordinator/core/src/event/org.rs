@@ -1,6 +1,10 @@
 //! What can have happened to an org as a whole.
 
-use common::{id::OrgId, org::OrgSettings};
+use common::{
+    id::{ApprovalId, OrgId, UserId},
+    org::OrgSettings,
+    time::Timestamp,
+};
 use serde::Serialize;
 
 use crate::state::rows::RowKey;
@@ -14,12 +18,36 @@ pub enum OrgEvent {
         before: Box<OrgSettings>,
         after: Box<OrgSettings>,
     },
+    /// The owner before is an admin now.
+    OrgTransferred {
+        org: OrgId,
+        before: UserId,
+        after: UserId,
+    },
+    /// Somebody who was a member asks to come back.
+    RejoinRequested {
+        request: ApprovalId,
+        org: OrgId,
+        user: UserId,
+        at: Timestamp,
+    },
+    RejoinRefused {
+        org: OrgId,
+        user: UserId,
+        at: Timestamp,
+    },
 }
 
 impl OrgEvent {
     pub(super) fn touched(&self) -> Vec<RowKey> {
         match self {
             Self::OrgSettingsChanged { org, .. } => vec![RowKey::org(*org)],
+            Self::OrgTransferred { org, before, after } => {
+                vec![RowKey::member(*org, *before), RowKey::member(*org, *after)]
+            }
+            Self::RejoinRequested { org, user, .. } | Self::RejoinRefused { org, user, .. } => {
+                vec![RowKey::former(*org, *user)]
+            }
         }
     }
 }

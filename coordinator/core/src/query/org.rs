@@ -39,7 +39,10 @@ pub(super) fn answer(
             let preview = preview_leaving(state, now, user, *org)?;
             Ok(OrgAnswer::Departure(Box::new(preview)))
         }
-        OrgRequest::ChangeSettings { .. } | OrgRequest::Leave { .. } => Err(not_a_question()),
+        OrgRequest::ChangeSettings { .. }
+        | OrgRequest::Leave { .. }
+        | OrgRequest::Transfer { .. }
+        | OrgRequest::RequestRejoin { .. } => Err(not_a_question()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Why an org stays as it is.
 
-use common::{code::Code, org::settings::InvalidSetting, problem::Problem};
+use common::{
+    code::Code, name::Name, org::settings::InvalidSetting, problem::Problem, status::Role,
+};
 
 use super::Rejection;
 
@@ -9,6 +11,18 @@ use super::Rejection;
 pub enum OrgRejection {
     Setting(InvalidSetting),
     OwnerLeaves,
+    NotAnAdmin {
+        handle: Name,
+        role: Role,
+    },
+    /// Of the org.
+    WrongTypedName {
+        name: Name,
+    },
+    MemberAlready {
+        org: Name,
+    },
+    RemovedByAdmin,
 }
 
 impl OrgRejection {
@@ -24,6 +38,28 @@ impl OrgRejection {
                 "you cannot leave the org",
                 "you are its owner, and an org always has one",
             ),
+            Self::NotAnAdmin { handle, role } => Problem::new(
+                Code::NotAnAdmin,
+                format!("cannot hand the org to {handle}"),
+                format!("an org is handed to an admin, and {handle} is its {role}"),
+            ),
+            Self::WrongTypedName { name } => Problem::new(
+                Code::WrongTypedName,
+                "nothing was done to the org",
+                format!("its name was not typed as it is, {name}"),
+            ),
+            Self::MemberAlready { org } => Problem::new(
+                Code::WrongState,
+                format!("cannot ask to come back into {org}"),
+                "you are a member of it",
+            )
+            .help(format!("`compute-share org use {org}` makes it the active one.")),
+            Self::RemovedByAdmin => Problem::new(
+                Code::Permission,
+                "this invitation does not let you back in",
+                "an admin removed you from the org, and the invitation is not by an admin",
+            )
+            .help("Ask for an invitation by an admin; or, where you are signed in, `compute-share org rejoin NAME`."),
         }
     }
 }

@@ -94,6 +94,9 @@ impl Index {
         for place in state.members.keys() {
             index.belongings.member_in(*place);
         }
+        for (place, former) in &state.former {
+            index.belongings.former_in(*place, former);
+        }
         for (id, invitation) in &state.invitations {
             index.invitation_in(*id, invitation);
             index.belongings.invitation_in(*id, invitation);

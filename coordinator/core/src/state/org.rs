@@ -1,7 +1,7 @@
 //! Orgs, users and memberships as rows.
 
 use common::{
-    id::Fingerprint,
+    id::{ApprovalId, Fingerprint},
     limits::Limits,
     name::Name,
     org::OrgSettings,
@@ -59,6 +59,9 @@ pub(crate) struct Former {
     pub(crate) parting: Parting,
     /// Of the devices that were signed out with it.
     pub(crate) keys: Vec<Fingerprint>,
+    /// To come back; it waits.
+    #[serde(default)]
+    pub(crate) request: Option<ApprovalId>,
 }
 
 /// A user's standing in an org.

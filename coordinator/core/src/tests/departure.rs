@@ -87,8 +87,8 @@ pub(super) fn check_went(
         open.count()
     };
     let good = |state: &State| {
-        let rows = state.certificates.values();
-        let own = rows.filter(|row| row.holder == Holder::User(who) && row.revoked_at.is_none());
+        let rows = state.devices.values();
+        let own = rows.filter(|row| row.user == who && row.revoked_at.is_none());
         own.count()
     };
     let on_theirs = |state: &State| {
@@ -115,7 +115,7 @@ pub(super) fn check_went(
         (queued, queued, 0)
     );
     assert_eq!(count(shown.invitations), still(before, at));
-    assert_eq!(count(shown.certificates), good(before) - good(after));
+    assert_eq!(count(shown.devices), good(before) - good(after));
     assert_eq!(
         count(shown.interrupted_tasks),
         on_theirs(before) - on_theirs(after)
@@ -152,7 +152,7 @@ fn the_preview_is_exactly_what_happens_and_changes_nothing() {
         (shown.job_count, shown.running_tasks, shown.queued_tasks),
         (2, 1, 3)
     );
-    assert_eq!((shown.machine_count, shown.certificates), (2, 1));
+    assert_eq!((shown.machine_count, shown.devices), (2, 1));
     let stays = Stays {
         ended_jobs: 1,
         artifact_bytes: Bytes::kib(1),

@@ -293,13 +293,23 @@ impl World {
 
     /// Makes an invitation whose code is `number`, by alice.
     pub(super) fn invite(&mut self, number: u8, role: Role, uses: u32) -> InvitationId {
+        self.invite_by(ALICE, number, role, uses)
+    }
+
+    pub(super) fn invite_by(
+        &mut self,
+        maker: UserId,
+        number: u8,
+        role: Role,
+        uses: u32,
+    ) -> InvitationId {
         let invitation = InvitationId::from_bytes([number; 16]);
         let wish = CreateInvitations {
             uses,
             ..wish(number, role)
         };
         let body = Body::Invitation(InvitationCommand::Create(wish));
-        self.must(Actor::User(ALICE), body);
+        self.must(Actor::User(maker), body);
         invitation
     }
 

@@ -46,6 +46,18 @@ pub(super) fn orgs() -> Vec<Sample> {
         ),
         request("org_preview_leaving", OrgRequest::PreviewLeaving { org }),
         request("org_leave", OrgRequest::Leave { org }),
+        request(
+            "org_transfer",
+            OrgRequest::Transfer {
+                org,
+                to: name("bob"),
+                typed: "lab".to_owned(),
+            },
+        ),
+        request(
+            "org_request_rejoin",
+            OrgRequest::RequestRejoin { name: name("lab") },
+        ),
         answer("org_departure", OrgAnswer::Departure(Box::new(departure()))),
         answer("org_settings", OrgAnswer::Settings(Box::new(settings))),
     ]
@@ -68,7 +80,7 @@ fn departure() -> DeparturePreview {
         interrupted_tasks: 4,
         invitations: 5,
         grants: 11,
-        certificates: 6,
+        devices: 6,
         stays: Stays {
             ended_jobs: 7,
             artifact_bytes: Bytes::gib(8),

@@ -12,7 +12,7 @@ use common::{
 
 use crate::{
     decide::{draft::Draft, enrolment, invitation, machine, project, secret},
-    event::{Event, Holder, Parting, project::ProjectEvent, secret::SecretEvent},
+    event::{AccountEvent, Event, Holder, Parting, project::ProjectEvent, secret::SecretEvent},
     rejection::Rejection,
     state::{State, index::belongings::Made, org::Member},
 };
@@ -96,7 +96,7 @@ pub(crate) fn preview(
         interrupted_tasks: 0,
         invitations: 0,
         grants: 0,
-        certificates: 0,
+        devices: 0,
         stays: stays(made.copied().unwrap_or_default()),
     };
     let mut ending = BTreeMap::new();
@@ -116,10 +116,7 @@ pub(crate) fn preview(
             Event::InvitationRevoked { .. } => preview.invitations += 1,
             Event::Project(ProjectEvent::ProjectAccessChanged { .. })
             | Event::Secret(SecretEvent::SecretUsersChanged { .. }) => preview.grants += 1,
-            Event::CertificateRevoked { serial, .. } => {
-                let holder = state.certificates.get(serial).map(|row| row.holder);
-                preview.certificates += u32::from(holder == Some(Holder::User(user)));
-            }
+            Event::Account(AccountEvent::DeviceRevoked { .. }) => preview.devices += 1,
             _ => {}
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
-    id::{InvitationId, MachineId, OrgId, UserId},
+    id::{Fingerprint, InvitationId, MachineId, OrgId, UserId},
     job::ArtifactsView,
 };
 
 use crate::state::{
     attempt::Attempt, dataset::Dataset, invitation::Invitation, job::JobProgress, machine::Machine,
+    org::Former,
 };
 
 /// Somebody's standing in an org.
@@ -23,6 +24,8 @@ pub(crate) struct Belongings {
     /// Invitations that a member made, and sign-in links for them, that are neither revoked nor used up.
     pub(crate) invitations: BTreeMap<Place, BTreeSet<InvitationId>>,
     pub(crate) made: BTreeMap<Place, Made>,
+    /// Who was signed out of an org, by the keys of their devices.
+    pub(crate) former_keys: BTreeMap<(OrgId, Fingerprint), UserId>,
 }
 
 /// What a member has made that stays when they go.
@@ -41,6 +44,20 @@ impl Belongings {
 
     pub(crate) fn member_out(&mut self, (org, user): Place) {
         take(&mut self.orgs, user, org);
+    }
+
+    pub(crate) fn former_in(&mut self, (org, user): Place, row: &Former) {
+        for key in &row.keys {
+            self.former_keys.insert((org, *key), user);
+        }
+    }
+
+    pub(crate) fn former_out(&mut self, (org, user): Place, row: &Former) {
+        for key in &row.keys {
+            if self.former_keys.get(&(org, *key)) == Some(&user) {
+                self.former_keys.remove(&(org, *key));
+            }
+        }
     }
 
     pub(super) fn machine_in(&mut self, id: MachineId, row: &Machine) {

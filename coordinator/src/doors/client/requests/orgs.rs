@@ -2,13 +2,13 @@
 
 use common::{
     api::{Answer, Request, org::OrgRequest},
-    id::UserId,
+    id::{ApprovalId, UserId},
     problem::Problem,
 };
 use coordinator_core::{Actor, Body, command::OrgCommand};
 
 use super::ask;
-use crate::doors::client::Member;
+use crate::{doors::client::Member, mint};
 
 pub(super) async fn answer(
     member: &Member,
@@ -17,23 +17,23 @@ pub(super) async fn answer(
 ) -> Result<Answer, Problem> {
     let engine = &member.desk.engine;
     let actor = Actor::User(user);
-    match request {
+    let command = match request {
         OrgRequest::ChangeSettings { org, change } => {
             let command = OrgCommand::ChangeSettings { org, change };
             engine.ask(actor, Body::Org(command)).await?;
-            ask(
-                member,
-                user,
-                &Request::Org(OrgRequest::ShowSettings { org }),
-            )
+            let now = Request::Org(OrgRequest::ShowSettings { org });
+            return ask(member, user, &now);
         }
-        OrgRequest::Leave { org } => {
-            let command = OrgCommand::Leave { org };
-            engine.ask(actor, Body::Org(command)).await?;
-            Ok(Answer::Done)
-        }
+        OrgRequest::Leave { org } => OrgCommand::Leave { org },
+        OrgRequest::Transfer { org, to, typed } => OrgCommand::Transfer { org, to, typed },
+        OrgRequest::RequestRejoin { name } => OrgCommand::RequestRejoin {
+            request: ApprovalId::new(mint::uuid(member.desk.now())),
+            name,
+        },
         question @ (OrgRequest::ShowSettings { .. }
         | OrgRequest::PreviewRemoval { .. }
-        | OrgRequest::PreviewLeaving { .. }) => ask(member, user, &Request::Org(question)),
-    }
+        | OrgRequest::PreviewLeaving { .. }) => return ask(member, user, &Request::Org(question)),
+    };
+    engine.ask(actor, Body::Org(command)).await?;
+    Ok(Answer::Done)
 }

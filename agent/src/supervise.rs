@@ -25,6 +25,7 @@ mod measure;
 mod run;
 mod secrets;
 mod spool;
+mod streams;
 mod survey;
 mod visitors;
 

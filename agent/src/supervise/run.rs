@@ -4,7 +4,6 @@ mod lease;
 
 use std::{
     fs, io,
-    io::{PipeReader, Read as _},
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixListener,
@@ -16,7 +15,7 @@ use std::{
 use agent_core::sandbox_plan::{DiskBound, SandboxPlan};
 use common::{
     job::AttemptUsage,
-    status::{EndReason, LogStream},
+    status::EndReason,
     time::{Span, Timestamp},
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,10 +28,11 @@ use super::{
     gateway::Gateway,
     gauge::Gauge,
     handover::{Given, Handover},
-    mask::{Mask, Patterns, masked},
+    mask::{Patterns, masked},
     protocol::{Order, Report, SandboxResult},
     secrets::Secrets,
     spool::{MAX_LOG_BYTES, Spool},
+    streams::Streams,
     visitors::Visitors,
 };
 use crate::{
@@ -43,9 +43,6 @@ use crate::{
     },
     scratch::MOUNTED,
 };
-
-/// Read from the job in one go.
-const PIECE_BYTES: usize = common::logs::MAX_RECORD_BYTES;
 
 /// Runs the attempt whose plan is in the folder, and leaves its result there.
 pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
@@ -120,15 +117,6 @@ struct Watch<'a> {
     patterns: Arc<Patterns>,
 }
 
-/// What can still be read of the job's output.
-struct Streams([Stream; 2]);
-
-struct Stream {
-    kind: LogStream,
-    reader: Option<PipeReader>,
-    mask: Mask,
-}
-
 impl Watch<'_> {
     /// Mounts the attempt's own disk, where it has one.
     fn mount(&mut self, folder: &AttemptFolder, disk: Option<OwnedFd>) -> Result<(), Failed> {
@@ -150,19 +138,10 @@ impl Watch<'_> {
                 jail.kill();
             }
         }
-        let pipes = [
-            (LogStream::Stdout, output.stdout),
-            (LogStream::Stderr, output.stderr),
-        ];
-        let mut streams = Streams(pipes.map(|(kind, pipe)| Stream {
-            kind,
-            reader: Some(pipe),
-            mask: Mask::new(&self.patterns),
-        }));
-        let mut piece = vec![0; PIECE_BYTES];
+        let mut streams = Streams::new(output.stdout, output.stderr, &self.patterns);
         loop {
             let [ended, out, err, network] = self.wait(jail, &streams)?;
-            self.copy(jail, &mut streams, [out, err], &mut piece);
+            self.copy(jail, &mut streams, [out, err]);
             while let Some(event) = jail.event() {
                 self.on_event(event);
             }
@@ -185,8 +164,8 @@ impl Watch<'_> {
         }
         // Frozen in this last moment, its first process would never be gone. Nobody writes then: streams have an end.
         jail.kill();
-        while streams.0.iter().any(|stream| stream.reader.is_some()) {
-            self.copy(jail, &mut streams, [true, true], &mut piece);
+        while streams.are_open() {
+            self.copy(jail, &mut streams, [true, true]);
         }
         let lines = self.gateway.finish();
         self.note(lines);
@@ -215,13 +194,12 @@ impl Watch<'_> {
             waiting.truncate(1);
         }
         let fixed = waiting.len();
-        for stream in &streams.0 {
+        for pipe in streams.pipes() {
             // A closed stream is replaced by one that is only waited for in vain.
-            let fd = stream
-                .reader
-                .as_ref()
-                .map_or(jail.end(), |reader| reader.as_fd());
-            waiting.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            waiting.push(PollFd::from_borrowed_fd(
+                pipe.unwrap_or(jail.end()),
+                PollFlags::IN,
+            ));
         }
         let words = self.gateway.words().unwrap_or(jail.end());
         waiting.push(PollFd::from_borrowed_fd(words, PollFlags::IN));
@@ -262,26 +240,13 @@ impl Watch<'_> {
     }
 
     /// Copies what is there of the job's output into the log.
-    fn copy(&mut self, jail: &Jail, streams: &mut Streams, ready: [bool; 2], piece: &mut [u8]) {
-        for (stream, ready) in streams.0.iter_mut().zip(ready) {
-            let (Some(open), true) = (stream.reader.as_mut(), ready) else {
-                continue;
-            };
-            let shown = match open.read(piece) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Ok(count @ 1..) => stream.mask.pass(&piece[..count]),
-                Ok(0) | Err(_) => {
-                    stream.reader = None;
-                    stream.mask.finish()
-                }
-            };
-            for record in shown.chunks(PIECE_BYTES) {
-                if self.spool.append(stream.kind, now(), record).is_err() {
-                    let detail = "no space was left on the machine for the job's log";
-                    self.stop_for(jail, EndReason::DiskLimit, detail.to_owned());
-                }
+    fn copy(&mut self, jail: &Jail, streams: &mut Streams, ready: [bool; 2]) {
+        streams.read(ready, |stream, record| {
+            if self.spool.append(stream, now(), record).is_err() {
+                let detail = "no space was left on the machine for the job's log";
+                self.stop_for(jail, EndReason::DiskLimit, detail.to_owned());
             }
-        }
+        });
     }
 
     fn on_event(&mut self, event: JailEvent) {

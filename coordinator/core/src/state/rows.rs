@@ -1,5 +1,7 @@
 //! Rows as they are stored: which table, which key, which bytes. JSON, so that records outlive releases.
 
+mod key;
+
 use std::fmt;
 
 use common::id::{
@@ -8,6 +10,7 @@ use common::id::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::key::Key;
 use super::{State, invitation::Guest};
 
 macro_rules! tables {
@@ -319,93 +322,6 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
         check(known && projects.all(project), &|| RowKey::secret(*id))?;
     }
     Ok(())
-}
-
-/// The bytes of a key, with the table for the error.
-struct Key<'a>(Table, &'a [u8]);
-
-impl Key<'_> {
-    fn org(&self) -> Result<OrgId, RowError> {
-        self.whole().map(OrgId::from_bytes)
-    }
-
-    fn user(&self) -> Result<UserId, RowError> {
-        self.whole().map(UserId::from_bytes)
-    }
-
-    fn member(&self) -> Result<(OrgId, UserId), RowError> {
-        let (org, user) = self.split::<16, 16>()?;
-        Ok((OrgId::from_bytes(org), UserId::from_bytes(user)))
-    }
-
-    fn invitation(&self) -> Result<InvitationId, RowError> {
-        self.whole().map(InvitationId::from_bytes)
-    }
-
-    fn invitation_use(&self) -> Result<(InvitationId, Fingerprint), RowError> {
-        let (id, key) = self.split::<16, 32>()?;
-        Ok((InvitationId::from_bytes(id), Fingerprint::new(key)))
-    }
-
-    fn certificate(&self) -> Result<CertificateSerial, RowError> {
-        self.whole().map(CertificateSerial::new)
-    }
-
-    fn device(&self) -> Result<DeviceId, RowError> {
-        self.whole().map(DeviceId::from_bytes)
-    }
-
-    fn machine(&self) -> Result<MachineId, RowError> {
-        self.whole().map(MachineId::from_bytes)
-    }
-
-    fn dataset(&self) -> Result<DatasetId, RowError> {
-        self.whole().map(DatasetId::from_bytes)
-    }
-
-    fn job(&self) -> Result<JobId, RowError> {
-        self.whole().map(JobId::from_bytes)
-    }
-
-    fn attempt(&self) -> Result<AttemptId, RowError> {
-        let (job, rest) = self.split::<16, 8>()?;
-        let rest = u64::from_be_bytes(rest);
-        Ok(AttemptId {
-            job: JobId::from_bytes(job),
-            task: u32::try_from(rest >> 32).map_err(|_| self.wrong())?,
-            number: u32::try_from(rest & u64::from(u32::MAX)).map_err(|_| self.wrong())?,
-        })
-    }
-
-    fn project(&self) -> Result<ProjectId, RowError> {
-        self.whole().map(ProjectId::from_bytes)
-    }
-
-    fn grant(&self) -> Result<(ProjectId, UserId), RowError> {
-        let (project, user) = self.split::<16, 16>()?;
-        Ok((ProjectId::from_bytes(project), UserId::from_bytes(user)))
-    }
-
-    fn secret(&self) -> Result<SecretId, RowError> {
-        self.whole().map(SecretId::from_bytes)
-    }
-
-    fn whole<const N: usize>(&self) -> Result<[u8; N], RowError> {
-        self.1.try_into().map_err(|_| self.wrong())
-    }
-
-    fn split<const A: usize, const B: usize>(&self) -> Result<([u8; A], [u8; B]), RowError> {
-        let (first, second) = self.1.split_at_checked(A).ok_or_else(|| self.wrong())?;
-        let first = first.try_into().map_err(|_| self.wrong())?;
-        Ok((first, second.try_into().map_err(|_| self.wrong())?))
-    }
-
-    fn wrong(&self) -> RowError {
-        RowError::Key {
-            table: self.0,
-            length: self.1.len(),
-        }
-    }
 }
 
 fn json<T: Serialize>(row: &T) -> Option<Vec<u8>> {

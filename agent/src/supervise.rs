@@ -35,7 +35,8 @@ pub use handover::Given;
 pub use protocol::SandboxResult;
 pub use role::main;
 pub(crate) use role::{CHECK, INSIDE, PROXY};
-pub(crate) use secrets::{Secrets, in_memory};
+pub use secrets::Secrets;
+pub(crate) use secrets::in_memory;
 
 /// First argument of the process that is a supervisor.
 pub const ROLE: &str = "supervise";

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -103,6 +104,23 @@ impl Person {
             .command(arguments)
             .output()
             .expect("the command line can be started");
+        Finished::new(&self.handle, arguments, &output)
+    }
+
+    /// Runs a command to its end, with this on its standard input.
+    pub fn run_told(&self, arguments: &[&str], input: &str) -> Finished {
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command line can be started");
+        let mut stdin = child.stdin.take().expect("standard input is a pipe");
+        stdin
+            .write_all(input.as_bytes())
+            .expect("the command reads its input");
+        drop(stdin);
+        let output = child.wait_with_output().expect("the command ends");
         Finished::new(&self.handle, arguments, &output)
     }
 

@@ -20,15 +20,18 @@ const MAX_LINES: usize = 64;
 
 /// What a job finds as variables, besides those of its plan.
 #[derive(Debug, Default)]
-pub(crate) struct Secrets(Vec<SecretValue>);
+pub struct Secrets(Vec<SecretValue>);
 
 impl Secrets {
-    pub(crate) const fn new(secrets: Vec<SecretValue>) -> Self {
+    pub const fn new(secrets: Vec<SecretValue>) -> Self {
         Self(secrets)
     }
 
     /// Packs them up for the supervisor.
-    pub(crate) fn pack(&self) -> io::Result<OwnedFd> {
+    ///
+    /// # Errors
+    /// The machine has no memory for it.
+    pub fn pack(&self) -> io::Result<OwnedFd> {
         let json = Zeroizing::new(serde_json::to_vec(&self.0)?);
         in_memory("secrets", &json)
     }

@@ -23,4 +23,5 @@ mod output;
 mod politeness;
 mod programs;
 mod results;
+mod secrets;
 mod strong;

@@ -9,6 +9,7 @@ mod images;
 mod jobs;
 mod network;
 mod owner;
+mod projects;
 mod refusals;
 mod story;
 mod uninstall;

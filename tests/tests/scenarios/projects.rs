@@ -1,0 +1,113 @@
+//! A project with members of different access, and a secret that its jobs use and nobody sees.
+
+use std::{fs, path::Path};
+
+use compute_share_tests::{Org, Person};
+
+/// What nobody is to find anywhere.
+const TOKEN: &str = "hf_0123456789abcdefXYZ";
+
+/// Returns the arguments of a small job, with more of them.
+fn job<'a>(more: &[&'a str], script: &'a str) -> Vec<&'a str> {
+    let small = [
+        "submit",
+        "--no-workdir",
+        "--cpu",
+        "0.1",
+        "--memory",
+        "32MiB",
+    ];
+    let command = ["--", "sh", "-c", script];
+    [&small[..], more, &command[..]].concat()
+}
+
+fn submit(person: &Person, more: &[&str], script: &str) -> String {
+    person.json(&job(more, script))["number"].to_string()
+}
+
+#[test]
+fn a_project_lets_its_members_do_what_they_may_and_its_secret_is_seen_by_nobody() {
+    let org = Org::start();
+    let _agent = org.agent(&org.alice, "box");
+    let [bob, carol, dave, eve] = ["bob", "carol", "dave", "eve"].map(|handle| org.join(handle));
+    bob.run(&["project", "create", "vision"]).expect_success();
+    for (access, to) in [("view", "carol"), ("contribute", "dave")] {
+        bob.run(&["project", "grant", "vision", access, to])
+            .expect_success();
+    }
+    let vision = ["--project", "vision"];
+    carol
+        .run(&job(&vision, "true"))
+        .expect_refusal(3, "permission_denied")
+        .names("it takes contribute");
+    eve.run(&job(&vision, "true"))
+        .expect_refusal(4, "not_found");
+    eve.run(&["project", "show", "vision"])
+        .expect_refusal(4, "not_found");
+    assert_eq!(eve.json(&["project", "list"]).as_array().unwrap().len(), 0);
+
+    org.alice
+        .run_told(&["secret", "set", "HF_TOKEN"], &format!("{TOKEN}\n"))
+        .expect_success();
+    org.alice
+        .run(&["secret", "allow", "HF_TOKEN", "--project", "vision"])
+        .expect_success();
+    let secret = ["--secret", "HF_TOKEN"];
+    for more in [&secret[..], &[secret, vision].concat()] {
+        eve.run(&job(more, "true")).expect_refusal(4, "not_found");
+    }
+    // Only in the project.
+    dave.run(&job(&secret, "true"))
+        .expect_refusal(4, "not_found")
+        .names("no secret HF_TOKEN");
+
+    // The last is written in two pieces, the first of which is read alone.
+    let script = "echo token=$HF_TOKEN; echo ${#HF_TOKEN}; echo left > /output/file
+        printf %.6s $HF_TOKEN; sleep 0.3; echo ${HF_TOKEN#??????}";
+    let number = submit(&dave, &[secret, vision].concat(), script);
+    dave.run(&["job", "wait", &number]).expect_success();
+    let shown = dave.json(&["job", "show", &number]);
+    assert_eq!(shown["summary"]["project"], "vision", "{shown}");
+    assert_eq!(shown["spec"]["secrets"][0], "HF_TOKEN", "{shown}");
+    let log = carol.run(&["logs", &number]).expect_success().stdout;
+    assert!(log.contains("token=***\n22\n***\n"), "{log}");
+    eve.run(&["logs", &number]).expect_refusal(4, "not_found");
+    let audit = org.alice.json(&["org", "audit"]).to_string();
+    assert!(audit.contains("secret_set"), "{audit}");
+    for shown in [&log, &audit, &shown.to_string()] {
+        assert!(!shown.contains(TOKEN), "{shown}");
+    }
+    assert_nowhere(org.folder());
+
+    bob.run(&["project", "set", "vision", "--download", "none"])
+        .expect_success();
+    dave.run(&["job", "pull", &number, "--to", "there"])
+        .expect_refusal(3, "permission_denied");
+    bob.run(&["job", "pull", &number, "--to", "there"])
+        .expect_success();
+}
+
+/// Checks that no file of anybody holds the secret: the coordinator's, the machine's, a person's.
+fn assert_nowhere(folder: &Path) {
+    let mut folders = vec![folder.to_owned()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(path),
+                Ok(kind) if kind.is_file() => {
+                    files += 1;
+                    let bytes = fs::read(&path).unwrap_or_default();
+                    let found = bytes.windows(TOKEN.len()).any(|at| at == TOKEN.as_bytes());
+                    assert!(!found, "{}", path.display());
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(
+        files > 10,
+        "the coordinator and five people leave more than that"
+    );
+}

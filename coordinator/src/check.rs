@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     folder,
     logs::Logs,
-    setup::{open_authority, open_sealing_key},
+    setup::{check_key_is_not_missed, check_secrets, open_authority, open_sealing_key},
     store::{self, CheckReport, Seal},
 };
 
@@ -42,11 +42,14 @@ pub fn check(data: &Path) -> Result<Checked, Problem> {
         rows,
         events,
         seal,
+        state,
     } = store::check(&folder::store(data))?;
     open_authority(data)?;
     // A folder from before there were any gets its own when it is next used.
     if folder::sealing_key(data).exists() {
-        open_sealing_key(data)?;
+        check_secrets(&state, &open_sealing_key(data)?)?;
+    } else {
+        check_key_is_not_missed(data, &state)?;
     }
     let path = folder::logs(data);
     let (logs, log_bytes) = if path.is_dir() {

@@ -19,7 +19,7 @@ use crate::{
     logs::Logs,
     loops::{lease, renewal},
     rate::WrongTries,
-    setup::{open_authority, open_sealing_key},
+    setup::{open_authority, open_sealing_key_of},
     store::{Opened, Store, StoreError},
 };
 
@@ -71,7 +71,7 @@ fn open(config: Config) -> Result<Ready, Problem> {
     let opened = Store::open(&folder::store(data))?;
     Ok(Ready {
         authority: open_authority(data)?,
-        sealing_key: open_sealing_key(data)?,
+        sealing_key: open_sealing_key_of(data, &opened.state)?,
         opened,
         logs: Logs::open(&folder::logs(data)).map_err(|error| io(&error))?,
         blobs: blobs::Store::open(&folder::blobs(data)).map_err(|error| io(&error))?,

@@ -16,7 +16,10 @@ use common::{
     problem::Problem,
     time::Span,
 };
-use coordinator_core::{Actor, Body, State, query::enrolment};
+use coordinator_core::{
+    Actor, Body, State,
+    query::{enrolment, secret},
+};
 
 use crate::{
     clock::Clock,
@@ -219,6 +222,47 @@ pub(crate) fn open_sealing_key(data: &Path) -> Result<SealingKey, Problem> {
         SealingKey::create(&path)
     };
     key.map_err(|error| sealing_problem(&error))
+}
+
+/// Does the same for a book that may hold secrets: a new key, which would open none of them, is not made then.
+pub(crate) fn open_sealing_key_of(data: &Path, state: &State) -> Result<SealingKey, Problem> {
+    check_key_is_not_missed(data, state)?;
+    open_sealing_key(data)
+}
+
+/// Checks that there is a key if there are secrets.
+///
+/// # Errors
+/// It is gone.
+pub(crate) fn check_key_is_not_missed(data: &Path, state: &State) -> Result<(), Problem> {
+    let path = folder::sealing_key(data);
+    if path.exists() || secret::every(state).next().is_none() {
+        return Ok(());
+    }
+    let file = path.display();
+    Err(secrets_problem(format!(
+        "{file} is not there, and the book holds secrets that only it opens"
+    )))
+}
+
+/// Checks that the key opens every secret of the book.
+///
+/// # Errors
+/// The first that it does not open.
+pub(crate) fn check_secrets(state: &State, key: &SealingKey) -> Result<(), Problem> {
+    for secret in secret::every(state) {
+        let opened = key.unseal(secret.context.as_bytes(), secret.sealed);
+        opened.map_err(|error| {
+            secrets_problem(format!("secret {} cannot be opened: {error}", secret.name))
+        })?;
+    }
+    Ok(())
+}
+
+fn secrets_problem(why: String) -> Problem {
+    Problem::new(Code::StoreDamaged, "The key and the secrets do not belong together", why).help(
+        "Restore `sealing-key.pem` from the same backup as the data folder, or set the secret again.",
+    )
 }
 
 fn owner_link<B: Book>(

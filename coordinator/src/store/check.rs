@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use coordinator_core::Table;
+use coordinator_core::{State, Table};
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
 use super::{EVENTS, Seal, StoreError, builder, load, migration, newest_event, open_table, sealed};
 
 /// What a sound book holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct CheckReport {
     pub(crate) version: u32,
     /// Rows by table, in the order of the tables.
@@ -16,6 +16,7 @@ pub(crate) struct CheckReport {
     pub(crate) events: u64,
     /// Of the newest event; `None` for a book from before there were any.
     pub(crate) seal: Option<Seal>,
+    pub(crate) state: State,
 }
 
 /// Checks the file's checksums, decodes every row, follows every reference and the chain of seals.
@@ -42,7 +43,7 @@ fn inner(path: &Path) -> Result<CheckReport, StoreError> {
     if version == 0 {
         return Err(StoreError::NoVersion);
     }
-    load(&db)?;
+    let state = load(&db)?;
     newest_event(&db)?;
     let transaction = db.begin_read()?;
     let mut rows = Vec::new();
@@ -54,6 +55,7 @@ fn inner(path: &Path) -> Result<CheckReport, StoreError> {
     Ok(CheckReport {
         version,
         rows,
+        state,
         seal: sealed.then(|| sealed::verify(&transaction)).transpose()?,
         events: transaction.open_table(EVENTS)?.len()?,
     })

@@ -10,6 +10,7 @@ mod hostile;
 mod joining;
 mod lab;
 mod machine;
+mod org_secrets;
 mod orgs;
 mod renewal;
 mod secrets;

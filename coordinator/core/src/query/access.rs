@@ -177,18 +177,22 @@ pub fn secrets(
     attempt: AttemptId,
 ) -> Result<Vec<SealedSecret<'_>>, Problem> {
     let job = job_to_run(state, machine, attempt).ok_or(Rejection::NoLogin)?;
-    let sealed = job.spec.secrets.iter().map(|name| {
+    let found = job.spec.secrets.iter().map(|name| {
         let secret = policy::secret::of_job(state, job, name);
         let secret = secret.ok_or_else(|| SecretRejection::NoSuch { name: name.clone() })?;
-        Ok(SealedSecret {
-            name: &secret.name,
-            context: context_of(state, secret),
-            sealed: &secret.value,
-        })
+        Ok(sealed(state, secret))
     });
-    sealed
+    found
         .collect::<Result<_, SecretRejection>>()
         .map_err(|rejection| Rejection::from(rejection).into())
+}
+
+pub(super) fn sealed<'a>(state: &State, secret: &'a Secret) -> SealedSecret<'a> {
+    SealedSecret {
+        name: &secret.name,
+        context: context_of(state, secret),
+        sealed: &secret.value,
+    }
 }
 
 fn context_of(state: &State, secret: &Secret) -> String {

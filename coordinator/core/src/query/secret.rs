@@ -9,7 +9,10 @@ use common::{
     status::Role,
 };
 
-use super::{handle, most};
+use super::{
+    access::{SealedSecret, sealed},
+    handle, most,
+};
 use crate::{
     decide::project::name_of,
     policy::{
@@ -71,6 +74,11 @@ pub fn changed(
         .ok_or_else(|| SecretRejection::NoSuch { name: name.clone() })
         .map_err(Rejection::from)?;
     Ok(view(state, user, role, id, row)?)
+}
+
+/// Returns every secret there is, as it was sealed: for whoever has the key, to see that it opens them.
+pub fn every(state: &State) -> impl Iterator<Item = SealedSecret<'_>> {
+    state.secrets.values().map(|row| sealed(state, row))
 }
 
 fn view(

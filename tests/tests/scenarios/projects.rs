@@ -8,7 +8,7 @@ use compute_share_tests::{Org, Person};
 const TOKEN: &str = "hf_0123456789abcdefXYZ";
 
 /// Longer files, the machine's spare disks, are not looked through.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 64 << 20;
 
 /// Returns the arguments of a small job, with more of them.
 fn job<'a>(more: &[&'a str], script: &'a str) -> Vec<&'a str> {

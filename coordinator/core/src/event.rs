@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod invitation;
+mod login;
 pub mod org;
 pub mod project;
 pub mod secret;
@@ -22,7 +23,7 @@ use common::{
     time::{Span, Timestamp},
     units::Bytes,
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use self::invitation::InvitationEvent;
 use crate::{lifecycle::job::JobResult, state::rows::RowKey};
@@ -213,7 +214,7 @@ pub enum Event {
         owner: UserId,
         project: Option<ProjectId>,
         key: IdempotencyKey,
-        #[serde(serialize_with = "without_login")]
+        #[serde(serialize_with = "login::without")]
         spec: Box<JobSpec>,
         pinned: Vec<PinnedDataset>,
         pinned_image: Option<PinnedDataset>,
@@ -392,16 +393,4 @@ impl Event {
             Self::Secret(event) => event.touched(),
         }
     }
-}
-
-/// Writes a specification without what opens its image's registry, sealed or not: the trail is kept for good.
-fn without_login<S: Serializer>(spec: &JobSpec, serializer: S) -> Result<S::Ok, S::Error> {
-    if spec.registry_login.is_none() {
-        return spec.serialize(serializer);
-    }
-    let told = JobSpec {
-        registry_login: None,
-        ..spec.clone()
-    };
-    told.serialize(serializer)
 }

@@ -8,7 +8,7 @@ use redb::{ReadableDatabase, ReadableTableMetadata};
 use super::{EVENTS, Seal, StoreError, builder, load, migration, newest_event, open_table, sealed};
 
 /// What a sound book holds.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CheckReport {
     pub(crate) version: u32,
     /// Rows by table, in the order of the tables.

@@ -4,6 +4,7 @@
 //! that come to nothing are dropped, so that an index built anew from the rows is equal to the one kept.
 
 pub(crate) mod belongings;
+mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +30,6 @@ use super::{
     job::{Job, JobProgress},
     machine::Machine,
     queue::Queue,
-    secret::Secret,
     usage::UsageIndex,
 };
 
@@ -192,29 +192,6 @@ impl Index {
                 self.machine_names.remove(&machine.org);
             }
         }
-    }
-
-    pub(crate) fn secret_in(&mut self, id: SecretId, secret: &Secret) {
-        let scope = (secret.org, secret.project);
-        let names = self.secret_names.entry(scope).or_default();
-        names.insert(secret.name.clone(), id);
-    }
-
-    pub(crate) fn secret_out(&mut self, secret: &Secret) {
-        let scope = (secret.org, secret.project);
-        if let Some(names) = self.secret_names.get_mut(&scope) {
-            names.remove(&secret.name);
-            if names.is_empty() {
-                self.secret_names.remove(&scope);
-            }
-        }
-    }
-
-    /// Returns how many secrets the org and its projects have.
-    pub(crate) fn secrets_in(&self, org: OrgId) -> usize {
-        let scopes = self.secret_names.range((org, None)..);
-        let own = scopes.take_while(|((of, _), _)| *of == org);
-        own.map(|(_, names)| names.len()).sum()
     }
 
     pub(crate) fn job_in(&mut self, id: JobId, job: &Job, progress: &JobProgress) {

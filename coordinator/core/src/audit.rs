@@ -104,18 +104,12 @@ fn about(event: &Event) -> (AuditKind, About) {
             (AuditKind::Invitation, About::Invitation(*invitation))
         }
 
+        // Certificates come and go by themselves; what people did is told of their devices.
         Event::CertificateIssued { holder, .. } => {
-            let kind = match holder {
-                Holder::User(_) => AuditKind::Device,
-                Holder::Machine(_) => AuditKind::Connection,
-            };
-            (kind, About::of_holder(*holder))
+            (AuditKind::Connection, About::of_holder(*holder))
         }
-        Event::CertificateSuperseded { serial, .. } => {
+        Event::CertificateSuperseded { serial, .. } | Event::CertificateRevoked { serial, .. } => {
             (AuditKind::Connection, About::Certificate(*serial))
-        }
-        Event::CertificateRevoked { serial, .. } => {
-            (AuditKind::Device, About::Certificate(*serial))
         }
 
         Event::MachineRegistered { org, .. }

@@ -341,6 +341,41 @@ impl Reader {
     }
 }
 
+/// Follows the chain of every org.
+///
+/// # Errors
+/// [`StoreError::OrgSeal`] names the first entry that is not what it was or is missing.
+pub(super) fn verify(transaction: &ReadTransaction) -> Result<(), StoreError> {
+    let reader = match Reader::of(transaction) {
+        // A book from before there were such logs.
+        Err(StoreError::NoTable) => return Ok(()),
+        reader => reader?,
+    };
+    let mut followed: Option<(OrgId, ChainHead)> = None;
+    for row in reader.entries.iter()? {
+        let (key, value) = row?;
+        let (org, number) = split::<16>(key.value())?;
+        let (org, number) = (OrgId::from_bytes(org), self::number(number)?);
+        let head = match followed {
+            Some((of, head)) if of == org => head,
+            _ => ChainHead::first(org),
+        };
+        let broken = StoreError::OrgSeal {
+            org,
+            entry: head.entries,
+        };
+        let place = Place::read(value.value())?;
+        let next = head.with(reader.json(&place)?.as_bytes());
+        let by_kind = kind_key(org, place.kind, number);
+        let listed = reader.kinds.get(by_kind.as_slice())?.is_some();
+        if number != head.entries || next.seal != place.seal || !listed {
+            return Err(broken);
+        }
+        followed = Some((org, next));
+    }
+    Ok(())
+}
+
 /// Several lines of numbers, each in order, as one that goes down.
 struct NewestFirst<'a> {
     lines: Vec<redb::Range<'a, Raw, Raw>>,

@@ -5,7 +5,9 @@ use std::path::Path;
 use coordinator_core::{State, Table};
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
-use super::{EVENTS, Seal, StoreError, builder, load, migration, newest_event, open_table, sealed};
+use super::{
+    EVENTS, Seal, StoreError, audit, builder, load, migration, newest_event, open_table, sealed,
+};
 
 /// What a sound book holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +54,13 @@ fn inner(path: &Path) -> Result<CheckReport, StoreError> {
         rows.push((table.name(), table_rows.transpose()?.unwrap_or(0)));
     }
     let sealed = version >= migration::SEALED;
+    let seal = sealed.then(|| sealed::verify(&transaction)).transpose()?;
+    audit::verify(&transaction)?;
     Ok(CheckReport {
         version,
         rows,
         state,
-        seal: sealed.then(|| sealed::verify(&transaction)).transpose()?,
+        seal,
         events: transaction.open_table(EVENTS)?.len()?,
     })
 }

@@ -24,6 +24,8 @@ pub(crate) enum StoreError {
     Newer { found: u32, newest: u32 },
     #[error("it does not say its version")]
     NoVersion,
+    #[error("a table is not there")]
+    NoTable,
     #[error("a row is not in a form that this program knows")]
     RowVersion,
     #[error("a row cannot be read")]
@@ -82,6 +84,7 @@ impl From<redb::Error> for StoreError {
                 Self::Io(error)
             }
             redb::Error::PreviousIo => Self::Io(error),
+            redb::Error::TableDoesNotExist(_) => Self::NoTable,
             _ => Self::Damaged(error),
         }
     }
@@ -126,6 +129,7 @@ impl From<StoreError> for Problem {
             StoreError::Io(_) => Self::new(Code::Io, what, why),
             StoreError::At { .. }
             | StoreError::NoVersion
+            | StoreError::NoTable
             | StoreError::RowVersion
             | StoreError::Row(_)
             | StoreError::Event(_)

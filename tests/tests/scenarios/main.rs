@@ -7,6 +7,7 @@ mod gpu;
 mod idle;
 mod images;
 mod jobs;
+mod ledger;
 mod network;
 mod owner;
 mod projects;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use common::code::Code;
 
 use super::*;
-use crate::store::{Batch, Book, Store};
+use crate::store::{Batch, Book, Store, check};
 
 const LAB: OrgId = OrgId::from_bytes([1; 16]);
 const SHOP: OrgId = OrgId::from_bytes([2; 16]);
@@ -171,4 +171,57 @@ fn a_log_is_proved_by_its_bytes_and_goes_on_after_a_restart() {
     assert_eq!(lab.entries, 26);
     assert_eq!(lab, before[0].with(&batch.events[0].json));
     assert_eq!(follow(&trail, SHOP), before[1]);
+}
+
+fn value(table: &Table<'_, Raw, Raw>, key: [u8; 24]) -> Vec<u8> {
+    let found = table.get(key.as_slice()).unwrap().unwrap();
+    found.value().to_vec()
+}
+
+#[test]
+fn check_follows_the_log_of_every_org() {
+    type Tables<'a, 'b> = &'a mut Table<'b, Raw, Raw>;
+    type Change = fn(Tables<'_, '_>, Tables<'_, '_>);
+    let last = key(SHOP, 24);
+    let changes: [(&str, OrgId, u64, Change); 4] = [
+        ("an entry in the middle", LAB, 7, |entries, _| {
+            entries.remove(key(LAB, 7).as_slice()).unwrap();
+        }),
+        ("an entry of another org", LAB, 3, |entries, _| {
+            let theirs = value(entries, key(SHOP, 3));
+            let lab = key(LAB, 3);
+            entries.insert(lab.as_slice(), theirs.as_slice()).unwrap();
+        }),
+        ("another kind", SHOP, 0, |entries, _| {
+            let mut place = value(entries, key(SHOP, 0));
+            place[16] ^= 1;
+            let shop = key(SHOP, 0);
+            entries.insert(shop.as_slice(), place.as_slice()).unwrap();
+        }),
+        ("what finds it by its kind", LAB, 0, |_, kinds| {
+            let by_kind = kind_key(LAB, AuditKind::ALL[0], 0);
+            assert!(kinds.remove(by_kind.as_slice()).unwrap().is_some());
+        }),
+    ];
+    let (_folder, path, store) = written(50);
+    drop(store);
+    check(&path).unwrap();
+    for (what, org, entry, change) in changes {
+        let copy = path.with_extension("copy");
+        std::fs::copy(&path, &copy).unwrap();
+        let db = Database::open(&copy).unwrap();
+        let transaction = db.begin_write().unwrap();
+        let mut logs = Logs::open(&transaction).unwrap();
+        change(&mut logs.entries, &mut logs.kinds);
+        assert!(logs.entries.get(last.as_slice()).unwrap().is_some());
+        drop(logs);
+        transaction.commit().unwrap();
+        drop(db);
+        let error = check(&copy).unwrap_err();
+        let found = matches!(
+            error.innermost(),
+            StoreError::OrgSeal { org: of, entry: at } if (*of, *at) == (org, entry)
+        );
+        assert!(found, "{what}: {error:?}");
+    }
 }

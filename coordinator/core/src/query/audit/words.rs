@@ -3,7 +3,7 @@
 
 use common::{
     audit::MAX_WORDS,
-    id::{DatasetId, InvitationId, JobId, MachineId, ProjectId, UserId},
+    id::{DatasetId, DeviceId, InvitationId, JobId, MachineId, ProjectId, SecretId, UserId},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -44,6 +44,8 @@ fn subject(state: &State, event: &Fields) -> Option<String> {
         .or_else(|| job(state, event, "job"))
         .or_else(|| machine(state, read(event, "machine")?))
         .or_else(|| dataset(state, read(event, "dataset")?))
+        .or_else(|| secret(state, event))
+        .or_else(|| device(state, event))
         .or_else(|| project(state, event))
         .or_else(|| invitation(state, event))
         .or_else(|| holder(state, event))
@@ -74,6 +76,24 @@ fn machine(state: &State, id: MachineId) -> Option<String> {
 fn dataset(state: &State, id: DatasetId) -> Option<String> {
     let row = state.datasets.get(&id)?;
     Some(row.name.to_string())
+}
+
+/// A secret's name, which outlives it in the entry of its end.
+fn secret(state: &State, event: &Fields) -> Option<String> {
+    let id: SecretId = read(event, "secret")?;
+    let known = state.secrets.get(&id).map(|row| row.name.to_string());
+    known.or_else(|| text(event, "name").map(str::to_owned))
+}
+
+fn device(state: &State, event: &Fields) -> Option<String> {
+    let id: DeviceId = read(event, "device")?;
+    let known = state.devices.get(&id).map(|row| row.name.to_string());
+    let name = known.or_else(|| text(event, "name").map(str::to_owned));
+    let whose = user(state, read(event, "user")?)?;
+    Some(match name {
+        Some(name) => format!("{name} of {whose}"),
+        None => format!("a device of {whose}"),
+    })
 }
 
 fn project(state: &State, event: &Fields) -> Option<String> {

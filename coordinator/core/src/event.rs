@@ -3,10 +3,10 @@
 
 pub mod account;
 pub mod invitation;
-mod login;
 pub mod org;
 pub mod project;
 pub mod secret;
+mod specification;
 
 use common::{
     id::{
@@ -214,7 +214,7 @@ pub enum Event {
         owner: UserId,
         project: Option<ProjectId>,
         key: IdempotencyKey,
-        #[serde(serialize_with = "login::without")]
+        #[serde(serialize_with = "specification::without_secrets")]
         spec: Box<JobSpec>,
         pinned: Vec<PinnedDataset>,
         pinned_image: Option<PinnedDataset>,

@@ -33,7 +33,9 @@ impl Said {
         Self {
             event: text(&event, "event").unwrap_or_default().to_owned(),
             subject: subject(state, &event).map(short),
-            change: change(&event).filter(|words| !words.is_empty()).map(short),
+            change: change(state, &event)
+                .filter(|words| !words.is_empty())
+                .map(short),
         }
     }
 }
@@ -131,8 +133,8 @@ fn holder(state: &State, event: &Fields) -> Option<String> {
     }
 }
 
-/// Returns what was before and after, where the event says it; otherwise why, or as what.
-fn change(event: &Fields) -> Option<String> {
+/// Returns what was before and after, where the event says it; otherwise why, how, where, or as what.
+fn change(state: &State, event: &Fields) -> Option<String> {
     if let Some(after) = event.get("after") {
         let before = event.get("before").unwrap_or(&Value::Null);
         return Some(differences(before, after));
@@ -140,6 +142,12 @@ fn change(event: &Fields) -> Option<String> {
     let reason = text(event, "reason").filter(|reason| !reason.is_empty());
     reason
         .map(str::to_owned)
+        .or_else(|| text(event.get("outcome")?.as_object()?, "reason").map(str::to_owned))
+        .or_else(|| {
+            event.get("attempt")?;
+            let on = machine(state, read(event, "machine")?)?;
+            Some(format!("on {on}"))
+        })
         .or_else(|| text(event, "role").map(|role| format!("as {role}")))
         .or_else(|| text(event, "result").map(str::to_owned))
         .or_else(|| whole(event, "version").map(|version| format!("version {version}")))

@@ -3,6 +3,7 @@
 //! Nothing is decided here that the coordinator decides: a command parses, asks, shows. `main` calls it.
 
 mod account;
+mod approval;
 mod audit;
 mod daemon;
 mod dataset;
@@ -112,6 +113,8 @@ enum Command {
     #[command(subcommand)]
     Machine(machine::Machine),
     #[command(subcommand)]
+    Approval(approval::Approval),
+    #[command(subcommand)]
     Member(member::Member),
     #[command(subcommand)]
     Dataset(dataset::Dataset),
@@ -201,6 +204,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
         Command::Invite(invite) => invite.run(&context).await.map(done),
         Command::Daemon(daemon) => daemon.run(&context).await.map(done),
         Command::Machine(machine) => machine.run(&context).await.map(done),
+        Command::Approval(approval) => approval.run(&context).await.map(done),
         Command::Member(member) => member.run(&context).await.map(done),
         Command::Dataset(dataset) => dataset.run(&context).await.map(done),
         Command::Image(image) => image.run(&context).await.map(done),

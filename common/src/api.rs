@@ -4,6 +4,7 @@
 //! [`Request`] and [`Answer`] are append-only: a variant, once shipped, is frozen (see [`crate::wire`]).
 
 pub mod account;
+pub mod approval;
 pub mod audit;
 pub mod data;
 pub mod explain;
@@ -119,6 +120,7 @@ pub enum Request {
     Secret(secret::SecretRequest),
     Limits(limits::LimitsRequest),
     ShowUsage(usage::ShowUsage),
+    Approval(approval::ApprovalRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -155,4 +157,5 @@ pub enum Answer {
     Secret(secret::SecretAnswer),
     Limits(limits::LimitsAnswer),
     Usage(usage::UsageReport),
+    Approval(approval::ApprovalAnswer),
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    approval::ApprovalView,
     dataset::DatasetRef,
     id::{JobId, TreeId},
     image::Image,
@@ -315,6 +316,8 @@ pub struct JobDetail {
     pub attempts: Vec<AttemptView>,
     /// Attempts that were left out of the list.
     pub attempts_left_out: u64,
+    /// Where it needed one: how it stands, or who decided and why.
+    pub approval: Option<Box<ApprovalView>>,
 }
 
 /// One try of a task on one machine.

@@ -7,6 +7,7 @@
 //! arithmetic of capacity; [`job`], [`machine`], [`dataset`], [`org`], [`audit`] and [`status`] are what people see;
 //! [`problem`] is how anything is refused; [`api`] is what is asked and answered; [`wire`] is how it travels.
 
+pub mod address_range;
 pub mod id;
 pub mod invitee;
 pub mod join_link;
@@ -16,6 +17,7 @@ pub mod units;
 
 pub mod resources;
 
+pub mod approval;
 pub mod audit;
 pub mod dataset;
 pub mod image;

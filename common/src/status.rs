@@ -52,6 +52,8 @@ words! {
         Succeeded => "succeeded",
         Failed => "failed",
         Cancelled => "cancelled",
+        /// It asks for so much that an admin has to let it into the queue.
+        AwaitingApproval => "awaiting_approval",
     }
 
     /// State of one attempt, as the coordinator knows it.
@@ -183,6 +185,31 @@ words! {
         D => "d",
     }
 
+    /// What an admin is asked for.
+    ApprovalKind {
+        /// A computer wants to take jobs.
+        Machine => "machine",
+        /// Somebody who left wants to come back.
+        Rejoin => "rejoin",
+        /// A job asks for more than the org lets anybody start.
+        Job => "job",
+    }
+
+    /// How a request for approval stands.
+    ApprovalStatus {
+        Waiting => "waiting",
+        Approved => "approved",
+        Rejected => "rejected",
+        /// What was asked for is gone.
+        Withdrawn => "withdrawn",
+    }
+
+    /// What an admin answers.
+    Verdict {
+        Approve => "approve",
+        Reject => "reject",
+    }
+
     /// The least isolation that an org or a job asks for, weakest first. `c` is also what nobody has to ask for.
     MinIsolation {
         C => "c",
@@ -293,7 +320,7 @@ mod tests {
         }
         assert_eq!(
             "gone".parse::<JobStatus>().unwrap_err().to_string(),
-            "\"gone\" is not one of queued, running, succeeded, failed, cancelled"
+            "\"gone\" is not one of queued, running, succeeded, failed, cancelled, awaiting_approval"
         );
     }
 }

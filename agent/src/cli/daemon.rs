@@ -157,11 +157,18 @@ impl Register {
         registration.save(&folder)?;
         session.end().await;
         let (name, org) = (&registration.name, &registration.org);
-        let sentence = format!(
-            "{name} waits for approval in {org}: an admin runs `compute-share machine approve {name}`.\nStart the \
-             agent with `compute-share start`."
-        );
-        let value = json!({"machine": registration.machine, "name": name, "org_name": org});
+        let approved = registered.approved;
+        let sentence = if approved {
+            format!("{name} is approved in {org}.\nStart the agent with `compute-share start`.")
+        } else {
+            format!(
+                "{name} waits for approval in {org}: an admin runs `compute-share machine approve {name}`.\nStart \
+                 the agent with `compute-share start`."
+            )
+        };
+        let value = json!({
+            "machine": registration.machine, "name": name, "org_name": org, "approved": approved,
+        });
         context.output.show(
             &value,
             |_| vec![registration.machine.to_string()],

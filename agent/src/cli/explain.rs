@@ -76,6 +76,7 @@ fn verdict(explanation: &Explanation) -> String {
         }
         JobStatus::Queued if free => format!("Job {number} should start any moment."),
         JobStatus::Queued => format!("Job {number} waits for this:"),
+        JobStatus::AwaitingApproval => format!("Job {number} awaits approval, and then this:"),
         JobStatus::Running if free => format!("Job {number} runs."),
         JobStatus::Running => format!("Job {number} runs; its other tasks wait for this:"),
         ended => format!("Job {number} has ended: {ended}."),

@@ -167,7 +167,7 @@ impl<'a> Watch<'a> {
                 if summary.tasks.total() > 1 && self.job.task.is_none() {
                     self.printer.name_tasks();
                 }
-                if summary.status != JobStatus::Queued {
+                if !waits(&summary) {
                     self.line.clear();
                 }
                 self.summary = Some(summary);
@@ -190,7 +190,6 @@ impl<'a> Watch<'a> {
 
     /// Whether somebody watches and has nothing to look at.
     fn tells(&self) -> bool {
-        let waits = |summary: &JobSummary| summary.status == JobStatus::Queued;
         self.line.is_drawn() && self.summary.as_ref().is_none_or(waits)
     }
 
@@ -234,6 +233,13 @@ fn passes(problem: &Problem) -> bool {
 /// Says how to come back to a job.
 pub(super) fn come_back(number: JobNumber) -> String {
     format!("Job {number} goes on. Come back with `compute-share logs -f {number}`.")
+}
+
+fn waits(summary: &JobSummary) -> bool {
+    matches!(
+        summary.status,
+        JobStatus::Queued | JobStatus::AwaitingApproval
+    )
 }
 
 #[cfg(test)]

@@ -138,7 +138,11 @@ impl List {
         let default: &[JobStatus] = if self.all {
             &[]
         } else {
-            &[JobStatus::Queued, JobStatus::Running]
+            &[
+                JobStatus::AwaitingApproval,
+                JobStatus::Queued,
+                JobStatus::Running,
+            ]
         };
         self.filter.run(context, default).await
     }

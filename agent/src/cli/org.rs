@@ -1,5 +1,6 @@
 //! `org show|list|use|settings|set|transfer|leave|rejoin|limits|audit`: the group, how it runs itself, and its bounds.
 
+mod approvals;
 mod leave;
 mod limits;
 mod rejoin;
@@ -39,6 +40,7 @@ pub(super) enum Org {
     Rejoin(rejoin::Rejoin),
     Audit(Audit),
     Limits(limits::Limits),
+    Approvals(approvals::Approvals),
 }
 
 /// Show an org at a glance
@@ -71,6 +73,7 @@ impl Org {
             Self::Leave(leave) => leave.run(context).await,
             Self::Rejoin(rejoin) => rejoin.run(context).await,
             Self::Limits(limits) => limits.run(context).await,
+            Self::Approvals(approvals) => approvals.run(context).await,
         }
     }
 }

@@ -10,13 +10,14 @@ use common::{
     },
     job::{AttemptView, JobNumber, JobRef, JobSummary},
     problem::Problem,
-    status::{EndReason, JobStatus},
+    status::{ApprovalStatus, EndReason, JobStatus},
 };
 use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
     Context, OUR_FAILURE,
+    approval::decision_text,
     follow::{LogForm, Watch, come_back},
     job_flags::JobFlags,
     output::{self, Format},
@@ -67,6 +68,9 @@ async fn attend(
     submitted: Submitted,
 ) -> Result<u8, Problem> {
     let number = submitted.number;
+    if let Some(waits) = submit::awaits(&submitted) {
+        context.output.note(&format!("job {number}: {waits}"));
+    }
     let form = match context.output.format {
         Format::Human => LogForm::Plain,
         Format::Json => LogForm::Aside,
@@ -147,6 +151,14 @@ pub(super) async fn explain_failure(
     });
     // Only a courtesy: the exit code says that it failed.
     if let Ok(Answer::Job(job)) = session.client.ask(&request).await {
+        if let Some(approval) = &job.approval
+            && approval.status == ApprovalStatus::Rejected
+        {
+            let decision = decision_text(approval);
+            context
+                .output
+                .note(&format!("job {}: rejected {decision}", summary.number));
+        }
         for line in failures(summary, &job.attempts, said) {
             context.output.note(&line);
         }

@@ -15,6 +15,7 @@ use common::{
     code::Code,
     id::TreeId,
     problem::Problem,
+    status::JobStatus,
     units::Bytes,
     wire::client::ClientStream,
 };
@@ -50,9 +51,20 @@ impl Submit {
         context.output.show(
             &submitted,
             |submitted| vec![submitted.number.to_string()],
-            |submitted| format!("Job {}.", submitted.number),
+            |submitted| match awaits(submitted) {
+                None => format!("Job {}.", submitted.number),
+                Some(waits) => format!("Job {}. {waits}", submitted.number),
+            },
         )
     }
+}
+
+/// Returns what is said of a job that is not in the queue yet.
+pub(super) fn awaits(submitted: &Submitted) -> Option<String> {
+    let number = submitted.number;
+    (submitted.status == JobStatus::AwaitingApproval).then(|| {
+        format!("It awaits an admin's approval; `compute-share job why {number}` says what for.")
+    })
 }
 
 /// Submits what the flags say; the session goes on.

@@ -59,7 +59,11 @@ async fn ask_all(session: &Session) -> Result<Snapshot, Problem> {
     let org = session.org;
     let jobs = Request::ListJobs(ListJobs {
         org,
-        status: vec![JobStatus::Queued, JobStatus::Running],
+        status: vec![
+            JobStatus::AwaitingApproval,
+            JobStatus::Queued,
+            JobStatus::Running,
+        ],
         owner: None,
         before: None,
         limit: MOST_JOBS,

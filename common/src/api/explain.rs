@@ -87,6 +87,8 @@ pub enum BlockerCode {
     MemberQueuedLimit,
     /// The org keeps as many artifacts as it may.
     ArtifactStorageLimit,
+    /// An admin has to let it into the queue.
+    AwaitsApproval,
 }
 
 impl BlockerCode {
@@ -120,6 +122,7 @@ impl BlockerCode {
             Self::GpuModelLimit => "gpu_model_limit",
             Self::MemberQueuedLimit => "member_queued_limit",
             Self::ArtifactStorageLimit => "artifact_storage_limit",
+            Self::AwaitsApproval => "awaits_approval",
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct SubmitJob {
 pub struct Submitted {
     pub id: JobId,
     pub number: JobNumber,
+    /// Queued, or what it waits for first.
+    pub status: JobStatus,
 }
 
 /// Newest first.

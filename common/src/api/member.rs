@@ -87,8 +87,10 @@ pub struct RegisterMachine {
     pub key: Fingerprint,
 }
 
-/// A machine that waits for approval.
+/// A machine that was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     pub machine: MachineId,
+    /// Whether it may take jobs already; else it waits for an admin.
+    pub approved: bool,
 }

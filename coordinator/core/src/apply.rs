@@ -2,6 +2,7 @@
 //! [`crate::decide()`]. One file per noun.
 
 mod account;
+mod approval;
 mod attempt;
 mod dataset;
 mod enrolment;
@@ -55,6 +56,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::ArtifactsSettled { .. }
         | Event::LogSettled { .. } => attempt::apply(state, event),
         Event::Account(event) => account::apply(state, event),
+        Event::Approval(event) => approval::apply(state, event),
         Event::ScheduleSettled { org } => {
             state.volatile.due.remove(org);
         }

@@ -87,6 +87,7 @@ fn about(event: &Event) -> (AuditKind, About) {
             (AuditKind::Member, About::Org(*org))
         }
         Event::Account(event) => (event.audit_kind(), About::User(event.user())),
+        Event::Approval(event) => (AuditKind::Approval, About::Org(event.org())),
         Event::Project(event) => (AuditKind::Project, About::Org(event.org())),
         Event::Secret(event) => (AuditKind::Secret, About::Org(event.org())),
         Event::LimitsApplied { org, .. } | Event::MemberLimitsSet { org, .. } => {

@@ -2,10 +2,13 @@
 //! all come as one of these; the doors build them, nothing else does.
 
 pub mod account;
+pub mod approval;
 pub mod invitation;
 pub mod org;
 pub mod project;
 pub mod secret;
+
+use std::net::IpAddr;
 
 use common::{
     api::{
@@ -119,6 +122,8 @@ pub enum Body {
         org: OrgId,
         name: Name,
         key: Fingerprint,
+        /// Where the member who registers it is, as the connection says.
+        from: Option<IpAddr>,
     },
     ApproveMachine {
         org: OrgId,
@@ -188,4 +193,5 @@ pub enum Body {
     Invitation(InvitationCommand),
     Account(AccountCommand),
     Secret(secret::SecretCommand),
+    Approval(approval::ApprovalCommand),
 }

@@ -1,6 +1,7 @@
 //! From a command to what happens because of it, or to a rejection. One file per noun; all checks are here.
 
 mod account;
+pub(crate) mod approval;
 mod attempt;
 mod dataset;
 pub(crate) mod device;
@@ -22,6 +23,7 @@ use common::{
     id::{JobId, MachineId, OrgId, UserId},
     job::JobNumber,
     name::Name,
+    status::Verdict,
 };
 
 use crate::{
@@ -91,10 +93,15 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             org,
             name,
             key,
-        } => machine::register(state, at, user(actor)?, *machine, *org, name, *key),
-        Body::ApproveMachine { org, name } => machine::approve(state, at, user(actor)?, *org, name),
+            from,
+        } => machine::register(state, at, user(actor)?, *machine, *org, name, *key, *from),
+        Body::ApproveMachine { org, name } => {
+            let user = user(actor)?;
+            machine::answer(state, at, user, *org, name, Verdict::Approve, "")
+        }
         Body::RejectMachine { org, name, reason } => {
-            machine::reject(state, at, user(actor)?, *org, name, reason)
+            let user = user(actor)?;
+            machine::answer(state, at, user, *org, name, Verdict::Reject, reason)
         }
         Body::RemoveMachine { org, name } => machine::remove(state, at, user(actor)?, *org, name),
         Body::ClaimMachine {
@@ -145,6 +152,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         }
 
         Body::Project(command) => project::decide(state, at, user(actor)?, command),
+        Body::Approval(command) => approval::decide(state, at, user(actor)?, command),
         Body::Invitation(command) => invitation::decide(state, at, user(actor)?, command),
         Body::Org(command) => org::decide(state, at, user(actor)?, command),
         Body::Account(command) => account::decide(state, at, user(actor)?, command),

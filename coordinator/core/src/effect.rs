@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use common::id::{AttemptId, CertificateSerial, JobId, MachineId, OrgId};
 
 use crate::{
-    event::{Event, OrgEvent},
+    event::{
+        Event, OrgEvent,
+        approval::{ApprovalEvent, ApprovalSubject},
+    },
     state::State,
 };
 
@@ -69,6 +72,16 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::LoginForgotten { .. }
         | Event::Account(_)
         | Event::ScheduleSettled { .. } => Vec::new(),
+        Event::Approval(event) => {
+            let subject = match event {
+                ApprovalEvent::ApprovalDecided {
+                    subject: ApprovalSubject::Job(id),
+                    ..
+                } => Some(job(*id)),
+                _ => None,
+            };
+            subject.into_iter().chain([org(event.org())]).collect()
+        }
         Event::CertificateRevoked { serial, .. } => vec![Effect::Close(*serial)],
         Event::MachineRegistered {
             machine: id,

@@ -2,6 +2,7 @@
 //! audit trail; they are never replayed.
 
 pub mod account;
+pub mod approval;
 pub mod invitation;
 pub mod org;
 pub mod project;
@@ -25,7 +26,7 @@ use common::{
 };
 use serde::Serialize;
 
-use self::invitation::InvitationEvent;
+use self::{approval::ApprovalEvent, invitation::InvitationEvent};
 use crate::{lifecycle::job::JobResult, state::rows::RowKey};
 
 pub use self::account::{AccountEvent, Profile};
@@ -299,6 +300,8 @@ pub enum Event {
     Account(AccountEvent),
     #[serde(untagged)]
     Secret(secret::SecretEvent),
+    #[serde(untagged)]
+    Approval(ApprovalEvent),
 }
 
 impl Event {
@@ -391,6 +394,7 @@ impl Event {
             Self::Invitation(event) => event.touched(),
             Self::Account(event) => event.touched(),
             Self::Secret(event) => event.touched(),
+            Self::Approval(event) => event.touched(),
         }
     }
 }

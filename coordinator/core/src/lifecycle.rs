@@ -1,6 +1,7 @@
 //! The lives of things that have states: which step is legal from where. Data only; [`crate::decide()`] asks
 //! before it speaks an event, [`crate::apply()`] takes the step.
 
+pub mod approval;
 pub mod attempt;
 pub mod job;
 pub mod machine;

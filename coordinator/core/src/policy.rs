@@ -98,6 +98,11 @@ actions! {
     RemoveOwnMachine "remove their own machines" Own Member
     RemoveAnyMachine "remove machines of others" Other Admin
 
+    SeeApprovals "see what others ask approval for" Other Admin
+    DecideApproval "approve or reject jobs and who comes back" Other Admin
+    ApproveOwnJob "approve or reject their own jobs" Own Owner
+    ChangeApprovals "change what needs approval" Org Admin
+
     AddDataset "add datasets" Own Member
     ReadSharedDataset "read shared datasets" Org Member
     ReadAnyDataset "read personal datasets of others" Other Admin

@@ -3,6 +3,7 @@
 
 pub mod access;
 mod account;
+mod approval;
 pub mod audit;
 mod dataset;
 pub mod enrolment;
@@ -110,6 +111,10 @@ pub fn answer(
             let job = job::show(state, presence, user, show)?;
             Ok(Answer::Job(Box::new(job)))
         }
+        Request::Approval(request) => match approval::answer(state, user, request)? {
+            Some(answer) => Ok(Answer::Approval(answer)),
+            None => Err(not_a_question()),
+        },
         Request::Invitation(InvitationRequest::Mine) => {
             let mine = member::pending(state, now, user)?;
             Ok(Answer::Invitation(InvitationAnswer::Mine(mine)))

@@ -1,6 +1,7 @@
 //! Rejections: everything that the coordinator says no to, as values. The words are made here once.
 
 mod account;
+pub mod approval;
 pub mod invitation;
 mod org;
 pub mod project;
@@ -159,6 +160,7 @@ pub enum Rejection {
 
     Invitation(InvitationRejection),
     Secret(secret::SecretRejection),
+    Approval(approval::ApprovalRejection),
 }
 
 /// What is wrong with a job's specification.

@@ -4,6 +4,7 @@
 //! and what should be scheduled again is neither stored nor rebuilt. Only [`crate::apply()`] changes any of it.
 
 pub(crate) mod account;
+pub(crate) mod approval;
 pub(crate) mod attempt;
 pub(crate) mod certificate;
 pub(crate) mod dataset;
@@ -26,8 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::{
-        AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId, JobId,
-        MachineId, OrgId, ProjectId, SecretId, UserId,
+        ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
+        JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
     },
     machine::MachineReport,
     secret::SecretName,
@@ -35,6 +36,7 @@ use common::{
 
 use self::{
     account::Device,
+    approval::Approval,
     attempt::Attempt,
     certificate::Certificate,
     dataset::Dataset,
@@ -76,6 +78,7 @@ pub struct State {
     /// What members may in projects, by name.
     pub(crate) grants: BTreeMap<(ProjectId, UserId), Grant>,
     pub(crate) secrets: BTreeMap<SecretId, Secret>,
+    pub(crate) approvals: BTreeMap<ApprovalId, Approval>,
     pub(crate) index: Index,
     pub(crate) volatile: Volatile,
 }
@@ -114,6 +117,12 @@ impl State {
     /// # Errors
     /// A row refers to one that is not there.
     pub fn finish_load(&mut self) -> Result<(), RowError> {
+        for (id, machine) in &self.machines {
+            if let Some(approval) = approval::of_old(*id, machine) {
+                let id = approval::of_machine(*id);
+                self.approvals.entry(id).or_insert(approval);
+            }
+        }
         rows::check_references(self)?;
         self.index = Index::build(self);
         self.volatile = Volatile::default();

@@ -1,6 +1,7 @@
 //! The core in a small world of its own: commands in, events and state out.
 
 mod accounts;
+mod approvals;
 mod departure;
 mod enrolment;
 mod history;

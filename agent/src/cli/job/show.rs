@@ -15,6 +15,7 @@ use super::{
     super::{
         Context,
         amounts::counted,
+        approval::decision_text,
         moments::{local, now, took},
         output::Facts,
         session::ask,
@@ -64,6 +65,9 @@ fn text(job: &JobDetail) -> String {
         .env
         .iter()
         .map(|(name, value)| format!("{name}={value}"));
+    let approval = job.approval.as_deref().map_or_else(String::new, |one| {
+        format!("{} {}", one.status, decision_text(one))
+    });
     let secrets = spec.secrets.iter().map(SecretName::to_string);
     let facts = Facts::default()
         .with("job", summary.number)
@@ -76,6 +80,7 @@ fn text(job: &JobDetail) -> String {
             spec.visibility.filter(|seen| *seen != Visibility::Personal),
         )
         .with("status", summary.status)
+        .with("approval", approval)
         .with_some("exit code", summary.exit_code)
         .with("tasks", tasks(summary))
         .with("command", command(spec))

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod answers;
+mod approvals;
 mod audit;
 mod invitations;
 mod limits;
@@ -60,6 +61,7 @@ pub(super) fn samples() -> Vec<Sample> {
     all.extend(audit::audit());
     all.extend(usage::usage());
     all.extend(answers::answers());
+    all.extend(approvals::approvals());
     all.extend(orgs::orgs());
     all.extend(projects::projects());
     all.extend(invitations::invitations());

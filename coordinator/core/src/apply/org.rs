@@ -19,6 +19,8 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 created_at: *at,
                 limits: common::limits::Limits::default(),
                 settings: common::org::OrgSettings::default(),
+                approvals: common::approval::ApprovalRules::default(),
+                machine_rules_made: 0,
                 next_job_number: 1,
             };
             state.orgs.insert(*org, row);

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
-    id::{AttemptId, JobId},
+    id::{ApprovalId, AttemptId, JobId},
     job::{ArtifactsView, AttemptUsage, Outcome, Retries},
     status::EndReason,
     time::{Span, Timestamp},
 };
 
+use super::approval;
 use super::settle::settle;
 use crate::{
     event::{Event, LogState, TaskFate},
@@ -17,7 +18,7 @@ use crate::{
         attempt::AttemptState,
         job::{JobState, JobStep},
     },
-    state::{State, attempt::Attempt, job::JobProgress},
+    state::{State, approval::of_job, attempt::Attempt, job::JobProgress},
 };
 
 /// Most machines that owners may take back from one task without it counting as a try.
@@ -30,6 +31,8 @@ pub(super) struct Draft<'a> {
     progress: BTreeMap<JobId, JobProgress>,
     stopping: BTreeSet<AttemptId>,
     ended: BTreeSet<AttemptId>,
+    /// Requests for approval that are answered here.
+    decided: BTreeSet<ApprovalId>,
 }
 
 impl<'a> Draft<'a> {
@@ -41,11 +44,26 @@ impl<'a> Draft<'a> {
             progress: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ended: BTreeSet::new(),
+            decided: BTreeSet::new(),
         }
     }
 
     pub(super) fn push(&mut self, event: Event) {
         self.events.push(event);
+    }
+
+    /// Answers a request for approval; what follows for its subject comes after.
+    pub(super) fn decide_approval(&mut self, id: ApprovalId, event: Event) {
+        if self.decided.insert(id) {
+            self.events.push(event);
+        }
+    }
+
+    /// Takes back a request for approval that still waits, its subject being gone.
+    pub(super) fn withdraw_approval(&mut self, id: ApprovalId) {
+        if let Some(event) = approval::withdrawn(self.state, id, self.at) {
+            self.decide_approval(id, event);
+        }
     }
 
     pub(super) fn into_events(self) -> Vec<Event> {
@@ -243,6 +261,7 @@ impl<'a> Draft<'a> {
                 result,
                 at,
             });
+            self.withdraw_approval(of_job(id));
             let job = self.state.jobs.get(&id);
             if job.is_some_and(|job| job.spec.registry_login.is_some()) {
                 self.events.push(Event::LoginForgotten { job: id });

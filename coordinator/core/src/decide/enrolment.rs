@@ -117,6 +117,7 @@ pub(super) fn enrol(
     };
     let user = match admission.user {
         Some(user) if admission.returns => {
+            events.extend(rejoin::needless(state, at, admission.org, user));
             events.push(Event::MemberAdded {
                 org: admission.org,
                 user,

@@ -204,7 +204,8 @@ fn take(
         return Err(InvitationRejection::AlreadyMember { org }.into());
     }
     rejoin::may_return(state, user, row)?;
-    Ok(vec![
+    let needless = rejoin::needless(state, at, row.org, user);
+    let taken = [
         Event::MemberAdded {
             org: row.org,
             user,
@@ -217,7 +218,8 @@ fn take(
             key,
             at,
         },
-    ])
+    ];
+    Ok(needless.into_iter().chain(taken).collect())
 }
 
 fn decline(

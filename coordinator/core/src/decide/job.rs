@@ -12,14 +12,14 @@ use common::{
     time::Timestamp,
 };
 
-use super::{draft::Draft, find_job, find_task, secret::check_uses};
+use super::{approval, draft::Draft, find_job, find_task, secret::check_uses};
 use crate::{
     bounds::{Reached, reached},
-    event::{Event, PinnedDataset},
+    event::{Event, PinnedDataset, approval::ApprovalSubject},
     policy::{self, Action, permit, project::ProjectAction},
     rejection::{LimitReached, Rejection, project::ProjectRejection},
     schedule::explain::{Subject, explain, is_never},
-    state::State,
+    state::{State, approval::of_job},
 };
 
 pub(super) fn submit(
@@ -57,7 +57,7 @@ pub(super) fn submit(
         let explanation = explain(state, at, &subject);
         return Err(Rejection::never_fits(state, &subject, explanation));
     }
-    Ok(vec![Event::JobSubmitted {
+    let submitted = Event::JobSubmitted {
         job: id,
         org,
         number: JobNumber(row.next_job_number),
@@ -68,7 +68,12 @@ pub(super) fn submit(
         pinned: pinned.datasets,
         pinned_image: pinned.image,
         at,
-    }])
+    };
+    let asked = approval::job_note(row, &request.spec).map(|note| {
+        let subject = ApprovalSubject::Job(id);
+        approval::asked(of_job(id), org, subject, user, note, at)
+    });
+    Ok([submitted].into_iter().chain(asked).collect())
 }
 
 /// What a specification names, as it is now.

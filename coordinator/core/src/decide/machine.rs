@@ -1,25 +1,25 @@
 //! Machines: registration, approval, removal, contact.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use common::{
     id::{AttemptId, Fingerprint, MachineId, OrgId, UserId},
     machine::{MAX_REPORT_TEXT_BYTES, MachineReport},
     name::Name,
-    status::EndReason,
+    status::{EndReason, Verdict},
     time::Timestamp,
 };
 
-use super::{draft::Draft, enrolment, find_machine};
+use super::{approval, draft::Draft, enrolment, find_machine};
 use crate::{
-    event::{Event, Holder},
+    event::{Event, Holder, approval::ApprovalSubject},
     lifecycle::{
         attempt::AttemptState,
         machine::{MachineState, MachineStep},
     },
     policy::{Action, permit},
     rejection::{LimitReached, Rejection},
-    state::{State, machine::Machine},
+    state::{State, approval::of_machine, machine::Machine},
 };
 
 pub(super) fn register(
@@ -30,8 +30,9 @@ pub(super) fn register(
     org: OrgId,
     name: &Name,
     key: Fingerprint,
+    from: Option<IpAddr>,
 ) -> Result<Vec<Event>, Rejection> {
-    permit(state, org, user, Action::RegisterMachine)?;
+    let member = permit(state, org, user, Action::RegisterMachine)?;
     if let Ok((_, row)) = find_machine(state, org, name) {
         return if row.owner == user && row.key == key {
             Ok(Vec::new())
@@ -59,56 +60,52 @@ pub(super) fn register(
             }]));
         }
     }
-    Ok(vec![Event::MachineRegistered {
+    let registered = Event::MachineRegistered {
         machine,
         org,
         name: name.clone(),
         owner: user,
         key,
         at,
-    }])
-}
-
-pub(super) fn approve(
-    state: &State,
-    at: Timestamp,
-    user: UserId,
-    org: OrgId,
-    name: &Name,
-) -> Result<Vec<Event>, Rejection> {
-    permit(state, org, user, Action::ApproveMachine)?;
-    let (machine, row) = find_machine(state, org, name)?;
-    if row.state.is_approved() {
-        return Ok(Vec::new());
+    };
+    let (approval, subject) = (of_machine(machine), ApprovalSubject::Machine(machine));
+    let asked = approval::asked(approval, org, subject, user, String::new(), at);
+    let mut events = vec![registered, asked];
+    if let Some(rule) = approval::fitting_rule(row, at, member.role, from) {
+        let approved = approval::approved_by_rule(approval, org, subject, rule, at);
+        events.extend([approved, Event::MachineApproved { machine, org, at }]);
     }
-    legal(row, MachineStep::Approve { at })?;
-    Ok(vec![Event::MachineApproved { machine, org, at }])
+    Ok(events)
 }
 
-pub(super) fn reject(
+/// Answers the request of a machine that waits.
+pub(super) fn answer(
     state: &State,
     at: Timestamp,
     user: UserId,
     org: OrgId,
     name: &Name,
+    verdict: Verdict,
     reason: &str,
 ) -> Result<Vec<Event>, Rejection> {
     permit(state, org, user, Action::ApproveMachine)?;
     let (machine, row) = find_machine(state, org, name)?;
+    if verdict == Verdict::Approve && row.state.is_approved() {
+        return Ok(Vec::new());
+    }
     let reason = plain(reason);
-    legal(
-        row,
-        MachineStep::Reject {
+    let step = match verdict {
+        Verdict::Approve => MachineStep::Approve { at },
+        Verdict::Reject => MachineStep::Reject {
             at,
             reason: reason.clone(),
         },
-    )?;
-    Ok(vec![Event::MachineRejected {
-        machine,
-        org,
-        reason,
-        at,
-    }])
+    };
+    legal(row, step)?;
+    let id = of_machine(machine);
+    let asked = state.approvals.get(&id);
+    let asked = asked.expect("a machine that waits has its request");
+    approval::answer(state, at, user, id, asked, verdict, &reason)
 }
 
 pub(super) fn remove(
@@ -143,6 +140,7 @@ pub(super) fn take_out(
         draft.end_without_machine(*id, EndReason::MachineOwner, why);
         draft.give_up_rest(*id);
     }
+    draft.withdraw_approval(of_machine(machine));
     enrolment::revoke_all(draft, state, at, Holder::Machine(machine));
     draft.push(Event::MachineRemoved {
         machine,
@@ -285,7 +283,7 @@ fn in_order(report: &MachineReport) -> MachineReport {
 }
 
 /// Returns a text that somebody typed without what a terminal would act on.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::new();
     for c in text.chars().filter(|c| !c.is_control()) {
         if plain.len() + c.len_utf8() > MAX_REPORT_TEXT_BYTES {

@@ -9,8 +9,9 @@ use common::{
     time::Timestamp,
 };
 
+use super::approval;
 use crate::{
-    event::{Event, OrgEvent, Parting},
+    event::{Event, OrgEvent, Parting, approval::ApprovalSubject},
     policy::{self, Action, always},
     rejection::{OrgRejection, Rejection},
     state::{State, invitation::Invitation},
@@ -36,17 +37,25 @@ pub(super) fn request(
     if former.request.is_some() {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::Org(OrgEvent::RejoinRequested {
+    let requested = Event::Org(OrgEvent::RejoinRequested {
         request,
         org,
         user,
         at,
-    })])
+    });
+    let subject = ApprovalSubject::Rejoin(user);
+    let asked = approval::asked(request, org, subject, user, String::new(), at);
+    Ok(vec![requested, asked])
 }
 
-#[allow(dead_code, reason = "approvals decide by it")]
+/// Takes back the request of somebody who comes in otherwise.
+pub(super) fn needless(state: &State, at: Timestamp, org: OrgId, user: UserId) -> Option<Event> {
+    let request = state.former.get(&(org, user))?.request?;
+    approval::withdrawn(state, request, at)
+}
+
 /// Lets somebody who asked back in, as a member. Whoever decides it was asked for leave by the caller.
-pub(crate) fn readmit(
+pub(super) fn readmit(
     state: &State,
     at: Timestamp,
     org: OrgId,
@@ -61,9 +70,8 @@ pub(crate) fn readmit(
     }])
 }
 
-#[allow(dead_code, reason = "approvals decide by it")]
 /// Keeps somebody who asked out; they may ask again.
-pub(crate) fn refuse(
+pub(super) fn refuse(
     state: &State,
     at: Timestamp,
     org: OrgId,
@@ -73,7 +81,6 @@ pub(crate) fn refuse(
     Ok(vec![Event::Org(OrgEvent::RejoinRefused { org, user, at })])
 }
 
-#[allow(dead_code, reason = "approvals decide by it")]
 fn waiting(state: &State, org: OrgId, user: UserId) -> Result<(), Rejection> {
     let former = state.former.get(&(org, user));
     let asked = former.is_some_and(|former| former.request.is_some());

@@ -15,6 +15,8 @@ pub enum JobState {
     /// Told to end; what runs still has its grace.
     Cancelling,
     Ended(JobResult),
+    /// None of it waits in the queue before an admin says so.
+    AwaitingApproval,
 }
 
 /// How a job ended.
@@ -31,6 +33,8 @@ pub enum JobResult {
 pub enum JobStep {
     Cancel,
     End(JobResult),
+    AwaitApproval,
+    Approve,
 }
 
 impl JobState {
@@ -40,14 +44,20 @@ impl JobState {
     /// The step is not possible from here.
     pub const fn transition(self, step: JobStep) -> Result<Self, IllegalStep> {
         match (self, step) {
-            (Self::Open, JobStep::Cancel) => Ok(Self::Cancelling),
-            (Self::Open | Self::Cancelling, JobStep::End(result)) => Ok(Self::Ended(result)),
+            (Self::Open | Self::AwaitingApproval, JobStep::Cancel) => Ok(Self::Cancelling),
+            (Self::Open | Self::Cancelling | Self::AwaitingApproval, JobStep::End(result)) => {
+                Ok(Self::Ended(result))
+            }
+            (Self::Open, JobStep::AwaitApproval) => Ok(Self::AwaitingApproval),
+            (Self::AwaitingApproval, JobStep::Approve) => Ok(Self::Open),
             (state, step) => Err(IllegalStep {
                 noun: "a job",
                 state: state.as_str(),
                 step: match step {
                     JobStep::Cancel => "cancelling",
                     JobStep::End(_) => "the end",
+                    JobStep::AwaitApproval => "waiting for approval",
+                    JobStep::Approve => "approval",
                 },
             }),
         }
@@ -58,7 +68,7 @@ impl JobState {
         match self {
             Self::Ended(result) => result,
             Self::Cancelling if counts.cancelled > 0 => JobResult::Cancelled,
-            Self::Open | Self::Cancelling => {
+            Self::Open | Self::Cancelling | Self::AwaitingApproval => {
                 if counts.failed > 0 {
                     JobResult::Failed
                 } else if counts.cancelled > 0 {
@@ -75,6 +85,7 @@ impl JobState {
             Self::Open => "open",
             Self::Cancelling => "being cancelled",
             Self::Ended(_) => "ended",
+            Self::AwaitingApproval => "waiting for approval",
         }
     }
 }
@@ -97,6 +108,7 @@ mod tests {
     fn the_whole_table() {
         let ended = JobState::Ended(JobResult::Failed);
         let end = JobStep::End(JobResult::Failed);
+        let awaiting = JobState::AwaitingApproval;
         for (from, step, expect) in [
             (JobState::Open, JobStep::Cancel, Some(JobState::Cancelling)),
             (JobState::Open, end, Some(ended)),
@@ -104,6 +116,16 @@ mod tests {
             (JobState::Cancelling, end, Some(ended)),
             (ended, JobStep::Cancel, None),
             (ended, end, None),
+            (JobState::Open, JobStep::AwaitApproval, Some(awaiting)),
+            (JobState::Open, JobStep::Approve, None),
+            (awaiting, JobStep::Approve, Some(JobState::Open)),
+            (awaiting, JobStep::AwaitApproval, None),
+            (awaiting, JobStep::Cancel, Some(JobState::Cancelling)),
+            (awaiting, end, Some(ended)),
+            (JobState::Cancelling, JobStep::AwaitApproval, None),
+            (JobState::Cancelling, JobStep::Approve, None),
+            (ended, JobStep::AwaitApproval, None),
+            (ended, JobStep::Approve, None),
         ] {
             assert_eq!(from.transition(step).ok(), expect, "{from:?} {step:?}");
         }

@@ -162,7 +162,14 @@ pub fn machine_id(state: &State, org: OrgId, name: &Name) -> Option<MachineId> {
 pub fn submitted(state: &State, user: UserId, key: IdempotencyKey) -> Option<Submitted> {
     let id = *state.index.keys.get(&(user, key))?;
     let number = state.jobs.get(&id)?.number;
-    Some(Submitted { id, number })
+    let status = state.progress.get(&id)?.status();
+    Some(Submitted { id, number, status })
+}
+
+/// Returns whether a machine may take jobs.
+pub fn is_approved(state: &State, machine: MachineId) -> bool {
+    let row = state.machines.get(&machine);
+    row.is_some_and(|row| row.state.is_approved())
 }
 
 /// Returns every org with its name.

@@ -15,7 +15,7 @@ use common::{
     usage::MAX_SAMPLES,
 };
 
-use super::{Presence, handle, most};
+use super::{Presence, approval, handle, most};
 use crate::{
     decide::{find_job, find_task, project::name_of},
     lifecycle::attempt::AttemptState,
@@ -95,6 +95,7 @@ pub(super) fn show(
         spec: pinned_spec(job),
         attempts: listed,
         attempts_left_out: attempts.count() as u64,
+        approval: approval::of_job(state, id)?.map(Box::new),
     })
 }
 

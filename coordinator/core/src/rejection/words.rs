@@ -1,5 +1,6 @@
 //! What a person is told: what, why, what to do, and the code.
 
+mod approval;
 mod invitation;
 
 use common::{code::Code, problem::Problem};
@@ -32,6 +33,7 @@ impl Rejection {
             Self::Invitation(rejection) => rejection.problem(),
             Self::Account(rejection) => rejection.problem(),
             Self::Limit(reached) => limit(&reached),
+            Self::Approval(rejection) => rejection.problem(),
             Self::NeverFits {
                 nearest,
                 explanation,

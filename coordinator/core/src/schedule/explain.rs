@@ -25,9 +25,12 @@ use super::{
 };
 use crate::{
     bounds::{Bounds, Reached, reached, reached_models},
+    decide::approval::job_note,
+    lifecycle::approval::ApprovalState,
     rejection::LimitReached,
     state::{
         State,
+        approval::of_job,
         job::{Job, JobProgress},
     },
 };
@@ -188,7 +191,9 @@ impl<'a> Inquiry<'a> {
                 format!("asks for {}; {}", limit.asked, limit.bound()),
             )
         });
-        let mut blockers: Vec<Blocker> = limits.collect();
+        let approval = self.awaits_approval();
+        let approval = approval.map(|text| alone(BlockerCode::AwaitsApproval, text));
+        let mut blockers: Vec<Blocker> = approval.into_iter().chain(limits).collect();
         let parallel = self.over_parallel();
         blockers.extend(parallel.map(|text| alone(BlockerCode::ArrayParallelism, text)));
         blockers.extend(self.machine_blockers());
@@ -238,6 +243,22 @@ impl<'a> Inquiry<'a> {
                 .collect(),
         };
         by_code.into_iter().map(blocker).collect()
+    }
+
+    /// Returns what an admin is asked for, or would be if the job were submitted.
+    fn awaits_approval(&self) -> Option<String> {
+        let Some((id, _, _)) = self.subject.job else {
+            let org = self.state.orgs.get(&self.subject.org)?;
+            let note = job_note(org, self.subject.spec)?;
+            return Some(format!("an admin would have to approve it: it {note}"));
+        };
+        let row = self.state.approvals.get(&of_job(id))?;
+        (row.state == ApprovalState::Waiting).then(|| {
+            format!(
+                "waits since {} for an admin's approval: it {}",
+                row.asked_at, row.note
+            )
+        })
     }
 
     fn over_parallel(&self) -> Option<String> {
@@ -311,6 +332,12 @@ impl<'a> Inquiry<'a> {
             all.push(words::change_on(machine, &self.ask, &obstacles));
         }
         all.extend(changes(false));
+        if self.awaits_approval().is_some() {
+            all.insert(
+                0,
+                "an admin approves it, or it asks for fewer GPU-hours".to_owned(),
+            );
+        }
         if all.is_empty() && self.over_parallel().is_some() {
             return "one of its running tasks ends".to_owned();
         }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::{
-        AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, IdempotencyKey,
+        ApprovalId, AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, IdempotencyKey,
         InvitationId, JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
     },
     job::{ArtifactsView, JobNumber},
@@ -22,6 +22,7 @@ use common::{
 use self::belongings::Belongings;
 use super::{
     State,
+    approval::Approval,
     attempt::Attempt,
     certificate::{Certificate, Holder},
     dataset::DatasetVersion,
@@ -33,6 +34,8 @@ use super::{
     usage::UsageIndex,
 };
 
+use crate::lifecycle::approval::ApprovalState;
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
     pub(crate) handles: BTreeMap<Name, UserId>,
@@ -40,6 +43,8 @@ pub(crate) struct Index {
     pub(crate) codes: BTreeMap<CodeDigest, InvitationId>,
     /// Invitations that are for somebody, in whatever state.
     pub(crate) invitees: BTreeMap<Guest, BTreeSet<InvitationId>>,
+    /// Requests for approval that wait.
+    pub(crate) approvals: BTreeMap<OrgId, BTreeSet<ApprovalId>>,
     pub(crate) holders: BTreeMap<Holder, BTreeSet<CertificateSerial>>,
     /// Every device of a user that is remembered, and the certificates that were issued to it.
     pub(crate) devices: BTreeMap<UserId, BTreeMap<DeviceId, BTreeSet<CertificateSerial>>>,
@@ -104,6 +109,9 @@ impl Index {
         for (id, device) in &state.devices {
             let devices = index.devices.entry(device.user).or_default();
             devices.entry(*id).or_default();
+        }
+        for (id, approval) in &state.approvals {
+            index.approval_in(*id, approval);
         }
         for (serial, certificate) in &state.certificates {
             index.certificate_in(*serial, certificate);
@@ -171,6 +179,21 @@ impl Index {
         }
         if let Some(guest) = &invitation.invitee {
             self.invitees.entry(guest.clone()).or_default().insert(id);
+        }
+    }
+
+    pub(crate) fn approval_in(&mut self, id: ApprovalId, approval: &Approval) {
+        if approval.state == ApprovalState::Waiting {
+            self.approvals.entry(approval.org).or_default().insert(id);
+        }
+    }
+
+    pub(crate) fn approval_out(&mut self, id: ApprovalId, approval: &Approval) {
+        if let Some(waiting) = self.approvals.get_mut(&approval.org) {
+            waiting.remove(&id);
+            if waiting.is_empty() {
+                self.approvals.remove(&approval.org);
+            }
         }
     }
 

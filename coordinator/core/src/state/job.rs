@@ -133,6 +133,7 @@ impl JobProgress {
             JobState::Ended(result) => result.into(),
             JobState::Open | JobState::Cancelling if self.counts.running > 0 => JobStatus::Running,
             JobState::Open | JobState::Cancelling => JobStatus::Queued,
+            JobState::AwaitingApproval => JobStatus::AwaitingApproval,
         }
     }
 
@@ -143,7 +144,8 @@ impl JobProgress {
 
     /// Returns whether another task may be placed, as far as the job itself goes.
     pub(crate) fn is_ready(&self, parallel: Option<u32>) -> bool {
-        !self.queued.is_empty() && parallel.is_none_or(|most| self.counts.running < most)
+        let waits = self.state != JobState::AwaitingApproval && !self.queued.is_empty();
+        waits && parallel.is_none_or(|most| self.counts.running < most)
     }
 
     pub(crate) fn place(&mut self, task: u32) {

@@ -1,6 +1,7 @@
 //! Orgs, users and memberships as rows.
 
 use common::{
+    approval::ApprovalRules,
     id::{ApprovalId, Fingerprint},
     limits::Limits,
     name::Name,
@@ -20,6 +21,11 @@ pub(crate) struct Org {
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) settings: OrgSettings,
+    #[serde(default)]
+    pub(crate) approvals: ApprovalRules,
+    /// Number of the newest rule about machines.
+    #[serde(default)]
+    pub(crate) machine_rules_made: u32,
     /// Of the next job.
     pub(crate) next_job_number: u64,
 }

@@ -5,13 +5,13 @@ mod key;
 use std::fmt;
 
 use common::id::{
-    AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId, JobId, MachineId,
-    OrgId, ProjectId, SecretId, UserId,
+    ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
+    JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::key::Key;
-use super::{State, invitation::Guest};
+use super::{State, approval::ApprovalSubject, invitation::Guest};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
@@ -57,6 +57,7 @@ tables! {
     Secrets "secrets-1"
     /// Set for single members, by org and user.
     OwnLimits "member-limits-1"
+    Approvals "approvals-1"
 }
 
 /// Names one row.
@@ -96,6 +97,10 @@ impl RowKey {
 
     pub(crate) fn former(org: OrgId, user: UserId) -> Self {
         Self::pair(Table::Former, org.as_bytes(), user.as_bytes())
+    }
+
+    pub(crate) fn approval(id: ApprovalId) -> Self {
+        Self::new(Table::Approvals, id.as_bytes())
     }
 
     pub(crate) fn own_limits(org: OrgId, user: UserId) -> Self {
@@ -194,6 +199,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Former => json(state.former.get(&key.member().ok()?)?),
         Table::Secrets => json(state.secrets.get(&key.secret().ok()?)?),
         Table::OwnLimits => json(state.own_limits.get(&key.member().ok()?)?),
+        Table::Approvals => json(state.approvals.get(&key.approval().ok()?)?),
     }
 }
 
@@ -232,6 +238,10 @@ pub(crate) fn decode(
         Table::Former => drop(state.former.insert(key.member()?, parse(table, value)?)),
         Table::Secrets => drop(state.secrets.insert(key.secret()?, parse(table, value)?)),
         Table::OwnLimits => drop(state.own_limits.insert(key.member()?, parse(table, value)?)),
+        Table::Approvals => {
+            let id = key.approval()?;
+            state.approvals.insert(id, parse(table, value)?);
+        }
     }
     Ok(())
 }
@@ -254,6 +264,15 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     for (o, u) in state.former.keys() {
         let gone = !state.members.contains_key(&(*o, *u));
         check(org(o) && user(u) && gone, &|| RowKey::former(*o, *u))?;
+    }
+    for (id, row) in &state.approvals {
+        let subject = match row.subject {
+            ApprovalSubject::Machine(machine) => state.machines.contains_key(&machine),
+            ApprovalSubject::Job(job) => state.jobs.contains_key(&job),
+            ApprovalSubject::Rejoin(who) => user(&who),
+        };
+        let known = org(&row.org) && user(&row.asked_by) && subject;
+        check(known, &|| RowKey::approval(*id))?;
     }
     for (member, row) in &state.own_limits {
         let known =

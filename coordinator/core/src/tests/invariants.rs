@@ -139,6 +139,7 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
         .chain(state.jobs.keys().map(|id| RowKey::job(*id)))
         .chain(state.progress.keys().map(|id| RowKey::progress(*id)))
         .chain(state.attempts.keys().map(|id| RowKey::attempt(*id)))
+        .chain(state.approvals.keys().map(|id| RowKey::approval(*id)))
         .chain(state.projects.keys().map(|id| RowKey::project(*id)))
         .chain(state.grants.keys().map(|(id, to)| RowKey::grant(*id, *to)))
         .chain(state.secrets.keys().map(|id| RowKey::secret(*id)));

@@ -3,7 +3,7 @@
 use common::{
     code::Code,
     id::{ApprovalId, UserId},
-    status::Role,
+    status::{Role, Verdict},
 };
 
 use super::{
@@ -11,9 +11,8 @@ use super::{
     world::{ALICE, BOB, CAROL, ORG, World, name, refused, user},
 };
 use crate::{
-    Body, Event, Rejection, apply,
-    command::OrgCommand,
-    decide::rejoin,
+    Body, Event,
+    command::{OrgCommand, approval::ApprovalCommand},
     event::{Holder, OrgEvent},
     query::enrolment,
 };
@@ -110,27 +109,31 @@ fn who_left_asks_and_comes_back_as_a_member() {
             Code::NotFound
         );
     }
-    assert_eq!(
-        rejoin::readmit(&world.state, world.now, ORG, DORA),
-        Err(Rejection::NoSuchOrg)
-    );
     let asked = world.user_does(DORA, ask_back(1, "lab")).unwrap();
     assert!(matches!(
         asked[..],
-        [Event::Org(OrgEvent::RejoinRequested { .. })]
+        [
+            Event::Org(OrgEvent::RejoinRequested { .. }),
+            Event::Approval(_)
+        ]
     ));
     let twice = world.user_does(DORA, ask_back(2, "lab"));
     assert_eq!(twice, Ok(Vec::new()), "one request at a time");
     invariants::check(&world);
 
-    for event in rejoin::refuse(&world.state, world.now, ORG, DORA).unwrap() {
-        apply(&mut world.state, &event);
-    }
-    assert!(rejoin::readmit(&world.state, world.now, ORG, DORA).is_err());
+    let decide = |verdict| {
+        Body::Approval(ApprovalCommand::Decide {
+            org: ORG,
+            approval: "rejoin:dora".parse().unwrap(),
+            verdict,
+            reason: String::new(),
+        })
+    };
+    world.user_does(ALICE, decide(Verdict::Reject)).unwrap();
+    let late = refused(world.user_does(ALICE, decide(Verdict::Approve)));
+    assert_eq!(late.code, Code::WrongState);
     world.user_does(DORA, ask_back(3, "lab")).unwrap();
-    for event in rejoin::readmit(&world.state, world.now, ORG, DORA).unwrap() {
-        apply(&mut world.state, &event);
-    }
+    world.user_does(ALICE, decide(Verdict::Approve)).unwrap();
     assert_eq!(
         role(&world, DORA),
         Role::Member,

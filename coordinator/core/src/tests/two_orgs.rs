@@ -74,6 +74,7 @@ fn world() -> World {
         org: OTHER,
         name: name("till"),
         key: Fingerprint::new([11; 32]),
+        from: None,
     };
     world.user_does(DORA, body).unwrap();
     let approval = Body::ApproveMachine {
@@ -161,6 +162,7 @@ fn commands(org: OrgId) -> Vec<Body> {
             org,
             name: name("mine"),
             key: Fingerprint::new([72; 32]),
+            from: None,
         },
         Body::ApproveMachine {
             org,

@@ -384,6 +384,7 @@ impl World {
             org: ORG,
             name: name(called),
             key: Fingerprint::new([number; 32]),
+            from: None,
         };
         self.user_does(owner, body)
     }

@@ -2,6 +2,7 @@
 //! to is read from its events or from the state after the commit.
 
 mod account;
+mod approval;
 mod audit;
 mod invitation;
 mod orgs;
@@ -53,9 +54,10 @@ pub(super) async fn answer(
             return invitation::create(desk, user, request).await;
         }
         Request::Invitation(request) => return invitation::serve(member, user, request).await,
+        Request::Approval(request) => return approval::serve(member, user, request).await,
         Request::CreateLoginLink { org } => return login_link(desk, user, org).await,
-        Request::RegisterMachine(request) => return register(desk, user, request).await,
         Request::Secret(request) => return secret::answer(member, user, request).await,
+        Request::RegisterMachine(request) => return register(member, user, request).await,
         Request::Project(request) => return project::answer(member, user, request).await,
         Request::AddDatasetVersion(request) => return add_version(member, user, request).await,
         Request::ShowUsage(request) => return usage::show(desk, user, &request).await,
@@ -137,13 +139,19 @@ async fn login_link(desk: &Desk, user: UserId, org: OrgId) -> Result<Answer, Pro
     Ok(Answer::LoginSecret { secret })
 }
 
-async fn register(desk: &Desk, user: UserId, request: RegisterMachine) -> Result<Answer, Problem> {
+async fn register(
+    member: &Member,
+    user: UserId,
+    request: RegisterMachine,
+) -> Result<Answer, Problem> {
+    let desk = &*member.desk;
     let RegisterMachine { org, name, key } = request;
     let body = Body::RegisterMachine {
         machine: MachineId::new(mint::uuid(desk.now())),
         org,
         name: name.clone(),
         key,
+        from: Some(member.session.connection().remote_address().ip()),
     };
     let events = desk.engine.ask(Actor::User(user), body).await?;
     let fresh = events.iter().find_map(|event| match event {
@@ -156,7 +164,8 @@ async fn register(desk: &Desk, user: UserId, request: RegisterMachine) -> Result
         let why = "it was rejected or removed just now";
         Problem::new(Code::WrongState, "The machine is not registered", why)
     })?;
-    Ok(Answer::Registered(Registered { machine }))
+    let approved = enrolment::is_approved(&desk.engine.read(), machine);
+    Ok(Answer::Registered(Registered { machine, approved }))
 }
 
 async fn add_version(

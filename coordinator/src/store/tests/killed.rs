@@ -247,6 +247,7 @@ fn fill(path: &Path) {
             org: ORG,
             name: called.clone(),
             key: Fingerprint::new([number; 32]),
+            from: None,
         };
         let approve = Body::ApproveMachine {
             org: ORG,

@@ -103,6 +103,7 @@ fn title_text(job: &JobDetail) -> String {
 fn state_text(job: &JobDetail, at: Timestamp) -> String {
     let summary = &job.summary;
     let mut parts = vec![match summary.status {
+        JobStatus::AwaitingApproval => "waits for an admin's approval".to_owned(),
         JobStatus::Queued => format!("submitted {}", ago(summary.submitted_at, at)),
         JobStatus::Running => format!(
             "{}, running for {}",

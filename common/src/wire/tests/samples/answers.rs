@@ -11,7 +11,7 @@ use crate::api::job::{FollowEvent, Submitted};
 use crate::api::member::{Registered, WhoAmI};
 use crate::invitee::Invitee;
 use crate::org::{InvitationStatus, InvitationView, MemberView, MembershipView};
-use crate::status::Role;
+use crate::status::{JobStatus, Role};
 
 pub(super) fn answers() -> Vec<Sample> {
     let mut all: Vec<Sample> = [
@@ -78,7 +78,10 @@ pub(super) fn answers() -> Vec<Sample> {
         ),
         (
             "registered",
-            Answer::Registered(Registered { machine: MACHINE }),
+            Answer::Registered(Registered {
+                machine: MACHINE,
+                approved: true,
+            }),
         ),
         ("machines", Answer::Machines(vec![machine_view()])),
         ("machine", Answer::Machine(Box::new(machine_view()))),
@@ -89,6 +92,7 @@ pub(super) fn answers() -> Vec<Sample> {
             Answer::Submitted(Submitted {
                 id: JOB,
                 number: NUMBER,
+                status: JobStatus::AwaitingApproval,
             }),
         ),
         ("jobs", Answer::Jobs(vec![job_summary()])),

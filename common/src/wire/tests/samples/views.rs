@@ -70,6 +70,7 @@ pub(super) fn job_detail() -> JobDetail {
         spec: job_spec(),
         attempts: artifacts.into_iter().map(attempt).collect(),
         attempts_left_out: 1,
+        approval: Some(Box::new(super::approvals::approval_view())),
     }
 }
 

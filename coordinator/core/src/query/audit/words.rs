@@ -48,12 +48,21 @@ fn subject(state: &State, event: &Fields) -> Option<String> {
         .or_else(|| dataset(state, read(event, "dataset")?))
         .or_else(|| secret(state, event))
         .or_else(|| device(state, event))
+        .or_else(|| approval(state, event))
         .or_else(|| project(state, event))
         .or_else(|| invitation(state, event))
         .or_else(|| holder(state, event))
         .or_else(|| user(state, read(event, "user")?))
         .or_else(|| text(event, "name").map(str::to_owned))
         .or_else(|| text(event, "handle").map(str::to_owned))
+}
+
+/// Returns what a request for approval is about.
+fn approval(state: &State, event: &Fields) -> Option<String> {
+    let subject = event.get("subject")?.as_object()?;
+    job(state, subject, "job")
+        .or_else(|| machine(state, read(subject, "machine")?))
+        .or_else(|| user(state, read(subject, "rejoin")?))
 }
 
 fn attempt(state: &State, event: &Fields) -> Option<String> {

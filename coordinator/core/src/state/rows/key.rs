@@ -1,8 +1,8 @@
 //! Keys of rows, read back.
 
 use common::id::{
-    AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId, JobId, MachineId,
-    OrgId, ProjectId, SecretId, UserId,
+    ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
+    JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
 };
 
 use super::{RowError, Table};
@@ -61,6 +61,10 @@ impl Key<'_> {
             task: u32::try_from(rest >> 32).map_err(|_| self.wrong())?,
             number: u32::try_from(rest & u64::from(u32::MAX)).map_err(|_| self.wrong())?,
         })
+    }
+
+    pub(super) fn approval(&self) -> Result<ApprovalId, RowError> {
+        self.whole().map(ApprovalId::from_bytes)
     }
 
     pub(super) fn project(&self) -> Result<ProjectId, RowError> {

@@ -1,7 +1,7 @@
 //! Why a job waits, in words: used by `job why`, `submit --dry-run`, and while `run` waits.
 
 use common::{
-    api::explain::{Blocker, Explanation},
+    api::explain::{Blocker, BlockerCode, Explanation},
     status::JobStatus,
 };
 
@@ -64,7 +64,10 @@ pub(crate) fn short(explanation: &Explanation) -> String {
 fn verdict(explanation: &Explanation) -> String {
     let free = explanation.blockers.is_empty();
     let Some(number) = explanation.number else {
+        let mut codes = explanation.blockers.iter().map(|blocker| blocker.code);
+        let refused = codes.any(BlockerCode::refuses_submission);
         return match (explanation.never, free) {
+            (false, false) if refused => "This job would be refused as things are:".to_owned(),
             (true, _) => "This job can never run as it is.".to_owned(),
             (false, true) => "This job would start at once.".to_owned(),
             (false, false) => "This job would wait for this:".to_owned(),
@@ -104,7 +107,7 @@ fn why(blocker: &Blocker) -> String {
 
 #[cfg(test)]
 mod tests {
-    use common::{api::explain::BlockerCode, job::JobNumber};
+    use common::job::JobNumber;
 
     use super::*;
 

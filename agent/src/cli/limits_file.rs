@@ -230,6 +230,10 @@ organization:
             "larger than any limit",
         );
         refused(
+            "{max_machines_per_user: 99999999999999999999999}",
+            "larger than any limit",
+        );
+        refused(
             "{max_job_memory: 99999999999999999}",
             "larger than any limit",
         );

@@ -92,6 +92,11 @@ pub enum BlockerCode {
 }
 
 impl BlockerCode {
+    /// Returns whether a job that meets it is not even taken to wait.
+    pub fn refuses_submission(self) -> bool {
+        matches!(self, Self::MemberQueuedLimit | Self::ArtifactStorageLimit)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoMachine => "no_machine",

@@ -55,6 +55,11 @@ fn bare_numbers_are_megabytes_and_seconds_and_each_wrong_one_says_how() {
         Err(TooLarge("4294967296".to_owned()))
     );
     assert_eq!(far.parse::<Count>(), Err(TooLarge(far.clone())));
+    assert_eq!("1e+23".parse::<Count>(), Err(TooLarge("1e+23".to_owned())));
+    assert!(matches!(
+        "NaN".parse::<Count>(),
+        Err(InvalidLimit::Count(_))
+    ));
     assert_eq!(far.parse::<Size>(), Err(TooLarge(far.clone())));
     assert_eq!(
         "99999999999PiB".parse::<Size>(),

@@ -57,10 +57,9 @@ pub fn amount(resource: &ResourceType, text: &str) -> Result<Amount, InvalidLimi
 
 fn cpu(text: &str) -> Result<Amount, InvalidLimit> {
     let text = not_negative(text)?;
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<MilliCpu>() {
         Ok(cpu) => Ok(Amount(cpu.0.into())),
-        Err(_) if digits && !text.is_empty() => Err(InvalidLimit::TooLarge(quoted(text))),
+        Err(_) if is_huge(text) => Err(InvalidLimit::TooLarge(quoted(text))),
         Err(_) => Err(InvalidLimit::Cpu(quoted(text))),
     }
 }
@@ -70,10 +69,9 @@ impl FromStr for Count {
 
     fn from_str(text: &str) -> Result<Self, InvalidLimit> {
         let text = not_negative(text)?;
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
         match text.parse() {
             Ok(count) => Ok(Self(count)),
-            Err(_) if digits && !text.is_empty() => Err(InvalidLimit::TooLarge(quoted(text))),
+            Err(_) if is_huge(text) => Err(InvalidLimit::TooLarge(quoted(text))),
             Err(_) => Err(InvalidLimit::Count(quoted(text))),
         }
     }
@@ -84,14 +82,13 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, InvalidLimit> {
         let text = not_negative(text)?;
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<Bytes>() {
             // Where a size with a unit stops growing.
             Ok(Bytes(u64::MAX)) | Err(InvalidBytes::TooLarge) => {
                 Err(InvalidLimit::TooLarge(quoted(text)))
             }
             Ok(size) => Ok(Self(size)),
-            Err(_) if digits && !text.is_empty() => Err(InvalidLimit::TooLarge(quoted(text))),
+            Err(_) if is_huge(text) => Err(InvalidLimit::TooLarge(quoted(text))),
             Err(_) => Err(InvalidLimit::Size(quoted(text))),
         }
     }
@@ -102,12 +99,11 @@ impl FromStr for Time {
 
     fn from_str(text: &str) -> Result<Self, InvalidLimit> {
         let text = not_negative(text)?;
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
         match text.parse() {
             Ok(span) => Ok(Self(span)),
             Err(InvalidSpan::TooLong) => Err(InvalidLimit::TooLarge(quoted(text))),
             Err(InvalidSpan::Negative) => Err(InvalidLimit::Negative(quoted(text))),
-            Err(_) if digits && !text.is_empty() => Err(InvalidLimit::TooLarge(quoted(text))),
+            Err(_) if is_huge(text) => Err(InvalidLimit::TooLarge(quoted(text))),
             Err(InvalidSpan::Syntax(_)) => Err(InvalidLimit::Time(quoted(text))),
         }
     }
@@ -121,6 +117,13 @@ fn not_negative(text: &str) -> Result<&str, InvalidLimit> {
         }
         _ => Ok(text),
     }
+}
+
+/// Returns whether the text is a plain number that is too large to be read; some parsers of files hand it over as
+/// `1e+23`.
+fn is_huge(text: &str) -> bool {
+    let number = text.parse::<f64>();
+    number.is_ok_and(|number| number >= f64::from(u32::MAX))
 }
 
 fn quoted(text: &str) -> String {

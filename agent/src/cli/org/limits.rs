@@ -103,7 +103,7 @@ fn text(limits: &OrgLimits) -> String {
         ]);
     }
     let table = table.without_empty_columns().to_text("No limits.");
-    format!("{table}{}", unknown(&limits.unknown_models))
+    format!("{}{}", table.trim_end(), unknown(&limits.unknown_models))
 }
 
 fn diff_text(diff: &LimitsDiff) -> String {
@@ -124,15 +124,18 @@ fn diff_text(diff: &LimitsDiff) -> String {
             shown(one.bound.in_use.map(|used| used.to_string())),
         ]);
     }
-    let mut text = changes.to_text("Nothing would change.");
+    let mut text = changes
+        .to_text("Nothing would change.")
+        .trim_end()
+        .to_owned();
     if !diff.over.is_empty() {
         let more = usize::try_from(diff.over_count).unwrap_or(usize::MAX);
-        text += &format!("\n\n{}", over.to_text(""));
+        text += &format!("\n\n{}", over.to_text("").trim_end());
         match more.saturating_sub(diff.over.len()) {
             0 => {}
             more => text += &format!("\nand {more} more"),
         }
-        text += "\nNothing of it ends; no more starts until it is within its limit.";
+        text += "\n\nNothing of it ends; no more starts until it is within its limit.";
     }
     text + &unknown(&diff.unknown_models)
 }
@@ -144,7 +147,7 @@ fn unknown(models: &[Name]) -> String {
     }
     let models: Vec<&str> = models.iter().map(Name::as_str).collect();
     format!(
-        "\nNo machine of the org has a GPU of this model: {}",
+        "\n\nNo machine of the org has a GPU of this model: {}",
         models.join(", ")
     )
 }

@@ -213,13 +213,17 @@ impl Inquiry<'_> {
             }
         };
         let then = Amount(bound.used.0.saturating_add(asked.0));
+        let raised = match bound.source {
+            Source::Org | Source::PerUser => key.clone(),
+            Source::Own(_) => format!("this member's own limit on {}", bound.resource),
+        };
         let change = if for_good {
             let (most, asked) = (show(bound.most), bound.resource.quantity(asked));
-            format!("ask for at most {most}, or have an admin raise {key} to {asked}")
+            format!("ask for at most {most}, or have an admin raise {raised} to {asked}")
         } else {
             let free = Amount(then.0.saturating_sub(bound.most.0));
             let (free, then) = (show(free), bound.resource.quantity(then));
-            format!("{free} that {holder} come free, or an admin raises {key} to {then}")
+            format!("{free} that {holder} come free, or an admin raises {raised} to {then}")
         };
         let mut limit = self.of_org(
             &key,

@@ -1,6 +1,6 @@
 //! Limits as people see them: every bound with where it comes from and what counts against it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use common::{
     api::limits::{
@@ -68,10 +68,8 @@ fn diff(state: &State, user: UserId, org: OrgId, after: &Limits) -> Result<Limit
         })
         .collect();
     let mut over_count = over.len();
-    let machines = machines_by_owner(state, org);
     for (member, _) in of_org(&state.members, org) {
-        let machines = machines.get(&member).copied().unwrap_or(0);
-        let mut exceeded = of_each(state, org, member, after, machines);
+        let mut exceeded = of_each(state, org, member, after);
         exceeded.retain(is_over);
         over_count += exceeded.len();
         let room = most(u32::MAX).saturating_sub(over.len());
@@ -124,9 +122,7 @@ fn of_member(
         }
     }
     let limits = &org_row(state, org)?.limits;
-    let machines = machines_by_owner(state, org);
-    let machines = machines.get(&target).copied().unwrap_or(0);
-    let mut bounds = of_each(state, org, target, limits, machines);
+    let mut bounds = of_each(state, org, target, limits);
     bounds.extend(of_the_whole(state, org, limits));
     Ok(MemberLimits {
         handle: handle(state, target)?,
@@ -136,13 +132,9 @@ fn of_member(
 }
 
 /// Returns the bounds on one member alone, in the order of the limits file.
-fn of_each(
-    state: &State,
-    org: OrgId,
-    member: UserId,
-    limits: &Limits,
-    machines: u64,
-) -> Vec<BoundView> {
+fn of_each(state: &State, org: OrgId, member: UserId, limits: &Limits) -> Vec<BoundView> {
+    let machines = state.index.belongings.machines.get(&(org, member));
+    let machines = machines.map_or(0, |machines| machines.len() as u64);
     let used = state.index.members.get(&(org, member));
     let (running, queued) = used.map_or((0, 0), |used| (used.running, used.queued));
     let number = |most: Option<u32>| most.map(|most| Quantity::Count(most.into()));
@@ -184,8 +176,10 @@ fn of_each(
     });
     let own = state.own_limits.get(&(org, member));
     let bounds = Bounds::with(Some(limits), own, None, used).iter();
-    let resources = bounds.filter(|bound| bound.source != Source::Org);
-    let resources = resources.map(|bound| view(state, &bound));
+    let bounds = bounds.filter(|bound| bound.source != Source::Org);
+    let mut bounds: Vec<Bound<'_>> = bounds.collect();
+    bounds.sort_by_key(|bound| bound.resource);
+    let resources = bounds.iter().map(|bound| view(state, bound));
     single.chain(resources).collect()
 }
 
@@ -237,17 +231,6 @@ fn view(state: &State, bound: &Bound<'_>) -> BoundView {
 
 fn is_over(bound: &BoundView) -> bool {
     bound.in_use.is_some_and(|used| used > bound.value)
-}
-
-fn machines_by_owner(state: &State, org: OrgId) -> BTreeMap<UserId, u64> {
-    let mut machines = BTreeMap::new();
-    let names = state.index.machine_names.get(&org);
-    for id in names.into_iter().flat_map(|names| names.values()) {
-        if let Some(row) = state.machines.get(id) {
-            *machines.entry(row.owner).or_insert(0) += 1;
-        }
-    }
-    machines
 }
 
 /// Returns the limited models that no machine has: likely mistyped, or not there yet.

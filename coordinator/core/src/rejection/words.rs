@@ -339,16 +339,19 @@ impl Rejection {
 }
 
 fn limit(reached: &[LimitReached]) -> Problem {
-    let help = "Ask for less, or ask an admin to raise it with `compute-share org limits apply`."
-        .to_owned();
+    let raise = |them| {
+        format!(
+            "Ask for less, or ask an admin to raise {them}; `compute-share member limits` shows every limit."
+        )
+    };
     if let [reached] = reached {
         let what = format!("cannot have {}", reached.asked);
-        return Problem::new(Code::Limit, what, reached.bound()).help(help);
+        return Problem::new(Code::Limit, what, reached.bound()).help(raise("it"));
     }
     let why: Vec<String> = reached
         .iter()
         .map(|reached| format!("{}: {}", reached.asked, reached.bound()))
         .collect();
     let what = format!("{} limits are in the way", reached.len());
-    Problem::new(Code::Limit, what, why.join("\n")).help(help.replace("raise it", "raise them"))
+    Problem::new(Code::Limit, what, why.join("\n")).help(raise("them"))
 }

@@ -8,6 +8,7 @@ mod idle;
 mod images;
 mod jobs;
 mod ledger;
+mod limits;
 mod network;
 mod owner;
 mod projects;

@@ -9,6 +9,7 @@ mod accounts;
 mod hostile;
 mod joining;
 mod lab;
+mod limits;
 mod machine;
 mod org_secrets;
 mod orgs;

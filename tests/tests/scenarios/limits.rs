@@ -48,10 +48,14 @@ fn a_member_gets_the_gpus_that_the_limits_leave_and_lowering_ends_nothing() {
     // Wrong files change nothing, and each says what is wrong with it.
     let before = org.alice.json(&["org", "limits"]);
     for (wrong, right, named) in [
-        ("per_usr:", "per_user:", "did you mean `per_user`?"),
+        ("    per_usr:", "    per_user:", "did you mean `per_user`?"),
         ("{gup: 2", "{gpu: 2", "did you mean `gpu`?"),
         ("{gpu: -2", "{gpu: 2", "-2 is negative"),
-        ("{gpu: 99999999999999999999", "{gpu: 2", "larger than any limit"),
+        (
+            "{gpu: 99999999999999999999",
+            "{gpu: 2",
+            "larger than any limit",
+        ),
         ("2 fortnights", "2TiB", "is not a size"),
     ] {
         let wrong = EXAMPLE.replace(right, wrong);

@@ -13,8 +13,8 @@ use std::{
 use common::{
     api::job::SubmitJob,
     id::{
-        CertificateSerial, CodeDigest, Fingerprint, IdempotencyKey, InvitationId, JobId, MachineId,
-        OrgId, UserId,
+        CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey, InvitationId, JobId,
+        MachineId, OrgId, UserId,
     },
     job::JobSpec,
     join_link::LinkPurpose,
@@ -30,7 +30,7 @@ use coordinator::measure::Measured;
 use coordinator_core::{
     Actor, Body,
     command::{
-        NewCertificate,
+        NewCertificate, SignIn,
         invitation::{CreateInvitations, InvitationCommand, NewInvitation},
     },
 };
@@ -267,6 +267,10 @@ fn enrol(code: u64, number: u64) -> Body {
         purpose: LinkPurpose::Join,
         fresh_user: member(number),
         handle: Some(handle(number)),
+        sign_in: SignIn {
+            fresh_device: DeviceId::from_bytes(id(4_000_000 + number)),
+            name: name("laptop"),
+        },
         certificate: NewCertificate {
             serial: CertificateSerial::new(id(3_000_000 + number)),
             key: Fingerprint::new(key(number)),
@@ -289,7 +293,10 @@ fn limits(org: OrgId, round: u64) -> Body {
         max_machines_per_user: Some(1000 + u32::try_from(round).expect("a small number")),
         ..Limits::default()
     };
-    Body::ApplyLimits { org, limits }
+    Body::ApplyLimits {
+        org,
+        limits: Box::new(limits),
+    }
 }
 
 fn register(number: u64) -> Body {

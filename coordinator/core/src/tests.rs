@@ -14,6 +14,7 @@ mod limits;
 mod machines;
 mod orgs;
 mod owner;
+mod permission;
 mod projects;
 mod returned;
 mod rules;

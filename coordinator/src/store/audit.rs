@@ -248,12 +248,12 @@ impl Reader {
         let mut newest_first = self.newest_first(org, &filter.kinds, start, end)?;
         let limit = usize::try_from(filter.limit.clamp(1, MAX_ROWS)).unwrap_or(usize::MAX);
         let (mut page, mut bytes) = (Page::default(), 0);
+        let mut next = newest_first.next()?;
         for _ in 0..MAX_LOOKED_AT {
-            let Some(number) = newest_first.next()? else {
-                return Ok(page);
-            };
+            let Some(number) = next else { break };
+            next = newest_first.next()?;
             // What was looked at is not looked at again.
-            page.before = Some(number);
+            page.before = next.map(|_| number);
             let place = self.place(org, number)?;
             if filter.actor.is_some_and(|actor| actor != place.actor) {
                 continue;
@@ -270,9 +270,6 @@ impl Reader {
             if page.entries.len() >= limit || bytes >= MAX_PAGE_BYTES {
                 break;
             }
-        }
-        if newest_first.next()?.is_none() {
-            page.before = None;
         }
         Ok(page)
     }

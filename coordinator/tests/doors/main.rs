@@ -10,6 +10,7 @@ mod hostile;
 mod joining;
 mod lab;
 mod limits;
+mod ledger;
 mod machine;
 mod org_secrets;
 mod orgs;

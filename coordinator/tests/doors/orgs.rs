@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Adds the org `shop` while the coordinator is stopped, and signs its owner in.
-async fn with_shop(lab: Lab) -> (Lab, Signed) {
+pub(crate) async fn with_shop(lab: Lab) -> (Lab, Signed) {
     let lab = lab.stop().await;
     let outcome = coordinator::add_org(&lab.config, &name("shop"), &name("dora"));
     let AddOrgOutcome::NewOwner { link } = outcome.unwrap() else {

@@ -255,6 +255,7 @@ impl World {
         };
         let events = decide(&self.state, &command)?;
         for event in &events {
+            super::audit::check_entry(&self.state, event);
             apply(&mut self.state, event);
         }
         Ok(events)

@@ -13,7 +13,7 @@ use common::{
     job::JobSpec,
     limits::Limits,
     name::Name,
-    resources::{GpuRoom, Shortage},
+    resources::GpuRoom,
     status::JobStatus,
     time::Timestamp,
 };
@@ -223,7 +223,7 @@ impl<'a> Inquiry<'a> {
                 return Vec::new();
             };
             for obstacle in obstacles {
-                let machines = by_code.entry(code(obstacle)).or_default();
+                let machines = by_code.entry(obstacle.code()).or_default();
                 if machines.last().is_none_or(|last| last.id != machine.id) {
                     machines.push(machine);
                 }
@@ -381,26 +381,4 @@ pub(crate) fn nearest_offer(state: &State, subject: &Subject<'_>) -> Option<(Nam
     let (machine, _) = inquiry.nearest()?;
     let offer = &machine.report?.offer;
     Some((machine.name.clone(), words::amounts(offer)))
-}
-
-const fn code(obstacle: Obstacle) -> BlockerCode {
-    match obstacle {
-        Obstacle::Offline => BlockerCode::MachineOffline,
-        Obstacle::Paused => BlockerCode::MachinePaused,
-        Obstacle::Isolation => BlockerCode::IsolationTooLow,
-        Obstacle::NoNetwork | Obstacle::StrongGpu => BlockerCode::NotSupported,
-        Obstacle::KeptOut => BlockerCode::OwnerKeepsOut,
-        Obstacle::NetworkForbidden => BlockerCode::OwnerForbidsNetwork,
-        Obstacle::ImageForbidden => BlockerCode::OwnerForbidsImages,
-        Obstacle::RunTooLong => BlockerCode::OwnerLimitsRuntime,
-        Obstacle::ModelLimit => BlockerCode::GpuModelLimit,
-        Obstacle::TooSmall(Shortage::Cpu) => BlockerCode::TooSmallCpu,
-        Obstacle::TooSmall(Shortage::Memory) => BlockerCode::TooSmallMemory,
-        Obstacle::TooSmall(Shortage::Disk) => BlockerCode::TooSmallDisk,
-        Obstacle::TooSmall(Shortage::Gpu) => BlockerCode::NoSuchGpu,
-        Obstacle::Busy(Shortage::Cpu) | Obstacle::Full => BlockerCode::BusyCpu,
-        Obstacle::Busy(Shortage::Memory) => BlockerCode::BusyMemory,
-        Obstacle::Busy(Shortage::Disk) => BlockerCode::BusyDisk,
-        Obstacle::Busy(Shortage::Gpu) => BlockerCode::BusyGpu,
-    }
 }

@@ -1,6 +1,7 @@
 //! Whether a task can go to a machine, and if not, everything that is in the way.
 
 use common::{
+    api::explain::BlockerCode,
     id::{MachineId, UserId},
     image::Image,
     job::JobSpec,
@@ -69,6 +70,31 @@ pub(crate) enum Obstacle {
     Busy(Shortage),
     /// As many attempts as a machine can be told of.
     Full,
+}
+
+impl Obstacle {
+    /// Returns what people meet it as.
+    pub(crate) const fn code(self) -> BlockerCode {
+        match self {
+            Self::Offline => BlockerCode::MachineOffline,
+            Self::Paused => BlockerCode::MachinePaused,
+            Self::Isolation => BlockerCode::IsolationTooLow,
+            Self::NoNetwork | Self::StrongGpu => BlockerCode::NotSupported,
+            Self::KeptOut => BlockerCode::OwnerKeepsOut,
+            Self::NetworkForbidden => BlockerCode::OwnerForbidsNetwork,
+            Self::ImageForbidden => BlockerCode::OwnerForbidsImages,
+            Self::RunTooLong => BlockerCode::OwnerLimitsRuntime,
+            Self::ModelLimit => BlockerCode::GpuModelLimit,
+            Self::TooSmall(Shortage::Cpu) => BlockerCode::TooSmallCpu,
+            Self::TooSmall(Shortage::Memory) => BlockerCode::TooSmallMemory,
+            Self::TooSmall(Shortage::Disk) => BlockerCode::TooSmallDisk,
+            Self::TooSmall(Shortage::Gpu) => BlockerCode::NoSuchGpu,
+            Self::Busy(Shortage::Cpu) | Self::Full => BlockerCode::BusyCpu,
+            Self::Busy(Shortage::Memory) => BlockerCode::BusyMemory,
+            Self::Busy(Shortage::Disk) => BlockerCode::BusyDisk,
+            Self::Busy(Shortage::Gpu) => BlockerCode::BusyGpu,
+        }
+    }
 }
 
 impl<'a> Ask<'a> {

@@ -24,6 +24,7 @@ mod secret;
 mod shell;
 mod sign_in;
 mod submit;
+mod token;
 mod top;
 mod uninstall;
 mod usage;
@@ -38,6 +39,7 @@ mod moments;
 mod output;
 mod pausing;
 mod progress;
+mod prompt;
 mod screen;
 mod session;
 mod sparkline;
@@ -104,6 +106,8 @@ enum Command {
     SignIn(sign_in::SignIn),
     #[command(subcommand)]
     Account(account::Account),
+    #[command(subcommand)]
+    Token(token::Token),
     #[command(subcommand)]
     Device(device::Device),
     #[command(subcommand)]
@@ -200,6 +204,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
     match command {
         Command::SignIn(sign_in) => sign_in.run(&context).await.map(done),
         Command::Account(account) => account.run(&context).await.map(done),
+        Command::Token(token) => token.run(&context).await.map(done),
         Command::Device(device) => device.run(&context).await.map(done),
         Command::Invite(invite) => invite.run(&context).await.map(done),
         Command::Daemon(daemon) => daemon.run(&context).await.map(done),

@@ -15,6 +15,7 @@ pub mod member;
 pub mod org;
 pub mod project;
 pub mod secret;
+pub mod token;
 pub mod usage;
 
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,7 @@ pub enum Request {
     Limits(limits::LimitsRequest),
     ShowUsage(usage::ShowUsage),
     Approval(approval::ApprovalRequest),
+    Token(token::TokenRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -158,4 +160,5 @@ pub enum Answer {
     Limits(limits::LimitsAnswer),
     Usage(usage::UsageReport),
     Approval(approval::ApprovalAnswer),
+    Token(token::TokenAnswer),
 }

@@ -19,6 +19,8 @@ pub enum LinkPurpose {
     Join,
     /// A user who exists signs in on one more computer.
     Login,
+    /// A program acts for a user, with an API token.
+    Token,
 }
 
 impl LinkPurpose {
@@ -26,6 +28,7 @@ impl LinkPurpose {
         match self {
             Self::Join => "join",
             Self::Login => "login",
+            Self::Token => "token",
         }
     }
 }
@@ -86,6 +89,7 @@ impl FromStr for JoinLink {
         let purpose = match purpose {
             "join" => LinkPurpose::Join,
             "login" => LinkPurpose::Login,
+            "token" => LinkPurpose::Token,
             _ => return Err(InvalidLink::Shape),
         };
         let has_port = address.rsplit_once(':').is_some_and(|(host, port)| {
@@ -94,7 +98,7 @@ impl FromStr for JoinLink {
         if !has_port {
             return Err(InvalidLink::Address);
         }
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if secret.is_empty() || !secret.chars().all(plain) {
             return Err(InvalidLink::Shape);
         }

@@ -30,6 +30,7 @@ pub mod project;
 pub mod seal;
 pub mod secret;
 pub mod status;
+pub mod token;
 pub mod tree;
 pub mod usage;
 

@@ -227,6 +227,16 @@ words! {
         Gpu => "gpu",
     }
 
+    /// How far an API token reaches; each includes the one before.
+    TokenScope {
+        /// Look and download.
+        Read => "read",
+        /// Submit and cancel jobs, and add data, too.
+        Submit => "submit",
+        /// Whatever the user's role allows in the org, but nothing about the account.
+        Admin => "admin",
+    }
+
     /// What an entry of the audit log is about. Stores hold the place in this list: it only grows at its end.
     AuditKind {
         Org => "org",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certs::{Authority, CertificateRequest, Issued, SealingKey, Subject};
 use common::{
     code::Code,
-    id::{AttemptId, CertificateSerial, MachineId},
+    id::{AttemptId, CertificateSerial, MachineId, UserId},
     problem::Problem,
     time::{Span, Timestamp},
 };
@@ -22,12 +22,16 @@ use crate::{
     engine::Engine,
     logs::Logs,
     machines::Machines,
+    proofs::Hashing,
     rate::WrongTries,
     sessions::Sessions,
     store::Trail,
     topics::{Awaited, Topics},
     usage::Usage,
 };
+
+/// Life of the certificate of a program that has an API token.
+const PROGRAM_LIFE: Span = Span::from_secs(86_400);
 
 /// Shared by all doors and loops.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub(crate) struct Desk {
     pub(crate) clock: Arc<Clock>,
     pub(crate) authority: Authority,
     pub(crate) sealing_key: SealingKey,
+    pub(crate) hashing: Hashing,
     pub(crate) logs: Logs,
     pub(crate) blobs: blobs::Store,
     pub(crate) trail: Trail,
@@ -101,6 +106,34 @@ impl Desk {
             Subject::User(_) => certs::MEMBER_LIFE,
             Subject::Machine(_) => certs::MACHINE_LIFE,
         };
+        self.issue_for(request, subject, life)
+    }
+
+    /// Signs a certificate for a program that has an API token: good for a day, and no longer than the token.
+    ///
+    /// # Errors
+    /// Signing failed.
+    pub(crate) fn issue_to_program(
+        &self,
+        request: &CertificateRequest,
+        user: UserId,
+        token_expires_at: Timestamp,
+    ) -> Result<Signed, Problem> {
+        let rest = Span::from(token_expires_at.since(self.now()));
+        let life = rest.min(PROGRAM_LIFE);
+        let mut signed = self.issue_for(request, Subject::User(user), life)?;
+        // A moment has passed since.
+        let expires_at = &mut signed.certificate.expires_at;
+        *expires_at = token_expires_at.min(*expires_at);
+        Ok(signed)
+    }
+
+    fn issue_for(
+        &self,
+        request: &CertificateRequest,
+        subject: Subject,
+        life: Span,
+    ) -> Result<Signed, Problem> {
         let issued = self.authority.issue(request, subject, self.now(), life);
         let issued = issued.map_err(|error| {
             let why = crate::store::chain(&error);

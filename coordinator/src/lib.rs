@@ -22,6 +22,7 @@ mod logs;
 mod desk;
 mod listen;
 mod machines;
+mod proofs;
 mod rate;
 mod sessions;
 mod topics;

@@ -39,6 +39,13 @@ pub(crate) fn secret() -> String {
     letters::<SECRET_LETTERS>()
 }
 
+/// Returns fresh random bytes.
+pub(crate) fn random<const COUNT: usize>() -> [u8; COUNT] {
+    let mut random = [0; COUNT];
+    rand::rng().fill_bytes(&mut random);
+    random
+}
+
 /// Returns what is stored of a code or secret, or nothing for a text that cannot be one.
 pub(crate) fn digest(written: &str) -> Option<CodeDigest> {
     if written.len() > MAX_SECRET_BYTES {
@@ -62,9 +69,7 @@ fn canonical(byte: u8) -> Option<Option<u8>> {
 }
 
 fn letters<const COUNT: usize>() -> String {
-    let mut random = [0; COUNT];
-    rand::rng().fill_bytes(&mut random);
-    random
+    random::<COUNT>()
         .iter()
         .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
         .collect()

@@ -120,6 +120,7 @@ impl Ready {
             .map_err(|error| Problem::new(Code::Io, NOT_STARTED, error.to_string()))?;
         let fingerprint = self.authority.fingerprint();
         let desk = Arc::new(Desk {
+            hashing: crate::proofs::Hashing::default(),
             engine: engine.clone(),
             clock,
             authority: self.authority,

@@ -1,4 +1,6 @@
-//! `account show|set`: the user's own account.
+//! `account show|set|password|two-factor`: the user's own account.
+
+mod protection;
 
 use clap::{Args, Subcommand};
 use common::{
@@ -21,6 +23,12 @@ use super::{
 pub(super) enum Account {
     Show(Show),
     Set(Set),
+    /// The password, for the dashboard
+    #[command(subcommand)]
+    Password(protection::Password),
+    /// A second factor: codes of an app on your phone
+    #[command(subcommand)]
+    TwoFactor(protection::TwoFactor),
 }
 
 /// Show your account
@@ -51,6 +59,8 @@ impl Account {
                 show(context, session).await
             }
             Self::Set(set) => set.run(context).await,
+            Self::Password(password) => password.run(context).await,
+            Self::TwoFactor(two_factor) => two_factor.run(context).await,
         }
     }
 }
@@ -68,12 +78,16 @@ impl Set {
 }
 
 async fn show(context: &Context, session: Session) -> Result<(), Problem> {
-    let request = Request::Account(AccountRequest::Show);
-    let account = ask!(session, request, Answer::Account(AccountAnswer::Account(view)) => view)?;
+    let account = view(&session).await?;
     session.end().await;
     context
         .output
         .show(&account, |view| vec![view.user.to_string()], facts)
+}
+
+async fn view(session: &Session) -> Result<AccountView, Problem> {
+    let request = Request::Account(AccountRequest::Show);
+    ask!(session, request, Answer::Account(AccountAnswer::Account(view)) => view)
 }
 
 fn facts(view: &AccountView) -> String {
@@ -82,5 +96,7 @@ fn facts(view: &AccountView) -> String {
         .with("id", view.user)
         .with_some("name", view.display_name.as_ref())
         .with_some("e-mail", view.email.as_ref())
+        .with("password", if view.has_password { "set" } else { "none" })
+        .with("two-factor", protection::status(view))
         .to_text()
 }

@@ -20,7 +20,7 @@ use serde_json::json;
 pub(super) use process::agent;
 use status::{gpu_pauses, pause_text, show_status};
 
-use super::{Context, amounts::counted, session::ask as request};
+use super::{Context, amounts::counted, session::ask as request, sign_in::Visit};
 use crate::{
     control::{ControlAnswer, ControlRequest, StopHow, ask},
     registration::{AgentFolder, Registration},
@@ -42,11 +42,16 @@ pub(super) enum DaemonCommand {
 
 /// Offer this machine to the org; an admin approves it
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share register --name bob-workstation")]
+#[command(
+    after_help = "Examples:\n  compute-share register --name bob-workstation\n  compute-share register --name rack-7 --token \"$COMPUTE_SHARE_TOKEN_LINK\""
+)]
 pub(super) struct Register {
     /// How the machine will be called
     #[arg(long)]
     name: Name,
+    /// Register with the link of an API token of scope admin, without signing in
+    #[arg(long, value_name = "LINK")]
+    token: Option<String>,
 }
 
 /// Start this machine's agent in the background
@@ -130,7 +135,14 @@ impl DaemonCommand {
 impl Register {
     async fn run(self, context: &Context) -> Result<(), Problem> {
         let folder = AgentFolder::new(&context.folders.agent);
-        let session = context.session().await?;
+        let visit = match &self.token {
+            Some(link) => Some(Visit::with_token(link).await?),
+            None => None,
+        };
+        let session = match &visit {
+            Some(visit) => context.session_of(visit.store()).await?,
+            None => context.session().await?,
+        };
         if let Some(known) = Registration::load(&folder)?.filter(|known| known.name != self.name) {
             let consequence = format!(
                 "This machine is registered as {} in {}; it forgets that.",
@@ -156,6 +168,9 @@ impl Register {
         forget_other_identity(&folder, registration.machine)?;
         registration.save(&folder)?;
         session.end().await;
+        if let Some(visit) = visit {
+            visit.leave().await;
+        }
         let (name, org) = (&registration.name, &registration.org);
         let approved = registered.approved;
         let sentence = if approved {

@@ -46,7 +46,11 @@ impl Context {
 
     /// Connects and finds the org.
     pub(super) async fn session(&self) -> Result<Session, Problem> {
-        let store = self.store();
+        self.session_of(self.store()).await
+    }
+
+    /// As [`Context::session`], with other credentials than this computer's.
+    pub(super) async fn session_of(&self, store: Store) -> Result<Session, Problem> {
         let client = Client::connect(&store).await?;
         let active = client.credentials();
         let (org, org_name) = match &self.org {

@@ -1,5 +1,8 @@
 //! `login join whoami logout`: who the member is on this computer.
 
+mod links;
+mod visit;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -17,17 +20,20 @@ use common::{
 };
 use serde_json::json;
 
+use self::links::{check_token, looks_like_code, parse_link, with_code, with_token, wrong_purpose};
+pub(super) use self::visit::Visit;
 use super::{
     Context,
     amounts::counted,
     moments::{ago, local, now},
     output::Facts,
+    prompt,
     session::who_am_i,
 };
 use crate::client::{
     Client,
     credentials::{Credentials, Store},
-    enrol::enrol,
+    enrol::{Newcomer, enrol},
     unexpected,
 };
 
@@ -42,11 +48,21 @@ pub(super) enum SignIn {
 /// Sign in on this computer with a link from the coordinator
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  compute-share login 'compute-share://lab.example:7443/login/…'"
+    after_help = "Examples:\n  compute-share login 'compute-share://lab.example:7443/login/…'\n  compute-share login \"$COMPUTE_SHARE_TOKEN_LINK\"\n  compute-share login cs_… --coordinator lab.example:7443 --ca FINGERPRINT"
 )]
 pub(super) struct Login {
-    /// The sign-in link, in single quotes
+    /// The sign-in link, in single quotes; or an API token, or the link of one
+    #[arg(value_name = "LINK|TOKEN")]
     link: String,
+    /// Code of your two-factor app, or a recovery code; asked for on a terminal
+    #[arg(long, visible_alias = "totp", value_name = "CODE")]
+    code: Option<String>,
+    /// Where the coordinator is; a link says it itself
+    #[arg(long, value_name = "HOST:PORT", requires = "ca")]
+    coordinator: Option<String>,
+    /// Fingerprint of the coordinator's root certificate; a link says it itself
+    #[arg(long, value_name = "FINGERPRINT", requires = "coordinator")]
+    ca: Option<Fingerprint>,
 }
 
 /// Become a member of an org with an invitation
@@ -82,20 +98,32 @@ pub(super) struct Logout {}
 impl SignIn {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
         match self {
-            Self::Login(login) => {
-                let link = parse_link(&login.link)?;
-                if link.purpose != LinkPurpose::Login {
-                    return Err(wrong_purpose(
-                        "this is an invitation",
-                        "Use `compute-share join LINK` with it.",
-                    ));
-                }
-                sign_in(context, &link, None).await
-            }
+            Self::Login(login) => login.run(context).await,
             Self::Join(join) => join.run(context).await,
             Self::Whoami(_) => whoami(context).await,
             Self::Logout(_) => logout(context).await,
         }
+    }
+}
+
+impl Login {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let link = match (self.coordinator, self.ca) {
+            (Some(address), Some(fingerprint)) => with_token(&address, fingerprint, &self.link)?,
+            _ => parse_link(&self.link)?,
+        };
+        check_token(&link)?;
+        if link.purpose == LinkPurpose::Join {
+            return Err(wrong_purpose(
+                "this is an invitation",
+                "Use `compute-share join LINK` with it.",
+            ));
+        }
+        let newcomer = Newcomer {
+            handle: None,
+            code: self.code,
+        };
+        sign_in(context, &link, newcomer).await
     }
 }
 
@@ -107,7 +135,7 @@ impl Join {
         let wanted = self.handle.clone();
         let (link, handle) = self.link(known.as_ref())?;
         let Some(known) = known.filter(|known| known.fingerprint == link.fingerprint) else {
-            return sign_in(context, &link, handle).await;
+            return sign_in(context, &link, newcomer(handle)).await;
         };
         if let Some(wanted) = wanted.filter(|wanted| *wanted != known.handle) {
             let why = format!(
@@ -129,7 +157,7 @@ impl Join {
             Err(problem)
                 if [Code::CertificateRevoked, Code::NotSignedIn].contains(&problem.code) =>
             {
-                sign_in(context, &link, handle).await
+                sign_in(context, &link, newcomer(handle)).await
             }
             joined => joined,
         }
@@ -148,7 +176,7 @@ impl Join {
         };
         if link.purpose != LinkPurpose::Join {
             return Err(wrong_purpose(
-                "this is a sign-in link",
+                "this is no invitation",
                 "Use `compute-share login LINK` with it.",
             ));
         }
@@ -157,37 +185,8 @@ impl Join {
     }
 }
 
-fn parse_link(text: &str) -> Result<JoinLink, Problem> {
-    text.parse()
-        .map_err(|error: common::join_link::InvalidLink| {
-            let problem = Problem::new(Code::BadLink, "the link cannot be read", error.to_string());
-            if looks_like_code(text) {
-                problem.help("For a code alone, add --coordinator HOST:PORT and --ca FINGERPRINT.")
-            } else {
-                problem
-            }
-        })
-}
-
-fn looks_like_code(text: &str) -> bool {
-    text.len() < 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-}
-
-/// Makes a link of its parts; what a link cannot hold is refused as in one.
-fn with_code(address: &str, fingerprint: Fingerprint, code: &str) -> Result<JoinLink, Problem> {
-    parse_link(&format!(
-        "compute-share://{address}/join/{fingerprint}/{}",
-        code.trim()
-    ))
-}
-
-fn wrong_purpose(what: &str, help: &str) -> Problem {
-    Problem::new(
-        Code::BadLink,
-        what,
-        "each kind of link is good for one thing",
-    )
-    .help(help)
+const fn newcomer(handle: Option<Name>) -> Newcomer {
+    Newcomer { handle, code: None }
 }
 
 /// Returns this account's login name as far as it can be a handle.
@@ -198,12 +197,16 @@ fn login_name() -> Option<Name> {
     name.to_lowercase().parse().ok()
 }
 
-async fn sign_in(context: &Context, link: &JoinLink, handle: Option<Name>) -> Result<(), Problem> {
+async fn sign_in(
+    context: &Context,
+    link: &JoinLink,
+    mut newcomer: Newcomer,
+) -> Result<(), Problem> {
     let store = context.store();
-    if let Some(known) = store
-        .find()?
-        .filter(|known| known.fingerprint != link.fingerprint)
-    {
+    let replaces = |known: &Credentials| {
+        known.fingerprint != link.fingerprint || link.purpose == LinkPurpose::Token
+    };
+    if let Some(known) = store.find()?.filter(replaces) {
         let consequence = format!(
             "You are signed in as {} at {}; this computer forgets that.",
             known.handle, known.address
@@ -212,14 +215,24 @@ async fn sign_in(context: &Context, link: &JoinLink, handle: Option<Name>) -> Re
             .consent
             .obtain("signing in elsewhere", &consequence)?;
     }
-    let enrolled = enrol(&store, link, handle).await?;
+    let enrolled = match enrol(&store, link, newcomer.clone()).await {
+        Err(problem) if problem.code == Code::TwoFactorNeeded && prompt::can_ask() => {
+            newcomer.code = Some(prompt::code()?);
+            enrol(&store, link, newcomer).await?
+        }
+        enrolled => enrolled?,
+    };
     let credentials = &enrolled.credentials;
     let value = json!({
         "user": credentials.user, "handle": credentials.handle, "org": credentials.org,
         "org_name": credentials.org_name, "role": enrolled.role, "coordinator": credentials.address,
     });
+    let how = match link.purpose {
+        LinkPurpose::Token => ", with a token",
+        LinkPurpose::Join | LinkPurpose::Login => "",
+    };
     let sentence = format!(
-        "Signed in as {}, {} of {}.",
+        "Signed in as {}, {} of {}{how}.",
         credentials.handle, enrolled.role, credentials.org_name
     );
     let id = credentials.user.to_string();
@@ -288,6 +301,8 @@ async fn whoami(context: &Context) -> Result<(), Problem> {
                 .with("id", who.user)
                 .with_some("name", who.display_name.as_ref())
                 .with_some("e-mail", who.email.as_ref())
+                .with("two-factor", if who.two_factor { "on" } else { "off" })
+                .with_some("token of scope", who.scope)
                 .with("orgs", orgs.collect::<Vec<_>>().join("\n"))
                 .with("waiting", waiting)
                 .with(

@@ -26,6 +26,15 @@ pub(crate) struct Enrolled {
     pub(crate) role: Role,
 }
 
+/// What somebody says of themselves who comes in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Newcomer {
+    /// For somebody new.
+    pub(crate) handle: Option<Name>,
+    /// Of two-factor.
+    pub(crate) code: Option<String>,
+}
+
 /// Uses `link` and keeps what it gives.
 ///
 /// # Errors
@@ -33,10 +42,10 @@ pub(crate) struct Enrolled {
 pub(crate) async fn enrol(
     store: &Store,
     link: &JoinLink,
-    handle: Option<Name>,
+    newcomer: Newcomer,
 ) -> Result<Enrolled, Problem> {
     let key = key_towards(store, link)?;
-    let answer = ask(link, &key, handle).await?;
+    let answer = ask(link, &key, newcomer).await?;
     let JoinAnswer::Enrolled {
         user,
         handle,
@@ -80,11 +89,7 @@ fn key_towards(store: &Store, link: &JoinLink) -> Result<PrivateKey, Problem> {
     Ok(key)
 }
 
-async fn ask(
-    link: &JoinLink,
-    key: &PrivateKey,
-    handle: Option<Name>,
-) -> Result<JoinAnswer, Problem> {
+async fn ask(link: &JoinLink, key: &PrivateKey, newcomer: Newcomer) -> Result<JoinAnswer, Problem> {
     certs::install_crypto();
     let internal =
         |error: String| Problem::new(Code::Internal, "cannot ask for a certificate", error);
@@ -93,12 +98,23 @@ async fn ask(
         .map_err(|error| internal(error.to_string()))?;
     let dialer = dialer()?;
     let connection = dialer.dial(&link.address, tls).await?;
-    let request = JoinRequest::Enrol {
-        secret: link.secret.clone(),
-        purpose: link.purpose,
-        handle: handle.filter(|_| link.purpose == LinkPurpose::Join),
-        csr,
-        device: this_computer(),
+    let device = this_computer();
+    let request = match link.purpose {
+        LinkPurpose::Token => JoinRequest::ExchangeToken {
+            token: link.secret.clone(),
+            csr,
+            device,
+        },
+        LinkPurpose::Join | LinkPurpose::Login => JoinRequest::Enrol {
+            secret: link.secret.clone(),
+            purpose: link.purpose,
+            handle: newcomer
+                .handle
+                .filter(|_| link.purpose == LinkPurpose::Join),
+            csr,
+            device,
+            code: newcomer.code,
+        },
     };
     let stream = connection.open_bi().await;
     let (mut sender, mut receiver) =

@@ -29,6 +29,42 @@ pub enum AccountRequest {
         /// Its name or id; `None` is the device that asks.
         device: Option<Name>,
     },
+    /// Where there is a password or two-factor, it takes a proof.
+    SetPassword {
+        password: String,
+        proof: Option<Proof>,
+    },
+    /// Answered by [`AccountAnswer::TwoFactorBegun`]; nothing is protected before it is confirmed.
+    BeginTwoFactor,
+    /// Answered by [`AccountAnswer::RecoveryCodes`].
+    ConfirmTwoFactor {
+        code: String,
+    },
+    StopTwoFactor {
+        proof: Option<Proof>,
+    },
+    /// Makes the old ones useless. Answered by [`AccountAnswer::RecoveryCodes`].
+    NewRecoveryCodes {
+        proof: Option<Proof>,
+    },
+}
+
+/// What shows that it is the user who asks, and not somebody at their computer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Proof {
+    /// The present one.
+    Password(String),
+    /// Of two-factor: the code of now, or a recovery code.
+    Code(String),
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password(_) => "Password",
+            Self::Code(_) => "Code",
+        })
+    }
 }
 
 /// Another member, whom an admin of the org asks about.
@@ -46,16 +82,41 @@ impl fmt::Debug for AccountRequest {
             Self::ChangeProfile { .. } => "ChangeProfile",
             Self::ListDevices { .. } => "ListDevices",
             Self::RevokeDevice { .. } => "RevokeDevice",
+            Self::SetPassword { .. } => "SetPassword",
+            Self::BeginTwoFactor => "BeginTwoFactor",
+            Self::ConfirmTwoFactor { .. } => "ConfirmTwoFactor",
+            Self::StopTwoFactor { .. } => "StopTwoFactor",
+            Self::NewRecoveryCodes { .. } => "NewRecoveryCodes",
         })
     }
 }
 
 /// What comes back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccountAnswer {
     Account(AccountView),
     /// Newest sign-in first.
     Devices(Vec<DeviceView>),
+    /// Shown once.
+    TwoFactorBegun {
+        /// `otpauth://…`, which apps read.
+        uri: String,
+        /// The same in base 32, for typing in.
+        secret: String,
+    },
+    /// Shown once; each is good once.
+    RecoveryCodes(Vec<String>),
+}
+
+impl fmt::Debug for AccountAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(view) => f.debug_tuple("Account").field(view).finish(),
+            Self::Devices(views) => f.debug_tuple("Devices").field(views).finish(),
+            Self::TwoFactorBegun { .. } => f.write_str("TwoFactorBegun"),
+            Self::RecoveryCodes(_) => f.write_str("RecoveryCodes"),
+        }
+    }
 }
 
 /// An account as its user sees it.
@@ -66,6 +127,15 @@ pub struct AccountView {
     pub display_name: Option<DisplayName>,
     /// Nobody has checked that it is theirs.
     pub email: Option<Email>,
+    pub has_password: bool,
+    pub two_factor: Option<TwoFactorView>,
+}
+
+/// Two-factor that is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TwoFactorView {
+    pub since: Timestamp,
+    pub recovery_codes_left: u32,
 }
 
 /// A computer on which a user is signed in.

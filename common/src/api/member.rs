@@ -8,7 +8,7 @@ use crate::{
     name::Name,
     org::MembershipView,
     profile::{DisplayName, Email},
-    status::Role,
+    status::{Role, TokenScope},
     time::{Span, Timestamp},
 };
 
@@ -28,6 +28,9 @@ pub struct WhoAmI {
     pub email: Option<Email>,
     /// The device that asks.
     pub device: Option<DeviceId>,
+    pub two_factor: bool,
+    /// Where it is a program with an API token that asks: how far it may go.
+    pub scope: Option<TokenScope>,
 }
 
 /// Makes invitations to an org.

@@ -22,10 +22,18 @@ pub enum JoinRequest {
         csr: Vec<u8>,
         /// What this computer is called.
         device: Name,
+        /// For a sign-in of a user who has two-factor: the code of now, or a recovery code.
+        code: Option<String>,
     },
     /// A registered machine asks for its certificate: first [`JoinAnswer::Waiting`] comes where it is not yet
     /// approved, then, on the same stream, the answer.
     ClaimMachine { machine: MachineId, csr: Vec<u8> },
+    /// Uses an API token. The answer is [`JoinAnswer::Enrolled`].
+    ExchangeToken {
+        token: String,
+        csr: Vec<u8>,
+        device: Name,
+    },
 }
 
 impl std::fmt::Debug for JoinRequest {
@@ -33,6 +41,7 @@ impl std::fmt::Debug for JoinRequest {
         f.write_str(match self {
             Self::Enrol { .. } => "Enrol",
             Self::ClaimMachine { .. } => "ClaimMachine",
+            Self::ExchangeToken { .. } => "ExchangeToken",
         })
     }
 }

@@ -11,6 +11,7 @@ mod machine;
 mod org;
 mod project;
 mod secret;
+mod token;
 
 use crate::{event::Event, state::State};
 
@@ -57,6 +58,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::LogSettled { .. } => attempt::apply(state, event),
         Event::Account(event) => account::apply(state, event),
         Event::Approval(event) => approval::apply(state, event),
+        Event::Token(event) => token::apply(state, event),
         Event::ScheduleSettled { org } => {
             state.volatile.due.remove(org);
         }

@@ -86,6 +86,7 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::Org(OrgEvent::RejoinRequested { org, .. } | OrgEvent::RejoinRefused { org, .. }) => {
             (AuditKind::Member, About::Org(*org))
         }
+        Event::Token(event) => (AuditKind::Token, About::Org(event.org())),
         Event::Account(event) => (event.audit_kind(), About::User(event.user())),
         Event::Approval(event) => (AuditKind::Approval, About::Org(event.org())),
         Event::Project(event) => (AuditKind::Project, About::Org(event.org())),

@@ -7,6 +7,7 @@ pub mod invitation;
 pub mod org;
 pub mod project;
 pub mod secret;
+pub mod token;
 
 use std::net::IpAddr;
 
@@ -31,7 +32,7 @@ use common::{
 };
 use serde::Serialize;
 
-pub use self::account::{AccountCommand, SignIn};
+pub use self::account::{AccountCommand, Proof, SignIn};
 use self::invitation::InvitationCommand;
 pub use self::org::OrgCommand;
 
@@ -194,4 +195,7 @@ pub enum Body {
     Account(AccountCommand),
     Secret(secret::SecretCommand),
     Approval(approval::ApprovalCommand),
+    TryProof(account::TryProof),
+    Token(token::TokenCommand),
+    ExchangeToken(token::ExchangeToken),
 }

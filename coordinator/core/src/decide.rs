@@ -1,6 +1,6 @@
 //! From a command to what happens because of it, or to a rejection. One file per noun; all checks are here.
 
-mod account;
+pub(crate) mod account;
 pub(crate) mod approval;
 mod attempt;
 mod dataset;
@@ -18,6 +18,7 @@ pub(crate) mod rejoin;
 mod schedule;
 mod secret;
 mod settle;
+pub(crate) mod token;
 
 use common::{
     id::{JobId, MachineId, OrgId, UserId},
@@ -157,6 +158,15 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::Org(command) => org::decide(state, at, user(actor)?, command),
         Body::Account(command) => account::decide(state, at, user(actor)?, command),
         Body::Secret(command) => secret::decide(state, at, user(actor)?, command),
+        Body::TryProof(tried) => {
+            system(actor)?;
+            account::proof::begin(state, at, tried.user)
+        }
+        Body::Token(command) => token::decide(state, at, user(actor)?, command),
+        Body::ExchangeToken(command) => {
+            stranger(actor)?;
+            token::exchange(state, at, command)
+        }
     }
 }
 

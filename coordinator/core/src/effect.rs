@@ -71,6 +71,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::CertificateSuperseded { .. }
         | Event::LoginForgotten { .. }
         | Event::Account(_)
+        | Event::Token(_)
         | Event::ScheduleSettled { .. } => Vec::new(),
         Event::Approval(event) => {
             let subject = match event {

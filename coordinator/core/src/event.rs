@@ -8,6 +8,7 @@ pub mod org;
 pub mod project;
 pub mod secret;
 mod specification;
+pub mod token;
 
 use common::{
     id::{
@@ -302,6 +303,8 @@ pub enum Event {
     Secret(secret::SecretEvent),
     #[serde(untagged)]
     Approval(ApprovalEvent),
+    #[serde(untagged)]
+    Token(token::TokenEvent),
 }
 
 impl Event {
@@ -395,6 +398,7 @@ impl Event {
             Self::Account(event) => event.touched(),
             Self::Secret(event) => event.touched(),
             Self::Approval(event) => event.touched(),
+            Self::Token(event) => event.touched(),
         }
     }
 }

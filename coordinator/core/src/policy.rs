@@ -4,6 +4,8 @@
 pub mod project;
 pub(crate) mod secret;
 
+pub mod scopes;
+
 use common::{
     id::{OrgId, UserId},
     org::{OrgSettings, settings::Switch},
@@ -13,7 +15,8 @@ use common::{
 
 use self::project::ProjectAction;
 use crate::{
-    rejection::Rejection,
+    decide::account::proof::has_two_factor,
+    rejection::{AccountRejection, Rejection},
     state::{State, dataset::Dataset, job::Job, org::Member},
 };
 
@@ -151,11 +154,25 @@ pub(crate) fn permit(
     }
 }
 
-/// Returns the user's membership.
+/// Returns the user's membership, if they may act in the org at all.
+///
+/// # Errors
+/// The org is not found by who is no member; it requires two-factor, and the user has none.
+pub(crate) fn member(state: &State, org: OrgId, user: UserId) -> Result<Member, Rejection> {
+    let member = membership(state, org, user)?;
+    let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
+    if row.settings.require_two_factor && !has_two_factor(state, user) {
+        let org = row.name.clone();
+        return Err(AccountRejection::TwoFactorRequired { org }.into());
+    }
+    Ok(member)
+}
+
+/// Returns the user's membership, for what it takes nothing more for: to leave, and to be told of it.
 ///
 /// # Errors
 /// The org is not found by who is no member.
-pub(crate) fn member(state: &State, org: OrgId, user: UserId) -> Result<Member, Rejection> {
+pub(crate) fn membership(state: &State, org: OrgId, user: UserId) -> Result<Member, Rejection> {
     state
         .members
         .get(&(org, user))

@@ -2,7 +2,7 @@
 //! not see is not found.
 
 pub mod access;
-mod account;
+pub mod account;
 mod approval;
 pub mod audit;
 mod dataset;
@@ -130,6 +130,9 @@ pub fn answer(
         Request::Limits(question) => Ok(Answer::Limits(limits::answer(state, user, question)?)),
         Request::Project(request) => Ok(Answer::Project(project::answer(state, user, request)?)),
         Request::Org(question) => Ok(Answer::AboutOrg(org::answer(state, now, user, question)?)),
+        Request::Token(request) => Ok(Answer::Token(account::answer_tokens(
+            state, now, user, request,
+        )?)),
         Request::Account(request) => Ok(Answer::Account(account::answer(
             state, presence, now, user, request,
         )?)),

@@ -28,14 +28,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{
     id::{
         ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
-        JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
+        JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, UserId,
     },
     machine::MachineReport,
     secret::SecretName,
 };
 
 use self::{
-    account::Device,
+    account::{Credentials, Device, Token},
     approval::Approval,
     attempt::Attempt,
     certificate::Certificate,
@@ -66,6 +66,8 @@ pub struct State {
     pub(crate) invitation_uses: BTreeMap<(InvitationId, Fingerprint), InvitationUse>,
     pub(crate) certificates: BTreeMap<CertificateSerial, Certificate>,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
+    pub(crate) credentials: BTreeMap<UserId, Credentials>,
+    pub(crate) tokens: BTreeMap<TokenId, Token>,
     pub(crate) machines: BTreeMap<MachineId, Machine>,
     /// Apart from the machines: large, and changed by nobody but the machine itself.
     pub(crate) reports: BTreeMap<MachineId, MachineReport>,

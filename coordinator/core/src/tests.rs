@@ -22,6 +22,8 @@ mod rules;
 mod scheduling;
 mod secrets;
 mod shares;
+mod tokens;
+mod two_factor;
 mod two_orgs;
 mod usage;
 mod views;

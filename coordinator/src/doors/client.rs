@@ -15,7 +15,7 @@ use common::{
     problem::Problem,
     wire::{Hello, client::ClientStream, close},
 };
-use coordinator_core::event::Holder;
+use coordinator_core::{event::Holder, policy::scopes::Ask, query::enrolment};
 use link::frames::{self, FrameReceiver, FrameSender};
 use tokio::task::JoinSet;
 
@@ -91,6 +91,12 @@ impl Member {
         }
     }
 
+    /// Returns who speaks, if the certificate is still good and reaches as far as this.
+    fn allows(&self, ask: Ask<'_>) -> Result<UserId, Problem> {
+        let (serial, now) = (self.session.serial(), self.desk.now());
+        enrolment::authorise(&self.desk.engine.read(), serial, now, ask)
+    }
+
     async fn serve_streams(self: Arc<Self>) {
         let mut streams = JoinSet::new();
         loop {
@@ -119,7 +125,7 @@ impl Member {
         match rx.expect::<ClientStream>().await? {
             ClientStream::Request => {
                 let request: Request = rx.expect().await?;
-                let user = self.authorise()?;
+                let user = self.allows(Ask::Request(&request))?;
                 if let Request::FollowJob(request) = request {
                     follow::follow(&self.desk, user, &request, tx).await?;
                 } else {
@@ -128,11 +134,11 @@ impl Member {
                 }
             }
             ClientStream::Upload { org } => {
-                let user = self.authorise()?;
+                let user = self.allows(Ask::Upload { org })?;
                 transfers::upload(&self.desk, user, org, tx, rx).await?;
             }
             ClientStream::Download { org, source } => {
-                let user = self.authorise()?;
+                let user = self.allows(Ask::Download { org })?;
                 transfers::download(&self.desk, user, org, &source, tx, rx).await?;
             }
         }

@@ -5,11 +5,13 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use certs::Subject;
 use common::{
+    api::account::Proof,
     code::Code,
     id::{DeviceId, MachineId, UserId},
     join_link::LinkPurpose,
     name::Name,
     problem::Problem,
+    token::{InvalidToken, TokenSecret},
     wire::{
         close,
         join::{JoinAnswer, JoinRequest},
@@ -17,7 +19,7 @@ use common::{
 };
 use coordinator_core::{
     Actor, Body, Topic,
-    command::SignIn,
+    command::{SignIn, token::ExchangeToken},
     query::enrolment::{self, Claim},
 };
 use link::frames::{self, FrameReceiver, FrameSender};
@@ -78,13 +80,18 @@ async fn request(
             handle,
             csr,
             device,
+            code,
         } => {
             let stranger = Stranger {
                 from,
                 handle,
                 device,
+                code,
             };
             enrol(desk, stranger, &secret, purpose, &csr).await?
+        }
+        JoinRequest::ExchangeToken { token, csr, device } => {
+            exchange(desk, from, &token, &csr, device).await?
         }
         JoinRequest::ClaimMachine { machine, csr } => claim(desk, machine, &csr, tx).await?,
     };
@@ -109,6 +116,20 @@ struct Stranger {
     handle: Option<Name>,
     /// What their computer is called.
     device: Name,
+    /// Of two-factor.
+    code: Option<String>,
+}
+
+/// Refuses to look at what comes from an address that was wrong too often.
+fn may_try(desk: &Desk, from: IpAddr) -> Result<(), Problem> {
+    if desk.wrong_tries.too_many(from, Instant::now()) {
+        return Err(Problem::new(
+            Code::TooManyTries,
+            "The code was not looked at",
+            "too many wrong codes came from this address",
+        ));
+    }
+    Ok(())
 }
 
 async fn enrol(
@@ -122,14 +143,9 @@ async fn enrol(
         from,
         handle,
         device,
+        code: second,
     } = stranger;
-    if desk.wrong_tries.too_many(from, Instant::now()) {
-        return Err(Problem::new(
-            Code::TooManyTries,
-            "The code was not looked at",
-            "too many wrong codes came from this address",
-        ));
-    }
+    may_try(desk, from)?;
     let request = parse_request(csr)?;
     let wrong = || {
         let why = "there is no such code";
@@ -148,6 +164,11 @@ async fn enrol(
     let user = enrolment
         .user
         .unwrap_or_else(|| UserId::new(mint::uuid(desk.now())));
+    // Looked at only once the link is known to be good.
+    let proof = match (second, enrolment.user) {
+        (Some(second), Some(user)) => Some(desk.prove(user, Proof::Code(second)).await?),
+        _ => None,
+    };
     let signed = desk.issue(&request, Subject::User(user))?;
     let body = Body::Enrol {
         code,
@@ -157,6 +178,7 @@ async fn enrol(
         sign_in: SignIn {
             fresh_device: DeviceId::new(mint::uuid(desk.now())),
             name: device,
+            proof,
         },
         certificate: signed.certificate,
     };
@@ -173,6 +195,53 @@ async fn enrol(
         org: enrolled.org,
         org_name: enrolled.org_name,
         role: enrolled.role,
+        chain: signed.chain,
+    })
+}
+
+/// A program signs in with an API token.
+async fn exchange(
+    desk: &Desk,
+    from: IpAddr,
+    token: &str,
+    csr: &[u8],
+    device: Name,
+) -> Result<JoinAnswer, Problem> {
+    may_try(desk, from)?;
+    let request = parse_request(csr)?;
+    let secret: Result<TokenSecret, InvalidToken> = token.parse();
+    let secret = secret.map_err(|error| {
+        let why = error.to_string();
+        Problem::new(Code::TokenInvalid, "The token lets nobody in", why)
+    });
+    let looked_at = secret.and_then(|secret| {
+        let digest = secret.digest();
+        let exchange = enrolment::exchange(&desk.engine.read(), digest, desk.now())?;
+        Ok((digest, exchange))
+    });
+    let (digest, exchange) = looked_at.inspect_err(|problem| {
+        if problem.code == Code::TokenInvalid {
+            desk.wrong_tries.record(from, Instant::now());
+        }
+    })?;
+    let signed = desk.issue_to_program(&request, exchange.user, exchange.expires_at)?;
+    let body = Body::ExchangeToken(ExchangeToken {
+        digest,
+        sign_in: SignIn {
+            fresh_device: DeviceId::new(mint::uuid(desk.now())),
+            name: device,
+            proof: None,
+        },
+        certificate: signed.certificate,
+    });
+    desk.engine.ask(Actor::Stranger, body).await?;
+    tracing::info!(%from, handle = %exchange.handle, "a program has signed in with a token");
+    Ok(JoinAnswer::Enrolled {
+        user: exchange.user,
+        handle: exchange.handle,
+        org: exchange.org,
+        org_name: exchange.org_name,
+        role: exchange.role,
         chain: signed.chain,
     })
 }

@@ -114,6 +114,7 @@ impl Lab {
             handle: handle.map(name),
             csr: key.request().unwrap(),
             device: name("laptop"),
+            code: None,
         };
         tx.send(&request).await?;
         tx.finish();

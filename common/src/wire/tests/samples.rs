@@ -219,6 +219,7 @@ fn join_messages() -> Vec<Sample> {
         handle,
         csr: vec![0x30],
         device: name("laptop"),
+        code: Some("123456".to_owned()),
     };
     vec![
         Sample::new("enrol_join", &enrol(LinkPurpose::Join, Some(name("bob")))),
@@ -228,6 +229,14 @@ fn join_messages() -> Vec<Sample> {
             &JoinRequest::ClaimMachine {
                 machine: MACHINE,
                 csr: vec![0x30],
+            },
+        ),
+        Sample::new(
+            "exchange_token",
+            &JoinRequest::ExchangeToken {
+                token: "cs_SECRET".to_owned(),
+                csr: vec![0x30],
+                device: name("ci"),
             },
         ),
         Sample::new(

@@ -1,10 +1,13 @@
-//! Accounts and devices.
+//! Accounts: profiles, devices, what shows who a user is.
 
 use common::id::CertificateSerial;
 
 use crate::{
-    event::AccountEvent,
-    state::{State, account::Device},
+    event::{AccountEvent, account::Used},
+    state::{
+        State,
+        account::{Credentials, Device, Tries, TwoFactor},
+    },
 };
 
 pub(super) fn apply(state: &mut State, event: &AccountEvent) {
@@ -19,6 +22,7 @@ pub(super) fn apply(state: &mut State, event: &AccountEvent) {
             user,
             name,
             key,
+            token,
             at,
         } => {
             let devices = state.index.devices.entry(*user).or_default();
@@ -31,6 +35,7 @@ pub(super) fn apply(state: &mut State, event: &AccountEvent) {
                 renewed_at: *at,
                 expires_at: *at,
                 revoked_at: None,
+                token: *token,
             };
             state.devices.insert(*device, row);
         }
@@ -54,6 +59,59 @@ pub(super) fn apply(state: &mut State, event: &AccountEvent) {
             }
         }
         AccountEvent::CertificatesForgotten { certificates, .. } => forget(state, certificates),
+        AccountEvent::ProofTried { user, .. }
+        | AccountEvent::ProofAccepted { user, .. }
+        | AccountEvent::PasswordSet { user, .. }
+        | AccountEvent::TwoFactorBegun { user, .. }
+        | AccountEvent::TwoFactorTurnedOn { user, .. }
+        | AccountEvent::TwoFactorTurnedOff { user, .. }
+        | AccountEvent::RecoveryCodesMade { user, .. } => {
+            credentials(state.credentials.entry(*user).or_default(), event);
+        }
+    }
+}
+
+fn credentials(row: &mut Credentials, event: &AccountEvent) {
+    match event {
+        AccountEvent::ProofTried { at, .. } => {
+            row.tries.count = row.tries.count.saturating_add(1);
+            row.tries.last_at = *at;
+        }
+        AccountEvent::ProofAccepted { used, .. } => {
+            row.tries = Tries::default();
+            match (&mut row.two_factor, used) {
+                (Some(two_factor), Some(Used::Step(step))) => two_factor.last_step = *step,
+                (Some(two_factor), Some(Used::Recovery(code))) => {
+                    two_factor.recovery.remove(code);
+                }
+                _ => {}
+            }
+        }
+        AccountEvent::PasswordSet { hash, .. } => row.password = Some(hash.clone()),
+        AccountEvent::TwoFactorBegun { secret, .. } => row.begun = Some(secret.clone()),
+        AccountEvent::TwoFactorTurnedOn {
+            secret,
+            step,
+            recovery,
+            at,
+            ..
+        } => {
+            row.begun = None;
+            row.tries = Tries::default();
+            row.two_factor = Some(TwoFactor {
+                secret: secret.clone(),
+                since: *at,
+                last_step: *step,
+                recovery: recovery.iter().copied().collect(),
+            });
+        }
+        AccountEvent::TwoFactorTurnedOff { .. } => row.two_factor = None,
+        AccountEvent::RecoveryCodesMade { recovery, .. } => {
+            if let Some(two_factor) = &mut row.two_factor {
+                two_factor.recovery = recovery.iter().copied().collect();
+            }
+        }
+        _ => {}
     }
 }
 

@@ -1,5 +1,7 @@
 //! A user's own account.
 
+pub(crate) mod proof;
+
 use common::{id::UserId, time::Timestamp};
 
 use super::device;
@@ -23,6 +25,23 @@ pub(super) fn decide(
         } => change_profile(state, user, display_name.as_deref(), email.as_deref()),
         AccountCommand::RevokeDevice { of, device, from } => {
             device::revoke(state, at, user, of.as_ref(), device.as_ref(), *from)
+        }
+        AccountCommand::SetPassword { hash, proof } => {
+            proof::set_password(state, at, user, hash, proof.as_ref())
+        }
+        AccountCommand::BeginTwoFactor { secret } => {
+            proof::begin_two_factor(state, at, user, secret)
+        }
+        AccountCommand::ConfirmTwoFactor {
+            secret,
+            step,
+            recovery,
+        } => proof::confirm_two_factor(state, at, user, secret, *step, recovery),
+        AccountCommand::StopTwoFactor { proof } => {
+            proof::stop_two_factor(state, at, user, proof.as_ref())
+        }
+        AccountCommand::NewRecoveryCodes { recovery, proof } => {
+            proof::new_recovery_codes(state, at, user, recovery, proof.as_ref())
         }
     }
 }

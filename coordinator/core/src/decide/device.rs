@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use common::{
     api::account::MemberRef,
-    id::{CertificateSerial, DeviceId, Fingerprint, UserId},
+    id::{CertificateSerial, DeviceId, Fingerprint, TokenId, UserId},
     name::{MAX_NAME_BYTES, Name},
     time::Timestamp,
 };
@@ -19,8 +19,12 @@ use crate::{
 
 /// Most devices of one user that are signed in at once.
 const MAX_DEVICES: usize = 64;
+/// Most programs that are signed in with one token at once.
+const MAX_SIGN_INS_OF_TOKEN: usize = 1024;
 /// How long what can no longer be used is still known, so that it is told why it is refused.
 const REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
+/// The same of what signed in with a token: there may be many of them, each for one run.
+const PROGRAM_REMEMBERED: Duration = Duration::from_secs(86_400);
 /// Most devices or certificates that are forgotten with one sign-in or renewal.
 const FORGOTTEN_AT_ONCE: usize = 16;
 
@@ -31,13 +35,16 @@ pub(super) fn sign_in(
     user: UserId,
     key: Fingerprint,
     wish: &SignIn,
+    token: Option<TokenId>,
 ) -> Result<(DeviceId, Vec<Event>), Rejection> {
-    let signed_in = || devices(state, user).filter(|(_, row)| row.is_signed_in(at));
+    let like = |row: &Device| row.is_signed_in(at) && row.token == token;
+    let signed_in = || devices(state, user).filter(|(_, row)| like(row));
     if let Some((id, _)) = signed_in().find(|(_, row)| row.key == key) {
         return Ok((id, Vec::new()));
     }
-    if signed_in().count() >= MAX_DEVICES {
-        return Err(AccountRejection::TooManyDevices { most: MAX_DEVICES }.into());
+    let most = token.map_or(MAX_DEVICES, |_| MAX_SIGN_INS_OF_TOKEN);
+    if signed_in().count() >= most {
+        return Err(AccountRejection::TooManyDevices { most }.into());
     }
     let taken: BTreeSet<&Name> = signed_in().map(|(_, row)| &row.name).collect();
     let mut events = forget_devices(state, at, user);
@@ -46,6 +53,7 @@ pub(super) fn sign_in(
         user,
         name: free_name(&wish.name, &taken),
         key,
+        token,
         at,
     }));
     Ok((wish.fresh_device, events))
@@ -69,7 +77,10 @@ fn free_name(name: &Name, taken: &BTreeSet<&Name>) -> Name {
 
 /// Returns what forgets devices of the user that could not be used for a long time.
 fn forget_devices(state: &State, at: Timestamp, user: UserId) -> Vec<Event> {
-    let gone = devices(state, user).filter(|(_, row)| at.since(row.expires_at) > REMEMBERED);
+    let gone = devices(state, user).filter(|(_, row)| {
+        let remembered = row.token.map_or(REMEMBERED, |_| PROGRAM_REMEMBERED);
+        at.since(row.expires_at) > remembered
+    });
     let forgotten = gone.take(FORGOTTEN_AT_ONCE).map(|(device, _)| {
         Event::Account(AccountEvent::DeviceForgotten {
             device,
@@ -180,7 +191,9 @@ pub(crate) fn whose(
 
 /// Returns the user's device of this name, or id as it is listed.
 fn find(state: &State, now: Timestamp, user: UserId, named: &Name) -> Option<DeviceId> {
-    let named_so = |(_, row): &(_, &Device)| row.name == *named && row.is_signed_in(now);
+    let named_so = |(_, row): &(_, &Device)| {
+        row.name == *named && row.token.is_none() && row.is_signed_in(now)
+    };
     let by_name = devices(state, user).find(named_so);
     let by_id = || devices(state, user).find(|(id, _)| id.to_string() == named.as_str());
     by_name.or_else(by_id).map(|(id, _)| id)

@@ -12,19 +12,19 @@ use common::{
     time::Timestamp,
 };
 
-use super::{device, draft::Draft, invitation::open, rejoin};
+use super::{account::proof::second_factor, device, draft::Draft, invitation::open, rejoin, token};
 use crate::{
     command::{Actor, NewCertificate, SignIn},
-    event::{AccountEvent, Event, Holder},
+    event::{AccountEvent, Event, Holder, token::TokenEvent},
     lifecycle::machine::MachineState,
-    rejection::Rejection,
+    rejection::{AccountRejection, Rejection},
     state::{State, certificate::Certificate, invitation::Invitation, machine::Machine},
 };
 
 /// How long an old certificate is good after its renewal, for what is still on its way.
 const RENEWAL_GRACE: Duration = Duration::from_secs(3600);
 
-/// Most certificates of one user or machine that are good at once: devices, and renewals in their grace.
+/// Most certificates of one device or machine that are good at once: renewals in their grace.
 const MAX_CERTIFICATES: usize = 256;
 
 /// The name of a device that signed in before devices were kept.
@@ -115,6 +115,10 @@ pub(super) fn enrol(
         let role = invitation.map(|invitation| invitation.role);
         role.ok_or(Rejection::CodeInvalid)
     };
+    // Who asks again with the same key has shown it before.
+    if let Some(user) = admission.user.filter(|_| !admission.again) {
+        events.extend(second_factor(state, at, user, sign_in.proof.as_ref())?);
+    }
     let user = match admission.user {
         Some(user) if admission.returns => {
             events.extend(rejoin::needless(state, at, admission.org, user));
@@ -158,7 +162,7 @@ pub(super) fn enrol(
             at,
         });
     }
-    let (device, signed_in) = device::sign_in(state, at, user, certificate.key, sign_in)?;
+    let (device, signed_in) = device::sign_in(state, at, user, certificate.key, sign_in, None)?;
     events.extend(signed_in);
     let holder = Holder::User(user);
     events.push(issued(state, holder, Some(device), certificate, at)?);
@@ -195,9 +199,33 @@ pub(super) fn renew(
             (Some(device), signed_in)
         }
     };
+    let used = token_used(state, at, device, new)?;
     let issued = issued(state, holder, device, new, at)?;
     let events = signed_in.into_iter().chain(superseded).chain([issued]);
+    let events = events.chain(used);
     Ok(events.collect())
+}
+
+/// Checks the token that the device signed in with, if it did: its certificates end with it.
+fn token_used(
+    state: &State,
+    at: Timestamp,
+    device: Option<DeviceId>,
+    new: &NewCertificate,
+) -> Result<Option<Event>, Rejection> {
+    let row = device.and_then(|device| state.devices.get(&device));
+    let Some(id) = row.and_then(|row| row.token) else {
+        return Ok(None);
+    };
+    let row = token::check(state, at, id)?;
+    if new.expires_at > row.expires_at {
+        return Err(AccountRejection::TokenExpired { at: row.expires_at }.into());
+    }
+    Ok(Some(Event::Token(TokenEvent::TokenUsed {
+        token: id,
+        org: row.org,
+        at,
+    })))
 }
 
 /// Returns the device whose certificate is renewed. One from before devices were kept becomes one.
@@ -221,6 +249,7 @@ fn device_of(
         user,
         name: UNNAMED.parse().expect("the word is a name"),
         key: row.key,
+        token: None,
         at: row.issued_at,
     };
     (device, vec![Event::Account(signed_in)])
@@ -304,14 +333,18 @@ pub(super) fn revoke_all(draft: &mut Draft<'_>, state: &State, at: Timestamp, ho
     }
 }
 
-fn issued(
+pub(super) fn issued(
     state: &State,
     holder: Holder,
     device: Option<DeviceId>,
     certificate: &NewCertificate,
     at: Timestamp,
 ) -> Result<Event, Rejection> {
-    let serials = state.index.holders.get(&holder);
+    let of_device = |user, device| state.index.devices.get(&user)?.get(&device);
+    let serials = match (holder, device) {
+        (Holder::User(user), Some(device)) => of_device(user, device),
+        _ => state.index.holders.get(&holder),
+    };
     let good = serials
         .into_iter()
         .flatten()

@@ -101,7 +101,7 @@ fn removable(
     org: OrgId,
     handle: &Name,
 ) -> Result<(UserId, Member), Rejection> {
-    policy::member(state, org, user)?;
+    policy::membership(state, org, user)?;
     let (target, member) = find(state, org, handle)?;
     if target == user {
         return Ok((user, leavable(state, user, org)?));
@@ -120,7 +120,7 @@ fn removable(
 }
 
 fn leavable(state: &State, user: UserId, org: OrgId) -> Result<Member, Rejection> {
-    let member = policy::member(state, org, user)?;
+    let member = policy::membership(state, org, user)?;
     if member.role == Role::Owner {
         return Err(OrgRejection::OwnerLeaves.into());
     }

@@ -1,14 +1,15 @@
 //! What can have happened to a user's account.
 
 use common::{
-    id::{CertificateSerial, DeviceId, Fingerprint, UserId},
+    id::{CertificateSerial, CodeDigest, DeviceId, Fingerprint, TokenId, UserId},
     name::Name,
+    seal::Sealed,
     status::AuditKind,
     time::Timestamp,
 };
 use serde::Serialize;
 
-use crate::state::rows::RowKey;
+use crate::state::{account::PasswordHash, rows::RowKey};
 
 pub use crate::state::org::Profile;
 
@@ -27,6 +28,9 @@ pub enum AccountEvent {
         user: UserId,
         name: Name,
         key: Fingerprint,
+        /// That it signed in with.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<TokenId>,
         at: Timestamp,
     },
     /// Its certificates are revoked with it.
@@ -47,6 +51,67 @@ pub enum AccountEvent {
         user: UserId,
         certificates: Vec<CertificateSerial>,
     },
+    /// Somebody tries to show that they are the user; what comes of it follows.
+    ProofTried {
+        user: UserId,
+        at: Timestamp,
+    },
+    /// They are.
+    ProofAccepted {
+        user: UserId,
+        with: ProofKind,
+        #[serde(skip)]
+        used: Option<Used>,
+        at: Timestamp,
+    },
+    PasswordSet {
+        user: UserId,
+        #[serde(skip)]
+        hash: PasswordHash,
+        at: Timestamp,
+    },
+    TwoFactorBegun {
+        user: UserId,
+        #[serde(skip)]
+        secret: Sealed,
+        at: Timestamp,
+    },
+    TwoFactorTurnedOn {
+        user: UserId,
+        #[serde(skip)]
+        secret: Sealed,
+        #[serde(skip)]
+        step: u64,
+        #[serde(skip)]
+        recovery: Vec<CodeDigest>,
+        at: Timestamp,
+    },
+    TwoFactorTurnedOff {
+        user: UserId,
+        at: Timestamp,
+    },
+    RecoveryCodesMade {
+        user: UserId,
+        #[serde(skip)]
+        recovery: Vec<CodeDigest>,
+        at: Timestamp,
+    },
+}
+
+/// What was believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProofKind {
+    Password,
+    Code,
+    RecoveryCode,
+}
+
+/// What is not good a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    Step(u64),
+    Recovery(CodeDigest),
 }
 
 impl AccountEvent {
@@ -56,14 +121,29 @@ impl AccountEvent {
             | Self::DeviceSignedIn { user, .. }
             | Self::DeviceRevoked { user, .. }
             | Self::DeviceForgotten { user, .. }
-            | Self::CertificatesForgotten { user, .. } => *user,
+            | Self::CertificatesForgotten { user, .. }
+            | Self::ProofTried { user, .. }
+            | Self::ProofAccepted { user, .. }
+            | Self::PasswordSet { user, .. }
+            | Self::TwoFactorBegun { user, .. }
+            | Self::TwoFactorTurnedOn { user, .. }
+            | Self::TwoFactorTurnedOff { user, .. }
+            | Self::RecoveryCodesMade { user, .. } => *user,
         }
     }
 
     pub(crate) const fn audit_kind(&self) -> AuditKind {
         match self {
             Self::ProfileChanged { .. } => AuditKind::Member,
-            Self::DeviceSignedIn { .. } | Self::DeviceRevoked { .. } => AuditKind::Device,
+            Self::DeviceSignedIn { .. }
+            | Self::DeviceRevoked { .. }
+            | Self::ProofTried { .. }
+            | Self::ProofAccepted { .. }
+            | Self::PasswordSet { .. }
+            | Self::TwoFactorBegun { .. }
+            | Self::TwoFactorTurnedOn { .. }
+            | Self::TwoFactorTurnedOff { .. }
+            | Self::RecoveryCodesMade { .. } => AuditKind::Device,
             Self::DeviceForgotten { .. } | Self::CertificatesForgotten { .. } => {
                 AuditKind::Connection
             }
@@ -74,6 +154,13 @@ impl AccountEvent {
         let certificate = |serial: &CertificateSerial| RowKey::certificate(*serial);
         match self {
             Self::ProfileChanged { user, .. } => vec![RowKey::user(*user)],
+            Self::ProofTried { user, .. }
+            | Self::ProofAccepted { user, .. }
+            | Self::PasswordSet { user, .. }
+            | Self::TwoFactorBegun { user, .. }
+            | Self::TwoFactorTurnedOn { user, .. }
+            | Self::TwoFactorTurnedOff { user, .. }
+            | Self::RecoveryCodesMade { user, .. } => vec![RowKey::credentials(*user)],
             Self::DeviceSignedIn { device, .. } | Self::DeviceRevoked { device, .. } => {
                 vec![RowKey::device(*device)]
             }

@@ -14,10 +14,17 @@ use common::{
 };
 
 use crate::{
-    decide::enrolment::{admit, check, claimed},
+    decide::{
+        enrolment::{admit, check, claimed},
+        token,
+    },
     event::Holder,
+    policy::{
+        self,
+        scopes::{self, Ask},
+    },
     rejection::Rejection,
-    state::State,
+    state::{State, account::Token},
 };
 
 /// A code that lets this key in.
@@ -140,6 +147,66 @@ pub fn certificate(
 /// Returns the device that a certificate was issued to.
 pub fn device(state: &State, serial: CertificateSerial) -> Option<DeviceId> {
     state.certificates.get(&serial)?.device
+}
+
+/// Returns the token that a certificate was issued for.
+pub(crate) fn token(state: &State, serial: CertificateSerial) -> Option<&Token> {
+    let device = state.devices.get(&device(state, serial)?)?;
+    state.tokens.get(&device.token?)
+}
+
+/// Returns who asks, if the certificate is good, a user's, and reaches as far as this. Asked before every request.
+///
+/// # Errors
+/// As for [`certificate`]; a machine's; the token that it was issued for is no longer good, its scope too narrow or
+/// its org another.
+pub fn authorise(
+    state: &State,
+    serial: CertificateSerial,
+    now: Timestamp,
+    ask: Ask<'_>,
+) -> Result<UserId, Problem> {
+    let Holder::User(user) = certificate(state, serial, now)? else {
+        return Err(Rejection::WrongCaller.into());
+    };
+    if let Some(token) = token(state, serial) {
+        token::check_row(token, now).map_err(Rejection::from)?;
+        scopes::check(token, ask)?;
+    }
+    Ok(user)
+}
+
+/// What has to be known of a token before a certificate is signed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    pub user: UserId,
+    pub handle: Name,
+    pub org: OrgId,
+    pub org_name: Name,
+    pub role: Role,
+    pub expires_at: Timestamp,
+}
+
+/// Returns whom a token speaks for. The command [`crate::Body::ExchangeToken`] checks again.
+///
+/// # Errors
+/// Unknown, revoked or expired; the user is no member of its org, or lacks what that requires.
+pub fn exchange(state: &State, digest: CodeDigest, now: Timestamp) -> Result<Exchange, Problem> {
+    let (_, row) = token::good(state, now, digest).map_err(Rejection::from)?;
+    let member = policy::member(state, row.org, row.user)?;
+    Ok(Exchange {
+        user: row.user,
+        handle: super::handle(state, row.user)?,
+        org: row.org,
+        org_name: super::org_name(state, row.org)?,
+        role: member.role,
+        expires_at: row.expires_at,
+    })
+}
+
+/// Returns when the token ends that a certificate was issued for, if it was for one.
+pub fn token_expiry(state: &State, serial: CertificateSerial) -> Option<Timestamp> {
+    token(state, serial).map(|row| row.expires_at)
 }
 
 /// Returns the names of a machine and its org, for the coordinator's hello.

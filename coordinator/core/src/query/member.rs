@@ -14,6 +14,7 @@ use common::{
 
 use super::{Presence, count, enrolment, handle, most, of_org, org_name};
 use crate::{
+    decide::account::proof::has_two_factor,
     policy::{self, Action, permit},
     rejection::Rejection,
     state::{State, invitation::Guest},
@@ -26,11 +27,13 @@ pub(super) fn who_am_i(
     user: UserId,
 ) -> Result<WhoAmI, Rejection> {
     let orgs = state.index.belongings.orgs.get(&user);
-    let orgs = orgs.into_iter().flatten().map(|org| {
+    let token = enrolment::token(state, presence.certificate);
+    let within = |org: &&OrgId| token.is_none_or(|token| token.org == **org);
+    let orgs = orgs.into_iter().flatten().filter(within).map(|org| {
         Ok(MembershipView {
             org: *org,
             name: org_name(state, *org)?,
-            role: policy::member(state, *org, user)?.role,
+            role: policy::membership(state, *org, user)?.role,
         })
     });
     let row = state.users.get(&user);
@@ -46,6 +49,8 @@ pub(super) fn who_am_i(
         display_name: row.profile.display_name.clone(),
         email: row.profile.email.clone(),
         device: enrolment::device(state, presence.certificate),
+        two_factor: has_two_factor(state, user),
+        scope: token.map(|token| token.scope),
     })
 }
 

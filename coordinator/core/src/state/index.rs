@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{
     id::{
         ApprovalId, AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, IdempotencyKey,
-        InvitationId, JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
+        InvitationId, JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, UserId,
     },
     job::{ArtifactsView, JobNumber},
     name::Name,
@@ -22,6 +22,7 @@ use common::{
 use self::belongings::Belongings;
 use super::{
     State,
+    account::Token,
     approval::Approval,
     attempt::Attempt,
     certificate::{Certificate, Holder},
@@ -48,6 +49,9 @@ pub(crate) struct Index {
     pub(crate) holders: BTreeMap<Holder, BTreeSet<CertificateSerial>>,
     /// Every device of a user that is remembered, and the certificates that were issued to it.
     pub(crate) devices: BTreeMap<UserId, BTreeMap<DeviceId, BTreeSet<CertificateSerial>>>,
+    /// Of every token, good or not.
+    pub(crate) token_digests: BTreeMap<CodeDigest, TokenId>,
+    pub(crate) tokens: BTreeMap<(OrgId, UserId), BTreeSet<TokenId>>,
     /// Of living machines only: the name of one that was removed is free again.
     pub(crate) machine_names: BTreeMap<OrgId, BTreeMap<Name, MachineId>>,
     pub(crate) dataset_names: BTreeMap<OrgId, BTreeMap<Name, DatasetId>>,
@@ -113,6 +117,9 @@ impl Index {
         for (id, approval) in &state.approvals {
             index.approval_in(*id, approval);
         }
+        for (id, token) in &state.tokens {
+            index.token_in(*id, token);
+        }
         for (serial, certificate) in &state.certificates {
             index.certificate_in(*serial, certificate);
         }
@@ -147,6 +154,22 @@ impl Index {
             }
         }
         index
+    }
+
+    pub(crate) fn token_in(&mut self, id: TokenId, row: &Token) {
+        self.token_digests.insert(row.digest, id);
+        let tokens = self.tokens.entry((row.org, row.user)).or_default();
+        tokens.insert(id);
+    }
+
+    pub(crate) fn token_out(&mut self, id: TokenId, row: &Token) {
+        self.token_digests.remove(&row.digest);
+        if let Some(tokens) = self.tokens.get_mut(&(row.org, row.user)) {
+            tokens.remove(&id);
+            if tokens.is_empty() {
+                self.tokens.remove(&(row.org, row.user));
+            }
+        }
     }
 
     pub(crate) fn certificate_in(&mut self, serial: CertificateSerial, row: &Certificate) {

@@ -1,17 +1,19 @@
 //! Rows as they are stored: which table, which key, which bytes. JSON, so that records outlive releases.
 
 mod key;
+mod references;
 
 use std::fmt;
 
 use common::id::{
     ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
-    JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
+    JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, UserId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::key::Key;
-use super::{State, approval::ApprovalSubject, invitation::Guest};
+pub(crate) use self::references::check_references;
+use super::State;
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
@@ -40,6 +42,9 @@ tables! {
     Certificates "certificates-1"
     /// Computers on which users are signed in.
     Devices "devices-1"
+    /// What shows that users are who they say, by user.
+    Credentials "credentials-1"
+    Tokens "tokens-1"
     Machines "machines-1"
     /// What machines report, by machine.
     Reports "machine-reports-1"
@@ -123,6 +128,14 @@ impl RowKey {
         Self::new(Table::Devices, id.as_bytes())
     }
 
+    pub(crate) fn credentials(id: UserId) -> Self {
+        Self::new(Table::Credentials, id.as_bytes())
+    }
+
+    pub(crate) fn token(id: TokenId) -> Self {
+        Self::new(Table::Tokens, id.as_bytes())
+    }
+
     pub(crate) fn machine(id: MachineId) -> Self {
         Self::new(Table::Machines, id.as_bytes())
     }
@@ -188,6 +201,8 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::InvitationUses => json(state.invitation_uses.get(&key.invitation_use().ok()?)?),
         Table::Certificates => json(state.certificates.get(&key.certificate().ok()?)?),
         Table::Devices => json(state.devices.get(&key.device().ok()?)?),
+        Table::Credentials => json(state.credentials.get(&key.user().ok()?)?),
+        Table::Tokens => json(state.tokens.get(&key.token().ok()?)?),
         Table::Machines => json(state.machines.get(&key.machine().ok()?)?),
         Table::Reports => json(state.reports.get(&key.machine().ok()?)?),
         Table::Datasets => json(state.datasets.get(&key.dataset().ok()?)?),
@@ -227,6 +242,8 @@ pub(crate) fn decode(
             state.certificates.insert(serial, parse(table, value)?);
         }
         Table::Devices => drop(state.devices.insert(key.device()?, parse(table, value)?)),
+        Table::Credentials => drop(state.credentials.insert(key.user()?, parse(table, value)?)),
+        Table::Tokens => drop(state.tokens.insert(key.token()?, parse(table, value)?)),
         Table::Machines => drop(state.machines.insert(key.machine()?, parse(table, value)?)),
         Table::Reports => drop(state.reports.insert(key.machine()?, parse(table, value)?)),
         Table::Datasets => drop(state.datasets.insert(key.dataset()?, parse(table, value)?)),
@@ -242,103 +259,6 @@ pub(crate) fn decode(
             let id = key.approval()?;
             state.approvals.insert(id, parse(table, value)?);
         }
-    }
-    Ok(())
-}
-
-/// Checks what [`crate::apply`] and the index rely on.
-pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
-    let org = |id: &OrgId| state.orgs.contains_key(id);
-    let user = |id: &UserId| state.users.contains_key(id);
-    let project = |id: &ProjectId| state.projects.contains_key(id);
-    let check = |holds: bool, row: &dyn Fn() -> RowKey| {
-        let dangling = |row: RowKey| RowError::Dangling {
-            table: row.table,
-            key: row.to_string(),
-        };
-        if holds { Ok(()) } else { Err(dangling(row())) }
-    };
-    for (o, u) in state.members.keys() {
-        check(org(o) && user(u), &|| RowKey::member(*o, *u))?;
-    }
-    for (o, u) in state.former.keys() {
-        let gone = !state.members.contains_key(&(*o, *u));
-        check(org(o) && user(u) && gone, &|| RowKey::former(*o, *u))?;
-    }
-    for (id, row) in &state.approvals {
-        let subject = match row.subject {
-            ApprovalSubject::Machine(machine) => state.machines.contains_key(&machine),
-            ApprovalSubject::Job(job) => state.jobs.contains_key(&job),
-            ApprovalSubject::Rejoin(who) => user(&who),
-        };
-        let known = org(&row.org) && user(&row.asked_by) && subject;
-        check(known, &|| RowKey::approval(*id))?;
-    }
-    for (member, row) in &state.own_limits {
-        let known =
-            state.members.contains_key(member) && row.resources.values().all(|own| user(&own.by));
-        check(known, &|| RowKey::own_limits(member.0, member.1))?;
-    }
-    for (id, row) in &state.invitations {
-        let guest = row.invitee.as_ref();
-        let known = org(&row.org)
-            && user(&row.created_by)
-            && row.user.as_ref().is_none_or(user)
-            && guest.is_none_or(|Guest::User(guest)| user(guest));
-        check(known, &|| RowKey::invitation(*id))?;
-    }
-    for ((id, key), row) in &state.invitation_uses {
-        let known = state.invitations.contains_key(id) && user(&row.user);
-        check(known, &|| RowKey::invitation_use(*id, *key))?;
-    }
-    for (serial, row) in &state.certificates {
-        let device = |id: &DeviceId| state.devices.contains_key(id);
-        let known = row.device.as_ref().is_none_or(device);
-        check(known, &|| RowKey::certificate(*serial))?;
-    }
-    for (id, row) in &state.devices {
-        check(user(&row.user), &|| RowKey::device(*id))?;
-    }
-    for (id, row) in &state.machines {
-        check(org(&row.org) && user(&row.owner), &|| RowKey::machine(*id))?;
-    }
-    for id in state.reports.keys() {
-        check(state.machines.contains_key(id), &|| RowKey::report(*id))?;
-    }
-    for (id, row) in &state.datasets {
-        let known = org(&row.org) && user(&row.owner);
-        let makers = row.versions.iter().all(|version| user(&version.created_by));
-        check(
-            known && makers && row.project.as_ref().is_none_or(project),
-            &|| RowKey::dataset(*id),
-        )?;
-    }
-    for (id, row) in &state.jobs {
-        let known = org(&row.org) && user(&row.owner) && state.progress.contains_key(id);
-        check(known && row.project.as_ref().is_none_or(project), &|| {
-            RowKey::job(*id)
-        })?;
-    }
-    for id in state.progress.keys() {
-        check(state.jobs.contains_key(id), &|| RowKey::progress(*id))?;
-    }
-    for (id, row) in &state.attempts {
-        let known = state.jobs.contains_key(&id.job) && state.machines.contains_key(&row.machine);
-        check(known, &|| RowKey::attempt(*id))?;
-    }
-    for (id, row) in &state.projects {
-        check(org(&row.org) && user(&row.created_by), &|| {
-            RowKey::project(*id)
-        })?;
-    }
-    for ((id, to), row) in &state.grants {
-        let known = project(id) && user(to) && user(&row.by);
-        check(known, &|| RowKey::grant(*id, *to))?;
-    }
-    for (id, row) in &state.secrets {
-        let mut projects = row.project.iter().chain(&row.users.projects);
-        let known = org(&row.org) && user(&row.set_by) && row.users.members.iter().all(user);
-        check(known && projects.all(project), &|| RowKey::secret(*id))?;
     }
     Ok(())
 }

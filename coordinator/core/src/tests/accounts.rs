@@ -68,6 +68,7 @@ fn use_link(world: &mut World, number: u8, called: &str) -> Result<Vec<Event>, R
         sign_in: SignIn {
             fresh_device: device(number),
             name: name(called),
+            proof: None,
         },
         certificate,
     };
@@ -166,6 +167,7 @@ fn each_sign_in_is_a_device_of_its_own_name_and_renewal_stays_on_it() {
         sign_in: SignIn {
             fresh_device: device(98),
             name: name("renamed"),
+            proof: None,
         },
         certificate,
     };

@@ -133,6 +133,8 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
         )
         .chain(state.certificates.keys().map(|id| RowKey::certificate(*id)))
         .chain(state.devices.keys().map(|id| RowKey::device(*id)))
+        .chain(state.credentials.keys().map(|id| RowKey::credentials(*id)))
+        .chain(state.tokens.keys().map(|id| RowKey::token(*id)))
         .chain(state.machines.keys().map(|id| RowKey::machine(*id)))
         .chain(state.reports.keys().map(|id| RowKey::report(*id)))
         .chain(state.datasets.keys().map(|id| RowKey::dataset(*id)))
@@ -222,6 +224,8 @@ fn every_table_is_written_and_damage_is_found() {
         .secret(super::world::ALICE, 41, "HF_TOKEN", None)
         .unwrap();
     world.limit_member(super::world::BOB, &[("gpu", 1)]);
+    super::two_factor::turn_on(&mut world, super::world::BOB);
+    super::tokens::make(&mut world);
     let rows = save(&world.state);
     let tables: BTreeSet<Table> = rows.iter().map(|(key, _)| key.table).collect();
     assert_eq!(tables.len(), Table::ALL.len());

@@ -250,6 +250,9 @@ fn admins_change_settings_and_the_owner_alone_those_of_safety() {
     let trail = serde_json::to_value(&events[0]).unwrap();
     assert_eq!(trail["event"], "org_settings_changed");
     assert_eq!(trail["before"]["display_name"], "");
+    for who in [ALICE, dora] {
+        super::two_factor::turn_on(&mut world, who);
+    }
     for key in ["admins_may_manage_admins", "require_two_factor"] {
         assert_eq!(
             refused(set(&mut world, dora, &[(key, "on")])).code,

@@ -73,6 +73,7 @@ pub(super) fn sign_in(number: u8) -> SignIn {
     SignIn {
         fresh_device: DeviceId::from_bytes([number; 16]),
         name: name("laptop"),
+        proof: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod invitation;
 mod orgs;
 mod project;
 mod secret;
+mod token;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -79,6 +80,7 @@ pub(super) async fn answer(
         Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
         Request::CancelJob(request) => Body::CancelJob(request),
         Request::Account(request) => return account::answer(member, user, request).await,
+        Request::Token(request) => return token::answer(member, user, request).await,
         question @ (Request::WhoAmI
         | Request::Limits(_)
         | Request::ShowOrg { .. }
@@ -120,7 +122,12 @@ fn ask(member: &Member, user: UserId, question: &Request) -> Result<Answer, Prob
 
 async fn renew(member: &Member, user: UserId, csr: &[u8]) -> Result<Answer, Problem> {
     let desk = &*member.desk;
-    let signed = desk.issue(&parse_request(csr)?, Subject::User(user))?;
+    let request = parse_request(csr)?;
+    let token = enrolment::token_expiry(&desk.engine.read(), member.session.serial());
+    let signed = match token {
+        None => desk.issue(&request, Subject::User(user))?,
+        Some(expires_at) => desk.issue_to_program(&request, user, expires_at)?,
+    };
     let renewal = Body::RenewCertificate {
         old: member.session.serial(),
         new: signed.certificate,

@@ -227,6 +227,7 @@ fn fill(path: &Path) {
         sign_in: SignIn {
             fresh_device: DeviceId::from_bytes([7; 16]),
             name: "laptop".parse().unwrap(),
+            proof: None,
         },
         certificate: NewCertificate {
             serial: CertificateSerial::new([1; 16]),

@@ -11,7 +11,7 @@ use crate::api::job::{FollowEvent, Submitted};
 use crate::api::member::{Registered, WhoAmI};
 use crate::invitee::Invitee;
 use crate::org::{InvitationStatus, InvitationView, MemberView, MembershipView};
-use crate::status::{JobStatus, Role};
+use crate::status::{JobStatus, Role, TokenScope};
 
 pub(super) fn answers() -> Vec<Sample> {
     let mut all: Vec<Sample> = [
@@ -33,6 +33,8 @@ pub(super) fn answers() -> Vec<Sample> {
                 display_name: Some("Ada Lovelace".parse().unwrap()),
                 email: Some("ada@lab.example".parse().unwrap()),
                 device: Some(DEVICE),
+                two_factor: true,
+                scope: Some(TokenScope::Submit),
             }),
         ),
         (

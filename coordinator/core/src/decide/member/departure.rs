@@ -11,7 +11,7 @@ use common::{
 };
 
 use crate::{
-    decide::{draft::Draft, enrolment, invitation, machine, project, secret},
+    decide::{draft::Draft, enrolment, invitation, machine, project, secret, token},
     event::{AccountEvent, Event, Holder, Parting, project::ProjectEvent, secret::SecretEvent},
     rejection::Rejection,
     state::{State, index::belongings::Made, org::Member},
@@ -53,6 +53,9 @@ pub(crate) fn depart(
     let grants = project::take_grants(state, at, by, org, user);
     for taken in grants.chain(secret::take_uses(state, org, user)) {
         draft.push(taken);
+    }
+    for gone in token::revoke_all(state, at, org, user) {
+        draft.push(gone);
     }
     let orgs = belongings.orgs.get(&user).map_or(0, BTreeSet::len);
     // Who leaves stays a user, signed in, and can ask to come back; who is removed from their last org is signed out.

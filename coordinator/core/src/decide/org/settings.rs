@@ -6,9 +6,10 @@ use common::{
 };
 
 use crate::{
+    decide::account::proof::has_two_factor,
     event::{Event, OrgEvent},
     policy::{Action, permit},
-    rejection::{OrgRejection, Rejection},
+    rejection::{AccountRejection, OrgRejection, Rejection},
     state::State,
 };
 
@@ -26,6 +27,9 @@ pub(super) fn change(
         || after.require_two_factor != before.require_two_factor
     {
         permit(state, org, user, Action::ChangeSafetySettings)?;
+    }
+    if after.require_two_factor && !before.require_two_factor && !has_two_factor(state, user) {
+        return Err(AccountRejection::TwoFactorFirst.into());
     }
     if after == *before {
         return Ok(Vec::new());

@@ -2,7 +2,7 @@
 
 use common::id::{
     ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
-    JobId, MachineId, OrgId, ProjectId, SecretId, UserId,
+    JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, UserId,
 };
 
 use super::{RowError, Table};
@@ -39,6 +39,10 @@ impl Key<'_> {
 
     pub(super) fn device(&self) -> Result<DeviceId, RowError> {
         self.whole().map(DeviceId::from_bytes)
+    }
+
+    pub(super) fn token(&self) -> Result<TokenId, RowError> {
+        self.whole().map(TokenId::from_bytes)
     }
 
     pub(super) fn machine(&self) -> Result<MachineId, RowError> {

@@ -229,3 +229,22 @@ fn an_argument_cannot_end_early() {
     let draft = parse("command: [echo, \"a\\0b\"]").unwrap();
     assert_eq!(draft.into_spec(None).unwrap_err().code, Code::BadJobFile);
 }
+
+#[test]
+fn a_job_says_where_it_belongs_and_which_secrets_it_uses() {
+    let draft = parse("project: vision\nsecrets: [HF_TOKEN, AWS_KEY, HF_TOKEN]").unwrap();
+    assert_eq!(draft.project.unwrap().as_str(), "vision");
+    let names: Vec<String> = draft.secrets.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["AWS_KEY", "HF_TOKEN"]);
+    let seen = parse("visibility: org_read").unwrap().visibility;
+    assert_eq!(seen, Some(Visibility::OrgRead));
+    refused("project: Vision!", "`project`");
+    refused("visibility: all", "\"all\" is not one of personal");
+    refused("secrets: [1A]", "cannot begin with a digit");
+    refused("secrets: ['A-B']", "'-' cannot be in a secret's name");
+    refused(
+        "secrets: [COMPUTE_SHARE_JOB_ID]",
+        "set by Compute Share itself",
+    );
+    refused("secrets: HF_TOKEN", "expected a list");
+}

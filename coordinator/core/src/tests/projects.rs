@@ -180,13 +180,13 @@ fn world() -> World {
 #[track_caller]
 pub(super) fn check(
     world: &mut World,
-    code: Code,
+    code: &Code,
     words: &str,
     act: impl FnOnce(&mut World) -> Result<Vec<Event>, Rejection>,
 ) {
     let before = world.state.clone();
     let problem = refused(act(world));
-    assert_eq!(problem.code, code, "{problem}");
+    assert_eq!(problem.code, *code, "{problem}");
     assert!(format!("{problem}").contains(words), "{problem}");
     assert_eq!(world.state, before);
 }
@@ -247,16 +247,16 @@ fn an_archived_project_takes_nothing_new() {
         .unwrap();
     check(
         &mut world,
-        Code::Permission,
+        &Code::Permission,
         "change or archive it",
         |world| world.archive(CAROL, "vision", true),
     );
     world.archive(BOB, "vision", true).unwrap();
     assert_eq!(world.archive(BOB, "vision", true).unwrap(), []);
-    check(&mut world, Code::WrongState, "archived", |world| {
+    check(&mut world, &Code::WrongState, "archived", |world| {
         world.submit(CAROL, 20, inside("vision"))
     });
-    check(&mut world, Code::WrongState, "archived", |world| {
+    check(&mut world, &Code::WrongState, "archived", |world| {
         world.add_version(BOB, 30, "maps", Some("vision"), None)
     });
     assert!(
@@ -274,7 +274,7 @@ fn an_archived_project_takes_nothing_new() {
 fn grants_that_cannot_be() {
     let mut world = world();
     let other = OrgId::from_bytes([9; 16]);
-    check(&mut world, Code::NotFound, "no such org", |world| {
+    check(&mut world, &Code::NotFound, "no such org", |world| {
         let command = ProjectCommand::Revoke(RevokeAccess {
             org: other,
             name: name("vision"),
@@ -282,27 +282,27 @@ fn grants_that_cannot_be() {
         });
         world.user_does(BOB, Body::Project(command))
     });
-    check(&mut world, Code::NotFound, "no project nowhere", |world| {
+    check(&mut world, &Code::NotFound, "no project nowhere", |world| {
         world.grant(BOB, "nowhere", member("carol"), Access::View)
     });
-    check(&mut world, Code::NotFound, "no project vision", |world| {
+    check(&mut world, &Code::NotFound, "no project vision", |world| {
         world.grant(CAROL, "vision", member("carol"), Access::Administer)
     });
-    check(&mut world, Code::NotFound, "no member mallory", |world| {
+    check(&mut world, &Code::NotFound, "no member mallory", |world| {
         world.grant(BOB, "vision", member("mallory"), Access::View)
     });
-    check(&mut world, Code::Permission, "to yourself", |world| {
+    check(&mut world, &Code::Permission, "to yourself", |world| {
         world.grant(BOB, "vision", member("bob"), Access::View)
     });
     check(
         &mut world,
-        Code::WrongState,
+        &Code::WrongState,
         "nobody else administers",
         |world| world.revoke(BOB, "vision", member("bob")),
     );
     check(
         &mut world,
-        Code::WrongState,
+        &Code::WrongState,
         "nobody else administers",
         |world| world.grant(ALICE, "vision", member("bob"), Access::View),
     );
@@ -311,14 +311,14 @@ fn grants_that_cannot_be() {
         .unwrap();
     check(
         &mut world,
-        Code::Permission,
+        &Code::Permission,
         "say who may do what",
         |world| world.grant(CAROL, "vision", member("dave"), Access::View),
     );
-    check(&mut world, Code::NameTaken, "another project", |world| {
+    check(&mut world, &Code::NameTaken, "another project", |world| {
         world.create_project(CAROL, 2, "vision", Restrictions::default())
     });
-    check(&mut world, Code::BadRequest, "description", |world| {
+    check(&mut world, &Code::BadRequest, "description", |world| {
         let set = SetProject {
             description: Some("a\u{1b}[31m".to_owned()),
             ..setting("vision")

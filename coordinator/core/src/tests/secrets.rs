@@ -138,10 +138,10 @@ fn a_secret_is_used_by_whom_it_is_allowed_to_and_is_not_there_for_others() {
     let mut world = world();
     world.secret(ALICE, 50, "HF_TOKEN", None).unwrap();
     world.submit(ALICE, 20, using(&["HF_TOKEN"])).unwrap();
-    check(&mut world, Code::NotFound, "no secret HF_TOKEN", |world| {
+    check(&mut world, &Code::NotFound, "no secret HF_TOKEN", |world| {
         world.submit(BOB, 21, using(&["HF_TOKEN"]))
     });
-    check(&mut world, Code::NotFound, "no secret OTHER", |world| {
+    check(&mut world, &Code::NotFound, "no secret OTHER", |world| {
         world.submit(ALICE, 21, using(&["OTHER"]))
     });
     let names = |world: &World, user| {
@@ -180,7 +180,7 @@ fn a_secret_is_used_by_whom_it_is_allowed_to_and_is_not_there_for_others() {
             .unwrap(),
         []
     );
-    check(&mut world, Code::NotFound, "no secret", |world| {
+    check(&mut world, &Code::NotFound, "no secret", |world| {
         world.submit(BOB, 23, using(&["HF_TOKEN"]))
     });
 
@@ -201,7 +201,7 @@ fn a_secret_is_used_by_whom_it_is_allowed_to_and_is_not_there_for_others() {
     };
     world.submit(CAROL, 24, there).unwrap();
     assert_eq!(names(&world, CAROL), ["HF_TOKEN"]);
-    check(&mut world, Code::NotFound, "no secret", |world| {
+    check(&mut world, &Code::NotFound, "no secret", |world| {
         world.submit(CAROL, 25, using(&["HF_TOKEN"]))
     });
     invariants::check(&world);
@@ -313,7 +313,7 @@ fn a_registry_is_opened_by_a_secret_that_no_job_finds() {
         found.context,
         sealing_context(ORG, None, &"LAB_REGISTRY".parse().unwrap())
     );
-    check(&mut world, Code::BadRequest, "opens a registry", |world| {
+    check(&mut world, &Code::BadRequest, "opens a registry", |world| {
         world.submit(BOB, 21, using(&["LAB_REGISTRY"]))
     });
     // What its submitter sends along comes first.

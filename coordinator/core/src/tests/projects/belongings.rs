@@ -24,12 +24,12 @@ fn jobs_of_a_project_take_contribute_and_are_seen_with_view() {
     world
         .grant(BOB, "vision", member("carol"), Access::View)
         .unwrap();
-    check(&mut world, Code::NotFound, "no project vision", |world| {
+    check(&mut world, &Code::NotFound, "no project vision", |world| {
         world.submit(DAVE, 20, inside("vision"))
     });
     check(
         &mut world,
-        Code::Permission,
+        &Code::Permission,
         "access is view; it takes contribute",
         |world| world.submit(CAROL, 20, inside("vision")),
     );
@@ -56,11 +56,11 @@ fn jobs_of_a_project_take_contribute_and_are_seen_with_view() {
     assert_eq!(seen(&world, DAVE), []);
     check(
         &mut world,
-        Code::Permission,
+        &Code::Permission,
         "cancel jobs of others",
         |world| world.cancel(CAROL, 1, None),
     );
-    check(&mut world, Code::NotFound, "no job 1", |world| {
+    check(&mut world, &Code::NotFound, "no job 1", |world| {
         world.cancel(DAVE, 1, None)
     });
 
@@ -90,7 +90,7 @@ fn data_of_a_project_is_the_projects() {
     world
         .grant(BOB, "vision", member("carol"), Access::View)
         .unwrap();
-    check(&mut world, Code::Permission, "it takes upload", |world| {
+    check(&mut world, &Code::Permission, "it takes upload", |world| {
         world.add_version(CAROL, 30, "maps", Some("vision"), None)
     });
     world
@@ -98,7 +98,7 @@ fn data_of_a_project_is_the_projects() {
         .unwrap();
     check(
         &mut world,
-        Code::BadRequest,
+        &Code::BadRequest,
         "belongs to project vision",
         |world| world.add_version(CAROL, 30, "maps", Some("vision"), Some(Visibility::OrgRead)),
     );
@@ -106,13 +106,13 @@ fn data_of_a_project_is_the_projects() {
         .add_version(CAROL, 30, "maps", Some("vision"), None)
         .unwrap();
     world.add_version(BOB, 31, "maps", None, None).unwrap();
-    check(&mut world, Code::NameTaken, "maps", |world| {
+    check(&mut world, &Code::NameTaken, "maps", |world| {
         world.add_version(DAVE, 32, "maps", None, None)
     });
     world.add_version(BOB, 33, "own", None, None).unwrap();
     check(
         &mut world,
-        Code::WrongState,
+        &Code::WrongState,
         "stays where it belongs",
         |world| world.add_version(BOB, 34, "own", Some("vision"), None),
     );
@@ -153,12 +153,12 @@ fn restrictions_keep_data_in() {
     assert_eq!(world.restrict(BOB, set).unwrap(), []);
     world.project(CAROL, 2, "other");
     for user in [CAROL, ALICE] {
-        check(&mut world, Code::Permission, "copy_out is none", |world| {
+        check(&mut world, &Code::Permission, "copy_out is none", |world| {
             world.submit(user, 21, with(None))
         });
         check(
             &mut world,
-            Code::Permission,
+            &Code::Permission,
             "outside project vision",
             |world| world.submit(user, 21, with(Some("other"))),
         );
@@ -189,16 +189,16 @@ fn jobs_of_no_project_are_shared_as_they_say() {
     world.submit(BOB, 20, shared(Visibility::Personal)).unwrap();
     world.submit(BOB, 21, shared(Visibility::OrgRead)).unwrap();
     world.submit(BOB, 22, shared(Visibility::OrgWrite)).unwrap();
-    check(&mut world, Code::NotFound, "no job 1", |world| {
+    check(&mut world, &Code::NotFound, "no job 1", |world| {
         world.cancel(CAROL, 1, None)
     });
-    check(&mut world, Code::Permission, "jobs of others", |world| {
+    check(&mut world, &Code::Permission, "jobs of others", |world| {
         world.cancel(CAROL, 2, None)
     });
     world.cancel(CAROL, 3, None).unwrap();
     check(
         &mut world,
-        Code::BadRequest,
+        &Code::BadRequest,
         "which says who sees it",
         |world| {
             let both = JobSpec {

@@ -22,40 +22,40 @@ fn what_cannot_be_done_with_a_secret() {
         |world| world.delete_secret(BOB, "NOT_THERE", None),
         |world| world.allow(BOB, "TOKEN", UsersChange::Allow(SecretUser::Everyone)),
     ] {
-        check(&mut world, Code::Permission, "your role is member", act);
+        check(&mut world, &Code::Permission, "your role is member", act);
     }
     world
         .grant(BOB, "vision", member("carol"), Access::Contribute)
         .unwrap();
     check(
         &mut world,
-        Code::Permission,
+        &Code::Permission,
         "it takes administer",
         |world| world.secret(CAROL, 52, "TOKEN", Some("vision")),
     );
-    check(&mut world, Code::NotFound, "no project vision", |world| {
+    check(&mut world, &Code::NotFound, "no project vision", |world| {
         world.secret(user(4), 52, "TOKEN", Some("vision"))
     });
-    check(&mut world, Code::NotFound, "no secret OTHER", |world| {
+    check(&mut world, &Code::NotFound, "no secret OTHER", |world| {
         world.delete_secret(ALICE, "OTHER", None)
     });
-    check(&mut world, Code::NotFound, "no member mallory", |world| {
+    check(&mut world, &Code::NotFound, "no member mallory", |world| {
         let to = SecretUser::Member(name("mallory"));
         world.allow(ALICE, "TOKEN", UsersChange::Allow(to))
     });
-    check(&mut world, Code::NotFound, "no project nowhere", |world| {
+    check(&mut world, &Code::NotFound, "no project nowhere", |world| {
         let to = SecretUser::Project(name("nowhere"));
         world.allow(ALICE, "TOKEN", UsersChange::Allow(to))
     });
     check(
         &mut world,
-        Code::BadJobFile,
+        &Code::BadJobFile,
         "two secrets of the job",
         |world| world.submit(ALICE, 20, using(&["TOKEN", "TOKEN"])),
     );
     check(
         &mut world,
-        Code::BadJobFile,
+        &Code::BadJobFile,
         "a secret of the job, too",
         |world| {
             let mut both = using(&["TOKEN"]);
@@ -65,7 +65,7 @@ fn what_cannot_be_done_with_a_secret() {
     );
     world.secret(BOB, 53, "OWN", Some("vision")).unwrap();
     world.archive(BOB, "vision", true).unwrap();
-    check(&mut world, Code::WrongState, "archived", |world| {
+    check(&mut world, &Code::WrongState, "archived", |world| {
         let there = JobSpec {
             secrets: using(&["OWN"]).secrets,
             ..inside("vision")

@@ -40,8 +40,8 @@ pub(super) fn text(preview: &DeparturePreview) -> String {
         lines.push(format!("{invitations} revoked"));
     }
     if preview.grants > 0 {
-        let projects = counted(preview.grants, "project");
-        lines.push(format!("access to {projects} taken"));
+        let grants = counted(preview.grants, "grant");
+        lines.push(format!("{grants} of projects and secrets taken back"));
     }
     if preview.devices > 0 {
         let devices = counted(preview.devices, "device");

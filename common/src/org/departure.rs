@@ -24,7 +24,7 @@ pub struct DeparturePreview {
     pub interrupted_tasks: u32,
     /// Invitations and sign-in links that let nobody in any more.
     pub invitations: u32,
-    /// Access to projects by name.
+    /// Access to projects, and use of secrets, by name.
     pub grants: u32,
     /// Of the member's own that are signed out.
     pub devices: u32,

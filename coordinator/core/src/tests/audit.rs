@@ -151,6 +151,26 @@ fn entries_say_names_and_what_was_before_and_after() {
     );
     check(&world, &events, "job_ended", "job 1", Some("succeeded"));
 
+    let decided = json!({"event": {
+        "event": "approval_decided",
+        "subject": {"machine": machine_id(11)},
+        "before": "waiting",
+        "after": {"rejected": {"by": {"user": ALICE}, "at": 0, "reason": "too loud"}},
+    }});
+    let entry = in_words(
+        &world.state,
+        Kept {
+            number: 8,
+            at: common::time::Timestamp::default(),
+            kind: AuditKind::Approval,
+            actor: Actor::User(ALICE),
+            json: decided.to_string(),
+        },
+    );
+    assert_eq!(entry.subject.as_deref(), Some("other"));
+    let change = "waiting -> rejected: too loud";
+    assert_eq!(entry.change.as_deref(), Some(change));
+
     // What this program does not know is not made up.
     let unknown = Kept {
         number: 7,

@@ -8,7 +8,10 @@ use common::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{event::Holder, state::State};
+use crate::{
+    event::Holder,
+    state::{State, approval::ApprovalSubject},
+};
 
 type Fields = Map<String, Value>;
 
@@ -46,6 +49,7 @@ fn subject(state: &State, event: &Fields) -> Option<String> {
         .or_else(|| job(state, event, "job"))
         .or_else(|| machine(state, read(event, "machine")?))
         .or_else(|| dataset(state, read(event, "dataset")?))
+        .or_else(|| asked_about(state, event))
         .or_else(|| secret(state, event))
         .or_else(|| device(state, event))
         .or_else(|| approval(state, event))
@@ -87,6 +91,15 @@ fn machine(state: &State, id: MachineId) -> Option<String> {
 fn dataset(state: &State, id: DatasetId) -> Option<String> {
     let row = state.datasets.get(&id)?;
     Some(row.name.to_string())
+}
+
+/// What a request for approval is about.
+fn asked_about(state: &State, event: &Fields) -> Option<String> {
+    match read(event, "subject")? {
+        ApprovalSubject::Machine(id) => machine(state, id),
+        ApprovalSubject::Job(id) => Some(format!("job {}", state.jobs.get(&id)?.number)),
+        ApprovalSubject::Rejoin(id) => Some(format!("{}, who comes back", user(state, id)?)),
+    }
 }
 
 /// A secret's name, which outlives it in the entry of its end.
@@ -184,10 +197,29 @@ fn differences(before: &Value, after: &Value) -> String {
 
 fn shown(value: &Value) -> String {
     match value {
+        Value::Object(fields) if fields.len() == 1 => {
+            let verdict = fields
+                .iter()
+                .next()
+                .and_then(|(word, of)| verdict(word, of));
+            verdict.unwrap_or_else(|| value.to_string())
+        }
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// Returns an answer with its reason, or with the rule that gave it.
+fn verdict(word: &str, decision: &Value) -> Option<String> {
+    let by = decision.get("by")?;
+    let rule = by.get("rule").and_then(Value::as_str);
+    let reason = decision.get("reason").and_then(Value::as_str);
+    Some(match (rule, reason.filter(|reason| !reason.is_empty())) {
+        (Some(rule), _) => format!("{word} by the rule {rule:?}"),
+        (None, Some(reason)) => format!("{word}: {reason}"),
+        (None, None) => word.to_owned(),
+    })
 }
 
 fn text<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {

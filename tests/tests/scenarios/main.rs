@@ -1,6 +1,7 @@
 //! Scenarios: what people do and what goes wrong, with real daemons on loopback.
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot go on fails")]
 
+mod accounts;
 mod disks;
 mod faults;
 mod gpu;

@@ -14,7 +14,7 @@ use crate::{
     decide::{draft::Draft, enrolment, invitation, machine, project, secret, token},
     event::{AccountEvent, Event, Holder, Parting, project::ProjectEvent, secret::SecretEvent},
     rejection::Rejection,
-    state::{State, index::belongings::Made, org::Member},
+    state::{State, certificate::Certificate, index::belongings::Made, org::Member},
 };
 
 /// Returns everything that happens when the user's membership ends.
@@ -158,13 +158,19 @@ fn stays(made: Made) -> Stays {
     }
 }
 
-/// Returns the keys that speak for the user now: with one of them they are known again.
+/// Returns the keys that speak for the user now: with one of them they are known again. Those of programs with a
+/// token are none.
 fn good_keys(state: &State, user: UserId, at: Timestamp) -> Vec<Fingerprint> {
     let serials = state.index.holders.get(&Holder::User(user));
+    let programs = |row: &Certificate| {
+        let device = row.device.and_then(|device| state.devices.get(&device));
+        device.is_some_and(|device| device.token.is_some())
+    };
     let good = serials
         .into_iter()
         .flatten()
-        .filter_map(|serial| enrolment::check(state, *serial, at).ok());
+        .filter_map(|serial| enrolment::check(state, *serial, at).ok())
+        .filter(|row| !programs(row));
     let keys: BTreeSet<Fingerprint> = good.map(|row| row.key).collect();
     keys.into_iter().collect()
 }

@@ -1,5 +1,6 @@
 //! Orgs, members and invitations as people see them.
 
+pub mod deletion;
 pub mod departure;
 pub mod settings;
 

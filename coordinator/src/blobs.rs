@@ -1,12 +1,13 @@
 //! Content-addressed bytes: the chunks and trees of datasets, work folders and artifacts.
 //!
 //! A folder of its own beside the book: `chunks/ab/<id>` holds a chunk's bytes, `trees/<id>` a tree's
-//! description, `temps/` what is being written. Whatever has its final name is complete; a tree has its name
+//! description, `temps/` what is being written, `doomed/` the descriptions of trees that go. Whatever has its final name is complete; a tree has its name
 //! only after every chunk of it is on the disk. It does not know who may see a tree: the doors ask the state
 //! before they call.
 
 mod chunks;
 mod serve;
+mod sweep;
 
 pub use self::serve::{serve_download, serve_upload};
 
@@ -15,7 +16,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
 };
 
 use common::{
@@ -40,6 +41,12 @@ struct Inner {
     /// Chunks that have their name but may not have reached the disk.
     unsynced: Mutex<HashSet<ChunkId>>,
     next_temp: AtomicU64,
+    /// Written while trees lose their names, see [`Store::named`].
+    naming: tokio::sync::RwLock<()>,
+    /// Written while chunks go.
+    saving: RwLock<()>,
+    /// Chunks of trees that were saved since chunks began to go.
+    watch: Mutex<Option<HashSet<ChunkId>>>,
 }
 
 impl Store {
@@ -53,7 +60,7 @@ impl Store {
             let path = path.to_owned();
             move |source| OpenError { path, source }
         };
-        for part in ["chunks", "trees", "temps"] {
+        for part in ["chunks", "trees", "temps", "doomed"] {
             let path = folder.join(part);
             fs::create_dir_all(&path).map_err(failed(&path))?;
         }
@@ -70,6 +77,9 @@ impl Store {
             folder: handle,
             unsynced: Mutex::default(),
             next_temp: AtomicU64::new(0),
+            naming: tokio::sync::RwLock::default(),
+            saving: RwLock::default(),
+            watch: Mutex::default(),
         })))
     }
 
@@ -122,6 +132,7 @@ impl Store {
     /// `bad_request` if a chunk is missing, `disk_full`, `io_error`. Nothing is stored then.
     pub fn save_tree(&self, manifest: &Manifest) -> Result<TreeId, Problem> {
         let id = manifest.id();
+        let _no_chunk_goes = self.0.saving.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(chunk) = manifest.chunks().iter().find(|chunk| !self.has(chunk)) {
             let why = format!("its piece {} was not sent", chunk.id);
             return Err(Problem::new(
@@ -130,6 +141,7 @@ impl Store {
                 why,
             ));
         }
+        self.note_saved(manifest);
         let failed = |error| io_problem("the data was not stored", &error);
         self.sync_chunks(manifest.chunks()).map_err(failed)?;
         if self.has_tree(id) {

@@ -16,6 +16,8 @@ use coordinator_core::{
     query::{access, enrolment},
 };
 
+use tokio::sync::Notify;
+
 use crate::{
     blobs,
     clock::Clock,
@@ -57,6 +59,8 @@ pub(crate) struct Wires {
     pub(crate) machines: Arc<Machines>,
     pub(crate) topics: Topics,
     pub(crate) usage: Arc<Usage>,
+    /// Files of a deleted org wait.
+    pub(crate) sweep: Arc<Notify>,
 }
 
 impl Wires {
@@ -66,6 +70,7 @@ impl Wires {
             machines: Arc::new(Machines::new()),
             topics: Topics::default(),
             usage: Arc::default(),
+            sweep: Arc::default(),
         }
     }
 
@@ -76,6 +81,7 @@ impl Wires {
             Effect::Close(serial) => self.sessions.close(serial),
             Effect::Wake(topic) => self.topics.wake(Awaited::Topic(topic)),
             Effect::Forget(attempt) => self.usage.forget(attempt),
+            Effect::Sweep => self.sweep.notify_one(),
         }
     }
 }

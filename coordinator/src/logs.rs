@@ -137,6 +137,17 @@ impl Logs {
         Ok(bytes)
     }
 
+    /// Deletes the logs of a job that is no more.
+    ///
+    /// # Errors
+    /// The folder cannot be deleted.
+    pub(crate) fn remove(&self, job: JobId) -> io::Result<()> {
+        match fs::remove_dir_all(self.job_folder(job)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns how many attempts have a log, and their bytes.
     ///
     /// # Errors

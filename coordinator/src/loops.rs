@@ -3,3 +3,4 @@
 
 pub(crate) mod lease;
 pub(crate) mod renewal;
+pub(crate) mod sweep;

@@ -17,7 +17,7 @@ use crate::{
     folder,
     listen::{self, ResetKey},
     logs::Logs,
-    loops::{lease, renewal},
+    loops::{lease, renewal, sweep},
     rate::WrongTries,
     setup::{open_authority, open_sealing_key_of},
     store::{Opened, Store, StoreError},
@@ -136,6 +136,7 @@ impl Ready {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(lease::run(Arc::clone(&desk), stop.clone()));
+        tasks.spawn(sweep::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(renewal::run(
             Arc::clone(&desk),
             endpoint.clone(),

@@ -1,6 +1,7 @@
-//! `org show|list|use|settings|set|transfer|leave|rejoin|limits|audit`: the group, how it runs itself, and its bounds.
+//! `org show|list|use|settings|set|transfer|leave|rejoin|delete|limits|audit`: the group, how it runs itself, and its bounds.
 
 mod approvals;
+mod delete;
 mod leave;
 mod limits;
 mod rejoin;
@@ -38,6 +39,7 @@ pub(super) enum Org {
     Transfer(transfer::Transfer),
     Leave(leave::Leave),
     Rejoin(rejoin::Rejoin),
+    Delete(delete::Delete),
     Audit(Audit),
     Limits(limits::Limits),
     Approvals(approvals::Approvals),
@@ -72,6 +74,7 @@ impl Org {
             Self::Transfer(transfer) => transfer.run(context).await,
             Self::Leave(leave) => leave.run(context).await,
             Self::Rejoin(rejoin) => rejoin.run(context).await,
+            Self::Delete(delete) => delete.run(context).await,
             Self::Limits(limits) => limits.run(context).await,
             Self::Approvals(approvals) => approvals.run(context).await,
         }

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::OrgId,
     name::Name,
-    org::{OrgSettings, departure::DeparturePreview, settings::SettingsChange},
+    org::{
+        OrgSettings, deletion::DeletionPreview, departure::DeparturePreview,
+        settings::SettingsChange,
+    },
 };
 
 /// What can be asked of an org as a whole.
@@ -31,6 +34,14 @@ pub enum OrgRequest {
         /// What was typed for the org's name.
         typed: String,
     },
+    /// What [`Self::Delete`] would do. Answered by [`OrgAnswer::Deletion`].
+    PreviewDeletion { org: OrgId },
+    /// Cannot be undone. Answered by [`super::Answer::Done`].
+    Delete {
+        org: OrgId,
+        /// What was typed for the org's name.
+        typed: String,
+    },
     /// Asks to come back into an org that the user was in. Answered by [`super::Answer::Done`].
     RequestRejoin { name: Name },
 }
@@ -40,4 +51,5 @@ pub enum OrgRequest {
 pub enum OrgAnswer {
     Settings(Box<OrgSettings>),
     Departure(Box<DeparturePreview>),
+    Deletion(Box<DeletionPreview>),
 }

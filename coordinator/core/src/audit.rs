@@ -81,7 +81,10 @@ fn about(event: &Event) -> (AuditKind, About) {
     match event {
         Event::OrgCreated { org, .. }
         | Event::Org(
-            OrgEvent::OrgSettingsChanged { org, .. } | OrgEvent::OrgTransferred { org, .. },
+            OrgEvent::OrgSettingsChanged { org, .. }
+            | OrgEvent::OrgTransferred { org, .. }
+            | OrgEvent::OrgDeleted { org, .. }
+            | OrgEvent::OrgFilesDeleted { org, .. },
         ) => (AuditKind::Org, About::Org(*org)),
         Event::Org(OrgEvent::RejoinRequested { org, .. } | OrgEvent::RejoinRefused { org, .. }) => {
             (AuditKind::Member, About::Org(*org))

@@ -190,6 +190,10 @@ pub enum Body {
     },
 
     Org(OrgCommand),
+    /// System. What a deleted org had on the disk is gone.
+    FinishDeletion {
+        org: OrgId,
+    },
     Project(project::ProjectCommand),
     Invitation(InvitationCommand),
     Account(AccountCommand),

@@ -12,7 +12,7 @@ pub(crate) mod job;
 mod limits;
 mod machine;
 pub(crate) mod member;
-mod org;
+pub(crate) mod org;
 pub(crate) mod project;
 pub(crate) mod rejoin;
 mod schedule;
@@ -155,6 +155,10 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::Project(command) => project::decide(state, at, user(actor)?, command),
         Body::Approval(command) => approval::decide(state, at, user(actor)?, command),
         Body::Invitation(command) => invitation::decide(state, at, user(actor)?, command),
+        Body::FinishDeletion { org } => {
+            system(actor)?;
+            Ok(org::finish_deletion(state, *org))
+        }
         Body::Org(command) => org::decide(state, at, user(actor)?, command),
         Body::Account(command) => account::decide(state, at, user(actor)?, command),
         Body::Secret(command) => secret::decide(state, at, user(actor)?, command),

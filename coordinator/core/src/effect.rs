@@ -24,6 +24,8 @@ pub enum Effect {
     Wake(Topic),
     /// The attempt has ended: drop what was remembered of its running.
     Forget(AttemptId),
+    /// Files of a deleted org lie on the disk.
+    Sweep,
 }
 
 /// What somebody may be waiting for.
@@ -55,6 +57,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::Org(
             OrgEvent::OrgSettingsChanged { org: id, .. }
             | OrgEvent::OrgTransferred { org: id, .. }
+            | OrgEvent::OrgFilesDeleted { org: id, .. }
             | OrgEvent::RejoinRequested { org: id, .. }
             | OrgEvent::RejoinRefused { org: id, .. },
         )
@@ -63,6 +66,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::DatasetChanged { org: id, .. } => vec![org(*id)],
         Event::Project(event) => vec![org(event.org())],
         Event::Secret(event) => vec![org(event.org())],
+        Event::Org(OrgEvent::OrgDeleted { org: id, .. }) => vec![Effect::Sweep, org(*id)],
         Event::UserCreated { .. }
         | Event::InvitationUsed { .. }
         | Event::InvitationRevoked { .. }

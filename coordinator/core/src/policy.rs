@@ -73,6 +73,7 @@ actions! {
     ChangeSettings "change the org's settings" Org Admin
     ChangeSafetySettings "change who manages admins or whether two-factor is required" Org Owner
     TransferOrg "hand the org over" Org Owner
+    DeleteOrg "delete the org" Org Owner
     ChangeLimits "change the org's limits" Org Admin
     SeeAudit "see the audit log" Org Admin
     SeeOwnUsage "see their own usage" Own Member

@@ -8,6 +8,7 @@ pub(crate) mod approval;
 pub(crate) mod attempt;
 pub(crate) mod certificate;
 pub(crate) mod dataset;
+pub(crate) mod deletion;
 pub(crate) mod held;
 pub(crate) mod index;
 pub(crate) mod invitation;
@@ -40,6 +41,7 @@ use self::{
     attempt::Attempt,
     certificate::Certificate,
     dataset::Dataset,
+    deletion::Deletion,
     index::Index,
     invitation::{Invitation, InvitationUse},
     job::{Job, JobProgress},
@@ -81,6 +83,8 @@ pub struct State {
     pub(crate) grants: BTreeMap<(ProjectId, UserId), Grant>,
     pub(crate) secrets: BTreeMap<SecretId, Secret>,
     pub(crate) approvals: BTreeMap<ApprovalId, Approval>,
+    /// What deleted orgs still have on the disk.
+    pub(crate) deletions: BTreeMap<OrgId, Deletion>,
     pub(crate) index: Index,
     pub(crate) volatile: Volatile,
 }

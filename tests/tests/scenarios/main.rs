@@ -11,6 +11,7 @@ mod jobs;
 mod ledger;
 mod limits;
 mod network;
+mod orgs;
 mod owner;
 mod projects;
 mod refusals;

@@ -5,7 +5,7 @@ use common::status::Role;
 use crate::{
     event::{Event, OrgEvent},
     state::{
-        State,
+        State, deletion,
         org::{Former, Member, Org, User},
     },
 };
@@ -115,6 +115,14 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             if let Some(row) = state.former.get_mut(&(*org, *user)) {
                 row.request = Some(*request);
             }
+        }
+        Event::Org(OrgEvent::OrgDeleted { org, at, rows, .. }) => {
+            let files = deletion::files_of(state, *org, *at);
+            deletion::take_out(state, *org, rows);
+            state.deletions.insert(*org, files);
+        }
+        Event::Org(OrgEvent::OrgFilesDeleted { org, .. }) => {
+            state.deletions.remove(org);
         }
         Event::Org(OrgEvent::RejoinRefused { org, user, .. }) => {
             if let Some(row) = state.former.get_mut(&(*org, *user)) {

@@ -22,6 +22,12 @@ pub enum OrgCommand {
         /// What was typed for the org's name.
         typed: String,
     },
+    /// Cannot be undone.
+    Delete {
+        org: OrgId,
+        /// What was typed for the org's name.
+        typed: String,
+    },
     /// The user who asks wants to come back.
     RequestRejoin { request: ApprovalId, name: Name },
 }

@@ -1,5 +1,6 @@
 //! Orgs: founding, settings.
 
+pub(crate) mod deletion;
 mod settings;
 mod transfer;
 
@@ -11,7 +12,12 @@ use common::{
 };
 
 use super::{member, rejoin};
-use crate::{command::OrgCommand, event::Event, rejection::Rejection, state::State};
+use crate::{
+    command::OrgCommand,
+    event::{Event, OrgEvent},
+    rejection::Rejection,
+    state::State,
+};
 
 pub(super) fn decide(
     state: &State,
@@ -23,10 +29,21 @@ pub(super) fn decide(
         OrgCommand::ChangeSettings { org, change } => settings::change(state, user, *org, change),
         OrgCommand::Leave { org } => member::leave(state, at, user, *org),
         OrgCommand::Transfer { org, to, typed } => transfer::transfer(state, user, *org, to, typed),
+        OrgCommand::Delete { org, typed } => deletion::delete(state, at, user, *org, typed),
         OrgCommand::RequestRejoin { request, name } => {
             rejoin::request(state, at, user, *request, name)
         }
     }
+}
+
+/// Notes that nothing of a deleted org is on the disk any more.
+pub(super) fn finish_deletion(state: &State, org: OrgId) -> Vec<Event> {
+    let row = state.deletions.get(&org);
+    let done = row.map(|row| OrgEvent::OrgFilesDeleted {
+        org,
+        trees: row.trees.len() as u64,
+    });
+    done.map(Event::Org).into_iter().collect()
 }
 
 pub(super) fn create(

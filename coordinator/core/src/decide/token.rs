@@ -166,7 +166,7 @@ pub(crate) fn check_row(row: &Token, now: Timestamp) -> Result<(), AccountReject
 }
 
 /// Revokes every token of the user for the org, and all that was signed in with one.
-pub(super) fn revoke_all(state: &State, at: Timestamp, org: OrgId, user: UserId) -> Vec<Event> {
+pub(crate) fn revoke_all(state: &State, at: Timestamp, org: OrgId, user: UserId) -> Vec<Event> {
     tokens(state, org, user)
         .flat_map(|(id, row)| revocation(state, at, id, row))
         .collect()

@@ -2,6 +2,7 @@
 
 use common::{
     id::{ApprovalId, OrgId, UserId},
+    name::Name,
     org::OrgSettings,
     time::Timestamp,
 };
@@ -31,6 +32,17 @@ pub enum OrgEvent {
         user: UserId,
         at: Timestamp,
     },
+    /// With everything that was in it.
+    OrgDeleted {
+        org: OrgId,
+        name: Name,
+        by: UserId,
+        at: Timestamp,
+        #[serde(skip)]
+        rows: Vec<RowKey>,
+    },
+    /// Nothing of it is on the disk any more.
+    OrgFilesDeleted { org: OrgId, trees: u64 },
     RejoinRefused {
         org: OrgId,
         user: UserId,
@@ -42,6 +54,12 @@ impl OrgEvent {
     pub(super) fn touched(&self) -> Vec<RowKey> {
         match self {
             Self::OrgSettingsChanged { org, .. } => vec![RowKey::org(*org)],
+            Self::OrgDeleted { org, rows, .. } => {
+                let mut touched = rows.clone();
+                touched.push(RowKey::deletion(*org));
+                touched
+            }
+            Self::OrgFilesDeleted { org, .. } => vec![RowKey::deletion(*org)],
             Self::OrgTransferred { org, before, after } => {
                 vec![RowKey::member(*org, *before), RowKey::member(*org, *after)]
             }

@@ -168,9 +168,11 @@ fn of_org(request: &OrgRequest) -> Needs {
         }
         OrgRequest::ChangeSettings { org, .. } => in_org(Admin, *org),
         OrgRequest::PreviewLeaving { .. }
+        | OrgRequest::PreviewDeletion { .. }
         | OrgRequest::Leave { .. }
         | OrgRequest::Transfer { .. }
-        | OrgRequest::RequestRejoin { .. } => PERSON,
+        | OrgRequest::RequestRejoin { .. }
+        | OrgRequest::Delete { .. } => PERSON,
     }
 }
 

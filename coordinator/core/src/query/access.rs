@@ -17,7 +17,7 @@ use crate::{
     event::LogState,
     policy::{self, project::ProjectAction},
     rejection::{Rejection, secret::SecretRejection},
-    state::{State, job::Job, secret::Secret},
+    state::{State, deletion::trees, job::Job, secret::Secret},
 };
 
 /// What a member who wants a tree gets.
@@ -87,6 +87,19 @@ fn check_download(
     project.map_or(Ok(()), |project| {
         policy::project::check(state, project, user, ProjectAction::Download)
     })
+}
+
+/// What deleted orgs still have on the disk: of each the trees that no other org names, and the jobs whose logs are there.
+pub fn deletions(state: &State) -> Vec<(OrgId, Vec<TreeId>, Vec<JobId>)> {
+    if state.deletions.is_empty() {
+        return Vec::new();
+    }
+    let used = trees(state, |_| true);
+    let rows = state.deletions.iter().map(|(org, row)| {
+        let alone = row.trees.difference(&used).copied();
+        (*org, alone.collect(), row.jobs.clone())
+    });
+    rows.collect()
 }
 
 /// Returns whether a member may send trees to the org.

@@ -15,7 +15,10 @@ use common::{
 
 use super::{count, handle, machine, not_a_question, of_org};
 use crate::{
-    decide::member::{preview_leaving, preview_removal},
+    decide::{
+        member::{preview_leaving, preview_removal},
+        org::deletion,
+    },
     policy::{Action, permit},
     rejection::Rejection,
     state::State,
@@ -39,7 +42,12 @@ pub(super) fn answer(
             let preview = preview_leaving(state, now, user, *org)?;
             Ok(OrgAnswer::Departure(Box::new(preview)))
         }
+        OrgRequest::PreviewDeletion { org } => {
+            let preview = deletion::preview(state, now, user, *org)?;
+            Ok(OrgAnswer::Deletion(Box::new(preview)))
+        }
         OrgRequest::ChangeSettings { .. }
+        | OrgRequest::Delete { .. }
         | OrgRequest::Leave { .. }
         | OrgRequest::Transfer { .. }
         | OrgRequest::RequestRejoin { .. } => Err(not_a_question()),

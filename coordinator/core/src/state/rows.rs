@@ -2,6 +2,7 @@
 
 mod key;
 mod references;
+mod removal;
 
 use std::fmt;
 
@@ -12,7 +13,7 @@ use common::id::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::key::Key;
-pub(crate) use self::references::check_references;
+pub(crate) use self::{references::check_references, removal::remove};
 use super::State;
 
 macro_rules! tables {
@@ -45,6 +46,8 @@ tables! {
     /// What shows that users are who they say, by user.
     Credentials "credentials-1"
     Tokens "tokens-1"
+    /// What deleted orgs still have on the disk, by org.
+    Deletions "deletions-1"
     Machines "machines-1"
     /// What machines report, by machine.
     Reports "machine-reports-1"
@@ -98,6 +101,10 @@ impl RowKey {
 
     pub(crate) fn member(org: OrgId, user: UserId) -> Self {
         Self::pair(Table::Members, org.as_bytes(), user.as_bytes())
+    }
+
+    pub(crate) fn deletion(org: OrgId) -> Self {
+        Self::new(Table::Deletions, org.as_bytes())
     }
 
     pub(crate) fn former(org: OrgId, user: UserId) -> Self {
@@ -203,6 +210,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Devices => json(state.devices.get(&key.device().ok()?)?),
         Table::Credentials => json(state.credentials.get(&key.user().ok()?)?),
         Table::Tokens => json(state.tokens.get(&key.token().ok()?)?),
+        Table::Deletions => json(state.deletions.get(&key.org().ok()?)?),
         Table::Machines => json(state.machines.get(&key.machine().ok()?)?),
         Table::Reports => json(state.reports.get(&key.machine().ok()?)?),
         Table::Datasets => json(state.datasets.get(&key.dataset().ok()?)?),
@@ -244,6 +252,7 @@ pub(crate) fn decode(
         Table::Devices => drop(state.devices.insert(key.device()?, parse(table, value)?)),
         Table::Credentials => drop(state.credentials.insert(key.user()?, parse(table, value)?)),
         Table::Tokens => drop(state.tokens.insert(key.token()?, parse(table, value)?)),
+        Table::Deletions => drop(state.deletions.insert(key.org()?, parse(table, value)?)),
         Table::Machines => drop(state.machines.insert(key.machine()?, parse(table, value)?)),
         Table::Reports => drop(state.reports.insert(key.machine()?, parse(table, value)?)),
         Table::Datasets => drop(state.datasets.insert(key.dataset()?, parse(table, value)?)),

@@ -142,6 +142,7 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
         .chain(state.progress.keys().map(|id| RowKey::progress(*id)))
         .chain(state.attempts.keys().map(|id| RowKey::attempt(*id)))
         .chain(state.approvals.keys().map(|id| RowKey::approval(*id)))
+        .chain(state.deletions.keys().map(|id| RowKey::deletion(*id)))
         .chain(state.projects.keys().map(|id| RowKey::project(*id)))
         .chain(state.grants.keys().map(|(id, to)| RowKey::grant(*id, *to)))
         .chain(state.secrets.keys().map(|id| RowKey::secret(*id)));
@@ -226,6 +227,18 @@ fn every_table_is_written_and_damage_is_found() {
     world.limit_member(super::world::BOB, &[("gpu", 1)]);
     super::two_factor::turn_on(&mut world, super::world::BOB);
     super::tokens::make(&mut world);
+    let second = Body::CreateOrg {
+        org: common::id::OrgId::from_bytes([2; 16]),
+        name: super::world::name("club"),
+        owner: super::world::ALICE,
+        handle: super::world::name("alice"),
+    };
+    world.must(Actor::System, second);
+    let delete = crate::command::OrgCommand::Delete {
+        org: common::id::OrgId::from_bytes([2; 16]),
+        typed: "club".to_owned(),
+    };
+    world.must(Actor::User(super::world::ALICE), Body::Org(delete));
     let rows = save(&world.state);
     let tables: BTreeSet<Table> = rows.iter().map(|(key, _)| key.table).collect();
     assert_eq!(tables.len(), Table::ALL.len());

@@ -231,6 +231,7 @@ async fn read(
             AgentMessage::Attempt { attempt, report } => {
                 desk.wires.machines.heard(agent.machine, None, desk.now());
                 let stage = report.stage();
+                let _named = desk.blobs.named().await;
                 let artifact_size = match report {
                     AttemptReport::Artifacts { tree } => size(agent, tree).await,
                     _ => None,

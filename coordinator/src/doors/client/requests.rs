@@ -182,6 +182,7 @@ async fn add_version(
 ) -> Result<Answer, Problem> {
     let desk = &*member.desk;
     let tree = request.tree;
+    let _named = desk.blobs.named().await;
     let blobs = desk.blobs.clone();
     let stored = blocking(move || blobs.size(tree)).await;
     let (bytes, files) = stored.map_err(|problem| match problem.code {
@@ -201,6 +202,7 @@ async fn add_version(
 
 async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Answer, Problem> {
     let desk = &*member.desk;
+    let _named = desk.blobs.named().await;
     if let Some(tree) = request.spec.workdir {
         let blobs = desk.blobs.clone();
         if !blocking(move || blobs.has_tree(tree)).await {

@@ -5,6 +5,7 @@ use super::nouns::{NUMBER, ORG, name};
 use crate::api::org::{OrgAnswer, OrgRequest};
 use crate::api::{Answer, Request};
 use crate::org::OrgSettings;
+use crate::org::deletion::DeletionPreview;
 use crate::org::departure::{DeparturePreview, EndingJob, Stays};
 use crate::org::settings::SettingsChange;
 use crate::status::{Role, Visibility};
@@ -57,6 +58,30 @@ pub(super) fn orgs() -> Vec<Sample> {
         request(
             "org_request_rejoin",
             OrgRequest::RequestRejoin { name: name("lab") },
+        ),
+        request("org_preview_deletion", OrgRequest::PreviewDeletion { org }),
+        request(
+            "org_delete",
+            OrgRequest::Delete {
+                org,
+                typed: "lab".to_owned(),
+            },
+        ),
+        answer(
+            "org_deletion",
+            OrgAnswer::Deletion(Box::new(DeletionPreview {
+                name: name("lab"),
+                members: 1,
+                machines: 2,
+                jobs: 3,
+                running_tasks: 4,
+                queued_tasks: 5,
+                datasets: 6,
+                projects: 7,
+                secrets: 8,
+                trees: 9,
+                bytes: Bytes::gib(10),
+            })),
         ),
         answer("org_departure", OrgAnswer::Departure(Box::new(departure()))),
         answer("org_settings", OrgAnswer::Settings(Box::new(settings))),

@@ -26,13 +26,15 @@ pub(super) async fn answer(
         }
         OrgRequest::Leave { org } => OrgCommand::Leave { org },
         OrgRequest::Transfer { org, to, typed } => OrgCommand::Transfer { org, to, typed },
+        OrgRequest::Delete { org, typed } => OrgCommand::Delete { org, typed },
         OrgRequest::RequestRejoin { name } => OrgCommand::RequestRejoin {
             request: ApprovalId::new(mint::uuid(member.desk.now())),
             name,
         },
         question @ (OrgRequest::ShowSettings { .. }
         | OrgRequest::PreviewRemoval { .. }
-        | OrgRequest::PreviewLeaving { .. }) => return ask(member, user, &Request::Org(question)),
+        | OrgRequest::PreviewLeaving { .. }
+        | OrgRequest::PreviewDeletion { .. }) => return ask(member, user, &Request::Org(question)),
     };
     engine.ask(actor, Body::Org(command)).await?;
     Ok(Answer::Done)

@@ -4,6 +4,7 @@
 //! Written in the transaction of the event. Read beside the engine, from a transaction that sees what was committed:
 //! [`Trail`] holds the book only while it reads.
 
+mod newest;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use redb::{
     TableDefinition, WriteTransaction,
 };
 
+use self::newest::NewestFirst;
 use super::{EVENTS, Entry, Raw, StoreError, unversioned};
 
 /// Entries by org and number in its log; see [`Place`].
@@ -371,39 +373,4 @@ pub(super) fn verify(transaction: &ReadTransaction) -> Result<(), StoreError> {
         followed = Some((org, next));
     }
     Ok(())
-}
-
-/// Several lines of numbers, each in order, as one that goes down.
-struct NewestFirst<'a> {
-    lines: Vec<redb::Range<'a, Raw, Raw>>,
-    /// The next of each line, and the line.
-    heads: std::collections::BinaryHeap<(u64, usize)>,
-}
-
-impl<'a> NewestFirst<'a> {
-    fn of(lines: Vec<redb::Range<'a, Raw, Raw>>) -> Result<Self, StoreError> {
-        let mut merged = Self {
-            heads: std::collections::BinaryHeap::with_capacity(lines.len()),
-            lines,
-        };
-        for line in 0..merged.lines.len() {
-            merged.advance(line)?;
-        }
-        Ok(merged)
-    }
-
-    fn next(&mut self) -> Result<Option<u64>, StoreError> {
-        let Some((number, line)) = self.heads.pop() else {
-            return Ok(None);
-        };
-        self.advance(line)?;
-        Ok(Some(number))
-    }
-
-    fn advance(&mut self, line: usize) -> Result<(), StoreError> {
-        if let Some((key, _)) = self.lines[line].next_back().transpose()? {
-            self.heads.push((number(key.value())?, line));
-        }
-        Ok(())
-    }
 }

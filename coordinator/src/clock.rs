@@ -1,5 +1,5 @@
 //! The coordinator's wall clock, the only place that reads it. It never goes back: not when the system's clock
-//! is set back, and not from one run to the next, since it starts no earlier than the newest event in the book.
+//! is set back, and not from one run to the next, since it starts no earlier than the newest event in the book and what `kept` says.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

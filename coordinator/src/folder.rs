@@ -26,6 +26,11 @@ pub(crate) fn reset_key(data: &Path) -> PathBuf {
     data.join("reset-key")
 }
 
+/// See [`crate::kept`].
+pub(crate) fn kept(data: &Path) -> PathBuf {
+    data.join("kept.json")
+}
+
 pub(crate) fn logs(data: &Path) -> PathBuf {
     data.join("logs")
 }

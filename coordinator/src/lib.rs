@@ -10,6 +10,7 @@
 mod clock;
 mod config;
 mod folder;
+mod kept;
 mod mint;
 mod sign_in;
 
@@ -20,6 +21,7 @@ pub mod blobs;
 mod logs;
 
 mod desk;
+mod guard;
 mod listen;
 mod machines;
 mod proofs;

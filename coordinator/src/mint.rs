@@ -7,6 +7,8 @@ use common::{id::CodeDigest, time::Timestamp};
 use rand::RngCore;
 use uuid::{Builder, Uuid};
 
+use crate::rate::Guess;
+
 /// Five bits a letter.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Letters of a code that people read aloud: 60 bits.
@@ -44,6 +46,16 @@ pub(crate) fn random<const COUNT: usize>() -> [u8; COUNT] {
     let mut random = [0; COUNT];
     rand::rng().fill_bytes(&mut random);
     random
+}
+
+/// Returns what somebody guesses at who writes this: nothing shorter than a link's secret is safe from guessing.
+pub(crate) fn guess(written: &str) -> Guess {
+    let letters = written.bytes().filter(|byte| !b"- ".contains(byte));
+    if letters.count() < SECRET_LETTERS {
+        Guess::Code
+    } else {
+        Guess::Secret
+    }
 }
 
 /// Returns what is stored of a code or secret, or nothing for a text that cannot be one.
@@ -87,6 +99,13 @@ mod tests {
         let spoken = code.to_lowercase().replace('-', " ").replace('0', "o");
         assert_eq!(digest(&spoken), digest(&code));
         assert_ne!(digest(&super::code()), digest(&code));
+    }
+
+    #[test]
+    fn a_code_is_guessed_at_and_a_secret_is_not() {
+        assert_eq!(guess(&code()), Guess::Code);
+        assert_eq!(guess(&secret()), Guess::Secret);
+        assert_eq!(guess(&format!("{}--------------", code())), Guess::Code);
     }
 
     #[test]

@@ -15,9 +15,11 @@ use crate::{
     doors::accept,
     engine::{Clerk, Engine, Outside},
     folder,
+    guard::Guard,
+    kept::Kept,
     listen::{self, ResetKey},
     logs::Logs,
-    loops::{lease, renewal, sweep},
+    loops::{keeping, lease, renewal, sweep},
     rate::WrongTries,
     setup::{open_authority, open_sealing_key_of},
     store::{Opened, Store, StoreError},
@@ -87,7 +89,8 @@ impl Ready {
             state,
             newest_at,
         } = self.opened;
-        let clock = Arc::new(Clock::starting_at(newest_at));
+        let kept = Kept::load(&self.config.data);
+        let clock = Arc::new(Clock::starting_at(newest_at.max(kept.at)));
         let identity = self.authority.server_identity(clock.now());
         let identity = identity.map_err(|error| renewal::problem(&error))?;
         let tls = certs::server_config(&identity).map_err(|error| renewal::problem(&error))?;
@@ -129,12 +132,13 @@ impl Ready {
             blobs: self.blobs,
             trail,
             wires,
-            wrong_tries: WrongTries::default(),
+            guard: Guard::new(&self.config.data, &kept),
             lease: self.config.lease,
             heartbeat: self.config.heartbeat,
         });
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        tasks.spawn(keeping::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(lease::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(sweep::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(renewal::run(

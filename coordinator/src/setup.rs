@@ -25,7 +25,9 @@ use crate::{
     clock::Clock,
     config::{Config, DEFAULT_HEARTBEAT, DEFAULT_LEASE},
     engine::{Clerk, NotDone},
-    folder, mint, sign_in,
+    folder,
+    kept::Kept,
+    mint, sign_in,
     store::{Book, Opened, Store, chain},
 };
 
@@ -160,7 +162,7 @@ pub fn add_org(config: &Config, org: &Name, owner: &Name) -> Result<AddOrgOutcom
         state,
         newest_at,
     } = Store::open(&folder::store(data))?;
-    let clock = Arc::new(Clock::starting_at(newest_at));
+    let clock = Arc::new(Clock::starting_at(newest_at.max(Kept::load(data).at)));
     let known = enrolment::user(&state, owner);
     let mut clerk = Clerk::new(state, store, Arc::clone(&clock));
     let id = OrgId::new(mint::uuid(clock.now()));
@@ -203,7 +205,7 @@ pub fn login_link(config: &Config, org: Option<&Name>) -> Result<JoinLink, Probl
         let why = format!("the coordinator has: {}", names.join(", "));
         return Err(Problem::new(Code::NotFound, "There is no such org", why));
     };
-    let clock = Arc::new(Clock::starting_at(newest_at));
+    let clock = Arc::new(Clock::starting_at(newest_at.max(Kept::load(data).at)));
     let mut clerk = Clerk::new(state, store, Arc::clone(&clock));
     owner_link(&mut clerk, &clock, org, &authority, config.address.clone())
 }

@@ -1,7 +1,7 @@
 //! The join door: strangers with a code become members, and approved machines get their first certificate.
 //! Nothing else is possible here.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc};
 
 use certs::Subject;
 use common::{
@@ -120,18 +120,6 @@ struct Stranger {
     code: Option<String>,
 }
 
-/// Refuses to look at what comes from an address that was wrong too often.
-fn may_try(desk: &Desk, from: IpAddr) -> Result<(), Problem> {
-    if desk.wrong_tries.too_many(from, Instant::now()) {
-        return Err(Problem::new(
-            Code::TooManyTries,
-            "The code was not looked at",
-            "too many wrong codes came from this address",
-        ));
-    }
-    Ok(())
-}
-
 async fn enrol(
     desk: &Desk,
     stranger: Stranger,
@@ -145,22 +133,13 @@ async fn enrol(
         device,
         code: second,
     } = stranger;
-    may_try(desk, from)?;
     let request = parse_request(csr)?;
-    let wrong = || {
-        let why = "there is no such code";
-        Problem::new(Code::CodeInvalid, "The code lets nobody in", why)
-    };
-    let looked_at = mint::digest(secret).ok_or_else(wrong).and_then(|code| {
+    let look = |code| {
         let state = desk.engine.read();
         let enrolment = enrolment::enrolment(&state, code, purpose, request.key(), desk.now())?;
         Ok((code, enrolment))
-    });
-    let (code, enrolment) = looked_at.inspect_err(|problem| {
-        if problem.code == Code::CodeInvalid {
-            desk.wrong_tries.record(from, Instant::now());
-        }
-    })?;
+    };
+    let (code, enrolment) = desk.look_at_code(from, secret, look).await?;
     let user = enrolment
         .user
         .unwrap_or_else(|| UserId::new(mint::uuid(desk.now())));
@@ -207,7 +186,7 @@ async fn exchange(
     csr: &[u8],
     device: Name,
 ) -> Result<JoinAnswer, Problem> {
-    may_try(desk, from)?;
+    desk.may_try(from)?;
     let request = parse_request(csr)?;
     let secret: Result<TokenSecret, InvalidToken> = token.parse();
     let secret = secret.map_err(|error| {
@@ -219,11 +198,13 @@ async fn exchange(
         let exchange = enrolment::exchange(&desk.engine.read(), digest, desk.now())?;
         Ok((digest, exchange))
     });
-    let (digest, exchange) = looked_at.inspect_err(|problem| {
-        if problem.code == Code::TokenInvalid {
-            desk.wrong_tries.record(from, Instant::now());
+    let (digest, exchange) = match looked_at {
+        Err(problem) if problem.code == Code::TokenInvalid => {
+            desk.tried_wrongly(from).await;
+            return Err(problem);
         }
-    })?;
+        looked_at => looked_at?,
+    };
     let signed = desk.issue_to_program(&request, exchange.user, exchange.expires_at)?;
     let body = Body::ExchangeToken(ExchangeToken {
         digest,

@@ -2,10 +2,11 @@
 
 use certs::PrivateKey;
 use common::{
-    api::{Answer, Request},
+    api::{Answer, Request, member::CreateInvitations},
     code::Code,
     join_link::LinkPurpose,
     status::Role,
+    time::Span,
 };
 use coordinator::Config;
 
@@ -64,8 +65,12 @@ async fn an_invited_member_joins_once_and_is_remembered_over_a_restart() {
 }
 
 #[tokio::test]
-async fn wrong_codes_are_counted() {
+async fn wrong_codes_are_counted_over_a_restart_and_a_good_link_is_not_locked_out() {
     let lab = Lab::start().await;
+    let alice = lab.owner().await;
+    let connection = lab.connect(&alice).await;
+    let (code, _) = invite(&connection, alice.org).await;
+    let (_, secret) = invite(&connection, alice.org).await;
     let key = PrivateKey::generate().unwrap();
     let mut codes = Vec::new();
     loop {
@@ -81,6 +86,59 @@ async fn wrong_codes_are_counted() {
     let wrong = codes.iter().filter(|code| **code == Code::CodeInvalid);
     assert_eq!(wrong.count(), codes.len() - 1);
     assert!(codes.len() > 2);
+
+    let lab = lab.restart().await;
+    for wrong in ["0000-0000-0000", &code] {
+        let refused = lab.enrol(wrong, LinkPurpose::Join, Some("eve"), &key).await;
+        assert_eq!(refused.err().unwrap().code, Code::TooManyTries, "{wrong}");
+    }
+    let guessed = "0".repeat(26);
+    let refused = lab.enrol(&guessed, LinkPurpose::Join, Some("eve"), &key);
+    assert_eq!(refused.await.err().unwrap().code, Code::TooManyTries);
+    let dora = lab
+        .enrol(&secret, LinkPurpose::Join, Some("dora"), &key)
+        .await;
+    assert_eq!(dora.unwrap().handle, name("dora"));
+    lab.running.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_expired_stays_so_when_the_clock_is_set_back_before_a_restart() {
+    let lab = Lab::start().await;
+    let alice = lab.owner().await;
+    let connection = lab.connect(&alice).await;
+    let request = CreateInvitations {
+        org: alice.org,
+        role: Role::Member,
+        ttl: Span::from_secs(60),
+        uses: 1,
+        count: 1,
+        invitee: None,
+    };
+    let answer = ask(&connection, Request::CreateInvitations(request)).await;
+    let Ok(Answer::Invited(mut invited)) = answer else {
+        panic!("{answer:?}");
+    };
+    let secrets = invited.remove(0).secrets.unwrap();
+    let lab = lab.stop().await;
+    // As if it had run for two minutes more by a clock that is now set back to where it was.
+    let path = lab.config.data.join("kept.json");
+    let mut kept: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let while_away = std::time::Duration::from_secs(120);
+    let later: common::time::Timestamp = serde_json::from_value(kept["at"].clone()).unwrap();
+    assert_ne!(later, common::time::Timestamp::default());
+    kept["at"] = serde_json::to_value(later.saturating_add(while_away)).unwrap();
+    std::fs::write(&path, kept.to_string()).unwrap();
+
+    let lab = lab.start_again().await;
+    let key = PrivateKey::generate().unwrap();
+    for expired in [&secrets.code, &secrets.secret] {
+        let refused = lab
+            .enrol(expired, LinkPurpose::Join, Some("bob"), &key)
+            .await;
+        assert_eq!(refused.err().unwrap().code, Code::CodeExpired);
+    }
     lab.running.stop().await;
 }
 
@@ -120,7 +178,7 @@ async fn one_folder_has_one_coordinator() {
     let config = lab.config.clone();
     lab.running.stop().await;
 
-    assert_eq!(coordinator::check(&config.data).unwrap().version, 2);
+    assert_eq!(coordinator::check(&config.data).unwrap().version, 3);
     let fresh = coordinator::login_link(&config, None).unwrap();
     assert_eq!(fresh.purpose, LinkPurpose::Login);
     assert_ne!(fresh.secret, lab.owner_link.secret);

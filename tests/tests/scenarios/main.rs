@@ -3,6 +3,7 @@
 
 mod accounts;
 mod disks;
+mod entry;
 mod faults;
 mod gpu;
 mod idle;

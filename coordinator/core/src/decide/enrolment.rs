@@ -88,7 +88,7 @@ pub(crate) fn admit(
 }
 
 /// Returns what a code is of.
-pub(super) fn find_code(
+pub(crate) fn find_code(
     state: &State,
     code: CodeDigest,
     purpose: LinkPurpose,

@@ -15,7 +15,7 @@ use common::{
 
 use crate::{
     decide::{
-        enrolment::{admit, check, claimed},
+        enrolment::{admit, check, claimed, find_code},
         token,
     },
     event::Holder,
@@ -87,9 +87,17 @@ pub fn joined(state: &State, invitation: InvitationId, user: UserId) -> Option<J
     })
 }
 
-/// Returns what a code is of.
-pub fn invitation_of(state: &State, code: CodeDigest) -> Option<InvitationId> {
-    state.index.codes.get(&code).copied()
+/// Returns the invitation that a code is of, for somebody with an account. Whether it lets in whoever asks is the
+/// command's to say.
+///
+/// # Errors
+/// Unknown, or expired.
+pub fn takeable(state: &State, code: CodeDigest, now: Timestamp) -> Result<InvitationId, Problem> {
+    let (id, row) = find_code(state, code, LinkPurpose::Join)?;
+    if now >= row.expires_at && row.revoked_at.is_none() {
+        return Err(Rejection::CodeExpired { at: row.expires_at }.into());
+    }
+    Ok(id)
 }
 
 /// Returns the key of a certificate.

@@ -1,5 +1,6 @@
 //! Why a job waits: the very checks that placement makes, with all that is in the way instead of a yes or no.
 
+mod approval;
 mod forecast;
 mod words;
 
@@ -25,12 +26,9 @@ use super::{
 };
 use crate::{
     bounds::{Bounds, Reached, reached, reached_models},
-    decide::approval::job_note,
-    lifecycle::approval::ApprovalState,
     rejection::LimitReached,
     state::{
         State,
-        approval::of_job,
         job::{Job, JobProgress},
     },
 };
@@ -191,7 +189,7 @@ impl<'a> Inquiry<'a> {
                 format!("asks for {}; {}", limit.asked, limit.bound()),
             )
         });
-        let approval = self.awaits_approval();
+        let approval = approval::awaited(self.state, &self.subject);
         let approval = approval.map(|text| alone(BlockerCode::AwaitsApproval, text));
         let mut blockers: Vec<Blocker> = approval.into_iter().chain(limits).collect();
         let parallel = self.over_parallel();
@@ -243,22 +241,6 @@ impl<'a> Inquiry<'a> {
                 .collect(),
         };
         by_code.into_iter().map(blocker).collect()
-    }
-
-    /// Returns what an admin is asked for, or would be if the job were submitted.
-    fn awaits_approval(&self) -> Option<String> {
-        let Some((id, _, _)) = self.subject.job else {
-            let org = self.state.orgs.get(&self.subject.org)?;
-            let note = job_note(org, self.subject.spec)?;
-            return Some(format!("an admin would have to approve it: it {note}"));
-        };
-        let row = self.state.approvals.get(&of_job(id))?;
-        (row.state == ApprovalState::Waiting).then(|| {
-            format!(
-                "waits since {} for an admin's approval: it {}",
-                row.asked_at, row.note
-            )
-        })
     }
 
     fn over_parallel(&self) -> Option<String> {
@@ -332,7 +314,7 @@ impl<'a> Inquiry<'a> {
             all.push(words::change_on(machine, &self.ask, &obstacles));
         }
         all.extend(changes(false));
-        if self.awaits_approval().is_some() {
+        if approval::awaited(self.state, &self.subject).is_some() {
             all.insert(
                 0,
                 "an admin approves it, or it asks for fewer GPU-hours".to_owned(),

@@ -1,7 +1,5 @@
 //! Inviting, and coming in with an account that exists. The secrets are minted here.
 
-use std::time::Instant;
-
 use common::{
     api::{
         Answer,
@@ -93,21 +91,11 @@ pub(super) async fn serve(
 async fn join(member: &Member, user: UserId, secret: &str) -> Result<Answer, Problem> {
     let desk = &*member.desk;
     let from = member.session.connection().remote_address().ip();
-    if desk.wrong_tries.too_many(from, Instant::now()) {
-        return Err(Problem::new(
-            Code::TooManyTries,
-            "The code was not looked at",
-            "too many wrong codes came from this address",
-        ));
-    }
-    let found = mint::digest(secret).and_then(|code| {
-        let invitation = enrolment::invitation_of(&desk.engine.read(), code)?;
-        Some((code, invitation))
-    });
-    let Some((code, invitation)) = found else {
-        desk.wrong_tries.record(from, Instant::now());
-        return Err(coordinator_core::Rejection::CodeInvalid.into());
+    let look = |code| {
+        let invitation = enrolment::takeable(&desk.engine.read(), code, desk.now())?;
+        Ok((code, invitation))
     };
+    let (code, invitation) = desk.look_at_code(from, secret, look).await?;
     let key = key(member)?;
     enter(
         member,

@@ -301,3 +301,25 @@ fn what_does_not_fit_on_the_disk_is_refused_before_it_comes() {
     assert_eq!(refused.code, Code::DiskFull);
     upload.reserve(Bytes(1000)).unwrap();
 }
+
+#[tokio::test]
+async fn a_sweep_takes_what_no_other_tree_has() {
+    let (_folder, store) = store();
+    let (small, large) = (tree(2), tree(3));
+    for number in 0..3 {
+        store.put(&chunk(number), &content(number)).unwrap();
+    }
+    store.save_tree(&small).unwrap();
+    store.save_tree(&large).unwrap();
+    {
+        let _unnamed = store.unnamed().await;
+        store.doom(&[large.id()]).unwrap();
+        store.doom(&[large.id()]).unwrap();
+    }
+    assert!(!store.has_tree(large.id()) && store.has(&chunk(2)));
+    store.sweep().unwrap();
+    assert!(!store.has(&chunk(2)), "it was the large one's alone");
+    assert!(store.has(&chunk(0)) && store.has(&chunk(1)));
+    assert_eq!(store.load_tree(small.id()).unwrap().id(), small.id());
+    store.sweep().unwrap();
+}

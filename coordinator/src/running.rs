@@ -20,7 +20,6 @@ use crate::{
     listen::{self, ResetKey},
     logs::Logs,
     loops::{keeping, lease, renewal, sweep},
-    rate::WrongTries,
     setup::{open_authority, open_sealing_key_of},
     store::{Opened, Store, StoreError},
 };

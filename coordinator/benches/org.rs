@@ -270,6 +270,7 @@ fn enrol(code: u64, number: u64) -> Body {
         sign_in: SignIn {
             fresh_device: DeviceId::from_bytes(id(4_000_000 + number)),
             name: name("laptop"),
+            proof: None,
         },
         certificate: NewCertificate {
             serial: CertificateSerial::new(id(3_000_000 + number)),

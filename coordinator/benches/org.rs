@@ -306,6 +306,7 @@ fn register(number: u64) -> Body {
         org: ORG,
         name: name(&format!("box{number}")),
         key: Fingerprint::new(key(number)),
+        from: None,
     }
 }
 

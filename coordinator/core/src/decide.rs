@@ -95,7 +95,16 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             name,
             key,
             from,
-        } => machine::register(state, at, user(actor)?, *machine, *org, name, *key, *from),
+        } => {
+            let offered = machine::Offered {
+                machine: *machine,
+                org: *org,
+                name,
+                key: *key,
+                from: *from,
+            };
+            machine::register(state, at, user(actor)?, &offered)
+        }
         Body::ApproveMachine { org, name } => {
             let user = user(actor)?;
             machine::answer(state, at, user, *org, name, Verdict::Approve, "")

@@ -22,16 +22,29 @@ use crate::{
     state::{State, approval::of_machine, machine::Machine},
 };
 
+/// A machine that a member offers.
+pub(super) struct Offered<'a> {
+    pub(super) machine: MachineId,
+    pub(super) org: OrgId,
+    pub(super) name: &'a Name,
+    pub(super) key: Fingerprint,
+    /// Where the member is.
+    pub(super) from: Option<IpAddr>,
+}
+
 pub(super) fn register(
     state: &State,
     at: Timestamp,
     user: UserId,
-    machine: MachineId,
-    org: OrgId,
-    name: &Name,
-    key: Fingerprint,
-    from: Option<IpAddr>,
+    offered: &Offered<'_>,
 ) -> Result<Vec<Event>, Rejection> {
+    let Offered {
+        machine,
+        org,
+        name,
+        key,
+        from,
+    } = *offered;
     let member = permit(state, org, user, Action::RegisterMachine)?;
     if let Ok((_, row)) = find_machine(state, org, name) {
         return if row.owner == user && row.key == key {

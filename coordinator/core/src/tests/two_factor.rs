@@ -134,7 +134,7 @@ fn a_code_is_good_once_and_an_older_one_no_more() {
     turn_on(&mut world, ALICE);
     // The code of setting it up is used, too.
     for step in [100, 99] {
-        let problem = refused(sign_in(&mut world, step as u8, code(step)));
+        let problem = refused(sign_in(&mut world, u8::try_from(step).unwrap(), code(step)));
         assert_eq!(problem.code, Code::TwoFactorWrong);
         assert!(problem.why.contains("used before"), "{problem}");
     }

@@ -8,6 +8,7 @@ use common::id::{
 use super::{RowError, Table};
 
 /// The bytes of a key, with the table for the error.
+#[derive(Clone, Copy)]
 pub(super) struct Key<'a>(pub(super) Table, pub(super) &'a [u8]);
 
 impl Key<'_> {

@@ -9,6 +9,7 @@ pub mod project;
 pub mod secret;
 mod specification;
 pub mod token;
+mod touched;
 
 use common::{
     id::{
@@ -28,7 +29,7 @@ use common::{
 use serde::Serialize;
 
 use self::{approval::ApprovalEvent, invitation::InvitationEvent};
-use crate::{lifecycle::job::JobResult, state::rows::RowKey};
+use crate::lifecycle::job::JobResult;
 
 pub use self::account::{AccountEvent, Profile};
 pub use self::org::OrgEvent;
@@ -305,100 +306,4 @@ pub enum Event {
     Approval(ApprovalEvent),
     #[serde(untagged)]
     Token(token::TokenEvent),
-}
-
-impl Event {
-    /// Returns the rows to write again (or delete) once the event is applied.
-    pub fn touched(&self) -> Vec<RowKey> {
-        match self {
-            Self::OrgCreated { org, .. } | Self::LimitsApplied { org, .. } => {
-                vec![RowKey::org(*org)]
-            }
-            Self::UserCreated { user, .. } => vec![RowKey::user(*user)],
-            Self::RoleChanged { org, user, .. } => vec![RowKey::member(*org, *user)],
-            Self::MemberAdded { org, user, .. } | Self::MemberRemoved { org, user, .. } => {
-                vec![
-                    RowKey::member(*org, *user),
-                    RowKey::former(*org, *user),
-                    RowKey::own_limits(*org, *user),
-                ]
-            }
-            Self::MemberLimitsSet { org, user, .. } => {
-                vec![RowKey::own_limits(*org, *user)]
-            }
-
-            Self::InvitationCreated { invitation, .. }
-            | Self::InvitationRevoked { invitation, .. } => vec![RowKey::invitation(*invitation)],
-            Self::InvitationUsed {
-                invitation, key, ..
-            } => vec![
-                RowKey::invitation(*invitation),
-                RowKey::invitation_use(*invitation, *key),
-            ],
-
-            Self::CertificateIssued { serial, device, .. } => {
-                let device = device.map(RowKey::device);
-                let rows = [RowKey::certificate(*serial)];
-                rows.into_iter().chain(device).collect()
-            }
-            Self::CertificateSuperseded { serial, .. }
-            | Self::CertificateRevoked { serial, .. } => vec![RowKey::certificate(*serial)],
-
-            Self::MachineRegistered { machine, .. }
-            | Self::MachineApproved { machine, .. }
-            | Self::MachineRejected { machine, .. }
-            | Self::MachineRemoved { machine, .. }
-            | Self::MachineDisconnected { machine, .. } => vec![RowKey::machine(*machine)],
-            Self::MachineConnected { machine, .. } | Self::MachineReported { machine, .. } => {
-                vec![RowKey::machine(*machine), RowKey::report(*machine)]
-            }
-
-            Self::DatasetVersionAdded { dataset, .. } | Self::DatasetChanged { dataset, .. } => {
-                vec![RowKey::dataset(*dataset)]
-            }
-
-            Self::JobSubmitted { job, org, .. } => {
-                vec![RowKey::org(*org), RowKey::job(*job), RowKey::progress(*job)]
-            }
-            Self::JobCancelled { job } | Self::TaskCancelled { job, .. } => {
-                vec![RowKey::progress(*job)]
-            }
-            Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
-            Self::LoginForgotten { job } => vec![RowKey::job(*job)],
-
-            Self::AttemptPreparing { attempt } => vec![RowKey::attempt(*attempt)],
-            Self::AttemptStarted { attempt, .. } => {
-                vec![RowKey::attempt(*attempt), RowKey::progress(attempt.job)]
-            }
-            Self::AttemptPlaced {
-                attempt, machine, ..
-            }
-            | Self::AttemptEnded {
-                attempt, machine, ..
-            } => vec![
-                RowKey::attempt(*attempt),
-                RowKey::progress(attempt.job),
-                RowKey::machine(*machine),
-            ],
-            Self::AttemptStopping {
-                attempt, machine, ..
-            }
-            | Self::ArtifactsSettled {
-                attempt, machine, ..
-            }
-            | Self::LogSettled {
-                attempt, machine, ..
-            } => vec![RowKey::attempt(*attempt), RowKey::machine(*machine)],
-
-            Self::MachineLost { .. } | Self::ScheduleSettled { .. } => Vec::new(),
-            Self::Org(event) => event.touched(),
-            Self::Project(event) => event.touched(),
-
-            Self::Invitation(event) => event.touched(),
-            Self::Account(event) => event.touched(),
-            Self::Secret(event) => event.touched(),
-            Self::Approval(event) => event.touched(),
-            Self::Token(event) => event.touched(),
-        }
-    }
 }

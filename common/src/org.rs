@@ -19,6 +19,8 @@ use crate::{
     units::{Bytes, MilliCpu},
 };
 
+/// Most orgs that users make for themselves; whoever runs the coordinator can give one user more.
+pub const MAX_ORGS_OWNED: usize = 16;
 /// Most invitations made at once.
 pub const MAX_INVITATIONS_AT_ONCE: u32 = 50;
 /// Most uses of one invitation.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use common::{code::Code, problem::Problem, time::Span};
+use coordinator_core::command::WhoMayCreateOrgs;
 use serde::Deserialize;
 
 use crate::folder;
@@ -31,6 +32,7 @@ pub struct Config {
     pub address: String,
     pub lease: Span,
     pub heartbeat: Span,
+    pub who_may_create_orgs: WhoMayCreateOrgs,
 }
 
 /// The file.
@@ -43,6 +45,8 @@ struct ConfigFile {
     lease: Span,
     #[serde(default = "default_heartbeat")]
     heartbeat: Span,
+    #[serde(default)]
+    who_may_create_orgs: WhoMayCreateOrgs,
 }
 
 const fn default_lease() -> Span {
@@ -74,6 +78,7 @@ impl Config {
             address: file.address,
             lease: file.lease,
             heartbeat: file.heartbeat,
+            who_may_create_orgs: file.who_may_create_orgs,
         };
         config.check(&path)?;
         Ok(config)
@@ -119,6 +124,11 @@ impl Config {
             "heartbeat",
             &self.heartbeat.to_string(),
         );
+        key(
+            "Who makes orgs: \"operator\" is whoever runs the coordinator, with add-org; \"users\" is every user too.",
+            "who_may_create_orgs",
+            self.who_may_create_orgs.as_str(),
+        );
         text
     }
 }
@@ -142,6 +152,7 @@ mod tests {
             address: "lab.example:7443".to_owned(),
             lease: DEFAULT_LEASE,
             heartbeat: Span::from_millis(500),
+            who_may_create_orgs: WhoMayCreateOrgs::Users,
         };
         let (data, read) = written(&config.to_toml());
         assert_eq!(
@@ -161,10 +172,15 @@ mod tests {
             ("lease = \"soon\"\n", Code::Config),
             ("lease = \"20s\"\n", Code::Config),
             ("heartbeat = 0\n", Code::Config),
+            ("who_may_create_orgs = \"everybody\"\n", Code::Config),
+            ("who_may_create_orgs = true\n", Code::Config),
         ] {
             let (_data, read) = written(&format!("{text}{rest}"));
             assert_eq!(read.unwrap_err().code, code, "{text}");
         }
+        let (_data, read) = written(rest);
+        let who_may = read.unwrap().who_may_create_orgs;
+        assert_eq!(who_may, WhoMayCreateOrgs::Operator, "unless told otherwise");
         let nothing = tempfile::tempdir().unwrap();
         let problem = Config::load(nothing.path()).unwrap_err();
         assert_eq!(problem.code, Code::NotInitialised);

@@ -11,7 +11,7 @@ use common::{
 };
 use coordinator_core::{
     Actor, Body, Effect,
-    command::NewCertificate,
+    command::{NewCertificate, WhoMayCreateOrgs},
     event::{Holder, LogState},
     query::{access, enrolment},
 };
@@ -50,6 +50,7 @@ pub(crate) struct Desk {
     pub(crate) guard: Guard,
     pub(crate) lease: Span,
     pub(crate) heartbeat: Span,
+    pub(crate) who_may_create_orgs: WhoMayCreateOrgs,
 }
 
 /// Those who are told of what was committed.

@@ -134,6 +134,7 @@ impl Ready {
             guard: Guard::new(&self.config.data, &kept),
             lease: self.config.lease,
             heartbeat: self.config.heartbeat,
+            who_may_create_orgs: self.config.who_may_create_orgs,
         });
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -18,6 +18,7 @@ use common::{
 };
 use coordinator_core::{
     Actor, Body, State,
+    command::WhoMayCreateOrgs,
     query::{enrolment, secret},
 };
 
@@ -131,6 +132,7 @@ fn build(options: &InitOptions, staging: &Path) -> Result<InitOutcome, Problem> 
         address: options.address.clone(),
         lease: DEFAULT_LEASE,
         heartbeat: DEFAULT_HEARTBEAT,
+        who_may_create_orgs: WhoMayCreateOrgs::default(),
     };
     let path = folder::config(staging);
     let mode = link::files::PRIVATE_FILE_MODE;

@@ -1,6 +1,7 @@
-//! `org show|list|use|settings|set|transfer|leave|rejoin|delete|limits|audit`: the group, how it runs itself, and its bounds.
+//! `org show|list|use|create|settings|set|transfer|leave|rejoin|delete|limits|audit`: the group, how it runs itself, and its bounds.
 
 mod approvals;
+mod create;
 mod delete;
 mod leave;
 mod limits;
@@ -34,6 +35,7 @@ pub(super) enum Org {
     Show(Show),
     List(List),
     Use(Use),
+    Create(create::Create),
     Settings(settings::Settings),
     Set(settings::Set),
     Transfer(transfer::Transfer),
@@ -68,6 +70,7 @@ impl Org {
             Self::Show(_) => show(context).await,
             Self::List(_) => list(context).await,
             Self::Use(using) => using.run(context).await,
+            Self::Create(create) => create.run(context).await,
             Self::Settings(settings) => settings.run(context).await,
             Self::Set(set) => set.run(context).await,
             Self::Audit(audit) => audit.run(context).await,

@@ -44,6 +44,9 @@ pub enum OrgRequest {
     },
     /// Asks to come back into an org that the user was in. Answered by [`super::Answer::Done`].
     RequestRejoin { name: Name },
+    /// Makes an org that the user who asks owns, where the coordinator lets users do so. Answered by
+    /// [`super::Answer::Org`].
+    Create { name: Name },
 }
 
 /// The answer to an [`OrgRequest`], where there is more to tell than that it is done.

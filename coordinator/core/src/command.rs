@@ -34,7 +34,7 @@ use serde::Serialize;
 
 pub use self::account::{AccountCommand, Proof, SignIn};
 use self::invitation::InvitationCommand;
-pub use self::org::OrgCommand;
+pub use self::org::{OrgCommand, WhoMayCreateOrgs};
 
 /// One thing asked, by whom and when. Fresh ids in it were minted by the door.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod audit;
 mod deletion;
 mod departure;
 mod enrolment;
+mod founding;
 mod history;
 mod images;
 mod invariants;

@@ -5,6 +5,7 @@ use common::{
     api::{
         Answer, Request,
         job::{ListJobs, ShowJob},
+        org::OrgRequest,
     },
     code::Code,
     id::OrgId,
@@ -13,6 +14,7 @@ use common::{
     wire::client::{ClientStream, DownloadSource},
 };
 use coordinator::AddOrgOutcome;
+use coordinator_core::command::WhoMayCreateOrgs;
 use link::frames::{self, RecvError};
 
 use crate::{
@@ -104,4 +106,33 @@ fn questions(org: OrgId, number: JobNumber) -> [Request; 6] {
             live: false,
         }),
     ]
+}
+
+#[tokio::test]
+async fn a_user_makes_an_org_once_the_configuration_lets_users() {
+    let lab = Lab::start().await;
+    let alice = lab.owner().await;
+    let create = |called| Request::Org(OrgRequest::Create { name: name(called) });
+    let ours = lab.connect(&alice).await;
+    let refused = ask(&ours, create("club")).await.unwrap_err();
+    assert_eq!(refused.code, Code::Permission);
+    assert!(refused.help.contains("who_may_create_orgs"), "{refused}");
+
+    let mut stopped = lab.stop().await;
+    stopped.config.who_may_create_orgs = WhoMayCreateOrgs::Users;
+    let lab = stopped.start_again().await;
+    let ours = lab.connect(&alice).await;
+    let taken = ask(&ours, create("lab")).await.unwrap_err();
+    assert_eq!(taken.code, Code::NameTaken);
+    let Ok(Answer::Org(club)) = ask(&ours, create("club")).await else {
+        panic!("alice may make an org");
+    };
+    assert_eq!((&club.name, &club.owner), (&name("club"), &alice.handle));
+    // On the same connection she is in it at once.
+    let listed = ask(&ours, Request::ListMembers { org: club.id }).await;
+    let Ok(Answer::Members(members)) = listed else {
+        panic!("{listed:?}");
+    };
+    assert_eq!(members.len(), 1);
+    lab.running.stop().await;
 }

@@ -4,7 +4,7 @@ use compute_share_tests::{Org, until};
 
 #[test]
 fn an_orgs_life() {
-    let org = Org::start();
+    let org = Org::start_with("who_may_create_orgs = \"users\"");
     let (bob, carol) = (org.join("bob"), org.join("carol"));
     let alice = &org.alice;
 
@@ -98,4 +98,16 @@ fn an_orgs_life() {
     for person in [alice, &bob, &carol] {
         person.run(&["ps"]).expect_refusal(4, "not_found");
     }
+
+    // The name is free again, and where users may make orgs, bob takes it.
+    let made = bob.json(&["org", "create", "lab"]);
+    assert_eq!(
+        (&made["name"], &made["owner"]),
+        (&"lab".into(), &"bob".into())
+    );
+    carol
+        .run(&["org", "create", "lab"])
+        .expect_refusal(3, "name_taken");
+    bob.run(&["org", "use", "lab"]).expect_success();
+    assert_eq!(bob.json(&["org", "show"])["id"], made["id"]);
 }

@@ -5,6 +5,7 @@ use common::{
     name::Name,
     org::settings::SettingsChange,
 };
+use serde::Deserialize;
 
 /// A command to an org, by one of its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,4 +31,32 @@ pub enum OrgCommand {
     },
     /// The user who asks wants to come back.
     RequestRejoin { request: ApprovalId, name: Name },
+    /// The user who asks becomes its owner.
+    Create {
+        org: OrgId,
+        name: Name,
+        /// As the coordinator's configuration says.
+        who_may: WhoMayCreateOrgs,
+    },
+}
+
+/// Who may make orgs on a coordinator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhoMayCreateOrgs {
+    /// Only whoever runs it, beside it.
+    #[default]
+    Operator,
+    /// Every user too.
+    Users,
+}
+
+impl WhoMayCreateOrgs {
+    /// Returns the word that the configuration has for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Users => "users",
+        }
+    }
 }

@@ -1,16 +1,16 @@
-//! Orgs: founding, settings.
+//! Orgs: founding, settings, another owner, the end.
 
 pub(crate) mod deletion;
+mod founding;
 mod settings;
 mod transfer;
 
 use common::{
     id::{OrgId, UserId},
-    name::Name,
-    status::Role,
     time::Timestamp,
 };
 
+pub(super) use self::founding::create;
 use super::{member, rejoin};
 use crate::{
     command::OrgCommand,
@@ -33,6 +33,9 @@ pub(super) fn decide(
         OrgCommand::RequestRejoin { request, name } => {
             rejoin::request(state, at, user, *request, name)
         }
+        OrgCommand::Create { org, name, who_may } => {
+            founding::create_own(state, at, user, *org, name, *who_may)
+        }
     }
 }
 
@@ -44,45 +47,4 @@ pub(super) fn finish_deletion(state: &State, org: OrgId) -> Vec<Event> {
         trees: row.trees.len() as u64,
     });
     done.map(Event::Org).into_iter().collect()
-}
-
-pub(super) fn create(
-    state: &State,
-    at: Timestamp,
-    org: OrgId,
-    name: &Name,
-    owner: UserId,
-    handle: &Name,
-) -> Result<Vec<Event>, Rejection> {
-    if state.index.org_names.contains_key(name) || state.orgs.contains_key(&org) {
-        return Err(Rejection::NameTaken {
-            noun: "org",
-            name: name.clone(),
-        });
-    }
-    let mut events = vec![Event::OrgCreated {
-        org,
-        name: name.clone(),
-        at,
-    }];
-    if !state.users.contains_key(&owner) {
-        if state.index.handles.contains_key(handle) {
-            return Err(Rejection::NameTaken {
-                noun: "user",
-                name: handle.clone(),
-            });
-        }
-        events.push(Event::UserCreated {
-            user: owner,
-            handle: handle.clone(),
-            at,
-        });
-    }
-    events.push(Event::MemberAdded {
-        org,
-        user: owner,
-        role: Role::Owner,
-        at,
-    });
-    Ok(events)
 }

@@ -172,6 +172,7 @@ fn of_org(request: &OrgRequest) -> Needs {
         | OrgRequest::Leave { .. }
         | OrgRequest::Transfer { .. }
         | OrgRequest::RequestRejoin { .. }
+        | OrgRequest::Create { .. }
         | OrgRequest::Delete { .. } => PERSON,
     }
 }

@@ -50,7 +50,8 @@ pub(super) fn answer(
         | OrgRequest::Delete { .. }
         | OrgRequest::Leave { .. }
         | OrgRequest::Transfer { .. }
-        | OrgRequest::RequestRejoin { .. } => Err(not_a_question()),
+        | OrgRequest::RequestRejoin { .. }
+        | OrgRequest::Create { .. } => Err(not_a_question()),
     }
 }
 

@@ -1,7 +1,11 @@
 //! Why an org stays as it is.
 
 use common::{
-    code::Code, name::Name, org::settings::InvalidSetting, problem::Problem, status::Role,
+    code::Code,
+    name::Name,
+    org::{MAX_ORGS_OWNED, settings::InvalidSetting},
+    problem::Problem,
+    status::Role,
 };
 
 use super::Rejection;
@@ -23,6 +27,9 @@ pub enum OrgRejection {
         org: Name,
     },
     RemovedByAdmin,
+    /// So the coordinator's configuration says.
+    OnlyOperatorCreates,
+    OwnsTooMany,
 }
 
 impl OrgRejection {
@@ -54,6 +61,21 @@ impl OrgRejection {
                 "you are a member of it",
             )
             .help(format!("`compute-share org use {org}` makes it the active one.")),
+            Self::OnlyOperatorCreates => Problem::new(
+                Code::Permission,
+                "cannot make an org",
+                "on this coordinator only whoever runs it makes orgs",
+            )
+            .help(
+                "Ask whoever runs the coordinator to run compute-share-coordinator add-org, or to set \
+                 who_may_create_orgs = \"users\".",
+            ),
+            Self::OwnsTooMany => Problem::new(
+                Code::Limit,
+                "cannot make an org",
+                format!("you own {MAX_ORGS_OWNED} orgs, and users make no more than that"),
+            )
+            .help("Hand one to an admin of it with `compute-share org transfer HANDLE`, or delete one."),
             Self::RemovedByAdmin => Problem::new(
                 Code::Permission,
                 "this invitation does not let you back in",

@@ -59,6 +59,7 @@ pub(super) fn orgs() -> Vec<Sample> {
             "org_request_rejoin",
             OrgRequest::RequestRejoin { name: name("lab") },
         ),
+        request("org_create", OrgRequest::Create { name: name("club") }),
         request("org_preview_deletion", OrgRequest::PreviewDeletion { org }),
         request(
             "org_delete",

@@ -2,7 +2,7 @@
 
 use common::{
     api::{Answer, Request, org::OrgRequest},
-    id::{ApprovalId, UserId},
+    id::{ApprovalId, OrgId, UserId},
     problem::Problem,
 };
 use coordinator_core::{Actor, Body, command::OrgCommand};
@@ -23,6 +23,13 @@ pub(super) async fn answer(
             engine.ask(actor, Body::Org(command)).await?;
             let now = Request::Org(OrgRequest::ShowSettings { org });
             return ask(member, user, &now);
+        }
+        OrgRequest::Create { name } => {
+            let org = OrgId::new(mint::uuid(member.desk.now()));
+            let who_may = member.desk.who_may_create_orgs;
+            let command = OrgCommand::Create { org, name, who_may };
+            engine.ask(actor, Body::Org(command)).await?;
+            return ask(member, user, &Request::ShowOrg { org });
         }
         OrgRequest::Leave { org } => OrgCommand::Leave { org },
         OrgRequest::Transfer { org, to, typed } => OrgCommand::Transfer { org, to, typed },

@@ -56,7 +56,7 @@ fn examples_can_be_typed() {
             .lines()
             .filter_map(|line| line.strip_prefix("  compute-share "))
         {
-            let line = line.split(" > ").next().unwrap_or(line);
+            let line = line.split(['>', '<']).next().unwrap_or(line).trim_end();
             let line = line
                 .replace("FINGERPRINT", &"ab".repeat(32))
                 .replace("0193…", "0193a1b2-0000-7000-8000-000000000001");

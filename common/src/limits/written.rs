@@ -9,6 +9,9 @@ use crate::{
     units::{Bytes, InvalidBytes, MilliCpu},
 };
 
+/// Whole numbers are kept in four bytes, processors in thousandths of one.
+const MAX_COUNT: f64 = u32::MAX as f64;
+const MAX_CPUS: f64 = MAX_COUNT / 1000.0;
 /// Longest part of a wrong text that is repeated.
 const MAX_QUOTED: usize = 40;
 
@@ -59,7 +62,7 @@ fn cpu(text: &str) -> Result<Amount, InvalidLimit> {
     let text = not_negative(text)?;
     match text.parse::<MilliCpu>() {
         Ok(cpu) => Ok(Amount(cpu.0.into())),
-        Err(_) if is_huge(text) => Err(InvalidLimit::TooLarge(quoted(text))),
+        Err(_) if is_over(text, MAX_CPUS) => Err(InvalidLimit::TooLarge(quoted(text))),
         Err(_) => Err(InvalidLimit::Cpu(quoted(text))),
     }
 }
@@ -71,7 +74,7 @@ impl FromStr for Count {
         let text = not_negative(text)?;
         match text.parse() {
             Ok(count) => Ok(Self(count)),
-            Err(_) if is_huge(text) => Err(InvalidLimit::TooLarge(quoted(text))),
+            Err(_) if is_over(text, MAX_COUNT) => Err(InvalidLimit::TooLarge(quoted(text))),
             Err(_) => Err(InvalidLimit::Count(quoted(text))),
         }
     }
@@ -88,7 +91,7 @@ impl FromStr for Size {
                 Err(InvalidLimit::TooLarge(quoted(text)))
             }
             Ok(size) => Ok(Self(size)),
-            Err(_) if is_huge(text) => Err(InvalidLimit::TooLarge(quoted(text))),
+            Err(_) if is_over(text, MAX_COUNT) => Err(InvalidLimit::TooLarge(quoted(text))),
             Err(_) => Err(InvalidLimit::Size(quoted(text))),
         }
     }
@@ -103,7 +106,7 @@ impl FromStr for Time {
             Ok(span) => Ok(Self(span)),
             Err(InvalidSpan::TooLong) => Err(InvalidLimit::TooLarge(quoted(text))),
             Err(InvalidSpan::Negative) => Err(InvalidLimit::Negative(quoted(text))),
-            Err(_) if is_huge(text) => Err(InvalidLimit::TooLarge(quoted(text))),
+            Err(_) if is_over(text, MAX_COUNT) => Err(InvalidLimit::TooLarge(quoted(text))),
             Err(InvalidSpan::Syntax(_)) => Err(InvalidLimit::Time(quoted(text))),
         }
     }
@@ -121,9 +124,8 @@ fn not_negative(text: &str) -> Result<&str, InvalidLimit> {
 
 /// Returns whether the text is a plain number that is too large to be read; some parsers of files hand it over as
 /// `1e+23`.
-fn is_huge(text: &str) -> bool {
-    let number = text.parse::<f64>();
-    number.is_ok_and(|number| number >= f64::from(u32::MAX))
+fn is_over(text: &str, most: f64) -> bool {
+    text.parse::<f64>().is_ok_and(|number| number > most)
 }
 
 fn quoted(text: &str) -> String {

@@ -11,16 +11,17 @@ use std::{
 };
 
 use common::{
-    api::job::SubmitJob,
+    api::{job::SubmitJob, limits::SetMemberLimits},
     id::{
         CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey, InvitationId, JobId,
         MachineId, OrgId, UserId,
     },
     job::JobSpec,
     join_link::LinkPurpose,
-    limits::Limits,
+    limits::{Amount, Limits, ResourceLimits, ResourceType},
     machine::{Admits, Isolation, MachineReport, SystemInfo},
     name::Name,
+    org::settings::SettingsChange,
     resources::Capacity,
     status::{IsolationLevel, Network, Role},
     time::{Span, Timestamp},
@@ -32,6 +33,7 @@ use coordinator_core::{
     command::{
         NewCertificate, SignIn,
         invitation::{CreateInvitations, InvitationCommand, NewInvitation},
+        org::OrgCommand,
     },
 };
 
@@ -153,7 +155,7 @@ impl World {
             let median = median(times);
             let ratio = median.as_secs_f64() / floor.as_secs_f64();
             println!("{what:<24}{median:>10.2?}{worst:>10.2?}{ratio:>10.2}");
-            if median >= LIMIT {
+            if median >= LIMIT && what != BESIDE {
                 slow.push(what);
             }
         }
@@ -161,10 +163,34 @@ impl World {
     }
 }
 
-/// Every command that changes an org, without those that only add one row like another one here.
+/// Does not change an org: shown for what a pass of the schedule over all members costs.
+const BESIDE: &str = "machine connects";
+
+/// Every command that changes an org, without those that only add or change one row like another one here.
 const KINDS: &[(&str, Make)] = &[
     ("apply limits", |_, round| {
         (Actor::User(ALICE), limits(ORG, round))
+    }),
+    ("limit a member", |_, round| {
+        let mut set = ResourceLimits::default();
+        set.set(ResourceType::Cpu, Amount(1000 + round))
+            .expect("one bound");
+        let body = Body::SetMemberLimits(SetMemberLimits {
+            org: ORG,
+            handle: handle(9),
+            set,
+            unset: Vec::new(),
+        });
+        (Actor::User(ALICE), body)
+    }),
+    ("change settings", |_, round| {
+        let change = SettingsChange {
+            contact: Some(format!("room {round}")),
+            ..SettingsChange::default()
+        };
+        let change = Box::new(change);
+        let body = Body::Org(OrgCommand::ChangeSettings { org: ORG, change });
+        (Actor::User(ALICE), body)
     }),
     ("invite", |world, _| {
         world.minted += 1;
@@ -187,7 +213,7 @@ const KINDS: &[(&str, Make)] = &[
     ("approve machine", |_, round| {
         (Actor::User(ALICE), approve(MACHINES + round))
     }),
-    ("machine connects", |_, round| {
+    (BESIDE, |_, round| {
         (Actor::Machine(machine(MACHINES + round)), connect())
     }),
     ("remove machine", |_, round| {

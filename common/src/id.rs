@@ -213,6 +213,8 @@ byte_id! {
     TreeId[32];
     /// SHA-256 of a public key (its SubjectPublicKeyInfo).
     Fingerprint[32];
+    /// BLAKE3 of a logo's bytes.
+    LogoDigest[32];
     /// BLAKE3 of a one-time code. The code itself is never stored.
     CodeDigest[32];
     /// A certificate's serial number.

@@ -93,6 +93,26 @@ mod tests {
         check("Bob", Err(InvalidName::Character('B')));
         check("b\u{1b}[31m", Err(InvalidName::Character('\u{1b}')));
         check("b\u{202e}b", Err(InvalidName::Character('\u{202e}')));
+        // Cyrillic and Greek letters, full width, and marks without any.
+        for foreign in [
+            '\u{430}', '\u{435}', '\u{3bf}', '\u{ff41}', '\u{200b}', '\u{301}',
+        ] {
+            check(
+                &format!("l{foreign}b"),
+                Err(InvalidName::Character(foreign)),
+            );
+            check(
+                &format!("{foreign}lab"),
+                Err(InvalidName::Character(foreign)),
+            );
+        }
+        for control in (0..=0x1f).chain(0x7f..=0x9f) {
+            let control = char::from_u32(control).unwrap();
+            check(
+                &format!("lab{control}"),
+                Err(InvalidName::Character(control)),
+            );
+        }
         check(&"a".repeat(64), Err(InvalidName::TooLong));
     }
 }

@@ -2,11 +2,12 @@
 
 pub mod deletion;
 pub mod departure;
+pub mod logo;
 pub mod settings;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::settings::OrgSettings;
+pub use self::{logo::LogoView, settings::OrgSettings};
 
 use crate::{
     id::{InvitationId, OrgId},
@@ -119,6 +120,7 @@ pub struct OrgOverview {
     pub compute_time: Span,
     pub limits: Limits,
     pub settings: OrgSettings,
+    pub logo: Option<LogoView>,
 }
 
 /// Sums over machines.

@@ -1,10 +1,11 @@
-//! `org show|list|use|create|settings|set|transfer|leave|rejoin|delete|limits|audit`: the group, how it runs itself, and its bounds.
+//! `org show|list|use|create|settings|set|logo|transfer|leave|rejoin|delete|limits|audit`: the group, how it runs itself, and its bounds.
 
 mod approvals;
 mod create;
 mod delete;
 mod leave;
 mod limits;
+mod logo;
 mod rejoin;
 mod settings;
 mod transfer;
@@ -38,6 +39,7 @@ pub(super) enum Org {
     Create(create::Create),
     Settings(settings::Settings),
     Set(settings::Set),
+    Logo(logo::Logo),
     Transfer(transfer::Transfer),
     Leave(leave::Leave),
     Rejoin(rejoin::Rejoin),
@@ -73,6 +75,7 @@ impl Org {
             Self::Create(create) => create.run(context).await,
             Self::Settings(settings) => settings.run(context).await,
             Self::Set(set) => set.run(context).await,
+            Self::Logo(logo) => logo.run(context).await,
             Self::Audit(audit) => audit.run(context).await,
             Self::Transfer(transfer) => transfer.run(context).await,
             Self::Leave(leave) => leave.run(context).await,
@@ -114,6 +117,7 @@ fn org_facts(org: &OrgOverview) -> String {
         .with("called", &org.settings.display_name)
         .with("about", &org.settings.description)
         .with("contact", &org.settings.contact)
+        .with_some("logo", org.logo.as_ref().map(logo::short))
         .with("id", org.id)
         .with("owner", &org.owner)
         .with("since", local(org.created_at))

@@ -6,7 +6,10 @@ use crate::{
     id::OrgId,
     name::Name,
     org::{
-        OrgSettings, deletion::DeletionPreview, departure::DeparturePreview,
+        OrgSettings,
+        deletion::DeletionPreview,
+        departure::DeparturePreview,
+        logo::{Logo, Picture},
         settings::SettingsChange,
     },
 };
@@ -47,6 +50,12 @@ pub enum OrgRequest {
     /// Makes an org that the user who asks owns, where the coordinator lets users do so. Answered by
     /// [`super::Answer::Org`].
     Create { name: Name },
+    /// Answered by [`OrgAnswer::Logo`].
+    ShowLogo { org: OrgId },
+    /// Answered by [`super::Answer::Done`].
+    SetLogo { org: OrgId, picture: Picture },
+    /// Answered by [`super::Answer::Done`].
+    RemoveLogo { org: OrgId },
 }
 
 /// The answer to an [`OrgRequest`], where there is more to tell than that it is done.
@@ -55,4 +64,5 @@ pub enum OrgAnswer {
     Settings(Box<OrgSettings>),
     Departure(Box<DeparturePreview>),
     Deletion(Box<DeletionPreview>),
+    Logo(Box<Logo>),
 }

@@ -90,6 +90,8 @@ pub enum InvalidSetting {
         bytes: usize,
         most: usize,
     },
+    #[error("a logo is a PNG, JPEG or WebP picture, and this is none")]
+    NotAPicture,
     #[error("{key} holds {character:?}, which changes how a line reads instead of being shown")]
     Character { key: &'static str, character: char },
 }

@@ -82,6 +82,7 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::OrgCreated { org, .. }
         | Event::Org(
             OrgEvent::OrgSettingsChanged { org, .. }
+            | OrgEvent::OrgLogoChanged { org, .. }
             | OrgEvent::OrgTransferred { org, .. }
             | OrgEvent::OrgDeleted { org, .. }
             | OrgEvent::OrgFilesDeleted { org, .. },

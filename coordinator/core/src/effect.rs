@@ -56,6 +56,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::MemberRemoved { org: id, .. }
         | Event::Org(
             OrgEvent::OrgSettingsChanged { org: id, .. }
+            | OrgEvent::OrgLogoChanged { org: id, .. }
             | OrgEvent::OrgTransferred { org: id, .. }
             | OrgEvent::OrgFilesDeleted { org: id, .. }
             | OrgEvent::RejoinRequested { org: id, .. }

@@ -32,6 +32,7 @@ use common::{
         JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, UserId,
     },
     machine::MachineReport,
+    org::logo::Logo,
     secret::SecretName,
 };
 
@@ -58,6 +59,8 @@ use self::{
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub(crate) orgs: BTreeMap<OrgId, Org>,
+    /// Apart from the orgs: large, and seldom changed.
+    pub(crate) logos: BTreeMap<OrgId, Logo>,
     pub(crate) users: BTreeMap<UserId, User>,
     pub(crate) members: BTreeMap<(OrgId, UserId), Member>,
     pub(crate) former: BTreeMap<(OrgId, UserId), Former>,

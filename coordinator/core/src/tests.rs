@@ -14,6 +14,7 @@ mod invitations;
 mod isolation;
 mod jobs;
 mod limits;
+mod logos;
 mod machines;
 mod orgs;
 mod owner;

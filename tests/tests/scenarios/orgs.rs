@@ -1,6 +1,6 @@
 //! An org's life: settings and switches, removal in mid-job, a way back, another owner, the end.
 
-use compute_share_tests::{Org, until};
+use compute_share_tests::{Org, Person, until};
 
 #[test]
 fn an_orgs_life() {
@@ -23,6 +23,7 @@ fn an_orgs_life() {
     ];
     alice.run(&words).expect_success();
     assert_eq!(bob.json(&["org", "settings"])["display_name"], "The Lab");
+    the_logo(alice, &bob);
     bob.run(&["invite", "create"]).expect_success();
     alice
         .run(&["org", "set", "members_may_invite=off"])
@@ -110,4 +111,30 @@ fn an_orgs_life() {
         .expect_refusal(3, "name_taken");
     bob.run(&["org", "use", "lab"]).expect_success();
     assert_eq!(bob.json(&["org", "show"])["id"], made["id"]);
+}
+
+fn the_logo(alice: &Person, bob: &Person) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        path.to_str().expect("plain text").to_owned()
+    };
+    let picture = b"\x89PNG\r\n\x1a\n and the rest";
+    let png = file("lab.png", picture);
+    bob.run(&["org", "logo", "set", &png])
+        .expect_refusal(3, "permission_denied");
+    for wrong in [file("lab.svg", b"<svg/>"), file("large", &vec![0; 300_000])] {
+        alice
+            .run(&["org", "logo", "set", &wrong])
+            .expect_refusal(2, "bad_setting");
+    }
+    alice.run(&["org", "logo", "set", &png]).expect_success();
+    assert_eq!(bob.json(&["org", "show"])["logo"]["type"], "image/png");
+    let copy = folder.path().join("copy.png");
+    let copy = copy.to_str().expect("plain text");
+    bob.run(&["org", "logo", "get", copy]).expect_success();
+    assert_eq!(std::fs::read(copy).expect("the copy"), picture);
+    bob.run(&["org", "logo", "get", copy])
+        .expect_refusal(1, "io_error");
 }

@@ -1,6 +1,6 @@
 //! Orgs, users and memberships.
 
-use common::status::Role;
+use common::{org::logo::Logo, status::Role};
 
 use crate::{
     event::{Event, OrgEvent},
@@ -127,6 +127,18 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::Org(OrgEvent::RejoinRefused { org, user, .. }) => {
             if let Some(row) = state.former.get_mut(&(*org, *user)) {
                 row.request = None;
+            }
+        }
+        Event::Org(OrgEvent::OrgLogoChanged {
+            org,
+            after,
+            picture,
+            ..
+        }) => {
+            let logo = after.zip(picture.clone());
+            match logo.map(|(about, picture)| Logo { about, picture }) {
+                Some(logo) => drop(state.logos.insert(*org, logo)),
+                None => drop(state.logos.remove(org)),
             }
         }
         Event::Org(OrgEvent::OrgSettingsChanged { org, after, .. }) => {

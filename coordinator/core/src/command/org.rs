@@ -3,7 +3,7 @@
 use common::{
     id::{ApprovalId, OrgId},
     name::Name,
-    org::settings::SettingsChange,
+    org::{logo::Picture, settings::SettingsChange},
 };
 use serde::Deserialize;
 
@@ -15,7 +15,9 @@ pub enum OrgCommand {
         change: Box<SettingsChange>,
     },
     /// The user who asks goes.
-    Leave { org: OrgId },
+    Leave {
+        org: OrgId,
+    },
     /// Makes an admin the owner, and the owner who asks an admin.
     Transfer {
         org: OrgId,
@@ -30,13 +32,23 @@ pub enum OrgCommand {
         typed: String,
     },
     /// The user who asks wants to come back.
-    RequestRejoin { request: ApprovalId, name: Name },
+    RequestRejoin {
+        request: ApprovalId,
+        name: Name,
+    },
     /// The user who asks becomes its owner.
     Create {
         org: OrgId,
         name: Name,
         /// As the coordinator's configuration says.
         who_may: WhoMayCreateOrgs,
+    },
+    SetLogo {
+        org: OrgId,
+        picture: Picture,
+    },
+    RemoveLogo {
+        org: OrgId,
     },
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod deletion;
 mod founding;
+mod logo;
 mod settings;
 mod transfer;
 
@@ -33,6 +34,8 @@ pub(super) fn decide(
         OrgCommand::RequestRejoin { request, name } => {
             rejoin::request(state, at, user, *request, name)
         }
+        OrgCommand::SetLogo { org, picture } => logo::set(state, user, *org, picture),
+        OrgCommand::RemoveLogo { org } => logo::remove(state, user, *org),
         OrgCommand::Create { org, name, who_may } => {
             founding::create_own(state, at, user, *org, name, *who_may)
         }

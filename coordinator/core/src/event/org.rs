@@ -3,7 +3,7 @@
 use common::{
     id::{ApprovalId, OrgId, UserId},
     name::Name,
-    org::OrgSettings,
+    org::{LogoView, OrgSettings, logo::Picture},
     time::Timestamp,
 };
 use serde::Serialize;
@@ -18,6 +18,14 @@ pub enum OrgEvent {
         org: OrgId,
         before: Box<OrgSettings>,
         after: Box<OrgSettings>,
+    },
+    OrgLogoChanged {
+        org: OrgId,
+        before: Option<LogoView>,
+        after: Option<LogoView>,
+        /// The log says which one; the book alone has it.
+        #[serde(skip)]
+        picture: Option<Picture>,
     },
     /// The owner before is an admin now.
     OrgTransferred {
@@ -54,6 +62,7 @@ impl OrgEvent {
     pub(super) fn touched(&self) -> Vec<RowKey> {
         match self {
             Self::OrgSettingsChanged { org, .. } => vec![RowKey::org(*org)],
+            Self::OrgLogoChanged { org, .. } => vec![RowKey::logo(*org)],
             Self::OrgDeleted { org, rows, .. } => {
                 let mut touched = rows.clone();
                 touched.push(RowKey::deletion(*org));

@@ -163,10 +163,12 @@ fn of_request(request: &Request) -> Needs {
 
 fn of_org(request: &OrgRequest) -> Needs {
     match request {
-        OrgRequest::ShowSettings { org } | OrgRequest::PreviewRemoval { org, .. } => {
-            in_org(Read, *org)
-        }
-        OrgRequest::ChangeSettings { org, .. } => in_org(Admin, *org),
+        OrgRequest::ShowSettings { org }
+        | OrgRequest::ShowLogo { org }
+        | OrgRequest::PreviewRemoval { org, .. } => in_org(Read, *org),
+        OrgRequest::ChangeSettings { org, .. }
+        | OrgRequest::SetLogo { org, .. }
+        | OrgRequest::RemoveLogo { org } => in_org(Admin, *org),
         OrgRequest::PreviewLeaving { .. }
         | OrgRequest::PreviewDeletion { .. }
         | OrgRequest::Leave { .. }

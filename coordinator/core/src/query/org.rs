@@ -20,7 +20,7 @@ use crate::{
         org::deletion,
     },
     policy::{Action, permit},
-    rejection::Rejection,
+    rejection::{OrgRejection, Rejection},
     state::State,
 };
 
@@ -46,12 +46,19 @@ pub(super) fn answer(
             let preview = deletion::preview(state, now, user, *org)?;
             Ok(OrgAnswer::Deletion(Box::new(preview)))
         }
+        OrgRequest::ShowLogo { org } => {
+            permit(state, *org, user, Action::SeeOrg)?;
+            let logo = state.logos.get(org).ok_or(OrgRejection::NoLogo)?;
+            Ok(OrgAnswer::Logo(Box::new(logo.clone())))
+        }
         OrgRequest::ChangeSettings { .. }
         | OrgRequest::Delete { .. }
         | OrgRequest::Leave { .. }
         | OrgRequest::Transfer { .. }
         | OrgRequest::RequestRejoin { .. }
-        | OrgRequest::Create { .. } => Err(not_a_question()),
+        | OrgRequest::Create { .. }
+        | OrgRequest::SetLogo { .. }
+        | OrgRequest::RemoveLogo { .. } => Err(not_a_question()),
     }
 }
 
@@ -126,6 +133,7 @@ pub(super) fn overview(state: &State, user: UserId, org: OrgId) -> Result<OrgOve
         queued_tasks: u32::try_from(queued).unwrap_or(u32::MAX),
         compute_time,
         settings: row.settings.clone(),
+        logo: state.logos.get(&org).map(|logo| logo.about),
         limits: row.limits.clone(),
     })
 }

@@ -30,6 +30,7 @@ pub enum OrgRejection {
     /// So the coordinator's configuration says.
     OnlyOperatorCreates,
     OwnsTooMany,
+    NoLogo,
 }
 
 impl OrgRejection {
@@ -70,6 +71,8 @@ impl OrgRejection {
                 "Ask whoever runs the coordinator to run compute-share-coordinator add-org, or to set \
                  who_may_create_orgs = \"users\".",
             ),
+            Self::NoLogo => Problem::new(Code::NotFound, "there is nothing to show", "the org has no logo")
+                .help("An admin sets one with `compute-share org logo set FILE`."),
             Self::OwnsTooMany => Problem::new(
                 Code::Limit,
                 "cannot make an org",
@@ -89,5 +92,11 @@ impl OrgRejection {
 impl From<OrgRejection> for Rejection {
     fn from(rejection: OrgRejection) -> Self {
         Self::Org(rejection)
+    }
+}
+
+impl From<OrgRejection> for Problem {
+    fn from(rejection: OrgRejection) -> Self {
+        rejection.problem()
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Deletion {
 /// Returns every row that is of the org or belongs to one that is.
 pub(crate) fn rows_of(state: &State, org: OrgId) -> Vec<RowKey> {
     let mut rows = vec![RowKey::org(org)];
+    rows.extend(state.logos.contains_key(&org).then(|| RowKey::logo(org)));
     let members = state.members.keys().filter(|(of, _)| *of == org);
     rows.extend(members.map(|(_, user)| RowKey::member(org, *user)));
     let former = state.former.keys().filter(|(of, _)| *of == org);

@@ -66,6 +66,8 @@ tables! {
     /// Set for single members, by org and user.
     OwnLimits "member-limits-1"
     Approvals "approvals-1"
+    /// By org.
+    Logos "org-logos-1"
 }
 
 /// Names one row.
@@ -93,6 +95,10 @@ pub enum RowError {
 impl RowKey {
     pub(crate) fn org(id: OrgId) -> Self {
         Self::new(Table::Orgs, id.as_bytes())
+    }
+
+    pub(crate) fn logo(org: OrgId) -> Self {
+        Self::new(Table::Logos, org.as_bytes())
     }
 
     pub(crate) fn user(id: UserId) -> Self {
@@ -223,6 +229,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Secrets => json(state.secrets.get(&key.secret().ok()?)?),
         Table::OwnLimits => json(state.own_limits.get(&key.member().ok()?)?),
         Table::Approvals => json(state.approvals.get(&key.approval().ok()?)?),
+        Table::Logos => json(state.logos.get(&key.org().ok()?)?),
     }
 }
 
@@ -268,6 +275,7 @@ pub(crate) fn decode(
             let id = key.approval()?;
             state.approvals.insert(id, parse(table, value)?);
         }
+        Table::Logos => drop(state.logos.insert(key.org()?, parse(table, value)?)),
     }
     Ok(())
 }

@@ -14,11 +14,12 @@ use common::{
 
 use super::{
     departure::ask,
-    invariants,
+    invariants, logos, tokens,
     world::{ALICE, BOB, CAROL, ORG, World, capacity, name, refused, report, spec, user},
 };
 use crate::{
-    Actor, Body, Effect, Event, Table, command::OrgCommand, effects, event::OrgEvent, query::access,
+    Actor, Body, Effect, Event, Table, command::OrgCommand, effects, event::OrgEvent,
+    query::access, state::certificate::Certificate,
 };
 
 const CLUB: OrgId = OrgId::from_bytes([2; 16]);
@@ -39,6 +40,9 @@ fn world() -> World {
     world.project(BOB, 40, "vision");
     world.secret(ALICE, 41, "HF_TOKEN", None).unwrap();
     world.limit_member(BOB, &[("gpu", 1)]);
+    tokens::make(&mut world);
+    tokens::exchange(&mut world, 30, 60).unwrap();
+    logos::make(&mut world);
     let goes = Body::RemoveMember {
         org: ORG,
         handle: name("carol"),
@@ -91,6 +95,17 @@ fn only_the_owner_who_types_the_name_deletes_an_org() {
 fn nothing_is_left_of_a_deleted_org_but_files_to_sweep() {
     let mut world = world();
     let before = world.state.clone();
+    let had: BTreeSet<Table> = invariants::save(&before)
+        .iter()
+        .map(|(key, _)| key.table)
+        .collect();
+    for table in Table::ALL {
+        // What is a user's own is no org's.
+        let of_an_org = ![Table::Credentials, Table::Deletions].contains(table);
+        assert_eq!(had.contains(table), of_an_org, "{table:?}");
+    }
+    let by_token = before.devices.iter().find(|(_, row)| row.token.is_some());
+    let (program, _) = by_token.expect("a program has signed in");
     let Ok(OrgAnswer::Deletion(shown)) =
         ask(&world, ALICE, OrgRequest::PreviewDeletion { org: ORG })
     else {
@@ -125,6 +140,11 @@ fn nothing_is_left_of_a_deleted_org_but_files_to_sweep() {
         .iter()
         .filter(|effect| matches!(effect, Effect::Close(_)));
     assert_eq!(closed.count(), 1, "the machine hears that it was removed");
+
+    assert!(!world.state.devices.contains_key(program));
+    let left_by_it = |row: &Certificate| row.device.as_ref() == Some(program);
+    assert!(before.certificates.values().any(left_by_it));
+    assert!(!world.state.certificates.values().any(left_by_it));
 
     invariants::check(&world);
     let rows = invariants::save(&world.state);

@@ -227,6 +227,7 @@ fn every_table_is_written_and_damage_is_found() {
     world.limit_member(super::world::BOB, &[("gpu", 1)]);
     super::two_factor::turn_on(&mut world, super::world::BOB);
     super::tokens::make(&mut world);
+    super::logos::make(&mut world);
     let second = Body::CreateOrg {
         org: common::id::OrgId::from_bytes([2; 16]),
         name: super::world::name("club"),

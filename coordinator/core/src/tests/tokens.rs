@@ -54,7 +54,11 @@ pub(super) fn make(world: &mut World) {
 }
 
 /// Signs in with the token of this number, on a computer whose key has the other.
-fn exchange(world: &mut World, token: u8, key: u8) -> Result<CertificateSerial, Rejection> {
+pub(super) fn exchange(
+    world: &mut World,
+    token: u8,
+    key: u8,
+) -> Result<CertificateSerial, Rejection> {
     let certificate = NewCertificate {
         expires_at: world.now.saturating_add(Duration::from_secs(DAY / 2)),
         ..world.certificate(key)

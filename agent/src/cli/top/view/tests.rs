@@ -62,6 +62,7 @@ fn snapshot() -> Snapshot {
             compute_time: Span::default(),
             limits: Limits::default(),
             settings: common::org::OrgSettings::default(),
+            logo: None,
         },
         machines: vec![MachineView {
             id: MachineId::from_bytes([1; 16]),

@@ -7,6 +7,7 @@ use crate::api::{Answer, Request};
 use crate::org::OrgSettings;
 use crate::org::deletion::DeletionPreview;
 use crate::org::departure::{DeparturePreview, EndingJob, Stays};
+use crate::org::logo::{Logo, Picture};
 use crate::org::settings::SettingsChange;
 use crate::status::{Role, Visibility};
 use crate::units::Bytes;
@@ -60,6 +61,16 @@ pub(super) fn orgs() -> Vec<Sample> {
             OrgRequest::RequestRejoin { name: name("lab") },
         ),
         request("org_create", OrgRequest::Create { name: name("club") }),
+        request("org_show_logo", OrgRequest::ShowLogo { org }),
+        request(
+            "org_set_logo",
+            OrgRequest::SetLogo {
+                org,
+                picture: logo().picture,
+            },
+        ),
+        request("org_remove_logo", OrgRequest::RemoveLogo { org }),
+        answer("org_logo", OrgAnswer::Logo(Box::new(logo()))),
         request("org_preview_deletion", OrgRequest::PreviewDeletion { org }),
         request(
             "org_delete",
@@ -87,6 +98,11 @@ pub(super) fn orgs() -> Vec<Sample> {
         answer("org_departure", OrgAnswer::Departure(Box::new(departure()))),
         answer("org_settings", OrgAnswer::Settings(Box::new(settings))),
     ]
+}
+
+pub(super) fn logo() -> Logo {
+    let picture = Picture(b"\xff\xd8\xff\xe0".to_vec());
+    Logo::new(picture).expect("it begins as a JPEG")
 }
 
 fn departure() -> DeparturePreview {

@@ -128,6 +128,7 @@ pub(super) fn org_overview() -> OrgOverview {
         compute_time: Span::from_secs(1 << 20),
         limits: limits(),
         settings: OrgSettings::default(),
+        logo: Some(super::orgs::logo().about),
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
         };
         if holds { Ok(()) } else { Err(dangling(row())) }
     };
+    for id in state.logos.keys() {
+        check(org(id), &|| RowKey::logo(*id))?;
+    }
     for (o, u) in state.members.keys() {
         check(org(o) && user(u), &|| RowKey::member(*o, *u))?;
     }

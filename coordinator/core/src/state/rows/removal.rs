@@ -31,6 +31,7 @@ fn try_remove(state: &mut State, key: Key<'_>) -> Result<(), RowError> {
         Table::OwnLimits => drop(state.own_limits.remove(&key.member()?)),
         Table::Approvals => drop(state.approvals.remove(&key.approval()?)),
         Table::Credentials => drop(state.credentials.remove(&key.user()?)),
+        Table::Logos => drop(state.logos.remove(&key.org()?)),
         Table::Tokens => drop(state.tokens.remove(&key.token()?)),
         Table::Deletions => drop(state.deletions.remove(&key.org()?)),
     }

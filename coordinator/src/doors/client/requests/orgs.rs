@@ -38,7 +38,10 @@ pub(super) async fn answer(
             request: ApprovalId::new(mint::uuid(member.desk.now())),
             name,
         },
+        OrgRequest::SetLogo { org, picture } => OrgCommand::SetLogo { org, picture },
+        OrgRequest::RemoveLogo { org } => OrgCommand::RemoveLogo { org },
         question @ (OrgRequest::ShowSettings { .. }
+        | OrgRequest::ShowLogo { .. }
         | OrgRequest::PreviewRemoval { .. }
         | OrgRequest::PreviewLeaving { .. }
         | OrgRequest::PreviewDeletion { .. }) => return ask(member, user, &Request::Org(question)),

@@ -139,7 +139,11 @@ fn nothing_is_left_of_a_deleted_org_but_files_to_sweep() {
     let closed = told
         .iter()
         .filter(|effect| matches!(effect, Effect::Close(_)));
-    assert_eq!(closed.count(), 1, "the machine hears that it was removed");
+    assert_eq!(
+        closed.count(),
+        2,
+        "the machine and the program that had a token"
+    );
 
     assert!(!world.state.devices.contains_key(program));
     let left_by_it = |row: &Certificate| row.device.as_ref() == Some(program);

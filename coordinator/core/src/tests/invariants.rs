@@ -141,6 +141,7 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
         .chain(state.jobs.keys().map(|id| RowKey::job(*id)))
         .chain(state.progress.keys().map(|id| RowKey::progress(*id)))
         .chain(state.attempts.keys().map(|id| RowKey::attempt(*id)))
+        .chain(state.logos.keys().map(|org| RowKey::logo(*org)))
         .chain(state.approvals.keys().map(|id| RowKey::approval(*id)))
         .chain(state.deletions.keys().map(|id| RowKey::deletion(*id)))
         .chain(state.projects.keys().map(|id| RowKey::project(*id)))

@@ -43,6 +43,10 @@ pub(super) fn text(preview: &DeparturePreview) -> String {
         let grants = counted(preview.grants, "grant");
         lines.push(format!("{grants} of projects and secrets taken back"));
     }
+    if preview.tokens > 0 {
+        let tokens = counted(preview.tokens, "API token");
+        lines.push(format!("{tokens} revoked"));
+    }
     if preview.devices > 0 {
         let devices = counted(preview.devices, "device");
         lines.push(format!("{devices} signed out"));
@@ -105,6 +109,7 @@ mod tests {
             interrupted_tasks: 0,
             invitations: 0,
             grants: 0,
+            tokens: 0,
             devices: 0,
             stays: Stays::default(),
         };

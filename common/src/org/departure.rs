@@ -26,6 +26,8 @@ pub struct DeparturePreview {
     pub invitations: u32,
     /// Access to projects, and use of secrets, by name.
     pub grants: u32,
+    /// API tokens for this org.
+    pub tokens: u32,
     /// Of the member's own that are signed out.
     pub devices: u32,
     pub stays: Stays,

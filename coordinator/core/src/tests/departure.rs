@@ -17,7 +17,7 @@ use common::{
 };
 
 use super::{
-    invariants,
+    invariants, tokens,
     world::{
         ALICE, BOB, CAROL, ORG, World, array, asking, capacity, machine_id, name, outcome, refused,
         report, spec, tree, user,
@@ -91,6 +91,11 @@ pub(super) fn check_went(
         let own = rows.filter(|row| row.user == who && row.revoked_at.is_none());
         own.count()
     };
+    let tokens = |state: &State| {
+        let rows = state.tokens.values();
+        rows.filter(|row| row.user == who && row.revoked_at.is_none())
+            .count()
+    };
     let on_theirs = |state: &State| {
         let live = state.attempts.iter().filter(|(_, row)| row.is_live());
         let there = live.filter(|(id, row)| {
@@ -116,6 +121,7 @@ pub(super) fn check_went(
     );
     assert_eq!(count(shown.invitations), still(before, at));
     assert_eq!(count(shown.devices), good(before) - good(after));
+    assert_eq!(count(shown.tokens), tokens(before) - tokens(after));
     assert_eq!(
         count(shown.interrupted_tasks),
         on_theirs(before) - on_theirs(after)
@@ -144,6 +150,7 @@ fn the_preview_is_exactly_what_happens_and_changes_nothing() {
     world.submit(BOB, 32, array(3, Some(1))).unwrap();
     world.submit(BOB, 33, asking(4, 1)).unwrap();
     world.schedule();
+    tokens::make(&mut world);
 
     let before = world.clone();
     let shown = preview(&world, ALICE, "bob");
@@ -152,7 +159,10 @@ fn the_preview_is_exactly_what_happens_and_changes_nothing() {
         (shown.job_count, shown.running_tasks, shown.queued_tasks),
         (2, 1, 3)
     );
-    assert_eq!((shown.machine_count, shown.devices), (2, 1));
+    assert_eq!(
+        (shown.machine_count, shown.devices, shown.tokens),
+        (2, 1, 1)
+    );
     let stays = Stays {
         ended_jobs: 1,
         artifact_bytes: Bytes::kib(1),

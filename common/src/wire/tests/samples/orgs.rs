@@ -122,6 +122,7 @@ fn departure() -> DeparturePreview {
         interrupted_tasks: 4,
         invitations: 5,
         grants: 11,
+        tokens: 12,
         devices: 6,
         stays: Stays {
             ended_jobs: 7,

@@ -12,7 +12,10 @@ use common::{
 
 use crate::{
     decide::{draft::Draft, enrolment, invitation, machine, project, secret, token},
-    event::{AccountEvent, Event, Holder, Parting, project::ProjectEvent, secret::SecretEvent},
+    event::{
+        AccountEvent, Event, Holder, Parting, project::ProjectEvent, secret::SecretEvent,
+        token::TokenEvent,
+    },
     rejection::Rejection,
     state::{State, certificate::Certificate, index::belongings::Made, org::Member},
 };
@@ -99,6 +102,7 @@ pub(crate) fn preview(
         interrupted_tasks: 0,
         invitations: 0,
         grants: 0,
+        tokens: 0,
         devices: 0,
         stays: stays(made.copied().unwrap_or_default()),
     };
@@ -119,6 +123,7 @@ pub(crate) fn preview(
             Event::InvitationRevoked { .. } => preview.invitations += 1,
             Event::Project(ProjectEvent::ProjectAccessChanged { .. })
             | Event::Secret(SecretEvent::SecretUsersChanged { .. }) => preview.grants += 1,
+            Event::Token(TokenEvent::TokenRevoked { .. }) => preview.tokens += 1,
             Event::Account(AccountEvent::DeviceRevoked { .. }) => preview.devices += 1,
             _ => {}
         }

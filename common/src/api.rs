@@ -123,6 +123,7 @@ pub enum Request {
     ShowUsage(usage::ShowUsage),
     Approval(approval::ApprovalRequest),
     Token(token::TokenRequest),
+    Data(data::DataRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -161,4 +162,5 @@ pub enum Answer {
     Usage(usage::UsageReport),
     Approval(approval::ApprovalAnswer),
     Token(token::TokenAnswer),
+    Data(data::DataAnswer),
 }

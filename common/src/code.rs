@@ -119,6 +119,7 @@ codes! {
     TokenRevoked "token_revoked" Refused "Make a new token with `compute-share token create`."
     TokenScope "token_scope" Refused "Use a token of a wider scope, or sign in as yourself."
     BadProfile "bad_profile" Usage "Use a name in one alphabet, and an address such as ada@lab.example."
+    InUse "in_use" Refused "Wait until the jobs that use it have ended, or cancel them."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

@@ -54,6 +54,19 @@ impl FromStr for DatasetRef {
     }
 }
 
+impl DatasetRef {
+    /// Reads `NAME` or `NAME@VERSION` where the name alone is the whole dataset, so that `@latest` is not.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn whole_or_version(text: &str) -> Result<Self, InvalidDatasetRef> {
+        match text.split_once('@') {
+            Some((_, "latest")) => Err(InvalidDatasetRef::Latest),
+            _ => text.parse(),
+        }
+    }
+}
+
 /// Why a text is not a [`DatasetRef`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDatasetRef {
@@ -61,6 +74,8 @@ pub enum InvalidDatasetRef {
     Name(#[from] InvalidName),
     #[error("{0:?} is not a version; write a number from 1, or latest")]
     Version(String),
+    #[error("latest may be another version by then; write its number, or the name alone for all")]
+    Latest,
 }
 
 /// A dataset as people see it.
@@ -76,7 +91,7 @@ pub struct DatasetView {
     /// Means nothing where it belongs to a project.
     pub visibility: Visibility,
     pub project: Option<Name>,
-    /// Oldest first; never empty.
+    /// Oldest first, without those that were deleted; never empty.
     pub versions: Vec<DatasetVersionView>,
 }
 
@@ -90,6 +105,22 @@ pub struct DatasetVersionView {
     pub files: u64,
     pub created_by: Name,
     pub created_at: Timestamp,
+}
+
+/// Exactly what deleting a dataset, or one version of it, would take away at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetDeletion {
+    pub name: Name,
+    /// `None`: the whole dataset.
+    pub version: Option<u32>,
+    /// How many versions go.
+    pub versions: u32,
+    pub bytes: Bytes,
+    /// Jobs that have not ended and read what would go; while there is one, nothing goes.
+    pub jobs: u64,
+    /// Their tasks that wait.
+    pub queued_tasks: u64,
+    pub running_tasks: u64,
 }
 
 #[cfg(test)]
@@ -108,5 +139,9 @@ mod tests {
         for bad in ["digits@0", "digits@x", "digits@-1", "digits@", "@3", "a/b"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        let exact = |text| DatasetRef::whole_or_version(text).map(|r| r.version);
+        assert_eq!(exact("digits"), Ok(None));
+        assert_eq!(exact("digits@3"), Ok(Some(3)));
+        assert_eq!(exact("digits@latest"), Err(InvalidDatasetRef::Latest));
     }
 }

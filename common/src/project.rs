@@ -16,12 +16,15 @@ pub const MAX_PROJECTS: usize = 10_000;
 /// Most members who have access to one project by name; the whole org needs no more than one grant.
 pub const MAX_GRANTS: usize = 1000;
 
+/// What people write for no project, so that none is called so.
+pub const NO_PROJECT: &str = "none";
+
 /// What administrators of a project keep its members from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restrictions {
     /// Whether its data may be used by jobs outside it.
     pub copy_out: CopyOut,
-    /// Who may delete what others added.
+    /// Who may delete its datasets, and move them elsewhere.
     pub delete: DeleteBy,
     /// Who may take data and files to a computer of their own.
     pub download: DownloadBy,

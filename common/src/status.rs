@@ -160,7 +160,7 @@ words! {
         None => "none",
     }
 
-    /// Who may delete what others added to a project.
+    /// Who may delete datasets of a project.
     DeleteBy {
         Contributors => "contributors",
         Admins => "admins",

@@ -1,4 +1,7 @@
-//! `dataset upload|list|show|download`: shared, versioned data.
+//! `dataset upload|list|show|download|set|move|delete`: shared, versioned data.
+
+mod change;
+mod delete;
 
 use std::path::PathBuf;
 
@@ -33,6 +36,9 @@ pub(super) enum Dataset {
     List(List),
     Show(Show),
     Download(Download),
+    Set(change::Set),
+    Move(change::Move),
+    Delete(delete::Delete),
 }
 
 /// Upload a folder as a new version of a dataset
@@ -89,6 +95,9 @@ impl Dataset {
             Self::List(_) => list(context).await,
             Self::Show(show) => show.run(context).await,
             Self::Download(download) => download.run(context).await,
+            Self::Set(set) => set.run(context).await,
+            Self::Move(relocate) => relocate.run(context).await,
+            Self::Delete(delete) => delete.run(context).await,
         }
     }
 }
@@ -202,10 +211,7 @@ fn datasets_table(datasets: &[DatasetView]) -> String {
                 .map(|version| version.files.to_string())
                 .unwrap_or_default(),
             owner(dataset),
-            dataset.project.as_ref().map_or_else(
-                || dataset.visibility.to_string(),
-                |project| format!("project {project}"),
-            ),
+            seen_by(dataset),
             newest
                 .map(|version| ago(version.created_at, now()))
                 .unwrap_or_default(),
@@ -255,6 +261,14 @@ fn dataset_text(dataset: &DatasetView) -> String {
         ]);
     }
     format!("{}\n{}", facts.to_text(), table.to_text("No versions."))
+}
+
+/// Returns who may see it.
+fn seen_by(dataset: &DatasetView) -> String {
+    dataset.project.as_ref().map_or_else(
+        || dataset.visibility.to_string(),
+        |project| format!("project {project}"),
+    )
 }
 
 /// Returns whose it is.

@@ -120,7 +120,7 @@ struct Restrict {
     /// Whether its data may be used by jobs outside it
     #[arg(long, value_name = "all|none")]
     copy_out: Option<CopyOut>,
-    /// Who may delete what others added
+    /// Who may delete its datasets and move them elsewhere
     #[arg(long, value_name = "contributors|admins")]
     delete: Option<DeleteBy>,
     /// Who may download its data and its jobs' files; none is nobody but its administrators

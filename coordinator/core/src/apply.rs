@@ -41,9 +41,8 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::MachineDisconnected { .. }
         | Event::MachineLost { .. }
         | Event::MachineReported { .. } => machine::apply(state, event),
-        Event::DatasetVersionAdded { .. } | Event::DatasetChanged { .. } => {
-            dataset::apply(state, event);
-        }
+        Event::DatasetVersionAdded { .. } => dataset::add_version(state, event),
+        Event::Dataset(event) => dataset::apply(state, event),
         Event::JobSubmitted { .. }
         | Event::JobCancelled { .. }
         | Event::TaskCancelled { .. }

@@ -128,9 +128,8 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::MachineReported { org, .. }
         | Event::ScheduleSettled { org } => (AuditKind::Connection, About::Org(*org)),
 
-        Event::DatasetVersionAdded { org, .. } | Event::DatasetChanged { org, .. } => {
-            (AuditKind::Dataset, About::Org(*org))
-        }
+        Event::DatasetVersionAdded { org, .. } => (AuditKind::Dataset, About::Org(*org)),
+        Event::Dataset(event) => (AuditKind::Dataset, About::Org(event.org())),
 
         Event::JobSubmitted { org, .. } => (AuditKind::Job, About::Org(*org)),
         Event::JobCancelled { job } | Event::TaskCancelled { job, .. } => {

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod approval;
+pub mod dataset;
 pub mod invitation;
 pub mod org;
 pub mod project;
@@ -202,4 +203,7 @@ pub enum Body {
     TryProof(account::TryProof),
     Token(token::TokenCommand),
     ExchangeToken(token::ExchangeToken),
+    Dataset(dataset::DatasetCommand),
+    /// System. A sweep has dealt with what these were kept for.
+    FinishDiscarding(Vec<dataset::DiscardedTree>),
 }

@@ -3,7 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod approval;
 mod attempt;
-mod dataset;
+pub(crate) mod dataset;
 pub(crate) mod device;
 mod draft;
 pub(crate) mod enrolment;
@@ -179,6 +179,11 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::ExchangeToken(command) => {
             stranger(actor)?;
             token::exchange(state, at, command)
+        }
+        Body::Dataset(command) => dataset::decide(state, at, user(actor)?, command),
+        Body::FinishDiscarding(swept) => {
+            system(actor)?;
+            Ok(dataset::deletion::finish(state, swept))
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     event::{
         Event, OrgEvent,
         approval::{ApprovalEvent, ApprovalSubject},
+        dataset::DatasetEvent,
     },
     state::State,
 };
@@ -24,7 +25,7 @@ pub enum Effect {
     Wake(Topic),
     /// The attempt has ended: drop what was remembered of its running.
     Forget(AttemptId),
-    /// Files of a deleted org lie on the disk.
+    /// Files of a deleted org or dataset lie on the disk.
     Sweep,
 }
 
@@ -63,8 +64,12 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             | OrgEvent::RejoinRefused { org: id, .. },
         )
         | Event::InvitationCreated { org: id, .. }
-        | Event::DatasetVersionAdded { org: id, .. }
-        | Event::DatasetChanged { org: id, .. } => vec![org(*id)],
+        | Event::DatasetVersionAdded { org: id, .. } => vec![org(*id)],
+        Event::Dataset(
+            DatasetEvent::DatasetDeleted { org: id, .. }
+            | DatasetEvent::DatasetVersionDeleted { org: id, .. },
+        ) => vec![Effect::Sweep, org(*id)],
+        Event::Dataset(event) => vec![org(event.org())],
         Event::Project(event) => vec![org(event.org())],
         Event::Secret(event) => vec![org(event.org())],
         Event::Org(OrgEvent::OrgDeleted { org: id, .. }) => vec![Effect::Sweep, org(*id)],

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod approval;
+pub mod dataset;
 pub mod invitation;
 pub mod org;
 pub mod project;
@@ -202,13 +203,6 @@ pub enum Event {
         visibility: Visibility,
         at: Timestamp,
     },
-    /// Its description or who may see it.
-    DatasetChanged {
-        dataset: DatasetId,
-        org: OrgId,
-        description: String,
-        visibility: Visibility,
-    },
 
     JobSubmitted {
         job: JobId,
@@ -306,4 +300,6 @@ pub enum Event {
     Approval(ApprovalEvent),
     #[serde(untagged)]
     Token(token::TokenEvent),
+    #[serde(untagged)]
+    Dataset(dataset::DatasetEvent),
 }

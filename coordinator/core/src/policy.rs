@@ -17,7 +17,12 @@ use self::project::ProjectAction;
 use crate::{
     decide::account::proof::has_two_factor,
     rejection::{AccountRejection, Rejection},
-    state::{State, dataset::Dataset, job::Job, org::Member},
+    state::{
+        State,
+        dataset::{Dataset, DatasetVersion},
+        job::Job,
+        org::Member,
+    },
 };
 
 /// Whose thing an action is about.
@@ -108,9 +113,9 @@ actions! {
     ChangeApprovals "change what needs approval" Org Admin
 
     AddDataset "add datasets" Own Member
-    ReadSharedDataset "read shared datasets" Org Member
+    ReadSharedDataset "read and, where they say so, write shared datasets" Org Member
     ReadAnyDataset "read personal datasets of others" Other Admin
-    ChangeAnyDataset "change datasets of others" Other Admin
+    ChangeAnyDataset "change or delete datasets of others" Other Admin
 
     SubmitJob "submit jobs" Own Member
     SeeAnyJob "see jobs of others" Other Admin
@@ -278,6 +283,65 @@ pub(crate) fn may_change_dataset(
         ProjectAction::ChangeData
     };
     project::may(state, project, user, action)
+}
+
+/// Checks that the user may change what is said of the dataset.
+///
+/// # Errors
+/// Their role or their access is too low.
+pub(crate) fn check_change(
+    state: &State,
+    user: UserId,
+    role: Role,
+    dataset: &Dataset,
+) -> Result<(), Rejection> {
+    if may_change_dataset(state, user, role, dataset) {
+        return Ok(());
+    }
+    match dataset.project {
+        Some(project) => project::check(state, project, user, ProjectAction::ChangeData),
+        None => Err(not_theirs(role)),
+    }
+}
+
+/// Checks that the user may delete the dataset, or one version of it. Of one that others may write, whoever added a
+/// version may delete that; what belongs to a project is the project's, whoever made it.
+///
+/// # Errors
+/// Their role or their access is too low.
+pub(crate) fn check_delete(
+    state: &State,
+    user: UserId,
+    role: Role,
+    dataset: &Dataset,
+    version: Option<&DatasetVersion>,
+) -> Result<(), Rejection> {
+    if let Some(project) = dataset.project {
+        return project::check(state, project, user, ProjectAction::DeleteData);
+    }
+    let writes =
+        dataset.visibility == Visibility::OrgWrite && always(role, Action::ReadSharedDataset);
+    let made = version.is_some_and(|version| {
+        owns(
+            state,
+            user,
+            dataset.org,
+            version.created_by,
+            version.created_at,
+        )
+    });
+    if may_change_dataset(state, user, role, dataset) || (writes && made) {
+        Ok(())
+    } else {
+        Err(not_theirs(role))
+    }
+}
+
+const fn not_theirs(role: Role) -> Rejection {
+    Rejection::NotAllowed {
+        action: Action::ChangeAnyDataset,
+        role,
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ pub mod access;
 pub mod account;
 mod approval;
 pub mod audit;
-mod dataset;
+pub mod dataset;
 pub mod enrolment;
 pub mod follow;
 mod job;
@@ -111,6 +111,10 @@ pub fn answer(
             let job = job::show(state, presence, user, show)?;
             Ok(Answer::Job(Box::new(job)))
         }
+        Request::Data(request) => match dataset::answer(state, user, request)? {
+            Some(answer) => Ok(Answer::Data(answer)),
+            None => Err(not_a_question()),
+        },
         Request::Approval(request) => match approval::answer(state, user, request)? {
             Some(answer) => Ok(Answer::Approval(answer)),
             None => Err(not_a_question()),

@@ -2,6 +2,7 @@
 
 mod account;
 pub mod approval;
+mod dataset;
 pub mod invitation;
 mod org;
 pub mod project;
@@ -20,13 +21,13 @@ use common::{
     time::Timestamp,
 };
 
-pub use self::account::AccountRejection;
 use self::invitation::InvitationRejection;
+pub use self::{account::AccountRejection, dataset::DatasetRejection};
 
 use crate::{
     policy::Action,
     schedule::explain::{Subject, nearest_offer},
-    state::State,
+    state::{State, dataset::Dataset},
 };
 
 pub use self::org::OrgRejection;
@@ -55,6 +56,7 @@ pub enum Rejection {
     NoSuchVersion {
         dataset: DatasetRef,
         newest: u32,
+        deleted: bool,
     },
     NoSuchJob {
         number: JobNumber,
@@ -161,6 +163,7 @@ pub enum Rejection {
     Invitation(InvitationRejection),
     Secret(secret::SecretRejection),
     Approval(approval::ApprovalRejection),
+    Dataset(DatasetRejection),
 }
 
 /// What is wrong with a job's specification.
@@ -236,6 +239,16 @@ impl LimitReached {
 }
 
 impl Rejection {
+    /// Returns what to say where this version of the dataset is not there.
+    pub(crate) fn no_such_version(dataset: &Dataset, wanted: &DatasetRef) -> Self {
+        let was_there = |version| version > 0 && version < dataset.next();
+        Self::NoSuchVersion {
+            dataset: wanted.clone(),
+            newest: dataset.newest(),
+            deleted: wanted.version.is_some_and(was_there),
+        }
+    }
+
     pub(crate) fn never_fits(
         state: &State,
         subject: &Subject<'_>,

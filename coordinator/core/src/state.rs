@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{
     id::{
         ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
-        JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, UserId,
+        JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, TreeId, UserId,
     },
     machine::MachineReport,
     org::logo::Logo,
@@ -41,7 +41,7 @@ use self::{
     approval::Approval,
     attempt::Attempt,
     certificate::Certificate,
-    dataset::Dataset,
+    dataset::{Dataset, Discarded},
     deletion::Deletion,
     index::Index,
     invitation::{Invitation, InvitationUse},
@@ -88,6 +88,8 @@ pub struct State {
     pub(crate) approvals: BTreeMap<ApprovalId, Approval>,
     /// What deleted orgs still have on the disk.
     pub(crate) deletions: BTreeMap<OrgId, Deletion>,
+    /// What deleted datasets may still have there.
+    pub(crate) discarded: BTreeMap<(OrgId, TreeId), Discarded>,
     pub(crate) index: Index,
     pub(crate) volatile: Volatile,
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod approvals;
 mod audit;
+mod datasets;
 mod deletion;
 mod departure;
 mod enrolment;

@@ -1,10 +1,13 @@
-//! The files of deleted orgs go: logs, and whatever trees no other org has. What a crash leaves is gone after the next
-//! start.
+//! The files of deleted orgs and datasets go: logs, and whatever trees nothing needs. What a crash leaves is gone after
+//! the next start.
 
 use std::{sync::Arc, time::Duration};
 
-use common::id::{JobId, OrgId};
-use coordinator_core::{Actor, Body, query::access};
+use common::id::JobId;
+use coordinator_core::{
+    Actor, Body,
+    query::access::{self, Leftovers},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::{Desk, blocking};
@@ -12,11 +15,11 @@ use crate::desk::{Desk, blocking};
 /// After which a sweep that failed is tried again.
 const RETRY: Duration = Duration::from_secs(600);
 
-/// Runs until `stop`: at the start, and whenever an org was deleted.
+/// Runs until `stop`: at the start, and whenever an org or a dataset was deleted.
 pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
     loop {
         if let Err(error) = sweep(&desk).await {
-            tracing::error!(%error, "files of a deleted org are still there");
+            tracing::error!(%error, "files of a deleted org or dataset are still there");
         }
         tokio::select! {
             () = desk.wires.sweep.notified() => {}
@@ -27,41 +30,42 @@ pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
 }
 
 async fn sweep(desk: &Desk) -> std::io::Result<()> {
-    let gone = doom(desk).await?;
+    let Leftovers {
+        orgs, discarded, ..
+    } = doom(desk).await?;
     let (blobs, logs) = (desk.blobs.clone(), desk.logs.clone());
-    let jobs: Vec<JobId> = gone.iter().flat_map(|(_, jobs)| jobs).copied().collect();
+    let jobs: Vec<JobId> = orgs.iter().flat_map(|(_, jobs)| jobs).copied().collect();
     blocking(move || {
         jobs.into_iter().try_for_each(|job| logs.remove(job))?;
         blobs.sweep()
     })
     .await?;
-    for (org, _) in gone {
-        let done = desk
-            .engine
-            .post(Actor::System, Body::FinishDeletion { org });
-        // Stopped, the next start finds the row and nothing left to do.
-        if let Ok(pending) = done.await {
-            let _ = pending.done().await;
-        }
+    for (org, _) in orgs {
+        note(desk, Body::FinishDeletion { org }).await;
         tracing::info!(%org, "nothing of a deleted org is left");
+    }
+    if !discarded.is_empty() {
+        let count = discarded.len();
+        note(desk, Body::FinishDiscarding(discarded)).await;
+        tracing::info!(count, "nothing of deleted datasets is left");
     }
     Ok(())
 }
 
-/// Takes the names of trees away that only deleted orgs had; nobody can name one meanwhile.
-async fn doom(desk: &Desk) -> std::io::Result<Vec<(OrgId, Vec<JobId>)>> {
+/// Takes the names of trees away that nothing needs; nobody can name one meanwhile.
+async fn doom(desk: &Desk) -> std::io::Result<Leftovers> {
     let _unnamed = desk.blobs.unnamed().await;
     // What named a tree before is in the mailbox: it is done once this is.
-    let barrier = Body::Schedule { most: 0 };
-    if let Ok(pending) = desk.engine.post(Actor::System, barrier).await {
+    note(desk, Body::Schedule { most: 0 }).await;
+    let mut leftovers = access::leftovers(&desk.engine.read());
+    let (blobs, trees) = (desk.blobs.clone(), std::mem::take(&mut leftovers.trees));
+    blocking(move || blobs.doom(&trees)).await?;
+    Ok(leftovers)
+}
+
+/// Has the engine take this in. Where it has stopped, the next start finds the rows and nothing left to do.
+async fn note(desk: &Desk, body: Body) {
+    if let Ok(pending) = desk.engine.post(Actor::System, body).await {
         let _ = pending.done().await;
     }
-    let deletions = access::deletions(&desk.engine.read());
-    let mut gone = Vec::new();
-    for (org, trees, jobs) in deletions {
-        let blobs = desk.blobs.clone();
-        blocking(move || blobs.doom(&trees)).await?;
-        gone.push((org, jobs));
-    }
-    Ok(gone)
 }

@@ -1,8 +1,8 @@
-//! A project with members of different access, and a secret that its jobs use and nobody sees.
+//! A project with members of different access, a secret that its jobs use and nobody sees, and data that goes.
 
 use std::{fs, path::Path};
 
-use compute_share_tests::{Org, Person};
+use compute_share_tests::{Org, Person, until};
 
 /// What nobody is to find anywhere.
 const TOKEN: &str = "hf_0123456789abcdefXYZ";
@@ -88,6 +88,81 @@ fn a_project_lets_its_members_do_what_they_may_and_its_secret_is_seen_by_nobody(
         .expect_refusal(3, "permission_denied");
     bob.run(&["job", "pull", &number, "--to", "there"])
         .expect_success();
+}
+
+#[test]
+fn data_of_a_project_is_deleted_by_whom_it_lets_and_never_under_a_job() {
+    let org = Org::start();
+    let _agent = org.agent(&org.alice, "box");
+    let [bob, carol, dave] = ["bob", "carol", "dave"].map(|handle| org.join(handle));
+    bob.run(&["project", "create", "vision"]).expect_success();
+    for (access, to) in [("upload", "carol"), ("contribute", "dave")] {
+        bob.run(&["project", "grant", "vision", access, to])
+            .expect_success();
+    }
+    let upload = |person: &Person, name: &str| {
+        let folder = person.here().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("data"), format!("what {name} holds")).unwrap();
+        let folder = folder.display().to_string();
+        let arguments = ["dataset", "upload", &folder, "--name", name];
+        person
+            .run(&[&arguments[..], &["--project", "vision"]].concat())
+            .expect_success();
+    };
+    upload(&carol, "roads");
+    upload(&dave, "maps");
+    let delete = |person: &Person, name| person.run(&["--yes", "dataset", "delete", name]);
+    delete(&carol, "roads")
+        .expect_refusal(3, "permission_denied")
+        .names("it takes contribute");
+    dave.run(&["dataset", "delete", "roads"])
+        .expect_refusal(2, "confirmation_needed");
+    delete(&dave, "roads").expect_success();
+    delete(&dave, "roads").expect_refusal(4, "not_found");
+
+    let more = ["--project", "vision", "--dataset", "maps:/maps"];
+    let number = submit(&dave, &more, "sleep 600");
+    delete(&dave, "maps")
+        .expect_refusal(3, "in_use")
+        .names("1 job still uses it");
+    let shown = dave.json(&["dataset", "delete", "maps", "--dry-run"]);
+    assert_eq!(
+        (&shown["jobs"], &shown["versions"]),
+        (&1.into(), &1.into()),
+        "{shown}"
+    );
+    dave.run(&["--yes", "job", "cancel", &number])
+        .expect_success();
+    until("the job to be over", || {
+        (dave.job_status(&number)? == "cancelled").then_some(())
+    });
+    bob.run(&["project", "set", "vision", "--delete", "admins"])
+        .expect_success();
+    delete(&dave, "maps")
+        .expect_refusal(3, "permission_denied")
+        .names("it takes administer");
+    dave.run(&["dataset", "move", "maps", "--project", "none"])
+        .expect_refusal(3, "permission_denied");
+    delete(&bob, "maps").expect_success();
+    // Nothing else needs it: its bytes go.
+    until("the bytes to be gone", || {
+        (files_in(&org.coordinator.data().join("blobs/chunks")) == 0).then_some(())
+    });
+    let shown = dave.json(&["job", "show", &number]);
+    assert_eq!(
+        shown["spec"]["datasets"][0]["dataset"]["version"], 1,
+        "{shown}"
+    );
+}
+
+fn files_in(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let counts = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => files_in(&entry.path()),
+        _ => 1,
+    });
+    counts.sum()
 }
 
 /// Checks that no file of anybody holds the secret: the coordinator's, the machine's, a person's.

@@ -4,6 +4,7 @@ mod accounts;
 mod answers;
 mod approvals;
 mod audit;
+mod datasets;
 mod invitations;
 mod limits;
 mod nouns;
@@ -59,6 +60,7 @@ pub(super) fn samples() -> Vec<Sample> {
     ];
     all.extend(requests::requests());
     all.extend(audit::audit());
+    all.extend(datasets::datasets());
     all.extend(usage::usage());
     all.extend(answers::answers());
     all.extend(approvals::approvals());

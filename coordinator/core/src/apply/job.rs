@@ -44,6 +44,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             state.index.job_numbers.insert((*org, *number), *id);
             state.index.keys.insert((*owner, *key), *id);
             state.index.job_in(*id, &job, &progress);
+            state.index.reader_in(*id, &job);
             state.jobs.insert(*id, job);
             state.progress.insert(*id, progress);
             state.volatile.due.insert(*org);
@@ -57,12 +58,21 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::TaskCancelled { job, task } => {
             change(state, *job, |progress| progress.cancel_queued_task(*task));
         }
-        Event::JobEnded { job, result, at } => change(state, *job, |progress| {
-            if let Ok(after) = progress.state.transition(JobStep::End(*result)) {
-                progress.state = after;
-                progress.ended_at = Some(*at);
+        Event::JobEnded { job, result, at } => {
+            change(state, *job, |progress| {
+                if let Ok(after) = progress.state.transition(JobStep::End(*result)) {
+                    progress.state = after;
+                    progress.ended_at = Some(*at);
+                }
+            });
+            let ended = state
+                .progress
+                .get(job)
+                .is_some_and(|p| p.ended_at.is_some());
+            if let Some(row) = state.jobs.get(job).filter(|_| ended) {
+                state.index.reader_out(*job, row);
             }
-        }),
+        }
         Event::LoginForgotten { job } => {
             if let Some(row) = state.jobs.get_mut(job) {
                 row.spec.registry_login = None;

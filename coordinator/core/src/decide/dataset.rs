@@ -1,23 +1,62 @@
-//! Datasets: new ones, new versions.
+//! Datasets: new ones, new versions; what is said of them, where they belong, their end.
+
+pub(crate) mod deletion;
+mod settings;
 
 use common::{
     api::data::AddDatasetVersion,
     dataset::MAX_DESCRIPTION_BYTES,
-    id::{DatasetId, ProjectId, UserId},
+    id::{DatasetId, OrgId, ProjectId, UserId},
+    name::Name,
     status::Visibility,
     time::Timestamp,
     units::Bytes,
 };
 
 use crate::{
-    event::Event,
+    command::dataset::DatasetCommand,
+    event::{
+        Event,
+        dataset::{DatasetEvent, DatasetSettings},
+    },
     policy::{self, Action, permit, project::ProjectAction},
     rejection::{LimitReached, Rejection, project::ProjectRejection},
-    state::{State, dataset::Dataset},
+    state::{State, dataset::Dataset, org::Member},
 };
 
 /// Most versions of one dataset.
 const MAX_VERSIONS: u32 = 10_000;
+
+pub(super) fn decide(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    command: &DatasetCommand,
+) -> Result<Vec<Event>, Rejection> {
+    match command {
+        DatasetCommand::Delete { org, dataset } => deletion::delete(state, at, user, *org, dataset),
+        DatasetCommand::Set(request) => settings::set(state, user, request),
+        DatasetCommand::Move(request) => settings::relocate(state, user, request),
+    }
+}
+
+/// Returns the dataset of this name, if the user may read it, and their membership.
+pub(crate) fn find<'a>(
+    state: &'a State,
+    user: UserId,
+    org: OrgId,
+    name: &Name,
+) -> Result<(Member, DatasetId, &'a Dataset), Rejection> {
+    let member = policy::member(state, org, user)?;
+    let names = state.index.dataset_names.get(&org);
+    let found = names.and_then(|names| {
+        let id = names.get(name)?;
+        Some((member, *id, state.datasets.get(id)?))
+    });
+    found
+        .filter(|(_, _, row)| policy::may_read_dataset(state, user, member.role, row))
+        .ok_or_else(|| Rejection::NoSuchDataset { name: name.clone() })
+}
 
 pub(super) fn add_version(
     state: &State,
@@ -88,15 +127,22 @@ pub(super) fn add_version(
     }
     let newest = dataset.version(None).map(|(_, version)| version.tree);
     if newest == Some(request.tree) {
-        let change = changed.then_some(Event::DatasetChanged {
+        let change = changed.then_some(DatasetEvent::DatasetChanged {
             dataset: id,
             org: request.org,
-            description,
-            visibility,
+            name: request.name.clone(),
+            before: DatasetSettings {
+                description: dataset.description.clone(),
+                visibility: dataset.visibility,
+            },
+            after: DatasetSettings {
+                description,
+                visibility,
+            },
         });
-        return Ok(change.into_iter().collect());
+        return Ok(change.map(Event::Dataset).into_iter().collect());
     }
-    if dataset.newest() >= MAX_VERSIONS {
+    if dataset.next() > MAX_VERSIONS {
         return Err(Rejection::TooManyVersions {
             name: request.name.clone(),
             most: MAX_VERSIONS,
@@ -109,7 +155,7 @@ pub(super) fn add_version(
         name: request.name.clone(),
         project: dataset.project,
         user,
-        version: dataset.newest() + 1,
+        version: dataset.next(),
         tree: request.tree,
         bytes,
         files,

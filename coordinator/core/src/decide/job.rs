@@ -169,10 +169,7 @@ fn pin(
         .into());
     }
     let version = dataset.version(wanted.version);
-    let (number, version) = version.ok_or_else(|| Rejection::NoSuchVersion {
-        dataset: wanted.clone(),
-        newest: dataset.newest(),
-    })?;
+    let (number, version) = version.ok_or_else(|| Rejection::no_such_version(dataset, wanted))?;
     Ok(PinnedDataset {
         dataset: id,
         name: wanted.name.clone(),

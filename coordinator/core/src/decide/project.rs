@@ -4,7 +4,7 @@ use common::{
     api::project::{ArchiveProject, CreateProject, GrantAccess, RevokeAccess, SetProject},
     id::{OrgId, ProjectId, UserId},
     name::Name,
-    project::{Grantee, MAX_DESCRIPTION_BYTES, MAX_GRANTS, MAX_PROJECTS, Restrictions},
+    project::{Grantee, MAX_DESCRIPTION_BYTES, MAX_GRANTS, MAX_PROJECTS, NO_PROJECT, Restrictions},
     status::Access,
     time::Timestamp,
 };
@@ -50,6 +50,10 @@ fn create(
     let org = request.org;
     permit(state, org, user, Action::CreateProject)?;
     check_description(&request.description)?;
+    if request.name.as_str() == NO_PROJECT {
+        let name = request.name.clone();
+        return Err(ProjectRejection::Reserved { name }.into());
+    }
     let names = state.index.project_names.get(&org);
     if names.is_some_and(|names| names.contains_key(&request.name)) {
         return Err(Rejection::NameTaken {

@@ -49,9 +49,7 @@ impl Event {
                 vec![RowKey::machine(*machine), RowKey::report(*machine)]
             }
 
-            Self::DatasetVersionAdded { dataset, .. } | Self::DatasetChanged { dataset, .. } => {
-                vec![RowKey::dataset(*dataset)]
-            }
+            Self::DatasetVersionAdded { dataset, .. } => vec![RowKey::dataset(*dataset)],
 
             Self::JobSubmitted { job, org, .. } => {
                 vec![RowKey::org(*org), RowKey::job(*job), RowKey::progress(*job)]
@@ -95,6 +93,7 @@ impl Event {
             Self::Secret(event) => event.touched(),
             Self::Approval(event) => event.touched(),
             Self::Token(event) => event.touched(),
+            Self::Dataset(event) => event.touched(),
         }
     }
 }

@@ -43,7 +43,8 @@ project_actions! {
     CopyOut "use its data outside it" View
     AddData "add datasets and versions" Upload
     Submit "run jobs in it" Contribute
-    DeleteData "delete what others added" Contribute
+    DeleteData "delete its datasets" Contribute
+    MoveOut "move its datasets elsewhere" Contribute
     CancelJobs "cancel jobs of others" Administer
     ChangeData "change datasets of others" Administer
     Grant "say who may do what" Administer
@@ -70,9 +71,16 @@ impl ProjectAction {
                 },
             )
             | (
-                Self::DeleteData,
+                Self::DeleteData | Self::MoveOut,
                 Restrictions {
                     delete: DeleteBy::Admins,
+                    ..
+                },
+            )
+            | (
+                Self::MoveOut,
+                Restrictions {
+                    copy_out: CopyOut::None,
                     ..
                 },
             ) => Some(Access::Administer),

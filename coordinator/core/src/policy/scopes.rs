@@ -4,7 +4,7 @@
 use common::{
     api::{
         Request, account::AccountRequest, approval::ApprovalRequest, audit::AuditRequest,
-        invitation::InvitationRequest, limits::LimitsRequest, org::OrgRequest,
+        data::DataRequest, invitation::InvitationRequest, limits::LimitsRequest, org::OrgRequest,
         project::ProjectRequest, secret::SecretRequest, token::TokenRequest,
     },
     id::OrgId,
@@ -135,6 +135,12 @@ fn of_request(request: &Request) -> Needs {
             SecretRequest::Delete { org, .. } => in_org(Admin, *org),
             SecretRequest::Set(set) => in_org(Admin, set.org),
             SecretRequest::Allow(allow) => in_org(Admin, allow.org),
+        },
+        Request::Data(request) => match request {
+            DataRequest::PreviewDeletion { org, .. } => in_org(Read, *org),
+            DataRequest::Delete { org, .. } => in_org(Admin, *org),
+            DataRequest::Set(set) => in_org(Admin, set.org),
+            DataRequest::Move(relocate) => in_org(Admin, relocate.org),
         },
         Request::Invitation(request) => match request {
             InvitationRequest::Mine

@@ -11,13 +11,14 @@ use common::{
     wire::client::DownloadSource,
 };
 
-use super::{dataset, job::attempts_of};
+use super::job::attempts_of;
 use crate::{
-    decide::{find_job, find_task, project::name_of},
+    command::dataset::DiscardedTree,
+    decide::{dataset::find, find_job, find_task, project::name_of},
     event::LogState,
     policy::{self, project::ProjectAction},
     rejection::{Rejection, secret::SecretRejection},
-    state::{State, deletion::trees, job::Job, secret::Secret},
+    state::{State, deletion::unneeded, job::Job, secret::Secret},
 };
 
 /// What a member who wants a tree gets.
@@ -40,17 +41,15 @@ pub fn readable_tree(
 ) -> Result<Readable, Problem> {
     match source {
         DownloadSource::Dataset { name, version } => {
-            let (_, row) = dataset::find(state, user, org, name)?;
+            let (_, _, row) = find(state, user, org, name)?;
             check_download(state, user, row.project)?;
-            let found = row
-                .version(*version)
-                .ok_or_else(|| Rejection::NoSuchVersion {
-                    dataset: DatasetRef {
-                        name: name.clone(),
-                        version: *version,
-                    },
-                    newest: row.newest(),
-                })?;
+            let found = row.version(*version).ok_or_else(|| {
+                let wanted = DatasetRef {
+                    name: name.clone(),
+                    version: *version,
+                };
+                Rejection::no_such_version(row, &wanted)
+            })?;
             Ok(Readable::Tree(found.1.tree))
         }
         DownloadSource::Artifacts { job: number, task } => {
@@ -89,17 +88,36 @@ fn check_download(
     })
 }
 
-/// What deleted orgs still have on the disk: of each the trees that no other org names, and the jobs whose logs are there.
-pub fn deletions(state: &State) -> Vec<(OrgId, Vec<TreeId>, Vec<JobId>)> {
-    if state.deletions.is_empty() {
-        return Vec::new();
+/// What may go from the disk.
+#[derive(Debug, Default)]
+pub struct Leftovers {
+    /// Trees that nothing needs.
+    pub trees: Vec<TreeId>,
+    /// Of each deleted org the jobs whose logs are there.
+    pub orgs: Vec<(OrgId, Vec<JobId>)>,
+    /// What was kept for datasets that were deleted, in `trees` or needed by something else.
+    pub discarded: Vec<DiscardedTree>,
+}
+
+/// Returns what deleted orgs and datasets still have on the disk and nothing needs any more.
+pub fn leftovers(state: &State) -> Leftovers {
+    let discarded = state
+        .discarded
+        .iter()
+        .map(|((org, tree), row)| DiscardedTree {
+            org: *org,
+            tree: *tree,
+            times: row.times,
+        });
+    let discarded: Vec<DiscardedTree> = discarded.collect();
+    let of_orgs = state.deletions.values().flat_map(|row| &row.trees).copied();
+    let trees = of_orgs.chain(discarded.iter().map(|one| one.tree));
+    let orgs = state.deletions.iter();
+    Leftovers {
+        trees: unneeded(state, trees.collect()).into_iter().collect(),
+        orgs: orgs.map(|(org, row)| (*org, row.jobs.clone())).collect(),
+        discarded,
     }
-    let used = trees(state, |_| true);
-    let rows = state.deletions.iter().map(|(org, row)| {
-        let alone = row.trees.difference(&used).copied();
-        (*org, alone.collect(), row.jobs.clone())
-    });
-    rows.collect()
 }
 
 /// Returns whether a member may send trees to the org.

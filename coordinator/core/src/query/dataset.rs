@@ -1,18 +1,64 @@
 //! Datasets as people see them.
 
 use common::{
-    dataset::{DatasetVersionView, DatasetView},
+    api::data::{DataAnswer, DataRequest},
+    dataset::{DatasetDeletion, DatasetVersionView, DatasetView},
     id::{DatasetId, OrgId, UserId},
     name::Name,
 };
 
 use super::{handle, most};
 use crate::{
-    decide::project::name_of,
+    decide::{
+        dataset::{deletion, find},
+        project::name_of,
+    },
+    event::{Event, dataset::DatasetEvent},
     policy,
     rejection::Rejection,
     state::{State, dataset::Dataset},
 };
+
+/// Answers what only asks, and `None` what does not.
+pub(super) fn answer(
+    state: &State,
+    user: UserId,
+    request: &DataRequest,
+) -> Result<Option<DataAnswer>, Rejection> {
+    let DataRequest::PreviewDeletion { org, dataset } = request else {
+        return Ok(None);
+    };
+    let preview = deletion::preview(state, user, *org, dataset)?;
+    Ok(Some(DataAnswer::Deletion(preview)))
+}
+
+/// Returns what went, as these events say.
+pub fn deleted(events: &[Event]) -> Option<DatasetDeletion> {
+    let gone = |name: &Name, version, versions, bytes| DatasetDeletion {
+        name: name.clone(),
+        version,
+        versions,
+        bytes,
+        jobs: 0,
+        queued_tasks: 0,
+        running_tasks: 0,
+    };
+    events.iter().find_map(|event| match event {
+        Event::Dataset(DatasetEvent::DatasetDeleted {
+            name,
+            versions,
+            bytes,
+            ..
+        }) => Some(gone(name, None, *versions, *bytes)),
+        Event::Dataset(DatasetEvent::DatasetVersionDeleted {
+            name,
+            version,
+            bytes,
+            ..
+        }) => Some(gone(name, Some(*version), 1, *bytes)),
+        _ => None,
+    })
+}
 
 /// By name.
 pub(super) fn list(state: &State, user: UserId, org: OrgId) -> Result<Vec<DatasetView>, Rejection> {
@@ -34,30 +80,12 @@ pub(super) fn show(
     org: OrgId,
     name: &Name,
 ) -> Result<DatasetView, Rejection> {
-    let (id, row) = find(state, user, org, name)?;
+    let (_, id, row) = find(state, user, org, name)?;
     view(state, id, row)
 }
 
-/// Returns the dataset of this name, if the user may read it.
-pub(super) fn find<'a>(
-    state: &'a State,
-    user: UserId,
-    org: OrgId,
-    name: &Name,
-) -> Result<(DatasetId, &'a Dataset), Rejection> {
-    let member = policy::member(state, org, user)?;
-    let names = state.index.dataset_names.get(&org);
-    let found = names.and_then(|names| {
-        let id = names.get(name)?;
-        Some((*id, state.datasets.get(id)?))
-    });
-    found
-        .filter(|(_, row)| policy::may_read_dataset(state, user, member.role, row))
-        .ok_or_else(|| Rejection::NoSuchDataset { name: name.clone() })
-}
-
 fn view(state: &State, id: DatasetId, row: &Dataset) -> Result<DatasetView, Rejection> {
-    let versions = (1..).zip(&row.versions).map(|(number, version)| {
+    let versions = row.living().map(|(number, version)| {
         Ok(DatasetVersionView {
             version: number,
             tree: version.tree,

@@ -48,6 +48,10 @@ pub enum ProjectRejection {
     OwnVisibility {
         name: Name,
     },
+    /// What stands for no project at all.
+    Reserved {
+        name: Name,
+    },
     Description,
     TooManyProjects,
     TooManyGrants {
@@ -125,6 +129,12 @@ impl ProjectRejection {
             format!("it belongs to project {name}, which says who sees it"),
         )
         .help("Leave the visibility out, or the project."),
+        Self::Reserved { name } => Problem::new(
+            Code::BadRequest,
+            format!("cannot call a project {name}"),
+            "the word stands for no project",
+        )
+        .help("Choose another name."),
         Self::Description => Problem::new(
             Code::BadRequest,
             "cannot use this description of a project",

@@ -28,6 +28,7 @@ impl Rejection {
                 },
             ),
             Self::Project(rejection) => rejection.problem(),
+            Self::Dataset(rejection) => rejection.problem(),
             Self::Secret(rejection) => rejection.problem(),
             Self::Org(rejection) => rejection.problem(),
             Self::Invitation(rejection) => rejection.problem(),
@@ -118,9 +119,17 @@ impl Rejection {
                 "the org has none of this name, or you may not read it",
             )
             .help("`compute-share dataset list` lists those that you may read."),
-            Self::NoSuchVersion { dataset, newest } => not_found(
+            Self::NoSuchVersion {
+                dataset,
+                newest,
+                deleted,
+            } => not_found(
                 format!("no dataset {dataset}"),
-                &format!("versions of {} go from 1 to {newest}", dataset.name),
+                &if deleted {
+                    "that version was deleted".to_owned()
+                } else {
+                    format!("versions of {} go from 1 to {newest}", dataset.name)
+                },
             )
             .help(format!(
                 "Use {}@{newest}, or leave the version out for the newest.",

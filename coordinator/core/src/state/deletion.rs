@@ -61,6 +61,8 @@ pub(crate) fn rows_of(state: &State, org: OrgId) -> Vec<RowKey> {
     rows.extend(approvals.map(|(id, _)| RowKey::approval(*id)));
     let datasets = state.datasets.iter().filter(|(_, row)| row.org == org);
     rows.extend(datasets.map(|(id, _)| RowKey::dataset(*id)));
+    let discarded = state.discarded.keys().filter(|(of, _)| *of == org);
+    rows.extend(discarded.map(|(_, tree)| RowKey::discarded(org, *tree)));
     for (id, _) in state.jobs.iter().filter(|(_, row)| row.org == org) {
         rows.extend([RowKey::job(*id), RowKey::progress(*id)]);
     }
@@ -82,23 +84,50 @@ pub(crate) fn files_of(state: &State, org: OrgId, at: Timestamp) -> Deletion {
     let jobs = state.jobs.iter().filter(|(_, row)| row.org == org);
     Deletion {
         at,
-        trees: trees(state, |of| of == org),
+        trees: trees_of(state, org),
         jobs: jobs.map(|(id, _)| *id).collect(),
     }
 }
 
-/// Returns every tree that a row of one of these orgs names.
-pub(crate) fn trees(state: &State, of: impl Fn(OrgId) -> bool) -> BTreeSet<TreeId> {
-    let datasets = state.datasets.values().filter(|row| of(row.org));
+/// Returns every tree that a row of the org names, or named once.
+fn trees_of(state: &State, org: OrgId) -> BTreeSet<TreeId> {
+    let datasets = state.datasets.values().filter(|row| row.org == org);
     let datasets = datasets.flat_map(|row| row.versions.iter().map(|version| version.tree));
-    let jobs = state.jobs.values().filter(|row| of(row.org));
-    let attempts = state.attempts.values().filter(|row| of(row.org));
+    let discarded = state.discarded.keys().filter(|(of, _)| *of == org);
+    let discarded = discarded.map(|(_, tree)| *tree);
+    let attempts = state.attempts.values().filter(|row| row.org == org);
     let artifacts = attempts.filter_map(|row| match row.artifacts {
         ArtifactsView::Stored { tree, .. } => Some(tree),
         _ => None,
     });
+    let jobs = state.jobs.values().filter(|row| row.org == org);
     let jobs = jobs.flat_map(|row| row.trees().collect::<Vec<_>>());
-    datasets.chain(jobs).chain(artifacts).collect()
+    let kept = datasets.chain(discarded).chain(artifacts);
+    kept.chain(jobs).collect()
+}
+
+/// Returns those of the trees that nothing needs: no dataset, no artifact, no work folder, and no job that has not
+/// ended. What a job read that has ended may go. Walks all jobs, but only where there is a tree in question.
+pub(crate) fn unneeded(state: &State, trees: BTreeSet<TreeId>) -> BTreeSet<TreeId> {
+    let mut left = trees;
+    for used in state.index.orgs.values() {
+        left.retain(|tree| !used.datasets.holds(*tree) && !used.artifacts.holds(*tree));
+    }
+    for (id, job) in &state.jobs {
+        if left.is_empty() {
+            break;
+        }
+        if let Some(workdir) = &job.spec.workdir {
+            left.remove(workdir);
+        }
+        let progress = state.progress.get(id);
+        if progress.is_some_and(|progress| progress.ended_at.is_none()) {
+            for tree in job.trees() {
+                left.remove(&tree);
+            }
+        }
+    }
+    left
 }
 
 /// Takes the rows of a deleted org out. What follows from the rest is worked out anew, which walks the rows of other

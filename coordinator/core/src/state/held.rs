@@ -87,6 +87,10 @@ impl Kept {
         Bytes(self.bytes)
     }
 
+    pub(crate) fn holds(&self, tree: TreeId) -> bool {
+        self.trees.contains_key(&tree)
+    }
+
     /// Returns how much there would be with one more.
     pub(crate) fn bytes_with(&self, tree: TreeId, bytes: Bytes) -> Bytes {
         let more = if self.trees.contains_key(&tree) {

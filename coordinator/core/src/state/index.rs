@@ -67,6 +67,8 @@ pub(crate) struct Index {
     pub(crate) members: BTreeMap<(OrgId, UserId), MemberUse>,
     pub(crate) orgs: BTreeMap<OrgId, OrgUse>,
     pub(crate) machines: BTreeMap<MachineId, MachineUse>,
+    /// Jobs that have not ended, by what they read: a version of a dataset.
+    pub(crate) readers: BTreeMap<(DatasetId, u32), BTreeSet<JobId>>,
     /// Attempts of a job that have not ended.
     pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
     pub(crate) belongings: Belongings,
@@ -130,7 +132,7 @@ impl Index {
             index.belongings.dataset_in(dataset);
             let names = index.dataset_names.entry(dataset.org).or_default();
             names.insert(dataset.name.clone(), *id);
-            for version in &dataset.versions {
+            for (_, version) in dataset.living() {
                 index.version_in(dataset.org, version);
             }
         }
@@ -146,6 +148,9 @@ impl Index {
             index.keys.insert((job.owner, job.key), *id);
             if let Some(progress) = state.progress.get(id) {
                 index.job_in(*id, job, progress);
+                if progress.ended_at.is_none() {
+                    index.reader_in(*id, job);
+                }
             }
         }
         for (id, attempt) in &state.attempts {
@@ -279,6 +284,30 @@ impl Index {
     pub(crate) fn version_in(&mut self, org: OrgId, version: &DatasetVersion) {
         let used = self.orgs.entry(org).or_default();
         used.datasets.add(version.tree, version.bytes);
+    }
+
+    pub(crate) fn version_out(&mut self, org: OrgId, version: &DatasetVersion) {
+        self.org_less(org, |used| used.datasets.take(version.tree));
+    }
+
+    /// Takes in what a job reads until it ends. Apart from [`Self::job_in`], which every start of a task calls.
+    pub(crate) fn reader_in(&mut self, id: JobId, job: &Job) {
+        for pinned in job.pinned.iter().chain(&job.pinned_image) {
+            let version = (pinned.dataset, pinned.version);
+            self.readers.entry(version).or_default().insert(id);
+        }
+    }
+
+    pub(crate) fn reader_out(&mut self, id: JobId, job: &Job) {
+        for pinned in job.pinned.iter().chain(&job.pinned_image) {
+            let version = (pinned.dataset, pinned.version);
+            if let Some(readers) = self.readers.get_mut(&version) {
+                readers.remove(&id);
+                if readers.is_empty() {
+                    self.readers.remove(&version);
+                }
+            }
+        }
     }
 
     pub(crate) fn attempt_in(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use common::id::{
     ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
-    JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, UserId,
+    JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, TreeId, UserId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -68,6 +68,8 @@ tables! {
     Approvals "approvals-1"
     /// By org.
     Logos "org-logos-1"
+    /// What deleted datasets may still have on the disk, by org and tree.
+    Discarded "discarded-trees-1"
 }
 
 /// Names one row.
@@ -161,6 +163,10 @@ impl RowKey {
         Self::new(Table::Datasets, id.as_bytes())
     }
 
+    pub(crate) fn discarded(org: OrgId, tree: TreeId) -> Self {
+        Self::pair(Table::Discarded, org.as_bytes(), tree.as_bytes())
+    }
+
     pub(crate) fn job(id: JobId) -> Self {
         Self::new(Table::Jobs, id.as_bytes())
     }
@@ -230,6 +236,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::OwnLimits => json(state.own_limits.get(&key.member().ok()?)?),
         Table::Approvals => json(state.approvals.get(&key.approval().ok()?)?),
         Table::Logos => json(state.logos.get(&key.org().ok()?)?),
+        Table::Discarded => json(state.discarded.get(&key.discarded().ok()?)?),
     }
 }
 
@@ -276,6 +283,10 @@ pub(crate) fn decode(
             state.approvals.insert(id, parse(table, value)?);
         }
         Table::Logos => drop(state.logos.insert(key.org()?, parse(table, value)?)),
+        Table::Discarded => {
+            let id = key.discarded()?;
+            state.discarded.insert(id, parse(table, value)?);
+        }
     }
     Ok(())
 }

@@ -8,11 +8,12 @@ use common::{
         org::{OrgAnswer, OrgRequest},
     },
     code::Code,
-    id::{OrgId, TreeId},
+    id::OrgId,
     status::Role,
 };
 
 use super::{
+    datasets,
     departure::ask,
     invariants, logos, tokens,
     world::{ALICE, BOB, CAROL, ORG, World, capacity, name, refused, report, spec, user},
@@ -43,6 +44,8 @@ fn world() -> World {
     tokens::make(&mut world);
     tokens::exchange(&mut world, 30, 60).unwrap();
     logos::make(&mut world);
+    world.dataset(BOB, 22, "old");
+    world.must(Actor::User(BOB), datasets::body("old"));
     let goes = Body::RemoveMember {
         org: ORG,
         handle: name("carol"),
@@ -182,14 +185,15 @@ fn nothing_is_left_of_a_deleted_org_but_files_to_sweep() {
         Code::NotFound
     );
 
-    let [(org, trees, jobs)] = &access::deletions(&world.state)[..] else {
+    let left = access::leftovers(&world.state);
+    let [(org, jobs)] = &left.orgs[..] else {
         panic!("one deletion");
     };
-    let none: Vec<TreeId> = Vec::new();
+    assert_eq!((*org, jobs.len()), (ORG, 2));
     assert_eq!(
-        (*org, trees, jobs.len()),
-        (ORG, &none, 2),
-        "the club has the same dataset"
+        left.trees,
+        [super::world::tree(22)],
+        "the club has the other dataset, too"
     );
     let finish = Body::FinishDeletion { org: ORG };
     assert!(world.user_does(ALICE, finish.clone()).is_err());

@@ -1,5 +1,6 @@
 //! Random histories: whatever is asked in whatever order, the invariants hold after each command.
 
+mod data;
 mod rules;
 
 use common::{
@@ -16,7 +17,10 @@ use common::{
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use self::rules::{check_rules, needing, ruled};
+use self::{
+    data::{DataStep, data_step},
+    rules::{check_rules, needing, ruled},
+};
 use super::{
     departure, invariants,
     world::{ALICE, BOB, CAROL, ORG, World, array, capacity, machine_id, name, outcome, report},
@@ -70,6 +74,7 @@ enum Step {
     Rejoin(usize),
     Schedule(u32),
     Wait(u64),
+    Data(DataStep),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -92,6 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..3usize).prop_map(Step::Rejoin),
         5 => (1..9u32).prop_map(Step::Schedule),
         2 => (1..4000u64).prop_map(Step::Wait),
+        9 => data_step().prop_map(Step::Data),
     ]
 }
 
@@ -250,6 +256,10 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             people.handles[*index] = format!("user-{number}");
             world.join(number, &people.handles[*index].clone(), Role::Member);
             Ok(Vec::new())
+        }
+        Step::Data(step) => {
+            *submitted += 1;
+            data::take(world, &people.users, *submitted, step)
         }
         Step::Schedule(most) => world.run(Actor::System, Body::Schedule { most: *most }),
         Step::Wait(seconds) => {

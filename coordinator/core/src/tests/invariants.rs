@@ -62,6 +62,20 @@ pub(super) fn check(world: &World) {
     }
     for (id, job) in &state.jobs {
         let ended = state.progress[id].ended_at.is_some();
+        for read in job
+            .pinned
+            .iter()
+            .chain(&job.pinned_image)
+            .filter(|_| !ended)
+        {
+            let row = state.datasets.get(&read.dataset);
+            let version = row.and_then(|row| row.version(Some(read.version)));
+            assert_eq!(
+                version.map(|(_, version)| version.tree),
+                Some(read.tree),
+                "what a job reads is there until it has ended"
+            );
+        }
         assert!(
             !ended || job.spec.registry_login.is_none(),
             "an ended job keeps what opened a registry"
@@ -144,6 +158,12 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
         .chain(state.logos.keys().map(|org| RowKey::logo(*org)))
         .chain(state.approvals.keys().map(|id| RowKey::approval(*id)))
         .chain(state.deletions.keys().map(|id| RowKey::deletion(*id)))
+        .chain(
+            state
+                .discarded
+                .keys()
+                .map(|(org, tree)| RowKey::discarded(*org, *tree)),
+        )
         .chain(state.projects.keys().map(|id| RowKey::project(*id)))
         .chain(state.grants.keys().map(|(id, to)| RowKey::grant(*id, *to)))
         .chain(state.secrets.keys().map(|id| RowKey::secret(*id)));
@@ -229,6 +249,8 @@ fn every_table_is_written_and_damage_is_found() {
     super::two_factor::turn_on(&mut world, super::world::BOB);
     super::tokens::make(&mut world);
     super::logos::make(&mut world);
+    world.dataset(super::world::BOB, 21, "old");
+    world.must(Actor::User(super::world::BOB), super::datasets::body("old"));
     let second = Body::CreateOrg {
         org: common::id::OrgId::from_bytes([2; 16]),
         name: super::world::name("club"),

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     Body, Event,
+    event::dataset::DatasetEvent,
     query::{
         self, Presence,
         access::{Readable, readable_tree},
@@ -223,7 +224,7 @@ fn datasets_are_pinned_at_submission_and_read_only_by_who_may() {
     let (user, body) = change(BOB, Some(Visibility::Personal), 2);
     assert!(matches!(
         world.user_does(user, body).unwrap()[..],
-        [Event::DatasetChanged { .. }]
+        [Event::Dataset(DatasetEvent::DatasetChanged { .. })]
     ));
     assert_eq!(
         refused(world.submit(CAROL, 32, with(None))).code,

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{Actor, Body, Event, Rejection, command::project::ProjectCommand};
 
-const DAVE: UserId = UserId::from_bytes([4; 16]);
+pub(super) const DAVE: UserId = UserId::from_bytes([4; 16]);
 
 pub(super) fn project_id(number: u8) -> ProjectId {
     ProjectId::from_bytes([number; 16])
@@ -36,7 +36,7 @@ impl World {
             .unwrap();
     }
 
-    fn create_project(
+    pub(super) fn create_project(
         &mut self,
         by: UserId,
         number: u8,
@@ -71,7 +71,12 @@ impl World {
         self.user_does(by, Body::Project(command))
     }
 
-    fn revoke(&mut self, by: UserId, called: &str, from: Grantee) -> Result<Vec<Event>, Rejection> {
+    pub(super) fn revoke(
+        &mut self,
+        by: UserId,
+        called: &str,
+        from: Grantee,
+    ) -> Result<Vec<Event>, Rejection> {
         let command = ProjectCommand::Revoke(RevokeAccess {
             org: ORG,
             name: name(called),
@@ -94,11 +99,15 @@ impl World {
         self.user_does(by, Body::Project(command))
     }
 
-    fn restrict(&mut self, by: UserId, set: SetProject) -> Result<Vec<Event>, Rejection> {
+    pub(super) fn restrict(
+        &mut self,
+        by: UserId,
+        set: SetProject,
+    ) -> Result<Vec<Event>, Rejection> {
         self.user_does(by, Body::Project(ProjectCommand::Set(set)))
     }
 
-    fn add_version(
+    pub(super) fn add_version(
         &mut self,
         by: UserId,
         number: u8,
@@ -149,7 +158,7 @@ pub(super) fn member(handle: &str) -> Grantee {
     Grantee::Member(name(handle))
 }
 
-fn setting(called: &str) -> SetProject {
+pub(super) fn setting(called: &str) -> SetProject {
     SetProject {
         org: ORG,
         name: name(called),

@@ -4,6 +4,7 @@
 mod account;
 mod approval;
 mod audit;
+mod dataset;
 mod invitation;
 mod orgs;
 mod project;
@@ -80,6 +81,7 @@ pub(super) async fn answer(
         Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
         Request::CancelJob(request) => Body::CancelJob(request),
         Request::Account(request) => return account::answer(member, user, request).await,
+        Request::Data(request) => return dataset::answer(member, user, request).await,
         Request::Token(request) => return token::answer(member, user, request).await,
         question @ (Request::WhoAmI
         | Request::Limits(_)

@@ -48,7 +48,7 @@ fn subject(state: &State, event: &Fields) -> Option<String> {
     attempt(state, event)
         .or_else(|| job(state, event, "job"))
         .or_else(|| machine(state, read(event, "machine")?))
-        .or_else(|| dataset(state, read(event, "dataset")?))
+        .or_else(|| dataset(state, event))
         .or_else(|| asked_about(state, event))
         .or_else(|| secret(state, event))
         .or_else(|| device(state, event))
@@ -88,9 +88,11 @@ fn machine(state: &State, id: MachineId) -> Option<String> {
     Some(row.name.to_string())
 }
 
-fn dataset(state: &State, id: DatasetId) -> Option<String> {
-    let row = state.datasets.get(&id)?;
-    Some(row.name.to_string())
+/// A dataset's name, which outlives it in its entries.
+fn dataset(state: &State, event: &Fields) -> Option<String> {
+    let id: DatasetId = read(event, "dataset")?;
+    let known = state.datasets.get(&id).map(|row| row.name.to_string());
+    known.or_else(|| text(event, "name").map(str::to_owned))
 }
 
 /// What a request for approval is about.

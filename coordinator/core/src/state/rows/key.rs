@@ -2,7 +2,7 @@
 
 use common::id::{
     ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
-    JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, UserId,
+    JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, TreeId, UserId,
 };
 
 use super::{RowError, Table};
@@ -52,6 +52,11 @@ impl Key<'_> {
 
     pub(super) fn dataset(&self) -> Result<DatasetId, RowError> {
         self.whole().map(DatasetId::from_bytes)
+    }
+
+    pub(super) fn discarded(&self) -> Result<(OrgId, TreeId), RowError> {
+        let (org, tree) = self.split::<16, 32>()?;
+        Ok((OrgId::from_bytes(org), TreeId::new(tree)))
     }
 
     pub(super) fn job(&self) -> Result<JobId, RowError> {

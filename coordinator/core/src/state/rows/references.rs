@@ -83,6 +83,9 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
             &|| RowKey::dataset(*id),
         )?;
     }
+    for (o, tree) in state.discarded.keys() {
+        check(org(o), &|| RowKey::discarded(*o, *tree))?;
+    }
     for (id, row) in &state.jobs {
         let known = org(&row.org) && user(&row.owner) && state.progress.contains_key(id);
         check(known && row.project.as_ref().is_none_or(project), &|| {

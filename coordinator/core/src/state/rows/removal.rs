@@ -33,6 +33,7 @@ fn try_remove(state: &mut State, key: Key<'_>) -> Result<(), RowError> {
         Table::Credentials => drop(state.credentials.remove(&key.user()?)),
         Table::Logos => drop(state.logos.remove(&key.org()?)),
         Table::Tokens => drop(state.tokens.remove(&key.token()?)),
+        Table::Discarded => drop(state.discarded.remove(&key.discarded()?)),
         Table::Deletions => drop(state.deletions.remove(&key.org()?)),
     }
     Ok(())

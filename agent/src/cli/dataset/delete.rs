@@ -1,0 +1,101 @@
+//! `dataset delete`: the end of a dataset, or of one version of it.
+
+use clap::Args;
+use common::{
+    api::{
+        Answer, Request,
+        data::{DataAnswer, DataRequest},
+    },
+    dataset::{DatasetDeletion, DatasetRef},
+    problem::Problem,
+};
+
+use crate::cli::{Context, amounts::counted, output::Facts, session::ask};
+
+/// Delete a dataset with all its versions, or one version of it. Cannot be undone
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  compute-share dataset delete digits --dry-run\n  compute-share dataset delete digits\n  compute-share dataset delete digits@3\n\nWhat a job reads that has not ended is not deleted. The number of a deleted version is not used\nagain, and jobs that have ended go on saying what they read."
+)]
+pub(in crate::cli) struct Delete {
+    /// All of it, or one version
+    #[arg(value_name = "NAME[@VERSION]", value_parser = DatasetRef::whole_or_version)]
+    dataset: DatasetRef,
+    /// Only show what would go
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Delete {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        let Self { dataset, dry_run } = self;
+        let session = context.session().await?;
+        let org = session.org;
+        let question = Request::Data(DataRequest::PreviewDeletion {
+            org,
+            dataset: dataset.clone(),
+        });
+        let preview =
+            ask!(session, question, Answer::Data(DataAnswer::Deletion(preview)) => preview)?;
+        if dry_run {
+            session.end().await;
+            let ids = |preview: &DatasetDeletion| vec![reference(preview).to_string()];
+            return context.output.show(&preview, ids, facts);
+        }
+        // Nobody is asked for what will be refused.
+        if preview.jobs == 0 {
+            let consequence = format!("{} for good.", going(&preview));
+            context.consent.obtain("deleting a dataset", &consequence)?;
+        }
+        let request = Request::Data(DataRequest::Delete { org, dataset });
+        let gone = ask!(session, request, Answer::Data(DataAnswer::Deleted(gone)) => gone)?;
+        session.end().await;
+        let ids = |gone: &DatasetDeletion| vec![reference(gone).to_string()];
+        context.output.show(&gone, ids, |gone| {
+            let (bytes, reference) = (gone.bytes, reference(gone));
+            match gone.version {
+                Some(_) => format!("Version {reference} is deleted: {bytes}."),
+                None => {
+                    let versions = counted(gone.versions.into(), "version");
+                    format!("Dataset {reference} is deleted: {versions}, {bytes}.")
+                }
+            }
+        })
+    }
+}
+
+fn reference(deletion: &DatasetDeletion) -> DatasetRef {
+    DatasetRef {
+        name: deletion.name.clone(),
+        version: deletion.version,
+    }
+}
+
+fn going(preview: &DatasetDeletion) -> String {
+    let (bytes, reference) = (preview.bytes, reference(preview));
+    match (preview.version, preview.versions) {
+        (Some(_), _) => format!("Version {reference} ({bytes}) goes"),
+        (None, 1) => format!("Dataset {reference} ({bytes}) goes"),
+        (None, versions) => format!("Dataset {reference} goes, {versions} versions with {bytes},"),
+    }
+}
+
+fn facts(preview: &DatasetDeletion) -> String {
+    let DatasetDeletion {
+        jobs,
+        queued_tasks,
+        running_tasks,
+        ..
+    } = preview;
+    let tasks = format!("{jobs} ({running_tasks} tasks running, {queued_tasks} queued)");
+    let in_the_way = match jobs {
+        0 => "none".to_owned(),
+        _ => format!("{tasks}: nothing is deleted before they have ended"),
+    };
+    Facts::default()
+        .with("dataset", reference(preview))
+        .with("versions", preview.versions)
+        .with("bytes", preview.bytes)
+        .with("jobs that use it", in_the_way)
+        .to_text()
+}

@@ -1,0 +1,111 @@
+//! What can have happened to a dataset that was there.
+
+use common::{
+    id::{DatasetId, OrgId, ProjectId, TreeId, UserId},
+    name::Name,
+    status::Visibility,
+    time::Timestamp,
+    units::Bytes,
+};
+use serde::Serialize;
+
+use crate::state::rows::RowKey;
+
+/// Something that happened to a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum DatasetEvent {
+    DatasetChanged {
+        dataset: DatasetId,
+        org: OrgId,
+        name: Name,
+        before: DatasetSettings,
+        after: DatasetSettings,
+    },
+    /// It belongs to another project, or to none; personal either way.
+    DatasetMoved {
+        dataset: DatasetId,
+        org: OrgId,
+        name: Name,
+        project: Option<ProjectId>,
+        before: Option<Name>,
+        after: Option<Name>,
+    },
+    DatasetDeleted {
+        dataset: DatasetId,
+        org: OrgId,
+        name: Name,
+        owner: UserId,
+        by: UserId,
+        versions: u32,
+        bytes: Bytes,
+        /// Of the versions that were there.
+        #[serde(skip)]
+        trees: Vec<TreeId>,
+        at: Timestamp,
+    },
+    /// Its number is not used again.
+    DatasetVersionDeleted {
+        dataset: DatasetId,
+        org: OrgId,
+        name: Name,
+        version: u32,
+        tree: TreeId,
+        bytes: Bytes,
+        by: UserId,
+        at: Timestamp,
+    },
+    /// What deleted datasets had is gone from the disk, or something else needs it.
+    DatasetFilesDeleted {
+        org: OrgId,
+        count: u64,
+        #[serde(skip)]
+        trees: Vec<TreeId>,
+    },
+}
+
+/// What is said of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DatasetSettings {
+    pub description: String,
+    pub visibility: Visibility,
+}
+
+impl DatasetEvent {
+    /// Returns the rows to write again (or delete) once the event is applied.
+    pub(super) fn touched(&self) -> Vec<RowKey> {
+        let discarded = |org: &OrgId, trees: &[TreeId]| {
+            let rows = trees.iter().map(|tree| RowKey::discarded(*org, *tree));
+            rows.collect::<Vec<_>>()
+        };
+        match self {
+            Self::DatasetChanged { dataset, .. } | Self::DatasetMoved { dataset, .. } => {
+                vec![RowKey::dataset(*dataset)]
+            }
+            Self::DatasetDeleted {
+                dataset,
+                org,
+                trees,
+                ..
+            } => {
+                let mut rows = discarded(org, trees);
+                rows.push(RowKey::dataset(*dataset));
+                rows
+            }
+            Self::DatasetVersionDeleted {
+                dataset, org, tree, ..
+            } => vec![RowKey::dataset(*dataset), RowKey::discarded(*org, *tree)],
+            Self::DatasetFilesDeleted { org, trees, .. } => discarded(org, trees),
+        }
+    }
+
+    pub(crate) const fn org(&self) -> OrgId {
+        match self {
+            Self::DatasetChanged { org, .. }
+            | Self::DatasetMoved { org, .. }
+            | Self::DatasetDeleted { org, .. }
+            | Self::DatasetVersionDeleted { org, .. }
+            | Self::DatasetFilesDeleted { org, .. } => *org,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Datasets that are there: changes are answered by the dataset as it is after them, a deletion by what went.
+
+use common::{
+    api::{
+        Answer, Request,
+        data::{DataAnswer, DataRequest},
+    },
+    code::Code,
+    id::UserId,
+    problem::Problem,
+};
+use coordinator_core::{Actor, Body, command::dataset::DatasetCommand, query::dataset::deleted};
+
+use super::{Member, ask};
+
+pub(super) async fn answer(
+    member: &Member,
+    user: UserId,
+    request: DataRequest,
+) -> Result<Answer, Problem> {
+    let act = |command| {
+        let engine = &member.desk.engine;
+        engine.ask(Actor::User(user), Body::Dataset(command))
+    };
+    let (org, name) = match request {
+        DataRequest::Delete { org, dataset } => {
+            let events = act(DatasetCommand::Delete { org, dataset }).await?;
+            let gone = deleted(&events).expect("what is not refused is deleted");
+            return Ok(Answer::Data(DataAnswer::Deleted(gone)));
+        }
+        DataRequest::Set(request) => {
+            let shown = (request.org, request.name.clone());
+            act(DatasetCommand::Set(request)).await?;
+            shown
+        }
+        DataRequest::Move(request) => {
+            let shown = (request.org, request.name.clone());
+            act(DatasetCommand::Move(request)).await?;
+            shown
+        }
+        question @ DataRequest::PreviewDeletion { .. } => {
+            return ask(member, user, &Request::Data(question));
+        }
+    };
+    match ask(member, user, &Request::ShowDataset { org, name }) {
+        Ok(Answer::Dataset(dataset)) => Ok(Answer::Data(DataAnswer::One(Box::new(dataset)))),
+        // It was moved to where whoever did it sees it no more.
+        Err(problem) if problem.code == Code::NotFound => Ok(Answer::Data(DataAnswer::Gone)),
+        other => other,
+    }
+}

@@ -133,9 +133,10 @@ impl ServerIdentity {
         self.expires_at
     }
 
-    /// Returns when to make a new one: at two thirds of this one's life.
-    pub fn renew_at(&self) -> Timestamp {
-        two_thirds(self.not_before, self.expires_at)
+    /// Tells whether to make a new one: from two thirds of this one's life on, and where it has not begun yet,
+    /// which happens when it was made by a clock that was ahead.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        now < self.not_before || now >= two_thirds(self.not_before, self.expires_at)
     }
 
     pub(crate) const fn credential(&self) -> &Credential {

@@ -120,6 +120,7 @@ codes! {
     TokenScope "token_scope" Refused "Use a token of a wider scope, or sign in as yourself."
     BadProfile "bad_profile" Usage "Use a name in one alphabet, and an address such as ada@lab.example."
     InUse "in_use" Refused "Wait until the jobs that use it have ended, or cancel them."
+    ClockSetBack "clock_set_back" Refused "Set the clock of the coordinator's computer."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

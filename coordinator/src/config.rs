@@ -33,6 +33,8 @@ pub struct Config {
     pub lease: Span,
     pub heartbeat: Span,
     pub who_may_create_orgs: WhoMayCreateOrgs,
+    /// Whoever starts it says that the system's clock is right, though it was set back since the last run. Not in the file.
+    pub clock_is_right: bool,
 }
 
 /// The file.
@@ -79,6 +81,7 @@ impl Config {
             lease: file.lease,
             heartbeat: file.heartbeat,
             who_may_create_orgs: file.who_may_create_orgs,
+            clock_is_right: false,
         };
         config.check(&path)?;
         Ok(config)
@@ -153,6 +156,7 @@ mod tests {
             lease: DEFAULT_LEASE,
             heartbeat: Span::from_millis(500),
             who_may_create_orgs: WhoMayCreateOrgs::Users,
+            clock_is_right: false,
         };
         let (data, read) = written(&config.to_toml());
         assert_eq!(

@@ -141,7 +141,8 @@ impl Desk {
         subject: Subject,
         life: Span,
     ) -> Result<Signed, Problem> {
-        let issued = self.authority.issue(request, subject, self.now(), life);
+        let (now, system) = self.clock.both();
+        let issued = self.authority.issue(request, subject, system, life);
         let issued = issued.map_err(|error| {
             let why = crate::store::chain(&error);
             Problem::new(Code::Internal, "The certificate could not be signed", why)
@@ -157,7 +158,8 @@ impl Desk {
             certificate: NewCertificate {
                 serial,
                 key,
-                expires_at,
+                // The book goes by the org's time, which may be ahead.
+                expires_at: expires_at.saturating_add(now.since(system)),
             },
         })
     }

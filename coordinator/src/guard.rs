@@ -117,6 +117,7 @@ impl Desk {
         self.guard.written_ms.store(at.unix_ms(), Ordering::Relaxed);
         let kept = Kept {
             at,
+            system_at: Some(self.clock.latest_system()),
             closures: self.guard.tries.closures(at),
         };
         let data = self.guard.data.clone();

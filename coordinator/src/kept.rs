@@ -1,4 +1,4 @@
-//! What outlives the process besides the book: what time it was, and who has to wait for wrong codes. One small file,
+//! What outlives the process besides the book: what times it was (see `clock`), and who has to wait for wrong codes. One small file,
 //! replaced as a whole. Without it, or if it is damaged, the book's newest event says what time it was at least.
 //!
 //! With it, a clock that is set back while the coordinator does not run makes nothing good again that has expired.
@@ -16,7 +16,10 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Kept {
+    /// The org's time.
     pub(crate) at: Timestamp,
+    /// The latest that the system's clock said, in this run.
+    pub(crate) system_at: Option<Timestamp>,
     pub(crate) closures: Vec<Closure>,
 }
 
@@ -55,6 +58,7 @@ mod tests {
         assert_eq!(Kept::load(folder.path()), Kept::default());
         let kept = Kept {
             at: Timestamp::from_unix_ms(7),
+            system_at: Some(Timestamp::from_unix_ms(6)),
             closures: vec![Closure {
                 from: Some([10, 0, 0, 1].into()),
                 until: Timestamp::from_unix_ms(9),

@@ -86,6 +86,7 @@ fn serve(run: Run) -> Result<(), Problem> {
     });
     let mut config = Config::load(&arguments::data_folder(run.data.data)?)?;
     config.listen = run.listen.unwrap_or(config.listen);
+    config.clock_is_right = run.clock_is_right;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)

@@ -133,6 +133,7 @@ fn build(options: &InitOptions, staging: &Path) -> Result<InitOutcome, Problem> 
         lease: DEFAULT_LEASE,
         heartbeat: DEFAULT_HEARTBEAT,
         who_may_create_orgs: WhoMayCreateOrgs::default(),
+        clock_is_right: false,
     };
     let path = folder::config(staging);
     let mode = link::files::PRIVATE_FILE_MODE;

@@ -51,6 +51,19 @@ fn renewal_is_due_at_two_thirds_of_a_life() {
 }
 
 #[test]
+fn the_coordinators_own_is_due_at_two_thirds_and_before_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::create(dir.path(), &"lab".parse().unwrap(), NOW).unwrap();
+    let identity = authority.server_identity(NOW).unwrap();
+    let day = Duration::from_secs(86_400);
+    assert!(!identity.is_due(NOW));
+    assert!(!identity.is_due(NOW.saturating_add(4 * day)));
+    assert!(identity.is_due(NOW.saturating_add(5 * day)));
+    let hour_before = Timestamp::from_unix_ms(NOW.unix_ms() - 3_600_000);
+    assert!(identity.is_due(hour_before), "a clock that was ahead");
+}
+
+#[test]
 fn a_chain_for_another_key_or_none_is_refused() {
     let (_dir, key, chain) = issued();
     let other = PrivateKey::generate().unwrap();

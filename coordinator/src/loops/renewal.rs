@@ -1,5 +1,5 @@
-//! The coordinator's own certificate: a new one at two thirds of the old one's life. Connections that are open
-//! stay as they are.
+//! The coordinator's own certificate: a new one at two thirds of the old one's life, and where the system's clock was
+//! set back behind the old one's beginning. Connections that are open stay as they are.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{desk::Desk, store::chain};
 
 /// Time between two looks.
-const PERIOD: Duration = Duration::from_secs(3600);
+const PERIOD: Duration = Duration::from_secs(60);
 
 /// Runs until `stop`.
 pub(crate) async fn run(
@@ -24,7 +24,7 @@ pub(crate) async fn run(
             () = tokio::time::sleep(PERIOD) => {}
             () = stop.cancelled() => return,
         }
-        if desk.now() < identity.renew_at() {
+        if !identity.is_due(desk.clock.system()) {
             continue;
         }
         match renew(&desk, &endpoint) {
@@ -36,7 +36,7 @@ pub(crate) async fn run(
 }
 
 fn renew(desk: &Desk, endpoint: &quinn::Endpoint) -> Result<ServerIdentity, Problem> {
-    let identity = desk.authority.server_identity(desk.now());
+    let identity = desk.authority.server_identity(desk.clock.system());
     let identity = identity.map_err(|error| problem(&error))?;
     let tls = certs::server_config(&identity).map_err(|error| problem(&error))?;
     endpoint.set_server_config(Some(link::endpoint::server_tls(tls)));

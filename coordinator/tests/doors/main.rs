@@ -6,6 +6,7 @@
 )]
 
 mod accounts;
+mod clock;
 mod hostile;
 mod joining;
 mod lab;

@@ -69,10 +69,7 @@ pub enum Request {
         org: OrgId,
         invitation: InvitationId,
     },
-    /// A sign-in link for one more computer of the user who asks.
-    CreateLoginLink {
-        org: OrgId,
-    },
+    CreateLoginLink(account::CreateLoginLink),
 
     RegisterMachine(member::RegisterMachine),
     ListMachines {

@@ -51,8 +51,10 @@ pub(crate) enum Command {
         after_help = "Example:\n  compute-share-coordinator add-org --org physics --owner bob"
     )]
     AddOrg(AddOrg),
-    /// Print a fresh sign-in link for an org's owner. The coordinator must not be running.
-    #[command(after_help = "Example:\n  compute-share-coordinator login-link --org lab")]
+    /// Print a fresh sign-in link for an org's owner, or for a member. The coordinator must not be running.
+    #[command(
+        after_help = "Examples:\n  compute-share-coordinator login-link --org lab\n  compute-share-coordinator login-link --user bob --reset"
+    )]
     LoginLink(LoginLink),
     /// Print completions for a shell.
     #[command(
@@ -127,6 +129,12 @@ pub(crate) struct LoginLink {
     /// Of this org, where there are several.
     #[arg(long, value_name = "NAME")]
     pub(crate) org: Option<Name>,
+    /// For this member instead of the owner.
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) user: Option<Name>,
+    /// Take their password and two-factor away, which were lost.
+    #[arg(long)]
+    pub(crate) reset: bool,
 }
 
 /// Returns the folder that was given, or the usual one.

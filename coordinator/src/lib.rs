@@ -43,5 +43,5 @@ pub use self::{
     check::{Checked, check},
     config::{Config, DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_LISTEN},
     running::{Running, run},
-    setup::{AddOrgOutcome, InitOptions, InitOutcome, add_org, init, login_link},
+    setup::{AddOrgOutcome, InitOptions, InitOutcome, Whom, add_org, init, login_link},
 };

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use common::{code::Code, problem::Problem};
-use coordinator::{Config, InitOptions, Running};
+use coordinator::{Config, InitOptions, Running, Whom};
 
 use self::{
     arguments::{AddOrg, Arguments, Command, DataFolder, Init, LoginLink, Run},
@@ -42,9 +42,15 @@ fn perform(command: Command, output: &Output) -> Result<(), Problem> {
             let outcome = coordinator::add_org(&config, &org, &owner)?;
             output.added_org(&org, &owner, &outcome)
         }
-        Command::LoginLink(LoginLink { data, org }) => {
+        Command::LoginLink(LoginLink {
+            data,
+            org,
+            user,
+            reset,
+        }) => {
             let config = Config::load(&arguments::data_folder(data.data)?)?;
-            output.link(&coordinator::login_link(&config, org.as_ref())?)
+            let whom = Whom { org, user, reset };
+            output.link(&coordinator::login_link(&config, &whom)?)
         }
         Command::Completions { shell } => {
             let mut program = Arguments::command();

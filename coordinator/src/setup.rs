@@ -9,12 +9,12 @@ use std::{
 
 use certs::{Authority, SealingKey};
 use common::{
+    api::account::CreateLoginLink,
     code::Code,
     id::{OrgId, UserId},
     join_link::{JoinLink, LinkPurpose},
     name::Name,
     problem::Problem,
-    time::Span,
 };
 use coordinator_core::{
     Actor, Body, State,
@@ -34,8 +34,6 @@ use crate::{
 
 /// Where a new coordinator is put together before anything of it is in its place.
 const STAGING: &str = ".init";
-/// Life of a sign-in link that whoever runs the coordinator makes for its owner.
-const OWNER_LINK_TTL: Span = Span::from_secs(24 * 3600);
 
 /// What a new coordinator is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +123,14 @@ fn build(options: &InitOptions, staging: &Path) -> Result<InitOutcome, Problem> 
             handle: options.owner.clone(),
         },
     )?;
-    let link = owner_link(&mut clerk, &clock, org, &authority, options.address.clone())?;
+    let wish = owner_of(org);
+    let link = link_for(
+        &mut clerk,
+        &clock,
+        wish,
+        &authority,
+        options.address.clone(),
+    )?;
     let config = Config {
         data: options.data.clone(),
         listen: options.listen,
@@ -182,15 +187,27 @@ pub fn add_org(config: &Config, org: &Name, owner: &Name) -> Result<AddOrgOutcom
         return Ok(AddOrgOutcome::KnownOwner);
     }
     // Stopped before this is done, `login-link` makes the link.
-    let link = owner_link(&mut clerk, &clock, id, &authority, config.address.clone())?;
+    let wish = owner_of(id);
+    let link = link_for(&mut clerk, &clock, wish, &authority, config.address.clone())?;
     Ok(AddOrgOutcome::NewOwner { link })
 }
 
-/// Makes a sign-in link for an org's owner. The coordinator must not be running: its store is opened.
+/// Whom [`login_link`] signs in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whom {
+    /// Of this org; of the first where there is no name.
+    pub org: Option<Name>,
+    /// A member of it; `None` is its owner.
+    pub user: Option<Name>,
+    /// Takes their password and two-factor away, which were lost.
+    pub reset: bool,
+}
+
+/// Makes a sign-in link. The coordinator must not be running: its store is opened.
 ///
 /// # Errors
-/// The store is in use or cannot be used; there is no such org.
-pub fn login_link(config: &Config, org: Option<&Name>) -> Result<JoinLink, Problem> {
+/// The store is in use or cannot be used; there is no such org or member.
+pub fn login_link(config: &Config, whom: &Whom) -> Result<JoinLink, Problem> {
     let data = &config.data;
     let authority = open_authority(data)?;
     let Opened {
@@ -199,7 +216,7 @@ pub fn login_link(config: &Config, org: Option<&Name>) -> Result<JoinLink, Probl
         newest_at,
     } = Store::open(&folder::store(data))?;
     let orgs = enrolment::orgs(&state);
-    let found = match org {
+    let found = match &whom.org {
         None => orgs.first(),
         Some(wanted) => orgs.iter().find(|(_, name)| name == wanted),
     };
@@ -210,7 +227,12 @@ pub fn login_link(config: &Config, org: Option<&Name>) -> Result<JoinLink, Probl
     };
     let clock = Arc::new(Clock::starting_at(newest_at.max(Kept::load(data).at)));
     let mut clerk = Clerk::new(state, store, Arc::clone(&clock));
-    owner_link(&mut clerk, &clock, org, &authority, config.address.clone())
+    let wish = CreateLoginLink {
+        org,
+        user: whom.user.clone(),
+        reset: whom.reset,
+    };
+    link_for(&mut clerk, &clock, wish, &authority, config.address.clone())
 }
 
 /// Opens the authority of a data folder.
@@ -270,14 +292,14 @@ fn secrets_problem(why: String) -> Problem {
     )
 }
 
-fn owner_link<B: Book>(
+fn link_for<B: Book>(
     clerk: &mut Clerk<B>,
     clock: &Clock,
-    org: OrgId,
+    wish: CreateLoginLink,
     authority: &Authority,
     address: String,
 ) -> Result<JoinLink, Problem> {
-    let (secret, body) = sign_in::link(clock.now(), org, OWNER_LINK_TTL);
+    let (secret, body) = sign_in::link(clock.now(), wish, sign_in::SENT);
     do_one(clerk, body)?;
     Ok(JoinLink {
         address,
@@ -285,6 +307,14 @@ fn owner_link<B: Book>(
         fingerprint: authority.fingerprint(),
         secret,
     })
+}
+
+fn owner_of(org: OrgId) -> CreateLoginLink {
+    CreateLoginLink {
+        org,
+        user: None,
+        reset: false,
+    }
 }
 
 fn do_one<B: Book>(clerk: &mut Clerk<B>, body: Body) -> Result<(), Problem> {

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use common::{
     api::{
         Answer, Request,
-        account::{AccountAnswer, AccountRequest, DeviceView, MemberRef},
+        account::{AccountAnswer, AccountRequest, CreateLoginLink, DeviceView, MemberRef},
     },
     code::Code,
     join_link::{JoinLink, LinkPurpose},
@@ -42,10 +42,21 @@ pub(super) struct List {
     user: Option<Name>,
 }
 
-/// Make a sign-in link for one more computer of yours; it is shown this once and is good for a quarter of an hour
+/// Make a sign-in link for one more computer of yours, or as an admin for a member who lost theirs
+///
+/// It is shown this once and good once: your own for a quarter of an hour, another member's for a day.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share device link")]
-pub(super) struct Link {}
+#[command(
+    after_help = "Examples:\n  compute-share device link\n  compute-share device link --user bob --reset"
+)]
+pub(super) struct Link {
+    /// Another member's, as an admin; only of who is in no other org
+    #[arg(long, value_name = "HANDLE")]
+    user: Option<Name>,
+    /// Take their password and two-factor away, which were lost
+    #[arg(long, requires = "user")]
+    reset: bool,
+}
 
 /// Sign a lost computer out for good, at once
 #[derive(Debug, Args)]
@@ -65,7 +76,7 @@ impl Device {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
         match self {
             Self::List(list) => list.run(context).await,
-            Self::Link(_) => link(context).await,
+            Self::Link(link) => link.run(context).await,
             Self::Revoke(revoke) => revoke.run(context).await,
         }
     }
@@ -132,20 +143,39 @@ impl Revoke {
     }
 }
 
-async fn link(context: &Context) -> Result<(), Problem> {
-    let session = context.session().await?;
-    let request = Request::CreateLoginLink { org: session.org };
-    let secret = ask!(session, request, Answer::LoginSecret { secret } => secret)?;
-    let credentials = session.client.credentials();
-    let link = JoinLink {
-        address: credentials.address.clone(),
-        purpose: LinkPurpose::Login,
-        fingerprint: credentials.fingerprint,
-        secret,
-    };
-    let link = link.to_string();
-    session.end().await;
-    let sentence =
-        format!("On the other computer, run `compute-share login` with this link:\n\n{link}");
-    context.output.done(&json!({ "link": link }), &sentence)
+impl Link {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        let session = context.session().await?;
+        let Self { user, reset } = self;
+        if let Some(user) = user.as_ref().filter(|_| reset) {
+            let consequence = format!(
+                "{user} has no password and no two-factor any more; whoever has the link is {user}."
+            );
+            context.consent.obtain("taking them away", &consequence)?;
+        }
+        let request = Request::CreateLoginLink(CreateLoginLink {
+            org: session.org,
+            user: user.clone(),
+            reset,
+        });
+        let secret = ask!(session, request, Answer::LoginSecret { secret } => secret)?;
+        let credentials = session.client.credentials();
+        let link = JoinLink {
+            address: credentials.address.clone(),
+            purpose: LinkPurpose::Login,
+            fingerprint: credentials.fingerprint,
+            secret,
+        };
+        let link = link.to_string();
+        session.end().await;
+        let sentence = match user {
+            None => format!(
+                "On the other computer, run `compute-share login` with this link:\n\n{link}"
+            ),
+            Some(user) => format!(
+                "Whoever has this link signs in as {user}, once, within a day. Give it to nobody else:\n\n{link}"
+            ),
+        };
+        context.output.done(&json!({ "link": link }), &sentence)
+    }
 }

@@ -67,6 +67,16 @@ impl fmt::Debug for Proof {
     }
 }
 
+/// A sign-in link for one more computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateLoginLink {
+    pub org: OrgId,
+    /// Whom it signs in; `None` is the user who asks. An admin asks for members who are in no other org.
+    pub user: Option<Name>,
+    /// Takes their password and two-factor away, which were lost. Of others only.
+    pub reset: bool,
+}
+
 /// Another member, whom an admin of the org asks about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberRef {

@@ -92,12 +92,16 @@ pub enum Body {
         handle: Name,
     },
 
-    /// A sign-in link, good once, for the user who asks (System: for the org's owner).
+    /// A sign-in link, good once.
     CreateLoginLink {
         invitation: InvitationId,
         org: OrgId,
         code: CodeDigest,
         ttl: Span,
+        /// Whom it signs in; `None` is the user who asks (System: the org's owner).
+        user: Option<Name>,
+        /// Takes away what else would have to be shown: password and two-factor, which were lost.
+        reset: bool,
     },
     RevokeInvitation {
         org: OrgId,

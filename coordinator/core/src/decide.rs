@@ -10,6 +10,7 @@ pub(crate) mod enrolment;
 pub(crate) mod invitation;
 pub(crate) mod job;
 mod limits;
+mod login_link;
 mod machine;
 pub(crate) mod member;
 pub(crate) mod org;
@@ -63,7 +64,18 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             org,
             code,
             ttl,
-        } => invitation::login_link(state, at, actor, *invitation, *org, *code, *ttl),
+            user,
+            reset,
+        } => {
+            let link = login_link::LoginLink {
+                invitation: *invitation,
+                org: *org,
+                code: *code,
+                ttl: *ttl,
+                reset: *reset,
+            };
+            login_link::decide(state, at, actor, user.as_ref(), &link)
+        }
         Body::RevokeInvitation { org, invitation } => {
             invitation::revoke(state, at, user(actor)?, *org, *invitation)
         }

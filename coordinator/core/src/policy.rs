@@ -100,6 +100,7 @@ actions! {
 
     SeeAddresses "see the e-mail addresses of members" Other Admin
     RevokeDevice "see and revoke devices of others" Other Admin
+    SignMemberIn "make sign-in links for others" Other Admin
 
     SeeMachines "see the machines" Org Member
     RegisterMachine "register machines" Own Member

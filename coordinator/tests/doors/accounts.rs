@@ -6,7 +6,7 @@ use certs::PrivateKey;
 use common::{
     api::{
         Answer, Request,
-        account::{AccountAnswer, AccountRequest, DeviceView},
+        account::{AccountAnswer, AccountRequest, CreateLoginLink, DeviceView},
     },
     code::Code,
     join_link::LinkPurpose,
@@ -19,7 +19,15 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Signs the same user in on one more computer.
 async fn second_device(lab: &Lab, connection: &quinn::Connection, who: &Signed) -> Signed {
-    let answer = ask(connection, Request::CreateLoginLink { org: who.org }).await;
+    let answer = ask(
+        connection,
+        Request::CreateLoginLink(CreateLoginLink {
+            org: who.org,
+            user: None,
+            reset: false,
+        }),
+    )
+    .await;
     let Ok(Answer::LoginSecret { secret }) = answer else {
         panic!("{answer:?}");
     };

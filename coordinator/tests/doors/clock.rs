@@ -11,6 +11,8 @@ use common::{
     time::{Span, Timestamp},
 };
 
+use coordinator::Whom;
+
 use crate::lab::{Lab, Signed, Stopped, ask, invite};
 
 const MINUTE: u64 = 60;
@@ -105,7 +107,7 @@ async fn a_clock_set_back_by_a_year_is_refused_until_somebody_says_that_it_is_ri
     assert_eq!(lab.refusal(&alice).await.code, Code::CertificateExpired);
     let mut stopped = lab.stop().await;
     stopped.config.clock_is_right = false;
-    let link = coordinator::login_link(&stopped.config, None).unwrap();
+    let link = coordinator::login_link(&stopped.config, &Whom::default()).unwrap();
     // It has been said: the next start asks no more.
     let lab = stopped.start_again().await;
     let key = PrivateKey::generate().unwrap();

@@ -7,7 +7,7 @@ use common::{
     join_link::LinkPurpose,
     status::Role,
 };
-use coordinator::Config;
+use coordinator::{Config, Whom};
 
 use crate::lab::{Lab, ask, invite, name, options};
 
@@ -132,16 +132,20 @@ async fn one_folder_has_one_coordinator() {
     assert_eq!(again.err().unwrap().code, Code::AlreadyInitialised);
     let checked = coordinator::check(&lab.config.data);
     assert_eq!(checked.err().unwrap().code, Code::StoreLocked);
-    let link = coordinator::login_link(&lab.config, None);
+    let link = coordinator::login_link(&lab.config, &Whom::default());
     assert_eq!(link.err().unwrap().code, Code::StoreLocked);
     let config = lab.config.clone();
     lab.running.stop().await;
 
     assert_eq!(coordinator::check(&config.data).unwrap().version, 3);
-    let fresh = coordinator::login_link(&config, None).unwrap();
+    let fresh = coordinator::login_link(&config, &Whom::default()).unwrap();
     assert_eq!(fresh.purpose, LinkPurpose::Login);
     assert_ne!(fresh.secret, lab.owner_link.secret);
-    let unknown = coordinator::login_link(&config, Some(&name("other")));
+    let other = Whom {
+        org: Some(name("other")),
+        ..Whom::default()
+    };
+    let unknown = coordinator::login_link(&config, &other);
     assert_eq!(unknown.err().unwrap().code, Code::NotFound);
 }
 

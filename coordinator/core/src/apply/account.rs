@@ -65,7 +65,8 @@ pub(super) fn apply(state: &mut State, event: &AccountEvent) {
         | AccountEvent::TwoFactorBegun { user, .. }
         | AccountEvent::TwoFactorTurnedOn { user, .. }
         | AccountEvent::TwoFactorTurnedOff { user, .. }
-        | AccountEvent::RecoveryCodesMade { user, .. } => {
+        | AccountEvent::RecoveryCodesMade { user, .. }
+        | AccountEvent::CredentialsReset { user, .. } => {
             credentials(state.credentials.entry(*user).or_default(), event);
         }
     }
@@ -106,6 +107,7 @@ fn credentials(row: &mut Credentials, event: &AccountEvent) {
             });
         }
         AccountEvent::TwoFactorTurnedOff { .. } => row.two_factor = None,
+        AccountEvent::CredentialsReset { .. } => *row = Credentials::default(),
         AccountEvent::RecoveryCodesMade { recovery, .. } => {
             if let Some(two_factor) = &mut row.two_factor {
                 two_factor.recovery = recovery.iter().copied().collect();

@@ -119,7 +119,7 @@ pub(super) fn revoke(
     named: Option<&Name>,
     from: Option<DeviceId>,
 ) -> Result<Vec<Event>, Rejection> {
-    let whose = whose(state, user, of)?;
+    let whose = whose(state, user, of, Action::RevokeDevice)?;
     let missing = || {
         let name = named.cloned();
         Rejection::from(AccountRejection::NoSuchDevice { name })
@@ -155,11 +155,12 @@ pub(super) fn revocation(
     revoked.chain([gone]).collect()
 }
 
-/// Returns whose devices are asked about, if the user may: their own, or as an admin those of who is in no other org.
+/// Returns whose way in an action is about, if the user may: their own, or as an admin that of who is in no other org.
 pub(crate) fn whose(
     state: &State,
     user: UserId,
     of: Option<&MemberRef>,
+    action: Action,
 ) -> Result<UserId, Rejection> {
     let Some(MemberRef { org, handle }) = of else {
         return Ok(user);
@@ -173,16 +174,16 @@ pub(crate) fn whose(
     if target == user {
         return Ok(user);
     }
-    permit(state, *org, user, Action::RevokeDevice)?;
+    permit(state, *org, user, action)?;
     let theirs = state.members.get(&(*org, target));
     if theirs.is_some_and(|theirs| theirs.role >= asking.role) {
         return Err(Rejection::NotAllowed {
-            action: Action::RevokeDevice,
+            action,
             role: asking.role,
         });
     }
-    let elsewhere = |(other, member): &(_, _)| *member == target && other != org;
-    if state.members.keys().any(elsewhere) {
+    let orgs = state.index.belongings.orgs.get(&target);
+    if orgs.into_iter().flatten().any(|other| other != org) {
         let handle = handle.clone();
         return Err(AccountRejection::DevicesElsewhere { handle }.into());
     }

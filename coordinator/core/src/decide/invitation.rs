@@ -13,10 +13,7 @@ use common::{
 
 use super::{enrolment, rejoin};
 use crate::{
-    command::{
-        Actor,
-        invitation::{CreateInvitations, InvitationCommand},
-    },
+    command::invitation::{CreateInvitations, InvitationCommand},
     event::{Event, Guest, invitation::InvitationEvent},
     policy::{Action, permit},
     rejection::{Rejection, invitation::InvitationRejection},
@@ -89,43 +86,6 @@ fn create(
         uses: wish.uses,
     };
     Ok(wish.batch.iter().map(created).collect())
-}
-
-pub(super) fn login_link(
-    state: &State,
-    at: Timestamp,
-    actor: Actor,
-    invitation: InvitationId,
-    org: OrgId,
-    code: CodeDigest,
-    ttl: Span,
-) -> Result<Vec<Event>, Rejection> {
-    let maker = match actor {
-        Actor::User(user) => {
-            permit(state, org, user, Action::MakeLoginLink)?;
-            user
-        }
-        Actor::System => owner(state, org)?,
-        Actor::Machine(_) | Actor::Stranger => return Err(Rejection::WrongCaller),
-    };
-    check_life(ttl)?;
-    if state.index.codes.contains_key(&code) {
-        return Err(Rejection::InvitationCodes);
-    }
-    Ok(vec![Event::InvitationCreated {
-        invitation,
-        org,
-        // A sign-in changes no role: the user has one.
-        role: Role::Member,
-        purpose: LinkPurpose::Login,
-        user: Some(maker),
-        invitee: None,
-        codes: vec![code],
-        created_by: maker,
-        at,
-        expires_at: at.saturating_add(ttl.as_duration()),
-        uses: 1,
-    }])
 }
 
 pub(super) fn revoke(
@@ -283,17 +243,9 @@ const fn action(role: Role) -> Result<Action, Rejection> {
     }
 }
 
-fn check_life(ttl: Span) -> Result<(), Rejection> {
+pub(super) fn check_life(ttl: Span) -> Result<(), Rejection> {
     if ttl == Span::default() || ttl > MAX_TTL {
         return Err(Rejection::InvitationLife);
     }
     Ok(())
-}
-
-fn owner(state: &State, org: OrgId) -> Result<UserId, Rejection> {
-    let mut members = state.members.iter();
-    let owner = members.find(|((of, _), member)| *of == org && member.role == Role::Owner);
-    owner
-        .map(|((_, user), _)| *user)
-        .ok_or(Rejection::NoSuchOrg)
 }

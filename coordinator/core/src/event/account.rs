@@ -96,6 +96,11 @@ pub enum AccountEvent {
         recovery: Vec<CodeDigest>,
         at: Timestamp,
     },
+    /// Somebody else took their password and two-factor away, for they were lost.
+    CredentialsReset {
+        user: UserId,
+        at: Timestamp,
+    },
 }
 
 /// What was believed.
@@ -128,7 +133,8 @@ impl AccountEvent {
             | Self::TwoFactorBegun { user, .. }
             | Self::TwoFactorTurnedOn { user, .. }
             | Self::TwoFactorTurnedOff { user, .. }
-            | Self::RecoveryCodesMade { user, .. } => *user,
+            | Self::RecoveryCodesMade { user, .. }
+            | Self::CredentialsReset { user, .. } => *user,
         }
     }
 
@@ -143,7 +149,8 @@ impl AccountEvent {
             | Self::TwoFactorBegun { .. }
             | Self::TwoFactorTurnedOn { .. }
             | Self::TwoFactorTurnedOff { .. }
-            | Self::RecoveryCodesMade { .. } => AuditKind::Device,
+            | Self::RecoveryCodesMade { .. }
+            | Self::CredentialsReset { .. } => AuditKind::Device,
             Self::DeviceForgotten { .. } | Self::CertificatesForgotten { .. } => {
                 AuditKind::Connection
             }
@@ -160,7 +167,8 @@ impl AccountEvent {
             | Self::TwoFactorBegun { user, .. }
             | Self::TwoFactorTurnedOn { user, .. }
             | Self::TwoFactorTurnedOff { user, .. }
-            | Self::RecoveryCodesMade { user, .. } => vec![RowKey::credentials(*user)],
+            | Self::RecoveryCodesMade { user, .. }
+            | Self::CredentialsReset { user, .. } => vec![RowKey::credentials(*user)],
             Self::DeviceSignedIn { device, .. } | Self::DeviceRevoked { device, .. } => {
                 vec![RowKey::device(*device)]
             }

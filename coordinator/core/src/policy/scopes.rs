@@ -106,7 +106,7 @@ fn of_request(request: &Request) -> Needs {
         Request::CreateInvitations(create) => in_org(Admin, create.org),
         // A machine sees what it runs: whoever may add one reaches further than whoever submits.
         Request::RegisterMachine(register) => in_org(Admin, register.org),
-        Request::CreateLoginLink { .. } | Request::Token(TokenRequest::Create(_)) => PERSON,
+        Request::CreateLoginLink(_) | Request::Token(TokenRequest::Create(_)) => PERSON,
         Request::Token(TokenRequest::List { .. } | TokenRequest::Revoke { .. }) => PERSON,
         Request::Org(request) => of_org(request),
         Request::Project(request) => of_project(request),

@@ -20,7 +20,7 @@ use crate::{
         device::{devices, whose},
         token::tokens,
     },
-    policy,
+    policy::{self, Action},
     rejection::Rejection,
     state::State,
 };
@@ -69,7 +69,7 @@ fn list(
     of: Option<&MemberRef>,
 ) -> Result<Vec<DeviceView>, Rejection> {
     let current = super::enrolment::device(state, presence.certificate);
-    let whose = whose(state, user, of)?;
+    let whose = whose(state, user, of, Action::RevokeDevice)?;
     // What signed in with a token ends with the token.
     let signed_in =
         devices(state, whose).filter(|(_, row)| row.token.is_none() && row.is_signed_in(now));

@@ -18,6 +18,8 @@ pub enum AccountRejection {
     DevicesElsewhere {
         handle: Name,
     },
+    /// Whoever takes protection from their own account has to show that it is them.
+    OwnReset,
     TooManyDevices {
         most: usize,
     },
@@ -84,10 +86,16 @@ impl AccountRejection {
             .help("Sign in again with `compute-share login LINK`."),
             Self::DevicesElsewhere { handle } => Problem::new(
                 Code::Permission,
-                format!("you may not see or revoke the devices of {handle}"),
+                format!("you may not touch how {handle} signs in"),
                 "they belong to more orgs than yours",
             )
-            .help("Remove them from the org instead: `compute-share member remove`."),
+            .help("Remove them from the org (`compute-share member remove`), or ask whoever runs the coordinator."),
+            Self::OwnReset => Problem::new(
+                Code::ProofNeeded,
+                "cannot take the protection from your own account so",
+                "it takes the present password or a code of two-factor",
+            )
+            .help("Use `compute-share account`, or ask another admin."),
             Self::TooManyDevices { most } => Problem::new(
                 Code::Limit,
                 "cannot sign in on one more computer",

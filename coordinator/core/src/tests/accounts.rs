@@ -53,6 +53,8 @@ fn sign_in(
         org: ORG,
         code,
         ttl: Span::from_secs(900),
+        user: None,
+        reset: false,
     };
     world.user_does(who, link).unwrap();
     use_link(world, number, called)

@@ -134,6 +134,8 @@ fn only_the_owner_invites_admins_and_a_sign_in_is_for_oneself() {
         org: ORG,
         code: CodeDigest::new([73; 32]),
         ttl: Span::from_secs(60),
+        user: None,
+        reset: false,
     };
     world.user_does(BOB, sign_in).unwrap();
     let login = |purpose| {

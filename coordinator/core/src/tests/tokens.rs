@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use common::{
-    api::{Request, account::AccountRequest, member::RegisterMachine, token::TokenRequest},
+    api::{
+        Request,
+        account::{AccountRequest, CreateLoginLink},
+        member::RegisterMachine,
+        token::TokenRequest,
+    },
     code::Code,
     id::{CertificateSerial, CodeDigest, DeviceId, Fingerprint, OrgId, TokenId, UserId},
     limits::Limits,
@@ -123,7 +128,11 @@ fn a_token_reaches_as_far_as_its_scope_and_no_further() {
             devices,
             password,
             tokens,
-            Request::CreateLoginLink { org: ORG },
+            Request::CreateLoginLink(CreateLoginLink {
+                org: ORG,
+                user: None,
+                reset: false,
+            }),
         ] {
             assert_eq!(code_of(may(serial, &request)), Code::TokenScope);
         }
@@ -178,7 +187,11 @@ fn what_each_request_takes_is_as_agreed() {
         ),
         (
             "make a sign-in link",
-            Request::CreateLoginLink { org },
+            Request::CreateLoginLink(CreateLoginLink {
+                org,
+                user: None,
+                reset: false,
+            }),
             None,
         ),
         (

@@ -73,12 +73,18 @@ fn sign_in(world: &mut World, number: u8, proof: Option<Proof>) -> Result<Vec<Ev
         org: ORG,
         code: CodeDigest::new([number; 32]),
         ttl: Span::from_secs(900),
+        user: None,
+        reset: false,
     };
     world.user_does(ALICE, link).unwrap();
     use_link(world, number, proof)
 }
 
-fn use_link(world: &mut World, number: u8, proof: Option<Proof>) -> Result<Vec<Event>, Rejection> {
+pub(super) fn use_link(
+    world: &mut World,
+    number: u8,
+    proof: Option<Proof>,
+) -> Result<Vec<Event>, Rejection> {
     let certificate = world.certificate(number);
     let body = Body::Enrol {
         code: CodeDigest::new([number; 32]),

@@ -152,6 +152,8 @@ fn commands(org: OrgId) -> Vec<Body> {
             org,
             code: CodeDigest::new([71; 32]),
             ttl: Span::from_secs(60),
+            user: None,
+            reset: false,
         },
         Body::RevokeInvitation {
             org,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use common::{
-    api::{Answer, Request, job::ShowJob},
+    api::{Answer, Request, account::CreateLoginLink, job::ShowJob},
     code::Code,
     id::{JobId, UserId},
     job::{JobNumber, JobSpec},
@@ -110,7 +110,11 @@ fn an_org_at_a_glance() {
     let stranger = UserId::from_bytes([99; 16]);
     let asked = ask(&world, stranger, &Request::ShowOrg { org: ORG });
     assert_eq!(asked.unwrap_err().code, Code::NotFound);
-    let command = Request::CreateLoginLink { org: ORG };
+    let command = Request::CreateLoginLink(CreateLoginLink {
+        org: ORG,
+        user: None,
+        reset: false,
+    });
     assert_eq!(
         ask(&world, BOB, &command).unwrap_err().code,
         Code::BadRequest

@@ -18,15 +18,15 @@ use certs::Subject;
 use common::{
     api::{
         Answer, Request,
+        account::CreateLoginLink,
         data::AddDatasetVersion,
         job::SubmitJob,
         limits::LimitsRequest,
         member::{RegisterMachine, Registered},
     },
     code::Code,
-    id::{DatasetId, JobId, MachineId, OrgId, TreeId, UserId},
+    id::{DatasetId, JobId, MachineId, TreeId, UserId},
     problem::Problem,
-    time::Span,
 };
 use coordinator_core::{
     Actor, Body, Event,
@@ -38,9 +38,6 @@ use crate::{
     desk::{Desk, blocking, parse_request},
     mint, sign_in,
 };
-
-/// Life of a sign-in link for one more computer.
-const LOGIN_TTL: Span = Span::from_secs(15 * 60);
 
 /// Answers anything but `FollowJob`, which is a stream.
 pub(super) async fn answer(
@@ -57,7 +54,7 @@ pub(super) async fn answer(
         }
         Request::Invitation(request) => return invitation::serve(member, user, request).await,
         Request::Approval(request) => return approval::serve(member, user, request).await,
-        Request::CreateLoginLink { org } => return login_link(desk, user, org).await,
+        Request::CreateLoginLink(request) => return login_link(desk, user, request).await,
         Request::Secret(request) => return secret::answer(member, user, request).await,
         Request::RegisterMachine(request) => return register(member, user, request).await,
         Request::Project(request) => return project::answer(member, user, request).await,
@@ -142,8 +139,12 @@ async fn renew(member: &Member, user: UserId, csr: &[u8]) -> Result<Answer, Prob
     })
 }
 
-async fn login_link(desk: &Desk, user: UserId, org: OrgId) -> Result<Answer, Problem> {
-    let (secret, body) = sign_in::link(desk.now(), org, LOGIN_TTL);
+async fn login_link(desk: &Desk, user: UserId, wish: CreateLoginLink) -> Result<Answer, Problem> {
+    let ttl = match wish.user {
+        None => sign_in::BESIDE,
+        Some(_) => sign_in::SENT,
+    };
+    let (secret, body) = sign_in::link(desk.now(), wish, ttl);
     desk.engine.ask(Actor::User(user), body).await?;
     Ok(Answer::LoginSecret { secret })
 }

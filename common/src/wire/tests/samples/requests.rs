@@ -3,6 +3,7 @@
 use super::super::Sample;
 use super::nouns::{CURSOR, INVITATION, KEY, NUMBER, ORG, TREE, limits, name, submit_job};
 use crate::api::Request;
+use crate::api::account::CreateLoginLink;
 use crate::api::data::AddDatasetVersion;
 use crate::api::job::{CancelJob, ExplainJob, FollowJob, ListJobs, ShowJob};
 use crate::api::member::{CreateInvitations, RegisterMachine};
@@ -66,7 +67,22 @@ pub(super) fn requests() -> Vec<Sample> {
                 invitation: INVITATION,
             },
         ),
-        ("create_login_link", Request::CreateLoginLink { org }),
+        (
+            "create_login_link",
+            Request::CreateLoginLink(CreateLoginLink {
+                org,
+                user: None,
+                reset: false,
+            }),
+        ),
+        (
+            "create_login_link_for_another",
+            Request::CreateLoginLink(CreateLoginLink {
+                org,
+                user: Some(handle.clone()),
+                reset: true,
+            }),
+        ),
         (
             "register_machine",
             Request::RegisterMachine(RegisterMachine {

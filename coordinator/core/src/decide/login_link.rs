@@ -1,0 +1,104 @@
+//! Sign-in links: for a computer more of one's own, and for members who cannot make one themselves any more.
+
+use common::{
+    api::account::MemberRef,
+    id::{CodeDigest, InvitationId, OrgId, UserId},
+    join_link::LinkPurpose,
+    name::Name,
+    status::Role,
+    time::{Span, Timestamp},
+};
+
+use super::{device, invitation::check_life};
+use crate::{
+    command::Actor,
+    event::{AccountEvent, Event},
+    policy::{Action, permit},
+    rejection::{AccountRejection, Rejection},
+    state::State,
+};
+
+/// What is to be made.
+pub(super) struct LoginLink {
+    pub(super) invitation: InvitationId,
+    pub(super) org: OrgId,
+    pub(super) code: CodeDigest,
+    pub(super) ttl: Span,
+    pub(super) reset: bool,
+}
+
+/// A link for somebody else signs in as them: an admin may make one where they could remove the member as well, and
+/// where it opens nothing of another org. Who runs the coordinator may always.
+pub(super) fn decide(
+    state: &State,
+    at: Timestamp,
+    actor: Actor,
+    handle: Option<&Name>,
+    link: &LoginLink,
+) -> Result<Vec<Event>, Rejection> {
+    let (maker, whose) = match actor {
+        Actor::User(user) => (user, by_user(state, user, handle, link.org)?),
+        Actor::System => {
+            let owner = owner(state, link.org)?;
+            let whose = handle.map_or(Ok(owner), |handle| member(state, link.org, handle));
+            (owner, whose?)
+        }
+        Actor::Machine(_) | Actor::Stranger => return Err(Rejection::WrongCaller),
+    };
+    check_life(link.ttl)?;
+    if state.index.codes.contains_key(&link.code) {
+        return Err(Rejection::InvitationCodes);
+    }
+    let mut events = Vec::new();
+    if link.reset {
+        if actor == Actor::User(whose) {
+            return Err(AccountRejection::OwnReset.into());
+        }
+        if state.credentials.contains_key(&whose) {
+            let reset = AccountEvent::CredentialsReset { user: whose, at };
+            events.push(Event::Account(reset));
+        }
+    }
+    events.push(Event::InvitationCreated {
+        invitation: link.invitation,
+        org: link.org,
+        // A sign-in changes no role: the user has one.
+        role: Role::Member,
+        purpose: LinkPurpose::Login,
+        user: Some(whose),
+        invitee: None,
+        codes: vec![link.code],
+        created_by: maker,
+        at,
+        expires_at: at.saturating_add(link.ttl.as_duration()),
+        uses: 1,
+    });
+    Ok(events)
+}
+
+fn by_user(
+    state: &State,
+    user: UserId,
+    handle: Option<&Name>,
+    org: OrgId,
+) -> Result<UserId, Rejection> {
+    permit(state, org, user, Action::MakeLoginLink)?;
+    let of = handle.cloned().map(|handle| MemberRef { org, handle });
+    device::whose(state, user, of.as_ref(), Action::SignMemberIn)
+}
+
+fn member(state: &State, org: OrgId, handle: &Name) -> Result<UserId, Rejection> {
+    let found = state.index.handles.get(handle);
+    let found = found.filter(|user| state.members.contains_key(&(org, **user)));
+    found.copied().ok_or_else(|| Rejection::NoSuchMember {
+        handle: handle.clone(),
+    })
+}
+
+fn owner(state: &State, org: OrgId) -> Result<UserId, Rejection> {
+    let mut members = state.members.iter();
+    let owner = members.find(|((of, _), member)| *of == org && member.role == Role::Owner);
+    owner
+        .map(|((_, user), _)| *user)
+        .ok_or(Rejection::NoSuchOrg)
+}

@@ -80,12 +80,18 @@ pub struct AuditActor {
     pub id: String,
     /// A user's handle, a machine's name.
     pub name: Option<String>,
+    /// The user's token that it was done with, where a program did it: its name, or its id once it is forgotten.
+    pub token: Option<String>,
 }
 
 impl AuditActor {
-    /// Returns the name, or what stands for one.
-    pub fn shown(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.id)
+    /// Returns the name, or what stands for one, and by which token.
+    pub fn shown(&self) -> String {
+        let name = self.name.as_deref().unwrap_or(&self.id);
+        match &self.token {
+            Some(token) => format!("{name} (token {token})"),
+            None => name.to_owned(),
+        }
     }
 }
 

@@ -73,7 +73,7 @@ codes! {
     TooManyTries "too_many_tries" Refused "Wait a minute, then try again with the right code."
     WrongFingerprint "wrong_fingerprint" Refused "Do not go on: ask whoever sent the link whether the coordinator was set up anew; if not, somebody is in between."
     NotSignedIn "not_signed_in" Refused "Run `compute-share login LINK` or `compute-share join LINK` first."
-    CertificateExpired "certificate_expired" Refused "Sign in again with a new link from an admin."
+    CertificateExpired "certificate_expired" Refused "Sign in again with a new link; an admin makes one with `compute-share device link --user HANDLE`."
     CertificateRevoked "certificate_revoked" Refused "Ask an admin; this device or machine was removed."
     MachineNotApproved "machine_not_approved" Refused "Ask an admin to run `compute-share machine approve NAME`."
     MachineRejected "machine_rejected" Refused "Ask an admin why; register again once that is settled."

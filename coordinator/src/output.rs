@@ -95,7 +95,8 @@ impl Output {
                 let error = json!({"code": code.as_str(), "message": message, "help": help});
                 json!({ "error": error }).to_string()
             }
-            None => format!("error: {what}\n  why: {why}\n  help: {help}\n  code: {code}"),
+            // As the members' command line writes it.
+            None => format!("error[{code}]: {what}\n  why: {why}\n help: {help}"),
         };
         // There is nowhere left to say that this cannot be written.
         let _ = writeln!(anstream::stderr(), "{text}");

@@ -166,7 +166,7 @@ fn to_table(entries: &[AuditEntry]) -> String {
     for entry in entries {
         table.row([
             local(entry.at),
-            entry.actor.shown().to_owned(),
+            entry.actor.shown(),
             entry.event.replace('_', " "),
             entry.subject.clone().unwrap_or_default(),
             entry.change.clone().unwrap_or_default(),

@@ -20,7 +20,7 @@ use common::{
     },
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, InvitationId, JobId,
-        MachineId, OrgId, UserId,
+        MachineId, OrgId, TokenId, UserId,
     },
     join_link::LinkPurpose,
     limits::Limits,
@@ -51,6 +51,11 @@ pub struct Command {
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
     User(UserId),
+    /// A program that acts for a user, by a token of theirs.
+    Program {
+        user: UserId,
+        token: TokenId,
+    },
     Machine(MachineId),
     /// Somebody without a certificate, at the join door.
     Stranger,

@@ -202,7 +202,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
 
 fn user(actor: Actor) -> Result<UserId, Rejection> {
     match actor {
-        Actor::User(user) => Ok(user),
+        Actor::User(user) | Actor::Program { user, .. } => Ok(user),
         _ => Err(Rejection::WrongCaller),
     }
 }

@@ -15,7 +15,7 @@ use common::{
     problem::Problem,
     wire::{Hello, client::ClientStream, close},
 };
-use coordinator_core::{event::Holder, policy::scopes::Ask, query::enrolment};
+use coordinator_core::{Actor, event::Holder, policy::scopes::Ask, query::enrolment};
 use link::frames::{self, FrameReceiver, FrameSender};
 use tokio::task::JoinSet;
 
@@ -31,6 +31,8 @@ struct Member {
     desk: Arc<Desk>,
     session: Session,
     user: UserId,
+    /// The user, or the program that acts for them.
+    actor: Actor,
 }
 
 /// Serves one connection until it ends.
@@ -39,10 +41,12 @@ pub(super) async fn serve(desk: Arc<Desk>, connection: quinn::Connection, peer: 
         return connection.close(close::UNAUTHORISED.into(), b"not a member's certificate");
     };
     let session = desk.wires.sessions.register(&peer, connection);
+    let actor = enrolment::speaker(&desk.engine.read(), session.serial(), user);
     let member = Arc::new(Member {
         desk,
         session,
         user,
+        actor,
     });
     let greeted = tokio::time::timeout(HELLO_TIMEOUT, greet(&member)).await;
     match greeted {

@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use common::{id::OrgId, status::AuditKind, time::Timestamp};
+use common::{
+    id::{OrgId, TokenId},
+    status::AuditKind,
+    time::Timestamp,
+};
 use coordinator_core::{
     Actor, Body, Command, Effect, Event, RowKey, State, apply, audit, decide, effects, query,
 };
@@ -45,6 +49,8 @@ pub(crate) struct Done {
 struct Written<'a> {
     at: Timestamp,
     actor: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<TokenId>,
     kind: AuditKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     org: Option<OrgId>,
@@ -142,6 +148,7 @@ fn write(state: &State, at: Timestamp, actor: Actor, event: &Event) -> Entry {
     let written = Written {
         at,
         actor: query::audit::id(actor),
+        token: query::audit::token(actor),
         kind,
         org,
         event,

@@ -59,7 +59,8 @@ impl Place {
         let (tag, id) = match self.actor {
             Actor::System => (0, [0; 16]),
             Actor::Stranger => (1, [0; 16]),
-            Actor::User(user) => (2, *user.as_bytes()),
+            // Which token of theirs stands in the entry itself.
+            Actor::User(user) | Actor::Program { user, .. } => (2, *user.as_bytes()),
             Actor::Machine(machine) => (3, *machine.as_bytes()),
         };
         bytes[17] = tag;

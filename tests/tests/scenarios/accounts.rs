@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use compute_share_tests::{Org, Person};
+use compute_share_tests::{Org, Person, until};
 use totp_rs::{Builder, Secret};
 
 /// Returns the code that an authenticator app shows, `steps` after the one of now.
@@ -78,6 +78,10 @@ fn a_lost_device_a_token_and_two_factor() {
         .run(&["register", "--name", "rack-7", "--token", &rack])
         .expect_success();
     again.run(&["whoami"]).expect_refusal(3, "not_signed_in");
+    let entries = alice.json(&["org", "audit", "--kind", "machine"]);
+    assert_eq!(entries[0]["event"], "machine_registered");
+    assert_eq!(entries[0]["actor"]["name"], "alice");
+    assert_eq!(entries[0]["actor"]["token"], "rack");
 
     // The org requires two-factor: its owner first.
     let bob = org.join("bob");
@@ -114,4 +118,53 @@ fn a_lost_device_a_token_and_two_factor() {
         .expect_success();
     bob.run(&["machine", "list"])
         .expect_refusal(3, "two_factor_required");
+}
+
+#[test]
+fn who_lost_everything_is_let_in_again_and_a_password_takes_the_old_one() {
+    let mut org = Org::start();
+    let bob = org.join("bob");
+    let set = |words: &str| bob.run_told(&["account", "password", "set", "--stdin"], words);
+    set("short\n").expect_refusal(2, "bad_password");
+    set("correct horse battery\n").expect_success();
+    set("even better staple\n").expect_refusal(2, "bad_request");
+    set("even better staple\nwrong horse battery\n").expect_refusal(3, "wrong_password");
+    set("even better staple\ncorrect horse battery\n").expect_success();
+    set_up_two_factor(&bob);
+
+    // The laptop is gone, with phone and notes; the link alone is no way in.
+    let link = text(&org.alice.json(&["device", "link", "--user", "bob"])["link"]);
+    let computer = org.stranger("new-computer");
+    computer
+        .run(&["login", &link])
+        .expect_refusal(3, "two_factor_needed");
+    bob.run(&["device", "link", "--user", "alice"])
+        .expect_refusal(3, "permission_denied");
+    let reset = ["device", "link", "--user", "bob", "--reset"];
+    org.alice
+        .run(&reset)
+        .expect_refusal(2, "confirmation_needed");
+    let link = text(&org.alice.json(&[&reset[..], &["--yes"]].concat())["link"]);
+    computer.run(&["login", &link]).expect_success();
+    assert_eq!(computer.json(&["whoami"])["handle"], "bob");
+    let entries = org.alice.json(&["org", "audit", "--kind", "device"]);
+    let mut events = entries.as_array().unwrap().iter();
+    let reset = events.find(|entry| entry["event"] == "credentials_reset");
+    let reset = reset.unwrap();
+    assert_eq!(
+        (&reset["actor"]["name"], &reset["subject"]),
+        (&"alice".into(), &"bob".into())
+    );
+
+    // Signing out works while nobody hears it, and says so.
+    org.coordinator.daemon.kill();
+    let left = computer.json(&["logout", "--yes"]);
+    assert_eq!(left["coordinator_knows"], false);
+    computer.run(&["whoami"]).expect_refusal(3, "not_signed_in");
+    let link = org.coordinator.command(&["login-link", "--user", "bob"]);
+    let link = String::from_utf8(link.stdout).unwrap();
+    org.coordinator.restart();
+    until("the coordinator to answer", || {
+        computer.run(&["login", link.trim()]).succeeded()
+    });
 }

@@ -177,7 +177,7 @@ pub(super) fn renew(
     new: &NewCertificate,
 ) -> Result<Vec<Event>, Rejection> {
     let holder = match actor {
-        Actor::User(user) => Holder::User(user),
+        Actor::User(user) | Actor::Program { user, .. } => Holder::User(user),
         Actor::Machine(machine) => Holder::Machine(machine),
         Actor::Stranger | Actor::System => return Err(Rejection::WrongCaller),
     };

@@ -43,7 +43,10 @@ pub(super) fn decide(
             let whose = handle.map_or(Ok(owner), |handle| member(state, link.org, handle));
             (owner, whose?)
         }
-        Actor::Machine(_) | Actor::Stranger => return Err(Rejection::WrongCaller),
+        // No token makes links: `policy::scopes`.
+        Actor::Program { .. } | Actor::Machine(_) | Actor::Stranger => {
+            return Err(Rejection::WrongCaller);
+        }
     };
     check_life(link.ttl)?;
     if state.index.codes.contains_key(&link.code) {

@@ -6,7 +6,7 @@ mod words;
 use common::{
     audit::{AuditActor, AuditEntry},
     code::Code,
-    id::{OrgId, UserId},
+    id::{OrgId, TokenId, UserId},
     problem::Problem,
     status::AuditKind,
     time::Timestamp,
@@ -85,10 +85,18 @@ pub fn no_such_actor(name: &str) -> Problem {
 /// Returns who it was, by id: as it stands in the entry.
 pub fn id(actor: Actor) -> String {
     match actor {
-        Actor::User(user) => format!("user {user}"),
+        Actor::User(user) | Actor::Program { user, .. } => format!("user {user}"),
         Actor::Machine(machine) => format!("machine {machine}"),
         Actor::Stranger => "stranger".to_owned(),
         Actor::System => "system".to_owned(),
+    }
+}
+
+/// Returns the token of the user that it was done with, if it was with one: as it stands in the entry.
+pub const fn token(actor: Actor) -> Option<TokenId> {
+    match actor {
+        Actor::Program { token, .. } => Some(token),
+        Actor::User(_) | Actor::Machine(_) | Actor::Stranger | Actor::System => None,
     }
 }
 
@@ -102,7 +110,9 @@ pub fn in_words(state: &State, kept: Kept) -> AuditEntry {
         json,
     } = kept;
     let name = match actor {
-        Actor::User(user) => state.users.get(&user).map(|row| row.handle.to_string()),
+        Actor::User(user) | Actor::Program { user, .. } => {
+            state.users.get(&user).map(|row| row.handle.to_string())
+        }
         Actor::Machine(machine) => state.machines.get(&machine).map(|row| row.name.to_string()),
         Actor::Stranger | Actor::System => None,
     };
@@ -113,6 +123,7 @@ pub fn in_words(state: &State, kept: Kept) -> AuditEntry {
         actor: AuditActor {
             id: id(actor),
             name,
+            token: said.token,
         },
         kind,
         event: said.event,

@@ -14,6 +14,7 @@ use common::{
 };
 
 use crate::{
+    command::Actor,
     decide::{
         enrolment::{admit, check, claimed, find_code},
         token,
@@ -215,6 +216,15 @@ pub fn exchange(state: &State, digest: CodeDigest, now: Timestamp) -> Result<Exc
 /// Returns when the token ends that a certificate was issued for, if it was for one.
 pub fn token_expiry(state: &State, serial: CertificateSerial) -> Option<Timestamp> {
     token(state, serial).map(|row| row.expires_at)
+}
+
+/// Returns who speaks by a user's certificate: the user, or a program with a token of theirs.
+pub fn speaker(state: &State, serial: CertificateSerial, user: UserId) -> Actor {
+    let device = device(state, serial).and_then(|id| state.devices.get(&id));
+    match device.and_then(|device| device.token) {
+        Some(token) => Actor::Program { user, token },
+        None => Actor::User(user),
+    }
 }
 
 /// Returns the names of a machine and its org, for the coordinator's hello.

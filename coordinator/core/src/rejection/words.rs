@@ -98,7 +98,7 @@ impl Rejection {
                 format!("no member {handle}"),
                 "nobody of this name belongs to the org",
             )
-            .help("`compute-share org members` lists them."),
+            .help("`compute-share member list` shows them."),
             Self::NoSuchInvitation => not_found(
                 "no such invitation".to_owned(),
                 "the org has none with this id",

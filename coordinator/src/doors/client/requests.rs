@@ -29,13 +29,13 @@ use common::{
     problem::Problem,
 };
 use coordinator_core::{
-    Actor, Body, Event,
+    Body, Event,
     query::{self, Presence, enrolment},
 };
 
 use super::Member;
 use crate::{
-    desk::{Desk, blocking, parse_request},
+    desk::{blocking, parse_request},
     mint, sign_in,
 };
 
@@ -46,17 +46,16 @@ pub(super) async fn answer(
     request: Request,
 ) -> Result<Answer, Problem> {
     let desk = &*member.desk;
-    let actor = Actor::User(user);
     let command = match request {
         Request::RenewCertificate { csr } => return renew(member, user, &csr).await,
         Request::CreateInvitations(request) => {
-            return invitation::create(desk, user, request).await;
+            return invitation::create(member, request).await;
         }
         Request::Invitation(request) => return invitation::serve(member, user, request).await,
         Request::Approval(request) => return approval::serve(member, user, request).await,
-        Request::CreateLoginLink(request) => return login_link(desk, user, request).await,
+        Request::CreateLoginLink(request) => return login_link(member, request).await,
         Request::Secret(request) => return secret::answer(member, user, request).await,
-        Request::RegisterMachine(request) => return register(member, user, request).await,
+        Request::RegisterMachine(request) => return register(member, request).await,
         Request::Project(request) => return project::answer(member, user, request).await,
         Request::AddDatasetVersion(request) => return add_version(member, user, request).await,
         Request::ShowUsage(request) => return usage::show(desk, user, &request).await,
@@ -95,7 +94,7 @@ pub(super) async fn answer(
         | Request::ExplainJob(_)
         | Request::FollowJob(_)) => return ask(member, user, &question),
     };
-    desk.engine.ask(actor, command).await?;
+    desk.engine.ask(member.actor, command).await?;
     Ok(Answer::Done)
 }
 
@@ -131,7 +130,7 @@ async fn renew(member: &Member, user: UserId, csr: &[u8]) -> Result<Answer, Prob
         old: member.session.serial(),
         new: signed.certificate,
     };
-    desk.engine.ask(Actor::User(user), renewal).await?;
+    desk.engine.ask(member.actor, renewal).await?;
     let new = signed.certificate;
     member.session.renewed(new.serial, new.expires_at);
     Ok(Answer::Certificate {
@@ -139,21 +138,18 @@ async fn renew(member: &Member, user: UserId, csr: &[u8]) -> Result<Answer, Prob
     })
 }
 
-async fn login_link(desk: &Desk, user: UserId, wish: CreateLoginLink) -> Result<Answer, Problem> {
+async fn login_link(member: &Member, wish: CreateLoginLink) -> Result<Answer, Problem> {
+    let desk = &*member.desk;
     let ttl = match wish.user {
         None => sign_in::BESIDE,
         Some(_) => sign_in::SENT,
     };
     let (secret, body) = sign_in::link(desk.now(), wish, ttl);
-    desk.engine.ask(Actor::User(user), body).await?;
+    desk.engine.ask(member.actor, body).await?;
     Ok(Answer::LoginSecret { secret })
 }
 
-async fn register(
-    member: &Member,
-    user: UserId,
-    request: RegisterMachine,
-) -> Result<Answer, Problem> {
+async fn register(member: &Member, request: RegisterMachine) -> Result<Answer, Problem> {
     let desk = &*member.desk;
     let RegisterMachine { org, name, key } = request;
     let body = Body::RegisterMachine {
@@ -163,7 +159,7 @@ async fn register(
         key,
         from: Some(member.session.connection().remote_address().ip()),
     };
-    let events = desk.engine.ask(Actor::User(user), body).await?;
+    let events = desk.engine.ask(member.actor, body).await?;
     let fresh = events.iter().find_map(|event| match event {
         Event::MachineRegistered { machine, .. } => Some(*machine),
         _ => None,
@@ -199,7 +195,7 @@ async fn add_version(
         bytes,
         files,
     };
-    desk.engine.ask(Actor::User(user), body).await?;
+    desk.engine.ask(member.actor, body).await?;
     ask(member, user, &Request::ShowDataset { org, name })
 }
 
@@ -215,7 +211,7 @@ async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Ans
     let key = request.key;
     let job = JobId::new(mint::uuid(desk.now()));
     let body = Body::SubmitJob { job, request };
-    desk.engine.ask(Actor::User(user), body).await?;
+    desk.engine.ask(member.actor, body).await?;
     // Sent again with the same key, it is the job that is there.
     let submitted = enrolment::submitted(&desk.engine.read(), user, key);
     Ok(Answer::Submitted(

@@ -17,6 +17,7 @@ pub(super) fn audit() -> Vec<Sample> {
         actor: AuditActor {
             id: "user 0198b2a0-0000-7000-8000-000000000001".to_owned(),
             name: Some("ada".to_owned()),
+            token: Some("ci".to_owned()),
         },
         kind: AuditKind::Member,
         event: "role_changed".to_owned(),

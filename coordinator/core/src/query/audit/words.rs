@@ -3,7 +3,9 @@
 
 use common::{
     audit::MAX_WORDS,
-    id::{DatasetId, DeviceId, InvitationId, JobId, MachineId, ProjectId, SecretId, UserId},
+    id::{
+        DatasetId, DeviceId, InvitationId, JobId, MachineId, ProjectId, SecretId, TokenId, UserId,
+    },
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -21,16 +23,20 @@ pub(super) struct Said {
     pub(super) event: String,
     pub(super) subject: Option<String>,
     pub(super) change: Option<String>,
+    /// The token that it was done with.
+    pub(super) token: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Entry {
     event: Fields,
+    #[serde(default)]
+    token: Option<TokenId>,
 }
 
 impl Said {
     pub(super) fn of(state: &State, json: &str) -> Self {
-        let Ok(Entry { event }) = serde_json::from_str(json) else {
+        let Ok(Entry { event, token }) = serde_json::from_str(json) else {
             return Self::default();
         };
         Self {
@@ -39,6 +45,7 @@ impl Said {
             change: change(state, &event)
                 .filter(|words| !words.is_empty())
                 .map(short),
+            token: token.map(|id| token_name(state, id)),
         }
     }
 }
@@ -52,6 +59,7 @@ fn subject(state: &State, event: &Fields) -> Option<String> {
         .or_else(|| asked_about(state, event))
         .or_else(|| secret(state, event))
         .or_else(|| device(state, event))
+        .or_else(|| token(state, event))
         .or_else(|| approval(state, event))
         .or_else(|| project(state, event))
         .or_else(|| invitation(state, event))
@@ -122,6 +130,23 @@ fn device(state: &State, event: &Fields) -> Option<String> {
     })
 }
 
+fn token(state: &State, event: &Fields) -> Option<String> {
+    let id: TokenId = read(event, "token")?;
+    let name = text(event, "name").map_or_else(|| token_name(state, id), str::to_owned);
+    let whose = state.tokens.get(&id).map(|row| row.user);
+    let whose = whose.or_else(|| read(event, "user"));
+    Some(match whose.and_then(|id| user(state, id)) {
+        Some(handle) => format!("token {name} of {handle}"),
+        None => format!("token {name}"),
+    })
+}
+
+/// Returns a token's name, or its id where it is forgotten.
+fn token_name(state: &State, id: TokenId) -> String {
+    let row = state.tokens.get(&id);
+    row.map_or_else(|| id.to_string(), |row| row.name.to_string())
+}
+
 fn project(state: &State, event: &Fields) -> Option<String> {
     let id: ProjectId = read(event, "project")?;
     let name = &state.projects.get(&id)?.name;
@@ -139,7 +164,9 @@ fn user(state: &State, id: UserId) -> Option<String> {
 fn invitation(state: &State, event: &Fields) -> Option<String> {
     let id: InvitationId = read(event, "invitation")?;
     let whose = read(event, "user").and_then(|id| user(state, id));
+    let login = text(event, "purpose") == Some("login");
     Some(match whose {
+        Some(handle) if login => format!("{handle}, who may sign in by {id}"),
         Some(handle) => format!("{handle}, by invitation {id}"),
         None => format!("invitation {id}"),
     })
@@ -172,7 +199,10 @@ fn change(state: &State, event: &Fields) -> Option<String> {
             let on = machine(state, read(event, "machine")?)?;
             Some(format!("on {on}"))
         })
-        .or_else(|| text(event, "role").map(|role| format!("as {role}")))
+        .or_else(|| match text(event, "purpose") {
+            Some("login") => Some("sign-in link".to_owned()),
+            _ => text(event, "role").map(|role| format!("as {role}")),
+        })
         .or_else(|| text(event, "result").map(str::to_owned))
         .or_else(|| whole(event, "version").map(|version| format!("version {version}")))
 }

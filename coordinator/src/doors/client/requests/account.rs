@@ -10,7 +10,7 @@ use common::{
     problem::Problem,
 };
 use coordinator_core::{
-    Actor, Body,
+    Body,
     command::{AccountCommand, Proof},
     query::{account, enrolment},
 };
@@ -80,7 +80,7 @@ pub(super) async fn answer(
         }
     };
     let body = Body::Account(command);
-    desk.engine.ask(Actor::User(user), body).await?;
+    desk.engine.ask(member.actor, body).await?;
     Ok(shown)
 }
 

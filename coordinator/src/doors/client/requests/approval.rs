@@ -10,7 +10,7 @@ use common::{
     id::UserId,
     problem::Problem,
 };
-use coordinator_core::{Actor, Body, command::approval::ApprovalCommand};
+use coordinator_core::{Body, command::approval::ApprovalCommand};
 
 use super::{super::Member, ask};
 
@@ -70,6 +70,6 @@ pub(super) async fn serve(
         question => return ask(member, user, &Request::Approval(question)),
     };
     let body = Body::Approval(command);
-    member.desk.engine.ask(Actor::User(user), body).await?;
+    member.desk.engine.ask(member.actor, body).await?;
     ask(member, user, &Request::Approval(then))
 }

@@ -13,20 +13,17 @@ use common::{
     problem::Problem,
 };
 use coordinator_core::{
-    Actor, Body,
+    Body,
     command::invitation::{self, InvitationCommand, NewInvitation},
     query::enrolment,
 };
 
 use super::{super::Member, ask};
-use crate::{desk::Desk, mint};
+use crate::mint;
 
 /// Makes a batch of invitations, all in one commit.
-pub(super) async fn create(
-    desk: &Desk,
-    user: UserId,
-    request: CreateInvitations,
-) -> Result<Answer, Problem> {
+pub(super) async fn create(member: &Member, request: CreateInvitations) -> Result<Answer, Problem> {
+    let desk = &*member.desk;
     let now = desk.now();
     // One too many is enough for the engine to refuse them.
     let count = request.count.min(MAX_INVITATIONS_AT_ONCE + 1);
@@ -61,7 +58,7 @@ pub(super) async fn create(
         batch: invited.iter().map(new).collect(),
     };
     let body = Body::Invitation(InvitationCommand::Create(wish));
-    desk.engine.ask(Actor::User(user), body).await?;
+    desk.engine.ask(member.actor, body).await?;
     Ok(Answer::Invited(invited))
 }
 
@@ -81,7 +78,7 @@ pub(super) async fn serve(
         InvitationRequest::Decline { invitation } => {
             let command = InvitationCommand::Decline { invitation };
             let body = Body::Invitation(command);
-            member.desk.engine.ask(Actor::User(user), body).await?;
+            member.desk.engine.ask(member.actor, body).await?;
             Ok(Answer::Done)
         }
         InvitationRequest::Join { secret } => join(member, user, &secret).await,
@@ -114,7 +111,7 @@ async fn enter(
 ) -> Result<Answer, Problem> {
     let desk = &*member.desk;
     let body = Body::Invitation(command);
-    desk.engine.ask(Actor::User(user), body).await?;
+    desk.engine.ask(member.actor, body).await?;
     let joined = enrolment::joined(&desk.engine.read(), invitation, user);
     let joined = joined.ok_or_else(|| {
         let why = "you were removed from the org just now";

@@ -5,7 +5,7 @@ use common::{
     id::{ApprovalId, OrgId, UserId},
     problem::Problem,
 };
-use coordinator_core::{Actor, Body, command::OrgCommand};
+use coordinator_core::{Body, command::OrgCommand};
 
 use super::ask;
 use crate::{doors::client::Member, mint};
@@ -16,7 +16,7 @@ pub(super) async fn answer(
     request: OrgRequest,
 ) -> Result<Answer, Problem> {
     let engine = &member.desk.engine;
-    let actor = Actor::User(user);
+    let actor = member.actor;
     let command = match request {
         OrgRequest::ChangeSettings { org, change } => {
             let command = OrgCommand::ChangeSettings { org, change };

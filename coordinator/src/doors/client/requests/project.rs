@@ -10,7 +10,7 @@ use common::{
     name::Name,
     problem::Problem,
 };
-use coordinator_core::{Actor, Body, command::project::ProjectCommand};
+use coordinator_core::{Body, command::project::ProjectCommand};
 
 use super::{Member, ask};
 use crate::mint;
@@ -51,9 +51,7 @@ pub(super) async fn answer(
         }
     };
     let engine = &member.desk.engine;
-    engine
-        .ask(Actor::User(user), Body::Project(command))
-        .await?;
+    engine.ask(member.actor, Body::Project(command)).await?;
     show(member, user, org, name)
 }
 

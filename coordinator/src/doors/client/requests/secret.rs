@@ -12,7 +12,7 @@ use common::{
     secret::{LEAST_MASKED_BYTES, MAX_VALUE_BYTES, SecretKind, sealing_context},
 };
 use coordinator_core::{
-    Actor, Body, Rejection, command::secret::SecretCommand, query::secret::changed,
+    Body, Rejection, command::secret::SecretCommand, query::secret::changed,
     rejection::secret::SecretRejection,
 };
 
@@ -25,7 +25,7 @@ pub(super) async fn answer(
     request: SecretRequest,
 ) -> Result<Answer, Problem> {
     let desk = &*member.desk;
-    let act = |command| desk.engine.ask(Actor::User(user), Body::Secret(command));
+    let act = |command| desk.engine.ask(member.actor, Body::Secret(command));
     let (org, project, name) = match request {
         SecretRequest::Set(request) => {
             let shown = (request.org, request.project.clone(), request.name.clone());

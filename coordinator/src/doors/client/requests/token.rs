@@ -10,7 +10,7 @@ use common::{
     problem::Problem,
     token::TokenSecret,
 };
-use coordinator_core::{Actor, Body, command::token::TokenCommand};
+use coordinator_core::{Body, command::token::TokenCommand};
 
 use super::super::Member;
 use crate::mint;
@@ -21,7 +21,7 @@ pub(super) async fn answer(
     request: TokenRequest,
 ) -> Result<Answer, Problem> {
     let desk = &*member.desk;
-    let actor = Actor::User(user);
+    let actor = member.actor;
     match request {
         question @ TokenRequest::List { .. } => super::ask(member, user, &Request::Token(question)),
         TokenRequest::Revoke { org, token } => {

@@ -28,7 +28,7 @@ impl Consent {
         }
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             let what = format!("{what} needs the org's name to be typed");
-            let problem = Problem::new(Code::ConfirmationNeeded, what, consequence);
+            let problem = Problem::new(Code::ConfirmationNeeded, what, plain(consequence));
             return Err(problem.help("Add --confirm NAME."));
         }
         let asked = dialoguer::Input::<String>::new();
@@ -49,7 +49,7 @@ impl Consent {
             return Err(Problem::new(
                 Code::ConfirmationNeeded,
                 format!("{what} needs a yes"),
-                consequence,
+                plain(consequence),
             ));
         }
         let asked = dialoguer::Confirm::new().with_prompt(format!("{consequence} Go on?"));
@@ -63,4 +63,9 @@ impl Consent {
             Err(error) => Err(Problem::new(Code::Io, "cannot ask", error.to_string())),
         }
     }
+}
+
+/// Returns the text without what a terminal would make bold: a problem is told to programs, too.
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
 }

@@ -74,6 +74,9 @@ struct Filter {
     /// Only those of this member
     #[arg(long, value_name = "HANDLE")]
     owner: Option<Name>,
+    /// Only those of this project
+    #[arg(long, value_name = "NAME")]
+    project: Option<Name>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = DEFAULT_ROWS, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_ROWS)))]
     limit: u32,
@@ -160,6 +163,7 @@ impl Filter {
             org: session.org,
             status,
             owner: self.owner,
+            project: self.project,
             before: self.before.map(JobNumber),
             limit: self.limit,
         });
@@ -168,7 +172,11 @@ impl Filter {
         context.output.show(
             &jobs,
             |jobs| jobs.iter().map(|job| job.number.to_string()).collect(),
-            |jobs| jobs_table(jobs).to_text("No jobs. `compute-share run -- COMMAND` runs one."),
+            |jobs| {
+                jobs_table(jobs)
+                    .without_empty_columns()
+                    .to_text("No jobs. `compute-share run -- COMMAND` runs one.")
+            },
         )
     }
 }
@@ -179,6 +187,7 @@ fn jobs_table(jobs: &[JobSummary]) -> Table {
         ">JOB",
         "NAME",
         "OWNER",
+        "PROJECT",
         "STATUS",
         "TASKS",
         "MACHINES",
@@ -191,6 +200,9 @@ fn jobs_table(jobs: &[JobSummary]) -> Table {
             job.number.to_string(),
             job.name.clone(),
             job.owner.to_string(),
+            job.project
+                .as_ref()
+                .map_or_else(String::new, Name::to_string),
             job.status.to_string(),
             tasks(job),
             machines.join(", "),

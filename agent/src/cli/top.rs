@@ -65,6 +65,7 @@ async fn ask_all(session: &Session) -> Result<Snapshot, Problem> {
             JobStatus::Running,
         ],
         owner: None,
+        project: None,
         before: None,
         limit: MOST_JOBS,
     });

@@ -41,6 +41,7 @@ pub struct ListJobs {
     /// Empty is any.
     pub status: Vec<JobStatus>,
     pub owner: Option<Name>,
+    pub project: Option<Name>,
     /// Only jobs before this number, for the next page.
     pub before: Option<JobNumber>,
     /// At most [`super::MAX_ROWS`].

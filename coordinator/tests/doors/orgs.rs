@@ -95,6 +95,7 @@ fn questions(org: OrgId, number: JobNumber) -> [Request; 6] {
             org,
             status: Vec::new(),
             owner: None,
+            project: None,
             before: None,
             limit: 10,
         }),

@@ -50,6 +50,10 @@ pub(super) fn list(
             Some(owner) => Some(*owner),
         },
     };
+    let project = match &list.project {
+        None => None,
+        Some(name) => Some(policy::project::find(state, user, list.org, name)?.id),
+    };
     let end = list.before.unwrap_or(JobNumber(u64::MAX));
     let numbers = state
         .index
@@ -60,6 +64,7 @@ pub(super) fn list(
         .filter_map(|(_, id)| Some((*id, state.jobs.get(id)?, state.progress.get(id)?)))
         .filter(|(_, job, _)| policy::may_see_job(state, user, member.role, job))
         .filter(|(_, job, _)| owner.is_none_or(|owner| job.owner == owner))
+        .filter(|(_, job, _)| project.is_none() || job.project == project)
         .filter(|(_, _, p)| list.status.is_empty() || list.status.contains(&p.status()))
         .take(most(list.limit))
         .map(|(id, job, progress)| summary(state, id, job, progress))

@@ -3,9 +3,10 @@
 mod approval;
 mod invitation;
 
-use common::{code::Code, problem::Problem};
+use common::{code::Code, problem::Problem, status::Role};
 
 use super::{InvalidJob, LimitReached, Rejection};
+use crate::policy::Action;
 
 impl Rejection {
     pub(super) fn problem(self) -> Problem {
@@ -16,17 +17,7 @@ impl Rejection {
                 "this kind of caller cannot ask for it",
             )
             .help("Sign in as a member; if you have, report this."),
-            Self::NotAllowed { action, role } => Problem::new(
-                Code::Permission,
-                format!("you may not {}", action.as_str()),
-                match action.switched() {
-                    None => format!("your role is {role}; it takes {}", action.least_role()),
-                    Some((_, switch)) => format!(
-                        "your role is {role}; it takes {}, or the org's setting {switch}",
-                        action.least_role()
-                    ),
-                },
-            ),
+            Self::NotAllowed { action, role } => not_allowed(action, role),
             Self::Project(rejection) => rejection.problem(),
             Self::Dataset(rejection) => rejection.problem(),
             Self::Secret(rejection) => rejection.problem(),
@@ -93,7 +84,7 @@ impl Rejection {
                 "no such org".to_owned(),
                 "it does not exist, or you are not a member of it",
             )
-            .help("`compute-share whoami` lists your orgs."),
+            .help("`compute-share org list` shows yours; `compute-share org use NAME` picks the one that you act in."),
             Self::NoSuchMember { handle } => not_found(
                 format!("no member {handle}"),
                 "nobody of this name belongs to the org",
@@ -363,4 +354,20 @@ fn limit(reached: &[LimitReached]) -> Problem {
         .collect();
     let what = format!("{} limits are in the way", reached.len());
     Problem::new(Code::Limit, what, why.join("\n")).help(raise("them"))
+}
+
+fn not_allowed(action: Action, role: Role) -> Problem {
+    let least = action.least_role();
+    let why = match action.switched() {
+        None => format!("your role is {role}; it takes {least}"),
+        Some((_, switch)) => {
+            format!("your role is {role}; it takes {least}, or the org's setting {switch}")
+        }
+    };
+    let what = format!("you may not {}", action.as_str());
+    let problem = Problem::new(Code::Permission, what, why);
+    if least == Role::Owner {
+        return problem.help("Ask the org's owner; `compute-share org show` names them.");
+    }
+    problem
 }

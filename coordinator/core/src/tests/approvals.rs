@@ -242,12 +242,6 @@ fn rules_that_cannot_be() {
     refuses(
         &mut world,
         ALICE,
-        rule(Some(Role::Member), None, None),
-        &Code::BadRequest,
-    );
-    refuses(
-        &mut world,
-        ALICE,
         rule(Some(Role::Owner), None, None),
         &Code::BadRequest,
     );

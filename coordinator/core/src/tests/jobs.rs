@@ -263,6 +263,7 @@ fn a_job_of_another_member_is_not_found_but_by_admins() {
         org: ORG,
         status: Vec::new(),
         owner: None,
+        project: None,
         before: None,
         limit: 10,
     });

@@ -92,6 +92,7 @@ fn questions(org: OrgId, machine: &str) -> Vec<Request> {
         org,
         status: Vec::new(),
         owner: None,
+        project: None,
         before: None,
         limit: 10,
     };

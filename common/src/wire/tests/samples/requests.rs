@@ -147,6 +147,7 @@ pub(super) fn requests() -> Vec<Sample> {
                 org,
                 status: JobStatus::ALL.to_vec(),
                 owner: Some(handle),
+                project: Some(name("vision")),
                 before: Some(NUMBER),
                 limit: 50,
             }),

@@ -130,7 +130,7 @@ pub(super) fn add_machine_rule(
     if role == Some(Role::Owner) {
         return Err(ApprovalRejection::RuleRole.into());
     }
-    if addresses.is_none() && role.is_none_or(|role| role == Role::Member) {
+    if addresses.is_none() && role.is_none() {
         return Err(ApprovalRejection::RuleForAll.into());
     }
     if ttl.is_some_and(|ttl| ttl.as_duration() == Duration::ZERO || ttl > MAX_RULE_LIFE) {

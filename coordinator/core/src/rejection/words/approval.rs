@@ -43,7 +43,7 @@ impl ApprovalRejection {
                 format!("it has {bytes} bytes; there is room for {MAX_REASON_BYTES}"),
             ),
             Self::RuleForAll => bad_rule("it names neither a role nor addresses, so every machine would meet it")
-                .help("Add --role or --address; `compute-share org set machine_approval_required=off` asks nobody at all."),
+                .help("Add --role or --address; `compute-share org set machine_approval_required=off` asks nobody at all, for good."),
             Self::RuleRole => bad_rule("an org has one owner; a rule is about admin or member")
                 .help("Choose admin or member."),
             Self::RuleLife => bad_rule("it has to hold longer than no time and at most ten years")

@@ -35,11 +35,12 @@ fn jobs_of_a_project_take_contribute_and_are_seen_with_view() {
     );
     world.submit(BOB, 20, inside("vision")).unwrap();
     world.submit(BOB, 21, spec()).unwrap();
-    let seen = |world: &World, user| {
+    let seen_of = |world: &World, user, project: Option<&str>| {
         let list = ListJobs {
             org: ORG,
             status: Vec::new(),
             owner: None,
+            project: project.map(name),
             before: None,
             limit: 10,
         };
@@ -48,12 +49,22 @@ fn jobs_of_a_project_take_contribute_and_are_seen_with_view() {
                 .into_iter()
                 .map(|job| (job.number.0, job.project.map(|name| name.to_string())))
                 .collect::<Vec<_>>(),
+            Err(problem) => vec![(0, Some(problem.code.to_string()))],
             other => panic!("{other:?}"),
         }
     };
+    let seen = |world: &World, user| seen_of(world, user, None);
     let vision = Some("vision".to_owned());
     assert_eq!(seen(&world, CAROL), [(1, vision.clone())]);
     assert_eq!(seen(&world, DAVE), []);
+    let of_vision = seen_of(&world, BOB, Some("vision"));
+    assert_eq!(
+        of_vision,
+        [(1, vision.clone())],
+        "not the one of no project"
+    );
+    let not_found = vec![(0, Some("not_found".to_owned()))];
+    assert_eq!(seen_of(&world, DAVE, Some("vision")), not_found);
     check(
         &mut world,
         &Code::Permission,

@@ -70,7 +70,9 @@ pub(crate) async fn claim(
                 connection.close(common::wire::close::DONE.into(), b"");
                 return Ok(identity);
             }
-            JoinAnswer::Enrolled { .. } => {
+            JoinAnswer::Enrolled { .. }
+            | JoinAnswer::Invitation(_)
+            | JoinAnswer::Declined { .. } => {
                 return Err(Problem::new(
                     Code::Protocol,
                     WHAT,

@@ -45,7 +45,9 @@ pub enum InvalidProfile {
     EmailTooLong,
     #[error("the address does not have the form NAME@DOMAIN")]
     EmailForm,
-    #[error("the address holds {0:?}")]
+    #[error("the part of the address before the @ is longer than {MAX_LOCAL_BYTES} bytes")]
+    EmailLocalTooLong,
+    #[error("the address holds {}", shown(*.0))]
     EmailCharacter(char),
     #[error("{0:?} cannot be the domain of an address")]
     EmailDomain(String),
@@ -111,7 +113,10 @@ impl FromStr for Email {
             return Err(InvalidProfile::EmailCharacter(bad));
         }
         let (local, domain) = text.split_once('@').ok_or(InvalidProfile::EmailForm)?;
-        if local.len() > MAX_LOCAL_BYTES || local.split('.').any(str::is_empty) {
+        if local.len() > MAX_LOCAL_BYTES {
+            return Err(InvalidProfile::EmailLocalTooLong);
+        }
+        if domain.is_empty() || local.split('.').any(str::is_empty) {
             return Err(InvalidProfile::EmailForm);
         }
         let domain = domain.to_ascii_lowercase();
@@ -129,6 +134,16 @@ impl FromStr for Email {
             return Err(InvalidProfile::EmailDomain(domain));
         }
         Ok(Self(format!("{local}@{domain}")))
+    }
+}
+
+/// Returns a character that is not allowed in an address, by its number where it could be taken for another.
+fn shown(c: char) -> String {
+    if c.is_ascii_graphic() {
+        format!("{c:?}")
+    } else {
+        let number = u32::from(c);
+        format!("U+{number:04X}, which is no plain letter, digit or sign")
     }
 }
 
@@ -250,7 +265,9 @@ mod tests {
 
     #[test]
     fn addresses_have_a_name_and_a_domain() {
-        use InvalidProfile::{EmailCharacter, EmailDomain, EmailForm, EmailTooLong};
+        use InvalidProfile::{
+            EmailCharacter, EmailDomain, EmailForm, EmailLocalTooLong, EmailTooLong,
+        };
         email("ada@Lab.Example", Ok("ada@lab.example"));
         email(" a.b+c@x-y.museum ", Ok("a.b+c@x-y.museum"));
         email("", Err(EmailForm));
@@ -266,7 +283,8 @@ mod tests {
         email("ada@-x.example", Err(EmailDomain("-x.example".to_owned())));
         email("ada\r\nBcc: x@y.example", Err(EmailCharacter('\r')));
         email("\u{430}da@lab.example", Err(EmailCharacter('\u{430}')));
-        email(&format!("{}@lab.example", "a".repeat(65)), Err(EmailForm));
+        let long = format!("{}@lab.example", "a".repeat(65));
+        email(&long, Err(EmailLocalTooLong));
         email(&format!("a@{}", "x.".repeat(150)), Err(EmailTooLong));
     }
 }

@@ -1,5 +1,6 @@
-//! `invite create|list|revoke|accept|decline`: letting people in, and being let in.
+//! `invite create|list|show|revoke|accept|decline`: letting people in, and being let in.
 
+mod held;
 mod mine;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ use super::{
 pub(super) enum Invite {
     Create(Create),
     List(List),
+    Show(held::Show),
     Revoke(Revoke),
     Accept(Accept),
     Decline(Decline),
@@ -45,7 +47,7 @@ pub(super) enum Invite {
 /// Make invitations; each is shown this once
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  compute-share invite create\n  compute-share invite create --count 30 --ttl 7d --to-file class.txt\n  compute-share invite create --for bob"
+    after_help = "Examples:\n  compute-share invite create\n  compute-share invite create --count 30 --ttl 7d --to-file class.txt\n  compute-share invite create --for bob\n  compute-share invite create --for bob@lab.example"
 )]
 pub(super) struct Create {
     /// What the new members may do
@@ -60,8 +62,9 @@ pub(super) struct Create {
     /// How many to make
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_INVITATIONS_AT_ONCE)))]
     count: u32,
-    /// Whom it is for: a user of this coordinator, who accepts or declines it
-    #[arg(long = "for", value_name = "HANDLE", conflicts_with_all = ["uses", "count", "to_file"])]
+    /// Whom it is for: a user of this coordinator, who accepts or declines it; or an e-mail address, to which you
+    /// send the link that is printed
+    #[arg(long = "for", value_name = "HANDLE|ADDRESS", conflicts_with_all = ["uses", "count"])]
     invitee: Option<Invitee>,
     /// Write the links to this new file instead, one a line
     #[arg(long, value_name = "FILE")]
@@ -88,13 +91,17 @@ pub(super) struct Accept {
     which: String,
 }
 
-/// Turn down an invitation that waits for you
+/// Turn down an invitation that waits for you, or that was sent to your e-mail address
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share invite decline shop")]
+#[command(
+    after_help = "Examples:\n  compute-share invite decline shop\n  compute-share invite decline 'compute-share://lab.example:7443/join/…'"
+)]
 pub(super) struct Decline {
-    /// The org, or the id from `invite list --mine`
-    #[arg(value_name = "ORG|ID")]
+    /// The org, or the id from `invite list --mine`; or the link or code of one for an e-mail address
+    #[arg(value_name = "ORG|ID|LINK|CODE")]
     which: String,
+    #[command(flatten)]
+    place: held::Place,
 }
 
 /// Make an invitation useless
@@ -122,9 +129,10 @@ impl Invite {
             Self::Create(create) => create.run(context).await,
             Self::List(List { mine: true }) => mine::list(context).await,
             Self::List(_) => list(context).await,
+            Self::Show(show) => show.run(context).await,
             Self::Revoke(revoke) => revoke.run(context).await,
             Self::Accept(accept) => mine::accept(context, &accept.which).await,
-            Self::Decline(decline) => mine::decline(context, &decline.which).await,
+            Self::Decline(decline) => decline.run(context).await,
         }
     }
 }
@@ -132,6 +140,11 @@ impl Invite {
 impl Create {
     async fn run(self, context: &Context) -> Result<(), Problem> {
         if let Some(path) = &self.to_file {
+            if let Some(Invitee::User(handle)) = &self.invitee {
+                let why = format!("{handle} has an account and needs no link");
+                let problem = Problem::new(Code::BadRequest, "there is nothing to write", why);
+                return Err(problem.help("Leave --to-file out."));
+            }
             check_free(path)?;
         }
         let session = context.session().await?;
@@ -153,11 +166,11 @@ impl Create {
             .collect();
         if let Some(path) = &self.to_file {
             write_links(path, &handed)?;
-            let sentence = format!(
-                "Wrote {} to {}.",
-                counted(handed.len() as u64, "link"),
-                path.display()
-            );
+            let links = counted(handed.len() as u64, "link");
+            let mut sentence = format!("Wrote {links} to {}.", path.display());
+            if self.invitee.is_some() {
+                sentence += &format!("\n{NOT_MAILED}");
+            }
             return context
                 .output
                 .done(&json!({"file": path, "count": handed.len()}), &sentence);
@@ -165,13 +178,20 @@ impl Create {
         context
             .output
             .show(handed.as_slice(), ids, |handed| match &self.invitee {
-                Some(guest) => handed_to(guest, handed),
-                None => handed_out(org.as_str(), handed),
+                Some(Invitee::User(handle)) => waits_for(handle, handed),
+                Some(Invitee::Email(address)) => {
+                    let whom = format!("{address}, who may join {org}");
+                    format!("{}\n{NOT_MAILED}", handed_out(&whom, handed))
+                }
+                None => handed_out(&format!("whoever joins {org}"), handed),
             })
     }
 }
 
-fn handed_out(org: &str, handed: &[Handed]) -> String {
+/// What the maker of an invitation for an address has to know.
+const NOT_MAILED: &str = "No mail was sent: send it to that address yourself. Whoever has it may join, once, or turn it down.";
+
+fn handed_out(whom: &str, handed: &[Handed]) -> String {
     let lines = handed.iter().map(|one| {
         let secrets: Vec<&str> = [&one.code, &one.link]
             .into_iter()
@@ -182,16 +202,16 @@ fn handed_out(org: &str, handed: &[Handed]) -> String {
         format!("{}\n(expires {expires})\n", secrets.join("\n"))
     });
     format!(
-        "For whoever joins {org}, a code and a link:\n\n{}",
+        "For {whom}, a code and a link:\n\n{}",
         lines.collect::<Vec<_>>().join("\n")
     )
 }
 
-/// What is said of invitations that wait for somebody.
-fn handed_to(guest: &Invitee, handed: &[Handed]) -> String {
+/// What is said of an invitation that waits for a user.
+fn waits_for(handle: &Name, handed: &[Handed]) -> String {
     let expires = handed.first().map(|one| ago(one.expires_at, now()));
     format!(
-        "{guest} is invited (expires {}). `compute-share invite list --mine` shows it to them.",
+        "{handle} is invited (expires {}). `compute-share invite list --mine` shows it to them.",
         expires.unwrap_or_default()
     )
 }
@@ -308,6 +328,24 @@ fn came_in(guests: &[Name]) -> String {
         names.push(format!("+{}", guests.len() - NAMED));
     }
     names.join(", ")
+}
+
+impl Decline {
+    async fn run(self, context: &Context) -> Result<(), Problem> {
+        if self.place.tells(&self.which) {
+            return held::decline(context, &self.which, self.place).await;
+        }
+        match mine::decline(context, &self.which).await {
+            // What looks like a code may be the name of an org, and is asked about as one first.
+            Err(problem)
+                if held::is_code(&self.which)
+                    && [Code::NotFound, Code::NotSignedIn].contains(&problem.code) =>
+            {
+                held::decline(context, &self.which, self.place).await
+            }
+            declined => declined,
+        }
+    }
 }
 
 impl Revoke {

@@ -20,7 +20,8 @@ use common::{
 };
 use serde_json::json;
 
-use self::links::{check_token, looks_like_code, parse_link, with_code, with_token, wrong_purpose};
+pub(super) use self::links::invitation_link;
+use self::links::{check_token, parse_link, with_token, wrong_purpose};
 pub(super) use self::visit::Visit;
 use super::{
     Context,
@@ -133,7 +134,9 @@ impl Join {
     async fn run(self, context: &Context) -> Result<(), Problem> {
         let known = context.store().find()?;
         let wanted = self.handle.clone();
-        let (link, handle) = self.link(known.as_ref())?;
+        let handle = self.handle.or_else(login_name);
+        let told = self.coordinator.zip(self.ca);
+        let link = invitation_link(&self.invitation, told, known.as_ref())?;
         let Some(known) = known.filter(|known| known.fingerprint == link.fingerprint) else {
             return sign_in(context, &link, newcomer(handle)).await;
         };
@@ -161,27 +164,6 @@ impl Join {
             }
             joined => joined,
         }
-    }
-
-    fn link(self, known: Option<&Credentials>) -> Result<(JoinLink, Option<Name>), Problem> {
-        let link = match (self.coordinator, self.ca, known) {
-            (Some(address), Some(fingerprint), _) => {
-                with_code(&address, fingerprint, &self.invitation)?
-            }
-            // A code alone is of the coordinator that this computer knows.
-            (_, _, Some(known)) if looks_like_code(&self.invitation) => {
-                with_code(&known.address, known.fingerprint, &self.invitation)?
-            }
-            _ => parse_link(&self.invitation)?,
-        };
-        if link.purpose != LinkPurpose::Join {
-            return Err(wrong_purpose(
-                "this is no invitation",
-                "Use `compute-share login LINK` with it.",
-            ));
-        }
-        let handle = self.handle.or_else(login_name);
-        Ok((link, handle))
     }
 }
 
@@ -356,38 +338,5 @@ async fn tell_logout(store: &Store) -> Result<(), Problem> {
         Ok(_) => Ok(()),
         Err(problem) if problem.code == Code::CertificateRevoked => Ok(()),
         Err(problem) => Err(problem),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_needs_to_know_where_and_whom() {
-        let problem = parse_link("ABCD-EFGH-JKLM").unwrap_err();
-        assert_eq!(problem.code, Code::BadLink);
-        assert!(problem.help.contains("--coordinator"), "{problem:?}");
-        let fingerprint = Fingerprint::new([1; 32]);
-        let link = with_code("lab.example:7443", fingerprint, " ABCD-EFGH-JKLM ").unwrap();
-        assert_eq!(
-            (link.address.as_str(), link.secret.as_str()),
-            ("lab.example:7443", "ABCD-EFGH-JKLM")
-        );
-        let problem = with_code("lab.example", fingerprint, "ABCD").unwrap_err();
-        assert!(problem.why.contains("HOST:PORT"), "{problem:?}");
-    }
-
-    #[test]
-    fn a_broken_link_is_told_apart_from_a_code() {
-        let problem = parse_link("https://lab.example/join").unwrap_err();
-        assert_eq!(problem.help, Code::BadLink.help());
-        let join = Join {
-            invitation: format!("compute-share://h:1/login/{}/S", Fingerprint::new([1; 32])),
-            handle: None,
-            coordinator: None,
-            ca: None,
-        };
-        assert!(join.link(None).unwrap_err().help.contains("login LINK"));
     }
 }

@@ -2,6 +2,7 @@
 
 use certs::PrivateKey;
 use common::{
+    api::invitation::ShownInvitation,
     code::Code,
     join_link::{JoinLink, LinkPurpose},
     name::{MAX_NAME_BYTES, Name},
@@ -55,12 +56,7 @@ pub(crate) async fn enrol(
         chain,
     } = answer
     else {
-        let what = "the coordinator's answer makes no sense";
-        return Err(Problem::new(
-            Code::Protocol,
-            what,
-            "it is not about a member",
-        ));
+        return Err(senseless("it is not about a member"));
     };
     let credentials = Credentials {
         address: link.address.clone(),
@@ -89,15 +85,43 @@ fn key_towards(store: &Store, link: &JoinLink) -> Result<PrivateKey, Problem> {
     Ok(key)
 }
 
+/// Looks at an invitation without taking it.
+///
+/// # Errors
+/// The coordinator is not there, is not the link's, or the invitation lets nobody in.
+pub(crate) async fn show_invitation(link: &JoinLink) -> Result<ShownInvitation, Problem> {
+    let secret = link.secret.clone();
+    match tell(link, &JoinRequest::ShowInvitation { secret }).await? {
+        JoinAnswer::Invitation(shown) => Ok(shown),
+        _ => Err(senseless("it is not about an invitation")),
+    }
+}
+
+/// Turns an invitation for an address down, and returns the org that it was to.
+///
+/// # Errors
+/// As for [`show_invitation`]; or it is for whoever has it.
+pub(crate) async fn decline_invitation(link: &JoinLink) -> Result<Name, Problem> {
+    let secret = link.secret.clone();
+    match tell(link, &JoinRequest::DeclineInvitation { secret }).await? {
+        JoinAnswer::Declined { org_name } => Ok(org_name),
+        _ => Err(senseless("it is not about an invitation")),
+    }
+}
+
+fn senseless(why: &str) -> Problem {
+    Problem::new(
+        Code::Protocol,
+        "the coordinator's answer makes no sense",
+        why,
+    )
+}
+
 async fn ask(link: &JoinLink, key: &PrivateKey, newcomer: Newcomer) -> Result<JoinAnswer, Problem> {
-    certs::install_crypto();
-    let internal =
-        |error: String| Problem::new(Code::Internal, "cannot ask for a certificate", error);
-    let csr = key.request().map_err(|error| internal(error.to_string()))?;
-    let tls = certs::client_config(link.fingerprint, None, ALPN_JOIN)
-        .map_err(|error| internal(error.to_string()))?;
-    let dialer = dialer()?;
-    let connection = dialer.dial(&link.address, tls).await?;
+    let csr = key.request().map_err(|error| {
+        let why = error.to_string();
+        Problem::new(Code::Internal, "cannot ask for a certificate", why)
+    })?;
     let device = this_computer();
     let request = match link.purpose {
         LinkPurpose::Token => JoinRequest::ExchangeToken {
@@ -116,10 +140,22 @@ async fn ask(link: &JoinLink, key: &PrivateKey, newcomer: Newcomer) -> Result<Jo
             code: newcomer.code,
         },
     };
+    tell(link, &request).await
+}
+
+/// Asks the link's coordinator at its door for strangers.
+async fn tell(link: &JoinLink, request: &JoinRequest) -> Result<JoinAnswer, Problem> {
+    certs::install_crypto();
+    let tls = certs::client_config(link.fingerprint, None, ALPN_JOIN).map_err(|error| {
+        let why = error.to_string();
+        Problem::new(Code::Internal, "cannot call the coordinator", why)
+    })?;
+    let dialer = dialer()?;
+    let connection = dialer.dial(&link.address, tls).await?;
     let stream = connection.open_bi().await;
     let (mut sender, mut receiver) =
         frames::split(stream.map_err(|error| link::close_problem(&error))?);
-    sender.send(&request).await?;
+    sender.send(request).await?;
     sender.finish();
     let answer = receiver.expect().await;
     connection.close(close::DONE.into(), b"");

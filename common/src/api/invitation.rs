@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{InvitationId, OrgId},
     name::Name,
+    org::InvitationStatus,
     status::Role,
     time::Timestamp,
 };
@@ -47,11 +48,27 @@ pub enum InvitationAnswer {
 }
 
 /// An invitation that waits for the user who looks.
+///
+/// None for an address is among them, not even for a user who gives that address as theirs: nobody has verified it, and
+/// an org's name and who invites into it are not for somebody who merely claims an address. Such an invitation is a
+/// [`ShownInvitation`] to who has its link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingInvitation {
     pub id: InvitationId,
     pub org_name: Name,
     pub role: Role,
+    pub created_by: Name,
+    pub expires_at: Timestamp,
+}
+
+/// An invitation as whoever has its code or link sees it, before they take it or turn it down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownInvitation {
+    pub id: InvitationId,
+    pub org_name: Name,
+    pub role: Role,
+    /// Pending where it is for an address, whose reader may turn it down; else open.
+    pub status: InvitationStatus,
     pub created_by: Name,
     pub expires_at: Timestamp,
 }

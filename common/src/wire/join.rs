@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    api::invitation::ShownInvitation,
     id::{MachineId, OrgId, UserId},
     join_link::LinkPurpose,
     name::Name,
@@ -34,6 +35,11 @@ pub enum JoinRequest {
         csr: Vec<u8>,
         device: Name,
     },
+    /// Looks at an invitation without taking it. The answer is [`JoinAnswer::Invitation`].
+    ShowInvitation { secret: String },
+    /// Turns an invitation for an address down, for whoever reads its mail. Nobody is told who did: the answer is
+    /// [`JoinAnswer::Declined`] also for a user who is signed in.
+    DeclineInvitation { secret: String },
 }
 
 impl std::fmt::Debug for JoinRequest {
@@ -42,6 +48,8 @@ impl std::fmt::Debug for JoinRequest {
             Self::Enrol { .. } => "Enrol",
             Self::ClaimMachine { .. } => "ClaimMachine",
             Self::ExchangeToken { .. } => "ExchangeToken",
+            Self::ShowInvitation { .. } => "ShowInvitation",
+            Self::DeclineInvitation { .. } => "DeclineInvitation",
         })
     }
 }
@@ -67,4 +75,8 @@ pub enum JoinAnswer {
         name: Name,
         chain: Vec<Vec<u8>>,
     },
+    /// What the code or link lets into; it is still good.
+    Invitation(ShownInvitation),
+    /// It is declined.
+    Declined { org_name: Name },
 }

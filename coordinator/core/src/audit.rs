@@ -109,6 +109,11 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::Invitation(InvitationEvent::InvitationDeclined { invitation, .. }) => {
             (AuditKind::Invitation, About::Invitation(*invitation))
         }
+        // What ended long ago goes by itself.
+        Event::Invitation(
+            InvitationEvent::InvitationUsesForgotten { org, .. }
+            | InvitationEvent::InvitationForgotten { org, .. },
+        ) => (AuditKind::Connection, About::Org(*org)),
 
         // Certificates come and go by themselves; what people did is told of their devices.
         Event::CertificateIssued { holder, .. } => {

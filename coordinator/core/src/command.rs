@@ -215,4 +215,12 @@ pub enum Body {
     Dataset(dataset::DatasetCommand),
     /// System. A sweep has dealt with what these were kept for.
     FinishDiscarding(Vec<dataset::DiscardedTree>),
+    /// Stranger. Whoever has the code of an invitation for an address turns it down.
+    DeclineInvitation {
+        code: CodeDigest,
+    },
+    /// System. Forgets invitations and sign-in links that ended long ago, at most `most` rows.
+    ForgetInvitations {
+        most: u32,
+    },
 }

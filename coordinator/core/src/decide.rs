@@ -10,7 +10,7 @@ pub(crate) mod enrolment;
 pub(crate) mod invitation;
 pub(crate) mod job;
 mod limits;
-mod login_link;
+pub(crate) mod login_link;
 mod machine;
 pub(crate) mod member;
 pub(crate) mod org;
@@ -196,6 +196,14 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::FinishDiscarding(swept) => {
             system(actor)?;
             Ok(dataset::deletion::finish(state, swept))
+        }
+        Body::DeclineInvitation { code } => {
+            stranger(actor)?;
+            invitation::decline_by_code(state, at, *code)
+        }
+        Body::ForgetInvitations { most } => {
+            system(actor)?;
+            Ok(invitation::forgetting::forget(state, at, *most))
         }
     }
 }

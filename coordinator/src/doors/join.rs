@@ -94,6 +94,12 @@ async fn request(
             exchange(desk, from, &token, &csr, device).await?
         }
         JoinRequest::ClaimMachine { machine, csr } => claim(desk, machine, &csr, tx).await?,
+        JoinRequest::ShowInvitation { secret } => {
+            let look = |code| enrolment::shown(&desk.engine.read(), code, desk.now());
+            let shown = desk.look_at_code(from, &secret, look).await?;
+            JoinAnswer::Invitation(shown)
+        }
+        JoinRequest::DeclineInvitation { secret } => decline(desk, from, &secret).await?,
     };
     tell(tx, &answer).await?;
     tx.finish();
@@ -176,6 +182,19 @@ async fn enrol(
         role: enrolled.role,
         chain: signed.chain,
     })
+}
+
+async fn decline(desk: &Desk, from: IpAddr, secret: &str) -> Result<JoinAnswer, Problem> {
+    let look = |code| {
+        let state = desk.engine.read();
+        let invitation = enrolment::takeable(&state, code, desk.now())?;
+        Ok((code, enrolment::inviting_org(&state, invitation)?))
+    };
+    let (code, org_name) = desk.look_at_code(from, secret, look).await?;
+    let body = Body::DeclineInvitation { code };
+    desk.engine.ask(Actor::Stranger, body).await?;
+    tracing::info!(%from, org = %org_name, "an invitation was declined");
+    Ok(JoinAnswer::Declined { org_name })
 }
 
 /// A program signs in with an API token.

@@ -104,10 +104,6 @@ impl Lab {
         handle: Option<&str>,
         key: &PrivateKey,
     ) -> Result<Signed, Problem> {
-        let tls = client_config(self.running.fingerprint(), None, ALPN_JOIN).unwrap();
-        let address = self.running.address().to_string();
-        let connection = Dialer::new().unwrap().dial(&address, tls).await?;
-        let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
         let request = JoinRequest::Enrol {
             secret: secret.to_owned(),
             purpose,
@@ -116,9 +112,7 @@ impl Lab {
             device: name("laptop"),
             code: None,
         };
-        tx.send(&request).await?;
-        tx.finish();
-        let answer: JoinAnswer = rx.expect().await?;
+        let answer = self.stranger_asks(&request).await?;
         let JoinAnswer::Enrolled {
             handle,
             org,
@@ -135,6 +129,17 @@ impl Lab {
             role,
             identity: Identity::new(chain, key).unwrap(),
         })
+    }
+
+    /// Asks at the join door.
+    pub(crate) async fn stranger_asks(&self, request: &JoinRequest) -> Result<JoinAnswer, Problem> {
+        let tls = client_config(self.running.fingerprint(), None, ALPN_JOIN).unwrap();
+        let address = self.running.address().to_string();
+        let connection = Dialer::new().unwrap().dial(&address, tls).await?;
+        let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
+        tx.send(request).await?;
+        tx.finish();
+        Ok(rx.expect().await?)
     }
 
     pub(crate) async fn owner(&self) -> Signed {

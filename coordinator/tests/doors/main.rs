@@ -8,6 +8,7 @@
 mod accounts;
 mod clock;
 mod hostile;
+mod invitations;
 mod joining;
 mod lab;
 mod ledger;

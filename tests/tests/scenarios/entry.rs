@@ -44,6 +44,8 @@ fn an_account_in_two_orgs_a_batch_and_wrong_codes_over_a_restart() {
     bob.run(&["invite", "accept", "shop"])
         .expect_refusal(4, "not_found");
 
+    by_mail(&org);
+
     // A batch goes to a file that nobody else reads, and never over another.
     let file = org.alice.here().join("class.txt");
     let to_file = [
@@ -101,6 +103,53 @@ fn an_account_in_two_orgs_a_batch_and_wrong_codes_over_a_restart() {
     });
     eve.run(&guess).expect_refusal(3, "too_many_tries");
     eve.run(&["join", link]).expect_success();
+}
+
+/// One invitation for an address is taken by somebody new, another turned down.
+fn by_mail(org: &Org) {
+    let invite = |address: &str| org.alice.json(&["invite", "create", "--for", address])[0].clone();
+    let (taken, declined) = (invite("carol@lab.example"), invite("dora@Lab.Example"));
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let (taken, declined) = (text(&taken["link"]), text(&declined["link"]));
+
+    let carol = org.stranger("carol");
+    let shown = carol.json(&["invite", "show", &taken]);
+    assert_eq!(
+        (&shown["org_name"], &shown["status"], &shown["created_by"]),
+        (&"lab".into(), &"pending".into(), &"alice".into())
+    );
+    carol
+        .run(&["join", &taken, "--handle", "caroline"])
+        .expect_success();
+    assert_eq!(carol.json(&["whoami"])["email"], serde_json::Value::Null);
+
+    let dora = org.stranger("dora");
+    dora.run(&["invite", "decline", &declined])
+        .expect_refusal(2, "confirmation_needed");
+    let answer = dora.json(&["invite", "decline", &declined, "--yes"]);
+    assert_eq!(answer["org_name"], "lab");
+    dora.run(&["join", &declined])
+        .expect_refusal(3, "code_revoked");
+    carol
+        .run(&["invite", "decline", &taken, "--yes"])
+        .expect_refusal(3, "code_used");
+
+    let list = org.alice.json(&["invite", "list"]);
+    let told = |invitee: &str| {
+        let mut rows = list.as_array().unwrap().iter();
+        let row = rows.find(|row| row["invitee"] == invitee);
+        row.unwrap()["status"].clone()
+    };
+    assert_eq!(
+        (told("carol@lab.example"), told("dora@lab.example")),
+        ("accepted".into(), "declined".into())
+    );
+    let bad = org.alice.run(&["invite", "create", "--for", "dora@lab"]);
+    assert!(
+        bad.stderr.contains("cannot be the domain of an address"),
+        "{}",
+        bad.stderr
+    );
 }
 
 #[test]

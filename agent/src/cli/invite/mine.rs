@@ -16,6 +16,7 @@ use super::super::{
     sign_in,
     table::Table,
 };
+use super::held::{is_code, is_link};
 use crate::client::{Client, unexpected};
 
 pub(super) async fn list(context: &Context) -> Result<(), Problem> {
@@ -42,6 +43,11 @@ pub(super) async fn list(context: &Context) -> Result<(), Problem> {
 }
 
 pub(super) async fn accept(context: &Context, which: &str) -> Result<(), Problem> {
+    if is_link(which) || is_code(which) {
+        let why = "one that is a link or a code is taken by joining with it";
+        let problem = Problem::new(Code::BadRequest, "cannot accept this invitation", why);
+        return Err(problem.help("Run `compute-share join` with it."));
+    }
     let client = Client::connect(&context.store()).await?;
     let invitation = find(&client, which).await?.id;
     let request = InvitationRequest::Accept { invitation };

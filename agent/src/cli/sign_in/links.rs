@@ -8,6 +8,8 @@ use common::{
     token::{InvalidToken, TokenSecret},
 };
 
+use crate::client::credentials::Credentials;
+
 pub(super) fn parse_link(text: &str) -> Result<JoinLink, Problem> {
     text.parse()
         .map_err(|error: common::join_link::InvalidLink| {
@@ -18,6 +20,28 @@ pub(super) fn parse_link(text: &str) -> Result<JoinLink, Problem> {
                 problem
             }
         })
+}
+
+/// Reads an invitation: a link, or a code of the coordinator that is told, or else of the one that this computer knows.
+pub(in crate::cli) fn invitation_link(
+    text: &str,
+    told: Option<(String, Fingerprint)>,
+    known: Option<&Credentials>,
+) -> Result<JoinLink, Problem> {
+    let link = match (told, known) {
+        (Some((address, fingerprint)), _) => with_code(&address, fingerprint, text)?,
+        (None, Some(known)) if looks_like_code(text) => {
+            with_code(&known.address, known.fingerprint, text)?
+        }
+        (None, _) => parse_link(text)?,
+    };
+    if link.purpose != LinkPurpose::Join {
+        return Err(wrong_purpose(
+            "this is no invitation",
+            "Use `compute-share login LINK` with it.",
+        ));
+    }
+    Ok(link)
 }
 
 pub(super) fn looks_like_code(text: &str) -> bool {
@@ -67,4 +91,33 @@ pub(super) fn wrong_purpose(what: &str, help: &str) -> Problem {
         "each kind of link is good for one thing",
     )
     .help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_needs_to_know_where_and_whom() {
+        let problem = parse_link("ABCD-EFGH-JKLM").unwrap_err();
+        assert_eq!(problem.code, Code::BadLink);
+        assert!(problem.help.contains("--coordinator"), "{problem:?}");
+        let fingerprint = Fingerprint::new([1; 32]);
+        let link = with_code("lab.example:7443", fingerprint, " ABCD-EFGH-JKLM ").unwrap();
+        assert_eq!(
+            (link.address.as_str(), link.secret.as_str()),
+            ("lab.example:7443", "ABCD-EFGH-JKLM")
+        );
+        let problem = with_code("lab.example", fingerprint, "ABCD").unwrap_err();
+        assert!(problem.why.contains("HOST:PORT"), "{problem:?}");
+    }
+
+    #[test]
+    fn a_broken_link_is_told_apart_from_a_code() {
+        let problem = parse_link("https://lab.example/join").unwrap_err();
+        assert_eq!(problem.help, Code::BadLink.help());
+        let login = format!("compute-share://h:1/login/{}/S", Fingerprint::new([1; 32]));
+        let problem = invitation_link(&login, None, None).unwrap_err();
+        assert!(problem.help.contains("login LINK"), "{problem:?}");
+    }
 }

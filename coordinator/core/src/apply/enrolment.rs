@@ -1,5 +1,7 @@
 //! Invitations and certificates.
 
+use common::id::{Fingerprint, InvitationId};
+
 use crate::{
     event::{Event, invitation::InvitationEvent},
     state::{
@@ -37,9 +39,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 revoked_at: None,
                 invitee: invitee.clone(),
                 declined_at: None,
+                used_up_at: None,
             };
             state.index.invitation_in(*invitation, &row);
-            state.index.belongings.invitation_in(*invitation, &row);
             state.invitations.insert(*invitation, row);
         }
         Event::InvitationUsed {
@@ -48,11 +50,12 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             key,
             at,
         } => {
-            if let Some(row) = state.invitations.get_mut(invitation) {
-                state.index.belongings.invitation_out(*invitation, row);
+            change(state, *invitation, |row| {
                 row.uses_left = row.uses_left.saturating_sub(1);
-                state.index.belongings.invitation_in(*invitation, row);
-            }
+                if row.uses_left == 0 {
+                    row.used_up_at = Some(*at);
+                }
+            });
             let row = InvitationUse {
                 user: *user,
                 at: *at,
@@ -60,14 +63,20 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             state.invitation_uses.insert((*invitation, *key), row);
         }
         Event::InvitationRevoked { invitation, at } => {
-            if let Some(row) = state.invitations.get_mut(invitation) {
-                state.index.belongings.invitation_out(*invitation, row);
-                row.revoked_at = Some(*at);
-            }
+            change(state, *invitation, |row| row.revoked_at = Some(*at));
         }
         Event::Invitation(InvitationEvent::InvitationDeclined { invitation, at, .. }) => {
-            if let Some(row) = state.invitations.get_mut(invitation) {
-                row.declined_at = Some(*at);
+            change(state, *invitation, |row| row.declined_at = Some(*at));
+        }
+        Event::Invitation(InvitationEvent::InvitationUsesForgotten {
+            invitation, keys, ..
+        }) => forget_uses(state, *invitation, keys),
+        Event::Invitation(InvitationEvent::InvitationForgotten {
+            invitation, keys, ..
+        }) => {
+            forget_uses(state, *invitation, keys);
+            if let Some(row) = state.invitations.remove(invitation) {
+                state.index.invitation_out(*invitation, &row);
             }
         }
         Event::CertificateIssued {
@@ -105,5 +114,20 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             }
         }
         _ => {}
+    }
+}
+
+/// Changes a row, and with it what the index keeps of it.
+fn change(state: &mut State, id: InvitationId, change: impl FnOnce(&mut Invitation)) {
+    if let Some(row) = state.invitations.get_mut(&id) {
+        state.index.invitation_out(id, row);
+        change(row);
+        state.index.invitation_in(id, row);
+    }
+}
+
+fn forget_uses(state: &mut State, invitation: InvitationId, keys: &[Fingerprint]) {
+    for key in keys {
+        state.invitation_uses.remove(&(invitation, *key));
     }
 }

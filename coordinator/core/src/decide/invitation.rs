@@ -2,6 +2,8 @@
 //!
 //! Who has an account takes an invitation with that account; strangers enrol, see [`super::enrolment`].
 
+pub(crate) mod forgetting;
+
 use common::{
     id::{CodeDigest, Fingerprint, InvitationId, OrgId, UserId},
     invitee::Invitee,
@@ -11,6 +13,7 @@ use common::{
     time::{Span, Timestamp},
 };
 
+use self::forgetting::{check_room, forget_some};
 use super::{enrolment, rejoin};
 use crate::{
     command::invitation::{CreateInvitations, InvitationCommand},
@@ -59,11 +62,12 @@ fn create(
         Some(_) if count != 1 || wish.uses != 1 => return Err(InvitationRejection::OneGuest.into()),
         Some(invitee) => Some(guest(state, wish.org, invitee)?),
     };
+    check_room(state, at, wish.org, wish.batch.len())?;
     let mut codes: Vec<CodeDigest> = Vec::new();
     for one in &wish.batch {
         let most = match invitee {
             Some(Guest::User(_)) => 0,
-            None => MAX_CODES,
+            Some(Guest::Email(_)) | None => MAX_CODES,
         };
         let taken = |code| state.index.codes.contains_key(code) || codes.contains(code);
         let enough = one.codes.is_empty() == (most == 0) && one.codes.len() <= most;
@@ -85,7 +89,9 @@ fn create(
         expires_at: at.saturating_add(wish.ttl.as_duration()),
         uses: wish.uses,
     };
-    Ok(wish.batch.iter().map(created).collect())
+    let forgotten = forget_some(state, at, wish.org);
+    let created = wish.batch.iter().map(created);
+    Ok(forgotten.into_iter().chain(created).collect())
 }
 
 pub(super) fn revoke(
@@ -124,10 +130,12 @@ fn join(
     key: Fingerprint,
 ) -> Result<Vec<Event>, Rejection> {
     let (id, row) = enrolment::find_code(state, code, LinkPurpose::Join)?;
-    if let Some(guest) = &row.invitee
-        && *guest != Guest::User(user)
-    {
-        return Err(InvitationRejection::ForSomebodyElse.into());
+    match row.invitee {
+        Some(Guest::User(guest)) if guest != user => {
+            return Err(InvitationRejection::ForSomebodyElse.into());
+        }
+        // Whatever address an account gives as its own: it shows nothing, while who has the code reads the mail.
+        Some(Guest::User(_) | Guest::Email(_)) | None => {}
     }
     take(state, at, user, id, row, key)
 }
@@ -193,12 +201,35 @@ fn decline(
         return Ok(Vec::new());
     }
     open(row, at)?;
+    Ok(declined(invitation, Some(user), at))
+}
+
+/// Turns an invitation for an address down, by who reads its mail. Any other is not one person's to turn down.
+pub(super) fn decline_by_code(
+    state: &State,
+    at: Timestamp,
+    code: CodeDigest,
+) -> Result<Vec<Event>, Rejection> {
+    let (invitation, row) = enrolment::find_code(state, code, LinkPurpose::Join)?;
+    match row.invitee {
+        Some(Guest::Email(_)) => {}
+        Some(Guest::User(_)) => return Err(InvitationRejection::ForSomebodyElse.into()),
+        None => return Err(InvitationRejection::ForAnybody.into()),
+    }
+    if row.declined_at.is_some() {
+        return Ok(Vec::new());
+    }
+    open(row, at)?;
+    Ok(declined(invitation, None, at))
+}
+
+fn declined(invitation: InvitationId, user: Option<UserId>, at: Timestamp) -> Vec<Event> {
     let declined = InvitationEvent::InvitationDeclined {
         invitation,
         user,
         at,
     };
-    Ok(vec![Event::Invitation(declined)])
+    vec![Event::Invitation(declined)]
 }
 
 /// Checks that an invitation still lets somebody in.
@@ -222,10 +253,12 @@ fn own(state: &State, user: UserId, id: InvitationId) -> Result<&Invitation, Rej
     row.ok_or_else(|| InvitationRejection::NotPending.into())
 }
 
-/// Returns whom an invitation is for, who is not in the org yet.
+/// Returns whom an invitation is for, who is not in the org yet as far as that is known.
 fn guest(state: &State, org: OrgId, invitee: &Invitee) -> Result<Guest, Rejection> {
-    let Invitee::User(handle) = invitee;
-    let handle = handle.clone();
+    let handle = match invitee {
+        Invitee::User(handle) => handle.clone(),
+        Invitee::Email(address) => return Ok(Guest::Email(address.clone())),
+    };
     let Some(user) = state.index.handles.get(&handle) else {
         return Err(InvitationRejection::NoSuchUser { handle }.into());
     };

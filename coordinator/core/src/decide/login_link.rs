@@ -9,14 +9,21 @@ use common::{
     time::{Span, Timestamp},
 };
 
-use super::{device, invitation::check_life};
+use super::{
+    device,
+    invitation::{check_life, forgetting::forget_some},
+};
 use crate::{
     command::Actor,
     event::{AccountEvent, Event},
     policy::{Action, permit},
-    rejection::{AccountRejection, Rejection},
-    state::State,
+    rejection::{AccountRejection, Rejection, invitation::InvitationRejection},
+    state::{State, invitation::Invitation},
 };
+
+/// Most sign-in links that one user has made in one org and nobody has used, for themselves or for members who lost
+/// their devices.
+pub(crate) const MAX_OPEN: usize = 256;
 
 /// What is to be made.
 pub(super) struct LoginLink {
@@ -37,7 +44,13 @@ pub(super) fn decide(
     link: &LoginLink,
 ) -> Result<Vec<Event>, Rejection> {
     let (maker, whose) = match actor {
-        Actor::User(user) => (user, by_user(state, user, handle, link.org)?),
+        Actor::User(user) => {
+            let whose = by_user(state, user, handle, link.org)?;
+            if open_links(state, at, link.org, user) >= MAX_OPEN {
+                return Err(InvitationRejection::TooManyLoginLinks { most: MAX_OPEN }.into());
+            }
+            (user, whose)
+        }
         Actor::System => {
             let owner = owner(state, link.org)?;
             let whose = handle.map_or(Ok(owner), |handle| member(state, link.org, handle));
@@ -52,7 +65,7 @@ pub(super) fn decide(
     if state.index.codes.contains_key(&link.code) {
         return Err(Rejection::InvitationCodes);
     }
-    let mut events = Vec::new();
+    let mut events = forget_some(state, at, link.org);
     if link.reset {
         if actor == Actor::User(whose) {
             return Err(AccountRejection::OwnReset.into());
@@ -77,6 +90,14 @@ pub(super) fn decide(
         uses: 1,
     });
     Ok(events)
+}
+
+fn open_links(state: &State, at: Timestamp, org: OrgId, maker: UserId) -> usize {
+    let own = state.index.belongings.invitations.get(&(org, maker));
+    let own = own.into_iter().flatten();
+    let rows = own.filter_map(|id| state.invitations.get(id));
+    let made = |row: &&Invitation| row.purpose == LinkPurpose::Login && row.created_by == maker;
+    rows.filter(made).filter(|row| at < row.ends_at()).count()
 }
 
 fn by_user(

@@ -1,7 +1,10 @@
 //! What the join door and every handshake need to know: codes, registrations, certificates.
 
 use common::{
-    api::{invitation::Joined, job::Submitted},
+    api::{
+        invitation::{Joined, ShownInvitation},
+        job::Submitted,
+    },
     id::{
         CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey, InvitationId,
         MachineId, OrgId, UserId,
@@ -17,6 +20,7 @@ use crate::{
     command::Actor,
     decide::{
         enrolment::{admit, check, claimed, find_code},
+        invitation::open,
         token,
     },
     event::Holder,
@@ -99,6 +103,30 @@ pub fn takeable(state: &State, code: CodeDigest, now: Timestamp) -> Result<Invit
         return Err(Rejection::CodeExpired { at: row.expires_at }.into());
     }
     Ok(id)
+}
+
+/// Returns what an invitation lets into, for whoever has its code.
+///
+/// # Errors
+/// Unknown, used, declined, expired or revoked.
+pub fn shown(state: &State, code: CodeDigest, now: Timestamp) -> Result<ShownInvitation, Problem> {
+    let (id, row) = find_code(state, code, LinkPurpose::Join)?;
+    open(row, now)?;
+    Ok(ShownInvitation {
+        id,
+        org_name: super::org_name(state, row.org)?,
+        role: row.role,
+        status: row.status(now),
+        created_by: super::handle(state, row.created_by)?,
+        expires_at: row.expires_at,
+    })
+}
+
+/// Returns the name of the org that an invitation is of.
+pub fn inviting_org(state: &State, invitation: InvitationId) -> Result<Name, Problem> {
+    let row = state.invitations.get(&invitation);
+    let row = row.ok_or(Rejection::CodeInvalid)?;
+    Ok(super::org_name(state, row.org)?)
 }
 
 /// Returns the key of a certificate.

@@ -116,6 +116,7 @@ pub(super) fn invitations(
                 invitee: match &row.invitee {
                     None => None,
                     Some(Guest::User(guest)) => Some(Invitee::User(handle(state, *guest)?)),
+                    Some(Guest::Email(address)) => Some(Invitee::Email(address.clone())),
                 },
                 guests: guests(state, *id)?,
             })

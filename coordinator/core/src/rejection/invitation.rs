@@ -24,6 +24,14 @@ pub enum InvitationRejection {
         org: Name,
     },
     ForSomebodyElse,
+    /// One that is for whoever has it is declined by nobody.
+    ForAnybody,
+    TooManyOpen {
+        most: usize,
+    },
+    TooManyLoginLinks {
+        most: usize,
+    },
     Declined,
     /// There is none of this id that waits for the one who asks.
     NotPending,

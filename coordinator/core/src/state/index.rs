@@ -4,6 +4,7 @@
 //! that come to nothing are dropped, so that an index built anew from the rows is equal to the one kept.
 
 pub(crate) mod belongings;
+mod invitations;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use common::{
     name::Name,
     resources::Allocation,
     secret::SecretName,
+    time::Timestamp,
 };
 
 use self::belongings::Belongings;
@@ -28,7 +30,7 @@ use super::{
     certificate::{Certificate, Holder},
     dataset::DatasetVersion,
     held::{Held, OrgUse},
-    invitation::{Guest, Invitation},
+    invitation::Guest,
     job::{Job, JobProgress},
     machine::Machine,
     queue::Queue,
@@ -44,6 +46,8 @@ pub(crate) struct Index {
     pub(crate) codes: BTreeMap<CodeDigest, InvitationId>,
     /// Invitations that are for somebody, in whatever state.
     pub(crate) invitees: BTreeMap<Guest, BTreeSet<InvitationId>>,
+    /// Invitations and sign-in links by when they end or did, in whatever state.
+    pub(crate) invitation_ends: BTreeMap<OrgId, BTreeSet<(Timestamp, InvitationId)>>,
     /// Requests for approval that wait.
     pub(crate) approvals: BTreeMap<OrgId, BTreeSet<ApprovalId>>,
     pub(crate) holders: BTreeMap<Holder, BTreeSet<CertificateSerial>>,
@@ -110,7 +114,6 @@ impl Index {
         }
         for (id, invitation) in &state.invitations {
             index.invitation_in(*id, invitation);
-            index.belongings.invitation_in(*id, invitation);
         }
         for (id, device) in &state.devices {
             let devices = index.devices.entry(device.user).or_default();
@@ -197,16 +200,6 @@ impl Index {
             && let Some(serials) = devices.get_mut(&device)
         {
             serials.remove(&serial);
-        }
-    }
-
-    /// Takes an invitation in; what the index keeps of it never changes.
-    pub(crate) fn invitation_in(&mut self, id: InvitationId, invitation: &Invitation) {
-        for code in &invitation.codes {
-            self.codes.insert(*code, id);
-        }
-        if let Some(guest) = &invitation.invitee {
-            self.invitees.entry(guest.clone()).or_default().insert(id);
         }
     }
 

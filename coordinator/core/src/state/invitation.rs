@@ -4,6 +4,7 @@ use common::{
     id::{CodeDigest, OrgId, UserId},
     join_link::LinkPurpose,
     org::InvitationStatus,
+    profile::Email,
     status::Role,
     time::Timestamp,
 };
@@ -13,7 +14,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guest {
+    /// Takes it with their account; it has no code.
     User(UserId),
+    /// Whoever has the code that was sent there takes it.
+    Email(Email),
 }
 
 /// A code or link that lets somebody in.
@@ -35,6 +39,9 @@ pub(crate) struct Invitation {
     pub(crate) invitee: Option<Guest>,
     #[serde(default)]
     pub(crate) declined_at: Option<Timestamp>,
+    /// When the last use was taken.
+    #[serde(default)]
+    pub(crate) used_up_at: Option<Timestamp>,
 }
 
 impl Invitation {
@@ -56,6 +63,16 @@ impl Invitation {
         } else {
             InvitationStatus::Open
         }
+    }
+
+    /// Returns when it lets nobody in any more: when it expires, or what came before that.
+    pub(crate) fn ends_at(&self) -> Timestamp {
+        // Rows of older versions do not know when the last use was taken.
+        let used_up = (self.uses_left == 0).then(|| self.used_up_at.unwrap_or(self.created_at));
+        [self.revoked_at, self.declined_at, used_up]
+            .into_iter()
+            .flatten()
+            .fold(self.expires_at, Timestamp::min)
     }
 }
 

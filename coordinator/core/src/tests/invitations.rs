@@ -1,5 +1,8 @@
 //! Invitations for accounts that exist, batches, and what is refused.
 
+mod email;
+mod forgetting;
+
 use std::collections::BTreeMap;
 
 use common::{

@@ -2,9 +2,15 @@
 
 use super::super::Sample;
 use super::nouns::{AT, INVITATION, ORG, name};
-use crate::api::invitation::{InvitationAnswer, InvitationRequest, Joined, PendingInvitation};
+use crate::api::invitation::{
+    InvitationAnswer, InvitationRequest, Joined, PendingInvitation, ShownInvitation,
+};
+use crate::api::member::CreateInvitations;
 use crate::api::{Answer, Request};
+use crate::org::InvitationStatus;
 use crate::status::Role;
+use crate::time::Span;
+use crate::wire::join::{JoinAnswer, JoinRequest};
 
 pub(super) fn invitations() -> Vec<Sample> {
     let invitation = INVITATION;
@@ -16,6 +22,23 @@ pub(super) fn invitations() -> Vec<Sample> {
         role: Role::Admin,
         created_by: name("ada"),
         expires_at: AT,
+    };
+    let shown = ShownInvitation {
+        id: INVITATION,
+        org_name: name("lab"),
+        role: Role::Member,
+        status: InvitationStatus::Pending,
+        created_by: name("ada"),
+        expires_at: AT,
+    };
+    let secret = || "SECRET".to_owned();
+    let for_address = CreateInvitations {
+        org: ORG,
+        role: Role::Member,
+        ttl: Span::from_secs(86_400),
+        uses: 1,
+        count: 1,
+        invitee: Some("grace@lab.example".parse().unwrap()),
     };
     let joined = Joined {
         org: ORG,
@@ -34,11 +57,28 @@ pub(super) fn invitations() -> Vec<Sample> {
         ),
         request(
             "invitation_join",
-            InvitationRequest::Join {
-                secret: "SECRET".to_owned(),
-            },
+            InvitationRequest::Join { secret: secret() },
         ),
         answer("invitations_mine", InvitationAnswer::Mine(vec![pending])),
         answer("invitation_joined", InvitationAnswer::Joined(joined)),
+        Sample::new(
+            "create_invitation_for_address",
+            &Request::CreateInvitations(for_address),
+        ),
+        Sample::new(
+            "show_invitation",
+            &JoinRequest::ShowInvitation { secret: secret() },
+        ),
+        Sample::new(
+            "decline_invitation",
+            &JoinRequest::DeclineInvitation { secret: secret() },
+        ),
+        Sample::new("invitation", &JoinAnswer::Invitation(shown)),
+        Sample::new(
+            "declined",
+            &JoinAnswer::Declined {
+                org_name: name("lab"),
+            },
+        ),
     ]
 }

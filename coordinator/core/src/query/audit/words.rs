@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    event::Holder,
+    event::{Guest, Holder},
     state::{State, approval::ApprovalSubject},
 };
 
@@ -165,10 +165,16 @@ fn invitation(state: &State, event: &Fields) -> Option<String> {
     let id: InvitationId = read(event, "invitation")?;
     let whose = read(event, "user").and_then(|id| user(state, id));
     let login = text(event, "purpose") == Some("login");
-    Some(match whose {
-        Some(handle) if login => format!("{handle}, who may sign in by {id}"),
-        Some(handle) => format!("{handle}, by invitation {id}"),
-        None => format!("invitation {id}"),
+    let known = || state.invitations.get(&id)?.invitee.clone();
+    let guest = match read(event, "invitee").or_else(known) {
+        Some(Guest::Email(address)) => Some(address),
+        Some(Guest::User(_)) | None => None,
+    };
+    Some(match (whose, guest) {
+        (Some(handle), _) if login => format!("{handle}, who may sign in by {id}"),
+        (Some(handle), _) => format!("{handle}, by invitation {id}"),
+        (None, Some(address)) => format!("invitation {id} for {address}"),
+        (None, None) => format!("invitation {id}"),
     })
 }
 

@@ -26,7 +26,7 @@ impl InvitationRejection {
                 format!("no user {handle}"),
                 "nobody of this name has an account on this coordinator",
             )
-            .help("`compute-share invite create` without --for makes a link for whoever has no account."),
+            .help("`compute-share invite create --for ADDRESS` makes a link for somebody's e-mail; without --for, for whoever has it."),
             Self::MemberAlready { handle } => Problem::new(
                 Code::WrongState,
                 format!("cannot invite {handle}"),
@@ -45,6 +45,24 @@ impl InvitationRejection {
                 "it was made for somebody else",
             )
             .help("Sign in as the one whom it is for, or ask for an invitation of your own."),
+            Self::ForAnybody => Problem::new(
+                Code::WrongState,
+                "cannot decline this invitation",
+                "it is for whoever has it, and not for one person",
+            )
+            .help("Leave it unused: it expires by itself."),
+            Self::TooManyOpen { most } => Problem::new(
+                Code::Limit,
+                "cannot make more invitations",
+                format!("the org has as many that are open as it may: {most}"),
+            )
+            .help("Revoke some that nobody will use: `compute-share invite list`, `compute-share invite revoke`."),
+            Self::TooManyLoginLinks { most } => Problem::new(
+                Code::Limit,
+                "cannot make another sign-in link",
+                format!("you have made {most} that nobody has used"),
+            )
+            .help("Use one of them, or wait until one expires."),
             Self::Declined => Problem::new(Code::CodeRevoked, cannot_join, "it was declined")
                 .help("Ask for a new invitation."),
             Self::NotPending => Problem::new(

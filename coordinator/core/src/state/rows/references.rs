@@ -46,7 +46,10 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
         let known = org(&row.org)
             && user(&row.created_by)
             && row.user.as_ref().is_none_or(user)
-            && guest.is_none_or(|Guest::User(guest)| user(guest));
+            && guest.is_none_or(|guest| match guest {
+                Guest::User(guest) => user(guest),
+                Guest::Email(_) => true,
+            });
         check(known, &|| RowKey::invitation(*id))?;
     }
     for ((id, key), row) in &state.invitation_uses {

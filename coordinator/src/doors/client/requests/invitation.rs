@@ -31,7 +31,7 @@ pub(super) async fn create(member: &Member, request: CreateInvitations) -> Resul
         id: InvitationId::new(mint::uuid(now)),
         secrets: match request.invitee {
             Some(Invitee::User(_)) => None,
-            None => Some(InvitationSecrets {
+            Some(Invitee::Email(_)) | None => Some(InvitationSecrets {
                 code: mint::code(),
                 secret: mint::secret(),
             }),

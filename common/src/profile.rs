@@ -139,7 +139,7 @@ impl FromStr for Email {
 
 /// Returns a character that is not allowed in an address, by its number where it could be taken for another.
 fn shown(c: char) -> String {
-    if c.is_ascii_graphic() {
+    if c.is_ascii_graphic() || c == ' ' {
         format!("{c:?}")
     } else {
         let number = u32::from(c);

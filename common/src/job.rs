@@ -107,7 +107,7 @@ pub struct JobSpec {
     /// That it belongs to.
     #[serde(default)]
     pub project: Option<Name>,
-    /// Of a job of no project; `None` is personal.
+    /// Of a job of no project; `None` is what the org says.
     #[serde(default)]
     pub visibility: Option<Visibility>,
     /// Secrets that it finds as variables of these names; their values are nowhere in it.

@@ -83,7 +83,7 @@ pub(super) struct JobFlags {
     /// Project that the job belongs to
     #[arg(long, value_name = "NAME")]
     project: Option<Name>,
-    /// Who besides you may see it, where it belongs to no project (default: nobody but admins)
+    /// Who besides you may see it, where it belongs to no project (default: the org's own default)
     #[arg(
         long,
         value_name = "personal|org_read|org_write",

@@ -22,7 +22,8 @@ pub struct OrgSettings {
     pub description: String,
     /// Whom to ask, in whatever words.
     pub contact: String,
-    /// Of a dataset whose maker says nothing.
+    /// Of a dataset or job of no project whose maker says nothing. At first personal: a class sees each other's work only
+    /// where an admin wants that.
     pub default_visibility: Visibility,
     /// As members only; admins always may.
     pub members_may_invite: bool,
@@ -44,7 +45,7 @@ impl Default for OrgSettings {
             display_name: String::new(),
             description: String::new(),
             contact: String::new(),
-            default_visibility: Visibility::OrgRead,
+            default_visibility: Visibility::Personal,
             members_may_invite: false,
             members_may_create_clusters: false,
             members_may_open_ports: false,
@@ -294,7 +295,7 @@ mod tests {
                         "on"
                     }
                 }
-                _ if key == "default_visibility" => "personal",
+                _ if key == "default_visibility" => "org_read",
                 _ => "text",
             };
             let after = serde_json::to_value(changed(key, value).unwrap()).unwrap();

@@ -210,6 +210,8 @@ pub enum Event {
         number: JobNumber,
         owner: UserId,
         project: Option<ProjectId>,
+        /// `None` in a project.
+        visibility: Option<Visibility>,
         key: IdempotencyKey,
         #[serde(serialize_with = "specification::without_secrets")]
         spec: Box<JobSpec>,

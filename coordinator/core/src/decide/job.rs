@@ -63,6 +63,13 @@ pub(super) fn submit(
         number: JobNumber(row.next_job_number),
         owner: user,
         project: pinned.project,
+        visibility: match pinned.project {
+            Some(_) => None,
+            None => {
+                let said = request.spec.visibility;
+                Some(said.unwrap_or(row.settings.default_visibility))
+            }
+        },
         key: request.key,
         spec: Box::new(request.spec.clone()),
         pinned: pinned.datasets,

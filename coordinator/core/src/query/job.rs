@@ -207,10 +207,11 @@ fn exit_code(state: &State, id: JobId, job: &Job, progress: &JobProgress) -> i32
     )
 }
 
-/// Returns the specification with the versions that the datasets had at submission.
+/// Returns the specification with what was settled at submission: the versions of its datasets, and who may see it.
 fn pinned_spec(job: &Job) -> JobSpec {
     let mut spec = job.spec.clone();
     spec.registry_login = None;
+    spec.visibility = job.project.is_none().then(|| job.visibility());
     if let (Image::Imported(dataset), Some(pinned)) = (&mut spec.image, &job.pinned_image) {
         dataset.version = Some(pinned.version);
     }

@@ -21,6 +21,9 @@ pub(crate) struct Job {
     pub(crate) owner: UserId,
     #[serde(default)]
     pub(crate) project: Option<ProjectId>,
+    /// What it said, or else what the org said when it was submitted; `None` in a project, and before orgs said it.
+    #[serde(default)]
+    pub(crate) visibility: Option<Visibility>,
     pub(crate) key: IdempotencyKey,
     /// As it came, so that the same submission is known again; what opens its image's registry is forgotten
     /// once the job has ended.
@@ -77,7 +80,8 @@ impl PinnedDataset {
 impl Job {
     /// Returns who besides its owner may see it, where it belongs to no project.
     pub(crate) fn visibility(&self) -> Visibility {
-        self.spec.visibility.unwrap_or(Visibility::Personal)
+        let said = self.visibility.or(self.spec.visibility);
+        said.unwrap_or(Visibility::Personal)
     }
 
     /// Returns the first and last task.

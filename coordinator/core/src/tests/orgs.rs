@@ -2,15 +2,16 @@
 
 use common::{
     code::Code,
-    job::TaskCounts,
+    job::{JobSpec, TaskCounts},
     limits::Limits,
     org::{OrgSettings, settings::SettingsChange},
+    problem::Problem,
     status::{EndReason, JobStatus, Role, Visibility},
 };
 
 use super::{
     invariants,
-    world::{ALICE, BOB, CAROL, ORG, World, capacity, name, refused, report, spec, wish},
+    world::{ALICE, BOB, CAROL, ORG, World, capacity, job_id, name, refused, report, spec, wish},
 };
 use crate::{
     Body, Effect, Event,
@@ -195,7 +196,7 @@ fn a_limit_names_itself_its_value_and_the_use() {
     );
     let problem = refused(world.submit(BOB, 32, super::world::asking(1, 3)));
     assert!(problem.why.contains("max_job_memory is 2 GiB"), "{problem}");
-    let long = common::job::JobSpec {
+    let long = JobSpec {
         max_runtime: Some("2h".parse().unwrap()),
         ..spec()
     };
@@ -328,21 +329,57 @@ fn switches_widen_what_roles_may_at_once() {
 }
 
 #[test]
-fn a_dataset_has_the_visibility_that_the_org_says() {
+fn datasets_and_jobs_have_the_visibility_that_the_org_says_where_their_makers_say_nothing() {
+    use Visibility::{OrgRead, OrgWrite, Personal};
     let mut world = World::new();
-    world.dataset(BOB, 20, "shared");
-    set(&mut world, ALICE, &[("default_visibility", "personal")]).unwrap();
-    world.dataset(BOB, 21, "mine");
-    let seen = |called: &str| {
-        let dataset = world
+    world.machine(10, ALICE, "box", report(capacity(8, 16)));
+    let said = |visibility| JobSpec {
+        visibility: Some(visibility),
+        ..spec()
+    };
+    let mut number = 20;
+    for (setting, default) in [
+        (None, Personal),
+        (Some("org_read"), OrgRead),
+        (Some("org_write"), OrgWrite),
+    ] {
+        if let Some(setting) = setting {
+            set(&mut world, ALICE, &[("default_visibility", setting)]).unwrap();
+        }
+        let called = format!("data-{number}");
+        world.add_version(BOB, number, &called, None, None).unwrap();
+        let row = world
             .state
             .datasets
             .values()
-            .find(|row| row.name == name(called));
-        dataset.unwrap().visibility
+            .find(|row| row.name == name(&called));
+        assert_eq!(row.unwrap().visibility, default);
+        world.submit(BOB, number, spec()).unwrap();
+        world.submit(BOB, number + 1, said(Personal)).unwrap();
+        world.submit(BOB, number + 2, said(OrgRead)).unwrap();
+        let job = |number| world.state.jobs[&job_id(number)].visibility();
+        assert_eq!(
+            [job(number), job(number + 1), job(number + 2)],
+            [default, Personal, OrgRead]
+        );
+        number += 3;
+    }
+    // Submitted before, it stays as it was; who may read may look, and who may write may cancel.
+    let codes = [1, 4, 7].map(|number| {
+        let cancelled = world.cancel(CAROL, number, None);
+        cancelled
+            .err()
+            .map(|rejection| Problem::from(rejection).code)
+    });
+    assert_eq!(codes, [Some(Code::NotFound), Some(Code::Permission), None]);
+
+    // What belongs to a project is the project's, whatever the org says.
+    world.project(BOB, 1, "vision");
+    let inside = JobSpec {
+        project: Some(name("vision")),
+        ..spec()
     };
-    assert_eq!(
-        (seen("shared"), seen("mine")),
-        (Visibility::OrgRead, Visibility::Personal)
-    );
+    world.submit(BOB, 40, inside).unwrap();
+    assert_eq!(refused(world.cancel(CAROL, 10, None)).code, Code::NotFound);
+    invariants::check(&world);
 }

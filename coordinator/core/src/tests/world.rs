@@ -20,7 +20,7 @@ use common::{
     name::Name,
     problem::Problem,
     resources::{Capacity, Request},
-    status::{EndReason, IsolationLevel, Network, Priority, Role},
+    status::{EndReason, IsolationLevel, Network, Priority, Role, Visibility},
     time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
     usage::UsageSample,
@@ -493,6 +493,7 @@ impl World {
         self.end(attempt, outcome(EndReason::Exited, Some(0)));
     }
 
+    /// Adds a version that everybody may read.
     pub(super) fn dataset(&mut self, owner: UserId, number: u8, called: &str) {
         let body = Body::AddDatasetVersion {
             dataset: DatasetId::from_bytes([number; 16]),
@@ -501,7 +502,7 @@ impl World {
                 name: name(called),
                 tree: tree(number),
                 description: None,
-                visibility: None,
+                visibility: Some(Visibility::OrgRead),
                 project: None,
             },
             bytes: Bytes::mib(1),

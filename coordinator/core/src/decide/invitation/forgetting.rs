@@ -55,6 +55,9 @@ pub(crate) fn forget(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
     let mut left = usize::try_from(most).unwrap_or(usize::MAX);
     let mut events = Vec::new();
     for org in state.index.invitation_ends.keys() {
+        if left == 0 {
+            break;
+        }
         events.extend(forget_of(state, at, *org, &mut left));
     }
     events

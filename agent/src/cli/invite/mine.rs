@@ -37,7 +37,7 @@ pub(super) async fn list(context: &Context) -> Result<(), Problem> {
                     one.id.to_string(),
                 ]);
             }
-            table.to_text("No invitation waits for you.")
+            table.to_text("No invitation waits for you. `compute-share invite show LINK` shows one that came by mail.")
         },
     )
 }

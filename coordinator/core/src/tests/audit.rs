@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use common::{
     audit::AuditEntry,
     code::Code,
-    id::{JobId, OrgId},
+    id::{CodeDigest, InvitationId, JobId, OrgId},
     job::JobSpec,
     limits::Limits,
     status::{AuditKind, EndReason, Role},
@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 
 use super::world::{
     ALICE, BOB, CAROL, ORG, World, asking, capacity, machine_id, name, outcome, report, spec, user,
+    wish,
 };
 use crate::{
     Actor, Body, Event, State, audit,
+    command::invitation::{CreateInvitations, InvitationCommand},
     query::audit::{Kept, Sought, in_words, may_see, seek},
 };
 
@@ -267,4 +269,31 @@ fn variables_are_told_by_name_only() {
         world.state.jobs.values().next().unwrap().spec.env["HF_TOKEN"],
         "hunter2"
     );
+}
+
+#[test]
+fn an_invitation_for_an_address_is_told_with_it() {
+    let mut world = World::new();
+    let wish = CreateInvitations {
+        invitee: Some("grace@lab.example".parse().unwrap()),
+        ..wish(50, Role::Member)
+    };
+    let body = Body::Invitation(InvitationCommand::Create(wish));
+    let events = world.user_does(ALICE, body).unwrap();
+    let id = InvitationId::from_bytes([50; 16]);
+    let subject = format!("invitation {id} for grace@lab.example");
+    let change = Some("as member");
+    check(&world, &events, "invitation_created", &subject, change);
+    let code = CodeDigest::new([50; 32]);
+    let declined = world.run(Actor::Stranger, Body::DeclineInvitation { code });
+    let declined = declined.unwrap();
+    check(&world, &declined, "invitation_declined", &subject, None);
+    // What was told stays told, and that it was forgotten is no news to anybody.
+    world.wait(31 * 86_400);
+    let forgotten = world.run(Actor::System, Body::ForgetInvitations { most: 100 });
+    check(&world, &events, "invitation_created", &subject, change);
+    for event in forgotten.unwrap() {
+        let filed = audit::file(&world.state, &event);
+        assert_eq!(filed.kind, AuditKind::Connection);
+    }
 }

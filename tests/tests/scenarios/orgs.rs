@@ -1,5 +1,7 @@
 //! An org's life: settings and switches, removal in mid-job, a way back, another owner, the end.
 
+use std::path::Path;
+
 use compute_share_tests::{Org, Person, until};
 
 #[test]
@@ -111,6 +113,67 @@ fn an_orgs_life() {
         .expect_refusal(3, "name_taken");
     bob.run(&["org", "use", "lab"]).expect_success();
     assert_eq!(bob.json(&["org", "show"])["id"], made["id"]);
+}
+
+#[test]
+fn a_deleted_orgs_files_go_even_if_the_coordinator_is_killed_meanwhile() {
+    let mut org = Org::start_with("who_may_create_orgs = \"users\"");
+    let alice = org.alice.clone();
+    let blobs = org.coordinator.data().join("blobs");
+    let empty = bytes_in(&blobs);
+    let data = org.folder().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    for round in 0..6_u8 {
+        // Of another content each time, in many chunks.
+        std::fs::write(data.join("noise"), noise(round, 6 << 20)).expect("a file");
+        let name = format!("short-lived-{round}");
+        alice.run(&["org", "create", &name]).expect_success();
+        let folder = data.to_str().expect("plain text");
+        let upload = [
+            "dataset", "upload", folder, "--name", "noise", "--org", &name,
+        ];
+        alice.run(&upload).expect_success();
+        assert!(bytes_in(&blobs) > empty + (6 << 20));
+        let delete = ["org", "delete", "--confirm", &name, "--org", &name];
+        alice.run(&delete).expect_success();
+        org.coordinator.daemon.kill();
+        let checked = org.coordinator.command(&["check"]);
+        assert!(checked.status.success(), "{checked:?}");
+        org.coordinator.restart();
+        until("the coordinator to answer", || {
+            alice.run(&["org", "list"]).succeeded()
+        });
+        alice
+            .run(&["org", "show", "--org", &name])
+            .expect_refusal(4, "not_found");
+    }
+    until("the files to go", || {
+        (bytes_in(&blobs) == empty).then_some(())
+    });
+}
+
+/// Returns bytes that do not repeat themselves (xorshift).
+fn noise(seed: u8, bytes: usize) -> Vec<u8> {
+    let mut state = u64::from(seed) + 1;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..bytes / 8).flat_map(next).collect()
+}
+
+/// Returns how much lies in a folder, in files of any depth.
+fn bytes_in(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let sizes = entries.flatten().map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => bytes_in(&entry.path()),
+        _ => entry.metadata().map_or(0, |metadata| metadata.len()),
+    });
+    sizes.sum()
 }
 
 fn the_logo(alice: &Person, bob: &Person) {

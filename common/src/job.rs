@@ -115,6 +115,32 @@ pub struct JobSpec {
     pub secrets: Vec<SecretName>,
 }
 
+impl JobSpec {
+    /// Returns a job of this program and its arguments, with nothing else asked for.
+    pub fn of(command: Vec<String>) -> Self {
+        Self {
+            name: command.first().cloned().unwrap_or_default(),
+            command,
+            env: BTreeMap::new(),
+            image: Image::Host,
+            registry_login: None,
+            workdir: None,
+            request: Request::default(),
+            datasets: Vec::new(),
+            outputs: Vec::new(),
+            network: Network::None,
+            isolation: None,
+            priority: Priority::Normal,
+            max_runtime: None,
+            retries: Retries::default(),
+            array: None,
+            project: None,
+            visibility: None,
+            secrets: Vec::new(),
+        }
+    }
+}
+
 /// A dataset and where in the sandbox it appears, always read-only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetMount {

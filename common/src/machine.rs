@@ -34,6 +34,21 @@ pub struct MachineReport {
     pub cached: Vec<TreeId>,
 }
 
+impl MachineReport {
+    /// Returns a report of a machine that lends everything to everybody and has nothing in its cache.
+    pub fn lending_all(capacity: Capacity, isolation: Isolation, system: SystemInfo) -> Self {
+        Self {
+            offer: capacity.clone(),
+            capacity,
+            paused: None,
+            admits: Admits::default(),
+            isolation,
+            system,
+            cached: Vec::new(),
+        }
+    }
+}
+
 /// The machine takes nothing new for now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
@@ -106,12 +121,25 @@ pub struct Isolation {
     pub networks: Vec<Network>,
 }
 
+impl Isolation {
+    /// Returns a level with nothing to add to it: no gVisor, no network.
+    pub fn of(level: IsolationLevel) -> Self {
+        Self {
+            level,
+            missing: Vec::new(),
+            remedy: None,
+            strong: false,
+            networks: no_network(),
+        }
+    }
+}
+
 fn no_network() -> Vec<Network> {
     vec![Network::None]
 }
 
 /// What runs on the machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SystemInfo {
     pub os: String,
     pub kernel: String,

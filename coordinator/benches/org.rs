@@ -19,11 +19,11 @@ use common::{
     job::JobSpec,
     join_link::LinkPurpose,
     limits::{Amount, Limits, ResourceLimits, ResourceType},
-    machine::{Admits, Isolation, MachineReport, SystemInfo},
+    machine::{Isolation, MachineReport, SystemInfo},
     name::Name,
     org::settings::SettingsChange,
     resources::Capacity,
-    status::{IsolationLevel, Network, Role},
+    status::{IsolationLevel, Role},
     time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
 };
@@ -350,26 +350,11 @@ fn connect() -> Body {
         disk: Bytes::gib(500),
         gpus: Vec::new(),
     };
-    let report = MachineReport {
-        offer: capacity.clone(),
+    let report = MachineReport::lending_all(
         capacity,
-        paused: None,
-        admits: Admits::default(),
-        isolation: Isolation {
-            level: IsolationLevel::A,
-            missing: Vec::new(),
-            remedy: None,
-            strong: false,
-            networks: vec![Network::None],
-        },
-        system: SystemInfo {
-            os: "Linux".to_owned(),
-            kernel: "6".to_owned(),
-            architecture: "x86_64".to_owned(),
-            agent_version: "0".to_owned(),
-        },
-        cached: Vec::new(),
-    };
+        Isolation::of(IsolationLevel::A),
+        SystemInfo::default(),
+    );
     Body::ConnectMachine {
         report,
         attempts: Vec::new(),
@@ -390,11 +375,8 @@ fn submit(number: u64) -> Body {
 
 /// One processor, a gibibyte.
 fn spec() -> JobSpec {
-    let spec = serde_json::json!({
-        "name": "work", "command": ["true"], "env": {}, "image": "host", "workdir": null,
-        "request": {"cpu": 1, "memory": 1 << 30, "disk": 1 << 20, "gpu": null},
-        "datasets": [], "outputs": [], "network": "none", "priority": "normal", "max_runtime": 3600,
-        "retries": {"max": 0, "on": []}, "array": null,
-    });
-    serde_json::from_value(spec).expect("a specification")
+    JobSpec {
+        max_runtime: Some(Span::from_secs(3600)),
+        ..JobSpec::of(vec!["true".to_owned()])
+    }
 }

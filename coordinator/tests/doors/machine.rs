@@ -9,11 +9,11 @@ use common::{
     },
     code::Code,
     id::{AttemptId, IdempotencyKey},
-    job::{AttemptUsage, JobSpec, Outcome, Retries},
+    job::{AttemptUsage, JobSpec, Outcome},
     machine::{Isolation, MachineLoad, MachineReport, SystemInfo},
     name::Name,
     resources::{Capacity, Request as Resources},
-    status::{EndReason, IsolationLevel, JobStatus, Network, Priority},
+    status::{EndReason, IsolationLevel, JobStatus},
     time::Timestamp,
     units::{Bytes, MilliCpu},
     wire::{
@@ -60,55 +60,24 @@ fn capacity() -> Capacity {
 }
 
 fn report() -> MachineReport {
-    MachineReport {
-        capacity: capacity(),
-        offer: capacity(),
-        paused: None,
-        admits: common::machine::Admits::default(),
-        isolation: Isolation {
-            level: IsolationLevel::A,
-            missing: Vec::new(),
-            remedy: None,
-            strong: false,
-            networks: vec![Network::None],
-        },
-        system: SystemInfo {
-            os: "Linux".to_owned(),
-            kernel: "6".to_owned(),
-            architecture: "x86_64".to_owned(),
-            agent_version: "0.1.0".to_owned(),
-        },
-        cached: Vec::new(),
-    }
+    MachineReport::lending_all(
+        capacity(),
+        Isolation::of(IsolationLevel::A),
+        SystemInfo::default(),
+    )
 }
 
 pub(crate) fn job(org: common::id::OrgId) -> SubmitJob {
     SubmitJob {
         org,
         spec: JobSpec {
-            name: "true".to_owned(),
-            command: vec!["true".to_owned()],
-            env: std::collections::BTreeMap::new(),
-            image: common::image::Image::Host,
-            registry_login: None,
-            workdir: None,
             request: Resources {
                 cpu: MilliCpu::cpus(1),
                 memory: Bytes::mib(64),
                 disk: Bytes::mib(64),
                 gpu: None,
             },
-            datasets: Vec::new(),
-            outputs: Vec::new(),
-            network: Network::None,
-            isolation: None,
-            priority: Priority::Normal,
-            max_runtime: None,
-            retries: Retries::default(),
-            array: None,
-            project: None,
-            visibility: None,
-            secrets: Vec::new(),
+            ..JobSpec::of(vec!["true".to_owned()])
         },
         key: IdempotencyKey::from_bytes([7; 16]),
         dry_run: false,

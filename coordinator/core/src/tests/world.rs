@@ -13,14 +13,14 @@ use common::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, Fingerprint, IdempotencyKey,
         InvitationId, JobId, MachineId, OrgId, TreeId, UserId,
     },
-    job::{ArraySpec, AttemptUsage, JobNumber, JobSpec, Outcome, Retries},
+    job::{ArraySpec, AttemptUsage, JobNumber, JobSpec, Outcome},
     join_link::LinkPurpose,
     limits::{Amount, Limits, ResourceLimits},
     machine::{Isolation, MachineReport, SystemInfo},
     name::Name,
     problem::Problem,
     resources::{Capacity, Request},
-    status::{EndReason, IsolationLevel, Network, Priority, Role, Visibility},
+    status::{EndReason, IsolationLevel, Role, Visibility},
     time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
     usage::UsageSample,
@@ -103,26 +103,11 @@ pub(super) fn capacity(cpus: u32, gib: u64) -> Capacity {
 }
 
 pub(super) fn report(capacity: Capacity) -> MachineReport {
-    MachineReport {
-        offer: capacity.clone(),
+    MachineReport::lending_all(
         capacity,
-        paused: None,
-        admits: common::machine::Admits::default(),
-        isolation: Isolation {
-            level: IsolationLevel::A,
-            missing: Vec::new(),
-            remedy: None,
-            strong: false,
-            networks: vec![Network::None],
-        },
-        system: SystemInfo {
-            os: "Linux".to_owned(),
-            kernel: "6".to_owned(),
-            architecture: "x86_64".to_owned(),
-            agent_version: "0".to_owned(),
-        },
-        cached: Vec::new(),
-    }
+        Isolation::of(IsolationLevel::A),
+        SystemInfo::default(),
+    )
 }
 
 /// Returns bounds in the least units: thousandths of a processor, bytes, GPUs.
@@ -138,23 +123,7 @@ pub(super) fn bounds(limits: &[(&str, u64)]) -> ResourceLimits {
 pub(super) fn spec() -> JobSpec {
     JobSpec {
         name: "work".to_owned(),
-        command: vec!["true".to_owned()],
-        env: BTreeMap::new(),
-        image: common::image::Image::Host,
-        registry_login: None,
-        workdir: None,
-        request: Request::default(),
-        datasets: Vec::new(),
-        outputs: Vec::new(),
-        network: Network::None,
-        isolation: None,
-        priority: Priority::Normal,
-        max_runtime: None,
-        retries: Retries::default(),
-        array: None,
-        project: None,
-        visibility: None,
-        secrets: Vec::new(),
+        ..JobSpec::of(vec!["true".to_owned()])
     }
 }
 

@@ -20,10 +20,10 @@ use common::{
     },
     job::JobSpec,
     join_link::LinkPurpose,
-    machine::{Admits, Isolation, MachineReport, SystemInfo},
+    machine::{Isolation, MachineReport, SystemInfo},
     name::Name,
     resources::Capacity,
-    status::{IsolationLevel, Network, Role},
+    status::{IsolationLevel, Role},
     time::Span,
     units::{Bytes, MilliCpu},
 };
@@ -271,13 +271,10 @@ fn fill(path: &Path) {
 fn submit(number: u16) -> Body {
     let mut id = [7; 16];
     id[..2].copy_from_slice(&number.to_be_bytes());
-    let spec = serde_json::json!({
-        "name": "work", "command": ["true"], "env": {}, "image": "host", "workdir": null,
-        "request": {"cpu": 1, "memory": 1 << 20, "disk": 1 << 20, "gpu": null},
-        "datasets": [], "outputs": [], "network": "none", "priority": "normal", "max_runtime": 3600,
-        "retries": {"max": 0, "on": []}, "array": null,
-    });
-    let spec: JobSpec = serde_json::from_value(spec).unwrap();
+    let spec = JobSpec {
+        max_runtime: Some(Span::from_secs(3600)),
+        ..JobSpec::of(vec!["true".to_owned()])
+    };
     Body::SubmitJob {
         job: JobId::from_bytes(id),
         request: SubmitJob {
@@ -296,26 +293,11 @@ fn report(cpus: u32) -> MachineReport {
         disk: Bytes::gib(500),
         gpus: Vec::new(),
     };
-    MachineReport {
-        offer: capacity.clone(),
+    MachineReport::lending_all(
         capacity,
-        paused: None,
-        admits: Admits::default(),
-        isolation: Isolation {
-            level: IsolationLevel::A,
-            missing: Vec::new(),
-            remedy: None,
-            strong: false,
-            networks: vec![Network::None],
-        },
-        system: SystemInfo {
-            os: "Linux".to_owned(),
-            kernel: "6".to_owned(),
-            architecture: "x86_64".to_owned(),
-            agent_version: "0".to_owned(),
-        },
-        cached: Vec::new(),
-    }
+        Isolation::of(IsolationLevel::A),
+        SystemInfo::default(),
+    )
 }
 
 fn name(text: &str) -> Name {

@@ -2,7 +2,7 @@ use common::{
     job::JobNumber,
     machine::Isolation,
     resources::Capacity,
-    status::{IsolationLevel, Network},
+    status::IsolationLevel,
     units::{Bytes, MilliCpu},
     usage::UsageSample,
 };
@@ -75,11 +75,8 @@ fn the_agents_own_words_come_first() {
         connection: ConnectionState::Connected { since: at(0) },
         started_at: at(0),
         isolation: Isolation {
-            level: IsolationLevel::A,
-            missing: Vec::new(),
-            remedy: None,
             strong: true,
-            networks: vec![Network::None],
+            ..Isolation::of(IsolationLevel::A)
         },
         capacity: Capacity::default(),
         offer: Capacity::default(),

@@ -2,10 +2,10 @@ use common::{
     id::{JobId, MachineId, OrgId},
     job::{JobNumber, JobSummary, TaskCounts},
     limits::Limits,
-    machine::{Admits, Isolation, MachineReport, MachineView, Pause, PausedBy, SystemInfo},
+    machine::{Isolation, MachineReport, MachineView, Pause, PausedBy, SystemInfo},
     org::{Amounts, OrgOverview},
     resources::{Allocation, Capacity},
-    status::{IsolationLevel, Network, Priority},
+    status::{IsolationLevel, Priority},
     time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
 };
@@ -129,30 +129,14 @@ fn a_paused_machine_says_why() {
     let mut paused = snapshot();
     let machine = &mut paused.machines[0];
     machine.status = MachineStatus::Paused;
-    let none = Capacity::default();
+    let isolation = Isolation::of(IsolationLevel::A);
     machine.report = Some(MachineReport {
-        capacity: none.clone(),
-        offer: none,
         paused: Some(Pause {
             until: None,
             reason: "its owner is back\u{1b}[2J".to_owned(),
             by: PausedBy::Rule,
         }),
-        admits: Admits::default(),
-        isolation: Isolation {
-            level: IsolationLevel::A,
-            missing: Vec::new(),
-            remedy: None,
-            strong: false,
-            networks: vec![Network::None],
-        },
-        system: SystemInfo {
-            os: String::new(),
-            kernel: String::new(),
-            architecture: String::new(),
-            agent_version: String::new(),
-        },
-        cached: Vec::new(),
+        ..MachineReport::lending_all(Capacity::default(), isolation, SystemInfo::default())
     });
     for width in [80, 120] {
         let mut terminal = Terminal::new(TestBackend::new(width, 12)).unwrap();

@@ -1,10 +1,9 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use common::{
     id::JobId,
-    image::Image,
-    job::{ArtifactsView, JobNumber, JobSpec, JobSummary, Retries, TaskCounts},
-    resources::{Allocation, Request},
+    job::{ArtifactsView, JobNumber, JobSpec, JobSummary, TaskCounts},
+    resources::Allocation,
     status::{AttemptStatus, Priority},
     units::MilliCpu,
     usage::UsageSample,
@@ -67,24 +66,8 @@ fn snapshot() -> Snapshot {
             exit_code: None,
         },
         spec: JobSpec {
-            name: "train".to_owned(),
-            command: vec!["x".to_owned()],
-            env: BTreeMap::new(),
-            image: Image::Host,
-            registry_login: None,
-            workdir: None,
-            request: Request::default(),
-            datasets: Vec::new(),
-            outputs: Vec::new(),
             network: Network::Internet,
-            isolation: None,
-            priority: Priority::Normal,
-            max_runtime: None,
-            retries: Retries::default(),
-            array: None,
-            project: None,
-            visibility: None,
-            secrets: Vec::new(),
+            ..JobSpec::of(vec!["train".to_owned()])
         },
         attempts: vec![attempt(0, samples(8, false)), attempt(7, samples(4, true))],
         attempts_left_out: 0,

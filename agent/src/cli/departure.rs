@@ -97,22 +97,7 @@ mod tests {
 
     #[test]
     fn a_preview_names_what_is_there_and_nothing_else() {
-        let mut preview = DeparturePreview {
-            handle: "bob".parse().unwrap(),
-            role: Role::Member,
-            jobs: Vec::new(),
-            job_count: 0,
-            running_tasks: 0,
-            queued_tasks: 0,
-            machines: Vec::new(),
-            machine_count: 0,
-            interrupted_tasks: 0,
-            invitations: 0,
-            grants: 0,
-            tokens: 0,
-            devices: 0,
-            stays: Stays::default(),
-        };
+        let mut preview = DeparturePreview::of("bob".parse().unwrap(), Role::Member);
         assert_eq!(
             text(&preview),
             "bob has nothing here that would go or stay."

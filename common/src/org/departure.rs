@@ -33,6 +33,28 @@ pub struct DeparturePreview {
     pub stays: Stays,
 }
 
+impl DeparturePreview {
+    /// Returns that of a member of whom nothing is there.
+    pub fn of(handle: Name, role: Role) -> Self {
+        Self {
+            handle,
+            role,
+            jobs: Vec::new(),
+            job_count: 0,
+            running_tasks: 0,
+            queued_tasks: 0,
+            machines: Vec::new(),
+            machine_count: 0,
+            interrupted_tasks: 0,
+            invitations: 0,
+            grants: 0,
+            tokens: 0,
+            devices: 0,
+            stays: Stays::default(),
+        }
+    }
+}
+
 /// A job that ends with its owner's membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndingJob {

@@ -12,6 +12,7 @@ use common::{
     job::{AttemptUsage, JobSpec, Outcome},
     machine::{Isolation, MachineLoad, MachineReport, SystemInfo},
     name::Name,
+    problem::Problem,
     resources::{Capacity, Request as Resources},
     status::{EndReason, IsolationLevel, JobStatus},
     time::Timestamp,
@@ -19,16 +20,17 @@ use common::{
     wire::{
         ALPN_AGENT, ALPN_JOIN, Hello,
         agent::{
-            AgentHello, AgentMessage, Assignment, AttemptReport, CoordinatorHello,
+            AgentHello, AgentMessage, AgentStream, Assignment, AttemptReport, CoordinatorHello,
             CoordinatorMessage, Goal, ReportStage,
         },
         client::ClientStream,
+        frame,
         join::{JoinAnswer, JoinRequest},
     },
 };
 use link::{
     endpoint::Dialer,
-    frames::{self, FrameReceiver, FrameSender},
+    frames::{self, FrameReceiver, FrameSender, RecvError},
 };
 
 use crate::{
@@ -136,6 +138,18 @@ pub(crate) async fn machine_of(lab: &Lab, owner: &Signed, admin: &Signed, called
 }
 
 impl Control {
+    /// Asks something on a stream of its own.
+    pub(crate) async fn ask<T: frame::Message>(&self, question: AgentStream) -> Result<T, Problem> {
+        let stream = self.connection.open_bi().await.unwrap();
+        let (mut tx, mut rx) = frames::split(stream);
+        tx.send(&question).await.unwrap();
+        match rx.expect::<T>().await {
+            Ok(answer) => Ok(answer),
+            Err(RecvError::Refused(problem)) => Err(problem),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
     pub(crate) async fn open(lab: &Lab, machine: &Machine, attempts: Vec<AttemptId>) -> Self {
         let root = lab.running.fingerprint();
         let tls = client_config(root, Some(&machine.identity), ALPN_AGENT).unwrap();

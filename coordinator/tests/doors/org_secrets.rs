@@ -15,7 +15,6 @@ use common::{
     secret::{MAX_VALUE_BYTES, SecretKind, SecretName, SecretValue, SecretView, sealing_context},
     wire::agent::{AgentStream, SecretsAnswer},
 };
-use link::frames::{self, RecvError};
 
 use crate::{
     lab::{Lab, Signed, ask},
@@ -58,14 +57,8 @@ fn sealed(key: &[u8], owner: &Signed, value: &[u8]) -> Sealed {
 }
 
 async fn secrets_for(control: &Control, attempt: AttemptId) -> Result<Vec<SecretValue>, Problem> {
-    let stream = control.connection.open_bi().await.unwrap();
-    let (mut tx, mut rx) = frames::split(stream);
-    tx.send(&AgentStream::Secrets { attempt }).await.unwrap();
-    match rx.expect::<SecretsAnswer>().await {
-        Ok(SecretsAnswer { secrets }) => Ok(secrets),
-        Err(RecvError::Refused(problem)) => Err(problem),
-        Err(other) => panic!("{other:?}"),
-    }
+    let answer = control.ask(AgentStream::Secrets { attempt }).await;
+    answer.map(|SecretsAnswer { secrets }| secrets)
 }
 
 #[tokio::test]

@@ -15,7 +15,6 @@ use common::{
     time::Timestamp,
     wire::agent::{AgentStream, AttemptReport, Goal, RegistryAnswer, ReportStage},
 };
-use link::frames::{self, RecvError};
 
 use crate::{
     lab::{Lab, Signed, ask},
@@ -49,16 +48,8 @@ fn private(owner: &Signed, key: &[u8], login: &RegistryLogin) -> SubmitJob {
 }
 
 async fn login_for(control: &Control, attempt: AttemptId) -> Result<RegistryLogin, Problem> {
-    let stream = control.connection.open_bi().await.unwrap();
-    let (mut tx, mut rx) = frames::split(stream);
-    tx.send(&AgentStream::RegistryLogin { attempt })
-        .await
-        .unwrap();
-    match rx.expect::<RegistryAnswer>().await {
-        Ok(RegistryAnswer { login }) => Ok(login),
-        Err(RecvError::Refused(problem)) => Err(problem),
-        Err(other) => panic!("{other:?}"),
-    }
+    let answer = control.ask(AgentStream::RegistryLogin { attempt }).await;
+    answer.map(|RegistryAnswer { login }| login)
 }
 
 #[tokio::test]

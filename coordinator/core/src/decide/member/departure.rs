@@ -90,22 +90,8 @@ pub(crate) fn preview(
 ) -> Result<DeparturePreview, Rejection> {
     let row = state.users.get(&user).ok_or(Rejection::NoSuchOrg)?;
     let made = state.index.belongings.made.get(&(org, user));
-    let mut preview = DeparturePreview {
-        handle: row.handle.clone(),
-        role: member.role,
-        jobs: Vec::new(),
-        job_count: 0,
-        running_tasks: 0,
-        queued_tasks: 0,
-        machines: Vec::new(),
-        machine_count: 0,
-        interrupted_tasks: 0,
-        invitations: 0,
-        grants: 0,
-        tokens: 0,
-        devices: 0,
-        stays: stays(made.copied().unwrap_or_default()),
-    };
+    let mut preview = DeparturePreview::of(row.handle.clone(), member.role);
+    preview.stays = stays(made.copied().unwrap_or_default());
     let mut ending = BTreeMap::new();
     for event in events {
         match event {

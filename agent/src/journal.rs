@@ -228,6 +228,7 @@ mod tests {
             network: Network::None,
             max_runtime: Some(Span::from_millis(1500)),
             grace: Span::from_secs(30),
+            project: None,
         };
         (attempt, spec)
     }

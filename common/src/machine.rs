@@ -78,7 +78,7 @@ pub enum PausedBy {
 /// too; the coordinator only spares everybody the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admits {
-    /// Handles; `None` is every member. The owner's own jobs always may.
+    /// Handles; `None` is every member, unless `projects` names whose jobs may. The owner's own jobs always may.
     pub members: Option<Vec<Name>>,
     /// Handles that never may.
     pub not_members: Vec<Name>,
@@ -87,6 +87,12 @@ pub struct Admits {
     pub images: bool,
     /// Longest run that a job may ask for.
     pub max_runtime: Option<Span>,
+    /// Projects whose jobs may, whoever submits them, besides those of `members`. A job of no project is in none.
+    #[serde(default)]
+    pub projects: Option<Vec<Name>>,
+    /// Projects whose jobs never may.
+    #[serde(default)]
+    pub not_projects: Vec<Name>,
 }
 
 impl Default for Admits {
@@ -98,11 +104,42 @@ impl Default for Admits {
             networks: vec![Network::None],
             images: true,
             max_runtime: None,
+            projects: None,
+            not_projects: Vec::new(),
         }
     }
 }
 
-/// Most handles in an owner's lists.
+impl Admits {
+    /// Returns whether who submits is let in, as a member or by the project. What is not to come in never does;
+    /// `is_named` looks a name up in a list of this.
+    pub fn lets_in(
+        &self,
+        submitter: Option<&Name>,
+        project: Option<&Name>,
+        is_named: impl Fn(&[Name], &Name) -> bool,
+    ) -> bool {
+        let named =
+            |names: &[Name], name: Option<&Name>| name.is_some_and(|name| is_named(names, name));
+        let listed = match (&self.members, &self.projects) {
+            (None, None) => true,
+            (members, projects) => {
+                let by = |names: &Option<Vec<Name>>, name| {
+                    names.as_deref().is_some_and(|names| named(names, name))
+                };
+                by(members, submitter) || by(projects, project)
+            }
+        };
+        listed && !named(&self.not_members, submitter) && !named(&self.not_projects, project)
+    }
+
+    /// Returns whether it matters to which project a job belongs.
+    pub fn tells_projects(&self) -> bool {
+        self.projects.is_some() || !self.not_projects.is_empty()
+    }
+}
+
+/// Most names in each of an owner's lists.
 pub const MAX_ADMITTED: usize = 1024;
 
 /// How well the machine can hold jobs in, as the agent found out by trying.
@@ -230,6 +267,8 @@ impl MachineReport {
             Err(InvalidReport::TooManyTrees)
         } else if self.admits.members.as_ref().map_or(0, Vec::len) > MAX_ADMITTED
             || self.admits.not_members.len() > MAX_ADMITTED
+            || self.admits.projects.as_ref().map_or(0, Vec::len) > MAX_ADMITTED
+            || self.admits.not_projects.len() > MAX_ADMITTED
             || self
                 .admits
                 .networks

@@ -2,6 +2,7 @@
 
 use common::{
     machine::{Admits, Pause, PausedBy},
+    name::Name,
     status::{EndReason, IsolationLevel, Network},
     wire::agent::{AttemptImage, AttemptSpec},
 };
@@ -59,13 +60,13 @@ fn paused(pause: &Pause) -> String {
 /// Returns what of an attempt the owner does not let in.
 fn not_admitted(spec: &AttemptSpec, admits: &Admits) -> Option<String> {
     let submitter = &spec.submitter;
-    let listed = admits.members.as_ref();
-    if admits.not_members.contains(submitter)
-        || listed.is_some_and(|members| !members.contains(submitter))
-    {
-        return Some(format!(
-            "the machine's owner lets no jobs of {submitter} in"
-        ));
+    let project = spec.project.as_ref();
+    if !admits.lets_in(Some(submitter), project, <[Name]>::contains) {
+        let what = match project {
+            None => format!("jobs of {submitter}"),
+            Some(project) => format!("jobs of {submitter} of project {project}"),
+        };
+        return Some(format!("the machine's owner lets no {what} in"));
     }
     if spec.network != Network::None && !admits.networks.contains(&spec.network) {
         let network = spec.network;
@@ -141,6 +142,8 @@ mod tests {
             networks: vec![Network::None, Network::Internet],
             images: false,
             max_runtime: Some(Span::from_secs(3600)),
+            projects: Some(vec!["vision".parse().unwrap()]),
+            not_projects: vec!["games".parse().unwrap()],
         };
         let hour = AttemptSpec {
             max_runtime: Some(Span::from_secs(3600)),
@@ -167,7 +170,18 @@ mod tests {
         };
         check(&hour, None);
         check(&by("mallory"), Some("no jobs of mallory"));
-        check(&by("carol"), Some("no jobs of carol"));
+        check(&by("carol"), Some("no jobs of carol in"));
+        let of = |handle: &str, project: &str| AttemptSpec {
+            project: Some(project.parse().unwrap()),
+            ..by(handle)
+        };
+        check(&of("carol", "vision"), None);
+        check(&of("alice", "other"), None);
+        check(
+            &of("alice", "games"),
+            Some("no jobs of alice of project games in"),
+        );
+        check(&of("mallory", "vision"), Some("no jobs of mallory"));
         let network = |network| AttemptSpec {
             network,
             ..hour.clone()

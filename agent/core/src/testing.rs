@@ -46,5 +46,6 @@ pub(crate) fn spec() -> AttemptSpec {
         network: Network::None,
         max_runtime: None,
         grace: Span::from_secs(30),
+        project: None,
     }
 }

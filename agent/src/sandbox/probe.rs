@@ -259,6 +259,7 @@ pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial)
         network: job.network,
         max_runtime: Some(Span::from_secs(10)),
         grace: Span::from_secs(0),
+        project: None,
     };
     let mut made = plan(&PlanInput {
         attempt: AttemptId {

@@ -388,13 +388,13 @@ fn spec(script: &str, own_machine: bool) -> AttemptSpec {
             cpu: MilliCpu::cpus(1),
             memory: Bytes::mib(256),
             disk: Bytes::mib(64),
-            gpus: Vec::new(),
-            gpu_shares: BTreeMap::new(),
+            ..Allocation::default()
         },
         datasets: Vec::new(),
         outputs: Vec::new(),
         network: Network::None,
         max_runtime: None,
         grace: Span::from_secs(5),
+        project: None,
     }
 }

@@ -249,6 +249,7 @@ pub(crate) fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec 
         network: Network::None,
         max_runtime: None,
         grace: Span::from_millis(200),
+        project: None,
     }
 }
 

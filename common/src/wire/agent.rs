@@ -190,6 +190,9 @@ pub struct AttemptSpec {
     pub max_runtime: Option<Span>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Span,
+    /// That the job belongs to, as owners of machines name it.
+    #[serde(default)]
+    pub project: Option<Name>,
 }
 
 /// What an attempt's root is made of.

@@ -8,6 +8,7 @@ use common::{
 };
 
 use crate::{
+    decide::project::name_of,
     lifecycle::attempt::AttemptState,
     query::access::login_of,
     state::{State, attempt::Attempt},
@@ -80,6 +81,7 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             network: spec.network,
             max_runtime: attempt.max_runtime,
             grace: GRACE,
+            project: name_of(state, job.project),
         },
     })
 }

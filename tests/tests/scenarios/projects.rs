@@ -82,6 +82,24 @@ fn a_project_lets_its_members_do_what_they_may_and_its_secret_is_seen_by_nobody(
     }
     assert_nowhere(org.folder());
 
+    // The machine's owner has the last word on whose jobs come in.
+    let rules = org.alice.agent_folder().join("owner.yaml");
+    fs::write(rules, "who: {projects: [vision]}\n").unwrap();
+    until("the owner's rules to be told", || {
+        let shown = org.alice.json(&["machine", "show", "box"]);
+        (shown["report"]["admits"]["projects"][0] == "vision").then_some(())
+    });
+    let kept_out = eve.run(&job(&[], "true")).expect_refusal(3, "never_fits");
+    kept_out.names("its owner does not let eve in");
+    let shown = eve.json(&["machine", "show", "box"]);
+    assert_eq!(
+        shown["report"]["admits"]["projects"],
+        serde_json::json!([]),
+        "{shown}"
+    );
+    let let_in = submit(&dave, &vision, "true");
+    dave.run(&["job", "wait", &let_in]).expect_success();
+
     bob.run(&["project", "set", "vision", "--download", "none"])
         .expect_success();
     dave.run(&["job", "pull", &number, "--to", "there"])

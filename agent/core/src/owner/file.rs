@@ -34,6 +34,8 @@ section! {
     WhoKeys {
         "members" => members: Handles,
         "not" => not: Handles,
+        "projects" => projects: Handles,
+        "not_projects" => not_projects: Handles,
     }
 }
 
@@ -85,6 +87,10 @@ fn admits(who: WhoKeys, what: WhatKeys) -> Admits {
         networks: what.network.map_or(default.networks, |networks| networks.0),
         images: what.images.unwrap_or(default.images),
         max_runtime: what.max_runtime,
+        projects: who.projects.map(|names| names.0),
+        not_projects: who
+            .not_projects
+            .map_or(default.not_projects, |names| names.0),
     }
 }
 
@@ -116,7 +122,7 @@ impl YieldKeys {
     }
 }
 
-/// Handles of members.
+/// Handles of members, or names of projects.
 #[derive(Debug)]
 pub(super) struct Handles(Vec<Name>);
 
@@ -125,7 +131,7 @@ impl<'de> Deserialize<'de> for Handles {
         let handles = Vec::<Name>::deserialize(deserializer)?;
         if handles.len() > MAX_ADMITTED {
             return Err(D::Error::custom(format_args!(
-                "more than {MAX_ADMITTED} members are named"
+                "more than {MAX_ADMITTED} names in one list"
             )));
         }
         Ok(Self(handles))

@@ -45,6 +45,7 @@ fn spec() -> AttemptSpec {
         network: common::status::Network::None,
         max_runtime: Some(Span::from_secs(60)),
         grace: Span::from_secs(10),
+        project: None,
     }
 }
 

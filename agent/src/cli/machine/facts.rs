@@ -141,13 +141,25 @@ fn admits(admits: &Admits) -> String {
         };
         format!("{}{more}", shown.join(", "))
     };
-    let mut lines = vec![match &admits.members {
-        None => "every member".to_owned(),
-        Some(members) if members.is_empty() => "only its owner".to_owned(),
-        Some(members) => format!("only its owner and {}", names(members)),
+    let projects = |list: &[Name]| (!list.is_empty()).then(|| format!("projects: {}", names(list)));
+    let members = |list: &[Name]| (!list.is_empty()).then(|| names(list));
+    let joined = |who: Option<String>, what: Option<String>| {
+        let both: Vec<String> = who.into_iter().chain(what).collect();
+        both.join("; ")
+    };
+    let mut lines = vec![match (&admits.members, &admits.projects) {
+        (None, None) => "every member".to_owned(),
+        (who, what) => {
+            let who = who.as_deref().and_then(members);
+            match joined(who, what.as_deref().and_then(projects)).as_str() {
+                "" => "only its owner".to_owned(),
+                others => format!("only its owner and {others}"),
+            }
+        }
     }];
-    if !admits.not_members.is_empty() {
-        lines.push(format!("not {}", names(&admits.not_members)));
+    let never = joined(members(&admits.not_members), projects(&admits.not_projects));
+    if !never.is_empty() {
+        lines.push(format!("not {never}"));
     }
     if !admits.images {
         lines.push("no images".to_owned());
@@ -200,6 +212,16 @@ mod tests {
         assert_eq!(
             admits(&strict),
             "only its owner and ann, ben\nnot eve\nno images\njobs of at most 1h"
+        );
+        let by_project = Admits {
+            projects: Some(vec![name("vision")]),
+            not_members: Vec::new(),
+            not_projects: vec![name("games")],
+            ..Admits::default()
+        };
+        assert_eq!(
+            admits(&by_project),
+            "only its owner and projects: vision\nnot projects: games"
         );
         let alone = Admits {
             members: Some(Vec::new()),

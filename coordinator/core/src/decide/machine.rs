@@ -288,7 +288,9 @@ fn in_order(report: &MachineReport) -> MachineReport {
     report.cached.sort_unstable();
     report.cached.dedup();
     let admits = &mut report.admits;
-    for names in admits.members.iter_mut().chain([&mut admits.not_members]) {
+    let lists = admits.members.iter_mut().chain(&mut admits.projects);
+    let never = [&mut admits.not_members, &mut admits.not_projects];
+    for names in lists.chain(never) {
         names.sort_unstable();
         names.dedup();
     }

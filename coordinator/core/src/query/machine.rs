@@ -2,7 +2,7 @@
 
 use common::{
     id::{MachineId, OrgId, UserId},
-    machine::{MachineView, Pause, PausedBy},
+    machine::{MachineReport, MachineView, Pause, PausedBy},
     name::Name,
     status::MachineStatus,
 };
@@ -10,7 +10,7 @@ use common::{
 use super::{Presence, count, handle, most};
 use crate::{
     lifecycle::machine::MachineState,
-    policy::{Action, permit},
+    policy::{self, Action, permit},
     rejection::Rejection,
     schedule::explain::pause_reason,
     state::{State, machine::Machine},
@@ -30,7 +30,7 @@ pub(super) fn list(
     rows.sort_by_key(|(id, row)| (&row.name, **id));
     rows.truncate(most(u32::MAX));
     rows.into_iter()
-        .map(|(id, row)| view(state, presence, *id, row))
+        .map(|(id, row)| view(state, presence, user, *id, row))
         .collect()
 }
 
@@ -59,7 +59,7 @@ pub(super) fn show(
     let (id, row) = found.ok_or_else(|| Rejection::NoSuchMachine {
         name: Some(name.clone()),
     })?;
-    view(state, presence, id, row)
+    view(state, presence, user, id, row)
 }
 
 pub(super) fn is_listed(row: &Machine) -> bool {
@@ -90,6 +90,7 @@ pub(super) fn status(state: &State, id: MachineId, row: &Machine) -> MachineStat
 fn view(
     state: &State,
     presence: &Presence<'_>,
+    user: UserId,
     id: MachineId,
     row: &Machine,
 ) -> Result<MachineView, Rejection> {
@@ -114,12 +115,25 @@ fn view(
         running: used.map_or(0, |used| count(used.live.len())),
         executed: row.executed,
         lent: row.lent,
-        report: report.cloned(),
+        report: report.map(|report| shown(state, user, row, report)),
         allocated: used.map(|used| used.held.clone()).unwrap_or_default(),
         load: contact
             .filter(|_| state.is_connected(id))
             .and_then(|contact| contact.load),
     })
+}
+
+/// Returns the report without the names of projects that whoever asks may not see, unless they wrote them.
+fn shown(state: &State, user: UserId, row: &Machine, report: &MachineReport) -> MachineReport {
+    let mut report = report.clone();
+    if row.owner != user {
+        let admits = &mut report.admits;
+        let lists = admits.projects.iter_mut();
+        for names in lists.chain([&mut admits.not_projects]) {
+            names.retain(|name| policy::project::find(state, user, row.org, name).is_ok());
+        }
+    }
+    report
 }
 
 /// Returns why nothing is lent, where that is not plain from the word, and until when, where that is known.

@@ -24,6 +24,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) owner: UserId,
     /// As owners of machines name members.
     pub(crate) handle: Option<&'a Name>,
+    /// As they name projects.
+    pub(crate) project: Option<&'a Name>,
     pub(crate) network: Network,
     /// Whether it brings an image.
     pub(crate) image: bool,
@@ -54,7 +56,7 @@ pub(crate) enum Obstacle {
     NoNetwork,
     /// A kernel in user space has no way to a GPU.
     StrongGpu,
-    /// Its owner does not let the member in.
+    /// Its owner lets neither the member nor the project in.
     KeptOut,
     /// Its owner does not allow the network.
     NetworkForbidden,
@@ -103,6 +105,7 @@ impl<'a> Ask<'a> {
             request: &spec.request,
             owner,
             handle: state.users.get(&owner).map(|user| &user.handle),
+            project: spec.project.as_ref(),
             network: spec.network,
             image: spec.image != Image::Host,
             isolation: spec.isolation,
@@ -142,14 +145,11 @@ impl<'a> Ask<'a> {
         !ruled || self.given_back.contains(&machine.id)
     }
 
-    /// Returns whether the machine's owner lets the member in.
+    /// Returns whether the machine's owner lets the member or the project in. Reports keep their names in order.
     fn is_let_in(&self, admits: &Admits) -> bool {
-        // Reports keep their names in order.
-        let named = |names: &[Name]| {
-            let handle = self.handle;
-            handle.is_some_and(|handle| names.binary_search(handle).is_ok())
-        };
-        admits.members.as_deref().is_none_or(named) && !named(&admits.not_members)
+        admits.lets_in(self.handle, self.project, |names, name| {
+            names.binary_search(name).is_ok()
+        })
     }
 }
 

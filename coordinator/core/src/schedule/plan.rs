@@ -167,6 +167,13 @@ impl<'a> Line<'a> {
         line
     }
 
+    /// Gives up the classes that fit nowhere since this one does not.
+    fn give_up_like(&mut self, class: &Class) {
+        let classes = &self.classes;
+        self.heads
+            .retain(|(_, _, other)| !classes[*other].0.is_like(class));
+    }
+
     fn advance(&mut self, class: usize) {
         if let Some((number, job)) = self.classes[class].1.next() {
             self.heads.insert((*number, *job, class));
@@ -279,7 +286,12 @@ impl<'a> Pass<'a> {
                     line.advance(class);
                 }
             }
-            None => candidates.refresh(class_asks, &self.view.machines),
+            None => {
+                candidates.refresh(class_asks, &self.view.machines);
+                if !self.view.tells_projects {
+                    line.give_up_like(class_asks);
+                }
+            }
         }
         true
     }

@@ -19,6 +19,8 @@ pub(crate) struct OrgView<'a> {
     pub(crate) machines: Vec<MachineView<'a>>,
     /// Lent by machines that are connected.
     total: Option<&'a Held>,
+    /// Whether the owner of one of them says of which projects jobs may come.
+    pub(crate) tells_projects: bool,
 }
 
 #[derive(Debug)]
@@ -36,19 +38,26 @@ pub(crate) struct MachineView<'a> {
 impl<'a> OrgView<'a> {
     /// Returns all approved machines, for questions.
     pub(crate) fn of(state: &'a State, org: OrgId) -> Self {
-        Self {
-            machines: MachineView::all(state, org).collect(),
-            total: total(state, org),
-        }
+        Self::new(state, org, MachineView::all(state, org).collect())
     }
 
     /// Returns the machines on which something could start now.
     pub(crate) fn with_room(state: &'a State, org: OrgId) -> Self {
         let pool = state.volatile.pool.of(org);
         let ids = pool.into_iter().flat_map(|pool| &pool.with_room);
+        let machines = ids.filter_map(|id| MachineView::of(state, *id));
+        Self::new(state, org, machines.collect())
+    }
+
+    fn new(state: &'a State, org: OrgId, machines: Vec<MachineView<'a>>) -> Self {
+        let tells = |machine: &MachineView<'_>| {
+            let report = machine.report;
+            report.is_some_and(|report| report.admits.tells_projects())
+        };
         Self {
-            machines: ids.filter_map(|id| MachineView::of(state, *id)).collect(),
             total: total(state, org),
+            tells_projects: machines.iter().any(tells),
+            machines,
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use common::{
-    id::{JobId, UserId},
+    id::{JobId, ProjectId, UserId},
     image::Image,
     job::JobNumber,
     resources::Request,
@@ -25,6 +25,8 @@ pub(crate) struct Class {
     /// Whether it brings an image.
     image: bool,
     isolation: Option<MinIsolation>,
+    /// Last, so that classes which differ in nothing else lie together.
+    project: Option<ProjectId>,
 }
 
 /// Jobs of one class by age.
@@ -46,7 +48,23 @@ impl Class {
             network: job.spec.network,
             image: job.spec.image != Image::Host,
             isolation: job.spec.isolation,
+            project: job.project,
         }
+    }
+
+    /// Returns whether they are alike where no machine tells projects apart.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            request,
+            max_runtime,
+            network,
+            image,
+            isolation,
+            project: _,
+        } = self;
+        request == &other.request
+            && (max_runtime, network) == (&other.max_runtime, &other.network)
+            && (image, isolation) == (&other.image, &other.isolation)
     }
 }
 

@@ -10,8 +10,9 @@ use common::{
     limits::Limits,
     machine::MachineReport,
     org::departure::DeparturePreview,
+    project::Grantee,
     resources::GpuRequest,
-    status::{EndReason, IsolationLevel, MinIsolation, Priority, Role},
+    status::{Access, EndReason, IsolationLevel, MinIsolation, Priority, Role},
     units::Bytes,
     wire::agent::AttemptReport,
 };
@@ -359,6 +360,8 @@ proptest! {
         };
         let mut submitted = 100;
         // A pool that works, so that histories are about more than getting there.
+        world.project(ALICE, 1, rules::PROJECT);
+        world.grant(ALICE, rules::PROJECT, Grantee::Everyone, Access::Contribute).unwrap();
         world.machine(10, BOB, "ten", report(capacity(4, 8)));
         world.machine(11, CAROL, "eleven", report(capacity(3, 8)));
         for step in &steps {

@@ -1,5 +1,7 @@
 //! What machines cannot do and their owners do not allow keeps jobs out, and `job why` says all of it.
 
+mod projects;
+
 use common::{
     api::explain::{BlockerCode, Explanation},
     code::Code,
@@ -230,6 +232,8 @@ fn an_owners_rules_are_about_others() {
         networks: Vec::new(),
         images: false,
         max_runtime: Some(hours(1)),
+        projects: None,
+        not_projects: vec![name("vision")],
     };
     let wants = JobSpec {
         network: Network::Full,
@@ -291,6 +295,7 @@ fn everything_in_the_way_is_said_at_once() {
         networks: Vec::new(),
         images: false,
         max_runtime: Some(hours(1)),
+        ..Admits::default()
     };
     world.machine(10, BOB, "box", hostile);
     world.machine(

@@ -45,7 +45,7 @@ fn files_read_as_owners_write_them() {
 #[test]
 fn who_and_what_become_what_the_machine_admits() {
     let given = rules(
-        r#"{"who": {"members": ["alice"], "not": ["mallory"]},
+        r#"{"who": {"members": ["alice"], "not": ["mallory"], "projects": ["vision"], "not_projects": ["games"]},
             "what": {"network": ["internet"], "images": false, "max_runtime": "2h"}}"#,
     );
     let expect = Admits {
@@ -54,6 +54,8 @@ fn who_and_what_become_what_the_machine_admits() {
         networks: vec![Network::None, Network::Internet],
         images: false,
         max_runtime: Some(Span::from_secs(7200)),
+        projects: Some(vec!["vision".parse().unwrap()]),
+        not_projects: vec!["games".parse().unwrap()],
     };
     assert_eq!(given.admits, expect);
     assert_eq!(rules("{}").admits, Admits::default());
@@ -209,7 +211,7 @@ fn needless_amounts_are_refused() {
     error(&json, "more than 64 programs");
     let members = vec!["bob"; common::machine::MAX_ADMITTED + 1];
     let json = serde_json::json!({"who": {"not": members}}).to_string();
-    error(&json, "more than 1024 members");
+    error(&json, "more than 1024 names");
     let hours = vec!["sat"; 33];
     let json = serde_json::json!({"when": {"hours": hours}}).to_string();
     error(&json, "more than 32 parts");

@@ -212,6 +212,8 @@ pub(super) fn machine_report() -> MachineReport {
         admits: Admits {
             members: Some(vec![name("ada")]),
             max_runtime: Some(Span::from_secs(60)),
+            projects: Some(vec![name("vision")]),
+            not_projects: vec![name("games")],
             ..Admits::default()
         },
         isolation: Isolation {
@@ -259,6 +261,7 @@ pub(super) fn attempt_spec() -> AttemptSpec {
         network: Network::Internet,
         max_runtime: None,
         grace: Span::from_secs(10),
+        project: Some(name("vision")),
     }
 }
 

@@ -88,8 +88,7 @@ pub(super) fn on_machines(
         BlockerCode::IsolationTooLow => isolation(ask, machines),
         BlockerCode::NotSupported => not_supported(ask, machines),
         BlockerCode::OwnerKeepsOut => {
-            let member = ask.handle.map_or("this member", |handle| handle.as_str());
-            format!("its owner does not let {member} in")
+            format!("its owner does not let {} in", whose(ask))
         }
         BlockerCode::OwnerForbidsNetwork => {
             let allowed = best(machines, |report| allowed_networks(report).len());
@@ -303,5 +302,14 @@ fn cpus(cpu: MilliCpu) -> String {
         "1 CPU".to_owned()
     } else {
         format!("{cpu} CPUs")
+    }
+}
+
+/// Returns by whom the job could come in: its submitter, or the project that it is of.
+fn whose(ask: &Ask<'_>) -> String {
+    let member = ask.handle.map_or("this member", |handle| handle.as_str());
+    match ask.project {
+        None => member.to_owned(),
+        Some(project) => format!("{member} or project {project}"),
     }
 }

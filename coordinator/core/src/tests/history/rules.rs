@@ -5,6 +5,7 @@ use common::{
     image::Image,
     job::JobSpec,
     machine::{Admits, MachineReport},
+    name::Name,
     resources::{Capacity, Gpu, GpuHealth},
     seal::Sealed,
     status::{MinIsolation, Network},
@@ -16,6 +17,9 @@ use crate::tests::{
     rules::pinned_image,
     world::{ORG, World, asking, capacity, name, report},
 };
+
+/// In which some of the jobs are.
+pub(super) const PROJECT: &str = "vision";
 
 /// Returns the report of a machine with two GPUs; most bits that are set let in.
 pub(super) fn ruled(cpus: u32, rules: u8) -> MachineReport {
@@ -57,6 +61,12 @@ pub(super) fn ruled(cpus: u32, rules: u8) -> MachineReport {
         },
         images: bit(4),
         max_runtime: rules.is_multiple_of(3).then(|| Span::from_secs(3600)),
+        projects: rules.is_multiple_of(4).then(|| vec![name(PROJECT)]),
+        not_projects: if rules.is_multiple_of(11) {
+            vec![name(PROJECT)]
+        } else {
+            Vec::new()
+        },
     };
     report
 }
@@ -89,6 +99,7 @@ pub(super) fn needing(cpus: u32, needs: u8) -> JobSpec {
         } else {
             Vec::new()
         },
+        project: needs.is_multiple_of(3).then(|| name(PROJECT)),
         ..plain
     }
 }
@@ -118,8 +129,14 @@ pub(super) fn check_rules(before: &World, after: &World, attempt: AttemptId, mac
     let short = |most| placed.max_runtime.is_some_and(|given| given <= most);
     assert!(own || admits.max_runtime.is_none_or(short));
     let handle = &after.state.users[&job.owner].handle;
-    let named = |names: &Vec<common::name::Name>| names.contains(handle);
-    assert!(own || (admits.members.as_ref().is_none_or(named) && !named(&admits.not_members)));
+    let project = job.spec.project.as_ref();
+    let named = |names: &Vec<Name>| names.contains(handle);
+    let of_it = |names: &Vec<Name>| project.is_some_and(|project| names.contains(project));
+    let everybody = admits.members.is_none() && admits.projects.is_none();
+    let listed =
+        admits.members.as_ref().is_some_and(named) || admits.projects.as_ref().is_some_and(of_it);
+    let never = named(&admits.not_members) || of_it(&admits.not_projects);
+    assert!(own || ((everybody || listed) && !never));
     let strong =
         job.spec.isolation == Some(MinIsolation::Strong) || (!own && least == MinIsolation::Strong);
     assert_eq!(placed.strong, strong);

@@ -121,6 +121,7 @@ codes! {
     BadProfile "bad_profile" Usage "Use a name in one alphabet, and an address such as ada@lab.example."
     InUse "in_use" Refused "Wait until the jobs that use it have ended, or cancel them."
     ClockSetBack "clock_set_back" Refused "Set the clock of the coordinator's computer."
+    NotUploaded "not_uploaded" Failed "Send the files again, then ask again: run the command once more."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

@@ -26,6 +26,7 @@ mod listen;
 mod machines;
 mod proofs;
 mod rate;
+mod receipts;
 mod sessions;
 mod topics;
 mod usage;

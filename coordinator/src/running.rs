@@ -131,6 +131,7 @@ impl Ready {
             sealing_key: self.sealing_key,
             logs: self.logs,
             blobs: self.blobs,
+            receipts: Arc::default(),
             trail,
             wires,
             guard: Guard::new(&self.config.data, &kept),

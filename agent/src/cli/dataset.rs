@@ -23,7 +23,7 @@ use super::{
     output::Facts,
     progress::TransferBar,
     session::ask,
-    submit::walk,
+    submit::{walk, with_files},
     table::Table,
 };
 use crate::transfer::{self, WalkOptions};
@@ -152,19 +152,22 @@ pub(super) struct Uploading {
 pub(super) async fn upload(context: &Context, what: Uploading) -> Result<DatasetView, Problem> {
     let walked = walk(what.folder, what.options).await?;
     let session = context.session().await?;
-    let bar = TransferBar::new(context.output, "uploading");
-    let first = ClientStream::Upload { org: session.org };
-    let sent = transfer::upload(session.client.connection(), &first, &walked, &bar).await;
-    bar.finish();
-    let request = Request::AddDatasetVersion(AddDatasetVersion {
-        org: session.org,
-        name: what.name,
-        tree: sent?,
-        description: what.description,
-        visibility: what.visibility,
-        project: what.project,
-    });
-    let dataset = ask!(session, request, Answer::Dataset(dataset) => dataset)?;
+    let dataset = with_files(async || {
+        let bar = TransferBar::new(context.output, "uploading");
+        let first = ClientStream::Upload { org: session.org };
+        let sent = transfer::upload(session.client.connection(), &first, &walked, &bar).await;
+        bar.finish();
+        let request = Request::AddDatasetVersion(AddDatasetVersion {
+            org: session.org,
+            name: what.name.clone(),
+            tree: sent?,
+            description: what.description.clone(),
+            visibility: what.visibility,
+            project: what.project.clone(),
+        });
+        ask!(session, request, Answer::Dataset(dataset) => dataset)
+    })
+    .await?;
     session.end().await;
     Ok(dataset)
 }

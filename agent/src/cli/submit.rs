@@ -85,20 +85,34 @@ pub(super) async fn submit(
         None => None,
         Some((folder, options)) => Some(walk(folder, options).await?),
     };
+    let walked = walked.filter(|walked| !walked.tree().entries().is_empty());
     let session = context.session().await?;
-    if let Some(walked) = walked.filter(|walked| !walked.tree().entries().is_empty()) {
-        spec.workdir = Some(send(context, &session, &walked).await?);
-    }
     image::seal(&session, &mut spec, login).await?;
-    let request = Request::SubmitJob(Box::new(SubmitJob {
-        org: session.org,
-        spec,
-        key,
-        dry_run: false,
-    }));
-    match ask!(session, request, Answer::Submitted(submitted) => submitted) {
-        Ok(submitted) => Ok((session, submitted)),
-        Err(problem) => Err(problem),
+    let submitted = with_files(async || {
+        let mut spec = spec.clone();
+        if let Some(walked) = &walked {
+            spec.workdir = Some(send(context, &session, walked).await?);
+        }
+        let request = Request::SubmitJob(Box::new(SubmitJob {
+            org: session.org,
+            spec,
+            key,
+            dry_run: false,
+        }));
+        ask!(session, request, Answer::Submitted(submitted) => submitted)
+    })
+    .await?;
+    Ok((session, submitted))
+}
+
+/// Sends files and names them in a request; once more where the coordinator has forgotten by then who sent them, as it
+/// does when it starts anew. What it has of them does not travel again.
+pub(super) async fn with_files<T>(
+    send_and_ask: impl AsyncFn() -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    match send_and_ask().await {
+        Err(problem) if problem.code == Code::NotUploaded => send_and_ask().await,
+        done => done,
     }
 }
 
@@ -194,7 +208,32 @@ async fn send(context: &Context, session: &Session, walked: &Walked) -> Result<T
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[tokio::test]
+    async fn files_that_are_asked_for_again_are_sent_once_more() {
+        let forgotten = || Problem::new(Code::NotUploaded, "the files are not here", "");
+        let tries = Cell::new(0);
+        let count = || tries.replace(tries.get() + 1);
+        let then = with_files(async || match count() {
+            0 => Err(forgotten()),
+            _ => Ok(()),
+        });
+        assert_eq!((then.await, tries.take()), (Ok(()), 2));
+        let never = with_files(async || {
+            count();
+            Err::<(), _>(forgotten())
+        });
+        assert_eq!((never.await, tries.take()), (Err(forgotten()), 2));
+        let other = Problem::new(Code::Limit, "no", "");
+        let refused = with_files(async || {
+            count();
+            Err::<(), _>(other.clone())
+        });
+        assert_eq!((refused.await, tries.take()), (Err(other.clone()), 1));
+    }
 
     #[test]
     fn a_home_folder_is_never_sent_unasked() {

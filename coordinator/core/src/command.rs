@@ -47,7 +47,7 @@ pub struct Command {
 }
 
 /// Who asks, as the session's certificate says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
     User(UserId),

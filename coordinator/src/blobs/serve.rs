@@ -16,6 +16,7 @@ const KEEP_FREE: Bytes = Bytes::mib(64);
 const KEEP_FREE_PART: u64 = 20;
 
 /// Takes a tree from a stream whose first frame was read; returns once it is durable and the receipt is sent.
+/// `stored` hears of it in between.
 ///
 /// # Errors
 /// The caller refuses the stream with the problem. No tree is stored then; chunks that came are kept, so that
@@ -24,11 +25,13 @@ pub async fn serve_upload(
     store: &Store,
     tx: &mut FrameSender,
     rx: &mut FrameReceiver,
+    stored: impl Fn(TreeId) + Send + Sync + 'static,
 ) -> Result<TreeId, Problem> {
     let manifest = trees::receive_description(rx).await?;
     let sink = Arc::new(Upload {
         store: store.clone(),
         manifest: manifest.clone(),
+        stored,
     });
     let received = trees::receive(&manifest, &sink, tx, rx, &()).await?;
     let (tree, bytes) = (manifest.id(), received.bytes.0);
@@ -56,12 +59,13 @@ pub async fn serve_download(
     Ok(())
 }
 
-pub(super) struct Upload {
+pub(super) struct Upload<F> {
     pub(super) store: Store,
     pub(super) manifest: Manifest,
+    pub(super) stored: F,
 }
 
-impl ChunkSink for Upload {
+impl<F: Fn(TreeId) + Send + Sync + 'static> ChunkSink for Upload<F> {
     fn has(&self, _: u32, chunk: &ChunkRef) -> bool {
         self.store.has(chunk)
     }
@@ -89,7 +93,9 @@ impl ChunkSink for Upload {
     }
 
     fn seal(&self) -> Result<(), Problem> {
-        self.store.save_tree(&self.manifest).map(drop)
+        let tree = self.store.save_tree(&self.manifest)?;
+        (self.stored)(tree);
+        Ok(())
     }
 }
 

@@ -119,7 +119,7 @@ async fn upload(store: &Store, manifest: &Manifest) -> (Result<TreeId, Problem>,
     let source = Arc::new(Peer);
     let serving = async {
         let (tx, rx) = &mut line.far;
-        let served = serve_upload(store, tx, rx).await;
+        let served = serve_upload(store, tx, rx, drop).await;
         if let Err(problem) = &served {
             let _told = tx.refuse(problem).await;
         }
@@ -222,7 +222,7 @@ async fn an_upload_that_breaks_off_leaves_its_chunks_but_no_tree() {
         }
     };
     let (tx, rx) = &mut line.far;
-    let (served, ()) = tokio::join!(serve_upload(&store, tx, rx), breaking);
+    let (served, ()) = tokio::join!(serve_upload(&store, tx, rx, drop), breaking);
     assert_eq!(served.unwrap_err().code, Code::Checksum);
     assert!(!store.has_tree(manifest.id()));
     assert_eq!(temps(&store), 0);
@@ -296,7 +296,11 @@ fn one_chunk_put_by_many_at_once_is_whole() {
 fn what_does_not_fit_on_the_disk_is_refused_before_it_comes() {
     let (_folder, store) = store();
     let manifest = tree(1);
-    let upload = serve::Upload { store, manifest };
+    let upload = serve::Upload {
+        store,
+        manifest,
+        stored: drop,
+    };
     let refused = upload.reserve(Bytes(u64::MAX / 2)).unwrap_err();
     assert_eq!(refused.code, Code::DiskFull);
     upload.reserve(Bytes(1000)).unwrap();

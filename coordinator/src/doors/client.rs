@@ -139,7 +139,7 @@ impl Member {
             }
             ClientStream::Upload { org } => {
                 let user = self.allows(Ask::Upload { org })?;
-                transfers::upload(&self.desk, user, org, tx, rx).await?;
+                transfers::upload(&self.desk, self.actor, user, org, tx, rx).await?;
             }
             ClientStream::Download { org, source } => {
                 let user = self.allows(Ask::Download { org })?;

@@ -19,4 +19,5 @@ mod orgs;
 mod renewal;
 mod secrets;
 mod streams;
+mod trees;
 mod usage;

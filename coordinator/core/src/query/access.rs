@@ -1,5 +1,7 @@
 //! Who may fetch or send which bytes.
 
+use std::collections::BTreeSet;
+
 use common::{
     dataset::DatasetRef,
     id::{AttemptId, JobId, MachineId, OrgId, ProjectId, TreeId, UserId},
@@ -235,6 +237,17 @@ fn job_to_run(state: &State, machine: MachineId, attempt: AttemptId) -> Option<&
     let row = state.attempts.get(&attempt);
     row.filter(|row| row.machine == machine && row.is_to_run())
         .and_then(|_| state.jobs.get(&attempt.job))
+}
+
+/// Returns whether the tree is anybody's: of a dataset, an artifact or a job, or of one that is being deleted. Walks all
+/// jobs in the worst case.
+pub fn is_named(state: &State, tree: TreeId) -> bool {
+    let going = state.discarded.keys().any(|(_, gone)| *gone == tree)
+        || state
+            .deletions
+            .values()
+            .any(|row| row.trees.contains(&tree));
+    going || unneeded(state, BTreeSet::from([tree])).is_empty()
 }
 
 /// Returns whether artifacts of the attempt are awaited from this machine.

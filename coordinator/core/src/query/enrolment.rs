@@ -7,7 +7,7 @@ use common::{
     },
     id::{
         CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey, InvitationId,
-        MachineId, OrgId, UserId,
+        MachineId, OrgId, TreeId, UserId,
     },
     join_link::LinkPurpose,
     name::Name,
@@ -277,6 +277,12 @@ pub fn submitted(state: &State, user: UserId, key: IdempotencyKey) -> Option<Sub
     let number = state.jobs.get(&id)?.number;
     let status = state.progress.get(&id)?.status();
     Some(Submitted { id, number, status })
+}
+
+/// Returns the work folder of the job that was submitted with this key.
+pub fn submitted_workdir(state: &State, user: UserId, key: IdempotencyKey) -> Option<TreeId> {
+    let id = state.index.keys.get(&(user, key))?;
+    state.jobs.get(id)?.spec.workdir
 }
 
 /// Returns whether a machine may take jobs.

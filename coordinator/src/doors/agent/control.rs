@@ -232,9 +232,13 @@ async fn read(
                 desk.wires.machines.heard(agent.machine, None, desk.now());
                 let stage = report.stage();
                 let _named = desk.blobs.named().await;
-                let artifact_size = match report {
-                    AttemptReport::Artifacts { tree } => size(agent, tree).await,
-                    _ => None,
+                let (report, artifact_size) = match report {
+                    AttemptReport::Artifacts { tree } if !sent(agent, tree) => {
+                        tracing::warn!(machine = %agent.machine, %attempt, %tree, "artifacts were named that it has not sent");
+                        (AttemptReport::ArtifactsLost, None)
+                    }
+                    AttemptReport::Artifacts { tree } => (report, size(agent, tree).await),
+                    report => (report, None),
                 };
                 let body = Body::ReportAttempt {
                     attempt,
@@ -273,6 +277,14 @@ async fn report_machine(agent: &Agent, report: MachineReport) -> Result<(), Prob
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns whether the machine has sent the tree. After a restart it may be said later than it was sent: what nothing
+/// else names is nobody else's.
+fn sent(agent: &Agent, tree: TreeId) -> bool {
+    let desk = &*agent.desk;
+    let from = Actor::Machine(agent.machine);
+    desk.receipts.has(from, tree, desk.now()) || !access::is_named(&desk.engine.read(), tree)
 }
 
 /// Returns the size of a tree that has arrived, and how many files it has.

@@ -10,7 +10,7 @@ use common::{
     secret::SecretValue,
     wire::agent::{AgentStream, RegistryAnswer, SecretsAnswer},
 };
-use coordinator_core::query::access;
+use coordinator_core::{Actor, query::access};
 use link::frames::{self, FrameReceiver, FrameSender};
 
 use super::{Agent, log};
@@ -52,7 +52,11 @@ async fn serve_one(
             if !access::machine_may_upload(&desk.engine.read(), agent.machine, attempt) {
                 return Err(not_wanted());
             }
-            blobs::serve_upload(&desk.blobs, tx, rx).await.map(drop)
+            let (receipts, clock) = (Arc::clone(&desk.receipts), Arc::clone(&desk.clock));
+            let from = Actor::Machine(agent.machine);
+            let stored = move |tree| receipts.give(from, tree, clock.now());
+            let sent = blobs::serve_upload(&desk.blobs, tx, rx, stored).await;
+            sent.map(drop)
         }
     }
 }

@@ -182,6 +182,7 @@ async fn add_version(
     let desk = &*member.desk;
     let tree = request.tree;
     let _named = desk.blobs.named().await;
+    check_sent(member, tree)?;
     let blobs = desk.blobs.clone();
     let stored = blocking(move || blobs.size(tree)).await;
     let (bytes, files) = stored.map_err(|problem| match problem.code {
@@ -202,13 +203,18 @@ async fn add_version(
 async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Answer, Problem> {
     let desk = &*member.desk;
     let _named = desk.blobs.named().await;
-    if let Some(tree) = request.spec.workdir {
+    let key = request.key;
+    let there = enrolment::submitted_workdir(&desk.engine.read(), user, key);
+    // Sent again with the same key, the job that is there has its folder already.
+    if let Some(tree) = request.spec.workdir
+        && there != Some(tree)
+    {
+        check_sent(member, tree)?;
         let blobs = desk.blobs.clone();
         if !blocking(move || blobs.has_tree(tree)).await {
             return Err(not_uploaded(tree));
         }
     }
-    let key = request.key;
     let job = JobId::new(mint::uuid(desk.now()));
     let body = Body::SubmitJob { job, request };
     desk.engine.ask(member.actor, body).await?;
@@ -219,7 +225,17 @@ async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Ans
     ))
 }
 
+/// Checks that whoever names a tree has sent it: that it is here, and what its id is, others may see too.
+fn check_sent(member: &Member, tree: TreeId) -> Result<(), Problem> {
+    let desk = &*member.desk;
+    if desk.receipts.has(member.actor, tree, desk.now()) {
+        return Ok(());
+    }
+    Err(not_uploaded(tree))
+}
+
+/// Says the same of what is here and of what is not.
 fn not_uploaded(tree: TreeId) -> Problem {
-    let why = format!("the tree {tree} was not uploaded, or not all of it");
-    Problem::new(Code::NotFound, "The files are not here", why)
+    let why = format!("you have not sent the tree {tree} of late, or not all of it");
+    Problem::new(Code::NotUploaded, "The files are not here", why)
 }

@@ -1,27 +1,33 @@
 //! Trees of members: work folders and datasets go up, datasets and artifacts come down.
 
+use std::sync::Arc;
+
 use common::{
     id::{OrgId, UserId},
     problem::Problem,
     wire::client::DownloadSource,
 };
 use coordinator_core::{
-    Topic,
+    Actor, Topic,
     query::access::{self, Readable},
 };
 use link::frames::{FrameReceiver, FrameSender};
 
 use crate::{blobs, desk::Desk, topics::Awaited};
 
+/// Takes a tree, which whoever sends it may name from then on.
 pub(super) async fn upload(
     desk: &Desk,
+    actor: Actor,
     user: UserId,
     org: OrgId,
     tx: &mut FrameSender,
     rx: &mut FrameReceiver,
 ) -> Result<(), Problem> {
     access::may_upload(&desk.engine.read(), user, org)?;
-    let tree = blobs::serve_upload(&desk.blobs, tx, rx).await?;
+    let (receipts, clock) = (Arc::clone(&desk.receipts), Arc::clone(&desk.clock));
+    let stored = move |tree| receipts.give(actor, tree, clock.now());
+    let tree = blobs::serve_upload(&desk.blobs, tx, rx, stored).await?;
     tracing::debug!(%user, %tree, "a tree was uploaded");
     Ok(())
 }

@@ -73,7 +73,7 @@ codes! {
     TooManyTries "too_many_tries" Refused "Wait a minute, then try again with the right code."
     WrongFingerprint "wrong_fingerprint" Refused "Do not go on: ask whoever sent the link whether the coordinator was set up anew; if not, somebody is in between."
     NotSignedIn "not_signed_in" Refused "Run `compute-share login LINK` or `compute-share join LINK` first."
-    CertificateExpired "certificate_expired" Refused "Sign in again with a new link; an admin makes one with `compute-share device link --user HANDLE`."
+    CertificateExpired "certificate_expired" Refused "Sign in again with a new link: an admin makes one with `compute-share device link --user HANDLE`, whoever runs the coordinator with `compute-share-coordinator login-link`. A machine is registered again."
     CertificateRevoked "certificate_revoked" Refused "Ask an admin; this device or machine was removed."
     MachineNotApproved "machine_not_approved" Refused "Ask an admin to run `compute-share machine approve NAME`."
     MachineRejected "machine_rejected" Refused "Ask an admin why; register again once that is settled."
@@ -122,6 +122,7 @@ codes! {
     InUse "in_use" Refused "Wait until the jobs that use it have ended, or cancel them."
     ClockSetBack "clock_set_back" Refused "Set the clock of the coordinator's computer."
     NotUploaded "not_uploaded" Failed "Send the files again, then ask again: run the command once more."
+    ClockDoubtful "clock_doubtful" Refused "Set the clock of the coordinator's computer."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

@@ -105,7 +105,7 @@ pub(crate) struct Run {
     /// Write log lines as JSON.
     #[arg(long)]
     pub(crate) log_json: bool,
-    /// The system's clock is right now, though it said a later day when the coordinator ran last.
+    /// The system's clock is right now, though it said quite another day when the coordinator ran last.
     #[arg(long)]
     pub(crate) clock_is_right: bool,
 }

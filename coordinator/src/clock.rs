@@ -18,6 +18,9 @@ use common::{code::Code, problem::Problem, time::Timestamp};
 /// How far the system's clock may be behind what it said before, without a word from whoever runs the coordinator:
 /// more than time zones can be confused by.
 pub(crate) const TOLERANCE: Duration = Duration::from_secs(24 * 3600);
+/// How far it may be ahead of that: nothing but a wrong clock goes further between two looks of a process, and a
+/// coordinator that did not run for longer is worth a word.
+pub(crate) const LEAP: Duration = Duration::from_secs(366 * 86_400);
 /// A difference that is worth a line in the log.
 const WORTH_SAYING: Duration = Duration::from_secs(60);
 
@@ -30,8 +33,46 @@ pub(crate) struct Clock {
 impl Clock {
     /// Returns a clock whose org's time is at least `earliest`.
     pub(crate) fn starting_at(earliest: Timestamp) -> Self {
+        let nothing = Timestamp::default();
         Self {
-            pace: Mutex::new(Pace::starting_at(earliest, Instant::now())),
+            pace: Mutex::new(Pace::starting_at(earliest, nothing, Instant::now())),
+        }
+    }
+
+    /// Returns the clock of a coordinator whose org's time was at least `earliest`, and whose system's clock said `seen`
+    /// when it ran last. `trusted` is whoever runs it saying that this is right now, whatever it said then.
+    ///
+    /// # Errors
+    /// The system's clock is behind or far ahead of that, and not trusted.
+    pub(crate) fn resume(
+        earliest: Timestamp,
+        seen: Timestamp,
+        trusted: bool,
+    ) -> Result<Self, Problem> {
+        let system = system();
+        let (shown, latest) = if trusted {
+            (earliest.max(system), system)
+        } else {
+            check(system, seen)?;
+            (earliest, seen)
+        };
+        let clock = Self {
+            pace: Mutex::new(Pace::starting_at(shown, latest, Instant::now())),
+        };
+        clock.say();
+        Ok(clock)
+    }
+
+    /// Says in the log how far the org's time is ahead.
+    fn say(&self) {
+        let (now, system) = self.both();
+        let ahead = now.since(system);
+        if ahead > WORTH_SAYING {
+            let seconds = ahead.as_secs();
+            tracing::warn!(
+                org = %now, %system, seconds,
+                "the system's clock is behind the org's time, which goes on from where it was: nothing that has expired is good again"
+            );
         }
     }
 
@@ -51,10 +92,10 @@ impl Clock {
         (self.pace().step(system, Instant::now()), system)
     }
 
-    /// Returns the latest that the system's clock said since the start.
+    /// Returns the latest that the system's clock said, in this run and those before that count.
     pub(crate) fn latest_system(&self) -> Timestamp {
-        let system = self.system();
-        self.pace().latest.max(system)
+        let _looked = self.both();
+        self.pace().latest
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {
@@ -85,50 +126,40 @@ struct Pace {
 }
 
 impl Pace {
-    fn starting_at(shown: Timestamp, at: Instant) -> Self {
-        let latest = Timestamp::default();
+    const fn starting_at(shown: Timestamp, latest: Timestamp, at: Instant) -> Self {
         Self { shown, at, latest }
     }
 
     fn step(&mut self, system: Timestamp, at: Instant) -> Timestamp {
-        self.latest = self.latest.max(system);
         let elapsed = at.saturating_duration_since(self.at);
         let alone = self.shown.saturating_add(elapsed - elapsed / 10);
-        if system < alone {
+        // The first look of a fresh coordinator has nothing to compare with.
+        let leaps = self.latest != Timestamp::default() && system.since(alone) > LEAP;
+        if system < alone || leaps {
             return alone;
         }
+        self.latest = self.latest.max(system);
         (self.shown, self.at) = (system, at);
         system
     }
 }
 
-/// Looks at the system's clock before anything is signed by it. `seen` is what it said when the coordinator ran
-/// last; `trusted` is whoever runs the coordinator saying that it is right now.
+/// Checks what the system's clock says against what it said when the coordinator ran last.
 ///
 /// # Errors
-/// It is more than [`TOLERANCE`] behind: members' computers would take no certificate of such a day.
-pub(crate) fn check(clock: &Clock, seen: Timestamp, trusted: bool) -> Result<(), Problem> {
-    let (now, system) = clock.both();
-    let behind = seen.since(system);
-    if behind > TOLERANCE && !trusted {
-        let why = format!(
-            "the system's clock says {system}, and it said {seen} when the coordinator ran last"
-        );
-        return Err(
-            Problem::new(Code::ClockSetBack, "The coordinator was not started", why).help(
-                "Set the clock, for example with `timedatectl set-ntp true`; if it is right now and was wrong then, start it once with --clock-is-right.",
-            ),
-        );
+/// It is more than [`TOLERANCE`] behind, or more than [`LEAP`] ahead: members' computers would take no certificate of
+/// such a day, and what is due by it would be lost.
+fn check(system: Timestamp, seen: Timestamp) -> Result<(), Problem> {
+    if seen.since(system) <= TOLERANCE && system.since(seen) <= LEAP {
+        return Ok(());
     }
-    let ahead = now.since(system);
-    if ahead > WORTH_SAYING {
-        let seconds = ahead.as_secs();
-        tracing::warn!(
-            org = %now, %system, seconds,
-            "the system's clock is behind the org's time, which goes on from where it was: nothing that has expired is good again"
-        );
-    }
-    Ok(())
+    let why = format!(
+        "the system's clock says {system}, and it said {seen} when the coordinator ran last"
+    );
+    let problem = Problem::new(Code::ClockDoubtful, "The coordinator was not started", why);
+    Err(problem.help(
+        "Set the clock, for example with `timedatectl set-ntp true`; if it is right now, start it once with --clock-is-right.",
+    ))
 }
 
 #[cfg(test)]
@@ -145,7 +176,7 @@ mod tests {
     #[test]
     fn it_follows_the_systems_clock_until_that_is_set_back() {
         let begin = Instant::now();
-        let mut pace = Pace::starting_at(at(0), begin);
+        let mut pace = Pace::starting_at(at(0), at(0), begin);
         let later = |seconds| begin + Duration::from_secs(seconds);
         assert_eq!(pace.step(at(1000), later(1)), at(1000));
         assert_eq!(pace.step(at(1010), later(11)), at(1010));
@@ -163,7 +194,7 @@ mod tests {
     #[test]
     fn many_looks_make_it_no_slower() {
         let begin = Instant::now();
-        let mut pace = Pace::starting_at(at(1000), begin);
+        let mut pace = Pace::starting_at(at(1000), at(0), begin);
         for ms in 0..10_000 {
             pace.step(at(1), begin + Duration::from_millis(ms));
         }
@@ -171,24 +202,50 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_an_hour_is_borne_and_a_year_is_not() {
+    fn a_leap_of_years_in_a_running_process_is_not_followed() {
+        let begin = Instant::now();
+        let mut pace = Pace::starting_at(at(1000), at(1000), begin);
+        let later = |seconds| begin + Duration::from_secs(seconds);
+        assert_eq!(pace.step(at(1001), later(1)), at(1001));
+        let leap = at(1001 + 2 * YEAR.as_secs());
+        assert_eq!(pace.step(leap, later(11)), at(1010), "a tenth slower alone");
+        assert_eq!(pace.step(at(1021), later(21)), at(1021), "it was set right");
+        // A suspended computer is away for weeks.
+        let weeks = at(1021).saturating_add(HOUR * 24 * 30);
+        assert_eq!(pace.step(weeks, later(22)), weeks);
+        assert_eq!(pace.latest, weeks);
+    }
+
+    #[test]
+    fn a_clock_an_hour_behind_is_borne_and_years_are_not() {
         let now = system();
-        let seen = |ahead: Duration| now.saturating_add(ahead);
-        for (ahead, trusted, good) in [
-            (Duration::ZERO, false, true),
-            (HOUR, false, true),
-            (14 * HOUR, false, true),
-            (25 * HOUR, false, false),
-            (YEAR, false, false),
-            (YEAR, true, true),
+        let before = |span: Duration| {
+            let ms = u64::try_from(span.as_millis()).unwrap();
+            Timestamp::from_unix_ms(now.unix_ms() - ms)
+        };
+        let after = |span: Duration| now.saturating_add(span);
+        for (seen, trusted, good) in [
+            (now, false, true),
+            (after(HOUR), false, true),
+            (after(14 * HOUR), false, true),
+            (after(25 * HOUR), false, false),
+            (after(YEAR), false, false),
+            (after(YEAR), true, true),
+            (before(YEAR), false, true),
+            (before(2 * YEAR), false, false),
+            (before(2 * YEAR), true, true),
         ] {
-            let clock = Clock::starting_at(seen(ahead));
-            let checked = check(&clock, seen(ahead), trusted);
-            assert_eq!(checked.is_ok(), good, "{ahead:?} {trusted}");
-            if let Err(problem) = checked {
-                assert_eq!(problem.code, Code::ClockSetBack);
+            match Clock::resume(seen, seen, trusted) {
+                Ok(clock) => {
+                    assert!(good, "{seen} {trusted}");
+                    let (shown, system) = clock.both();
+                    assert!(shown >= seen && shown >= system, "{seen} {trusted}");
+                }
+                Err(problem) => {
+                    assert!(!good, "{seen} {trusted}");
+                    assert_eq!(problem.code, Code::ClockDoubtful);
+                }
             }
-            assert!(clock.now() >= seen(ahead));
         }
     }
 }

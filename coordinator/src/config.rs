@@ -33,7 +33,7 @@ pub struct Config {
     pub lease: Span,
     pub heartbeat: Span,
     pub who_may_create_orgs: WhoMayCreateOrgs,
-    /// Whoever starts it says that the system's clock is right, though it was set back since the last run. Not in the file.
+    /// Whoever starts it says that the system's clock is right, whatever it said in the last run. Not in the file.
     pub clock_is_right: bool,
 }
 

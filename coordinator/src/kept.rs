@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct Kept {
     /// The org's time.
     pub(crate) at: Timestamp,
-    /// The latest that the system's clock said, in this run.
+    /// The latest that the system's clock said, in any run; it goes back only when somebody says that the clock is right.
     pub(crate) system_at: Option<Timestamp>,
     pub(crate) closures: Vec<Closure>,
 }

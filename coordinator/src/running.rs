@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blobs,
-    clock::{self, Clock},
+    clock::Clock,
     config::Config,
     desk::{Desk, Wires, blocking},
     doors::accept,
@@ -89,9 +89,9 @@ impl Ready {
             newest_at,
         } = self.opened;
         let kept = Kept::load(&self.config.data);
-        let clock = Arc::new(Clock::starting_at(newest_at.max(kept.at)));
         let seen = kept.system_at.unwrap_or(newest_at);
-        clock::check(&clock, seen, self.config.clock_is_right)?;
+        let trusted = self.config.clock_is_right;
+        let clock = Arc::new(Clock::resume(newest_at.max(kept.at), seen, trusted)?);
         let identity = self.authority.server_identity(clock.system());
         let identity = identity.map_err(|error| renewal::problem(&error))?;
         let tls = certs::server_config(&identity).map_err(|error| renewal::problem(&error))?;

@@ -195,7 +195,7 @@ pub fn add_org(config: &Config, org: &Name, owner: &Name) -> Result<AddOrgOutcom
 /// Whom [`login_link`] signs in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Whom {
-    /// Of this org; of the first where there is no name.
+    /// Of this org; where there is no name, of the first that they are in.
     pub org: Option<Name>,
     /// A member of it; `None` is its owner.
     pub user: Option<Name>,
@@ -216,9 +216,13 @@ pub fn login_link(config: &Config, whom: &Whom) -> Result<JoinLink, Problem> {
         newest_at,
     } = Store::open(&folder::store(data))?;
     let orgs = enrolment::orgs(&state);
-    let found = match &whom.org {
-        None => orgs.first(),
-        Some(wanted) => orgs.iter().find(|(_, name)| name == wanted),
+    let found = match (&whom.org, &whom.user) {
+        (Some(wanted), _) => orgs.iter().find(|(_, name)| name == wanted),
+        (None, Some(user)) => orgs
+            .iter()
+            .find(|(org, _)| enrolment::is_member(&state, *org, user))
+            .or(orgs.first()),
+        (None, None) => orgs.first(),
     };
     let Some((org, _)) = found.cloned() else {
         let names: Vec<&str> = orgs.iter().map(|(_, name)| name.as_str()).collect();

@@ -53,9 +53,12 @@ pub(super) struct Link {
     /// Another member's, as an admin; only of who is in no other org
     #[arg(long, value_name = "HANDLE")]
     user: Option<Name>,
-    /// Take their password and two-factor away, which were lost
+    /// With its use their password and two-factor are gone, which were lost
     #[arg(long, requires = "user")]
     reset: bool,
+    /// Make none, and those useless that were made and not used
+    #[arg(long, conflicts_with = "reset")]
+    revoke: bool,
 }
 
 /// Sign a lost computer out for good, at once
@@ -145,13 +148,16 @@ impl Revoke {
 
 impl Link {
     async fn run(self, context: &Context) -> Result<(), Problem> {
+        if self.revoke {
+            return revoke_links(context, self.user).await;
+        }
         let session = context.session().await?;
-        let Self { user, reset } = self;
+        let Self { user, reset, .. } = self;
         if let Some(user) = user.as_ref().filter(|_| reset) {
             let consequence = format!(
-                "{user} has no password and no two-factor any more; whoever has the link is {user}."
+                "Whoever has the link is {user}, without password and two-factor, which are gone once it is used."
             );
-            context.consent.obtain("taking them away", &consequence)?;
+            context.consent.obtain("making such a link", &consequence)?;
         }
         let request = Request::CreateLoginLink(CreateLoginLink {
             org: session.org,
@@ -178,4 +184,17 @@ impl Link {
         };
         context.output.done(&json!({ "link": link }), &sentence)
     }
+}
+
+async fn revoke_links(context: &Context, user: Option<Name>) -> Result<(), Problem> {
+    let session = context.session().await?;
+    let of = member(&session, user.clone());
+    let request = Request::Account(AccountRequest::RevokeLinks { of });
+    ask!(session, request, Answer::Done => ())?;
+    let handle = user.unwrap_or_else(|| session.client.credentials().handle.clone());
+    session.end().await;
+    let sentence = format!("Sign-in links for {handle} that nobody has used let nobody in.");
+    context
+        .output
+        .done(&json!({ "revoked_for": handle }), &sentence)
 }

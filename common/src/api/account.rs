@@ -47,6 +47,10 @@ pub enum AccountRequest {
     NewRecoveryCodes {
         proof: Option<Proof>,
     },
+    /// Makes every sign-in link useless that was made for them and not used.
+    RevokeLinks {
+        of: Option<MemberRef>,
+    },
 }
 
 /// What shows that it is the user who asks, and not somebody at their computer.
@@ -73,7 +77,7 @@ pub struct CreateLoginLink {
     pub org: OrgId,
     /// Whom it signs in; `None` is the user who asks. An admin asks for members who are in no other org.
     pub user: Option<Name>,
-    /// Takes their password and two-factor away, which were lost. Of others only.
+    /// Its first use takes their password and two-factor away, which were lost. Of others only.
     pub reset: bool,
 }
 
@@ -97,6 +101,7 @@ impl fmt::Debug for AccountRequest {
             Self::ConfirmTwoFactor { .. } => "ConfirmTwoFactor",
             Self::StopTwoFactor { .. } => "StopTwoFactor",
             Self::NewRecoveryCodes { .. } => "NewRecoveryCodes",
+            Self::RevokeLinks { .. } => "RevokeLinks",
         })
     }
 }

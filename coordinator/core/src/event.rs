@@ -100,6 +100,9 @@ pub enum Event {
         purpose: LinkPurpose,
         /// Whom a sign-in link is for.
         user: Option<UserId>,
+        /// The first use of a sign-in link takes their password and two-factor away.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         invitee: Option<Guest>,
         #[serde(skip)]

@@ -96,7 +96,7 @@ async fn a_clock_set_back_by_a_year_is_refused_until_somebody_says_that_it_is_ri
     let data = stopped.config.data.clone();
     let before = folder_bytes(&data);
     let refused = coordinator::run(stopped.config.clone()).await.unwrap_err();
-    assert_eq!(refused.code, Code::ClockSetBack);
+    assert_eq!(refused.code, Code::ClockDoubtful);
     assert!(refused.help.contains("--clock-is-right"), "{refused:?}");
     assert_eq!(folder_bytes(&data), before, "nothing was changed");
 

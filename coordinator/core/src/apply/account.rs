@@ -23,6 +23,7 @@ pub(super) fn apply(state: &mut State, event: &AccountEvent) {
             name,
             key,
             token,
+            bound,
             at,
         } => {
             let devices = state.index.devices.entry(*user).or_default();
@@ -36,6 +37,7 @@ pub(super) fn apply(state: &mut State, event: &AccountEvent) {
                 expires_at: *at,
                 revoked_at: None,
                 token: *token,
+                bound: *bound,
             };
             state.devices.insert(*device, row);
         }

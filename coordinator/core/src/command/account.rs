@@ -25,6 +25,10 @@ pub enum AccountCommand {
         /// The device that asks.
         from: Option<DeviceId>,
     },
+    /// Sign-in links that were not used.
+    RevokeLinks {
+        of: Option<MemberRef>,
+    },
     /// Takes a proof where there is a password or two-factor.
     SetPassword {
         hash: PasswordHash,

@@ -4,7 +4,7 @@ pub(crate) mod proof;
 
 use common::{id::UserId, time::Timestamp};
 
-use super::device;
+use super::{device, login_link};
 use crate::{
     command::AccountCommand,
     event::{AccountEvent, Event, Profile},
@@ -26,6 +26,7 @@ pub(super) fn decide(
         AccountCommand::RevokeDevice { of, device, from } => {
             device::revoke(state, at, user, of.as_ref(), device.as_ref(), *from)
         }
+        AccountCommand::RevokeLinks { of } => login_link::revoke(state, at, user, of.as_ref()),
         AccountCommand::SetPassword { hash, proof } => {
             proof::set_password(state, at, user, hash, proof.as_ref())
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use common::{
     api::account::MemberRef,
-    id::{CertificateSerial, DeviceId, Fingerprint, TokenId, UserId},
+    id::{CertificateSerial, DeviceId, Fingerprint, OrgId, TokenId, UserId},
     name::{MAX_NAME_BYTES, Name},
     time::Timestamp,
 };
@@ -28,6 +28,14 @@ const PROGRAM_REMEMBERED: Duration = Duration::from_secs(86_400);
 /// Most devices or certificates that are forgotten with one sign-in or renewal.
 const FORGOTTEN_AT_ONCE: usize = 16;
 
+/// What somebody signs in with, where it is less than they themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Means {
+    pub(super) token: Option<TokenId>,
+    /// A link that somebody else in this org made for them.
+    pub(super) bound: Option<OrgId>,
+}
+
 /// Returns the device that signs in with this key, and the event that makes it where there is none.
 pub(super) fn sign_in(
     state: &State,
@@ -35,9 +43,10 @@ pub(super) fn sign_in(
     user: UserId,
     key: Fingerprint,
     wish: &SignIn,
-    token: Option<TokenId>,
+    means: Means,
 ) -> Result<(DeviceId, Vec<Event>), Rejection> {
-    let like = |row: &Device| row.is_signed_in(at) && row.token == token;
+    let Means { token, bound } = means;
+    let like = |row: &Device| row.is_signed_in(at) && row.token == token && row.bound == bound;
     let signed_in = || devices(state, user).filter(|(_, row)| like(row));
     if let Some((id, _)) = signed_in().find(|(_, row)| row.key == key) {
         return Ok((id, Vec::new()));
@@ -54,6 +63,7 @@ pub(super) fn sign_in(
         name: free_name(&wish.name, &taken),
         key,
         token,
+        bound,
         at,
     }));
     Ok((wish.fresh_device, events))

@@ -12,7 +12,13 @@ use common::{
     time::Timestamp,
 };
 
-use super::{account::proof::second_factor, device, draft::Draft, invitation::open, rejoin, token};
+use super::{
+    account::proof::second_factor,
+    device,
+    draft::Draft,
+    invitation::{self, open},
+    login_link, rejoin, token,
+};
 use crate::{
     command::{Actor, NewCertificate, SignIn},
     event::{AccountEvent, Event, Holder, token::TokenEvent},
@@ -58,6 +64,11 @@ pub(crate) fn admit(
         (Ok(()), None) => invitation.user,
         (Err(closed), _) => return Err(closed),
     };
+    match purpose {
+        LinkPurpose::Login => login_link::still_may(state, invitation)?,
+        LinkPurpose::Join if used.is_none() => invitation::still_may(state, invitation)?,
+        LinkPurpose::Join | LinkPurpose::Token => {}
+    }
     // Nor does the key of a device that was revoked: whoever has it may have the old link, too.
     let lost = |user| {
         let devices = device::devices(state, user).filter(|(_, row)| row.key == key);
@@ -117,7 +128,14 @@ pub(super) fn enrol(
     };
     // Who asks again with the same key has shown it before.
     if let Some(user) = admission.user.filter(|_| !admission.again) {
-        events.extend(second_factor(state, at, user, sign_in.proof.as_ref())?);
+        let invitation = state.invitations.get(&admission.invitation);
+        if invitation.is_some_and(|invitation| invitation.reset) {
+            let held = state.credentials.contains_key(&user);
+            let reset = AccountEvent::CredentialsReset { user, at };
+            events.extend(held.then_some(Event::Account(reset)));
+        } else {
+            events.extend(second_factor(state, at, user, sign_in.proof.as_ref())?);
+        }
     }
     let user = match admission.user {
         Some(user) if admission.returns => {
@@ -162,7 +180,12 @@ pub(super) fn enrol(
             at,
         });
     }
-    let (device, signed_in) = device::sign_in(state, at, user, certificate.key, sign_in, None)?;
+    let invitation = state.invitations.get(&admission.invitation);
+    let means = device::Means {
+        token: None,
+        bound: invitation.and_then(login_link::bound_to),
+    };
+    let (device, signed_in) = device::sign_in(state, at, user, certificate.key, sign_in, means)?;
     events.extend(signed_in);
     let holder = Holder::User(user);
     events.push(issued(state, holder, Some(device), certificate, at)?);
@@ -250,6 +273,7 @@ fn device_of(
         name: UNNAMED.parse().expect("the word is a name"),
         key: row.key,
         token: None,
+        bound: None,
         at: row.issued_at,
     };
     (device, vec![Event::Account(signed_in)])

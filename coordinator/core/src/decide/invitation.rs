@@ -82,6 +82,7 @@ fn create(
         role: wish.role,
         purpose: LinkPurpose::Join,
         user: None,
+        reset: false,
         invitee: invitee.clone(),
         codes: one.codes.clone(),
         created_by: user,
@@ -166,6 +167,7 @@ fn take(
         return Ok(Vec::new());
     }
     open(row, at)?;
+    still_may(state, row)?;
     if member {
         let org = state.orgs.get(&row.org).ok_or(Rejection::NoSuchOrg)?;
         let org = org.name.clone();
@@ -244,6 +246,25 @@ pub(crate) fn open(row: &Invitation, now: Timestamp) -> Result<(), Rejection> {
         }
         InvitationStatus::Used | InvitationStatus::Accepted => Err(Rejection::CodeUsed),
     }
+}
+
+/// Returns how an invitation stands, as far as it is known whether it would let anybody in.
+pub(crate) fn standing(state: &State, row: &Invitation, now: Timestamp) -> InvitationStatus {
+    match row.status(now) {
+        InvitationStatus::Open | InvitationStatus::Pending if still_may(state, row).is_err() => {
+            InvitationStatus::Revoked
+        }
+        status => status,
+    }
+}
+
+/// Checks that whoever made an invitation could make it now as well: it lets nobody in by a right that was lost.
+///
+/// # Errors
+/// They could not; it is as good as revoked.
+pub(crate) fn still_may(state: &State, row: &Invitation) -> Result<(), Rejection> {
+    let may = permit(state, row.org, row.created_by, action(row.role)?);
+    may.map(drop).map_err(|_| Rejection::CodeRevoked)
 }
 
 /// Returns an invitation that is for this user. What is for others is not found.

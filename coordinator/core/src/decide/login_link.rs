@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     command::Actor,
-    event::{AccountEvent, Event},
+    event::Event,
     policy::{Action, permit},
     rejection::{AccountRejection, Rejection, invitation::InvitationRejection},
     state::{State, invitation::Invitation},
@@ -34,8 +34,9 @@ pub(super) struct LoginLink {
     pub(super) reset: bool,
 }
 
-/// A link for somebody else signs in as them: an admin may make one where they could remove the member as well, and
-/// where it opens nothing of another org. Who runs the coordinator may always.
+/// A link for somebody else signs in as them: an admin may make one for members below them, and where it opens nothing
+/// of another org; that is looked at again when it is used. It takes the place of those that were made for them before.
+/// Who runs the coordinator may always.
 pub(super) fn decide(
     state: &State,
     at: Timestamp,
@@ -52,9 +53,12 @@ pub(super) fn decide(
             (user, whose)
         }
         Actor::System => {
-            let owner = owner(state, link.org)?;
-            let whose = handle.map_or(Ok(owner), |handle| member(state, link.org, handle));
-            (owner, whose?)
+            let whose = match handle {
+                None => owner(state, link.org)?,
+                Some(handle) => member(state, link.org, handle)?,
+            };
+            // As if it were their own: nobody's rank is behind it.
+            (whose, whose)
         }
         // No token makes links: `policy::scopes`.
         Actor::Program { .. } | Actor::Machine(_) | Actor::Stranger => {
@@ -65,15 +69,13 @@ pub(super) fn decide(
     if state.index.codes.contains_key(&link.code) {
         return Err(Rejection::InvitationCodes);
     }
+    if link.reset && actor == Actor::User(whose) {
+        return Err(AccountRejection::OwnReset.into());
+    }
     let mut events = forget_some(state, at, link.org);
-    if link.reset {
-        if actor == Actor::User(whose) {
-            return Err(AccountRejection::OwnReset.into());
-        }
-        if state.credentials.contains_key(&whose) {
-            let reset = AccountEvent::CredentialsReset { user: whose, at };
-            events.push(Event::Account(reset));
-        }
+    if maker != whose {
+        let of_others = |row: &Invitation| row.created_by != whose;
+        events.extend(revoked(state, at, link.org, whose, of_others));
     }
     events.push(Event::InvitationCreated {
         invitation: link.invitation,
@@ -82,6 +84,7 @@ pub(super) fn decide(
         role: Role::Member,
         purpose: LinkPurpose::Login,
         user: Some(whose),
+        reset: link.reset,
         invitee: None,
         codes: vec![link.code],
         created_by: maker,
@@ -98,6 +101,65 @@ fn open_links(state: &State, at: Timestamp, org: OrgId, maker: UserId) -> usize 
     let rows = own.filter_map(|id| state.invitations.get(id));
     let made = |row: &&Invitation| row.purpose == LinkPurpose::Login && row.created_by == maker;
     rows.filter(made).filter(|row| at < row.ends_at()).count()
+}
+
+/// Makes every link useless that signs a member in and was not used.
+pub(super) fn revoke(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    of: Option<&MemberRef>,
+) -> Result<Vec<Event>, Rejection> {
+    let whose = device::whose(state, user, of, Action::SignMemberIn)?;
+    let orgs = state.index.belongings.orgs.get(&whose);
+    let orgs = orgs.into_iter().flatten();
+    Ok(orgs
+        .flat_map(|org| revoked(state, at, *org, whose, |_| true))
+        .collect())
+}
+
+/// Returns what ends links that sign a member in and could still be used.
+fn revoked(
+    state: &State,
+    at: Timestamp,
+    org: OrgId,
+    whose: UserId,
+    which: impl Fn(&Invitation) -> bool,
+) -> Vec<Event> {
+    let theirs = state.index.belongings.invitations.get(&(org, whose));
+    let theirs = theirs.into_iter().flatten();
+    let open = theirs.filter(|id| {
+        let row = state.invitations.get(id);
+        row.is_some_and(|row| row.user == Some(whose) && at < row.ends_at() && which(row))
+    });
+    open.map(|invitation| Event::InvitationRevoked {
+        invitation: *invitation,
+        at,
+    })
+    .collect()
+}
+
+/// Returns where alone it lets the user in: where somebody else made it for them.
+pub(super) fn bound_to(row: &Invitation) -> Option<OrgId> {
+    let of_others = row.user.is_some_and(|user| user != row.created_by);
+    of_others.then_some(row.org)
+}
+
+/// Checks that a link for somebody else could be made now as well: ranks and memberships change.
+///
+/// # Errors
+/// It could not; the link is as good as revoked.
+pub(super) fn still_may(state: &State, row: &Invitation) -> Result<(), Rejection> {
+    let (Some(whose), Some(_)) = (row.user, bound_to(row)) else {
+        return Ok(());
+    };
+    let known = state.users.get(&whose).ok_or(Rejection::CodeRevoked)?;
+    let of = MemberRef {
+        org: row.org,
+        handle: known.handle.clone(),
+    };
+    let may = device::whose(state, row.created_by, Some(&of), Action::SignMemberIn);
+    may.map(drop).map_err(|_| Rejection::CodeRevoked)
 }
 
 fn by_user(

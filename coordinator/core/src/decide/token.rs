@@ -122,8 +122,12 @@ pub(super) fn exchange(
     if certificate.expires_at > row.expires_at {
         return Err(AccountRejection::TokenExpired { at: row.expires_at }.into());
     }
-    let (key, token) = (certificate.key, Some(id));
-    let (device, signed_in) = device::sign_in(state, at, row.user, key, sign_in, token)?;
+    let means = device::Means {
+        token: Some(id),
+        bound: None,
+    };
+    let (device, signed_in) =
+        device::sign_in(state, at, row.user, certificate.key, sign_in, means)?;
     let holder = Holder::User(row.user);
     let issued = enrolment::issued(state, holder, Some(device), certificate, at)?;
     let used = Event::Token(TokenEvent::TokenUsed {

@@ -1,7 +1,7 @@
 //! What can have happened to a user's account.
 
 use common::{
-    id::{CertificateSerial, CodeDigest, DeviceId, Fingerprint, TokenId, UserId},
+    id::{CertificateSerial, CodeDigest, DeviceId, Fingerprint, OrgId, TokenId, UserId},
     name::Name,
     seal::Sealed,
     status::AuditKind,
@@ -31,6 +31,9 @@ pub enum AccountEvent {
         /// That it signed in with.
         #[serde(skip_serializing_if = "Option::is_none")]
         token: Option<TokenId>,
+        /// Where alone it speaks for the user.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bound: Option<OrgId>,
         at: Timestamp,
     },
     /// Its certificates are revoked with it.

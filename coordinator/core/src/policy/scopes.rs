@@ -49,6 +49,29 @@ pub(crate) fn check(token: &Token, ask: Ask<'_>) -> Result<(), Rejection> {
     Err(AccountRejection::TokenScope { has, needs }.into())
 }
 
+/// Returns whether a device may ask this that somebody else in an org has let in: what is of that org or of the account
+/// alone, and nothing that would reach into another.
+///
+/// # Errors
+/// Another org is not found; the user is to go into one as themselves.
+pub(crate) fn check_bound(bound: OrgId, ask: Ask<'_>) -> Result<(), Rejection> {
+    if needs(ask).org.is_some_and(|org| org != bound) {
+        return Err(Rejection::NoSuchOrg);
+    }
+    let beyond = matches!(
+        ask,
+        Ask::Request(
+            Request::CreateLoginLink(_)
+                | Request::Invitation(_)
+                | Request::Org(OrgRequest::Create { .. } | OrgRequest::RequestRejoin { .. })
+        )
+    );
+    if beyond {
+        return Err(AccountRejection::BoundDevice.into());
+    }
+    Ok(())
+}
+
 /// Returns what a token needs for this.
 pub fn needs(ask: Ask<'_>) -> Needs {
     match ask {
@@ -158,6 +181,7 @@ fn of_request(request: &Request) -> Needs {
             AccountRequest::ChangeProfile { .. }
             | AccountRequest::ListDevices { .. }
             | AccountRequest::RevokeDevice { .. }
+            | AccountRequest::RevokeLinks { .. }
             | AccountRequest::SetPassword { .. }
             | AccountRequest::BeginTwoFactor
             | AccountRequest::ConfirmTwoFactor { .. }

@@ -10,7 +10,7 @@ use super::{
     Action, always,
     project::{self, ProjectAction},
 };
-use crate::state::{State, job::Job, secret::Secret};
+use crate::state::{State, job::Job, org::Member, secret::Secret};
 
 /// Returns whether the user may set it anew, delete it and say who uses it.
 pub(crate) fn may_change(state: &State, user: UserId, role: Role, secret: &Secret) -> bool {
@@ -79,15 +79,25 @@ pub(crate) fn find_registry<'a>(
     })
 }
 
+/// Returns the member whose job it is, if they could still submit it: secrets go to nobody who was shown out, whatever
+/// of theirs still waits.
+fn submitter<'a>(state: &'a State, job: &Job) -> Option<&'a Member> {
+    let may = |project| project::may(state, project, job.owner, ProjectAction::Submit);
+    state
+        .members
+        .get(&(job.org, job.owner))
+        .filter(|_| job.project.is_none_or(may))
+}
+
 /// Returns the secret that the job uses under this name, as things are now.
 pub(crate) fn of_job<'a>(state: &'a State, job: &Job, name: &SecretName) -> Option<&'a Secret> {
-    let owner = state.members.get(&(job.org, job.owner))?;
+    let owner = submitter(state, job)?;
     let found = find(state, job.owner, owner.role, (job.org, job.project), name);
     found.filter(|secret| secret.kind == SecretKind::Variable)
 }
 
 /// Returns the secret that opens the registry for the job, as things are now.
 pub(crate) fn registry_of_job<'a>(state: &'a State, job: &Job, wanted: &str) -> Option<&'a Secret> {
-    let owner = state.members.get(&(job.org, job.owner))?;
+    let owner = submitter(state, job)?;
     find_registry(state, job.owner, owner.role, (job.org, job.project), wanted)
 }

@@ -20,7 +20,7 @@ use crate::{
     command::Actor,
     decide::{
         enrolment::{admit, check, claimed, find_code},
-        invitation::open,
+        invitation::{open, still_may},
         token,
     },
     event::Holder,
@@ -112,6 +112,7 @@ pub fn takeable(state: &State, code: CodeDigest, now: Timestamp) -> Result<Invit
 pub fn shown(state: &State, code: CodeDigest, now: Timestamp) -> Result<ShownInvitation, Problem> {
     let (id, row) = find_code(state, code, LinkPurpose::Join)?;
     open(row, now)?;
+    still_may(state, row)?;
     Ok(ShownInvitation {
         id,
         org_name: super::org_name(state, row.org)?,
@@ -210,6 +211,10 @@ pub fn authorise(
         token::check_row(token, now).map_err(Rejection::from)?;
         scopes::check(token, ask)?;
     }
+    let device = device(state, serial).and_then(|id| state.devices.get(&id));
+    if let Some(bound) = device.and_then(|device| device.bound) {
+        scopes::check_bound(bound, ask)?;
+    }
     Ok(user)
 }
 
@@ -295,6 +300,11 @@ pub fn is_approved(state: &State, machine: MachineId) -> bool {
 pub fn orgs(state: &State) -> Vec<(OrgId, Name)> {
     let rows = state.orgs.iter();
     rows.map(|(id, row)| (*id, row.name.clone())).collect()
+}
+
+/// Returns whether the org has a member of this handle.
+pub fn is_member(state: &State, org: OrgId, handle: &Name) -> bool {
+    user(state, handle).is_some_and(|user| state.members.contains_key(&(org, user)))
 }
 
 /// Returns the user of this handle, in whatever orgs.

@@ -14,7 +14,7 @@ use common::{
 
 use super::{Presence, count, enrolment, handle, most, of_org, org_name};
 use crate::{
-    decide::account::proof::has_two_factor,
+    decide::{account::proof::has_two_factor, invitation::standing},
     policy::{self, Action, permit},
     rejection::Rejection,
     state::{State, invitation::Guest},
@@ -108,7 +108,7 @@ pub(super) fn invitations(
             Ok(InvitationView {
                 id: *id,
                 role: row.role,
-                status: row.status(now),
+                status: standing(state, row, now),
                 created_by: handle(state, row.created_by)?,
                 created_at: row.created_at,
                 expires_at: row.expires_at,
@@ -142,12 +142,12 @@ pub(super) fn pending(
     now: Timestamp,
     user: UserId,
 ) -> Result<Vec<PendingInvitation>, Rejection> {
-    let own = state.index.invitees.get(&Guest::User(user));
+    let own = state.index.invitees.get(&user);
     own.into_iter()
         .flatten()
         .rev()
         .filter_map(|id| Some((*id, state.invitations.get(id)?)))
-        .filter(|(_, row)| row.status(now) == InvitationStatus::Pending)
+        .filter(|(_, row)| standing(state, row, now) == InvitationStatus::Pending)
         .filter(|(_, row)| !state.members.contains_key(&(row.org, user)))
         .take(most(u32::MAX))
         .map(|(id, row)| {

@@ -20,6 +20,8 @@ pub enum AccountRejection {
     },
     /// Whoever takes protection from their own account has to show that it is them.
     OwnReset,
+    /// Signed in by somebody else's link, it speaks for the user in that one's org alone.
+    BoundDevice,
     TooManyDevices {
         most: usize,
     },
@@ -96,6 +98,12 @@ impl AccountRejection {
                 "it takes the present password or a code of two-factor",
             )
             .help("Use `compute-share account`, or ask another admin."),
+            Self::BoundDevice => Problem::new(
+                Code::Permission,
+                "this computer cannot do that for you",
+                "it was signed in by a link that an admin made, and stands for you in that org alone",
+            )
+            .help("Do it on a computer of before, or ask whoever runs the coordinator for a link: `compute-share-coordinator login-link --user HANDLE`."),
             Self::TooManyDevices { most } => Problem::new(
                 Code::Limit,
                 "cannot sign in on one more computer",

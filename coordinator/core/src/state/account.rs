@@ -35,6 +35,9 @@ pub(crate) struct Device {
     /// That it was signed in with: it acts within its bounds and ends with it.
     #[serde(default)]
     pub(crate) token: Option<TokenId>,
+    /// Somebody else in this org made the link that it was signed in with: it speaks for the user there alone.
+    #[serde(default)]
+    pub(crate) bound: Option<OrgId>,
 }
 
 impl Device {

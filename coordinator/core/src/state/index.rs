@@ -30,7 +30,6 @@ use super::{
     certificate::{Certificate, Holder},
     dataset::DatasetVersion,
     held::{Held, OrgUse},
-    invitation::Guest,
     job::{Job, JobProgress},
     machine::Machine,
     queue::Queue,
@@ -45,7 +44,7 @@ pub(crate) struct Index {
     pub(crate) org_names: BTreeMap<Name, OrgId>,
     pub(crate) codes: BTreeMap<CodeDigest, InvitationId>,
     /// Invitations that are for somebody, in whatever state.
-    pub(crate) invitees: BTreeMap<Guest, BTreeSet<InvitationId>>,
+    pub(crate) invitees: BTreeMap<UserId, BTreeSet<InvitationId>>,
     /// Invitations and sign-in links by when they end or did, in whatever state.
     pub(crate) invitation_ends: BTreeMap<OrgId, BTreeSet<(Timestamp, InvitationId)>>,
     /// Requests for approval that wait.

@@ -28,6 +28,9 @@ pub(crate) struct Invitation {
     pub(crate) purpose: LinkPurpose,
     /// Whom a sign-in link is for.
     pub(crate) user: Option<UserId>,
+    /// Its first use takes away what they would have to show besides.
+    #[serde(default)]
+    pub(crate) reset: bool,
     pub(crate) codes: Vec<CodeDigest>,
     pub(crate) created_by: UserId,
     pub(crate) created_at: Timestamp,

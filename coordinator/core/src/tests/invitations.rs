@@ -2,6 +2,7 @@
 
 mod email;
 mod forgetting;
+mod lost_rights;
 
 use std::collections::BTreeMap;
 

@@ -48,6 +48,7 @@ pub(super) fn accounts() -> Vec<Sample> {
                 proof: Some(Proof::Password("SECRET".to_owned())),
             },
         ),
+        request("links_revoke", AccountRequest::RevokeLinks { of: of() }),
         request("two_factor_begin", AccountRequest::BeginTwoFactor),
         request(
             "two_factor_confirm",

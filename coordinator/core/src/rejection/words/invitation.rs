@@ -62,7 +62,7 @@ impl InvitationRejection {
                 "cannot make another sign-in link",
                 format!("you have made {most} that nobody has used"),
             )
-            .help("Use one of them, or wait until one expires."),
+            .help("Make them useless with `compute-share device link --revoke` (or with --user), or wait until they expire."),
             Self::Declined => Problem::new(Code::CodeRevoked, cannot_join, "it was declined")
                 .help("Ask for a new invitation."),
             Self::NotPending => Problem::new(

@@ -8,15 +8,15 @@ use common::{
 };
 
 use super::Index;
-use crate::state::invitation::Invitation;
+use crate::state::invitation::{Guest, Invitation};
 
 impl Index {
     pub(crate) fn invitation_in(&mut self, id: InvitationId, row: &Invitation) {
         for code in &row.codes {
             self.codes.insert(*code, id);
         }
-        if let Some(guest) = &row.invitee {
-            self.invitees.entry(guest.clone()).or_default().insert(id);
+        if let Some(Guest::User(user)) = row.invitee {
+            self.invitees.entry(user).or_default().insert(id);
         }
         let ends = self.invitation_ends.entry(row.org).or_default();
         ends.insert((row.ends_at(), id));
@@ -27,12 +27,12 @@ impl Index {
         for code in &row.codes {
             self.codes.remove(code);
         }
-        if let Some(guest) = &row.invitee
-            && let Some(ids) = self.invitees.get_mut(guest)
+        if let Some(Guest::User(user)) = row.invitee
+            && let Some(ids) = self.invitees.get_mut(&user)
         {
             ids.remove(&id);
             if ids.is_empty() {
-                self.invitees.remove(guest);
+                self.invitees.remove(&user);
             }
         }
         if let Some(ends) = self.invitation_ends.get_mut(&row.org) {

@@ -73,3 +73,38 @@ fn what_cannot_be_done_with_a_secret() {
         world.submit(BOB, 20, there)
     });
 }
+
+#[test]
+fn who_was_shown_out_of_a_project_is_given_none_of_its_secrets_whatever_still_waits() {
+    let mut world = world();
+    let contribute = Access::Contribute;
+    world
+        .grant(BOB, "vision", member("carol"), contribute)
+        .unwrap();
+    world.secret(BOB, 50, "OWN", Some("vision")).unwrap();
+    world.secret(ALICE, 51, "ORG", None).unwrap();
+    let to_vision = UsersChange::Allow(SecretUser::Project(name("vision")));
+    world.allow(ALICE, "ORG", to_vision).unwrap();
+    let attempt_with = |world: &mut World, number, called: &str| {
+        let job = JobSpec {
+            secrets: using(&[called]).secrets,
+            ..inside("vision")
+        };
+        world.submit(CAROL, number, job).unwrap();
+        world.schedule()[0].0
+    };
+    let own = attempt_with(&mut world, 20, "OWN");
+    let orgs = attempt_with(&mut world, 21, "ORG");
+    assert_eq!(world.given(own).unwrap(), [("OWN".to_owned(), 50)]);
+    assert_eq!(world.given(orgs).unwrap(), [("ORG".to_owned(), 51)]);
+
+    world.revoke(BOB, "vision", member("carol")).unwrap();
+    world.secret(BOB, 52, "OWN", Some("vision")).unwrap();
+    for attempt in [own, orgs] {
+        assert_eq!(world.given(attempt).unwrap_err().code, Code::NotFound);
+    }
+    world
+        .grant(BOB, "vision", member("carol"), contribute)
+        .unwrap();
+    assert_eq!(world.given(own).unwrap(), [("OWN".to_owned(), 52)]);
+}

@@ -44,6 +44,7 @@ pub(super) async fn answer(
             device,
             from: enrolment::device(&desk.engine.read(), member.session.serial()),
         },
+        AccountRequest::RevokeLinks { of } => AccountCommand::RevokeLinks { of },
         AccountRequest::SetPassword { password, proof } => AccountCommand::SetPassword {
             proof: prove(desk, user, proof).await?,
             hash: desk.hashing.hash(password).await?,

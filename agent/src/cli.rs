@@ -48,7 +48,7 @@ mod yaml;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use common::{code::Code, name::Name, problem::Problem};
 
 use self::{
@@ -238,33 +238,14 @@ fn runtime(mut builder: tokio::runtime::Builder) -> Result<tokio::runtime::Runti
 
 /// Shows help, or what is wrong with the arguments: as JSON where that was asked for as far as can be told.
 fn not_understood(error: &clap::Error) -> ExitCode {
-    let help = [
-        ErrorKind::DisplayHelp,
-        ErrorKind::DisplayVersion,
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
-    ];
-    let arguments: Vec<String> = std::env::args().take_while(|word| word != "--").collect();
-    let json = arguments
-        .windows(2)
-        .any(|pair| ["-o", "--format"].contains(&pair[0].as_str()) && pair[1] == "json")
-        || arguments
-            .iter()
-            .any(|word| ["-ojson", "--format=json", "-o=json"].contains(&word.as_str()));
-    if json && !help.contains(&error.kind()) {
-        let text = error.to_string();
-        let what = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ");
-        let problem = Problem::new(Code::BadRequest, "the command was not understood", what)
-            .help("Add --help to the command to see what it takes.");
-        output::report(&problem, Format::Json);
-        return ExitCode::from(2);
-    }
-    // Nobody reads a closed terminal.
-    let _ = error.print();
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    let Some(problem) = link::arguments::problem(error) else {
+        // Nobody reads a closed terminal.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    };
+    let json = link::arguments::want_json(std::env::args(), "--format");
+    output::report(&problem, if json { Format::Json } else { Format::Human });
+    ExitCode::from(problem.code.exit_class() as u8)
 }
 
 #[cfg(test)]

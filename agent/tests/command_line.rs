@@ -165,6 +165,44 @@ fn what_cannot_be_understood_is_exit_2() {
 }
 
 #[test]
+fn a_bad_name_and_a_role_that_is_not_have_their_own_codes() {
+    let home = home();
+    for (arguments, code, why) in [
+        (
+            &["member", "limits", "l\u{430}b"][..],
+            "bad_name",
+            "found U+0430",
+        ),
+        (&["ps", "--org", "lab\u{202e}"], "bad_name", "found U+202E"),
+        (&["dataset", "show", "Maps@2"], "bad_name", "found 'M'"),
+        (
+            &["member", "set-role", "bob", "boss"],
+            "no_such_role",
+            "not one of member, admin, owner",
+        ),
+        (
+            &["org", "approvals", "set", "gpu_hours_over=-1"],
+            "negative_number",
+            "-1 is negative",
+        ),
+    ] {
+        let ended = run(home.path(), arguments);
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        let text = ended.stderr.as_str();
+        assert!(text.starts_with(&format!("error[{code}]: ")), "{text}");
+        assert!(text.contains(why) && text.contains("\n help: "), "{text}");
+        let ended = run(home.path(), &[arguments, &["-o", "json"]].concat());
+        let error: Value = serde_json::from_str(&ended.stderr).unwrap();
+        assert_eq!(
+            (ended.code, &error["error"]["code"]),
+            (Some(2), &json!(code))
+        );
+    }
+    let help = run(home.path(), &["ps", "--help"]);
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn destruction_needs_a_yes_where_nobody_can_be_asked() {
     let home = home();
     let ended = run(home.path(), &["machine", "remove", "box"]);

@@ -123,6 +123,15 @@ codes! {
     ClockSetBack "clock_set_back" Refused "Set the clock of the coordinator's computer."
     NotUploaded "not_uploaded" Failed "Send the files again, then ask again: run the command once more."
     ClockDoubtful "clock_doubtful" Refused "Set the clock of the coordinator's computer."
+    BadName "bad_name" Usage "Use lower-case letters a-z, digits, '-', '_' and '.', and begin with a letter or a digit."
+    NoSuchRole "no_such_role" Usage "Write member or admin; `compute-share org transfer HANDLE` makes another owner."
+    UnknownKey "unknown_key" Usage "Correct the key, or take it out; the command's --help shows the whole file."
+    NegativeNumber "negative_number" Usage "Write 0 or more; to have no limit, leave the key out."
+    NumberTooLarge "number_too_large" Usage "Write a smaller number; to have no limit, leave the key out."
+    BadUnit "bad_unit" Usage "Write a number alone, or one with a unit: 64GiB or 2TiB of memory or storage, 30m, 24h or 7d of time."
+    DuplicateKey "duplicate_key" Usage "Keep one of the two."
+    SelfReference "self_reference" Usage "Write the value itself there, without `&` and `*`."
+    SelfGrant "self_grant" Refused "Ask another administrator of the project; `compute-share project revoke` gives access back."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

@@ -70,7 +70,7 @@ impl DatasetRef {
 /// Why a text is not a [`DatasetRef`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDatasetRef {
-    #[error(transparent)]
+    #[error("{0}")]
     Name(#[from] InvalidName),
     #[error("{0:?} is not a version; write a number from 1, or latest")]
     Version(String),

@@ -23,7 +23,7 @@ pub enum Invitee {
 /// Why a text is not an [`Invitee`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidInvitee {
-    #[error(transparent)]
+    #[error("{0}")]
     User(#[from] InvalidName),
     #[error(transparent)]
     Email(#[from] InvalidProfile),

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::problem::code_point;
+
 /// Longest name, in bytes: fits a DNS label and a table's column.
 pub const MAX_NAME_BYTES: usize = 63;
 
@@ -67,10 +69,18 @@ pub enum InvalidName {
     Empty,
     #[error("a name has at most {MAX_NAME_BYTES} characters")]
     TooLong,
-    #[error("a name is made of a-z, 0-9, '-', '_' and '.'; found {0:?}")]
+    #[error("a name is made of a-z, 0-9, '-', '_' and '.'; found {}", found(*.0))]
     Character(char),
     #[error("a name begins with a letter or a digit")]
     Start,
+}
+
+/// A letter that looks like one of a-z, or that cannot be seen at all, is told by its number.
+fn found(c: char) -> String {
+    match c {
+        ' '..='~' => format!("'{c}'"),
+        foreign => code_point(foreign),
+    }
 }
 
 #[cfg(test)]
@@ -114,5 +124,13 @@ mod tests {
             );
         }
         check(&"a".repeat(64), Err(InvalidName::TooLong));
+    }
+
+    #[test]
+    fn what_looks_like_a_letter_is_told_by_its_number() {
+        let words = |text: &str| text.parse::<Name>().unwrap_err().to_string();
+        assert!(words("Bob").ends_with("found 'B'"), "{}", words("Bob"));
+        assert!(words("l\u{430}b").ends_with("found U+0430"));
+        assert!(words("b\u{202e}b").ends_with("found U+202E"));
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::problem::shown;
+
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $word:literal,)* })*) => {$(
         $(#[$doc])*
@@ -38,10 +40,18 @@ macro_rules! words {
 
 /// The text is not one of the words of a closed set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{word:?} is not one of {}", known.join(", "))]
+#[error("{} is not one of {}", shown(word), known.join(", "))]
 pub struct UnknownWord {
     word: String,
     known: &'static [&'static str],
+}
+
+impl UnknownWord {
+    /// Returns whether a role was asked for.
+    pub(crate) fn is_role(&self) -> bool {
+        let roles = Role::ALL.iter().map(|role| role.as_str());
+        self.known.iter().copied().eq(roles)
+    }
 }
 
 words! {

@@ -11,7 +11,7 @@ use common::{code::Code, problem::Problem};
 use coordinator::{Config, InitOptions, Running, Whom};
 
 use self::{
-    arguments::{AddOrg, Arguments, Command, DataFolder, Init, LoginLink, Run},
+    arguments::{AddOrg, Arguments, Command, DataFolder, Format, Init, LoginLink, Run},
     output::Output,
 };
 
@@ -21,12 +21,24 @@ const WORKERS: usize = 2;
 const BLOCKING_THREADS: usize = 64;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return not_understood(&error),
+    };
     let output = Output::new(arguments.output);
     match perform(arguments.command, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => output.problem(&problem),
     }
+}
+
+/// Shows help, or what is wrong with the arguments.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let Some(problem) = link::arguments::problem(error) else {
+        error.exit();
+    };
+    let json = link::arguments::want_json(std::env::args(), "--output");
+    Output::new(json.then_some(Format::Json)).problem(&problem)
 }
 
 fn perform(command: Command, output: &Output) -> Result<(), Problem> {

@@ -87,6 +87,29 @@ fn init_prints_the_link_alone_and_is_done_once() {
 }
 
 #[test]
+fn a_name_that_is_none_has_its_own_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = with_data(
+        &["init", "--org", "l\u{430}b", "--owner", "alice"],
+        folder.path(),
+    );
+    assert_eq!(made.status.code(), Some(2));
+    assert_eq!(
+        text(&made.stderr).lines().next(),
+        Some("error[bad_name]: \"l<U+0430>b\" cannot be --org <NAME>")
+    );
+    let made = with_data(
+        &[
+            "add-org", "--org", "lab", "--owner", "Bob", "--output", "json",
+        ],
+        folder.path(),
+    );
+    let error: serde_json::Value = serde_json::from_slice(&made.stderr).unwrap();
+    assert_eq!(error["error"]["code"], "bad_name");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn it_runs_alone_and_stops_when_told() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();

@@ -12,7 +12,7 @@ use common::{
 };
 use serde_json::Map;
 
-use super::yaml::{self, Fields, FileError, nearest};
+use super::yaml::{self, Fields, FileError, UNDER_ORGANIZATION, nearest};
 
 const KEYS: [&str; 8] = [
     "max_machines_per_user",
@@ -25,21 +25,34 @@ const KEYS: [&str; 8] = [
     "storage",
 ];
 
+const APPROVALS_HOME: &str = "it stands under `organization:` in a file of its own, for `compute-share org approvals \
+                              apply FILE`";
+
 /// Reads the limits file at `path`.
 ///
 /// # Errors
 /// The file cannot be read, or a key or value in it is not one.
 pub(crate) fn load(path: &Path) -> Result<Limits, Problem> {
     let limits = yaml::read(path).and_then(|text| parse(&text));
-    limits.map_err(|error| error.into_problem(Code::Config, path))
+    limits.map_err(|error| {
+        let code = error.code();
+        error.into_problem(code, path)
+    })
 }
 
 fn parse(text: &str) -> Result<Limits, FileError> {
     let map = yaml::parse(text)?;
+    let homes = [
+        ("approvals", APPROVALS_HOME),
+        ("limits", UNDER_ORGANIZATION),
+        ("policy", UNDER_ORGANIZATION),
+    ];
+    yaml::keep_out("", &map, &homes)?;
     let file = Fields::new("", &map, &["organization"], &[])?;
     let Some(organization) = file.map("organization")? else {
         return Err(file.complain("organization", "it is missing, and with it all limits"));
     };
+    yaml::keep_out("organization", organization, &homes[..1])?;
     let organization = Fields::new("organization", organization, &["limits", "policy"], &[])?;
     let empty = Map::new();
     let policy = organization.map("policy")?.unwrap_or(&empty);
@@ -81,18 +94,21 @@ fn resources(fields: &Fields<'_>, key: &str) -> Result<ResourceLimits, FileError
                 key: inner.path(word),
                 nearest: nearest(word, &ResourceType::NAMED),
             },
-            InvalidResource::Model { .. } => inner.complain(word, &error.to_string()),
+            InvalidResource::Model { .. } => inner.wrong(word, &error),
         })?;
         let Some(text) = inner.text(word)? else {
             continue;
         };
-        let most = written::amount(&resource, &text)
-            .map_err(|error| inner.complain(word, &error.to_string()))?;
+        let most = written::amount(&resource, &text).map_err(|error| inner.wrong(word, &error))?;
         let before = limits
             .set(resource, most)
             .map_err(|error| fields.complain(key, &error.to_string()))?;
         if before.is_some() {
-            return Err(inner.complain(word, "it is there twice, in capital and small letters"));
+            return Err(FileError::Value {
+                key: inner.path(word),
+                text: "it is there twice, in capital and small letters".to_owned(),
+                code: Some(Code::DuplicateKey),
+            });
         }
     }
     Ok(limits)
@@ -200,69 +216,146 @@ organization:
     #[test]
     fn each_wrong_entry_says_what_is_wrong_with_it() {
         #[track_caller]
-        fn refused(limits: &str, expect: &str) {
+        fn refused(code: &Code, limits: &str, expect: &str) {
             let text = format!("organization: {{limits: {limits}}}");
-            let error = parse(&text).expect_err(&text).to_string();
-            assert!(error.contains(expect), "{error}");
+            let error = parse(&text).expect_err(&text);
+            assert_eq!(&error.code(), code, "{text}");
+            assert!(error.to_string().contains(expect), "{error}");
         }
         // Unknown keys, with the nearest.
-        refused("{max_job_memry: 1}", "did you mean `max_job_memory`?");
         refused(
+            &Code::UnknownKey,
+            "{max_job_memry: 1}",
+            "did you mean `max_job_memory`?",
+        );
+        refused(
+            &Code::UnknownKey,
             "{per_usr: {gpu: 1}}",
             "`organization.limits.per_usr`; did you mean `per_user`?",
         );
         refused(
+            &Code::UnknownKey,
             "{concurrent: {gup: 2}}",
             "unknown key `organization.limits.concurrent.gup`; did you mean `gpu`?",
         );
-        refused("{storage: {dataset: 1}}", "did you mean `datasets`?");
+        refused(
+            &Code::UnknownKey,
+            "{storage: {dataset: 1}}",
+            "did you mean `datasets`?",
+        );
         // Negative.
         refused(
+            &Code::NegativeNumber,
             "{max_machines_per_user: -1}",
             "`organization.limits.max_machines_per_user`: -1 is negative",
         );
-        refused("{per_user: {rtx-5090: -1}}", "-1 is negative");
-        refused("{storage: {artifacts: -5GiB}}", "-5GiB is negative");
-        refused("{max_job_runtime: -2h}", "-2h is negative");
+        refused(
+            &Code::NegativeNumber,
+            "{per_user: {rtx-5090: -1}}",
+            "-1 is negative",
+        );
+        refused(
+            &Code::NegativeNumber,
+            "{storage: {artifacts: -5GiB}}",
+            "-5GiB is negative",
+        );
+        refused(
+            &Code::NegativeNumber,
+            "{max_job_runtime: -2h}",
+            "-2h is negative",
+        );
         // Too large.
         refused(
+            &Code::NumberTooLarge,
             "{max_queued_jobs_per_user: 4294967296}",
             "larger than any limit",
         );
         refused(
+            &Code::NumberTooLarge,
             "{max_machines_per_user: 99999999999999999999999}",
             "larger than any limit",
         );
         refused(
+            &Code::NumberTooLarge,
             "{max_job_memory: 99999999999999999}",
             "larger than any limit",
         );
         refused(
+            &Code::NumberTooLarge,
             "{storage: {datasets: 99999999999PiB}}",
             "larger than any limit",
         );
-        refused("{concurrent: {cpu: 99999999}}", "larger than any limit");
-        refused("{max_job_runtime: 99999999999}", "larger than any limit");
-        // No such unit, no number.
-        refused("{max_job_memory: 64 bananas}", "is not a size");
-        refused("{max_job_runtime: 3 fortnights}", "is not a time");
-        refused("{concurrent: {cpu: 4GiB}}", "is not a number of processors");
-        refused("{per_user: {gpu: 0.5}}", "is not a whole number");
-        refused("{max_machines_per_user: many}", "is not a whole number");
-        refused("{concurrent: 4}", "expected keys and values");
-        refused("{per_user: {gpu: [1]}}", "expected a text or a number");
-        refused("{per_user: {rtx 5090: 1}}", "is no GPU's model");
         refused(
+            &Code::NumberTooLarge,
+            "{concurrent: {cpu: 99999999}}",
+            "larger than any limit",
+        );
+        refused(
+            &Code::NumberTooLarge,
+            "{max_job_runtime: 99999999999}",
+            "larger than any limit",
+        );
+        // No such unit, no number.
+        refused(
+            &Code::BadUnit,
+            "{max_job_memory: 64 bananas}",
+            "is not a size",
+        );
+        refused(
+            &Code::BadUnit,
+            "{max_job_runtime: 3 fortnights}",
+            "is not a time",
+        );
+        refused(
+            &Code::BadUnit,
+            "{concurrent: {cpu: 4GiB}}",
+            "is not a number of processors",
+        );
+        refused(
+            &Code::BadUnit,
+            "{per_user: {gpu: 0.5}}",
+            "is not a whole number",
+        );
+        refused(
+            &Code::BadUnit,
+            "{max_machines_per_user: many}",
+            "is not a whole number",
+        );
+        refused(&Code::Config, "{concurrent: 4}", "expected keys and values");
+        refused(
+            &Code::Config,
+            "{per_user: {gpu: [1]}}",
+            "expected a text or a number",
+        );
+        refused(
+            &Code::BadName,
+            "{per_user: {rtx 5090: 1}}",
+            "is no GPU's model",
+        );
+        refused(
+            &Code::DuplicateKey,
             "{per_user: {rtx-5090: 1, RTX-5090: 2}}",
             "it is there twice",
         );
         let many: Vec<String> = (0..65).map(|n| format!("m-{n}: 1")).collect();
         refused(
+            &Code::Config,
             &format!("{{concurrent: {{{}}}}}", many.join(", ")),
             "at most 64 resource types",
         );
         let other = |text| parse(text).unwrap_err().to_string();
-        assert!(other("limits: {}").contains("unknown key `limits`"));
+        assert!(other("limits: {}").ends_with("it stands under `organization:`"));
+        for approvals in [
+            "approvals: {job: {gpu_hours_over: 100}}",
+            "organization: {limits: {}, approvals: {job: {gpu_hours_over: 100}}}",
+        ] {
+            let error = other(approvals);
+            assert!(
+                error.ends_with("`compute-share org approvals apply FILE`"),
+                "{error}"
+            );
+        }
+        assert!(other("limit: {}").contains("unknown key `limit`"));
         assert!(other("").contains("`organization`: it is missing"));
     }
 }

@@ -5,7 +5,10 @@
 
 use std::path::Path;
 
-use common::{code::Code, problem::Problem};
+use common::{
+    code::Code,
+    problem::{Problem, code_of, shown},
+};
 use serde_json::{Map, Value};
 
 /// Longest file; hand-written ones are far below.
@@ -22,6 +25,17 @@ pub(crate) enum FileError {
     TooLong,
     #[error("{0}")]
     Syntax(String),
+    #[error("{} is there twice{}", key.as_deref().map_or("a key".to_owned(), shown), at(*.line))]
+    DuplicateKey {
+        key: Option<String>,
+        line: Option<u64>,
+    },
+    /// An anchor inside itself, or a name of one that is nowhere.
+    #[error("{text}{}", at(*.line))]
+    Reference {
+        text: &'static str,
+        line: Option<u64>,
+    },
     #[error("unknown key `{key}`{}", nearest.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default())]
     UnknownKey {
         key: String,
@@ -29,11 +43,38 @@ pub(crate) enum FileError {
     },
     #[error("`{0}` is not available in this version")]
     NotAvailable(String),
+    #[error("`{key}` does not belong here: {home}")]
+    Misplaced { key: String, home: &'static str },
     #[error("`{key}`: {text}")]
-    Value { key: String, text: String },
+    Value {
+        key: String,
+        text: String,
+        /// Where what is wrong with it has one of its own.
+        code: Option<Code>,
+    },
+}
+
+/// Says where in the file.
+fn at(line: Option<u64>) -> String {
+    line.map(|line| format!(" (line {line})"))
+        .unwrap_or_default()
 }
 
 impl FileError {
+    /// Returns its own code, for a file of settings.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::UnknownKey { .. } | Self::Misplaced { .. } => Code::UnknownKey,
+            Self::DuplicateKey { .. } => Code::DuplicateKey,
+            Self::Reference { .. } => Code::SelfReference,
+            Self::Value {
+                code: Some(code), ..
+            } => code.clone(),
+            Self::Read(_) => Code::Io,
+            _ => Code::Config,
+        }
+    }
+
     /// Makes the problem that a person is told about the file at `path`.
     pub(crate) fn into_problem(self, code: Code, path: &Path) -> Problem {
         let what = format!("{} cannot be used", path.display());
@@ -53,14 +94,63 @@ pub(crate) fn read(path: &Path) -> Result<String, FileError> {
 
 /// Reads a text whose outermost value is a map.
 pub(crate) fn parse(text: &str) -> Result<Map<String, Value>, FileError> {
-    let value: Value =
-        serde_saphyr::from_str(text).map_err(|error| FileError::Syntax(error.to_string()))?;
+    let value: Value = serde_saphyr::from_str(text).map_err(|error| syntax(&error))?;
     match value {
         Value::Object(map) => Ok(map),
         Value::Null => Ok(Map::new()),
         _ => Err(FileError::Syntax(
             "expected keys and values, as in `name: train`".to_owned(),
         )),
+    }
+}
+
+/// Says what is wrong in words of ours where the crate's are about its programmers.
+fn syntax(error: &serde_saphyr::Error) -> FileError {
+    use serde_saphyr::Error;
+    let line = error.location().map(|location| location.line());
+    let reference = |text| FileError::Reference { text, line };
+    match error.without_snippet() {
+        Error::DuplicateMappingKey { key, .. } => FileError::DuplicateKey {
+            key: key.clone(),
+            line,
+        },
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            reference("an anchor (`&`) is used (`*`) inside itself")
+        }
+        Error::UnknownAnchor { .. } => {
+            reference("`*` names an anchor (`&`) that is nowhere before it")
+        }
+        Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::AliasReplayCounterOverflow { .. } => {
+            reference("anchors (`&`) repeat parts of the file too often")
+        }
+        Error::AliasError { error, .. } => syntax(error),
+        Error::Budget { .. } => FileError::Syntax(format!(
+            "it has too many values, or too many inside each other{}",
+            at(line)
+        )),
+        _ => FileError::Syntax(error.to_string()),
+    }
+}
+
+/// What is said of a key that stands at the top of a file about the org.
+pub(crate) const UNDER_ORGANIZATION: &str = "it stands under `organization:`";
+
+/// Refuses keys that are known to belong elsewhere, each with where.
+pub(crate) fn keep_out(
+    at: &str,
+    map: &Map<String, Value>,
+    homes: &[(&'static str, &'static str)],
+) -> Result<(), FileError> {
+    let fields = Fields::any(at, map);
+    match homes.iter().find(|(key, _)| map.contains_key(*key)) {
+        Some((key, home)) => Err(FileError::Misplaced {
+            key: fields.path(key),
+            home,
+        }),
+        None => Ok(()),
     }
 }
 
@@ -123,14 +213,14 @@ impl<'a> Fields<'a> {
     pub(crate) fn parsed<T>(&self, key: &str) -> Result<Option<T>, FileError>
     where
         T: std::str::FromStr,
-        T::Err: std::fmt::Display,
+        T::Err: std::error::Error + 'static,
     {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };
         let parsed = text
             .parse()
-            .map_err(|error: T::Err| self.complain(key, &error.to_string()))?;
+            .map_err(|error: T::Err| self.wrong(key, &error))?;
         Ok(Some(parsed))
     }
 
@@ -172,6 +262,16 @@ impl<'a> Fields<'a> {
         FileError::Value {
             key: self.path(key),
             text: text.to_owned(),
+            code: None,
+        }
+    }
+
+    /// Complains about a value that its own type does not take.
+    pub(crate) fn wrong(&self, key: &str, error: &(dyn std::error::Error + 'static)) -> FileError {
+        FileError::Value {
+            key: self.path(key),
+            text: error.to_string(),
+            code: code_of(error),
         }
     }
 
@@ -193,4 +293,47 @@ pub(crate) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str>
         .copied()?;
     let prefix = best.starts_with(key) || key.starts_with(best);
     (prefix || distance(best) <= MAX_TYPOS.min(best.len() - 1)).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, code: &Code, expect: &str) {
+        let error = parse(text).expect_err(text);
+        assert_eq!(
+            (&error.code(), &*error.to_string()),
+            (code, expect),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_yaml_itself_forbids_is_said_in_our_words() {
+        check(
+            "a: 1\nb: 2\na: 3\n",
+            &Code::DuplicateKey,
+            "\"a\" is there twice (line 3)",
+        );
+        check(
+            "a: &x {b: *x}\n",
+            &Code::SelfReference,
+            "an anchor (`&`) is used (`*`) inside itself (line 1)",
+        );
+        check(
+            "a: *x\n",
+            &Code::SelfReference,
+            "`*` names an anchor (`&`) that is nowhere before it (line 1)",
+        );
+        let laughs: String = (1..40)
+            .map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}, *a{0}]\n", n - 1))
+            .collect();
+        check(
+            &format!("a0: &a0 [x]\n{laughs}"),
+            &Code::Config,
+            "it has too many values, or too many inside each other (line 1)",
+        );
+        assert_eq!(parse("a: &x 1\nb: *x\n").unwrap()["b"], 1);
+    }
 }

@@ -9,6 +9,7 @@ pub mod frames;
 mod refusal;
 pub mod trees;
 
+pub mod arguments;
 pub mod backoff;
 pub mod config;
 pub mod files;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::{Amount, ResourceType};
 use crate::{
+    code::Code,
     time::{InvalidSpan, Span},
     units::{Bytes, InvalidBytes, MilliCpu},
 };
@@ -30,6 +31,16 @@ pub enum InvalidLimit {
     Size(String),
     #[error("{0:?} is not a time; write seconds or a unit, as in 86400, 24h or 7d")]
     Time(String),
+}
+
+impl InvalidLimit {
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Negative(_) => Code::NegativeNumber,
+            Self::TooLarge(_) => Code::NumberTooLarge,
+            Self::Count(_) | Self::Cpu(_) | Self::Size(_) | Self::Time(_) => Code::BadUnit,
+        }
+    }
 }
 
 /// A number of things.

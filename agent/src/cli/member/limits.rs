@@ -60,9 +60,9 @@ struct Setting {
 enum InvalidSetting {
     #[error("write RESOURCE=MOST, as in gpu=2")]
     Form,
-    #[error(transparent)]
+    #[error("{0}")]
     Resource(#[from] InvalidResource),
-    #[error(transparent)]
+    #[error("{0}")]
     Limit(#[from] InvalidLimit),
 }
 

@@ -10,8 +10,8 @@ use common::{
         approval::{ApprovalAnswer, ApprovalRequest},
     },
     approval::{ApprovalRules, MachineRule},
-    code::Code,
     id::OrgId,
+    limits::written::{Count, InvalidLimit},
     problem::Problem,
     status::Role,
     time::Span,
@@ -22,7 +22,7 @@ use crate::cli::{
     moments::{ago, now},
     session::ask,
     table::Table,
-    yaml::{self, Fields, FileError},
+    yaml::{self, Fields, FileError, UNDER_ORGANIZATION},
 };
 
 /// Show or change what needs an admin's approval
@@ -96,14 +96,23 @@ enum Rule {
 #[derive(Debug, Clone, Copy)]
 struct Threshold(Option<u32>);
 
-fn threshold(text: &str) -> Result<Threshold, String> {
+/// Why a text says nothing about which jobs need approval.
+#[derive(Debug, thiserror::Error)]
+enum InvalidThreshold {
+    #[error("the one setting is gpu_hours_over, as in gpu_hours_over=100")]
+    Form,
+    #[error("{0}")]
+    Hours(#[from] InvalidLimit),
+}
+
+fn threshold(text: &str) -> Result<Threshold, InvalidThreshold> {
     let value = text.strip_prefix("gpu_hours_over=");
-    match value.ok_or("the one setting is gpu_hours_over, as in gpu_hours_over=100")? {
+    match value.ok_or(InvalidThreshold::Form)? {
         "none" | "" => Ok(Threshold(None)),
-        number => match number.parse() {
-            Ok(hours) => Ok(Threshold(Some(hours))),
-            Err(_) => Err(format!("{number:?} is no number of hours, nor `none`")),
-        },
+        hours => hours
+            .parse()
+            .map(|Count(hours)| Threshold(Some(hours)))
+            .map_err(InvalidThreshold::Hours),
     }
 }
 
@@ -194,18 +203,30 @@ fn machine_rules(rules: &ApprovalRules) -> String {
     table.to_text("No rule approves machines.")
 }
 
+const LIMITS_HOME: &str = "it stands under `organization:` in a file of its own, for `compute-share org limits apply FILE`";
+
 /// Reads the file at `path`.
 fn load(path: &Path) -> Result<Option<u32>, Problem> {
     let read = yaml::read(path).and_then(|text| parse(&text));
-    read.map_err(|error| error.into_problem(Code::Config, path))
+    read.map_err(|error| {
+        let code = error.code();
+        error.into_problem(code, path)
+    })
 }
 
 fn parse(text: &str) -> Result<Option<u32>, FileError> {
     let map = yaml::parse(text)?;
+    let home = [
+        ("approvals", UNDER_ORGANIZATION),
+        ("limits", LIMITS_HOME),
+        ("policy", LIMITS_HOME),
+    ];
+    yaml::keep_out("", &map, &home)?;
     let file = Fields::new("", &map, &["organization"], &[])?;
     let Some(organization) = file.map("organization")? else {
         return Err(file.complain("organization", "it is missing"));
     };
+    yaml::keep_out("organization", organization, &home[1..])?;
     let organization = Fields::new("organization", organization, &["approvals"], &[])?;
     let Some(approvals) = organization.map("approvals")? else {
         return Err(organization.complain("approvals", "it is missing"));
@@ -215,13 +236,16 @@ fn parse(text: &str) -> Result<Option<u32>, FileError> {
         None => Ok(None),
         Some(job) => {
             let job = Fields::new("organization.approvals.job", job, &["gpu_hours_over"], &[])?;
-            job.parsed("gpu_hours_over")
+            let hours = job.parsed("gpu_hours_over")?;
+            Ok(hours.map(|Count(hours)| hours))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use common::code::Code;
+
     use super::*;
 
     #[test]
@@ -229,13 +253,45 @@ mod tests {
         let file = |job: &str| parse(&format!("organization: {{approvals: {{job: {job}}}}}"));
         assert_eq!(file("{gpu_hours_over: 100}"), Ok(Some(100)));
         assert_eq!(file("{}"), Ok(None));
-        for wrong in [
-            "{gpu_hours_over: -1}",
-            "{gpu_hours_over: 5000000000}",
-            "{gpu_hours: 1}",
+        for (wrong, code, why) in [
+            (
+                "{gpu_hours_over: -1}",
+                Code::NegativeNumber,
+                "-1 is negative",
+            ),
+            (
+                "{gpu_hours_over: 5000000000}",
+                Code::NumberTooLarge,
+                "larger than",
+            ),
+            (
+                "{gpu_hours_over: many}",
+                Code::BadUnit,
+                "not a whole number",
+            ),
+            (
+                "{gpu_hours: 1}",
+                Code::UnknownKey,
+                "did you mean `gpu_hours_over`?",
+            ),
         ] {
-            let error = file(wrong).unwrap_err().to_string();
-            assert!(error.contains("gpu_hours"), "{error}");
+            let error = file(wrong).unwrap_err();
+            assert_eq!(error.code(), code, "{wrong}");
+            assert!(error.to_string().contains(why), "{error}");
+        }
+        for (elsewhere, home) in [
+            (
+                "approvals: {job: {gpu_hours_over: 100}}",
+                "it stands under `organization:`",
+            ),
+            (
+                "organization: {limits: {}}",
+                "`compute-share org limits apply FILE`",
+            ),
+        ] {
+            let error = parse(elsewhere).unwrap_err();
+            assert_eq!(error.code(), Code::UnknownKey);
+            assert!(error.to_string().ends_with(home), "{error}");
         }
         assert!(parse("organization: {}").is_err());
         assert_eq!(threshold("gpu_hours_over=0").unwrap().0, Some(0));

@@ -104,11 +104,10 @@ impl ProjectRejection {
             "Make somebody else its administrator first: `compute-share project grant {name} administer HANDLE`."
         )),
         Self::OwnGrant { name } => Problem::new(
-            Code::Permission,
+            Code::SelfGrant,
             format!("cannot grant access to project {name} to yourself"),
             "nobody changes their own access",
-        )
-        .help("Ask another administrator; to give all of it back, use `project revoke`."),
+        ),
         Self::CopyOut { dataset, project } => Problem::new(
             Code::Permission,
             format!("cannot use dataset {dataset} outside project {project}"),

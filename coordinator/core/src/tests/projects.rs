@@ -300,7 +300,7 @@ fn grants_that_cannot_be() {
     check(&mut world, &Code::NotFound, "no member mallory", |world| {
         world.grant(BOB, "vision", member("mallory"), Access::View)
     });
-    check(&mut world, &Code::Permission, "to yourself", |world| {
+    check(&mut world, &Code::SelfGrant, "to yourself", |world| {
         world.grant(BOB, "vision", member("bob"), Access::View)
     });
     check(

@@ -120,16 +120,16 @@ mod tests {
     #[test]
     fn what_is_wrong_has_a_code_wherever_in_a_text_it_is() {
         #[track_caller]
-        fn check<T: std::str::FromStr<Err: Error + 'static>>(text: &str, expect: Option<Code>) {
+        fn check<T: std::str::FromStr<Err: Error + 'static>>(text: &str, expect: Option<&Code>) {
             let error = text.parse::<T>().err().expect(text);
-            assert_eq!(code_of(&error), expect, "{text}");
+            assert_eq!(code_of(&error).as_ref(), expect, "{text}");
         }
-        check::<Name>("Bob", Some(Code::BadName));
-        check::<Invitee>("Bob", Some(Code::BadName));
-        check::<DatasetRef>("l\u{430}b@2", Some(Code::BadName));
+        check::<Name>("Bob", Some(&Code::BadName));
+        check::<Invitee>("Bob", Some(&Code::BadName));
+        check::<DatasetRef>("l\u{430}b@2", Some(&Code::BadName));
         check::<DatasetRef>("lab@two", None);
-        check::<Role>("boss", Some(Code::NoSuchRole));
+        check::<Role>("boss", Some(&Code::NoSuchRole));
         check::<crate::status::Access>("boss", None);
-        check::<Time>("-1h", Some(Code::NegativeNumber));
+        check::<Time>("-1h", Some(&Code::NegativeNumber));
     }
 }

@@ -111,13 +111,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(words: &[&str], code: Code, what: &str, why: &str) -> Problem {
+    fn check(words: &[&str], code: &Code, what: &str, why: &str) -> Problem {
         let problem = parse(words).unwrap();
-        assert_eq!(
-            (&problem.code, &*problem.what),
-            (&code, what),
-            "{problem:?}"
-        );
+        assert_eq!((&problem.code, &*problem.what), (code, what), "{problem:?}");
         assert!(problem.why.contains(why), "{problem:?}");
         problem
     }
@@ -126,27 +122,27 @@ mod tests {
     fn what_is_wrong_with_an_argument_has_our_form() {
         let name = check(
             &["l\u{430}b"],
-            Code::BadName,
+            &Code::BadName,
             "\"l<U+0430>b\" cannot be [NAME]",
             "found U+0430",
         );
         assert_eq!(name.help, Code::BadName.help());
         check(
             &["--role", "boss"],
-            Code::NoSuchRole,
+            &Code::NoSuchRole,
             "\"boss\" cannot be --role <role>",
             "\"boss\" is not one of member, admin, owner",
         );
         let number = check(
             &["--count", "many"],
-            Code::BadRequest,
+            &Code::BadRequest,
             "\"many\" cannot be --count <count>",
             "invalid digit",
         );
         assert_eq!(number.help, SEE_HELP);
         let typo = check(
             &["--rule", "admin"],
-            Code::BadRequest,
+            &Code::BadRequest,
             "the command was not understood",
             "unexpected argument '--rule' found",
         );

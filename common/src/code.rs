@@ -120,7 +120,6 @@ codes! {
     TokenScope "token_scope" Refused "Use a token of a wider scope, or sign in as yourself."
     BadProfile "bad_profile" Usage "Use a name in one alphabet, and an address such as ada@lab.example."
     InUse "in_use" Refused "Wait until the jobs that use it have ended, or cancel them."
-    ClockSetBack "clock_set_back" Refused "Set the clock of the coordinator's computer."
     NotUploaded "not_uploaded" Failed "Send the files again, then ask again: run the command once more."
     ClockDoubtful "clock_doubtful" Refused "Set the clock of the coordinator's computer."
     BadName "bad_name" Usage "Use lower-case letters a-z, digits, '-', '_' and '.', and begin with a letter or a digit."

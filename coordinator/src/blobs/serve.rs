@@ -39,13 +39,15 @@ pub async fn serve_upload(
     Ok(tree)
 }
 
-/// Sends a stored tree over a stream whose first frame was read; returns once the peer has it.
+/// Sends a stored tree over a stream whose first frame was read; returns once the peer has it. `may` is asked before
+/// each piece whether the peer may still have it.
 ///
 /// # Errors
 /// The caller refuses the stream with the problem.
-pub async fn serve_download(
+pub async fn serve_download<F: Fn() -> Result<(), Problem> + Send + Sync + 'static>(
     store: &Store,
     tree: TreeId,
+    may: F,
     tx: &mut FrameSender,
     rx: &mut FrameReceiver,
 ) -> Result<(), Problem> {
@@ -53,6 +55,7 @@ pub async fn serve_download(
     let manifest = on_disk(move || loading.load_tree(tree)).await?;
     let source = Arc::new(Download {
         store: store.clone(),
+        may,
     });
     let sent = trees::send(&manifest, &source, tx, rx, &()).await?;
     tracing::debug!(%tree, chunks = sent.chunks, bytes = sent.bytes.0, "tree sent");
@@ -99,12 +102,14 @@ impl<F: Fn(TreeId) + Send + Sync + 'static> ChunkSink for Upload<F> {
     }
 }
 
-struct Download {
+struct Download<F> {
     store: Store,
+    may: F,
 }
 
-impl ChunkSource for Download {
+impl<F: Fn() -> Result<(), Problem> + Send + Sync + 'static> ChunkSource for Download<F> {
     fn read(&self, _: u32, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
+        (self.may)()?;
         self.store.read(chunk)
     }
 }

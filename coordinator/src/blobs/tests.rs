@@ -1,4 +1,11 @@
-use std::{net::Ipv4Addr, sync::Arc, time::SystemTime};
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
 
 use certs::{Authority, client_config, server_config};
 use common::{
@@ -131,10 +138,19 @@ async fn upload(store: &Store, manifest: &Manifest) -> (Result<TreeId, Problem>,
 }
 
 async fn download(store: &Store, tree: TreeId) -> Result<TreeId, Problem> {
+    download_while(store, tree, || Ok(())).await
+}
+
+/// Fetches a tree while `may` lets the peer.
+async fn download_while(
+    store: &Store,
+    tree: TreeId,
+    may: impl Fn() -> Result<(), Problem> + Send + Sync + 'static,
+) -> Result<TreeId, Problem> {
     let mut line = line().await;
     let serving = async {
         let (tx, rx) = &mut line.far;
-        let served = serve_download(store, tree, tx, rx).await;
+        let served = serve_download(store, tree, may, tx, rx).await;
         if let Err(problem) = &served {
             let _told = tx.refuse(problem).await;
         }
@@ -173,6 +189,26 @@ async fn what_went_up_comes_down_after_a_restart_and_is_sent_once() {
     assert_eq!(download(&store, grown.id()).await, Ok(grown.id()));
     let unknown = download(&store, tree(7).id()).await.unwrap_err();
     assert_eq!(unknown.code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_download_ends_where_the_right_to_it_is_taken_away() {
+    let (_folder, store) = store();
+    let manifest = tree(20);
+    upload(&store, &manifest).await.0.unwrap();
+    let pieces = AtomicUsize::new(0);
+    let seven = move || match pieces.fetch_add(1, Ordering::Relaxed) {
+        0..7 => Ok(()),
+        _ => Err(Problem::new(
+            Code::Permission,
+            "no more",
+            "it was taken back",
+        )),
+    };
+    let refused = download_while(&store, manifest.id(), seven)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code, Code::Permission);
 }
 
 #[tokio::test]

@@ -38,10 +38,13 @@ async fn serve_one(
     match purpose {
         AgentStream::Log { attempt } => log::receive(agent, attempt, tx, rx).await,
         AgentStream::Download { tree } => {
-            if !access::machine_may_fetch(&desk.engine.read(), agent.machine, tree) {
-                return Err(not_wanted());
-            }
-            blobs::serve_download(&desk.blobs, tree, tx, rx).await
+            let (engine, machine) = (desk.engine.clone(), agent.machine);
+            let may = move || {
+                let may = access::machine_may_fetch(&engine.read(), machine, tree);
+                may.then_some(()).ok_or_else(not_wanted)
+            };
+            may()?;
+            blobs::serve_download(&desk.blobs, tree, may, tx, rx).await
         }
         AgentStream::RegistryLogin { attempt } => {
             let login = registry_login(agent, attempt)?;

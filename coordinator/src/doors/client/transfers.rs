@@ -32,7 +32,7 @@ pub(super) async fn upload(
     Ok(())
 }
 
-/// Waits where the tree is still on its way from a machine.
+/// Waits where the tree is still on its way from a machine; ends where the right to it is taken away on the way.
 pub(super) async fn download(
     desk: &Desk,
     user: UserId,
@@ -60,5 +60,7 @@ pub(super) async fn download(
             }
         }
     };
-    blobs::serve_download(&desk.blobs, tree, tx, rx).await
+    let (engine, source) = (desk.engine.clone(), source.clone());
+    let may = move || access::readable_tree(&engine.read(), user, org, &source).map(drop);
+    blobs::serve_download(&desk.blobs, tree, may, tx, rx).await
 }

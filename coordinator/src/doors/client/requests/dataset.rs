@@ -9,7 +9,7 @@ use common::{
     id::UserId,
     problem::Problem,
 };
-use coordinator_core::{Actor, Body, command::dataset::DatasetCommand, query::dataset::deleted};
+use coordinator_core::{Body, command::dataset::DatasetCommand, query::dataset::deleted};
 
 use super::{Member, ask};
 
@@ -20,7 +20,7 @@ pub(super) async fn answer(
 ) -> Result<Answer, Problem> {
     let act = |command| {
         let engine = &member.desk.engine;
-        engine.ask(Actor::User(user), Body::Dataset(command))
+        engine.ask(member.actor, Body::Dataset(command))
     };
     let (org, name) = match request {
         DataRequest::Delete { org, dataset } => {

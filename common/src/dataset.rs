@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{DatasetId, TreeId},
     name::{InvalidName, Name},
+    problem::Problem,
     status::Visibility,
     time::Timestamp,
     units::Bytes,
@@ -116,11 +117,15 @@ pub struct DatasetDeletion {
     /// How many versions go.
     pub versions: u32,
     pub bytes: Bytes,
-    /// Jobs that have not ended and read what would go; while there is one, nothing goes.
+    /// Jobs that have not ended and read what would go.
     pub jobs: u64,
     /// Their tasks that wait.
     pub queued_tasks: u64,
     pub running_tasks: u64,
+    /// Whether there are more jobs, which were not counted.
+    pub more: bool,
+    /// Why nothing would go.
+    pub refusal: Option<Problem>,
 }
 
 #[cfg(test)]

@@ -305,6 +305,27 @@ pub(crate) fn check_change(
     }
 }
 
+/// Checks that the user may take the dataset away from where it is.
+///
+/// # Errors
+/// Their role or their access is too low.
+pub(crate) fn check_move(
+    state: &State,
+    user: UserId,
+    role: Role,
+    dataset: &Dataset,
+) -> Result<(), Rejection> {
+    let Some(home) = dataset.project else {
+        return check_change(state, user, role, dataset);
+    };
+    let action = if owns_dataset(state, user, dataset) {
+        ProjectAction::MoveOut
+    } else {
+        ProjectAction::MoveOutOthers
+    };
+    project::check(state, home, user, action)
+}
+
 /// Checks that the user may delete the dataset, or one version of it. Of one that others may write, whoever added a
 /// version may delete that; what belongs to a project is the project's, whoever made it.
 ///

@@ -42,11 +42,8 @@ impl Delete {
             let ids = |preview: &DatasetDeletion| vec![reference(preview).to_string()];
             return context.output.show(&preview, ids, facts);
         }
-        // Nobody is asked for what will be refused.
-        if preview.jobs == 0 {
-            let consequence = format!("{} for good.", going(&preview));
-            context.consent.obtain("deleting a dataset", &consequence)?;
-        }
+        let consequence = consequence(&preview)?;
+        context.consent.obtain("deleting a dataset", &consequence)?;
         let request = Request::Data(DataRequest::Delete { org, dataset });
         let gone = ask!(session, request, Answer::Data(DataAnswer::Deleted(gone)) => gone)?;
         session.end().await;
@@ -71,6 +68,17 @@ fn reference(deletion: &DatasetDeletion) -> DatasetRef {
     }
 }
 
+/// Returns what a yes would do.
+///
+/// # Errors
+/// Nothing: then nobody is asked, and nothing is deleted, whatever ends meanwhile.
+fn consequence(preview: &DatasetDeletion) -> Result<String, Problem> {
+    match &preview.refusal {
+        Some(refusal) => Err(refusal.clone()),
+        None => Ok(format!("{} for good.", going(preview))),
+    }
+}
+
 fn going(preview: &DatasetDeletion) -> String {
     let (bytes, reference) = (preview.bytes, reference(preview));
     match (preview.version, preview.versions) {
@@ -85,9 +93,11 @@ fn facts(preview: &DatasetDeletion) -> String {
         jobs,
         queued_tasks,
         running_tasks,
+        more,
         ..
     } = preview;
-    let tasks = format!("{jobs} ({running_tasks} tasks running, {queued_tasks} queued)");
+    let least = if *more { "at least " } else { "" };
+    let tasks = format!("{least}{jobs} ({running_tasks} tasks running, {queued_tasks} queued)");
     let in_the_way = match jobs {
         0 => "none".to_owned(),
         _ => format!("{tasks}: nothing is deleted before they have ended"),
@@ -98,4 +108,48 @@ fn facts(preview: &DatasetDeletion) -> String {
         .with("bytes", preview.bytes)
         .with("jobs that use it", in_the_way)
         .to_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use common::{code::Code, units::Bytes};
+
+    use super::*;
+
+    fn preview() -> DatasetDeletion {
+        DatasetDeletion {
+            name: "digits".parse().unwrap(),
+            version: None,
+            versions: 2,
+            bytes: Bytes::mib(3),
+            jobs: 0,
+            queued_tasks: 0,
+            running_tasks: 0,
+            more: false,
+            refusal: None,
+        }
+    }
+
+    #[test]
+    fn a_deletion_is_refused_or_asked_for_and_never_neither() {
+        let asked = consequence(&preview()).unwrap();
+        assert!(asked.starts_with("Dataset digits goes, 2 versions"), "{asked}");
+        let refusal = Problem::new(Code::InUse, "cannot delete digits", "1 job still uses it");
+        let used = DatasetDeletion {
+            jobs: 1,
+            refusal: Some(refusal.clone()),
+            ..preview()
+        };
+        assert_eq!(consequence(&used), Err(refusal));
+    }
+
+    #[test]
+    fn what_was_not_counted_is_said() {
+        let used = DatasetDeletion {
+            jobs: 10_000,
+            more: true,
+            ..preview()
+        };
+        assert!(facts(&used).contains("at least 10000"), "{}", facts(&used));
+    }
 }

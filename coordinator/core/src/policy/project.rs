@@ -44,9 +44,10 @@ project_actions! {
     AddData "add datasets and versions" Upload
     Submit "run jobs in it" Contribute
     DeleteData "delete its datasets" Contribute
-    MoveOut "move its datasets elsewhere" Contribute
+    MoveOut "move their own datasets elsewhere" Contribute
     CancelJobs "cancel jobs of others" Administer
     ChangeData "change datasets of others" Administer
+    MoveOutOthers "move datasets of others elsewhere" Administer
     Grant "say who may do what" Administer
     Change "change or archive it" Administer
     ManageSecrets "set its secrets" Administer
@@ -227,14 +228,14 @@ mod tests {
             delete: DeleteBy::Admins,
             download: DownloadBy::None,
         };
-        let mut table = format!("{:<32}", "who may in a project");
+        let mut table = format!("{:<36}", "who may in a project");
         for access in Access::ALL {
             table += &format!("{access:<12}");
         }
         table.truncate(table.trim_end().len());
         table.push('\n');
         for action in ProjectAction::ALL {
-            table += &format!("{:<32}", action.as_str());
+            table += &format!("{:<36}", action.as_str());
             for access in Access::ALL {
                 let word = match (
                     suffices(*access, *action, &open),

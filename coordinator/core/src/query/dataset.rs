@@ -42,6 +42,8 @@ pub fn deleted(events: &[Event]) -> Option<DatasetDeletion> {
         jobs: 0,
         queued_tasks: 0,
         running_tasks: 0,
+        more: false,
+        refusal: None,
     };
     events.iter().find_map(|event| match event {
         Event::Dataset(DatasetEvent::DatasetDeleted {

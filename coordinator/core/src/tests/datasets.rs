@@ -249,7 +249,11 @@ fn what_a_job_reads_is_not_pulled_away_before_it_has_ended() {
         check(&mut world, &Code::InUse, words, |world| {
             world.delete_dataset(ALICE, dataset)
         });
+        // Who looks before is told the same.
+        let told = world.preview(ALICE, dataset).refusal;
+        assert_eq!(told, Some(refused(world.delete_dataset(ALICE, dataset))));
     }
+    assert_eq!(world.preview(BOB, "digits@2").refusal, None);
     // Nothing reads the second version.
     world.delete_dataset(BOB, "digits@2").unwrap();
 

@@ -5,7 +5,9 @@ use super::nouns::{ORG, name};
 use super::views::dataset_view;
 use crate::api::data::{DataAnswer, DataRequest, MoveDataset, SetDataset};
 use crate::api::{Answer, Request};
+use crate::code::Code;
 use crate::dataset::{DatasetDeletion, DatasetRef};
+use crate::problem::Problem;
 use crate::status::Visibility;
 use crate::units::Bytes;
 
@@ -25,6 +27,8 @@ pub(super) fn datasets() -> Vec<Sample> {
         jobs: 1,
         queued_tasks: 300,
         running_tasks: 2,
+        more: true,
+        refusal: Some(Problem::new(Code::InUse, "cannot delete digits", "1 job uses it")),
     };
     vec![
         request(

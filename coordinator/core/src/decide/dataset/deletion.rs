@@ -33,7 +33,7 @@ struct Doomed<'a> {
     version: Option<(u32, &'a DatasetVersion)>,
 }
 
-/// Jobs that have not ended and read what is to go: at most some thousands are counted.
+/// Jobs that have not ended and read what is to go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Readers {
     pub jobs: u64,
@@ -41,6 +41,8 @@ pub struct Readers {
     pub queued: u64,
     /// Tasks.
     pub running: u64,
+    /// Whether there are jobs that were not counted.
+    pub more: bool,
 }
 
 pub(super) fn delete(
@@ -51,10 +53,8 @@ pub(super) fn delete(
     reference: &DatasetRef,
 ) -> Result<Vec<Event>, Rejection> {
     let doomed = Doomed::find(state, user, org, reference)?;
-    let readers = doomed.readers(state);
-    if readers.jobs > 0 {
-        let dataset = reference.clone();
-        return Err(DatasetRejection::InUse { dataset, readers }.into());
+    if let Some(refusal) = in_use(reference, doomed.readers(state)) {
+        return Err(refusal.into());
     }
     let Doomed { id, dataset, .. } = doomed;
     let name = dataset.name.clone();
@@ -108,7 +108,15 @@ pub(crate) fn preview(
         jobs: readers.jobs,
         queued_tasks: readers.queued,
         running_tasks: readers.running,
+        more: readers.more,
+        refusal: in_use(reference, readers).map(|refusal| Rejection::from(refusal).into()),
     })
+}
+
+/// Returns why nothing goes while it has readers.
+fn in_use(reference: &DatasetRef, readers: Readers) -> Option<DatasetRejection> {
+    let dataset = reference.clone();
+    (readers.jobs > 0).then_some(DatasetRejection::InUse { dataset, readers })
 }
 
 impl<'a> Doomed<'a> {
@@ -163,11 +171,7 @@ impl<'a> Doomed<'a> {
             let job = state.jobs.get(id);
             self.version.is_some() || job.is_some_and(|job| self.first_read(job) == Some(*version))
         });
-        let mut readers = Readers::default();
-        for (_, id) in jobs.take(MAX_COUNTED) {
-            readers.count(state, id);
-        }
-        readers
+        Readers::of(state, jobs.map(|(_, id)| id), MAX_COUNTED)
     }
 
     fn first_read(&self, job: &Job) -> Option<u32> {
@@ -178,12 +182,19 @@ impl<'a> Doomed<'a> {
 }
 
 impl Readers {
-    fn count(&mut self, state: &State, job: JobId) {
-        self.jobs += 1;
-        if let Some(progress) = state.progress.get(&job) {
-            self.queued += u64::from(progress.counts.queued);
-            self.running += u64::from(progress.counts.running);
+    /// Counts at most so many.
+    fn of(state: &State, jobs: impl IntoIterator<Item = JobId>, most: usize) -> Self {
+        let mut readers = Self::default();
+        let mut jobs = jobs.into_iter();
+        for job in jobs.by_ref().take(most) {
+            readers.jobs += 1;
+            if let Some(progress) = state.progress.get(&job) {
+                readers.queued += u64::from(progress.counts.queued);
+                readers.running += u64::from(progress.counts.running);
+            }
         }
+        readers.more = jobs.next().is_some();
+        readers
     }
 }
 
@@ -204,4 +215,22 @@ pub(in crate::decide) fn finish(state: &State, swept: &[DiscardedTree]) -> Vec<E
         })
     });
     events.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_counted_is_known_to_be_there() {
+        let state = State::default();
+        let count = |jobs: u8, most| {
+            let jobs = (0..jobs).map(|number| JobId::from_bytes([number; 16]));
+            let readers = Readers::of(&state, jobs, most);
+            (readers.jobs, readers.more)
+        };
+        assert_eq!(count(3, 3), (3, false));
+        assert_eq!(count(4, 3), (3, true));
+        assert_eq!(count(0, 3), (0, false));
+    }
 }

@@ -60,7 +60,6 @@ pub(super) fn relocate(
 ) -> Result<Vec<Event>, Rejection> {
     let org = request.org;
     let (member, id, dataset) = find(state, user, org, &request.name)?;
-    policy::check_change(state, user, member.role, dataset)?;
     let target = match &request.project {
         None => None,
         Some(name) => Some(project::find(state, user, org, name)?.id),
@@ -68,9 +67,7 @@ pub(super) fn relocate(
     if target == dataset.project {
         return Ok(Vec::new());
     }
-    if let Some(home) = dataset.project {
-        project::check(state, home, user, ProjectAction::MoveOut)?;
-    }
+    policy::check_move(state, user, member.role, dataset)?;
     if let Some(name) = &request.project {
         project::permit(state, user, org, name, ProjectAction::AddData)?;
     }

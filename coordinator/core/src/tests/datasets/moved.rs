@@ -16,9 +16,9 @@ use common::{
 use super::{
     super::{
         invariants,
-        projects::{check, member, setting},
+        projects::{DAVE, check, member, setting},
         views::ask,
-        world::{ALICE, BOB, CAROL, ORG, World, name, user},
+        world::{ALICE, BOB, CAROL, ORG, World, name, refused, user},
     },
     world,
 };
@@ -125,12 +125,25 @@ fn a_dataset_moves_where_its_mover_has_a_right_on_both_sides() {
     check(
         &mut world,
         &Code::Permission,
-        "move its datasets elsewhere",
+        "move their own datasets elsewhere (project vision)",
         |world| world.relocate(BOB, "digits", None),
     );
     world
         .grant(CAROL, "vision", member("bob"), Access::Contribute)
         .unwrap();
+    // What a contributor may take away is theirs.
+    world
+        .grant(CAROL, "vision", member("dave"), Access::Contribute)
+        .unwrap();
+    let others = refused(world.relocate(DAVE, "digits", None));
+    assert_eq!(others.code, Code::Permission);
+    assert_eq!(
+        (others.what.as_str(), others.why.as_str()),
+        (
+            "you may not move datasets of others elsewhere (project vision)",
+            "your access is contribute; it takes administer"
+        )
+    );
     for restricted in [
         SetProject {
             copy_out: Some(CopyOut::None),

@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn a_deletion_is_refused_or_asked_for_and_never_neither() {
         let asked = consequence(&preview()).unwrap();
-        assert!(asked.starts_with("Dataset digits goes, 2 versions"), "{asked}");
+        assert!(
+            asked.starts_with("Dataset digits goes, 2 versions"),
+            "{asked}"
+        );
         let refusal = Problem::new(Code::InUse, "cannot delete digits", "1 job still uses it");
         let used = DatasetDeletion {
             jobs: 1,

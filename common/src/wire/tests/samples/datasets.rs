@@ -28,7 +28,11 @@ pub(super) fn datasets() -> Vec<Sample> {
         queued_tasks: 300,
         running_tasks: 2,
         more: true,
-        refusal: Some(Problem::new(Code::InUse, "cannot delete digits", "1 job uses it")),
+        refusal: Some(Problem::new(
+            Code::InUse,
+            "cannot delete digits",
+            "1 job uses it",
+        )),
     };
     vec![
         request(

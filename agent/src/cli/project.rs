@@ -323,7 +323,9 @@ impl Archive {
     async fn run(self, context: &Context) -> Result<(), Problem> {
         let (name, archived) = (self.name, !self.undo);
         let said = if archived {
-            format!("{name} is archived: nothing new happens in it; what runs already runs on.")
+            format!(
+                "{name} is archived: nothing new happens in it; what runs already runs on, and what waits starts after `--undo`."
+            )
         } else {
             format!("{name} is out of the archive.")
         };

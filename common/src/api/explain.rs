@@ -89,6 +89,8 @@ pub enum BlockerCode {
     ArtifactStorageLimit,
     /// An admin has to let it into the queue.
     AwaitsApproval,
+    /// Its project is archived.
+    ProjectArchived,
 }
 
 impl BlockerCode {
@@ -128,6 +130,7 @@ impl BlockerCode {
             Self::MemberQueuedLimit => "member_queued_limit",
             Self::ArtifactStorageLimit => "artifact_storage_limit",
             Self::AwaitsApproval => "awaits_approval",
+            Self::ProjectArchived => "project_archived",
         }
     }
 }

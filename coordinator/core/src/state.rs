@@ -146,6 +146,12 @@ impl State {
         self.volatile.due.iter().any(waits)
     }
 
+    /// Returns whether nothing new happens in the project.
+    pub(crate) fn is_archived(&self, project: Option<ProjectId>) -> bool {
+        let row = project.and_then(|project| self.projects.get(&project));
+        row.is_some_and(|row| row.archived_at.is_some())
+    }
+
     /// Returns who has access to the project by name.
     pub(crate) fn grants_of(&self, project: ProjectId) -> impl Iterator<Item = (UserId, &Grant)> {
         let first = (project, UserId::from_bytes([0; 16]));

@@ -67,7 +67,9 @@ pub(super) fn apply(state: &mut State, event: &ProjectEvent) {
                 row.archived_at = Some(*at);
             }
         }
-        ProjectEvent::ProjectReopened { project, .. } => {
+        ProjectEvent::ProjectReopened { project, org } => {
+            // What waited in it may start.
+            state.volatile.due.insert(*org);
             if let Some(row) = state.projects.get_mut(project) {
                 row.archived_at = None;
             }

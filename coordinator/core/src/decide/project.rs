@@ -98,6 +98,10 @@ fn grant(
     if change.user == Some(user) {
         return Err(ProjectRejection::OwnGrant { name: name.clone() }.into());
     }
+    // Access that is there can be made less.
+    if change.before.is_none_or(|before| request.access > before) {
+        seen.must_be_open()?;
+    }
     let is_new = change.user.is_some() && change.before.is_none();
     if is_new && grants(state, seen.id).count() >= MAX_GRANTS {
         return Err(ProjectRejection::TooManyGrants { name: name.clone() }.into());
@@ -189,6 +193,7 @@ impl Change {
 fn set(state: &State, user: UserId, request: &SetProject) -> Result<Vec<ProjectEvent>, Rejection> {
     let action = ProjectAction::Change;
     let seen = project::permit(state, user, request.org, &request.name, action)?;
+    seen.must_be_open()?;
     let restrictions = &seen.project.restrictions;
     let before = ProjectSettings {
         description: seen.project.description.clone(),

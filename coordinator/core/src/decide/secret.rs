@@ -17,7 +17,7 @@ use crate::{
     event::{Event, secret::SecretEvent},
     policy::{
         self, Action, permit,
-        project::{self, ProjectAction},
+        project::{self, ProjectAction, Seen},
     },
     rejection::{Rejection, secret::SecretRejection},
     state::{
@@ -47,16 +47,16 @@ pub(super) fn decide(
 }
 
 /// Returns the project whose secrets the user may change, or `None` for the org's own.
-fn scope(
-    state: &State,
+fn scope<'a>(
+    state: &'a State,
     user: UserId,
     org: OrgId,
     project: Option<&Name>,
-) -> Result<Option<ProjectId>, Rejection> {
+) -> Result<Option<Seen<'a>>, Rejection> {
     match project {
         Some(name) => {
             let seen = project::permit(state, user, org, name, ProjectAction::ManageSecrets)?;
-            Ok(Some(seen.id))
+            Ok(Some(seen))
         }
         None => permit(state, org, user, Action::ManageSecrets).map(|_| None),
     }
@@ -72,6 +72,8 @@ fn set(
 ) -> Result<SecretEvent, Rejection> {
     let org = request.org;
     let project = scope(state, user, org, request.project.as_ref())?;
+    project.map_or(Ok(()), |seen| seen.must_be_open())?;
+    let project = project.map(|seen| seen.id);
     if !request.value.is_bounded() {
         return Err(SecretRejection::ValueTooLong.into());
     }
@@ -136,6 +138,9 @@ fn change(
         }
         SecretUser::Project(name) => {
             let seen = project::find(state, by, org, name)?;
+            if allowed {
+                seen.must_be_open()?;
+            }
             put(&mut users.projects, seen.id, allowed);
         }
     }
@@ -157,7 +162,7 @@ fn delete(
     project: Option<&Name>,
     name: &SecretName,
 ) -> Result<SecretEvent, Rejection> {
-    let project = scope(state, user, org, project)?;
+    let project = scope(state, user, org, project)?.map(|seen| seen.id);
     let (secret, _) = find(state, org, project, name)?;
     Ok(SecretEvent::SecretDeleted {
         secret,

@@ -131,6 +131,22 @@ pub(crate) struct Seen<'a> {
     pub(crate) access: Access,
 }
 
+impl Seen<'_> {
+    /// Checks that something new may happen in the project.
+    ///
+    /// # Errors
+    /// It is archived.
+    pub(crate) fn must_be_open(&self) -> Result<(), Rejection> {
+        match self.project.archived_at {
+            None => Ok(()),
+            Some(_) => {
+                let name = self.project.name.clone();
+                Err(ProjectRejection::Archived { name }.into())
+            }
+        }
+    }
+}
+
 /// Returns the project of this name.
 ///
 /// # Errors
@@ -168,8 +184,8 @@ pub(crate) fn permit<'a>(
     action: ProjectAction,
 ) -> Result<Seen<'a>, Rejection> {
     let seen = find(state, user, org, name)?;
-    if action.makes_new() && seen.project.archived_at.is_some() {
-        return Err(ProjectRejection::Archived { name: name.clone() }.into());
+    if action.makes_new() {
+        seen.must_be_open()?;
     }
     judge(&seen, action)?;
     Ok(seen)

@@ -6,22 +6,25 @@ use std::collections::BTreeMap;
 use common::resources::Request;
 
 use super::view::MachineView;
-use crate::state::queue::Class;
+use crate::state::{State, queue::Class};
 
 /// What has room somewhere, each with the places in the view of the machines that have it.
 #[derive(Debug)]
 pub(super) struct Candidates<'a> {
+    state: &'a State,
     requests: BTreeMap<&'a Request, Vec<usize>>,
 }
 
 impl<'a> Candidates<'a> {
     /// Looks once for each request: classes come in order, by what they ask for first.
     pub(super) fn of(
+        state: &'a State,
         classes: impl Iterator<Item = &'a Class>,
         machines: &[MachineView<'_>],
     ) -> Self {
         let mut looked = None;
         let mut requests = BTreeMap::new();
+        let classes = classes.filter(|class| !state.is_archived(class.project));
         for Class { request, .. } in classes {
             if looked.replace(request) == Some(request) {
                 continue;
@@ -33,7 +36,7 @@ impl<'a> Candidates<'a> {
                 requests.insert(request, places);
             }
         }
-        Self { requests }
+        Self { state, requests }
     }
 
     /// Returns whether nothing has room any more.
@@ -41,8 +44,9 @@ impl<'a> Candidates<'a> {
         self.requests.is_empty()
     }
 
+    /// Returns whether the class may start somewhere; what belongs to an archived project waits.
     pub(super) fn has(&self, class: &Class) -> bool {
-        self.requests.contains_key(&class.request)
+        self.requests.contains_key(&class.request) && !self.state.is_archived(class.project)
     }
 
     /// Returns the machines that had room for the class when it was last looked at.

@@ -94,6 +94,8 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     if !explanation.never {
         explanation.expected_start = if explanation.blockers.is_empty() {
             Some(now)
+        } else if inquiry.archived().is_some() {
+            None
         } else {
             forecast::expected_start(&inquiry, now)
         };
@@ -191,7 +193,12 @@ impl<'a> Inquiry<'a> {
         });
         let approval = approval::awaited(self.state, &self.subject);
         let approval = approval.map(|text| alone(BlockerCode::AwaitsApproval, text));
-        let mut blockers: Vec<Blocker> = approval.into_iter().chain(limits).collect();
+        let archived = self.archived().map(|name| {
+            let text = format!("its project {name} is archived, and nothing new starts in it");
+            alone(BlockerCode::ProjectArchived, text)
+        });
+        let first = approval.into_iter().chain(archived);
+        let mut blockers: Vec<Blocker> = first.chain(limits).collect();
         let parallel = self.over_parallel();
         blockers.extend(parallel.map(|text| alone(BlockerCode::ArrayParallelism, text)));
         blockers.extend(self.machine_blockers());
@@ -243,6 +250,13 @@ impl<'a> Inquiry<'a> {
         by_code.into_iter().map(blocker).collect()
     }
 
+    /// Returns the archived project that the job belongs to.
+    fn archived(&self) -> Option<&'a Name> {
+        let (_, job, _) = self.subject.job?;
+        let project = self.state.projects.get(&job.project?)?;
+        project.archived_at.map(|_| &project.name)
+    }
+
     fn over_parallel(&self) -> Option<String> {
         let (_, job, progress) = self.subject.job?;
         let (most, running) = (job.parallel()?, progress.counts.running);
@@ -269,7 +283,9 @@ impl<'a> Inquiry<'a> {
             }
             for (user, classes) in members {
                 let share = share(*user);
-                for (other, id) in classes.values().flatten() {
+                let classes = classes.iter();
+                let classes = classes.filter(|(class, _)| !self.state.is_archived(class.project));
+                for (other, id) in classes.flat_map(|(_, jobs)| jobs) {
                     let older = number.is_none_or(|number| *other < number);
                     let first = match share.cmp(&own_share) {
                         std::cmp::Ordering::Less => true,
@@ -319,6 +335,12 @@ impl<'a> Inquiry<'a> {
                 0,
                 "an admin approves it, or it asks for fewer GPU-hours".to_owned(),
             );
+        }
+        if let Some(name) = self.archived() {
+            all.push(format!(
+                "an administrator of project {name} takes it out of the archive: `compute-share project archive \
+                 {name} --undo`"
+            ));
         }
         if all.is_empty() && self.over_parallel().is_some() {
             return "one of its running tasks ends".to_owned();

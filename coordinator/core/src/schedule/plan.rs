@@ -206,7 +206,7 @@ impl<'a> Pass<'a> {
         let Some(queue) = self.state.index.queues.get(&self.org) else {
             return;
         };
-        let mut candidates = Candidates::of(queue.classes.keys(), &self.view.machines);
+        let mut candidates = Candidates::of(self.state, queue.classes.keys(), &self.view.machines);
         for members in queue.levels.values() {
             if candidates.is_empty() {
                 return;

@@ -26,7 +26,7 @@ pub(crate) struct Class {
     image: bool,
     isolation: Option<MinIsolation>,
     /// Last, so that classes which differ in nothing else lie together.
-    project: Option<ProjectId>,
+    pub(crate) project: Option<ProjectId>,
 }
 
 /// Jobs of one class by age.

@@ -1,5 +1,6 @@
 //! Projects: who sees them, who may do what in them, and what is refused.
 
+mod archived;
 mod belongings;
 
 use common::{

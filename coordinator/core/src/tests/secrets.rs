@@ -86,7 +86,7 @@ impl World {
         self.user_does(by, Body::Secret(command))
     }
 
-    fn delete_secret(
+    pub(super) fn delete_secret(
         &mut self,
         by: UserId,
         called: &str,

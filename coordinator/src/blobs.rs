@@ -1,11 +1,13 @@
 //! Content-addressed bytes: the chunks and trees of datasets, work folders and artifacts.
 //!
 //! A folder of its own beside the book: `chunks/ab/<id>` holds a chunk's bytes, `trees/<id>` a tree's
-//! description, `temps/` what is being written, `doomed/` the descriptions of trees that go. Whatever has its final name is complete; a tree has its name
-//! only after every chunk of it is on the disk. It does not know who may see a tree: the doors ask the state
+//! description, `temps/` what is being written, `doomed/` the descriptions of trees that go, `damaged/` those that say
+//! nothing any more. Whatever has its final name is complete; a tree has its name only after every chunk of it is on
+//! the disk. It does not know who may see a tree: the doors ask the state
 //! before they call.
 
 mod chunks;
+mod holds;
 mod serve;
 mod sweep;
 
@@ -16,7 +18,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use common::{
@@ -26,6 +28,11 @@ use common::{
     units::Bytes,
 };
 use link::trees::{Manifest, io_problem, manifest::MAX_MANIFEST_BYTES};
+
+use self::holds::Holds;
+
+/// Most damaged trees that are named.
+const MAX_DAMAGED_NAMED: usize = 1000;
 
 /// The coordinator's bytes. Cheap to clone.
 ///
@@ -43,10 +50,7 @@ struct Inner {
     next_temp: AtomicU64,
     /// Written while trees lose their names, see [`Store::named`].
     naming: tokio::sync::RwLock<()>,
-    /// Written while chunks go.
-    saving: RwLock<()>,
-    /// Chunks of trees that were saved since chunks began to go.
-    watch: Mutex<Option<HashSet<ChunkId>>>,
+    holds: Mutex<Holds>,
 }
 
 impl Store {
@@ -60,7 +64,7 @@ impl Store {
             let path = path.to_owned();
             move |source| OpenError { path, source }
         };
-        for part in ["chunks", "trees", "temps", "doomed"] {
+        for part in ["chunks", "trees", "temps", "doomed", "damaged"] {
             let path = folder.join(part);
             fs::create_dir_all(&path).map_err(failed(&path))?;
         }
@@ -78,8 +82,7 @@ impl Store {
             unsynced: Mutex::default(),
             next_temp: AtomicU64::new(0),
             naming: tokio::sync::RwLock::default(),
-            saving: RwLock::default(),
-            watch: Mutex::default(),
+            holds: Mutex::default(),
         })))
     }
 
@@ -94,17 +97,20 @@ impl Store {
     /// `not_found`; `checksum_mismatch` if what is stored was damaged.
     pub fn load_tree(&self, tree: TreeId) -> Result<Manifest, Problem> {
         let what = format!("tree {tree} cannot be read");
+        let damaged = |why: String| {
+            tracing::error!(%tree, why, "a stored tree is damaged");
+            Problem::new(Code::Checksum, format!("tree {tree} cannot be read"), why)
+        };
         let path = self.tree_path(tree);
         let size = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if self.damaged_path(tree).is_file() {
+                    return Err(damaged("its description was set aside".to_owned()));
+                }
                 return Err(Problem::new(Code::NotFound, what, "it is not stored here"));
             }
             Err(error) => return Err(io_problem(what, &error)),
-        };
-        let damaged = |why: String| {
-            tracing::error!(%tree, why, "a stored tree is damaged");
-            Problem::new(Code::Checksum, format!("tree {tree} cannot be read"), why)
         };
         if size > MAX_MANIFEST_BYTES {
             return Err(damaged(format!("its description has {size} bytes")));
@@ -132,7 +138,7 @@ impl Store {
     /// `bad_request` if a chunk is missing, `disk_full`, `io_error`. Nothing is stored then.
     pub fn save_tree(&self, manifest: &Manifest) -> Result<TreeId, Problem> {
         let id = manifest.id();
-        let _no_chunk_goes = self.0.saving.read().unwrap_or_else(PoisonError::into_inner);
+        let _no_chunk_goes = self.hold(manifest);
         if let Some(chunk) = manifest.chunks().iter().find(|chunk| !self.has(chunk)) {
             let why = format!("its piece {} was not sent", chunk.id);
             return Err(Problem::new(
@@ -141,7 +147,6 @@ impl Store {
                 why,
             ));
         }
-        self.note_saved(manifest);
         let failed = |error| io_problem("the data was not stored", &error);
         self.sync_chunks(manifest.chunks()).map_err(failed)?;
         if self.has_tree(id) {
@@ -153,12 +158,22 @@ impl Store {
         let temp = self.write_temp(&bytes).map_err(failed)?;
         temp.file.sync_all().map_err(failed)?;
         temp.rename(&self.tree_path(id)).map_err(failed)?;
-        sync_folder(&self.0.root.join("trees")).map_err(failed)?;
+        sync_folder(&self.folder("trees")).map_err(failed)?;
+        // What was damaged is whole again. Where it was not, there is nothing to remove.
+        let _ = fs::remove_file(self.damaged_path(id));
         Ok(id)
     }
 
     fn tree_path(&self, tree: TreeId) -> PathBuf {
-        self.0.root.join("trees").join(tree.to_string())
+        self.folder("trees").join(tree.to_string())
+    }
+
+    fn damaged_path(&self, tree: TreeId) -> PathBuf {
+        self.folder("damaged").join(tree.to_string())
+    }
+
+    fn folder(&self, part: &str) -> PathBuf {
+        self.0.root.join(part)
     }
 
     fn unsynced(&self) -> std::sync::MutexGuard<'_, HashSet<ChunkId>> {
@@ -168,6 +183,19 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the names of the trees in this folder that say nothing any more, without opening it.
+///
+/// # Errors
+/// The folder is there and cannot be read.
+pub(crate) fn damaged(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder.join("damaged")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.take(MAX_DAMAGED_NAMED).collect()
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

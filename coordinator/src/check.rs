@@ -6,7 +6,7 @@ use common::{code::Code, problem::Problem};
 use serde::Serialize;
 
 use crate::{
-    folder,
+    blobs, folder,
     logs::Logs,
     setup::{check_key_is_not_missed, check_secrets, open_authority, open_sealing_key},
     store::{self, CheckReport, Seal},
@@ -23,6 +23,8 @@ pub struct Checked {
     pub seal: Option<String>,
     pub logs: u64,
     pub log_bytes: u64,
+    /// Stored trees that cannot be read any more; at most a thousand are named.
+    pub damaged_trees: Vec<String>,
 }
 
 /// How many rows a table has.
@@ -73,5 +75,14 @@ pub fn check(data: &Path) -> Result<Checked, Problem> {
         seal: seal.map(Seal::to_hex),
         logs,
         log_bytes,
+        damaged_trees: damaged_trees(data)?,
+    })
+}
+
+fn damaged_trees(data: &Path) -> Result<Vec<String>, Problem> {
+    let path = folder::blobs(data);
+    blobs::damaged(&path).map_err(|error| {
+        let what = format!("{} cannot be read", path.display());
+        Problem::new(Code::Io, what, error.to_string())
     })
 }

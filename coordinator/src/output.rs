@@ -78,6 +78,8 @@ impl Output {
         );
         let bytes = Bytes(checked.log_bytes);
         lines.push(format!("{:>10}  logs ({bytes})", checked.logs));
+        let damaged = checked.damaged_trees.iter();
+        lines.extend(damaged.map(|tree| format!("{:>10}  tree {tree} is damaged", "")));
         print(&lines.join("\n"))
     }
 

@@ -9,6 +9,7 @@ use std::{
 
 use common::{
     code::Code,
+    id::{ChunkId, TreeId},
     problem::Problem,
     tree::{ChunkRef, chunk_id},
 };
@@ -24,7 +25,7 @@ const SYNC_SINGLY: usize = 4;
 impl Store {
     /// Returns whether a chunk of this id and size is stored.
     pub fn has(&self, chunk: &ChunkRef) -> bool {
-        fs::metadata(self.chunk_path(chunk))
+        fs::metadata(self.chunk_path(chunk.id))
             .is_ok_and(|metadata| metadata.is_file() && metadata.len() == u64::from(chunk.bytes))
     }
 
@@ -40,18 +41,18 @@ impl Store {
         let temp = self.write_temp(bytes).map_err(failed)?;
         // Named and noted in one step: whoever sees the name also finds that it is not synced yet.
         let mut unsynced = self.unsynced();
-        temp.publish(&self.chunk_path(chunk)).map_err(failed)?;
+        temp.publish(&self.chunk_path(chunk.id)).map_err(failed)?;
         unsynced.insert(chunk.id);
         Ok(())
     }
 
-    /// Returns a chunk's bytes.
+    /// Returns the bytes of a chunk of `tree`.
     ///
     /// # Errors
-    /// `checksum_mismatch` if they are missing or not what they were: damaged bytes are set aside, so that the
-    /// next upload sends them anew, and never served.
-    pub fn read(&self, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
-        let path = self.chunk_path(chunk);
+    /// `not_found` if the tree has gone. `checksum_mismatch` if they are missing or not what they were: damaged bytes
+    /// are set aside, so that the next upload sends them anew, and never served.
+    pub fn read(&self, tree: TreeId, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
+        let path = self.chunk_path(chunk.id);
         let what = "stored data cannot be read";
         let damaged = |why: String| {
             tracing::error!(chunk = %chunk.id, why, "a stored chunk is damaged");
@@ -60,6 +61,10 @@ impl Store {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !self.has_tree(tree) {
+                    let why = "it was deleted meanwhile";
+                    return Err(Problem::new(Code::NotFound, what, why));
+                }
                 return Err(damaged(format!("piece {} is missing", chunk.id)));
             }
             Err(error) => return Err(io_problem(what, &error)),
@@ -96,7 +101,7 @@ impl Store {
             return Ok(());
         }
         for chunk in ours {
-            let path = self.chunk_path(chunk);
+            let path = self.chunk_path(chunk.id);
             File::open(&path)?.sync_all()?;
             for folder in path.ancestors().skip(1).take(2) {
                 sync_folder(folder)?;
@@ -106,9 +111,9 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn chunk_path(&self, chunk: &ChunkRef) -> PathBuf {
-        let hex = chunk.id.to_string();
-        self.0.root.join("chunks").join(&hex[..2]).join(&hex)
+    pub(super) fn chunk_path(&self, chunk: ChunkId) -> PathBuf {
+        let hex = chunk.to_string();
+        self.folder("chunks").join(&hex[..2]).join(&hex)
     }
 
     /// Writes `bytes` under a name that [`Store::open`] clears.

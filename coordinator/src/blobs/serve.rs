@@ -8,7 +8,7 @@ use link::{
     trees::{self, ChunkSink, ChunkSource, Manifest, io_problem, on_disk},
 };
 
-use super::Store;
+use super::{Store, holds::Hold};
 
 /// Kept free beside what is stored, so that the book, on the same disk, can still be written.
 const KEEP_FREE: Bytes = Bytes::mib(64);
@@ -28,11 +28,8 @@ pub async fn serve_upload(
     stored: impl Fn(TreeId) + Send + Sync + 'static,
 ) -> Result<TreeId, Problem> {
     let manifest = trees::receive_description(rx).await?;
-    let sink = Arc::new(Upload {
-        store: store.clone(),
-        manifest: manifest.clone(),
-        stored,
-    });
+    let (holding, coming) = (store.clone(), manifest.clone());
+    let sink = on_disk(move || Ok(Arc::new(Upload::new(holding, coming, stored)))).await?;
     let received = trees::receive(&manifest, &sink, tx, rx, &()).await?;
     let (tree, bytes) = (manifest.id(), received.bytes.0);
     tracing::debug!(%tree, chunks = received.chunks, bytes, "tree stored");
@@ -55,6 +52,7 @@ pub async fn serve_download<F: Fn() -> Result<(), Problem> + Send + Sync + 'stat
     let manifest = on_disk(move || loading.load_tree(tree)).await?;
     let source = Arc::new(Download {
         store: store.clone(),
+        tree,
         may,
     });
     let sent = trees::send(&manifest, &source, tx, rx, &()).await?;
@@ -63,9 +61,22 @@ pub async fn serve_download<F: Fn() -> Result<(), Problem> + Send + Sync + 'stat
 }
 
 pub(super) struct Upload<F> {
-    pub(super) store: Store,
-    pub(super) manifest: Manifest,
-    pub(super) stored: F,
+    store: Store,
+    manifest: Manifest,
+    stored: F,
+    hold: Hold,
+}
+
+impl<F> Upload<F> {
+    pub(super) fn new(store: Store, manifest: Manifest, stored: F) -> Self {
+        let hold = store.hold(&manifest);
+        Self {
+            store,
+            manifest,
+            stored,
+            hold,
+        }
+    }
 }
 
 impl<F: Fn(TreeId) + Send + Sync + 'static> ChunkSink for Upload<F> {
@@ -97,6 +108,7 @@ impl<F: Fn(TreeId) + Send + Sync + 'static> ChunkSink for Upload<F> {
 
     fn seal(&self) -> Result<(), Problem> {
         let tree = self.store.save_tree(&self.manifest)?;
+        self.hold.arrived();
         (self.stored)(tree);
         Ok(())
     }
@@ -104,12 +116,13 @@ impl<F: Fn(TreeId) + Send + Sync + 'static> ChunkSink for Upload<F> {
 
 struct Download<F> {
     store: Store,
+    tree: TreeId,
     may: F,
 }
 
 impl<F: Fn() -> Result<(), Problem> + Send + Sync + 'static> ChunkSource for Download<F> {
     fn read(&self, _: u32, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
         (self.may)()?;
-        self.store.read(chunk)
+        self.store.read(self.tree, chunk)
     }
 }

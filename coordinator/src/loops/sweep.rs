@@ -14,6 +14,8 @@ use crate::desk::{Desk, blocking};
 
 /// After which a sweep that failed is tried again.
 const RETRY: Duration = Duration::from_secs(600);
+/// Most trees of deleted datasets that are finished by one command.
+const MAX_FINISHED: usize = 1000;
 
 /// Runs until `stop`: at the start, and whenever an org or a dataset was deleted.
 pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
@@ -44,22 +46,28 @@ async fn sweep(desk: &Desk) -> std::io::Result<()> {
         note(desk, Body::FinishDeletion { org }).await;
         tracing::info!(%org, "nothing of a deleted org is left");
     }
-    if !discarded.is_empty() {
-        let count = discarded.len();
-        note(desk, Body::FinishDiscarding(discarded)).await;
+    for piece in discarded.chunks(MAX_FINISHED) {
+        let count = piece.len();
+        note(desk, Body::FinishDiscarding(piece.to_vec())).await;
         tracing::info!(count, "nothing of deleted datasets is left");
     }
     Ok(())
 }
 
-/// Takes the names of trees away that nothing needs; nobody can name one meanwhile.
+/// Takes the names of trees away that nothing needs; nobody can name one meanwhile. What is held stays, and is left to
+/// another sweep with what it belongs to.
 async fn doom(desk: &Desk) -> std::io::Result<Leftovers> {
     let _unnamed = desk.blobs.unnamed().await;
     // What named a tree before is in the mailbox: it is done once this is.
     note(desk, Body::Schedule { most: 0 }).await;
     let mut leftovers = access::leftovers(&desk.engine.read());
     let (blobs, trees) = (desk.blobs.clone(), std::mem::take(&mut leftovers.trees));
-    blocking(move || blobs.doom(&trees)).await?;
+    let held = blocking(move || blobs.doom(&trees)).await?;
+    if !held.is_empty() {
+        tracing::info!(count = held.len(), "trees that go are still held");
+        leftovers.orgs.clear();
+        leftovers.discarded.retain(|one| !held.contains(&one.tree));
+    }
     Ok(leftovers)
 }
 

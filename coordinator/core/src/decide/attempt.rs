@@ -63,13 +63,13 @@ pub(super) fn report(
             Ok(draft.into_events())
         }
         AttemptReport::Artifacts { tree } => {
-            let (bytes, files) = artifact_size.ok_or(Rejection::ReportOrder)?;
-            let stored = ArtifactsView::Stored {
+            // The machine has nothing any more once it says so: what is not here now never comes.
+            let arrived = artifact_size.map(|(bytes, files)| ArtifactsView::Stored {
                 tree: *tree,
                 bytes,
                 files,
-            };
-            settle_artifacts(id, attempt, stored)
+            });
+            settle_artifacts(id, attempt, arrived.unwrap_or(ArtifactsView::Lost))
         }
         AttemptReport::ArtifactsLost => settle_artifacts(id, attempt, ArtifactsView::Lost),
     }

@@ -130,6 +130,30 @@ fn every_change_of_the_desired_set_grows_its_generation() {
 }
 
 #[test]
+fn artifacts_that_went_before_they_were_named_are_lost_and_not_awaited_for_ever() {
+    let mut world = World::new();
+    world.machine(10, BOB, "box", report(capacity(4, 8)));
+    world.submit(CAROL, 30, spec()).unwrap();
+    let (attempt, machine) = world.schedule()[0];
+    world.start(attempt);
+    let ended = AttemptReport::Ended {
+        at: world.now,
+        outcome: outcome(EndReason::Exited, Some(0)),
+        artifacts: true,
+    };
+    world.report(attempt, ended).unwrap();
+    let arrived = Body::ReportAttempt {
+        attempt,
+        report: AttemptReport::Artifacts { tree: tree(7) },
+        artifact_size: None,
+    };
+    world.must(Actor::Machine(machine), arrived);
+    let row = &world.state.attempts[&attempt];
+    assert_eq!(row.artifacts, ArtifactsView::Lost);
+    invariants::check(&world);
+}
+
+#[test]
 fn a_lost_machine_gives_its_tasks_back_and_its_late_reports_change_nothing() {
     let mut world = World::new();
     world.machine(10, BOB, "box", report(capacity(4, 8)));

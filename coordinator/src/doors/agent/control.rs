@@ -232,13 +232,17 @@ async fn read(
                 desk.wires.machines.heard(agent.machine, None, desk.now());
                 let stage = report.stage();
                 let _named = desk.blobs.named().await;
-                let (report, artifact_size) = match report {
+                let (report, arrived) = match report {
                     AttemptReport::Artifacts { tree } if !sent(agent, tree) => {
                         tracing::warn!(machine = %agent.machine, %attempt, %tree, "artifacts were named that it has not sent");
                         (AttemptReport::ArtifactsLost, None)
                     }
-                    AttemptReport::Artifacts { tree } => (report, size(agent, tree).await),
+                    AttemptReport::Artifacts { tree } => (report, Some(tree)),
                     report => (report, None),
+                };
+                let artifact_size = match arrived {
+                    Some(tree) => size(agent, tree).await?,
+                    None => None,
                 };
                 let body = Body::ReportAttempt {
                     attempt,
@@ -246,10 +250,15 @@ async fn read(
                     artifact_size,
                 };
                 let actor = Actor::Machine(agent.machine);
+                let pending = desk.engine.post(actor, body).await?;
+                // Whoever looks for what nothing needs waits for what is in the mailbox.
+                if let Some(tree) = arrived {
+                    desk.blobs.release(tree);
+                }
                 Outgoing::Report {
                     attempt,
                     stage,
-                    pending: desk.engine.post(actor, body).await?,
+                    pending,
                 }
             }
             AgentMessage::Renew { csr } => Outgoing::Message(match renew(agent, &csr).await {
@@ -287,16 +296,20 @@ fn sent(agent: &Agent, tree: TreeId) -> bool {
     desk.receipts.has(from, tree, desk.now()) || !access::is_named(&desk.engine.read(), tree)
 }
 
-/// Returns the size of a tree that has arrived, and how many files it has.
-async fn size(agent: &Agent, tree: TreeId) -> Option<(Bytes, u64)> {
+/// Returns the size of a tree that has arrived, and how many files it has; `None` if it is not here, or not whole.
+///
+/// # Errors
+/// It cannot be read now: the machine says it again when it comes back.
+async fn size(agent: &Agent, tree: TreeId) -> Result<Option<(Bytes, u64)>, Problem> {
     let blobs = agent.desk.blobs.clone();
     let stored = blocking(move || blobs.size(tree)).await;
     match stored {
-        Ok(size) => Some(size),
-        Err(error) => {
-            tracing::warn!(machine = %agent.machine, %tree, %error, "artifacts are not here");
-            None
+        Ok(size) => Ok(Some(size)),
+        Err(problem) if matches!(problem.code, Code::NotFound | Code::Checksum) => {
+            tracing::warn!(machine = %agent.machine, %tree, %problem, "artifacts are not here");
+            Ok(None)
         }
+        Err(problem) => Err(problem),
     }
 }
 

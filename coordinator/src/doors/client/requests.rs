@@ -197,16 +197,17 @@ async fn add_version(
         files,
     };
     desk.engine.ask(member.actor, body).await?;
+    desk.blobs.release(tree);
     ask(member, user, &Request::ShowDataset { org, name })
 }
 
 async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Answer, Problem> {
     let desk = &*member.desk;
     let _named = desk.blobs.named().await;
-    let key = request.key;
+    let (key, workdir) = (request.key, request.spec.workdir);
     let there = enrolment::submitted_workdir(&desk.engine.read(), user, key);
     // Sent again with the same key, the job that is there has its folder already.
-    if let Some(tree) = request.spec.workdir
+    if let Some(tree) = workdir
         && there != Some(tree)
     {
         check_sent(member, tree)?;
@@ -218,6 +219,9 @@ async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Ans
     let job = JobId::new(mint::uuid(desk.now()));
     let body = Body::SubmitJob { job, request };
     desk.engine.ask(member.actor, body).await?;
+    if let Some(tree) = workdir {
+        desk.blobs.release(tree);
+    }
     // Sent again with the same key, it is the job that is there.
     let submitted = enrolment::submitted(&desk.engine.read(), user, key);
     Ok(Answer::Submitted(

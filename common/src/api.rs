@@ -13,6 +13,7 @@ pub mod job;
 pub mod limits;
 pub mod member;
 pub mod org;
+pub mod page;
 pub mod project;
 pub mod secret;
 pub mod token;
@@ -22,14 +23,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dataset::DatasetView,
-    id::{InvitationId, OrgId},
-    job::{JobDetail, JobSummary},
+    id::{InvitationId, MachineId, OrgId, UserId},
+    job::{JobDetail, JobNumber, JobSummary},
     limits::Limits,
     machine::MachineView,
     name::Name,
     org::{InvitationView, MemberView, OrgOverview},
     status::Role,
 };
+
+use page::Page;
 
 /// Most rows of any list in one answer.
 pub const MAX_ROWS: u32 = 1000;
@@ -49,8 +52,11 @@ pub enum Request {
         org: OrgId,
         limits: Limits,
     },
+    /// By id of the user.
     ListMembers {
         org: OrgId,
+        /// Only those after this one, for the next page.
+        after: Option<UserId>,
     },
     SetRole {
         org: OrgId,
@@ -62,8 +68,11 @@ pub enum Request {
         handle: Name,
     },
     CreateInvitations(member::CreateInvitations),
+    /// Newest first.
     ListInvitations {
         org: OrgId,
+        /// Only those after this one, for the next page.
+        after: Option<InvitationId>,
     },
     RevokeInvitation {
         org: OrgId,
@@ -72,8 +81,11 @@ pub enum Request {
     CreateLoginLink(account::CreateLoginLink),
 
     RegisterMachine(member::RegisterMachine),
+    /// By name.
     ListMachines {
         org: OrgId,
+        /// Only those after this one, for the next page. Rejected ones may have the name of another.
+        after: Option<(Name, MachineId)>,
     },
     ShowMachine {
         org: OrgId,
@@ -94,8 +106,11 @@ pub enum Request {
     },
 
     AddDatasetVersion(data::AddDatasetVersion),
+    /// By name.
     ListDatasets {
         org: OrgId,
+        /// Only those after this one, for the next page.
+        after: Option<Name>,
     },
     ShowDataset {
         org: OrgId,
@@ -134,19 +149,19 @@ pub enum Answer {
         chain: Vec<Vec<u8>>,
     },
     Org(Box<OrgOverview>),
-    Members(Vec<MemberView>),
+    Members(Page<MemberView, UserId>),
     Invited(Vec<member::Invited>),
-    Invitations(Vec<InvitationView>),
+    Invitations(Page<InvitationView, InvitationId>),
     LoginSecret {
         secret: String,
     },
     Registered(member::Registered),
-    Machines(Vec<MachineView>),
+    Machines(Page<MachineView, (Name, MachineId)>),
     Machine(Box<MachineView>),
-    Datasets(Vec<DatasetView>),
+    Datasets(Page<DatasetView, Name>),
     Dataset(DatasetView),
     Submitted(job::Submitted),
-    Jobs(Vec<JobSummary>),
+    Jobs(Page<JobSummary, JobNumber>),
     Job(Box<JobDetail>),
     Explanation(explain::Explanation),
     AboutOrg(org::OrgAnswer),

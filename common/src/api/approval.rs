@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::page::Page;
 use crate::{
     address_range::AddressRange,
     approval::{ApprovalRef, ApprovalRules, ApprovalView},
-    id::OrgId,
+    id::{ApprovalId, OrgId},
     status::{Role, Verdict},
     time::Span,
 };
@@ -18,6 +19,8 @@ pub enum ApprovalRequest {
         org: OrgId,
         /// Those that are decided, too.
         all: bool,
+        /// Only those after this one, for the next page.
+        after: Option<ApprovalId>,
     },
     Show {
         org: OrgId,
@@ -55,7 +58,7 @@ pub enum ApprovalRequest {
 /// rules by all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApprovalAnswer {
-    List(Vec<ApprovalView>),
+    List(Page<ApprovalView, ApprovalId>),
     One(Box<ApprovalView>),
     Rules(ApprovalRules),
 }

@@ -9,9 +9,6 @@ use crate::{
     time::Timestamp,
 };
 
-/// Most bytes of entries in one answer; one entry may be over it.
-pub const MAX_PAGE_BYTES: usize = 4 << 20;
-
 /// What can be asked of an org's audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AuditRequest {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::page::Page;
 use crate::{
     id::{InvitationId, OrgId},
     name::Name,
@@ -13,8 +14,11 @@ use crate::{
 /// What somebody with an account asks about an org that they are not in.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InvitationRequest {
-    /// Invitations that are for the user who asks and wait.
-    Mine,
+    /// Invitations that are for the user who asks and wait, newest first.
+    Mine {
+        /// Only those after this one, for the next page.
+        after: Option<InvitationId>,
+    },
     /// Takes one of these.
     Accept {
         invitation: InvitationId,
@@ -32,7 +36,7 @@ pub enum InvitationRequest {
 impl std::fmt::Debug for InvitationRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Mine => f.write_str("Mine"),
+            Self::Mine { .. } => f.write_str("Mine"),
             Self::Accept { invitation } => write!(f, "Accept({invitation})"),
             Self::Decline { invitation } => write!(f, "Decline({invitation})"),
             Self::Join { .. } => f.write_str("Join"),
@@ -43,7 +47,7 @@ impl std::fmt::Debug for InvitationRequest {
 /// The answers to [`InvitationRequest`]; `Decline` is answered by `Done`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InvitationAnswer {
-    Mine(Vec<PendingInvitation>),
+    Mine(Page<PendingInvitation, InvitationId>),
     Joined(Joined),
 }
 

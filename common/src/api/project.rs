@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::page::Page;
 use crate::{
     id::OrgId,
     name::Name,
@@ -18,6 +19,8 @@ pub enum ProjectRequest {
         org: OrgId,
         /// Archived ones too.
         archived: bool,
+        /// Only those after this one, for the next page.
+        after: Option<Name>,
     },
     Show {
         org: OrgId,
@@ -33,7 +36,7 @@ pub enum ProjectRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProjectAnswer {
     One(Box<ProjectView>),
-    List(Vec<ProjectView>),
+    List(Page<ProjectView, Name>),
     /// It was done, and the caller sees the project no more.
     Gone,
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::page::Page;
 use crate::{
-    id::OrgId,
+    id::{OrgId, ProjectId},
     name::Name,
     seal::Sealed,
     secret::{SecretKind, SecretName, SecretUser, SecretView},
@@ -13,9 +14,11 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecretRequest {
     Set(SetSecret),
-    /// Those that the caller may use or change, by name.
+    /// Those that the caller may use or change: the org's own by name, then those of projects.
     List {
         org: OrgId,
+        /// Only those after this one, for the next page.
+        after: Option<SecretPlace>,
     },
     Allow(AllowSecret),
     Delete {
@@ -25,11 +28,19 @@ pub enum SecretRequest {
     },
 }
 
+/// Where a secret stands in the list of an org.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretPlace {
+    /// Whose it is; `None` is the org's own.
+    pub project: Option<ProjectId>,
+    pub name: SecretName,
+}
+
 /// The answer to a [`SecretRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecretAnswer {
     One(SecretView),
-    List(Vec<SecretView>),
+    List(Page<SecretView, SecretPlace>),
     Deleted,
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::page::Page;
 use crate::{
     id::{Fingerprint, OrgId, TokenId},
     name::Name,
@@ -16,8 +17,11 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenRequest {
     Create(CreateToken),
+    /// Newest first.
     List {
         org: OrgId,
+        /// Only those after this one, for the next page.
+        after: Option<TokenId>,
     },
     /// Everything that was signed in with it is signed out at once.
     Revoke {
@@ -51,8 +55,7 @@ impl fmt::Debug for CreateToken {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenAnswer {
     Created(CreatedToken),
-    /// Newest first.
-    Tokens(Vec<TokenView>),
+    Tokens(Page<TokenView, TokenId>),
 }
 
 /// A new token. It is shown once.

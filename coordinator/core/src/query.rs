@@ -13,11 +13,12 @@ pub(crate) mod limits;
 mod machine;
 mod member;
 mod org;
+mod page;
 mod project;
 pub mod secret;
 pub mod usage;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::Bound};
 
 use common::{
     api::{
@@ -70,7 +71,7 @@ pub struct Contact {
 }
 
 /// Answers every request that only reads: `WhoAmI`, `Show…`, `List…`, `ExplainJob`, and `SubmitJob` with
-/// `dry_run`. Lists have at most [`common::api::MAX_ROWS`] rows.
+/// `dry_run`. Lists come in pages of at most [`common::api::MAX_ROWS`] rows.
 ///
 /// # Errors
 /// What is not there or may not be seen; `BadRequest` for a request that is not a question.
@@ -89,20 +90,26 @@ pub fn answer(
         Request::WhoAmI => Ok(Answer::WhoAmI(member::who_am_i(
             state, presence, now, user,
         )?)),
-        Request::ListMembers { org } => Ok(Answer::Members(member::list(state, user, *org)?)),
-        Request::ListInvitations { org } => {
-            let invitations = member::invitations(state, now, user, *org)?;
+        Request::ListMembers { org, after } => {
+            let members = member::list(state, user, *org, after.as_ref())?;
+            Ok(Answer::Members(members))
+        }
+        Request::ListInvitations { org, after } => {
+            let invitations = member::invitations(state, now, user, *org, after.as_ref())?;
             Ok(Answer::Invitations(invitations))
         }
-        Request::ListMachines { org } => {
-            let machines = machine::list(state, presence, user, *org)?;
+        Request::ListMachines { org, after } => {
+            let machines = machine::list(state, presence, user, *org, after.as_ref())?;
             Ok(Answer::Machines(machines))
         }
         Request::ShowMachine { org, name } => {
             let machine = machine::show(state, presence, user, *org, name)?;
             Ok(Answer::Machine(Box::new(machine)))
         }
-        Request::ListDatasets { org } => Ok(Answer::Datasets(dataset::list(state, user, *org)?)),
+        Request::ListDatasets { org, after } => {
+            let datasets = dataset::list(state, user, *org, after.as_ref())?;
+            Ok(Answer::Datasets(datasets))
+        }
         Request::ShowDataset { org, name } => {
             Ok(Answer::Dataset(dataset::show(state, user, *org, name)?))
         }
@@ -119,8 +126,8 @@ pub fn answer(
             Some(answer) => Ok(Answer::Approval(answer)),
             None => Err(not_a_question()),
         },
-        Request::Invitation(InvitationRequest::Mine) => {
-            let mine = member::pending(state, now, user)?;
+        Request::Invitation(InvitationRequest::Mine { after }) => {
+            let mine = member::pending(state, now, user, after.as_ref())?;
             Ok(Answer::Invitation(InvitationAnswer::Mine(mine)))
         }
         Request::ExplainJob(ask) => Ok(Answer::Explanation(job::explain_job(
@@ -195,8 +202,20 @@ fn of_org<V>(
     rows: &BTreeMap<(OrgId, UserId), V>,
     org: OrgId,
 ) -> impl Iterator<Item = (UserId, &V)> {
-    let first = (org, UserId::from_bytes([0; 16]));
-    let last = (org, UserId::from_bytes([u8::MAX; 16]));
-    rows.range(first..=last)
+    of_org_after(rows, org, None)
+}
+
+/// As [`of_org`], from the first user after this one on.
+fn of_org_after<'a, V>(
+    rows: &'a BTreeMap<(OrgId, UserId), V>,
+    org: OrgId,
+    after: Option<&UserId>,
+) -> impl Iterator<Item = (UserId, &'a V)> + use<'a, V> {
+    let first = match after {
+        None => Bound::Included((org, UserId::from_bytes([0; 16]))),
+        Some(user) => Bound::Excluded((org, *user)),
+    };
+    let last = Bound::Included((org, UserId::from_bytes([u8::MAX; 16])));
+    rows.range((first, last))
         .map(|((_, user), row)| (*user, row))
 }

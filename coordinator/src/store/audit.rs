@@ -11,10 +11,7 @@ mod tests;
 use std::sync::{Arc, Weak};
 
 use common::{
-    api::{
-        MAX_ROWS,
-        audit::{ChainPage, MAX_PAGE_BYTES},
-    },
+    api::{MAX_ROWS, audit::ChainPage, page::MAX_PAGE_BYTES},
     audit::{ChainHead, SealedEntry},
     id::{MachineId, OrgId, Seal, UserId},
     status::AuditKind,

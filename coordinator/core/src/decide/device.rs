@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Most devices of one user that are signed in at once.
-const MAX_DEVICES: usize = 64;
+pub(crate) const MAX_DEVICES: usize = 64;
 /// Most programs that are signed in with one token at once.
 const MAX_SIGN_INS_OF_TOKEN: usize = 1024;
 /// How long what can no longer be used is still known, so that it is told why it is refused.

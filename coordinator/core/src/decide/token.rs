@@ -213,11 +213,7 @@ fn find<'a>(
 }
 
 /// Returns the user's tokens for the org, oldest first.
-pub(crate) fn tokens(
-    state: &State,
-    org: OrgId,
-    user: UserId,
-) -> impl DoubleEndedIterator<Item = (TokenId, &Token)> {
+fn tokens(state: &State, org: OrgId, user: UserId) -> impl Iterator<Item = (TokenId, &Token)> {
     let ids = state.index.tokens.get(&(org, user));
     let ids = ids.into_iter().flatten();
     ids.filter_map(|id| Some((*id, state.tokens.get(id)?)))

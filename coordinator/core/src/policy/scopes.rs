@@ -105,11 +105,11 @@ fn of_request(request: &Request) -> Needs {
     match request {
         Request::WhoAmI | Request::RenewCertificate { .. } => own(Read),
         Request::ShowOrg { org }
-        | Request::ListMembers { org }
-        | Request::ListInvitations { org }
-        | Request::ListMachines { org }
+        | Request::ListMembers { org, .. }
+        | Request::ListInvitations { org, .. }
+        | Request::ListMachines { org, .. }
         | Request::ShowMachine { org, .. }
-        | Request::ListDatasets { org }
+        | Request::ListDatasets { org, .. }
         | Request::ShowDataset { org, .. } => in_org(Read, *org),
         Request::ListJobs(list) => in_org(Read, list.org),
         Request::ShowJob(show) => in_org(Read, show.org),
@@ -154,7 +154,7 @@ fn of_request(request: &Request) -> Needs {
             | ApprovalRequest::RemoveMachineRule { org, .. } => in_org(Admin, *org),
         },
         Request::Secret(request) => match request {
-            SecretRequest::List { org } => in_org(Read, *org),
+            SecretRequest::List { org, .. } => in_org(Read, *org),
             SecretRequest::Delete { org, .. } => in_org(Admin, *org),
             SecretRequest::Set(set) => in_org(Admin, set.org),
             SecretRequest::Allow(allow) => in_org(Admin, allow.org),
@@ -166,7 +166,7 @@ fn of_request(request: &Request) -> Needs {
             DataRequest::Move(relocate) => in_org(Admin, relocate.org),
         },
         Request::Invitation(request) => match request {
-            InvitationRequest::Mine
+            InvitationRequest::Mine { .. }
             | InvitationRequest::Accept { .. }
             | InvitationRequest::Decline { .. }
             | InvitationRequest::Join { .. } => PERSON,

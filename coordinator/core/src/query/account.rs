@@ -1,11 +1,15 @@
 //! A user's own account, as they see it.
 
 use common::{
-    api::account::{
-        AccountAnswer, AccountRequest, AccountView, DeviceView, MemberRef, TwoFactorView,
+    api::{
+        MAX_ROWS,
+        account::{
+            AccountAnswer, AccountRequest, AccountView, DeviceView, MemberRef, TwoFactorView,
+        },
+        page::Page,
+        token::{TokenAnswer, TokenRequest},
     },
-    api::token::{TokenAnswer, TokenRequest},
-    id::{OrgId, UserId},
+    id::{OrgId, TokenId, UserId},
     name::Name,
     problem::Problem,
     seal::Sealed,
@@ -13,13 +17,13 @@ use common::{
     token::TokenView,
 };
 
-use super::{Presence, count, most, not_a_question};
+use super::{
+    Presence, count, not_a_question,
+    page::{before, page},
+};
 use crate::{
     command::account::PasswordHash,
-    decide::{
-        device::{devices, whose},
-        token::tokens,
-    },
+    decide::device::{MAX_DEVICES, devices, whose},
     policy::{self, Action},
     rejection::Rejection,
     state::State,
@@ -81,7 +85,7 @@ fn list(
         expires_at: row.expires_at,
         current: current == Some(id),
     });
-    let mut views: Vec<DeviceView> = views.take(most(u32::MAX)).collect();
+    let mut views: Vec<DeviceView> = views.take(MAX_DEVICES).collect();
     views.sort_by_key(|view| std::cmp::Reverse(view.signed_in_at));
     Ok(views)
 }
@@ -119,7 +123,10 @@ pub(super) fn answer_tokens(
     request: &TokenRequest,
 ) -> Result<TokenAnswer, Problem> {
     match request {
-        TokenRequest::List { org } => Ok(TokenAnswer::Tokens(list_tokens(state, now, user, *org)?)),
+        TokenRequest::List { org, after } => {
+            let list = list_tokens(state, now, user, *org, after.as_ref())?;
+            Ok(TokenAnswer::Tokens(list))
+        }
         TokenRequest::Create(_) | TokenRequest::Revoke { .. } => Err(not_a_question()),
     }
 }
@@ -130,17 +137,23 @@ fn list_tokens(
     now: Timestamp,
     user: UserId,
     org: OrgId,
-) -> Result<Vec<TokenView>, Rejection> {
+    last: Option<&TokenId>,
+) -> Result<Page<TokenView, TokenId>, Rejection> {
     policy::membership(state, org, user)?;
-    let views = tokens(state, org, user).rev().map(|(id, row)| TokenView {
-        id,
-        name: row.name.clone(),
-        org,
-        scope: row.scope,
-        status: row.status(now),
-        created_at: row.created_at,
-        expires_at: row.expires_at,
-        last_used_at: row.last_used_at,
-    });
-    Ok(views.take(most(u32::MAX)).collect())
+    let ids = state.index.tokens.get(&(org, user)).into_iter();
+    let ids = ids.flat_map(|ids| ids.range::<TokenId, _>(before(last)).rev());
+    let view = |id: TokenId| {
+        let row = state.tokens.get(&id)?;
+        Some(TokenView {
+            id,
+            name: row.name.clone(),
+            org,
+            scope: row.scope,
+            status: row.status(now),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            last_used_at: row.last_used_at,
+        })
+    };
+    page(MAX_ROWS, ids.copied(), |id| id, |id| Ok(view(id)))
 }

@@ -1,12 +1,19 @@
 //! Requests for approval as people see them, and the rules of when nobody is asked.
 
 use common::{
-    api::approval::{ApprovalAnswer, ApprovalRequest},
+    api::{
+        MAX_ROWS,
+        approval::{ApprovalAnswer, ApprovalRequest},
+        page::Page,
+    },
     approval::{ApprovalRules, ApprovalView, DecisionView},
     id::{ApprovalId, JobId, OrgId, UserId},
 };
 
-use super::{handle, most};
+use super::{
+    handle,
+    page::{before, page},
+};
 use crate::{
     decide::approval::{decider, find, reference},
     lifecycle::approval::ApprovalState,
@@ -25,7 +32,9 @@ pub(super) fn answer(
     request: &ApprovalRequest,
 ) -> Result<Option<ApprovalAnswer>, Rejection> {
     Ok(Some(match request {
-        ApprovalRequest::List { org, all } => ApprovalAnswer::List(list(state, user, *org, *all)?),
+        ApprovalRequest::List { org, all, after } => {
+            ApprovalAnswer::List(list(state, user, *org, *all, after.as_ref())?)
+        }
         ApprovalRequest::Show { org, approval } => {
             let (id, row) = find(state, user, *org, approval)?;
             ApprovalAnswer::One(Box::new(view(state, id, row)?))
@@ -43,23 +52,28 @@ fn list(
     user: UserId,
     org: OrgId,
     all: bool,
-) -> Result<Vec<ApprovalView>, Rejection> {
+    last: Option<&ApprovalId>,
+) -> Result<Page<ApprovalView, ApprovalId>, Rejection> {
     permit(state, org, user, Action::SeeOrg)?;
     let of_others = permit(state, org, user, Action::SeeApprovals).is_ok();
-    let seen = |row: &Approval| row.org == org && (of_others || row.asked_by == user);
-    let view = |(id, row): (&ApprovalId, &Approval)| view(state, *id, row);
-    if all {
-        let rows = state.approvals.iter().rev();
-        let rows = rows.filter(|(_, row)| seen(row));
-        return rows.take(most(u32::MAX)).map(view).collect();
-    }
-    let waiting = state.index.approvals.get(&org);
-    let rows = waiting.into_iter().flatten().rev();
-    rows.filter_map(|id| state.approvals.get_key_value(id))
-        .filter(|(_, row)| seen(row))
-        .take(most(u32::MAX))
-        .map(view)
-        .collect()
+    let ids = if all {
+        state.index.listed.approvals.get(&org)
+    } else {
+        state.index.approvals.get(&org)
+    };
+    let ids = ids
+        .into_iter()
+        .flat_map(|ids| ids.range::<ApprovalId, _>(before(last)).rev());
+    page(
+        MAX_ROWS,
+        ids.copied(),
+        |id| id,
+        |id| {
+            let row = state.approvals.get(&id);
+            let row = row.filter(|row| of_others || row.asked_by == user);
+            row.map(|row| view(state, id, row)).transpose()
+        },
+    )
 }
 
 /// Every member may know what needs approval.

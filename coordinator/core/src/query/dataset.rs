@@ -1,13 +1,20 @@
 //! Datasets as people see them.
 
 use common::{
-    api::data::{DataAnswer, DataRequest},
+    api::{
+        MAX_ROWS,
+        data::{DataAnswer, DataRequest},
+        page::Page,
+    },
     dataset::{DatasetDeletion, DatasetVersionView, DatasetView},
     id::{DatasetId, OrgId, UserId},
     name::Name,
 };
 
-use super::{handle, most};
+use super::{
+    handle,
+    page::{after, page},
+};
 use crate::{
     decide::{
         dataset::{deletion, find},
@@ -63,17 +70,21 @@ pub fn deleted(events: &[Event]) -> Option<DatasetDeletion> {
 }
 
 /// By name.
-pub(super) fn list(state: &State, user: UserId, org: OrgId) -> Result<Vec<DatasetView>, Rejection> {
+pub(super) fn list(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    last: Option<&Name>,
+) -> Result<Page<DatasetView, Name>, Rejection> {
     let member = policy::member(state, org, user)?;
-    let names = state.index.dataset_names.get(&org);
-    names
-        .into_iter()
-        .flat_map(|names| names.values())
-        .filter_map(|id| Some((*id, state.datasets.get(id)?)))
-        .filter(|(_, row)| policy::may_read_dataset(state, user, member.role, row))
-        .take(most(u32::MAX))
-        .map(|(id, row)| view(state, id, row))
-        .collect()
+    let names = state.index.dataset_names.get(&org).into_iter();
+    let names = names.flat_map(|names| names.range::<Name, _>(after(last)));
+    let key = |(name, _): (&Name, _)| name.clone();
+    page(MAX_ROWS, names, key, |(_, id): (_, &DatasetId)| {
+        let row = state.datasets.get(id);
+        let row = row.filter(|row| policy::may_read_dataset(state, user, member.role, row));
+        row.map(|row| view(state, *id, row)).transpose()
+    })
 }
 
 pub(super) fn show(

@@ -6,8 +6,9 @@ use common::{
     api::{
         explain::Explanation,
         job::{ExplainJob, ListJobs, ShowJob},
+        page::Page,
     },
-    id::{AttemptId, JobId, UserId},
+    id::{AttemptId, JobId, OrgId, UserId},
     image::Image,
     job::{AttemptView, JobDetail, JobNumber, JobSpec, JobSummary},
     name::Name,
@@ -15,7 +16,7 @@ use common::{
     usage::MAX_SAMPLES,
 };
 
-use super::{Presence, approval, handle, most};
+use super::{Presence, approval, handle, most, page::page};
 use crate::{
     decide::{find_job, find_task, project::name_of},
     lifecycle::attempt::AttemptState,
@@ -41,12 +42,12 @@ pub(super) fn list(
     state: &State,
     user: UserId,
     list: &ListJobs,
-) -> Result<Vec<JobSummary>, Rejection> {
+) -> Result<Page<JobSummary, JobNumber>, Rejection> {
     let member = policy::member(state, list.org, user)?;
     let owner = match &list.owner {
         None => None,
         Some(handle) => match state.index.handles.get(handle) {
-            None => return Ok(Vec::new()),
+            None => return Ok(Page::default()),
             Some(owner) => Some(*owner),
         },
     };
@@ -59,16 +60,20 @@ pub(super) fn list(
         .index
         .job_numbers
         .range((list.org, JobNumber(0))..(list.org, end));
-    numbers
-        .rev()
-        .filter_map(|(_, id)| Some((*id, state.jobs.get(id)?, state.progress.get(id)?)))
-        .filter(|(_, job, _)| policy::may_see_job(state, user, member.role, job))
-        .filter(|(_, job, _)| owner.is_none_or(|owner| job.owner == owner))
-        .filter(|(_, job, _)| project.is_none() || job.project == project)
-        .filter(|(_, _, p)| list.status.is_empty() || list.status.contains(&p.status()))
-        .take(most(list.limit))
-        .map(|(id, job, progress)| summary(state, id, job, progress))
-        .collect()
+    let wanted = |id: JobId| {
+        let (job, progress) = (state.jobs.get(&id)?, state.progress.get(&id)?);
+        let wanted = owner.is_none_or(|owner| job.owner == owner)
+            && (project.is_none() || job.project == project)
+            && (list.status.is_empty() || list.status.contains(&progress.status()))
+            && policy::may_see_job(state, user, member.role, job);
+        wanted.then_some((job, progress))
+    };
+    let key = |((_, number), _): (&(OrgId, JobNumber), _)| *number;
+    page(list.limit, numbers.rev(), key, |(_, id)| {
+        let row = wanted(*id);
+        row.map(|(job, progress)| summary(state, *id, job, progress))
+            .transpose()
+    })
 }
 
 pub(super) fn show(

@@ -1,13 +1,17 @@
 //! Machines as people see them.
 
 use common::{
+    api::{MAX_ROWS, page::Page},
     id::{MachineId, OrgId, UserId},
     machine::{MachineReport, MachineView, Pause, PausedBy},
     name::Name,
     status::MachineStatus,
 };
 
-use super::{Presence, count, handle, most};
+use super::{
+    Presence, count, handle,
+    page::{after, page},
+};
 use crate::{
     lifecycle::machine::MachineState,
     policy::{self, Action, permit},
@@ -22,16 +26,16 @@ pub(super) fn list(
     presence: &Presence<'_>,
     user: UserId,
     org: OrgId,
-) -> Result<Vec<MachineView>, Rejection> {
+    last: Option<&(Name, MachineId)>,
+) -> Result<Page<MachineView, (Name, MachineId)>, Rejection> {
     permit(state, org, user, Action::SeeMachines)?;
-    let rows = state.machines.iter();
-    let listed = rows.filter(|(_, row)| row.org == org && is_listed(row));
-    let mut rows: Vec<(&MachineId, &Machine)> = listed.collect();
-    rows.sort_by_key(|(id, row)| (&row.name, **id));
-    rows.truncate(most(u32::MAX));
-    rows.into_iter()
-        .map(|(id, row)| view(state, presence, user, *id, row))
-        .collect()
+    let listed = state.index.listed.machines.get(&org).into_iter();
+    let listed = listed.flat_map(|listed| listed.range::<(Name, MachineId), _>(after(last)));
+    page(MAX_ROWS, listed, Clone::clone, |(_, id)| {
+        let row = state.machines.get(id);
+        row.map(|row| view(state, presence, user, *id, row))
+            .transpose()
+    })
 }
 
 /// The living machine of this name, or the last one that had it.

@@ -3,21 +3,26 @@
 use std::collections::BTreeSet;
 
 use common::{
-    api::{invitation::PendingInvitation, member::WhoAmI},
+    api::{MAX_ROWS, invitation::PendingInvitation, member::WhoAmI, page::Page},
     id::{Fingerprint, InvitationId, OrgId, UserId},
     invitee::Invitee,
-    join_link::LinkPurpose,
     name::Name,
     org::{InvitationStatus, InvitationView, MAX_NAMED_GUESTS, MemberView, MembershipView},
     time::Timestamp,
 };
 
-use super::{Presence, count, enrolment, handle, most, of_org, org_name};
+use super::{
+    Presence, count, enrolment, handle, of_org_after, org_name,
+    page::{before, page},
+};
 use crate::{
     decide::{account::proof::has_two_factor, invitation::standing},
     policy::{self, Action, permit},
     rejection::Rejection,
-    state::{State, invitation::Guest},
+    state::{
+        State,
+        invitation::{Guest, Invitation},
+    },
 };
 
 pub(super) fn who_am_i(
@@ -45,7 +50,7 @@ pub(super) fn who_am_i(
         certificate_expires_at: presence.certificate_expires_at,
         coordinator_version: presence.version.to_owned(),
         sealing_key: presence.sealing_key.to_vec(),
-        pending_invitations: count(pending(state, now, user)?.len()),
+        pending_invitations: count(pending(state, now, user, None)?.rows.len()),
         display_name: row.profile.display_name.clone(),
         email: row.profile.email.clone(),
         device: enrolment::device(state, presence.certificate),
@@ -54,38 +59,40 @@ pub(super) fn who_am_i(
     })
 }
 
-pub(super) fn list(state: &State, user: UserId, org: OrgId) -> Result<Vec<MemberView>, Rejection> {
+pub(super) fn list(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    last: Option<&UserId>,
+) -> Result<Page<MemberView, UserId>, Rejection> {
     permit(state, org, user, Action::SeeMembers)?;
     let sees_all = permit(state, org, user, Action::SeeAddresses).is_ok();
     let machines = |user: UserId| {
         let own = state.index.belongings.machines.get(&(org, user));
         count(own.map_or(0, BTreeSet::len))
     };
-    of_org(&state.members, org)
-        .take(most(u32::MAX))
-        .map(|(member_id, member)| {
-            let (running, queued) = state
-                .index
-                .members
-                .get(&(org, member_id))
-                .map_or((0, 0), |used| (used.running, used.queued));
-            let row = state.users.get(&member_id).ok_or(Rejection::NoSuchOrg)?;
-            Ok(MemberView {
+    let rows = of_org_after(&state.members, org, last);
+    page(
+        MAX_ROWS,
+        rows,
+        |(member, _)| member,
+        |(id, member)| {
+            let used = state.index.members.get(&(org, id));
+            let (running, queued) = used.map_or((0, 0), |used| (used.running, used.queued));
+            let row = state.users.get(&id).ok_or(Rejection::NoSuchOrg)?;
+            let email = row.profile.email.clone();
+            Ok(Some(MemberView {
                 handle: row.handle.clone(),
                 role: member.role,
                 joined_at: member.joined_at,
-                machines: machines(member_id),
+                machines: machines(id),
                 running,
                 queued: u32::try_from(queued).unwrap_or(u32::MAX),
                 display_name: row.profile.display_name.clone(),
-                email: row
-                    .profile
-                    .email
-                    .clone()
-                    .filter(|_| sees_all || member_id == user),
-            })
-        })
-        .collect()
+                email: email.filter(|_| sees_all || id == user),
+            }))
+        },
+    )
 }
 
 /// Newest first. Who may not see those of others sees their own.
@@ -94,34 +101,48 @@ pub(super) fn invitations(
     now: Timestamp,
     user: UserId,
     org: OrgId,
-) -> Result<Vec<InvitationView>, Rejection> {
+    last: Option<&InvitationId>,
+) -> Result<Page<InvitationView, InvitationId>, Rejection> {
     let all = permit(state, org, user, Action::SeeInvitations);
     if permit(state, org, user, Action::InviteMember).is_err() {
         all.clone()?;
     }
     let all = all.is_ok();
-    let rows = state.invitations.iter().rev();
-    rows.filter(|(_, row)| row.org == org && row.purpose == LinkPurpose::Join)
-        .filter(|(_, row)| all || row.created_by == user)
-        .take(most(u32::MAX))
-        .map(|(id, row)| {
-            Ok(InvitationView {
-                id: *id,
-                role: row.role,
-                status: standing(state, row, now),
-                created_by: handle(state, row.created_by)?,
-                created_at: row.created_at,
-                expires_at: row.expires_at,
-                uses_left: row.uses_left,
-                invitee: match &row.invitee {
-                    None => None,
-                    Some(Guest::User(guest)) => Some(Invitee::User(handle(state, *guest)?)),
-                    Some(Guest::Email(address)) => Some(Invitee::Email(address.clone())),
-                },
-                guests: guests(state, *id)?,
-            })
-        })
-        .collect()
+    let ids = state.index.listed.invitations.get(&org).into_iter();
+    let ids = ids.flat_map(|ids| ids.range::<InvitationId, _>(before(last)).rev());
+    page(
+        MAX_ROWS,
+        ids.copied(),
+        |id| id,
+        |id| {
+            let row = state.invitations.get(&id);
+            let row = row.filter(|row| all || row.created_by == user);
+            row.map(|row| view(state, now, id, row)).transpose()
+        },
+    )
+}
+
+fn view(
+    state: &State,
+    now: Timestamp,
+    id: InvitationId,
+    row: &Invitation,
+) -> Result<InvitationView, Rejection> {
+    Ok(InvitationView {
+        id,
+        role: row.role,
+        status: standing(state, row, now),
+        created_by: handle(state, row.created_by)?,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        uses_left: row.uses_left,
+        invitee: match &row.invitee {
+            None => None,
+            Some(Guest::User(guest)) => Some(Invitee::User(handle(state, *guest)?)),
+            Some(Guest::Email(address)) => Some(Invitee::Email(address.clone())),
+        },
+        guests: guests(state, id)?,
+    })
 }
 
 /// Returns who came in, first come first.
@@ -141,23 +162,29 @@ pub(super) fn pending(
     state: &State,
     now: Timestamp,
     user: UserId,
-) -> Result<Vec<PendingInvitation>, Rejection> {
-    let own = state.index.invitees.get(&user);
-    own.into_iter()
-        .flatten()
-        .rev()
-        .filter_map(|id| Some((*id, state.invitations.get(id)?)))
-        .filter(|(_, row)| standing(state, row, now) == InvitationStatus::Pending)
-        .filter(|(_, row)| !state.members.contains_key(&(row.org, user)))
-        .take(most(u32::MAX))
-        .map(|(id, row)| {
-            Ok(PendingInvitation {
+    last: Option<&InvitationId>,
+) -> Result<Page<PendingInvitation, InvitationId>, Rejection> {
+    let own = state.index.invitees.get(&user).into_iter();
+    let own = own.flat_map(|ids| ids.range::<InvitationId, _>(before(last)).rev());
+    page(
+        MAX_ROWS,
+        own.copied(),
+        |id| id,
+        |id| {
+            let waits = |row: &&Invitation| {
+                standing(state, row, now) == InvitationStatus::Pending
+                    && !state.members.contains_key(&(row.org, user))
+            };
+            let Some(row) = state.invitations.get(&id).filter(waits) else {
+                return Ok(None);
+            };
+            Ok(Some(PendingInvitation {
                 id,
                 org_name: org_name(state, row.org)?,
                 role: row.role,
                 created_by: handle(state, row.created_by)?,
                 expires_at: row.expires_at,
-            })
-        })
-        .collect()
+            }))
+        },
+    )
 }

@@ -1,14 +1,21 @@
 //! Projects as people see them.
 
 use common::{
-    api::project::{ProjectAnswer, ProjectRequest},
+    api::{
+        MAX_ROWS,
+        page::Page,
+        project::{ProjectAnswer, ProjectRequest},
+    },
     id::{OrgId, ProjectId, UserId},
     name::Name,
     problem::Problem,
     project::{GrantView, MAX_GRANTS, ProjectView},
 };
 
-use super::{handle, most};
+use super::{
+    handle,
+    page::{after, page},
+};
 use crate::{
     policy::{
         self,
@@ -28,8 +35,13 @@ pub(super) fn answer(
     request: &ProjectRequest,
 ) -> Result<ProjectAnswer, Problem> {
     match request {
-        ProjectRequest::List { org, archived } => {
-            Ok(ProjectAnswer::List(list(state, user, *org, *archived)?))
+        ProjectRequest::List {
+            org,
+            archived,
+            after,
+        } => {
+            let list = list(state, user, *org, *archived, after.as_ref())?;
+            Ok(ProjectAnswer::List(list))
         }
         ProjectRequest::Show { org, name } => {
             let view = show(state, user, *org, name)?;
@@ -49,23 +61,23 @@ fn list(
     user: UserId,
     org: OrgId,
     archived: bool,
-) -> Result<Vec<ProjectView>, Rejection> {
+    last: Option<&Name>,
+) -> Result<Page<ProjectView, Name>, Rejection> {
     policy::member(state, org, user)?;
-    let names = state.index.project_names.get(&org);
-    names
-        .into_iter()
-        .flat_map(|names| names.values())
-        .filter_map(|id| {
-            Some(Seen {
-                id: *id,
-                project: state.projects.get(id)?,
-                access: access(state, *id, user)?,
-            })
-        })
-        .filter(|seen| archived || seen.project.archived_at.is_none())
-        .take(most(u32::MAX))
-        .map(|seen| view(state, &seen))
-        .collect()
+    let names = state.index.project_names.get(&org).into_iter();
+    let names = names.flat_map(|names| names.range::<Name, _>(after(last)));
+    let seen = |id: ProjectId| {
+        let seen = Seen {
+            id,
+            project: state.projects.get(&id)?,
+            access: access(state, id, user)?,
+        };
+        (archived || seen.project.archived_at.is_none()).then_some(seen)
+    };
+    let key = |(name, _): (&Name, _)| name.clone();
+    page(MAX_ROWS, names, key, |(_, id)| {
+        seen(*id).map(|seen| view(state, &seen)).transpose()
+    })
 }
 
 fn show(state: &State, user: UserId, org: OrgId, name: &Name) -> Result<ProjectView, Rejection> {

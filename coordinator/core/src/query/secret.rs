@@ -1,7 +1,11 @@
 //! Secrets as people see them: by name.
 
 use common::{
-    api::secret::{SecretAnswer, SecretRequest},
+    api::{
+        MAX_ROWS,
+        page::Page,
+        secret::{SecretAnswer, SecretPlace, SecretRequest},
+    },
     id::{OrgId, ProjectId, SecretId, UserId},
     name::Name,
     problem::Problem,
@@ -11,7 +15,8 @@ use common::{
 
 use super::{
     access::{SealedSecret, sealed},
-    handle, most,
+    handle,
+    page::{after, page},
 };
 use crate::{
     decide::project::name_of,
@@ -33,7 +38,10 @@ pub(super) fn answer(
     request: &SecretRequest,
 ) -> Result<SecretAnswer, Problem> {
     match request {
-        SecretRequest::List { org } => Ok(SecretAnswer::List(list(state, user, *org)?)),
+        SecretRequest::List { org, after } => {
+            let list = list(state, user, *org, after.as_ref())?;
+            Ok(SecretAnswer::List(list))
+        }
         SecretRequest::Set(_) | SecretRequest::Allow(_) | SecretRequest::Delete { .. } => {
             Err(super::not_a_question())
         }
@@ -41,17 +49,30 @@ pub(super) fn answer(
 }
 
 /// The org's own by name, then those of projects.
-fn list(state: &State, user: UserId, org: OrgId) -> Result<Vec<SecretView>, Rejection> {
+fn list(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    last: Option<&SecretPlace>,
+) -> Result<Page<SecretView, SecretPlace>, Rejection> {
     let role = policy::member(state, org, user)?.role;
-    let scopes = state.index.secret_names.range((org, None)..);
-    scopes
-        .take_while(|((of, _), _)| *of == org)
-        .flat_map(|(_, names)| names.values())
-        .filter_map(|id| Some((*id, state.secrets.get(id)?)))
-        .filter(|(_, row)| may_know(state, user, role, row))
-        .take(most(u32::MAX))
-        .map(|(id, row)| view(state, user, role, id, row))
-        .collect()
+    let first = last.and_then(|last| last.project);
+    let scopes = state.index.secret_names.range((org, first)..);
+    let scopes = scopes.take_while(|((of, _), _)| *of == org);
+    let names = scopes.flat_map(|((_, project), names)| {
+        let last = last.filter(|last| last.project == *project);
+        let names = names.range::<SecretName, _>(after(last.map(|last| &last.name)));
+        names.map(|(name, id)| (*project, name, *id))
+    });
+    let key = |(project, name, _): (_, &SecretName, _)| SecretPlace {
+        project,
+        name: name.clone(),
+    };
+    page(MAX_ROWS, names, key, |(_, _, id)| {
+        let row = state.secrets.get(&id);
+        let row = row.filter(|row| may_know(state, user, role, row));
+        row.map(|row| view(state, user, role, id, row)).transpose()
+    })
 }
 
 /// Returns a secret that the user has just changed.

@@ -5,6 +5,7 @@
 
 pub(crate) mod belongings;
 mod invitations;
+mod listed;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use common::{
     time::Timestamp,
 };
 
-use self::belongings::Belongings;
+use self::{belongings::Belongings, listed::Listed};
 use super::{
     State,
     account::Token,
@@ -74,6 +75,7 @@ pub(crate) struct Index {
     pub(crate) readers: BTreeMap<(DatasetId, u32), BTreeSet<JobId>>,
     /// Attempts of a job that have not ended.
     pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
+    pub(crate) listed: Listed,
     pub(crate) belongings: Belongings,
     pub(crate) usage: UsageIndex,
 }
@@ -203,12 +205,14 @@ impl Index {
     }
 
     pub(crate) fn approval_in(&mut self, id: ApprovalId, approval: &Approval) {
+        self.listed.approval_in(id, approval);
         if approval.state == ApprovalState::Waiting {
             self.approvals.entry(approval.org).or_default().insert(id);
         }
     }
 
     pub(crate) fn approval_out(&mut self, id: ApprovalId, approval: &Approval) {
+        self.listed.approval_out(id, approval);
         if let Some(waiting) = self.approvals.get_mut(&approval.org) {
             waiting.remove(&id);
             if waiting.is_empty() {
@@ -218,6 +222,7 @@ impl Index {
     }
 
     pub(crate) fn machine_in(&mut self, id: MachineId, machine: &Machine) {
+        self.listed.machine_in(id, machine);
         self.belongings.machine_in(id, machine);
         if machine.state.is_living() {
             let names = self.machine_names.entry(machine.org).or_default();
@@ -226,6 +231,7 @@ impl Index {
     }
 
     pub(crate) fn machine_out(&mut self, id: MachineId, machine: &Machine) {
+        self.listed.machine_out(id, machine);
         self.belongings.machine_out(id, machine);
         if let Some(names) = self.machine_names.get_mut(&machine.org) {
             if names.get(&machine.name) == Some(&id) {

@@ -1,7 +1,7 @@
 //! Accounts, devices and tokens.
 
 use super::super::Sample;
-use super::nouns::{AT, KEY, ORG, USER, name};
+use super::nouns::{AT, KEY, ORG, USER, last, name};
 use crate::api::account::{
     AccountAnswer, AccountRequest, AccountView, DeviceView, MemberRef, Proof, TwoFactorView,
 };
@@ -89,7 +89,10 @@ pub(super) fn accounts() -> Vec<Sample> {
         ),
         Sample::new(
             "token_list",
-            &Request::Token(TokenRequest::List { org: ORG }),
+            &Request::Token(TokenRequest::List {
+                org: ORG,
+                after: None,
+            }),
         ),
         Sample::new(
             "token_revoke",
@@ -109,7 +112,7 @@ pub(super) fn accounts() -> Vec<Sample> {
         ),
         Sample::new(
             "tokens",
-            &Answer::Token(TokenAnswer::Tokens(vec![TokenView {
+            &Answer::Token(TokenAnswer::Tokens(last(TokenView {
                 id: TOKEN,
                 name: name("ci"),
                 org: ORG,
@@ -118,7 +121,7 @@ pub(super) fn accounts() -> Vec<Sample> {
                 created_at: AT,
                 expires_at: AT,
                 last_used_at: Some(AT),
-            }])),
+            }))),
         ),
         answer(
             "account",

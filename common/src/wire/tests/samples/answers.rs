@@ -2,13 +2,14 @@
 
 use super::super::Sample;
 use super::accounts::DEVICE;
-use super::nouns::{AT, CURSOR, INVITATION, JOB, MACHINE, NUMBER, ORG, USER, name};
+use super::nouns::{AT, CURSOR, INVITATION, JOB, MACHINE, NUMBER, ORG, USER, last, name};
 use super::views::{
     dataset_view, explanation, invited, job_detail, job_summary, machine_view, org_overview,
 };
 use crate::api::Answer;
 use crate::api::job::{FollowEvent, Submitted};
 use crate::api::member::{Registered, WhoAmI};
+use crate::api::page::Page;
 use crate::invitee::Invitee;
 use crate::org::{InvitationStatus, InvitationView, MemberView, MembershipView};
 use crate::status::{JobStatus, Role, TokenScope};
@@ -46,21 +47,24 @@ pub(super) fn answers() -> Vec<Sample> {
         ("org", Answer::Org(Box::new(org_overview()))),
         (
             "members",
-            Answer::Members(vec![MemberView {
-                handle: name("ada"),
-                role: Role::Member,
-                joined_at: AT,
-                machines: 1,
-                running: 2,
-                queued: 3,
-                display_name: None,
-                email: None,
-            }]),
+            Answer::Members(Page {
+                rows: vec![MemberView {
+                    handle: name("ada"),
+                    role: Role::Member,
+                    joined_at: AT,
+                    machines: 1,
+                    running: 2,
+                    queued: 3,
+                    display_name: None,
+                    email: None,
+                }],
+                next: Some(USER),
+            }),
         ),
         ("invited", Answer::Invited(vec![invited()])),
         (
             "invitations",
-            Answer::Invitations(vec![InvitationView {
+            Answer::Invitations(last(InvitationView {
                 id: INVITATION,
                 role: Role::Member,
                 status: InvitationStatus::Revoked,
@@ -70,7 +74,7 @@ pub(super) fn answers() -> Vec<Sample> {
                 uses_left: 0,
                 invitee: Some(Invitee::User(name("grace"))),
                 guests: vec![name("grace")],
-            }]),
+            })),
         ),
         (
             "login_secret",
@@ -85,9 +89,9 @@ pub(super) fn answers() -> Vec<Sample> {
                 approved: true,
             }),
         ),
-        ("machines", Answer::Machines(vec![machine_view()])),
+        ("machines", Answer::Machines(last(machine_view()))),
         ("machine", Answer::Machine(Box::new(machine_view()))),
-        ("datasets", Answer::Datasets(Vec::new())),
+        ("datasets", Answer::Datasets(Page::default())),
         ("dataset", Answer::Dataset(dataset_view())),
         (
             "submitted",
@@ -97,7 +101,7 @@ pub(super) fn answers() -> Vec<Sample> {
                 status: JobStatus::AwaitingApproval,
             }),
         ),
-        ("jobs", Answer::Jobs(vec![job_summary()])),
+        ("jobs", Answer::Jobs(last(job_summary()))),
         ("job", Answer::Job(Box::new(job_detail()))),
         ("explanation", Answer::Explanation(explanation())),
     ]

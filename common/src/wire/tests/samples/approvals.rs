@@ -1,7 +1,7 @@
 //! Approvals and their rules.
 
 use super::super::Sample;
-use super::nouns::{AT, ORG, name};
+use super::nouns::{AT, ORG, last, name};
 use crate::api::approval::{ApprovalAnswer, ApprovalRequest};
 use crate::api::{Answer, Request};
 use crate::approval::{
@@ -48,7 +48,14 @@ pub(super) fn approvals() -> Vec<Sample> {
         machines: vec![rule],
     };
     vec![
-        request("approval_list", ApprovalRequest::List { org, all: true }),
+        request(
+            "approval_list",
+            ApprovalRequest::List {
+                org,
+                all: true,
+                after: None,
+            },
+        ),
         request(
             "approval_show",
             ApprovalRequest::Show {
@@ -86,7 +93,7 @@ pub(super) fn approvals() -> Vec<Sample> {
             "approval_remove_rule",
             ApprovalRequest::RemoveMachineRule { org, number: 3 },
         ),
-        answer("approvals", ApprovalAnswer::List(vec![approval_view()])),
+        answer("approvals", ApprovalAnswer::List(last(approval_view()))),
         answer("approval", ApprovalAnswer::One(Box::new(approval_view()))),
         answer("approval_rules", ApprovalAnswer::Rules(rules)),
     ]

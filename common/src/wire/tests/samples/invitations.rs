@@ -1,7 +1,7 @@
 //! What somebody with an account asks about orgs that invite them.
 
 use super::super::Sample;
-use super::nouns::{AT, INVITATION, ORG, name};
+use super::nouns::{AT, INVITATION, ORG, last, name};
 use crate::api::invitation::{
     InvitationAnswer, InvitationRequest, Joined, PendingInvitation, ShownInvitation,
 };
@@ -46,7 +46,7 @@ pub(super) fn invitations() -> Vec<Sample> {
         role: Role::Member,
     };
     vec![
-        request("invitations_mine", InvitationRequest::Mine),
+        request("invitations_mine", InvitationRequest::Mine { after: None }),
         request(
             "invitation_accept",
             InvitationRequest::Accept { invitation },
@@ -59,7 +59,7 @@ pub(super) fn invitations() -> Vec<Sample> {
             "invitation_join",
             InvitationRequest::Join { secret: secret() },
         ),
-        answer("invitations_mine", InvitationAnswer::Mine(vec![pending])),
+        answer("invitations_mine", InvitationAnswer::Mine(last(pending))),
         answer("invitation_joined", InvitationAnswer::Joined(joined)),
         Sample::new(
             "create_invitation_for_address",

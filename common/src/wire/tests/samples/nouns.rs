@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::job::{LogCursor, SubmitJob};
+use crate::api::page::Page;
 use crate::code::Code;
 use crate::id::{
     AttemptId, ChunkId, Fingerprint, IdempotencyKey, InvitationId, JobId, MachineId, OrgId, TreeId,
@@ -306,5 +307,13 @@ pub(super) fn sample() -> UsageSample {
         gpu_memory: None,
         gpu_percent: Some(99),
         frozen: true,
+    }
+}
+
+/// Returns the last page of a list, with one row.
+pub(super) fn last<T, K>(row: T) -> Page<T, K> {
+    Page {
+        rows: vec![row],
+        next: None,
     }
 }

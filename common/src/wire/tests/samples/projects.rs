@@ -1,7 +1,7 @@
 //! Projects: what is asked and what comes back.
 
 use super::super::Sample;
-use super::nouns::{AT, ORG, name};
+use super::nouns::{AT, ORG, last, name};
 use crate::api::project::{
     ArchiveProject, CreateProject, GrantAccess, ProjectAnswer, ProjectRequest, RevokeAccess,
     SetProject,
@@ -23,7 +23,7 @@ pub(super) fn projects() -> Vec<Sample> {
         ),
         Sample::new(
             "projects",
-            &Answer::Project(ProjectAnswer::List(vec![project_view()])),
+            &Answer::Project(ProjectAnswer::List(last(project_view()))),
         ),
         Sample::new("project_gone", &Answer::Project(ProjectAnswer::Gone)),
     ]);
@@ -55,6 +55,7 @@ fn project_requests() -> [(&'static str, Request); 9] {
             Request::Project(ProjectRequest::List {
                 org,
                 archived: true,
+                after: None,
             }),
         ),
         (

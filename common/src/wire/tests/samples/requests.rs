@@ -1,7 +1,7 @@
 //! What a command line asks.
 
 use super::super::Sample;
-use super::nouns::{CURSOR, INVITATION, KEY, NUMBER, ORG, TREE, limits, name, submit_job};
+use super::nouns::{CURSOR, INVITATION, KEY, MACHINE, NUMBER, ORG, TREE, limits, name, submit_job};
 use crate::api::Request;
 use crate::api::account::CreateLoginLink;
 use crate::api::data::AddDatasetVersion;
@@ -32,7 +32,7 @@ pub(super) fn requests() -> Vec<Sample> {
                 limits: limits(),
             },
         ),
-        ("list_members", Request::ListMembers { org }),
+        ("list_members", Request::ListMembers { org, after: None }),
         (
             "set_role",
             Request::SetRole {
@@ -59,7 +59,13 @@ pub(super) fn requests() -> Vec<Sample> {
                 invitee: Some(Invitee::User(handle.clone())),
             }),
         ),
-        ("list_invitations", Request::ListInvitations { org }),
+        (
+            "list_invitations",
+            Request::ListInvitations {
+                org,
+                after: Some(INVITATION),
+            },
+        ),
         (
             "revoke_invitation",
             Request::RevokeInvitation {
@@ -91,7 +97,13 @@ pub(super) fn requests() -> Vec<Sample> {
                 key: KEY,
             }),
         ),
-        ("list_machines", Request::ListMachines { org }),
+        (
+            "list_machines",
+            Request::ListMachines {
+                org,
+                after: Some((machine(), MACHINE)),
+            },
+        ),
         (
             "show_machine",
             Request::ShowMachine {
@@ -132,7 +144,13 @@ pub(super) fn requests() -> Vec<Sample> {
                 project: Some(name("vision")),
             }),
         ),
-        ("list_datasets", Request::ListDatasets { org }),
+        (
+            "list_datasets",
+            Request::ListDatasets {
+                org,
+                after: Some(name("digits")),
+            },
+        ),
         (
             "show_dataset",
             Request::ShowDataset {

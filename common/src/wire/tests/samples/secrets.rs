@@ -1,8 +1,10 @@
 //! Secrets: what is asked, what comes back, and what the machine is given.
 
 use super::super::Sample;
-use super::nouns::{AT, ATTEMPT, ORG, name};
-use crate::api::secret::{AllowSecret, SecretAnswer, SecretRequest, SetSecret, UsersChange};
+use super::nouns::{AT, ATTEMPT, ORG, last, name};
+use crate::api::secret::{
+    AllowSecret, SecretAnswer, SecretPlace, SecretRequest, SetSecret, UsersChange,
+};
 use crate::api::{Answer, Request};
 use crate::id::SecretId;
 use crate::seal::Sealed;
@@ -16,7 +18,7 @@ pub(super) fn secrets() -> Vec<Sample> {
         .collect();
     let answers = [
         ("secret", SecretAnswer::One(view())),
-        ("secrets", SecretAnswer::List(vec![view()])),
+        ("secrets", SecretAnswer::List(last(view()))),
         ("secret_deleted", SecretAnswer::Deleted),
     ];
     all.extend(answers.map(|(name, answer)| Sample::new(name, &Answer::Secret(answer))));
@@ -63,7 +65,16 @@ fn requests() -> Vec<(&'static str, SecretRequest)> {
             set(Some(name("vision")), SecretKind::Variable),
         ),
         ("set_registry", set(None, SecretKind::Registry { registry })),
-        ("list_secrets", SecretRequest::List { org: ORG }),
+        (
+            "list_secrets",
+            SecretRequest::List {
+                org: ORG,
+                after: Some(SecretPlace {
+                    project: None,
+                    name: secret(),
+                }),
+            },
+        ),
         (
             "allow_member",
             allow(UsersChange::Allow(SecretUser::Member(name("ada")))),

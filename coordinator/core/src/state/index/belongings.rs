@@ -134,11 +134,11 @@ impl Belongings {
     }
 }
 
-fn put<K: Ord + Copy, V: Ord + Copy>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: K, value: V) {
+pub(super) fn put<K: Ord, V: Ord>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: K, value: V) {
     sets.entry(key).or_default().insert(value);
 }
 
-fn take<K: Ord + Copy, V: Ord + Copy>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: K, value: V) {
+pub(super) fn take<K: Ord, V: Ord>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: K, value: V) {
     if let Some(set) = sets.get_mut(&key) {
         set.remove(&value);
         if set.is_empty() {

@@ -20,6 +20,7 @@ impl Index {
         }
         let ends = self.invitation_ends.entry(row.org).or_default();
         ends.insert((row.ends_at(), id));
+        self.listed.invitation_in(id, row);
         self.belongings.invitation_in(id, row);
     }
 
@@ -41,6 +42,7 @@ impl Index {
                 self.invitation_ends.remove(&row.org);
             }
         }
+        self.listed.invitation_out(id, row);
         self.belongings.invitation_out(id, row);
     }
 

@@ -69,7 +69,9 @@ pub(super) async fn serve(
     request: InvitationRequest,
 ) -> Result<Answer, Problem> {
     match request {
-        InvitationRequest::Mine => ask(member, user, &common::api::Request::Invitation(request)),
+        InvitationRequest::Mine { .. } => {
+            ask(member, user, &common::api::Request::Invitation(request))
+        }
         InvitationRequest::Accept { invitation } => {
             let key = key(member)?;
             let command = InvitationCommand::Accept { invitation, key };

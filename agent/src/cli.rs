@@ -37,6 +37,7 @@ mod explain;
 mod limits_file;
 mod moments;
 mod output;
+mod pages;
 mod pausing;
 mod progress;
 mod prompt;

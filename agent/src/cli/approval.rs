@@ -15,6 +15,7 @@ use super::{
     Context, escape,
     moments::{ago, local, now},
     output::Facts,
+    pages,
     session::ask,
     table::Table,
 };
@@ -104,8 +105,11 @@ impl List {
     async fn run(self, context: &Context) -> Result<(), Problem> {
         let session = context.session().await?;
         let (org, all) = (session.org, self.all);
-        let request = Request::Approval(ApprovalRequest::List { org, all });
-        let list = ask!(session, request, Answer::Approval(ApprovalAnswer::List(list)) => list)?;
+        let list = pages::all(async |after| {
+            let request = Request::Approval(ApprovalRequest::List { org, all, after });
+            ask!(session, request, Answer::Approval(ApprovalAnswer::List(page)) => page)
+        });
+        let list = list.await?;
         session.end().await;
         context.output.show(
             &list,

@@ -21,6 +21,7 @@ use super::{
     amounts::counted,
     moments::{ago, now},
     output::Facts,
+    pages,
     progress::TransferBar,
     session::ask,
     submit::{walk, with_files},
@@ -174,8 +175,12 @@ pub(super) async fn upload(context: &Context, what: Uploading) -> Result<Dataset
 
 async fn list(context: &Context) -> Result<(), Problem> {
     let session = context.session().await?;
-    let request = Request::ListDatasets { org: session.org };
-    let datasets = ask!(session, request, Answer::Datasets(datasets) => datasets)?;
+    let org = session.org;
+    let datasets = pages::all(async |after| {
+        let request = Request::ListDatasets { org, after };
+        ask!(session, request, Answer::Datasets(page) => page)
+    });
+    let datasets = datasets.await?;
     session.end().await;
     context.output.show(
         &datasets,

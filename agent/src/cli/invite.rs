@@ -28,6 +28,7 @@ use super::{
     Context,
     amounts::counted,
     moments::{ago, now},
+    pages,
     session::ask,
     table::Table,
 };
@@ -280,8 +281,12 @@ fn write_links(path: &Path, handed: &[Handed]) -> Result<(), Problem> {
 
 async fn list(context: &Context) -> Result<(), Problem> {
     let session = context.session().await?;
-    let request = Request::ListInvitations { org: session.org };
-    let invitations = ask!(session, request, Answer::Invitations(list) => list)?;
+    let org = session.org;
+    let invitations = pages::all(async |after| {
+        let request = Request::ListInvitations { org, after };
+        ask!(session, request, Answer::Invitations(page) => page)
+    });
+    let invitations = invitations.await?;
     session.end().await;
     context.output.show(
         &invitations,

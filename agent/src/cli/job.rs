@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use common::{
     api::{
-        Answer, MAX_ROWS, Request,
+        Answer, Request,
         job::{CancelJob, ExplainJob, ListJobs},
     },
     job::{JobNumber, JobRef, JobSummary},
@@ -25,6 +25,7 @@ use super::{
     follow::{LogForm, Watch},
     moments::{ago, now, took},
     output::Format,
+    pages::{self, MAX_LISTED},
     run,
     session::ask,
     table::Table,
@@ -78,7 +79,7 @@ struct Filter {
     #[arg(long, value_name = "NAME")]
     project: Option<Name>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_ROWS, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_ROWS)))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_ROWS, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LISTED)))]
     limit: u32,
     /// Only those before this number
     #[arg(long, value_name = "JOB")]
@@ -159,16 +160,29 @@ impl Filter {
         } else {
             self.status
         };
-        let request = Request::ListJobs(ListJobs {
+        let begin = self.before.map(JobNumber);
+        let list = ListJobs {
             org: session.org,
             status,
             owner: self.owner,
             project: self.project,
-            before: self.before.map(JobNumber),
-            limit: self.limit,
+            before: None,
+            limit: 0,
+        };
+        let most = self.limit as usize;
+        // One more than is shown tells whether there are older ones.
+        let jobs = pages::first(self.limit + 1, async |before, limit| {
+            let request = Request::ListJobs(ListJobs {
+                before: before.or(begin),
+                limit,
+                ..list.clone()
+            });
+            ask!(session, request, Answer::Jobs(page) => page)
         });
-        let jobs = ask!(session, request, Answer::Jobs(jobs) => jobs)?;
+        let mut jobs = jobs.await?.rows;
         session.end().await;
+        let more = jobs.len() > most;
+        jobs.truncate(most);
         context.output.show(
             &jobs,
             |jobs| jobs.iter().map(|job| job.number.to_string()).collect(),
@@ -177,7 +191,12 @@ impl Filter {
                     .without_empty_columns()
                     .to_text("No jobs. `compute-share run -- COMMAND` runs one.")
             },
-        )
+        )?;
+        if let Some(last) = jobs.last().filter(|_| more) {
+            let older = format!("Older ones: --before {}, or a larger --limit.", last.number);
+            context.output.note(&older);
+        }
+        Ok(())
     }
 }
 

@@ -17,7 +17,8 @@ use serde_json::json;
 use super::{
     Context,
     moments::{ago, now},
-    session::ask,
+    pages,
+    session::{Session, ask},
     table::Table,
 };
 
@@ -125,8 +126,7 @@ async fn change(
 
 async fn list(context: &Context) -> Result<(), Problem> {
     let session = context.session().await?;
-    let request = Request::ListMachines { org: session.org };
-    let machines = ask!(session, request, Answer::Machines(machines) => machines)?;
+    let machines = every(&session).await?;
     session.end().await;
     context.output.show(
         &machines,
@@ -138,6 +138,16 @@ async fn list(context: &Context) -> Result<(), Problem> {
         },
         |machines| machines_table(machines),
     )
+}
+
+/// Returns every machine of the org.
+pub(super) async fn every(session: &Session) -> Result<Vec<MachineView>, Problem> {
+    let org = session.org;
+    let machines = pages::all(async |after| {
+        let request = Request::ListMachines { org, after };
+        ask!(session, request, Answer::Machines(page) => page)
+    });
+    machines.await
 }
 
 fn machines_table(machines: &[MachineView]) -> String {

@@ -18,6 +18,7 @@ use serde_json::json;
 use super::{
     Context, departure,
     moments::{ago, now},
+    pages,
     session::ask,
     table::Table,
 };
@@ -73,8 +74,12 @@ impl Member {
 
 async fn list(context: &Context) -> Result<(), Problem> {
     let session = context.session().await?;
-    let request = Request::ListMembers { org: session.org };
-    let members = ask!(session, request, Answer::Members(members) => members)?;
+    let org = session.org;
+    let members = pages::all(async |after| {
+        let request = Request::ListMembers { org, after };
+        ask!(session, request, Answer::Members(page) => page)
+    });
+    let members = members.await?;
     session.end().await;
     context.output.show(
         &members,

@@ -21,6 +21,7 @@ use super::{
     Context,
     moments::{ago, local, now},
     output::Facts,
+    pages,
     session::ask,
     table::Table,
 };
@@ -176,10 +177,18 @@ impl Create {
 impl List {
     async fn run(self, context: &Context) -> Result<(), Problem> {
         let archived = self.archived;
-        let answer = asked(context, |org| ProjectRequest::List { org, archived }).await?;
-        let ProjectAnswer::List(projects) = answer else {
-            return Err(unexpected(answer));
-        };
+        let session = context.session().await?;
+        let org = session.org;
+        let projects = pages::all(async |after| {
+            let request = Request::Project(ProjectRequest::List {
+                org,
+                archived,
+                after,
+            });
+            ask!(session, request, Answer::Project(ProjectAnswer::List(page)) => page)
+        });
+        let projects = projects.await?;
+        session.end().await;
         context.output.show(
             &projects,
             |projects| projects.iter().map(|row| row.name.to_string()).collect(),

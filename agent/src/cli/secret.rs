@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 use super::{
     Context,
     moments::{ago, now},
+    pages,
     session::{Session, ask, who_am_i},
     table::Table,
 };
@@ -244,12 +245,13 @@ fn unreadable(what: &str, error: &dyn std::fmt::Display) -> Problem {
 
 async fn list(context: &Context) -> Result<(), Problem> {
     let session = context.session().await?;
-    let request = Request::Secret(SecretRequest::List { org: session.org });
-    let answer = ask!(session, request, Answer::Secret(answer) => answer)?;
+    let org = session.org;
+    let secrets = pages::all(async |after| {
+        let request = Request::Secret(SecretRequest::List { org, after });
+        ask!(session, request, Answer::Secret(SecretAnswer::List(page)) => page)
+    });
+    let secrets = secrets.await?;
     session.end().await;
-    let SecretAnswer::List(secrets) = answer else {
-        return Err(unexpected(answer));
-    };
     context.output.show(
         &secrets,
         |secrets| secrets.iter().map(|one| one.name.to_string()).collect(),

@@ -19,7 +19,7 @@ use serde_json::json;
 use super::{
     Context,
     moments::{ago, now},
-    prompt,
+    pages, prompt,
     session::ask,
     table::Table,
 };
@@ -121,8 +121,12 @@ impl Create {
 
 async fn list(context: &Context) -> Result<(), Problem> {
     let session = context.session().await?;
-    let request = Request::Token(TokenRequest::List { org: session.org });
-    let tokens = ask!(session, request, Answer::Token(TokenAnswer::Tokens(list)) => list)?;
+    let org = session.org;
+    let tokens = pages::all(async |after| {
+        let request = Request::Token(TokenRequest::List { org, after });
+        ask!(session, request, Answer::Token(TokenAnswer::Tokens(page)) => page)
+    });
+    let tokens = tokens.await?;
     session.end().await;
     context.output.show(
         &tokens,

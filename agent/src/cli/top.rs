@@ -16,9 +16,9 @@ use common::{
 };
 
 use super::{
-    Context,
+    Context, machine,
     moments::now,
-    screen,
+    pages, screen,
     session::{Session, ask},
 };
 
@@ -57,28 +57,29 @@ impl Top {
 
 async fn ask_all(session: &Session) -> Result<Snapshot, Problem> {
     let org = session.org;
-    let jobs = Request::ListJobs(ListJobs {
-        org,
-        status: vec![
-            JobStatus::AwaitingApproval,
-            JobStatus::Queued,
-            JobStatus::Running,
-        ],
-        owner: None,
-        project: None,
-        before: None,
-        limit: MOST_JOBS,
-    });
     let overview =
         async { ask!(session, Request::ShowOrg { org }, Answer::Org(overview) => *overview) };
-    let machines =
-        async { ask!(session, Request::ListMachines { org }, Answer::Machines(list) => list) };
-    let jobs = async { ask!(session, jobs, Answer::Jobs(jobs) => jobs) };
+    let machines = machine::every(session);
+    let jobs = pages::first(MOST_JOBS, async |before, limit| {
+        let list = ListJobs {
+            org,
+            status: vec![
+                JobStatus::AwaitingApproval,
+                JobStatus::Queued,
+                JobStatus::Running,
+            ],
+            owner: None,
+            project: None,
+            before,
+            limit,
+        };
+        ask!(session, Request::ListJobs(list), Answer::Jobs(page) => page)
+    });
     let (org, machines, jobs) = tokio::try_join!(overview, machines, jobs)?;
     Ok(Snapshot {
         org,
         machines,
-        jobs,
+        jobs: jobs.rows,
         at: now(),
     })
 }

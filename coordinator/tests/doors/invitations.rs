@@ -42,8 +42,16 @@ async fn invite(lab: &Lab, alice: &Signed, address: &str) -> InvitationSecrets {
 
 async fn list(lab: &Lab, alice: &Signed) -> Vec<InvitationView> {
     let connection = lab.connect(alice).await;
-    match ask(&connection, Request::ListInvitations { org: alice.org }).await {
-        Ok(Answer::Invitations(list)) => list,
+    match ask(
+        &connection,
+        Request::ListInvitations {
+            org: alice.org,
+            after: None,
+        },
+    )
+    .await
+    {
+        Ok(Answer::Invitations(list)) => list.rows,
         other => panic!("{other:?}"),
     }
 }

@@ -6,6 +6,7 @@ use certs::{SealingKey, seal};
 use common::{
     api::{
         Answer, Request,
+        page::Page,
         secret::{SecretAnswer, SecretRequest, SetSecret},
     },
     code::Code,
@@ -170,9 +171,12 @@ async fn a_value_that_cannot_be_used_is_refused_when_it_is_set() {
         assert!(refused.why.contains(words), "{refused}");
         assert!(!refused.to_string().contains("hunter22"), "{refused}");
     }
-    let list = Request::Secret(SecretRequest::List { org: owner.org });
+    let list = Request::Secret(SecretRequest::List {
+        org: owner.org,
+        after: None,
+    });
     let answer = ask(&member, list).await.unwrap();
-    assert_eq!(answer, Answer::Secret(SecretAnswer::List(Vec::new())));
+    assert_eq!(answer, Answer::Secret(SecretAnswer::List(Page::default())));
     let short = sealed(&key, &owner, b"12345");
     let shown = set(&member, &owner, SecretKind::Variable, short)
         .await

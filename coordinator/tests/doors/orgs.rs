@@ -6,6 +6,7 @@ use common::{
         Answer, Request,
         job::{ListJobs, ShowJob},
         org::OrgRequest,
+        page::Page,
     },
     code::Code,
     id::OrgId,
@@ -61,10 +62,24 @@ async fn members_of_one_org_meet_nothing_of_the_other() {
         let refused = ask(&theirs, question.clone()).await.unwrap_err();
         assert_eq!(refused.code, Code::NotFound, "{question:?}");
     }
-    let machines = ask(&theirs, Request::ListMachines { org: dora.org }).await;
-    assert_eq!(machines, Ok(Answer::Machines(Vec::new())));
-    let datasets = ask(&theirs, Request::ListDatasets { org: dora.org }).await;
-    assert_eq!(datasets, Ok(Answer::Datasets(Vec::new())));
+    let machines = ask(
+        &theirs,
+        Request::ListMachines {
+            org: dora.org,
+            after: None,
+        },
+    )
+    .await;
+    assert_eq!(machines, Ok(Answer::Machines(Page::default())));
+    let datasets = ask(
+        &theirs,
+        Request::ListDatasets {
+            org: dora.org,
+            after: None,
+        },
+    )
+    .await;
+    assert_eq!(datasets, Ok(Answer::Datasets(Page::default())));
 
     let org = alice.org;
     let source = DownloadSource::Artifacts {
@@ -88,9 +103,9 @@ async fn members_of_one_org_meet_nothing_of_the_other() {
 fn questions(org: OrgId, number: JobNumber) -> [Request; 6] {
     [
         Request::ShowOrg { org },
-        Request::ListMembers { org },
-        Request::ListMachines { org },
-        Request::ListDatasets { org },
+        Request::ListMembers { org, after: None },
+        Request::ListMachines { org, after: None },
+        Request::ListDatasets { org, after: None },
         Request::ListJobs(ListJobs {
             org,
             status: Vec::new(),
@@ -130,10 +145,17 @@ async fn a_user_makes_an_org_once_the_configuration_lets_users() {
     };
     assert_eq!((&club.name, &club.owner), (&name("club"), &alice.handle));
     // On the same connection she is in it at once.
-    let listed = ask(&ours, Request::ListMembers { org: club.id }).await;
+    let listed = ask(
+        &ours,
+        Request::ListMembers {
+            org: club.id,
+            after: None,
+        },
+    )
+    .await;
     let Ok(Answer::Members(members)) = listed else {
         panic!("{listed:?}");
     };
-    assert_eq!(members.len(), 1);
+    assert_eq!(members.rows.len(), 1);
     lab.running.stop().await;
 }

@@ -13,6 +13,8 @@ use serde_json::json;
 use super::super::{
     Context,
     moments::{ago, now},
+    pages,
+    session::ask_client,
     sign_in,
     table::Table,
 };
@@ -75,11 +77,11 @@ pub(super) async fn decline(context: &Context, which: &str) -> Result<(), Proble
 }
 
 async fn pending(client: &Client) -> Result<Vec<PendingInvitation>, Problem> {
-    let request = Request::Invitation(InvitationRequest::Mine);
-    match client.ask(&request).await? {
-        Answer::Invitation(InvitationAnswer::Mine(mine)) => Ok(mine),
-        other => Err(unexpected(&other)),
-    }
+    let mine = pages::all(async |after| {
+        let request = Request::Invitation(InvitationRequest::Mine { after });
+        ask_client!(client, request, Answer::Invitation(InvitationAnswer::Mine(page)) => page)
+    });
+    mine.await
 }
 
 /// Returns the newest invitation to the org of this name, or that of this id.

@@ -41,9 +41,13 @@ fn ask(world: &World, user: UserId, request: &Request) -> Answer {
 }
 
 fn list(world: &World, user: UserId, all: bool) -> Vec<ApprovalView> {
-    let request = ApprovalRequest::List { org: ORG, all };
+    let request = ApprovalRequest::List {
+        org: ORG,
+        all,
+        after: None,
+    };
     match ask(world, user, &Request::Approval(request)) {
-        Answer::Approval(ApprovalAnswer::List(list)) => list,
+        Answer::Approval(ApprovalAnswer::List(list)) => list.rows,
         other => panic!("{other:?}"),
     }
 }

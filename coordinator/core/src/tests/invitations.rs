@@ -95,15 +95,26 @@ fn ask(world: &World, user: UserId, request: &Request) -> Answer {
 }
 
 fn mine(world: &World, user: UserId) -> Vec<PendingInvitation> {
-    match ask(world, user, &Request::Invitation(InvitationRequest::Mine)) {
-        Answer::Invitation(InvitationAnswer::Mine(mine)) => mine,
+    match ask(
+        world,
+        user,
+        &Request::Invitation(InvitationRequest::Mine { after: None }),
+    ) {
+        Answer::Invitation(InvitationAnswer::Mine(mine)) => mine.rows,
         other => panic!("{other:?}"),
     }
 }
 
 fn listed(world: &World) -> Vec<InvitationView> {
-    match ask(world, DORA, &Request::ListInvitations { org: SHOP }) {
-        Answer::Invitations(list) => list,
+    match ask(
+        world,
+        DORA,
+        &Request::ListInvitations {
+            org: SHOP,
+            after: None,
+        },
+    ) {
+        Answer::Invitations(list) => list.rows,
         other => panic!("{other:?}"),
     }
 }
@@ -300,8 +311,15 @@ fn members_who_may_invite_see_and_revoke_their_own_alone() {
         org: ORG,
         invitation: InvitationId::from_bytes([number; 16]),
     };
-    let ids = |world: &World| match ask(world, BOB, &Request::ListInvitations { org: ORG }) {
-        Answer::Invitations(list) => list.into_iter().map(|row| row.id).collect::<Vec<_>>(),
+    let ids = |world: &World| match ask(
+        world,
+        BOB,
+        &Request::ListInvitations {
+            org: ORG,
+            after: None,
+        },
+    ) {
+        Answer::Invitations(list) => list.rows.into_iter().map(|row| row.id).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
     let mut change = SettingsChange::default();

@@ -6,6 +6,7 @@ use common::{
     api::{
         Answer, Request,
         job::{ExplainJob, FollowJob, ListJobs, ShowJob, SubmitJob},
+        page::Page,
     },
     code::Code,
     dataset::DatasetRef,
@@ -248,8 +249,16 @@ fn datasets_are_pinned_at_submission_and_read_only_by_who_may() {
         Code::NotFound
     );
     assert_eq!(
-        ask(&world, CAROL, &Request::ListDatasets { org: ORG }).unwrap(),
-        Answer::Datasets(Vec::new())
+        ask(
+            &world,
+            CAROL,
+            &Request::ListDatasets {
+                org: ORG,
+                after: None
+            }
+        )
+        .unwrap(),
+        Answer::Datasets(Page::default())
     );
     invariants::check(&world);
 }
@@ -283,7 +292,7 @@ fn a_job_of_another_member_is_not_found_but_by_admins() {
         assert!(ask(&world, BOB, request).is_ok() && ask(&world, ALICE, request).is_ok());
     }
     let rows = |user| match ask(&world, user, &list) {
-        Ok(Answer::Jobs(rows)) => rows.len(),
+        Ok(Answer::Jobs(page)) => page.rows.len(),
         other => panic!("{other:?}"),
     };
     assert_eq!((rows(BOB), rows(CAROL), rows(ALICE)), (1, 0, 1));

@@ -136,9 +136,10 @@ impl World {
         let request = ProjectRequest::List {
             org: ORG,
             archived: true,
+            after: None,
         };
         match ask(self, by, &Request::Project(request)) {
-            Ok(Answer::Project(ProjectAnswer::List(list))) => list,
+            Ok(Answer::Project(ProjectAnswer::List(list))) => list.rows,
             other => panic!("{other:?}"),
         }
     }

@@ -101,8 +101,15 @@ impl World {
     }
 
     fn secrets(&self, by: UserId) -> Vec<SecretView> {
-        match ask(self, by, &Request::Secret(SecretRequest::List { org: ORG })) {
-            Ok(Answer::Secret(SecretAnswer::List(list))) => list,
+        match ask(
+            self,
+            by,
+            &Request::Secret(SecretRequest::List {
+                org: ORG,
+                after: None,
+            }),
+        ) {
+            Ok(Answer::Secret(SecretAnswer::List(list))) => list.rows,
             other => panic!("{other:?}"),
         }
     }

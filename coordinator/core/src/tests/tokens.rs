@@ -103,7 +103,10 @@ fn submit() -> Request {
 #[test]
 fn a_token_reaches_as_far_as_its_scope_and_no_further() {
     let mut world = World::new();
-    let list = Request::ListMachines { org: ORG };
+    let list = Request::ListMachines {
+        org: ORG,
+        after: None,
+    };
     let limits = Request::ApplyLimits {
         org: ORG,
         limits: Limits::default(),
@@ -123,7 +126,10 @@ fn a_token_reaches_as_far_as_its_scope_and_no_further() {
             password: "correct horse".to_owned(),
             proof: None,
         });
-        let tokens = Request::Token(TokenRequest::List { org: ORG });
+        let tokens = Request::Token(TokenRequest::List {
+            org: ORG,
+            after: None,
+        });
         for request in [
             devices,
             password,

@@ -326,7 +326,10 @@ fn an_org_that_requires_two_factor_refuses_members_without_it_and_says_how_to_ge
     assert!(problem.what.contains("lab"), "{problem}");
     for question in [
         common::api::Request::ShowOrg { org: ORG },
-        common::api::Request::ListMachines { org: ORG },
+        common::api::Request::ListMachines {
+            org: ORG,
+            after: None,
+        },
     ] {
         let problem = world.ask(BOB, &question).unwrap_err();
         assert_eq!(problem.code, Code::TwoFactorRequired);

@@ -7,6 +7,7 @@ use common::{
         Answer, Request,
         data::AddDatasetVersion,
         job::{CancelJob, ExplainJob, FollowJob, ListJobs, ShowJob, SubmitJob},
+        page::Page,
     },
     code::Code,
     id::{
@@ -111,14 +112,14 @@ fn questions(org: OrgId, machine: &str) -> Vec<Request> {
     };
     vec![
         Request::ShowOrg { org },
-        Request::ListMembers { org },
-        Request::ListInvitations { org },
-        Request::ListMachines { org },
+        Request::ListMembers { org, after: None },
+        Request::ListInvitations { org, after: None },
+        Request::ListMachines { org, after: None },
         Request::ShowMachine {
             org,
             name: name(machine),
         },
-        Request::ListDatasets { org },
+        Request::ListDatasets { org, after: None },
         Request::ShowDataset {
             org,
             name: name("digits"),
@@ -259,20 +260,20 @@ fn a_member_of_one_org_meets_nothing_of_the_other() {
 fn what_has_the_same_name_or_number_elsewhere_is_not_found_by_it() {
     let world = world();
     let empty = [
-        Answer::Datasets(Vec::new()),
-        Answer::Invitations(Vec::new()),
-        Answer::Jobs(Vec::new()),
+        Answer::Datasets(Page::default()),
+        Answer::Invitations(Page::default()),
+        Answer::Jobs(Page::default()),
     ];
     let mut found = 0;
     for question in questions(OTHER, "box") {
         match ask(&world, DORA, &question) {
             Err(problem) => assert_eq!(problem.code, Code::NotFound, "{question:?}"),
             Ok(Answer::Members(members)) => {
-                let handles: Vec<Name> = members.into_iter().map(|one| one.handle).collect();
+                let handles: Vec<Name> = members.rows.into_iter().map(|one| one.handle).collect();
                 assert_eq!(handles, [name("dora")]);
             }
             Ok(Answer::Machines(machines)) => {
-                let names: Vec<Name> = machines.into_iter().map(|one| one.name).collect();
+                let names: Vec<Name> = machines.rows.into_iter().map(|one| one.name).collect();
                 assert_eq!(names, [name("till")]);
             }
             Ok(Answer::Org(org)) => {

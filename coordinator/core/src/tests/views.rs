@@ -91,21 +91,34 @@ fn an_org_at_a_glance() {
     };
     assert_eq!((me.handle, me.orgs.len()), (name("bob"), 1));
     assert_eq!(me.sealing_key, b"key");
-    let Ok(Answer::Members(members)) = ask(&world, BOB, &Request::ListMembers { org: ORG }) else {
+    let Ok(Answer::Members(members)) = ask(
+        &world,
+        BOB,
+        &Request::ListMembers {
+            org: ORG,
+            after: None,
+        },
+    ) else {
         panic!("every member sees the members");
     };
-    let bob = members.iter().find(|member| member.handle == name("bob"));
+    let bob = members
+        .rows
+        .iter()
+        .find(|member| member.handle == name("bob"));
     assert_eq!(
         bob.map(|bob| (bob.machines, bob.running, bob.queued)),
         Some((2, 3, 2))
     );
-    let invitations = Request::ListInvitations { org: ORG };
+    let invitations = Request::ListInvitations {
+        org: ORG,
+        after: None,
+    };
     assert_eq!(
         ask(&world, BOB, &invitations).unwrap_err().code,
         Code::Permission
     );
     assert!(
-        matches!(ask(&world, ALICE, &invitations), Ok(Answer::Invitations(rows)) if rows.len() == 2)
+        matches!(ask(&world, ALICE, &invitations), Ok(Answer::Invitations(page)) if page.rows.len() == 2)
     );
     let stranger = UserId::from_bytes([99; 16]);
     let asked = ask(&world, stranger, &Request::ShowOrg { org: ORG });

@@ -46,6 +46,7 @@ fn jobs_of_a_project_take_contribute_and_are_seen_with_view() {
         };
         match ask(world, user, &Request::ListJobs(list)) {
             Ok(Answer::Jobs(jobs)) => jobs
+                .rows
                 .into_iter()
                 .map(|job| (job.number.0, job.project.map(|name| name.to_string())))
                 .collect::<Vec<_>>(),

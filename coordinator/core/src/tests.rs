@@ -15,6 +15,7 @@ mod invitations;
 mod isolation;
 mod jobs;
 mod limits;
+mod lists;
 mod login_links;
 mod logos;
 mod machines;

@@ -43,7 +43,7 @@ impl Belongings {
     }
 
     pub(crate) fn member_out(&mut self, (org, user): Place) {
-        take(&mut self.orgs, user, org);
+        take(&mut self.orgs, &user, &org);
     }
 
     pub(crate) fn former_in(&mut self, (org, user): Place, row: &Former) {
@@ -67,7 +67,7 @@ impl Belongings {
     }
 
     pub(super) fn machine_out(&mut self, id: MachineId, row: &Machine) {
-        take(&mut self.machines, (row.org, row.owner), id);
+        take(&mut self.machines, &(row.org, row.owner), &id);
     }
 
     pub(crate) fn invitation_in(&mut self, id: InvitationId, row: &Invitation) {
@@ -80,7 +80,7 @@ impl Belongings {
 
     pub(crate) fn invitation_out(&mut self, id: InvitationId, row: &Invitation) {
         for user in [Some(row.created_by), row.user].into_iter().flatten() {
-            take(&mut self.invitations, (row.org, user), id);
+            take(&mut self.invitations, &(row.org, user), &id);
         }
     }
 
@@ -138,11 +138,11 @@ pub(super) fn put<K: Ord, V: Ord>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: K, v
     sets.entry(key).or_default().insert(value);
 }
 
-pub(super) fn take<K: Ord, V: Ord>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: K, value: V) {
-    if let Some(set) = sets.get_mut(&key) {
-        set.remove(&value);
+pub(super) fn take<K: Ord, V: Ord>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(value);
         if set.is_empty() {
-            sets.remove(&key);
+            sets.remove(key);
         }
     }
 }

@@ -32,7 +32,7 @@ impl Listed {
     }
 
     pub(super) fn machine_out(&mut self, id: MachineId, row: &Machine) {
-        take(&mut self.machines, row.org, (row.name.clone(), id));
+        take(&mut self.machines, &row.org, &(row.name.clone(), id));
     }
 
     pub(super) fn invitation_in(&mut self, id: InvitationId, row: &Invitation) {
@@ -42,7 +42,7 @@ impl Listed {
     }
 
     pub(super) fn invitation_out(&mut self, id: InvitationId, row: &Invitation) {
-        take(&mut self.invitations, row.org, id);
+        take(&mut self.invitations, &row.org, &id);
     }
 
     pub(super) fn approval_in(&mut self, id: ApprovalId, row: &Approval) {
@@ -50,6 +50,6 @@ impl Listed {
     }
 
     pub(super) fn approval_out(&mut self, id: ApprovalId, row: &Approval) {
-        take(&mut self.approvals, row.org, id);
+        take(&mut self.approvals, &row.org, &id);
     }
 }

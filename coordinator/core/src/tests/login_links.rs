@@ -241,7 +241,7 @@ fn a_computer_that_an_admin_let_in_speaks_for_the_member_in_that_org_alone() {
         (Request::ShowOrg { org: ORG }, Ok(BOB)),
         (Request::ShowOrg { org: ELSEWHERE }, Err(Code::NotFound)),
         (
-            Request::Invitation(InvitationRequest::Mine),
+            Request::Invitation(InvitationRequest::Mine { after: None }),
             Err(Code::Permission),
         ),
         (Request::CreateLoginLink(own_link), Err(Code::Permission)),

@@ -56,11 +56,17 @@ fn an_invitation_lets_nobody_in_by_a_right_that_its_maker_has_lost() {
         refused(world.enrol(61, 74, 74, "grace")).code,
         Code::CodeRevoked
     );
-    let list = Request::ListInvitations { org: ORG };
+    let list = Request::ListInvitations {
+        org: ORG,
+        after: None,
+    };
     let Ok(Answer::Invitations(shown)) = world.ask(ALICE, &list) else {
         panic!("no list");
     };
-    let hers = shown.iter().filter(|one| one.created_by == name("carol"));
+    let hers = shown
+        .rows
+        .iter()
+        .filter(|one| one.created_by == name("carol"));
     let status: Vec<_> = hers.map(|one| one.status).collect();
     assert_eq!(status, [InvitationStatus::Revoked; 2]);
     // And back.

@@ -74,6 +74,17 @@ pub enum PausedBy {
     Draining,
 }
 
+/// Which of an owner's lists keep a job out: each of them for itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptOut {
+    /// Those who may are listed, and neither its submitter nor its project is.
+    pub unlisted: bool,
+    /// Its submitter never may.
+    pub not_member: bool,
+    /// Its project never may.
+    pub not_project: bool,
+}
+
 /// Whom and what a machine's owner lets in, as the owner's file says. The agent refuses what is not in here,
 /// too; the coordinator only spares everybody the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +130,16 @@ impl Admits {
         project: Option<&Name>,
         is_named: impl Fn(&[Name], &Name) -> bool,
     ) -> bool {
+        self.keeps_out(submitter, project, is_named) == KeptOut::default()
+    }
+
+    /// Returns all of the lists that are in the way; what they mean is [`Self::lets_in`]'s.
+    pub fn keeps_out(
+        &self,
+        submitter: Option<&Name>,
+        project: Option<&Name>,
+        is_named: impl Fn(&[Name], &Name) -> bool,
+    ) -> KeptOut {
         let named =
             |names: &[Name], name: Option<&Name>| name.is_some_and(|name| is_named(names, name));
         let listed = match (&self.members, &self.projects) {
@@ -130,7 +151,11 @@ impl Admits {
                 by(members, submitter) || by(projects, project)
             }
         };
-        listed && !named(&self.not_members, submitter) && !named(&self.not_projects, project)
+        KeptOut {
+            unlisted: !listed,
+            not_member: named(&self.not_members, submitter),
+            not_project: named(&self.not_projects, project),
+        }
     }
 
     /// Returns whether it matters to which project a job belongs.
@@ -213,6 +238,17 @@ pub struct MachineView {
     pub report: Option<MachineReport>,
     pub allocated: Allocation,
     pub load: Option<MachineLoad>,
+    /// What the report was told without.
+    pub unseen: UnseenProjects,
+}
+
+/// Whether a machine's owner names projects that whoever asks does not see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnseenProjects {
+    /// Some whose jobs may come in.
+    pub let_in: bool,
+    /// Some whose jobs never may.
+    pub kept_out: bool,
 }
 
 /// Why a report is refused at the door.

@@ -1,7 +1,7 @@
 //! `machine show`: one machine, in words.
 
 use common::{
-    machine::{Admits, Isolation, MachineView},
+    machine::{Admits, Isolation, MachineView, UnseenProjects},
     name::Name,
     resources::{Gpu, GpuHealth},
     status::{MachineStatus, Network},
@@ -79,7 +79,7 @@ pub(super) fn text(machine: &MachineView) -> String {
                 "networks",
                 networks(&report.isolation.networks, &report.admits.networks),
             )
-            .with("admits", admits(&report.admits))
+            .with("admits", admits(&report.admits, machine.unseen))
             .with(
                 "system",
                 format!("{}, {} {}", system.os, system.kernel, system.architecture),
@@ -132,7 +132,7 @@ fn networks(machine: &[Network], owner: &[Network]) -> String {
 }
 
 /// Returns whom and what the machine's owner lets in.
-fn admits(admits: &Admits) -> String {
+fn admits(admits: &Admits, unseen: UnseenProjects) -> String {
     let names = |names: &[Name]| {
         let shown: Vec<&str> = names.iter().map(Name::as_str).take(MAX_NAMES).collect();
         let more = match names.len().saturating_sub(MAX_NAMES) {
@@ -141,7 +141,16 @@ fn admits(admits: &Admits) -> String {
         };
         format!("{}{more}", shown.join(", "))
     };
-    let projects = |list: &[Name]| (!list.is_empty()).then(|| format!("projects: {}", names(list)));
+    let projects = |list: &[Name], unseen: bool| {
+        let others = "projects that you do not see";
+        let seen = format!("projects: {}", names(list));
+        match (list.is_empty(), unseen) {
+            (true, false) => None,
+            (true, true) => Some(others.to_owned()),
+            (false, false) => Some(seen),
+            (false, true) => Some(format!("{seen}; and {others}")),
+        }
+    };
     let members = |list: &[Name]| (!list.is_empty()).then(|| names(list));
     let joined = |who: Option<String>, what: Option<String>| {
         let both: Vec<String> = who.into_iter().chain(what).collect();
@@ -151,13 +160,15 @@ fn admits(admits: &Admits) -> String {
         (None, None) => "every member".to_owned(),
         (who, what) => {
             let who = who.as_deref().and_then(members);
-            match joined(who, what.as_deref().and_then(projects)).as_str() {
+            let what = what.as_deref().unwrap_or_default();
+            match joined(who, projects(what, unseen.let_in)).as_str() {
                 "" => "only its owner".to_owned(),
                 others => format!("only its owner and {others}"),
             }
         }
     }];
-    let never = joined(members(&admits.not_members), projects(&admits.not_projects));
+    let never = projects(&admits.not_projects, unseen.kept_out);
+    let never = joined(members(&admits.not_members), never);
     if !never.is_empty() {
         lines.push(format!("not {never}"));
     }
@@ -201,7 +212,8 @@ mod tests {
     #[test]
     fn whom_the_owner_lets_in_is_told() {
         let name = |text: &str| text.parse::<Name>().unwrap();
-        assert_eq!(admits(&Admits::default()), "every member");
+        let seen = |list: &Admits| admits(list, UnseenProjects::default());
+        assert_eq!(seen(&Admits::default()), "every member");
         let strict = Admits {
             members: Some(vec![name("ann"), name("ben")]),
             not_members: vec![name("eve")],
@@ -210,7 +222,7 @@ mod tests {
             ..Admits::default()
         };
         assert_eq!(
-            admits(&strict),
+            seen(&strict),
             "only its owner and ann, ben\nnot eve\nno images\njobs of at most 1h"
         );
         let by_project = Admits {
@@ -220,19 +232,39 @@ mod tests {
             ..Admits::default()
         };
         assert_eq!(
-            admits(&by_project),
+            seen(&by_project),
             "only its owner and projects: vision\nnot projects: games"
         );
         let alone = Admits {
             members: Some(Vec::new()),
             ..Admits::default()
         };
-        assert_eq!(admits(&alone), "only its owner");
+        assert_eq!(seen(&alone), "only its owner");
         let many = Admits {
             members: Some(vec![name("ann"); MAX_NAMES + 3]),
             ..Admits::default()
         };
-        assert!(admits(&many).ends_with(" and 3 more"));
+        assert!(seen(&many).ends_with(" and 3 more"));
+        // Names that are withheld are not nothing.
+        let unseen = UnseenProjects {
+            let_in: true,
+            kept_out: true,
+        };
+        let others = "projects that you do not see";
+        let hidden = Admits {
+            projects: Some(Vec::new()),
+            ..Admits::default()
+        };
+        assert_eq!(
+            admits(&hidden, unseen),
+            format!("only its owner and {others}\nnot {others}")
+        );
+        assert_eq!(
+            admits(&by_project, unseen),
+            format!(
+                "only its owner and projects: vision; and {others}\nnot projects: games; and {others}"
+            )
+        );
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Machines as people see them.
 
+use std::{cell::OnceCell, collections::BTreeSet};
+
 use common::{
     api::{MAX_ROWS, page::Page},
     id::{MachineId, OrgId, UserId},
-    machine::{MachineReport, MachineView, Pause, PausedBy},
+    machine::{MachineReport, MachineView, Pause, PausedBy, UnseenProjects},
     name::Name,
     status::MachineStatus,
 };
@@ -29,11 +31,12 @@ pub(super) fn list(
     last: Option<&(Name, MachineId)>,
 ) -> Result<Page<MachineView, (Name, MachineId)>, Rejection> {
     permit(state, org, user, Action::SeeMachines)?;
+    let seen = ProjectsSeen::by(state, user, org);
     let listed = state.index.listed.machines.get(&org).into_iter();
     let listed = listed.flat_map(|listed| listed.range::<(Name, MachineId), _>(after(last)));
     page(MAX_ROWS, listed, Clone::clone, |(_, id)| {
         let row = state.machines.get(id);
-        row.map(|row| view(state, presence, user, *id, row))
+        row.map(|row| view(state, presence, &seen, *id, row))
             .transpose()
     })
 }
@@ -63,7 +66,13 @@ pub(super) fn show(
     let (id, row) = found.ok_or_else(|| Rejection::NoSuchMachine {
         name: Some(name.clone()),
     })?;
-    view(state, presence, user, id, row)
+    view(
+        state,
+        presence,
+        &ProjectsSeen::by(state, user, org),
+        id,
+        row,
+    )
 }
 
 pub(super) fn is_listed(row: &Machine) -> bool {
@@ -94,11 +103,12 @@ pub(super) fn status(state: &State, id: MachineId, row: &Machine) -> MachineStat
 fn view(
     state: &State,
     presence: &Presence<'_>,
-    user: UserId,
+    seen: &ProjectsSeen<'_>,
     id: MachineId,
     row: &Machine,
 ) -> Result<MachineView, Rejection> {
     let report = state.reports.get(&id);
+    let (told, unseen) = report.map(|report| seen.told(row, report)).unzip();
     let used = state.index.machines.get(&id);
     let contact = presence.contacts.get(&id);
     let status = status(state, id, row);
@@ -119,7 +129,8 @@ fn view(
         running: used.map_or(0, |used| count(used.live.len())),
         executed: row.executed,
         lent: row.lent,
-        report: report.map(|report| shown(state, user, row, report)),
+        report: told,
+        unseen: unseen.unwrap_or_default(),
         allocated: used.map(|used| used.held.clone()).unwrap_or_default(),
         load: contact
             .filter(|_| state.is_connected(id))
@@ -127,17 +138,58 @@ fn view(
     })
 }
 
-/// Returns the report without the names of projects that whoever asks may not see, unless they wrote them.
-fn shown(state: &State, user: UserId, row: &Machine, report: &MachineReport) -> MachineReport {
-    let mut report = report.clone();
-    if row.owner != user {
-        let admits = &mut report.admits;
-        let lists = admits.projects.iter_mut();
-        for names in lists.chain([&mut admits.not_projects]) {
-            names.retain(|name| policy::project::find(state, user, row.org, name).is_ok());
+/// Whoever asks, and the names of the org's projects that they may see: worked out once for all machines, where one
+/// names any.
+struct ProjectsSeen<'a> {
+    state: &'a State,
+    user: UserId,
+    org: OrgId,
+    names: OnceCell<BTreeSet<&'a Name>>,
+}
+
+impl<'a> ProjectsSeen<'a> {
+    const fn by(state: &'a State, user: UserId, org: OrgId) -> Self {
+        Self {
+            state,
+            user,
+            org,
+            names: OnceCell::new(),
         }
     }
-    report
+
+    fn names(&self) -> &BTreeSet<&'a Name> {
+        self.names.get_or_init(|| {
+            let names = self.state.index.project_names.get(&self.org);
+            let named = names.into_iter().flatten();
+            let seen = |id| policy::project::access(self.state, id, self.user).is_some();
+            named
+                .filter(|(_, id)| seen(**id))
+                .map(|(name, _)| name)
+                .collect()
+        })
+    }
+
+    /// Returns the report without the names of projects that whoever asks may not see, unless they wrote them, and
+    /// where there were some.
+    fn told(&self, row: &Machine, report: &MachineReport) -> (MachineReport, UnseenProjects) {
+        let mut report = report.clone();
+        let mut unseen = UnseenProjects::default();
+        if row.owner != self.user {
+            let admits = &mut report.admits;
+            if let Some(names) = &mut admits.projects {
+                unseen.let_in = self.withhold(names);
+            }
+            unseen.kept_out = self.withhold(&mut admits.not_projects);
+        }
+        (report, unseen)
+    }
+
+    /// Leaves what may be seen; returns whether there was more.
+    fn withhold(&self, names: &mut Vec<Name>) -> bool {
+        let all = names.len();
+        names.retain(|name| self.names().contains(name));
+        names.len() < all
+    }
 }
 
 /// Returns why nothing is lent, where that is not plain from the word, and until when, where that is known.

@@ -6,7 +6,7 @@ use common::{
     image::Image,
     job::JobSpec,
     limits::Limits,
-    machine::{Admits, MachineReport, Pause, PausedBy},
+    machine::{Admits, KeptOut, MachineReport, Pause, PausedBy},
     name::Name,
     resources::{Allocation, Capacity, GpuRoom, Request, Shortage},
     status::{MinIsolation, Network},
@@ -145,9 +145,14 @@ impl<'a> Ask<'a> {
         !ruled || self.given_back.contains(&machine.id)
     }
 
-    /// Returns whether the machine's owner lets the member or the project in. Reports keep their names in order.
+    /// Returns whether the machine's owner lets the member or the project in.
     fn is_let_in(&self, admits: &Admits) -> bool {
-        admits.lets_in(self.handle, self.project, |names, name| {
+        self.kept_out(admits) == KeptOut::default()
+    }
+
+    /// Returns which of the owner's lists are in the way. Reports keep their names in order.
+    pub(super) fn kept_out(&self, admits: &Admits) -> KeptOut {
+        admits.keeps_out(self.handle, self.project, |names, name| {
             names.binary_search(name).is_ok()
         })
     }

@@ -56,6 +56,9 @@ pub(crate) struct Plan {
     pub(crate) placements: Vec<Placement>,
     /// Orgs in which nothing more fits now.
     pub(crate) settled: Vec<OrgId>,
+    /// How often a task was held against machines: what all of it costs.
+    #[cfg(test)]
+    pub(crate) looks: u32,
 }
 
 /// Returns at most `most` placements in the orgs where something changed.
@@ -73,6 +76,10 @@ pub(crate) fn plan(state: &State, most: u32) -> Plan {
         pass.run(most - plan.placements.len());
         let full = plan.placements.len() + pass.placements.len() >= most;
         plan.placements.append(&mut pass.placements);
+        #[cfg(test)]
+        {
+            plan.looks += pass.looks;
+        }
         if !full {
             plan.settled.push(*org);
         }
@@ -135,6 +142,8 @@ struct Pass<'a> {
     /// Of jobs of which something was placed in this pass.
     jobs: BTreeMap<JobId, Placed>,
     placements: Vec<Placement>,
+    #[cfg(test)]
+    looks: u32,
 }
 
 /// What this pass took from a job: always the first tasks of its queue.
@@ -199,6 +208,8 @@ impl<'a> Pass<'a> {
             held: used.map(|used| used.held.clone()).unwrap_or_default(),
             jobs: BTreeMap::new(),
             placements: Vec::new(),
+            #[cfg(test)]
+            looks: 0,
         })
     }
 
@@ -307,6 +318,10 @@ impl<'a> Pass<'a> {
 
     /// Returns the place in the view of the machine that got it.
     fn place(&mut self, id: JobId, job: &Job, task: u32, places: &[usize]) -> Option<usize> {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
         let history = History::of(self.state, id, task);
         let gpu_room = match &job.spec.request.gpu {
             None => GpuRoom::unlimited(),

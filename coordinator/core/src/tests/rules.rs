@@ -219,8 +219,22 @@ fn owners_keep_members_out() {
         None,
     );
     check(only(Some(&[]), &[]), limits, spec(), out);
-    check(only(None, &["zoe", "carol", "alice"]), limits, spec(), out);
-    check(only(Some(&["carol"]), &["carol"]), limits, spec(), out);
+    let never = Some((
+        BlockerCode::OwnerKeepsOut,
+        "its owner never lets carol in",
+        "the owner of box takes carol off `not`",
+    ));
+    check(
+        only(None, &["zoe", "carol", "alice"]),
+        limits,
+        spec(),
+        never,
+    );
+    check(only(Some(&["carol"]), &["carol"]), limits, spec(), never);
+    let (code, text, _) = never.unwrap();
+    let both = "the owner of box takes carol off `not` and lets carol in";
+    let twice = Some((code, text, both));
+    check(only(Some(&[]), &["carol"]), limits, spec(), twice);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::api::member::{InvitationSecrets, Invited};
 use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
 use crate::job::{ArtifactsView, AttemptView, JobDetail, JobSummary, TaskCounts};
-use crate::machine::MachineView;
+use crate::machine::{MachineView, UnseenProjects};
 use crate::org::{Amounts, GpuCount, OrgOverview, OrgSettings};
 use crate::resources::Allocation;
 use crate::status::{AttemptStatus, JobStatus, MachineStatus, Priority, Visibility};
@@ -167,5 +167,9 @@ pub(super) fn machine_view() -> MachineView {
         report: Some(machine_report()),
         allocated: Allocation::default(),
         load: Some(load()),
+        unseen: UnseenProjects {
+            let_in: true,
+            kept_out: false,
+        },
     }
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod graphics;
+mod owners;
 
 use std::collections::BTreeMap;
 
@@ -87,9 +88,7 @@ pub(super) fn on_machines(
         BlockerCode::MachinePaused => pauses(machines),
         BlockerCode::IsolationTooLow => isolation(ask, machines),
         BlockerCode::NotSupported => not_supported(ask, machines),
-        BlockerCode::OwnerKeepsOut => {
-            format!("its owner does not let {} in", whose(ask))
-        }
+        BlockerCode::OwnerKeepsOut => owners::kept_out(ask, machines),
         BlockerCode::OwnerForbidsNetwork => {
             let allowed = best(machines, |report| allowed_networks(report).len());
             let allowed = allowed.map_or_else(String::new, |(machine, report)| {
@@ -302,14 +301,5 @@ fn cpus(cpu: MilliCpu) -> String {
         "1 CPU".to_owned()
     } else {
         format!("{cpu} CPUs")
-    }
-}
-
-/// Returns by whom the job could come in: its submitter, or the project that it is of.
-fn whose(ask: &Ask<'_>) -> String {
-    let member = ask.handle.map_or("this member", |handle| handle.as_str());
-    match ask.project {
-        None => member.to_owned(),
-        Some(project) => format!("{member} or project {project}"),
     }
 }

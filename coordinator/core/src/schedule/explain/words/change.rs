@@ -7,7 +7,7 @@ use common::{
     units::{Bytes, MilliCpu},
 };
 
-use super::{allowed_networks, cpus, graphics::gpu_change, pause_reason, whose, words};
+use super::{allowed_networks, cpus, graphics::gpu_change, owners, pause_reason, words};
 use crate::schedule::{
     feasible::{Ask, Obstacle},
     view::MachineView,
@@ -57,7 +57,7 @@ fn rule_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacle: Obstacle) -> 
             Some(MinIsolation::Strong) => "ask for no GPU, or not for isolation strong".to_owned(),
             _ => "ask for no GPU, or have an admin lower min_isolation".to_owned(),
         }),
-        Obstacle::KeptOut => Some(format!("the owner of {name} lets {} in", whose(ask))),
+        Obstacle::KeptOut => Some(owners::let_in(name, ask, &report.admits)),
         Obstacle::NetworkForbidden => Some(format!(
             "ask for network {}, or the owner of {name} allows {}",
             words(&allowed_networks(report)).replace(", ", " or "),

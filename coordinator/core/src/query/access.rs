@@ -239,8 +239,7 @@ fn job_to_run(state: &State, machine: MachineId, attempt: AttemptId) -> Option<&
         .and_then(|_| state.jobs.get(&attempt.job))
 }
 
-/// Returns whether the tree is anybody's: of a dataset, an artifact or a job, or of one that is being deleted. Walks all
-/// jobs in the worst case.
+/// Returns whether the tree is anybody's: of a dataset, an artifact or a job, or of one that is being deleted.
 pub fn is_named(state: &State, tree: TreeId) -> bool {
     let going = state.discarded.keys().any(|(_, gone)| *gone == tree)
         || state

@@ -106,26 +106,12 @@ fn trees_of(state: &State, org: OrgId) -> BTreeSet<TreeId> {
     kept.chain(jobs).collect()
 }
 
-/// Returns those of the trees that nothing needs: no dataset, no artifact, no work folder, and no job that has not
-/// ended. What a job read that has ended may go. Walks all jobs, but only where there is a tree in question.
+/// Returns those of the trees that nothing needs: no dataset, no artifact, no work folder. What a job reads that has not
+/// ended is a dataset's: none is deleted under its readers. What one read that has ended may go.
 pub(crate) fn unneeded(state: &State, trees: BTreeSet<TreeId>) -> BTreeSet<TreeId> {
     let mut left = trees;
     for used in state.index.orgs.values() {
-        left.retain(|tree| !used.datasets.holds(*tree) && !used.artifacts.holds(*tree));
-    }
-    for (id, job) in &state.jobs {
-        if left.is_empty() {
-            break;
-        }
-        if let Some(workdir) = &job.spec.workdir {
-            left.remove(workdir);
-        }
-        let progress = state.progress.get(id);
-        if progress.is_some_and(|progress| progress.ended_at.is_none()) {
-            for tree in job.trees() {
-                left.remove(&tree);
-            }
-        }
+        left.retain(|tree| !used.keeps(*tree));
     }
     left
 }

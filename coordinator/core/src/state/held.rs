@@ -26,6 +26,8 @@ pub(crate) struct OrgUse {
     pub(crate) held: Held,
     pub(crate) datasets: Kept,
     pub(crate) artifacts: Kept,
+    /// Work folders of all jobs, also of those that have ended, by how many have one. They count for no limit.
+    pub(crate) workdirs: BTreeMap<TreeId, u64>,
 }
 
 /// Trees that are kept; one that is kept twice takes its bytes once.
@@ -33,6 +35,15 @@ pub(crate) struct OrgUse {
 pub(crate) struct Kept {
     trees: BTreeMap<TreeId, (u64, Bytes)>,
     bytes: u64,
+}
+
+impl OrgUse {
+    /// Returns whether anything of the org needs the tree.
+    pub(crate) fn keeps(&self, tree: TreeId) -> bool {
+        self.datasets.holds(tree)
+            || self.artifacts.holds(tree)
+            || self.workdirs.contains_key(&tree)
+    }
 }
 
 impl Held {

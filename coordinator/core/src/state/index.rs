@@ -150,6 +150,7 @@ impl Index {
         for (id, job) in &state.jobs {
             index.job_numbers.insert((job.org, job.number), *id);
             index.keys.insert((job.owner, job.key), *id);
+            index.workdir_in(job);
             if let Some(progress) = state.progress.get(id) {
                 index.job_in(*id, job, progress);
                 if progress.ended_at.is_none() {
@@ -286,6 +287,14 @@ impl Index {
 
     pub(crate) fn version_out(&mut self, org: OrgId, version: &DatasetVersion) {
         self.org_less(org, |used| used.datasets.take(version.tree));
+    }
+
+    /// Takes in the work folder of a job, which stays as long as the job is shown: until its org is deleted.
+    pub(crate) fn workdir_in(&mut self, job: &Job) {
+        if let Some(tree) = job.spec.workdir {
+            let used = self.orgs.entry(job.org).or_default();
+            *used.workdirs.entry(tree).or_default() += 1;
+        }
     }
 
     /// Takes in what a job reads until it ends. Apart from [`Self::job_in`], which every start of a task calls.

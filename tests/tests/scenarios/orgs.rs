@@ -152,6 +152,65 @@ fn a_deleted_orgs_files_go_even_if_the_coordinator_is_killed_meanwhile() {
     });
 }
 
+/// Two datasets that share most of what they hold: one goes and comes back while the coordinator is killed, the other
+/// is whole throughout.
+#[test]
+fn a_dataset_is_whole_though_one_like_it_is_deleted_and_the_coordinator_killed() {
+    let mut org = Org::start();
+    let alice = org.alice.clone();
+    let blobs = org.coordinator.data().join("blobs");
+    let root = org.folder().to_owned();
+    let folder = |name: &str| {
+        let folder = root.join(name);
+        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::write(folder.join("shared"), noise(1, 4 << 20)).expect("a file");
+        folder
+    };
+    let [kept, gone] = ["kept", "gone"].map(folder);
+    let upload = |name: &str| {
+        let folder = root.join(name).display().to_string();
+        alice
+            .run(&["dataset", "upload", &folder, "--name", name])
+            .expect_success();
+    };
+    std::fs::write(kept.join("own"), "what only this one has").expect("a file");
+    upload("kept");
+    let alone = bytes_in(&blobs);
+    for round in 0..5_u8 {
+        std::fs::write(gone.join("own"), noise(round + 2, 1 << 20)).expect("a file");
+        upload("gone");
+        // Deleted and sent once more, at once.
+        for again in [true, false] {
+            alice
+                .run(&["--yes", "dataset", "delete", "gone"])
+                .expect_success();
+            if again {
+                upload("gone");
+            }
+        }
+        org.coordinator.daemon.kill();
+        org.coordinator.restart();
+        until("the coordinator to answer", || {
+            alice.run(&["org", "list"]).succeeded()
+        });
+        alice
+            .run(&["dataset", "show", "gone"])
+            .expect_refusal(4, "not_found");
+        let copy = root.join(format!("copy-{round}"));
+        let to = copy.display().to_string();
+        alice
+            .run(&["dataset", "download", "kept", "--to", &to])
+            .expect_success();
+        for file in ["shared", "own"] {
+            let [was, is] = [&kept, &copy].map(|folder| std::fs::read(folder.join(file)));
+            assert!(was.expect("a file") == is.expect("a file"), "{file}");
+        }
+    }
+    until("the other's files to go", || {
+        (bytes_in(&blobs) == alone).then_some(())
+    });
+}
+
 /// Returns bytes that do not repeat themselves (xorshift).
 fn noise(seed: u8, bytes: usize) -> Vec<u8> {
     let mut state = u64::from(seed) + 1;

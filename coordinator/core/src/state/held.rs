@@ -40,9 +40,7 @@ pub(crate) struct Kept {
 impl OrgUse {
     /// Returns whether anything of the org needs the tree.
     pub(crate) fn keeps(&self, tree: TreeId) -> bool {
-        self.datasets.holds(tree)
-            || self.artifacts.holds(tree)
-            || self.workdirs.contains_key(&tree)
+        self.datasets.holds(tree) || self.artifacts.holds(tree) || self.workdirs.contains_key(&tree)
     }
 }
 

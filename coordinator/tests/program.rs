@@ -129,6 +129,13 @@ fn it_runs_alone_and_stops_when_told() {
     let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!(report["version"], 3);
     assert_eq!(report["seal"].as_str().map(str::len), Some(64));
+    assert_eq!(report["damaged_trees"], serde_json::json!([]));
+    // As a sweep leaves a description that says nothing any more.
+    let name = "ab".repeat(32);
+    std::fs::write(data.join("blobs/damaged").join(&name), b"nonsense").unwrap();
+    let checked = with_data(&["check"], data);
+    let said = text(&checked.stdout);
+    assert!(said.contains(&format!("tree {name} is damaged")), "{said}");
     let link = with_data(&["login-link"], data);
     assert!(text(&link.stdout).trim_end().parse::<JoinLink>().is_ok());
 }

@@ -15,7 +15,7 @@ use crate::cli::{Context, amounts::counted, output::Facts, session::ask};
 /// Delete a dataset with all its versions, or one version of it. Cannot be undone
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  compute-share dataset delete digits --dry-run\n  compute-share dataset delete digits\n  compute-share dataset delete digits@3\n\nWhat a job reads that has not ended is not deleted. The number of a deleted version is not used\nagain, and jobs that have ended go on saying what they read."
+    after_help = "Examples:\n  compute-share dataset delete digits --dry-run\n  compute-share dataset delete digits\n  compute-share dataset delete digits@3\n\nWhat a job reads that has not ended is not deleted. The number of a deleted version is not used\nagain, as long as the dataset is there; made anew, it begins at version 1. Jobs that have ended go on\nsaying what they read."
 )]
 pub(in crate::cli) struct Delete {
     /// All of it, or one version
@@ -75,8 +75,17 @@ fn reference(deletion: &DatasetDeletion) -> DatasetRef {
 fn consequence(preview: &DatasetDeletion) -> Result<String, Problem> {
     match &preview.refusal {
         Some(refusal) => Err(refusal.clone()),
-        None => Ok(format!("{} for good.", going(preview))),
+        None => Ok(format!("{} for good.{}", going(preview), anew(preview))),
     }
+}
+
+/// Returns what becomes of the numbers, which are not used again as long as the dataset is there.
+fn anew(preview: &DatasetDeletion) -> String {
+    if preview.version.is_some() {
+        return String::new();
+    }
+    let name = &preview.name;
+    format!(" Made anew, it begins at version 1: `{name}@1` in a job file means other files then.")
 }
 
 fn going(preview: &DatasetDeletion) -> String {
@@ -137,6 +146,13 @@ mod tests {
             asked.starts_with("Dataset digits goes, 2 versions"),
             "{asked}"
         );
+        assert!(asked.contains("begins at version 1"), "{asked}");
+        let one = DatasetDeletion {
+            version: Some(1),
+            ..preview()
+        };
+        let asked = consequence(&one).unwrap();
+        assert_eq!(asked, "Version digits@1 (3 MiB) goes for good.");
         let refusal = Problem::new(Code::InUse, "cannot delete digits", "1 job still uses it");
         let used = DatasetDeletion {
             jobs: 1,

@@ -1,19 +1,28 @@
-//! Datasets in random histories: versions come, versions and whole datasets go, and sweeps deal with what they leave.
+//! Datasets in random histories: versions come, of a project or of none, datasets move and are restricted, versions and
+//! whole datasets go, and sweeps deal with what they leave.
 
 use common::{
-    api::data::AddDatasetVersion,
+    api::{
+        data::{AddDatasetVersion, MoveDataset},
+        project::SetProject,
+    },
     dataset::DatasetRef,
     id::{DatasetId, UserId},
-    status::Visibility,
+    status::{Access, CopyOut, DeleteBy, Visibility},
     units::Bytes,
 };
 use proptest::prelude::*;
 
+use super::rules::PROJECT;
 use crate::{
     Actor, Body, Event, Rejection,
     command::dataset::DatasetCommand,
+    policy,
     query::access::leftovers,
-    tests::world::{ORG, World, name, tree},
+    tests::{
+        projects::setting,
+        world::{ALICE, ORG, World, name, tree},
+    },
 };
 
 /// What jobs of histories read, where they read anything.
@@ -25,7 +34,15 @@ pub(super) enum DataStep {
         by: usize,
         other: bool,
         tree: u8,
+        inside: bool,
     },
+    Move {
+        by: usize,
+        other: bool,
+        inside: bool,
+    },
+    /// What the project says of its data.
+    Restrict { closed: bool },
     Delete {
         by: usize,
         other: bool,
@@ -38,8 +55,11 @@ pub(super) enum DataStep {
 pub(super) fn data_step() -> impl Strategy<Value = DataStep> {
     let other = || prop::bool::weighted(0.3);
     prop_oneof![
-        5 => (0..3usize, other(), 1..4u8)
-            .prop_map(|(by, other, tree)| DataStep::Add { by, other, tree }),
+        5 => (0..3usize, other(), 1..4u8, prop::bool::weighted(0.3))
+            .prop_map(|(by, other, tree, inside)| DataStep::Add { by, other, tree, inside }),
+        3 => (0..3usize, other(), any::<bool>())
+            .prop_map(|(by, other, inside)| DataStep::Move { by, other, inside }),
+        1 => any::<bool>().prop_map(|closed| DataStep::Restrict { closed }),
         3 => (0..3usize, other(), prop::option::weighted(0.6, 1..4u32))
             .prop_map(|(by, other, version)| DataStep::Delete { by, other, version }),
         1 => Just(DataStep::Sweep),
@@ -61,6 +81,7 @@ pub(super) fn take(
             by,
             other,
             tree: number,
+            inside,
         } => {
             let body = Body::AddDatasetVersion {
                 dataset: DatasetId::from_bytes([fresh; 16]),
@@ -70,7 +91,7 @@ pub(super) fn take(
                     tree: tree(number),
                     description: None,
                     visibility: None,
-                    project: None,
+                    project: inside.then(|| name(PROJECT)),
                 },
                 bytes: Bytes::mib(u64::from(number)),
                 files: 1,
@@ -85,6 +106,20 @@ pub(super) fn take(
             }));
             world.user_does(users[by], share).ok();
             Ok(added)
+        }
+        DataStep::Move { by, other, inside } => relocate(world, users[by], other, inside),
+        DataStep::Restrict { closed } => {
+            let (copy_out, delete) = if closed {
+                (CopyOut::None, DeleteBy::Admins)
+            } else {
+                (CopyOut::All, DeleteBy::Contributors)
+            };
+            let set = SetProject {
+                copy_out: Some(copy_out),
+                delete: Some(delete),
+                ..setting(PROJECT)
+            };
+            world.restrict(ALICE, set)
         }
         DataStep::Delete { by, other, version } => {
             let dataset = DatasetRef {
@@ -107,4 +142,42 @@ pub(super) fn take(
             world.run(Actor::System, Body::FinishDiscarding(found.discarded))
         }
     }
+}
+
+/// Moves a dataset; checks that it is where it was sent, and that who took another's out of a project administers that.
+fn relocate(
+    world: &mut World,
+    by: UserId,
+    other: bool,
+    inside: bool,
+) -> Result<Vec<Event>, Rejection> {
+    let home = |world: &World| {
+        let names = world.state.index.dataset_names.get(&ORG);
+        let id = names.and_then(|names| names.get(&name(called(other))))?;
+        Some((
+            world.state.datasets[id].owner,
+            world.state.datasets[id].project,
+        ))
+    };
+    let before = home(world);
+    let request = MoveDataset {
+        org: ORG,
+        name: name(called(other)),
+        project: inside.then(|| name(PROJECT)),
+    };
+    let moved = world.user_does(by, Body::Dataset(DatasetCommand::Move(request)))?;
+    let after = home(world).expect("a dataset that moved is there");
+    assert_eq!(after.1.is_some(), inside, "a dataset is where it was sent");
+    if let Some((owner, Some(project))) = before
+        && !inside
+        && owner != by
+    {
+        let access = policy::project::access(&world.state, project, by);
+        assert_eq!(
+            access,
+            Some(Access::Administer),
+            "another's data was taken away"
+        );
+    }
+    Ok(moved)
 }

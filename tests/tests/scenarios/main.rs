@@ -12,6 +12,7 @@ mod images;
 mod jobs;
 mod ledger;
 mod limits;
+mod lists;
 mod network;
 mod orgs;
 mod owner;

@@ -63,6 +63,11 @@ impl MachineState {
     pub const fn is_living(&self) -> bool {
         matches!(self, Self::Pending | Self::Approved { .. })
     }
+
+    /// Returns whether people see it among the machines.
+    pub const fn is_listed(&self) -> bool {
+        !matches!(self, Self::Removed { .. })
+    }
 }
 
 impl MachineStep {

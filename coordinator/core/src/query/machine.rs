@@ -75,10 +75,6 @@ pub(super) fn show(
     )
 }
 
-pub(super) fn is_listed(row: &Machine) -> bool {
-    !matches!(row.state, MachineState::Removed { .. })
-}
-
 pub(super) fn status(state: &State, id: MachineId, row: &Machine) -> MachineStatus {
     let live = state
         .index

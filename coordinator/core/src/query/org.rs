@@ -81,7 +81,7 @@ pub(super) fn overview(state: &State, user: UserId, org: OrgId) -> Result<OrgOve
     for (id, row) in state.machines.iter().filter(|(_, row)| row.org == org) {
         let sum = compute_time.as_duration() + row.lent.as_duration();
         compute_time = Span::from(sum);
-        if !machine::is_listed(row) {
+        if !row.state.is_listed() {
             continue;
         }
         *statuses

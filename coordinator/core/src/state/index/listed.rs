@@ -9,10 +9,7 @@ use common::{
 };
 
 use super::belongings::{put, take};
-use crate::{
-    lifecycle::machine::MachineState,
-    state::{approval::Approval, invitation::Invitation, machine::Machine},
-};
+use crate::state::{approval::Approval, invitation::Invitation, machine::Machine};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Listed {
@@ -26,7 +23,7 @@ pub(crate) struct Listed {
 
 impl Listed {
     pub(super) fn machine_in(&mut self, id: MachineId, row: &Machine) {
-        if !matches!(row.state, MachineState::Removed { .. }) {
+        if row.state.is_listed() {
             put(&mut self.machines, row.org, (row.name.clone(), id));
         }
     }

@@ -49,12 +49,12 @@ pub enum Refusal {
         /// Of the last certificate it showed, where that could be read.
         presented: Option<Fingerprint>,
     },
-    #[error("its certificate expired at {expired_at}; here it is {now}")]
+    #[error("its certificate expired at {}; here it is {}", .expired_at.to_second(), .now.to_second())]
     Expired {
         now: Timestamp,
         expired_at: Timestamp,
     },
-    #[error("its certificate is good from {not_before} on; here it is {now}")]
+    #[error("its certificate is good from {} on; here it is {}", .not_before.to_second(), .now.to_second())]
     NotYetValid {
         now: Timestamp,
         not_before: Timestamp,

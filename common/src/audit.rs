@@ -87,10 +87,11 @@ pub struct AuditActor {
 impl AuditActor {
     /// Returns the name, or what stands for one, and by which token.
     pub fn shown(&self) -> String {
-        let name = self.name.as_deref().unwrap_or(&self.id);
-        match &self.token {
-            Some(token) => format!("{name} (token {token})"),
-            None => name.to_owned(),
+        match (&self.name, &self.token) {
+            (Some(name), Some(token)) => format!("{name} (token {token})"),
+            (Some(name), None) => name.clone(),
+            // No handle and no machine's name has brackets.
+            (None, _) => format!("({})", self.id),
         }
     }
 }

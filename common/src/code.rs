@@ -131,6 +131,7 @@ codes! {
     DuplicateKey "duplicate_key" Usage "Keep one of the two."
     SelfReference "self_reference" Usage "Write the value itself there, without `&` and `*`."
     SelfGrant "self_grant" Refused "Ask another administrator of the project; `compute-share project revoke` gives access back."
+    ReservedName "reserved_name" Refused "Choose another name."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

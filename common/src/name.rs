@@ -9,6 +9,25 @@ use crate::problem::code_point;
 /// Longest name, in bytes: fits a DNS label and a table's column.
 pub const MAX_NAME_BYTES: usize = 63;
 
+/// What a program or a person would read as a part of the system, or as a role: nobody's handle.
+const RESERVED: [&str; 15] = [
+    "admin",
+    "admins",
+    "all",
+    "coordinator",
+    "everybody",
+    "everyone",
+    "machine",
+    "me",
+    "member",
+    "none",
+    "owner",
+    "root",
+    "stranger",
+    "system",
+    "user",
+];
+
 /// A short name: lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
 ///
 /// Nothing else can get in, so a name is safe in a path, a table, a log line and a shell.
@@ -17,6 +36,11 @@ pub const MAX_NAME_BYTES: usize = 63;
 pub struct Name(String);
 
 impl Name {
+    /// Returns whether it would read as something else than a person where a handle stands.
+    pub fn is_reserved_handle(&self) -> bool {
+        RESERVED.contains(&self.as_str())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -124,6 +148,19 @@ mod tests {
             );
         }
         check(&"a".repeat(64), Err(InvalidName::TooLong));
+    }
+
+    #[test]
+    fn parts_of_the_system_are_nobodys_handle() {
+        for word in RESERVED {
+            assert!(word.parse::<Name>().unwrap().is_reserved_handle(), "{word}");
+        }
+        for handle in ["alice", "system1", "memo"] {
+            assert!(
+                !handle.parse::<Name>().unwrap().is_reserved_handle(),
+                "{handle}"
+            );
+        }
     }
 
     #[test]

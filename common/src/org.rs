@@ -109,7 +109,7 @@ pub struct OrgOverview {
     pub created_at: Timestamp,
     pub members: u32,
     /// Only states that occur.
-    pub machines: Vec<(MachineStatus, u32)>,
+    pub machines: Vec<MachineCount>,
     /// What is lent by machines that are here, and how much of it is free.
     pub total: Amounts,
     pub free: Amounts,
@@ -121,6 +121,13 @@ pub struct OrgOverview {
     pub limits: Limits,
     pub settings: OrgSettings,
     pub logo: Option<LogoView>,
+}
+
+/// How many machines are in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineCount {
+    pub status: MachineStatus,
+    pub count: u32,
 }
 
 /// Sums over machines.

@@ -48,3 +48,50 @@ impl fmt::Debug for RegistryLogin {
             .finish_non_exhaustive()
     }
 }
+
+/// Bytes that people see: digits in JSON, as they are on the wire.
+pub(crate) mod hex {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            serializer.serialize_str(&digits)
+        } else {
+            bytes.serialize(serializer)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Vec::deserialize(deserializer);
+        }
+        let digits = String::deserialize(deserializer)?;
+        let pairs = (0..digits.len().div_ceil(2)).map(|at| digits.get(2 * at..2 * at + 2));
+        let bytes = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok());
+        bytes
+            .collect::<Option<_>>()
+            .ok_or_else(|| D::Error::custom("not pairs of hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_digits_in_json_and_bytes_elsewhere() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Holder(#[serde(with = "hex")] Vec<u8>);
+
+        let holder = Holder(vec![0, 9, 255]);
+        let json = serde_json::to_string(&holder).unwrap();
+        assert_eq!(json, "\"0009ff\"");
+        assert_eq!(serde_json::from_str::<Holder>(&json).unwrap(), holder);
+        for wrong in ["\"0\"", "\"zz\"", "\"0\u{e4}1\"", "[0]"] {
+            assert!(serde_json::from_str::<Holder>(wrong).is_err(), "{wrong}");
+        }
+    }
+}

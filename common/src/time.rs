@@ -38,6 +38,11 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// Returns the moment to the second, for a sentence that people read.
+    pub fn to_second(self) -> String {
+        format!("{:.0}", self.to_jiff())
+    }
+
     fn to_jiff(self) -> jiff::Timestamp {
         let ms = i64::try_from(self.0).unwrap_or(i64::MAX);
         jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX)

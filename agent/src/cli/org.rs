@@ -106,7 +106,7 @@ fn org_facts(org: &OrgOverview) -> String {
     let machines = org
         .machines
         .iter()
-        .map(|(status, count)| format!("{count} {status}"));
+        .map(|machines| format!("{} {}", machines.count, machines.status));
     let gpus = org
         .gpus
         .iter()

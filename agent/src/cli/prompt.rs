@@ -7,6 +7,8 @@ use common::{code::Code, problem::Problem};
 /// Longest line that is read from stdin.
 const MAX_LINE_BYTES: u64 = 8 << 10;
 
+const ON_STDIN: &str = "Add --stdin and write it to stdin, on a line of its own; --help shows how.";
+
 /// Returns whether there is somebody to ask.
 pub(crate) fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
@@ -15,13 +17,16 @@ pub(crate) fn can_ask() -> bool {
 /// Asks for a code of two-factor, shown as it is typed: it is good once.
 pub(crate) fn code() -> Result<String, Problem> {
     let asked = dialoguer::Input::<String>::new().with_prompt("Code of your two-factor app");
-    asked.interact_text().map_err(|error| cannot(&error))
+    let instead = "Give the code with --code.";
+    asked
+        .interact_text()
+        .map_err(|error| cannot(&error, instead))
 }
 
 /// Asks for the password that is set now.
 pub(crate) fn present_password() -> Result<String, Problem> {
     let asked = dialoguer::Password::new().with_prompt("Present password");
-    asked.interact().map_err(|error| cannot(&error))
+    asked.interact().map_err(|error| cannot(&error, ON_STDIN))
 }
 
 /// Asks for a new password, twice.
@@ -29,7 +34,7 @@ pub(crate) fn new_password() -> Result<String, Problem> {
     let asked = dialoguer::Password::new()
         .with_prompt("New password")
         .with_confirmation("Once more", "These were two different ones");
-    asked.interact().map_err(|error| cannot(&error))
+    asked.interact().map_err(|error| cannot(&error, ON_STDIN))
 }
 
 /// Reads one line of stdin.
@@ -47,6 +52,10 @@ pub(crate) fn line(what: &str) -> Result<String, Problem> {
     Ok(line.to_owned())
 }
 
-fn cannot(error: &dialoguer::Error) -> Problem {
-    Problem::new(Code::Io, "cannot ask", error.to_string())
+fn cannot(error: &dialoguer::Error, instead: &str) -> Problem {
+    if can_ask() {
+        return Problem::new(Code::Io, "cannot ask", error.to_string());
+    }
+    let why = "stdin and stderr are not both a terminal";
+    Problem::new(Code::BadRequest, "nobody can be asked", why).help(instead)
 }

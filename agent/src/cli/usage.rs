@@ -10,6 +10,7 @@ use common::{
         Answer, MAX_ROWS, Request,
         usage::{ShowUsage, UsageReport},
     },
+    code::Code,
     problem::Problem,
     status::UsageBy,
     time::Span,
@@ -20,7 +21,7 @@ use common::{
 use super::{
     Context,
     moments::{local, now, since},
-    output::BOLD,
+    output::{BOLD, Format},
     session::{Session, ask},
     table::Table,
 };
@@ -61,6 +62,11 @@ impl Usage {
 
 impl Show {
     async fn run(self, context: &Context) -> Result<(), Problem> {
+        if self.csv && (context.output.format == Format::Json || context.output.quiet) {
+            let why = "--csv, -o json and -q are three ways to print the same";
+            let what = "cannot print it in two ways at once";
+            return Err(Problem::new(Code::BadRequest, what, why).help("Give one of them."));
+        }
         let since = self.since.map(|text| since(&text, now())).transpose()?;
         let session = context.session().await?;
         let request = ShowUsage {
@@ -150,9 +156,10 @@ fn to_text(report: &UsageReport) -> String {
             processors(&row.lent),
         ]);
     }
-    let rows = table
-        .without_empty_columns()
-        .to_text("Nothing has ended in that time.");
+    let rows = table.without_empty_columns().to_text(match report.by {
+        UsageBy::Gpu => "No attempt with a GPU has ended in that time.",
+        UsageBy::Member | UsageBy::Machine | UsageBy::Project => "Nothing has ended in that time.",
+    });
     if report.rows.is_empty() {
         return rows;
     }

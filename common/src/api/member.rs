@@ -21,6 +21,7 @@ pub struct WhoAmI {
     pub certificate_expires_at: Timestamp,
     pub coordinator_version: String,
     /// Public key that secrets for the coordinator are sealed with; see [`crate::seal`].
+    #[serde(with = "crate::seal::hex")]
     pub sealing_key: Vec<u8>,
     /// Invitations to other orgs that wait for this user.
     pub pending_invitations: u32,

@@ -43,15 +43,14 @@ pub struct Logo {
 pub struct Picture(pub Vec<u8>);
 
 impl MediaType {
-    /// Returns what the picture's first bytes say.
+    /// Returns what the picture's frame says: what a whole one begins and ends with. Nothing is decoded.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        let webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
-        if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        if is_png(bytes) {
             Some(Self::Png)
-        } else if bytes.starts_with(b"\xff\xd8\xff") {
+        } else if bytes.starts_with(b"\xff\xd8\xff") && bytes.ends_with(b"\xff\xd9") {
             Some(Self::Jpeg)
         } else {
-            webp.then_some(Self::Webp)
+            is_webp(bytes).then_some(Self::Webp)
         }
     }
 
@@ -62,6 +61,25 @@ impl MediaType {
             Self::Webp => "image/webp",
         }
     }
+}
+
+/// A header with a size that is not nothing, and the chunk that ends one.
+fn is_png(bytes: &[u8]) -> bool {
+    let Some(rest) = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR") else {
+        return false;
+    };
+    let side = |at: usize| rest.get(at..at + 4).is_some_and(|side| side != [0; 4]);
+    side(0) && side(4) && rest.ends_with(b"\0\0\0\0IEND\xae\x42\x60\x82")
+}
+
+/// As long as it says, and with a first chunk of pixels or of what is about them.
+fn is_webp(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..8).and_then(|length| length.try_into().ok());
+    let length = length.map(|length| u64::from(u32::from_le_bytes(length)) + 8);
+    bytes.starts_with(b"RIFF")
+        && length == Some(bytes.len() as u64)
+        && bytes.get(8..15) == Some(b"WEBPVP8")
+        && bytes.len() > 20
 }
 
 impl Logo {
@@ -134,37 +152,54 @@ impl<'de> Deserialize<'de> for Picture {
 mod tests {
     use super::*;
 
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\
+        \0\0\0\x0aIDATx\xdac\0\0\0\x02\0\x01HI\xaf\xa4\0\0\0\0IEND\xae\x42\x60\x82";
+    const JPEG: &[u8] = b"\xff\xd8\xff\xe0 pixels \xff\xd9";
+    const WEBP: &[u8] = b"RIFF\x12\0\0\0WEBPVP8 \x06\0\0\0pixels";
+
     #[test]
-    fn a_logo_is_what_its_first_bytes_say_and_no_larger_than_it_may_be() {
+    fn a_logo_is_a_whole_picture_and_no_larger_than_it_may_be() {
         let logo = |bytes: &[u8]| Logo::new(Picture(bytes.to_vec())).map(|logo| logo.about);
-        let known: [(&[u8], MediaType); 3] = [
-            (b"\x89PNG\r\n\x1a\n", MediaType::Png),
-            (b"\xff\xd8\xff\xe0", MediaType::Jpeg),
-            (b"RIFF\0\0\0\0WEBPVP8 ", MediaType::Webp),
-        ];
-        for (bytes, kind) in known {
+        for (bytes, kind) in [
+            (PNG, MediaType::Png),
+            (JPEG, MediaType::Jpeg),
+            (WEBP, MediaType::Webp),
+        ] {
             assert_eq!(logo(bytes).unwrap().media_type, kind);
+            // Whatever of it is missing.
+            for cut in 0..bytes.len() {
+                assert_eq!(
+                    logo(&bytes[..cut]),
+                    Err(InvalidSetting::NotAPicture),
+                    "{cut}"
+                );
+            }
             assert_eq!(logo(&bytes[1..]), Err(InvalidSetting::NotAPicture));
         }
-        let others: [&[u8]; 4] = [b"", b"<svg/>", b"GIF89a", b"RIFF\0\0\0\0WAVE"];
+        let mut flat = PNG.to_vec();
+        flat[19] = 0;
+        let others: [&[u8]; 5] = [b"", b"<svg/>", b"GIF89a", b"RIFF\x04\0\0\0WAVE", &flat];
         for bytes in others {
             assert_eq!(logo(bytes), Err(InvalidSetting::NotAPicture));
         }
-        let mut large = b"\xff\xd8\xff".to_vec();
-        large.resize(MAX_LOGO_BYTES, 0);
-        assert_eq!(logo(&large).unwrap().bytes, Bytes::kib(256));
-        large.push(0);
-        let error = logo(&large).unwrap_err().to_string();
+        let large = |bytes: usize| {
+            let mut large = JPEG[..4].to_vec();
+            large.resize(bytes - 2, 0);
+            large.extend_from_slice(b"\xff\xd9");
+            large
+        };
+        assert_eq!(logo(&large(MAX_LOGO_BYTES)).unwrap().bytes, Bytes::kib(256));
+        let error = logo(&large(MAX_LOGO_BYTES + 1)).unwrap_err().to_string();
         assert!(error.contains("262145"), "{error}");
     }
 
     #[test]
     fn a_picture_is_text_in_json_and_never_printed() {
-        let logo = Logo::new(Picture(b"\xff\xd8\xff\xe0".to_vec())).unwrap();
+        let logo = Logo::new(Picture(b"\xff\xd8\xff\xe0\xff\xd9".to_vec())).unwrap();
         let json = serde_json::to_value(&logo).unwrap();
-        assert_eq!(json["picture"], "/9j/4A==");
+        assert_eq!(json["picture"], "/9j/4P/Z");
         assert_eq!(json["about"]["type"], "image/jpeg");
         assert_eq!(serde_json::from_value::<Logo>(json).unwrap(), logo);
-        assert_eq!(format!("{:?}", logo.picture), "Picture(4 bytes)");
+        assert_eq!(format!("{:?}", logo.picture), "Picture(6 bytes)");
     }
 }

@@ -212,7 +212,7 @@ impl OrgSettings {
 
 /// Returns whether `c` does something to the text around it instead of being shown: controls, marks that turn the
 /// direction of writing, and letters without width, by which two texts could look the same and not be.
-fn is_obeyed(c: char) -> bool {
+pub fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -242,7 +242,7 @@ fn the_logo(alice: &Person, bob: &Person) {
         std::fs::write(&path, bytes).expect("a file");
         path.to_str().expect("plain text").to_owned()
     };
-    let picture = b"\x89PNG\r\n\x1a\n and the rest";
+    let picture = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01 and the rest\0\0\0\0IEND\xae\x42\x60\x82";
     let png = file("lab.png", picture);
     bob.run(&["org", "logo", "set", &png])
         .expect_refusal(3, "permission_denied");

@@ -2,7 +2,7 @@
 
 pub(crate) mod proof;
 
-use common::{id::UserId, time::Timestamp};
+use common::{id::UserId, name::Name, time::Timestamp};
 
 use super::{device, login_link};
 use crate::{
@@ -77,4 +77,19 @@ fn change_profile(
         before: before.clone(),
         after,
     })])
+}
+
+/// Checks that somebody new may be called so.
+pub(super) fn check_new_handle(state: &State, handle: &Name) -> Result<(), Rejection> {
+    if handle.is_reserved_handle() {
+        let handle = handle.clone();
+        return Err(AccountRejection::ReservedHandle { handle }.into());
+    }
+    if state.index.handles.contains_key(handle) {
+        return Err(Rejection::NameTaken {
+            noun: "user",
+            name: handle.clone(),
+        });
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use common::{
     dataset::MAX_DESCRIPTION_BYTES,
     id::{DatasetId, OrgId, ProjectId, UserId},
     name::Name,
+    org::settings::is_obeyed,
     status::Visibility,
     time::Timestamp,
     units::Bytes,
@@ -231,6 +232,6 @@ fn check_storage(
 }
 
 fn is_plain(text: &str) -> bool {
-    let control = |c: char| c.is_control() && c != '\n' && c != '\t';
-    text.len() <= MAX_DESCRIPTION_BYTES && !text.chars().any(control)
+    let obeyed = |c: char| is_obeyed(c) && c != '\n' && c != '\t';
+    text.len() <= MAX_DESCRIPTION_BYTES && !text.chars().any(obeyed)
 }

@@ -13,7 +13,7 @@ use common::{
 };
 
 use super::{
-    account::proof::second_factor,
+    account::{check_new_handle, proof::second_factor},
     device,
     draft::Draft,
     invitation::{self, open},
@@ -152,12 +152,13 @@ pub(super) fn enrol(
         None => {
             let handle = handle.ok_or(Rejection::HandleMissing)?;
             let known = state.users.contains_key(&fresh_user);
-            if known || state.index.handles.contains_key(handle) {
+            if known {
                 return Err(Rejection::NameTaken {
                     noun: "user",
                     name: handle.clone(),
                 });
             }
+            check_new_handle(state, handle)?;
             events.push(Event::UserCreated {
                 user: fresh_user,
                 handle: handle.clone(),

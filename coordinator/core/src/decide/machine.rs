@@ -102,7 +102,8 @@ pub(super) fn answer(
     reason: &str,
 ) -> Result<Vec<Event>, Rejection> {
     permit(state, org, user, Action::ApproveMachine)?;
-    let (machine, row) = find_machine(state, org, name)?;
+    let found = find_machine(state, org, name);
+    let (machine, row) = found.map_err(|error| rejected(state, org, name).unwrap_or(error))?;
     if verdict == Verdict::Approve && row.state.is_approved() {
         return Ok(Vec::new());
     }
@@ -119,6 +120,19 @@ pub(super) fn answer(
     let asked = state.approvals.get(&id);
     let asked = asked.expect("a machine that waits has its request");
     approval::answer(state, at, user, id, asked, verdict, &reason)
+}
+
+/// Returns that the newest machine of this name was rejected, if it was. Its name is free, so that no index has it.
+fn rejected(state: &State, org: OrgId, name: &Name) -> Option<Rejection> {
+    let called = state.machines.values();
+    let called = called.filter(|row| row.org == org && row.name == *name);
+    match &called.max_by_key(|row| row.registered_at)?.state {
+        MachineState::Rejected { reason, .. } => Some(Rejection::MachineRejected {
+            name: name.clone(),
+            reason: reason.clone(),
+        }),
+        _ => None,
+    }
 }
 
 pub(super) fn remove(

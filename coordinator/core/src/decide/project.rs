@@ -4,6 +4,7 @@ use common::{
     api::project::{ArchiveProject, CreateProject, GrantAccess, RevokeAccess, SetProject},
     id::{OrgId, ProjectId, UserId},
     name::Name,
+    org::settings::is_obeyed,
     project::{Grantee, MAX_DESCRIPTION_BYTES, MAX_GRANTS, MAX_PROJECTS, NO_PROJECT, Restrictions},
     status::Access,
     time::Timestamp,
@@ -268,8 +269,8 @@ fn grants(state: &State, project: ProjectId) -> impl Iterator<Item = (UserId, Ac
 }
 
 fn check_description(text: &str) -> Result<(), Rejection> {
-    let control = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if text.len() > MAX_DESCRIPTION_BYTES || text.chars().any(control) {
+    let obeyed = |c: char| is_obeyed(c) && c != '\n' && c != '\t';
+    if text.len() > MAX_DESCRIPTION_BYTES || text.chars().any(obeyed) {
         Err(ProjectRejection::Description.into())
     } else {
         Ok(())

@@ -51,7 +51,7 @@ pub fn may_see(state: &State, user: UserId, org: OrgId) -> Result<(), Problem> {
 pub fn seek(state: &State, org: OrgId, name: &str) -> Sought {
     if let Some(actor) = [Actor::System, Actor::Stranger]
         .into_iter()
-        .find(|actor| id(*actor) == name)
+        .find(|actor| id(*actor) == name.trim_matches(['(', ')']))
     {
         return Sought::Known(actor);
     }

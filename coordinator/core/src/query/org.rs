@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use common::{
     api::org::{OrgAnswer, OrgRequest},
     id::{OrgId, UserId},
-    org::{Amounts, GpuCount, OrgOverview, OrgSettings},
+    org::{Amounts, GpuCount, MachineCount, OrgOverview, OrgSettings},
     problem::Problem,
     resources::GpuHealth,
     status::Role,
@@ -122,7 +122,10 @@ pub(super) fn overview(state: &State, user: UserId, org: OrgId) -> Result<OrgOve
         owner: handle(state, owner)?,
         created_at: row.created_at,
         members: count(of_org(&state.members, org).count()),
-        machines: statuses.into_iter().collect(),
+        machines: statuses
+            .into_iter()
+            .map(|(status, count)| MachineCount { status, count })
+            .collect(),
         total,
         free,
         gpus: gpus

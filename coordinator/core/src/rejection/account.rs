@@ -11,6 +11,10 @@ use super::Rejection;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountRejection {
     Profile(InvalidProfile),
+    /// It would read as a part of the system.
+    ReservedHandle {
+        handle: Name,
+    },
     NoSuchDevice {
         name: Option<Name>,
     },
@@ -74,6 +78,12 @@ impl AccountRejection {
                 "cannot change your account to that",
                 invalid.to_string(),
             ),
+            Self::ReservedHandle { handle } => Problem::new(
+                Code::ReservedName,
+                format!("nobody can be called {handle}"),
+                "the word stands for a part of the system, a role, or everybody",
+            )
+            .help("Choose another handle, with --handle or --owner."),
             Self::NoSuchDevice { name: Some(name) } => Problem::new(
                 Code::NotFound,
                 format!("no device {name}"),
@@ -156,7 +166,10 @@ impl AccountRejection {
             Self::MustWait { until } => Problem::new(
                 Code::TooManyTries,
                 "the password or code was not looked at",
-                format!("too many were wrong; the next may come at {until}"),
+                format!(
+                    "too many were wrong; the next may come at {}",
+                    until.to_second()
+                ),
             )
             .help("Wait, then try again with the right one."),
             Self::TwoFactorOn => Problem::new(
@@ -212,7 +225,7 @@ impl AccountRejection {
             Self::TokenExpired { at } => Problem::new(
                 Code::TokenExpired,
                 cannot_use,
-                format!("it expired at {at}"),
+                format!("it expired at {}", at.to_second()),
             ),
             Self::TokenRevoked => {
                 Problem::new(Code::TokenRevoked, cannot_use, "it was revoked")

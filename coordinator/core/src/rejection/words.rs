@@ -170,7 +170,7 @@ impl Rejection {
             Self::CodeExpired { at } => Problem::new(
                 Code::CodeExpired,
                 cannot_join,
-                format!("it expired at {at}"),
+                format!("it expired at {}", at.to_second()),
             ),
             Self::CodeRevoked => Problem::new(Code::CodeRevoked, cannot_join, "it was revoked"),
             Self::CertificateUnknown => Problem::new(
@@ -186,7 +186,11 @@ impl Rejection {
             Self::CertificateExpired { at, now } => Problem::new(
                 Code::CertificateExpired,
                 device,
-                format!("its certificate expired at {at}; by the coordinator's clock it is {now}"),
+                format!(
+                    "its certificate expired at {}; by the coordinator's clock it is {}",
+                    at.to_second(),
+                    now.to_second()
+                ),
             ),
             Self::MachineState { name, state, step } => Problem::new(
                 Code::WrongState,
@@ -212,7 +216,10 @@ impl Rejection {
                 } else {
                     reason
                 },
-            ),
+            )
+            .help(format!(
+                "Once that is settled, `compute-share register --name {name}` on it asks again."
+            )),
             Self::MachineRemoved { name } => Problem::new(
                 Code::CertificateRevoked,
                 format!("machine {name} cannot take part"),

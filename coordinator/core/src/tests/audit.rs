@@ -173,6 +173,29 @@ fn entries_say_names_and_what_was_before_and_after() {
     let change = "waiting -> rejected: too loud";
     assert_eq!(entry.change.as_deref(), Some(change));
 
+    // Ids of people and projects are names.
+    world.project(BOB, 1, "vision");
+    let users = json!({"event": {
+        "event": "secret_users_changed",
+        "before": {"members": [], "projects": []},
+        "after": {"members": [ALICE, BOB], "projects": [super::projects::project_id(1)]},
+    }});
+    let entry = in_words(
+        &world.state,
+        Kept {
+            number: 9,
+            at: common::time::Timestamp::default(),
+            kind: AuditKind::Secret,
+            actor: Actor::System,
+            json: users.to_string(),
+        },
+    );
+    assert_eq!(
+        entry.change.as_deref(),
+        Some("members: none -> alice and bob, projects: none -> vision")
+    );
+    assert_eq!(entry.actor.shown(), "(system)");
+
     // What this program does not know is not made up.
     let unknown = Kept {
         number: 7,
@@ -242,7 +265,9 @@ fn admins_see_the_log_and_find_who_was_there() {
     assert_eq!(of(&world, "bob"), Sought::Known(Actor::User(BOB)));
     let the_box = Actor::Machine(machine_id(10));
     assert_eq!(of(&world, "box"), Sought::Known(the_box));
-    assert_eq!(of(&world, "system"), Sought::Known(Actor::System));
+    for system in ["system", "(system)"] {
+        assert_eq!(of(&world, system), Sought::Known(Actor::System));
+    }
     for nobody in ["nobody", "", "B O B"] {
         assert_eq!(of(&world, nobody), Sought::Unknown);
     }

@@ -83,6 +83,31 @@ fn a_code_expires_and_is_revoked() {
 }
 
 #[test]
+fn nobody_new_is_called_like_a_part_of_the_system() {
+    let mut world = World::new();
+    world.invite(50, Role::Member, 5);
+    let before = world.state.clone();
+    for handle in ["system", "stranger", "coordinator", "everyone", "admin"] {
+        let problem = refused(world.enrol(50, 51, 51, handle));
+        assert_eq!(problem.code, Code::ReservedName);
+        assert_eq!(problem.what, format!("nobody can be called {handle}"));
+        assert!(world.state == before);
+    }
+    let org = Body::CreateOrg {
+        org: common::id::OrgId::from_bytes([60; 16]),
+        name: name("club"),
+        owner: user(60),
+        handle: name("system"),
+    };
+    let problem = refused(world.run(Actor::System, org));
+    assert_eq!(problem.code, Code::ReservedName);
+    assert!(world.state == before);
+    // The code is not used up by a wrong handle.
+    world.enrol(50, 51, 51, "dora").unwrap();
+    invariants::check(&world);
+}
+
+#[test]
 fn who_was_removed_does_not_come_back_by_an_old_code() {
     let mut world = World::new();
     world.invite(50, Role::Member, 5);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{Body, command::OrgCommand};
 
-const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a picture";
+const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a picture\xff\xd9";
 
 fn set(bytes: &[u8]) -> Body {
     let picture = Picture(bytes.to_vec());

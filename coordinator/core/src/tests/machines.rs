@@ -45,6 +45,24 @@ fn names_are_unique_among_the_living_and_registration_can_be_repeated() {
         (problem.code, problem.why.as_str()),
         (Code::MachineRejected, "not ours")
     );
+    let approve = Body::ApproveMachine {
+        org: ORG,
+        name: name("box"),
+    };
+    let problem = refused(world.user_does(ALICE, approve));
+    assert_eq!(
+        (problem.code, problem.what.as_str(), problem.why.as_str()),
+        (
+            Code::MachineRejected,
+            "machine box was rejected",
+            "not ours"
+        )
+    );
+    assert!(
+        problem.help.contains("register --name box"),
+        "{}",
+        problem.help
+    );
     world.register(11, CAROL, "box").unwrap();
     invariants::check(&world);
 }

@@ -329,13 +329,15 @@ fn grants_that_cannot_be() {
     check(&mut world, &Code::NameTaken, "another project", |world| {
         world.create_project(CAROL, 2, "vision", Restrictions::default())
     });
-    check(&mut world, &Code::BadRequest, "description", |world| {
-        let set = SetProject {
-            description: Some("a\u{1b}[31m".to_owned()),
-            ..setting("vision")
-        };
-        world.restrict(BOB, set)
-    });
+    for hidden in ["a\u{1b}[31m", "a\u{202e}b", "a\u{200b}b"] {
+        check(&mut world, &Code::BadRequest, "description", |world| {
+            let set = SetProject {
+                description: Some(hidden.to_owned()),
+                ..setting("vision")
+            };
+            world.restrict(BOB, set)
+        });
+    }
     let machine = Actor::Machine(super::world::machine_id(10));
     let body = Body::Project(ProjectCommand::Archive(ArchiveProject {
         org: ORG,

@@ -53,7 +53,10 @@ fn snapshot() -> Snapshot {
             owner: "alice".parse().unwrap(),
             created_at: Timestamp::from_unix_ms(0),
             members: 2,
-            machines: vec![(MachineStatus::Busy, 1)],
+            machines: vec![common::org::MachineCount {
+                status: MachineStatus::Busy,
+                count: 1,
+            }],
             total: amounts(8, 16),
             free: amounts(7, 15),
             gpus: Vec::new(),

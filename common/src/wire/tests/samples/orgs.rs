@@ -101,8 +101,8 @@ pub(super) fn orgs() -> Vec<Sample> {
 }
 
 pub(super) fn logo() -> Logo {
-    let picture = Picture(b"\xff\xd8\xff\xe0".to_vec());
-    Logo::new(picture).expect("it begins as a JPEG")
+    let picture = Picture(b"\xff\xd8\xff\xe0\xff\xd9".to_vec());
+    Logo::new(picture).expect("it is framed as a JPEG")
 }
 
 fn departure() -> DeparturePreview {

@@ -10,7 +10,7 @@ use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
 use crate::job::{ArtifactsView, AttemptView, JobDetail, JobSummary, TaskCounts};
 use crate::machine::{MachineView, UnseenProjects};
-use crate::org::{Amounts, GpuCount, OrgOverview, OrgSettings};
+use crate::org::{Amounts, GpuCount, MachineCount, OrgOverview, OrgSettings};
 use crate::resources::Allocation;
 use crate::status::{AttemptStatus, JobStatus, MachineStatus, Priority, Visibility};
 use crate::time::Span;
@@ -115,7 +115,10 @@ pub(super) fn org_overview() -> OrgOverview {
         owner: name("ada"),
         created_at: AT,
         members: 2,
-        machines: MachineStatus::ALL.iter().map(|&s| (s, 1)).collect(),
+        machines: MachineStatus::ALL
+            .iter()
+            .map(|&status| MachineCount { status, count: 1 })
+            .collect(),
         total: amounts,
         free: Amounts::default(),
         gpus: vec![GpuCount {

@@ -10,6 +10,7 @@ use common::{
 
 use crate::{
     command::WhoMayCreateOrgs,
+    decide::account::check_new_handle,
     event::Event,
     rejection::{OrgRejection, Rejection},
     state::State,
@@ -64,12 +65,7 @@ pub(in crate::decide) fn create(
         at,
     }];
     if !state.users.contains_key(&owner) {
-        if state.index.handles.contains_key(handle) {
-            return Err(Rejection::NameTaken {
-                noun: "user",
-                name: handle.clone(),
-            });
-        }
+        check_new_handle(state, handle)?;
         events.push(Event::UserCreated {
             user: owner,
             handle: handle.clone(),

@@ -194,7 +194,7 @@ fn holder(state: &State, event: &Fields) -> Option<String> {
 fn change(state: &State, event: &Fields) -> Option<String> {
     if let Some(after) = event.get("after") {
         let before = event.get("before").unwrap_or(&Value::Null);
-        return Some(differences(before, after));
+        return Some(differences(state, before, after));
     }
     let reason = text(event, "reason").filter(|reason| !reason.is_empty());
     reason
@@ -214,9 +214,9 @@ fn change(state: &State, event: &Fields) -> Option<String> {
 }
 
 /// Returns `before -> after`, of each field that differs where both have fields.
-fn differences(before: &Value, after: &Value) -> String {
+fn differences(state: &State, before: &Value, after: &Value) -> String {
     let (Value::Object(old), Value::Object(new)) = (before, after) else {
-        return format!("{} -> {}", shown(before), shown(after));
+        return format!("{} -> {}", shown(state, before), shown(state, after));
     };
     let added = new.keys().filter(|key| !old.contains_key(*key));
     let keys = old.keys().chain(added);
@@ -226,14 +226,16 @@ fn differences(before: &Value, after: &Value) -> String {
             new.get(key).unwrap_or(&Value::Null),
         );
         (old != new).then(|| match (old, new) {
-            (Value::Object(_), Value::Object(_)) => format!("{key} ({})", differences(old, new)),
-            _ => format!("{key}: {} -> {}", shown(old), shown(new)),
+            (Value::Object(_), Value::Object(_)) => {
+                format!("{key} ({})", differences(state, old, new))
+            }
+            _ => format!("{key}: {} -> {}", shown(state, old), shown(state, new)),
         })
     });
     changed.collect::<Vec<_>>().join(", ")
 }
 
-fn shown(value: &Value) -> String {
+fn shown(state: &State, value: &Value) -> String {
     match value {
         Value::Object(fields) if fields.len() == 1 => {
             let verdict = fields
@@ -243,9 +245,29 @@ fn shown(value: &Value) -> String {
             verdict.unwrap_or_else(|| value.to_string())
         }
         Value::Null => "none".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => named(state, value).unwrap_or_else(|| text.clone()),
+        Value::Array(list) if list.is_empty() => "none".to_owned(),
+        Value::Array(list) => {
+            let list = list.iter().map(|one| shown(state, one));
+            list.collect::<Vec<_>>().join(" and ")
+        }
         other => other.to_string(),
     }
+}
+
+/// Returns the name of what an id is of.
+fn named(state: &State, id: &Value) -> Option<String> {
+    let project = || {
+        Some(
+            state
+                .projects
+                .get(&ProjectId::deserialize(id).ok()?)?
+                .name
+                .to_string(),
+        )
+    };
+    let person = UserId::deserialize(id).ok().and_then(|id| user(state, id));
+    person.or_else(project)
 }
 
 /// Returns an answer with its reason, or with the rule that gave it.

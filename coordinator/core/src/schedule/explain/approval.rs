@@ -18,7 +18,8 @@ pub(super) fn awaited(state: &State, subject: &Subject<'_>) -> Option<String> {
     (row.state == ApprovalState::Waiting).then(|| {
         format!(
             "waits since {} for an admin's approval: it {}",
-            row.asked_at, row.note
+            row.asked_at.to_second(),
+            row.note
         )
     })
 }

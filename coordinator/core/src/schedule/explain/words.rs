@@ -185,7 +185,7 @@ fn pauses(machines: &[&MachineView<'_>]) -> String {
         };
         let mut reason = pause_reason(pause).to_owned();
         if let Some(until) = pause.until {
-            reason += &format!(" until {until}");
+            reason += &format!(" until {}", until.to_second());
         }
         by_reason
             .entry(reason)

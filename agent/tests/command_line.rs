@@ -203,6 +203,33 @@ fn a_bad_name_and_a_role_that_is_not_have_their_own_codes() {
 }
 
 #[test]
+fn what_cannot_be_asked_or_printed_says_how_it_can() {
+    let home = home();
+    let ended = run(home.path(), &["account", "password", "set"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("nobody can be asked"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("help: Add --stdin"),
+        "{}",
+        ended.stderr
+    );
+    for other in [&["-o", "json"][..], &["-q"]] {
+        let both = [&["usage", "show", "--csv"], other].concat();
+        let ended = run(home.path(), &both);
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("--csv, -o json and -q"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
 fn destruction_needs_a_yes_where_nobody_can_be_asked() {
     let home = home();
     let ended = run(home.path(), &["machine", "remove", "box"]);

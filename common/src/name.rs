@@ -10,22 +10,19 @@ use crate::problem::code_point;
 pub const MAX_NAME_BYTES: usize = 63;
 
 /// What a program or a person would read as a part of the system, or as a role: nobody's handle.
-const RESERVED: [&str; 15] = [
+const RESERVED: [&str; 12] = [
     "admin",
     "admins",
     "all",
     "coordinator",
     "everybody",
     "everyone",
-    "machine",
     "me",
     "member",
     "none",
     "owner",
-    "root",
     "stranger",
     "system",
-    "user",
 ];
 
 /// A short name: lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit.

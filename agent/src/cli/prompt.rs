@@ -14,6 +14,15 @@ pub(crate) fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
+/// Checks that a password can be asked for, before anything else is done.
+pub(crate) fn expect_somebody() -> Result<(), Problem> {
+    if can_ask() {
+        Ok(())
+    } else {
+        Err(nobody(ON_STDIN))
+    }
+}
+
 /// Asks for a code of two-factor, shown as it is typed: it is good once.
 pub(crate) fn code() -> Result<String, Problem> {
     let asked = dialoguer::Input::<String>::new().with_prompt("Code of your two-factor app");
@@ -56,6 +65,11 @@ fn cannot(error: &dialoguer::Error, instead: &str) -> Problem {
     if can_ask() {
         return Problem::new(Code::Io, "cannot ask", error.to_string());
     }
+    nobody(instead)
+}
+
+/// Says that there is nobody to ask, and what to do instead.
+fn nobody(instead: &str) -> Problem {
     let why = "stdin and stderr are not both a terminal";
     Problem::new(Code::BadRequest, "nobody can be asked", why).help(instead)
 }

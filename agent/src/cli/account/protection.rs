@@ -127,6 +127,9 @@ fn proof(
 impl Password {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Problem> {
         let Self::Set(set) = self;
+        if !set.stdin {
+            prompt::expect_somebody()?;
+        }
         let session = context.session().await?;
         let account = view(&session).await?;
         let password = if set.stdin {

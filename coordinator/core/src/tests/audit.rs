@@ -174,11 +174,11 @@ fn entries_say_names_and_what_was_before_and_after() {
     assert_eq!(entry.change.as_deref(), Some(change));
 
     // Ids of people and projects are names.
-    world.project(BOB, 1, "vision");
+    world.project(BOB, 70, "vision");
     let users = json!({"event": {
         "event": "secret_users_changed",
         "before": {"members": [], "projects": []},
-        "after": {"members": [ALICE, BOB], "projects": [super::projects::project_id(1)]},
+        "after": {"members": [ALICE, BOB], "projects": [super::projects::project_id(70)]},
     }});
     let entry = in_words(
         &world.state,

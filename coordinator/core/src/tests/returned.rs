@@ -225,7 +225,10 @@ fn a_pause_with_an_end_is_when_it_should_start() {
     let text = &explanation.blockers[0].text;
     assert_eq!(
         *text,
-        format!("lends nothing at the moment: its owner has paused it until {until} (desk)")
+        format!(
+            "lends nothing at the moment: its owner has paused it until {} (desk)",
+            until.to_second()
+        )
     );
     world.connect(10, pausing(None), &[]);
     assert_eq!(explained(&world).expected_start, None);

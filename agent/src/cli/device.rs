@@ -193,7 +193,8 @@ async fn revoke_links(context: &Context, user: Option<Name>) -> Result<(), Probl
     ask!(session, request, Answer::Done => ())?;
     let handle = user.unwrap_or_else(|| session.client.credentials().handle.clone());
     session.end().await;
-    let sentence = format!("Sign-in links for {handle} that nobody has used let nobody in.");
+    let sentence =
+        format!("Sign-in links for {handle} that nobody has used let nobody in any more.");
     context
         .output
         .done(&json!({ "revoked_for": handle }), &sentence)

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use compute_share_tests::Org;
+use compute_share_tests::{Org, until};
 
 fn path(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
@@ -18,7 +18,13 @@ fn what_was_done_and_used_is_kept_and_proved() {
     let run = [&["run"], &small[..], &program].concat();
     org.alice.run(&run).expect_success();
 
-    // Usage: by whom, where, and for programs.
+    // Usage: by whom, where, and for programs; all of it once what the job left has come.
+    until("the artifacts to come", || {
+        let usage = org.alice.json(&["usage", "show"]);
+        let rows = usage["rows"].as_array()?.clone();
+        let stored = |row: &serde_json::Value| row["billed"]["stored"] == 5;
+        rows.iter().any(stored).then_some(())
+    });
     let by_member = org.alice.json(&["usage", "show"]);
     let row = |name: &str| {
         let rows = by_member["rows"].as_array().unwrap();

@@ -47,23 +47,29 @@ fn a_member_gets_the_gpus_that_the_limits_leave_and_lowering_ends_nothing() {
 
     // Wrong files change nothing, and each says what is wrong with it.
     let before = org.alice.json(&["org", "limits"]);
-    for (wrong, right, named) in [
-        ("    per_usr:", "    per_user:", "did you mean `per_user`?"),
-        ("{gup: 2", "{gpu: 2", "did you mean `gpu`?"),
-        ("{gpu: -2", "{gpu: 2", "-2 is negative"),
+    for (wrong, right, code, named) in [
+        (
+            "    per_usr:",
+            "    per_user:",
+            "unknown_key",
+            "did you mean `per_user`?",
+        ),
+        ("{gup: 2", "{gpu: 2", "unknown_key", "did you mean `gpu`?"),
+        ("{gpu: -2", "{gpu: 2", "negative_number", "-2 is negative"),
         (
             "{gpu: 99999999999999999999",
             "{gpu: 2",
+            "number_too_large",
             "larger than any limit",
         ),
-        ("2 fortnights", "2TiB", "is not a size"),
+        ("2 fortnights", "2TiB", "bad_unit", "is not a size"),
     ] {
         let wrong = EXAMPLE.replace(right, wrong);
         assert_ne!(wrong, EXAMPLE);
         write(&wrong);
         org.alice
             .run(&["org", "limits", "apply", path])
-            .expect_refusal(2, "bad_configuration")
+            .expect_refusal(2, code)
             .names(named);
     }
     assert_eq!(org.alice.json(&["org", "limits"]), before);

@@ -9,6 +9,7 @@ use common::{
     job::JobSpec,
     limits::Limits,
     status::{AuditKind, EndReason, Role},
+    time::Span,
 };
 use serde_json::{Value, json};
 
@@ -127,6 +128,30 @@ fn entries_say_names_and_what_was_before_and_after() {
     let events = world.user_does(ALICE, body).unwrap();
     let change = Some("max_machines_per_user: none -> 3");
     check(&world, &events, "limits_applied", "", change);
+
+    for (reset, change) in [(false, "sign-in link"), (true, "sign-in link with a reset")] {
+        let number = u8::from(reset) + 90;
+        let link = Body::CreateLoginLink {
+            invitation: InvitationId::from_bytes([number; 16]),
+            org: ORG,
+            code: CodeDigest::new([number; 32]),
+            ttl: Span::from_secs(60),
+            user: Some(name("carol")),
+            reset,
+        };
+        let events = world.user_does(ALICE, link).unwrap();
+        let subject = format!(
+            "carol, who may sign in by {}",
+            InvitationId::from_bytes([number; 16])
+        );
+        check(
+            &world,
+            &events,
+            "invitation_created",
+            &subject,
+            Some(change),
+        );
+    }
 
     let events = world.register(10, BOB, "box").unwrap();
     check(&world, &events, "machine_registered", "box", None);

@@ -164,7 +164,7 @@ fn user(state: &State, id: UserId) -> Option<String> {
 fn invitation(state: &State, event: &Fields) -> Option<String> {
     let id: InvitationId = read(event, "invitation")?;
     let whose = read(event, "user").and_then(|id| user(state, id));
-    let login = text(event, "purpose") == Some("login");
+    let login = text(event, "purpose") == Some("Login");
     let known = || state.invitations.get(&id)?.invitee.clone();
     let guest = match read(event, "invitee").or_else(known) {
         Some(Guest::Email(address)) => Some(address),
@@ -206,7 +206,10 @@ fn change(state: &State, event: &Fields) -> Option<String> {
             Some(format!("on {on}"))
         })
         .or_else(|| match text(event, "purpose") {
-            Some("login") => Some("sign-in link".to_owned()),
+            Some("Login") if event.contains_key("reset") => {
+                Some("sign-in link with a reset".to_owned())
+            }
+            Some("Login") => Some("sign-in link".to_owned()),
             _ => text(event, "role").map(|role| format!("as {role}")),
         })
         .or_else(|| text(event, "result").map(str::to_owned))

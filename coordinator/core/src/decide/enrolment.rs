@@ -338,15 +338,8 @@ pub(crate) fn check(
 
 /// Revokes every certificate of a user or machine, and with a user's their devices.
 pub(super) fn revoke_all(draft: &mut Draft<'_>, state: &State, at: Timestamp, holder: Holder) {
-    let serials = state.index.holders.get(&holder);
-    for serial in serials.into_iter().flatten() {
-        let row = state.certificates.get(serial);
-        if row.is_some_and(|row| row.revoked_at.is_none()) {
-            draft.push(Event::CertificateRevoked {
-                serial: *serial,
-                at,
-            });
-        }
+    for revoked in revocations(state, at, holder) {
+        draft.push(revoked);
     }
     if let Holder::User(user) = holder {
         for (device, row) in device::devices(state, user) {
@@ -356,6 +349,23 @@ pub(super) fn revoke_all(draft: &mut Draft<'_>, state: &State, at: Timestamp, ho
             }
         }
     }
+}
+
+/// Returns what revokes every certificate of a user or machine that is not revoked yet.
+pub(super) fn revocations(
+    state: &State,
+    at: Timestamp,
+    holder: Holder,
+) -> impl Iterator<Item = Event> {
+    let serials = state.index.holders.get(&holder).into_iter().flatten();
+    let open = serials.filter(|serial| {
+        let row = state.certificates.get(serial);
+        row.is_some_and(|row| row.revoked_at.is_none())
+    });
+    open.map(move |serial| Event::CertificateRevoked {
+        serial: *serial,
+        at,
+    })
 }
 
 pub(super) fn issued(

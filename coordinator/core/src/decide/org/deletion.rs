@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use common::{
     id::{OrgId, UserId},
+    name::Name,
     org::deletion::DeletionPreview,
     time::Timestamp,
     units::Bytes,
@@ -11,7 +12,7 @@ use common::{
 
 use super::transfer::check_typed;
 use crate::{
-    decide::token,
+    decide::{enrolment::revocations, token},
     event::{Event, Holder, OrgEvent},
     policy::{Action, permit},
     rejection::Rejection,
@@ -32,24 +33,12 @@ pub(super) fn delete(
 ) -> Result<Vec<Event>, Rejection> {
     permit(state, org, user, Action::DeleteOrg)?;
     check_typed(state, org, typed)?;
-    let name = state
-        .orgs
-        .get(&org)
-        .ok_or(Rejection::NoSuchOrg)?
-        .name
-        .clone();
+    let name = name_of(state, org)?;
     // The registry of certificates remembers them, so that a machine hears why it is not let in any more.
     let machines = state.machines.iter().filter(|(_, row)| row.org == org);
-    let serials = machines.filter_map(|(id, _)| state.index.holders.get(&Holder::Machine(*id)));
-    let good = serials.flatten().filter(|serial| {
-        let row = state.certificates.get(serial);
-        row.is_some_and(|row| row.revoked_at.is_none())
-    });
-    let revoked = good.map(|serial| Event::CertificateRevoked {
-        serial: *serial,
-        at,
-    });
-    let mut events: Vec<Event> = revoked.collect();
+    let mut events: Vec<Event> = machines
+        .flat_map(|(id, _)| revocations(state, at, Holder::Machine(*id)))
+        .collect();
     let members = state.index.tokens.keys().filter(|(of, _)| *of == org);
     for (_, member) in members {
         events.extend(token::revoke_all(state, at, org, *member));
@@ -72,12 +61,7 @@ pub(crate) fn preview(
     org: OrgId,
 ) -> Result<DeletionPreview, Rejection> {
     permit(state, org, user, Action::DeleteOrg)?;
-    let name = state
-        .orgs
-        .get(&org)
-        .ok_or(Rejection::NoSuchOrg)?
-        .name
-        .clone();
+    let name = name_of(state, org)?;
     let rows = rows_of(state, org);
     let mut tables: BTreeMap<Table, u32> = BTreeMap::new();
     for RowKey { table, .. } in &rows {
@@ -108,4 +92,9 @@ pub(crate) fn preview(
         trees: u32::try_from(files_of(state, org, at).trees.len()).unwrap_or(u32::MAX),
         bytes: Bytes(bytes),
     })
+}
+
+fn name_of(state: &State, org: OrgId) -> Result<Name, Rejection> {
+    let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
+    Ok(row.name.clone())
 }

@@ -7,12 +7,14 @@
 
 mod disk;
 pub mod manifest;
+pub mod piece;
 mod receive;
 mod send;
 
 pub use self::{
     disk::on_disk,
     manifest::Manifest,
+    piece::Piece,
     receive::{Received, receive, receive_description},
     send::{Sent, send},
 };

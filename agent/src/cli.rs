@@ -42,6 +42,7 @@ mod pausing;
 mod progress;
 mod prompt;
 mod screen;
+mod sending;
 mod session;
 mod sparkline;
 mod table;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use common::{
-    api::{Answer, Request, data::AddDatasetVersion},
+    api::{Answer, Request},
     dataset::{DatasetRef, DatasetView},
     name::Name,
     problem::Problem,
@@ -23,8 +23,8 @@ use super::{
     output::Facts,
     pages,
     progress::TransferBar,
+    sending::{Uploading, upload},
     session::ask,
-    submit::{walk, with_files},
     table::Table,
 };
 use crate::transfer::{self, WalkOptions};
@@ -136,41 +136,6 @@ impl Upload {
             },
         )
     }
-}
-
-/// A folder that becomes a new version of a dataset.
-#[derive(Debug)]
-pub(super) struct Uploading {
-    pub(super) folder: PathBuf,
-    pub(super) options: WalkOptions,
-    pub(super) name: Name,
-    pub(super) description: Option<String>,
-    pub(super) visibility: Option<Visibility>,
-    pub(super) project: Option<Name>,
-}
-
-/// Sends what of a folder the coordinator lacks, and makes a version of it.
-pub(super) async fn upload(context: &Context, what: Uploading) -> Result<DatasetView, Problem> {
-    let walked = walk(what.folder, what.options).await?;
-    let session = context.session().await?;
-    let dataset = with_files(async || {
-        let bar = TransferBar::new(context.output, "uploading");
-        let first = ClientStream::Upload { org: session.org };
-        let sent = transfer::upload(session.client.connection(), &first, &walked, &bar).await;
-        bar.finish();
-        let request = Request::AddDatasetVersion(AddDatasetVersion {
-            org: session.org,
-            name: what.name.clone(),
-            tree: sent?,
-            description: what.description.clone(),
-            visibility: what.visibility,
-            project: what.project.clone(),
-        });
-        ask!(session, request, Answer::Dataset(dataset) => dataset)
-    })
-    .await?;
-    session.end().await;
-    Ok(dataset)
 }
 
 async fn list(context: &Context) -> Result<(), Problem> {

@@ -13,8 +13,8 @@ pub(super) use pin::{pin, seal};
 use super::{
     Context,
     daemon::unexpected,
-    dataset::{Uploading, upload},
     moments::{ago, now},
+    sending::{Uploading, upload},
     table::Table,
 };
 use crate::{

@@ -13,20 +13,18 @@ use common::{
         job::{SubmitJob, Submitted},
     },
     code::Code,
-    id::TreeId,
     problem::Problem,
     status::JobStatus,
     units::Bytes,
-    wire::client::ClientStream,
 };
 
 use super::{
     Context, explain, image,
     job_flags::{Asked, JobFlags, Workdir},
-    progress::TransferBar,
+    sending::{send, walk, with_files},
     session::{Session, ask},
 };
-use crate::transfer::{self, WalkOptions, Walked};
+use crate::transfer::{WalkOptions, Walked};
 
 /// Most that is sent of a folder that nobody named: more is surely a mistake.
 const MOST_UNASKED: Bytes = Bytes::gib(1);
@@ -83,7 +81,7 @@ pub(super) async fn submit(
     let folder = folder_to_send(workdir)?;
     let walked = match folder {
         None => None,
-        Some((folder, options)) => Some(walk(folder, options).await?),
+        Some((folder, options)) => Some(walk_meant(folder, options).await?),
     };
     let walked = walked.filter(|walked| !walked.tree().entries().is_empty());
     let session = context.session().await?;
@@ -91,7 +89,7 @@ pub(super) async fn submit(
     let submitted = with_files(async || {
         let mut spec = spec.clone();
         if let Some(walked) = &walked {
-            spec.workdir = Some(send(context, &session, walked).await?);
+            spec.workdir = Some(send(context, &session, walked, "sending the work folder").await?);
         }
         let request = Request::SubmitJob(Box::new(SubmitJob {
             org: session.org,
@@ -103,17 +101,6 @@ pub(super) async fn submit(
     })
     .await?;
     Ok((session, submitted))
-}
-
-/// Sends files and names them in a request; once more where the coordinator has forgotten by then who sent them, as it
-/// does when it starts anew. What it has of them does not travel again.
-pub(super) async fn with_files<T>(
-    send_and_ask: impl AsyncFn() -> Result<T, Problem>,
-) -> Result<T, Problem> {
-    match send_and_ask().await {
-        Err(problem) if problem.code == Code::NotUploaded => send_and_ask().await,
-        done => done,
-    }
 }
 
 /// Asks what would happen, and says it. Nothing is sent but the question.
@@ -178,18 +165,10 @@ fn check_meant(current: &Path, home: Option<&Path>) -> Result<(), Problem> {
         .help("Go to the job's own folder, name it with --workdir DIR, or send none with --no-workdir."))
 }
 
-/// Walks a folder on a thread of its own: a connection that is open meanwhile stays alive.
-pub(super) async fn walk(folder: PathBuf, options: WalkOptions) -> Result<Walked, Problem> {
+/// Walks the folder that goes with the job.
+async fn walk_meant(folder: PathBuf, options: WalkOptions) -> Result<Walked, Problem> {
     let unasked = options.max_bytes == MOST_UNASKED;
-    let walking = tokio::task::spawn_blocking(move || transfer::walk(&folder, &options));
-    let walked = walking.await.unwrap_or_else(|error| {
-        Err(Problem::new(
-            Code::Internal,
-            "the folder cannot be read",
-            error.to_string(),
-        ))
-    });
-    walked.map_err(|problem| {
+    walk(folder, options).await.map_err(|problem| {
         if unasked && problem.why.contains(&MOST_UNASKED.to_string()) {
             problem.help("Name it with --workdir DIR if it is meant, list what to leave out in .computeshareignore, or use --no-workdir.")
         } else {
@@ -198,42 +177,9 @@ pub(super) async fn walk(folder: PathBuf, options: WalkOptions) -> Result<Walked
     })
 }
 
-async fn send(context: &Context, session: &Session, walked: &Walked) -> Result<TreeId, Problem> {
-    let bar = TransferBar::new(context.output, "sending the work folder");
-    let first = ClientStream::Upload { org: session.org };
-    let sent = transfer::upload(session.client.connection(), &first, walked, &bar).await;
-    bar.finish();
-    sent
-}
-
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
-
-    #[tokio::test]
-    async fn files_that_are_asked_for_again_are_sent_once_more() {
-        let forgotten = || Problem::new(Code::NotUploaded, "the files are not here", "");
-        let tries = Cell::new(0);
-        let count = || tries.replace(tries.get() + 1);
-        let then = with_files(async || match count() {
-            0 => Err(forgotten()),
-            _ => Ok(()),
-        });
-        assert_eq!((then.await, tries.take()), (Ok(()), 2));
-        let never = with_files(async || {
-            count();
-            Err::<(), _>(forgotten())
-        });
-        assert_eq!((never.await, tries.take()), (Err(forgotten()), 2));
-        let other = Problem::new(Code::Limit, "no", "");
-        let refused = with_files(async || {
-            count();
-            Err::<(), _>(other.clone())
-        });
-        assert_eq!((refused.await, tries.take()), (Err(other.clone()), 1));
-    }
 
     #[test]
     fn a_home_folder_is_never_sent_unasked() {

@@ -1,0 +1,120 @@
+//! Folders on their way to the coordinator: what `dataset upload`, `image import`, `submit` and `run` do alike.
+
+use std::path::PathBuf;
+
+use common::{
+    api::{Answer, Request, data::AddDatasetVersion},
+    code::Code,
+    dataset::DatasetView,
+    id::TreeId,
+    name::Name,
+    problem::Problem,
+    status::Visibility,
+    wire::client::ClientStream,
+};
+
+use super::{
+    Context,
+    progress::TransferBar,
+    session::{Session, ask},
+};
+use crate::transfer::{self, WalkOptions, Walked};
+
+/// A folder that becomes a new version of a dataset.
+#[derive(Debug)]
+pub(super) struct Uploading {
+    pub(super) folder: PathBuf,
+    pub(super) options: WalkOptions,
+    pub(super) name: Name,
+    pub(super) description: Option<String>,
+    pub(super) visibility: Option<Visibility>,
+    pub(super) project: Option<Name>,
+}
+
+/// Sends what of a folder the coordinator lacks, and makes a version of it.
+pub(super) async fn upload(context: &Context, what: Uploading) -> Result<DatasetView, Problem> {
+    let walked = walk(what.folder, what.options).await?;
+    let session = context.session().await?;
+    let dataset = with_files(async || {
+        let tree = send(context, &session, &walked, "uploading").await?;
+        let request = Request::AddDatasetVersion(AddDatasetVersion {
+            org: session.org,
+            name: what.name.clone(),
+            tree,
+            description: what.description.clone(),
+            visibility: what.visibility,
+            project: what.project.clone(),
+        });
+        ask!(session, request, Answer::Dataset(dataset) => dataset)
+    })
+    .await?;
+    session.end().await;
+    Ok(dataset)
+}
+
+/// Walks a folder on a thread of its own: a connection that is open meanwhile stays alive.
+pub(super) async fn walk(folder: PathBuf, options: WalkOptions) -> Result<Walked, Problem> {
+    let walking = tokio::task::spawn_blocking(move || transfer::walk(&folder, &options));
+    walking.await.unwrap_or_else(|error| {
+        Err(Problem::new(
+            Code::Internal,
+            "the folder cannot be read",
+            error.to_string(),
+        ))
+    })
+}
+
+/// Sends what of a folder the coordinator lacks; `doing` stands before the bar.
+pub(super) async fn send(
+    context: &Context,
+    session: &Session,
+    walked: &Walked,
+    doing: &str,
+) -> Result<TreeId, Problem> {
+    let bar = TransferBar::new(context.output, doing);
+    let first = ClientStream::Upload { org: session.org };
+    let sent = transfer::upload(session.client.connection(), &first, walked, &bar).await;
+    bar.finish();
+    sent
+}
+
+/// Sends files and names them in a request; once more where the coordinator has forgotten by then who sent them, as it
+/// does when it starts anew. What it has of them does not travel again.
+pub(super) async fn with_files<T>(
+    send_and_ask: impl AsyncFn() -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    match send_and_ask().await {
+        Err(problem) if problem.code == Code::NotUploaded => send_and_ask().await,
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn files_that_are_asked_for_again_are_sent_once_more() {
+        let forgotten = || Problem::new(Code::NotUploaded, "the files are not here", "");
+        let tries = Cell::new(0);
+        let count = || tries.replace(tries.get() + 1);
+        let then = with_files(async || match count() {
+            0 => Err(forgotten()),
+            _ => Ok(()),
+        });
+        assert_eq!((then.await, tries.take()), (Ok(()), 2));
+        let never = with_files(async || {
+            count();
+            Err::<(), _>(forgotten())
+        });
+        assert_eq!((never.await, tries.take()), (Err(forgotten()), 2));
+        let other = Problem::new(Code::Limit, "no", "");
+        let refused = with_files(async || {
+            count();
+            Err::<(), _>(other.clone())
+        });
+        assert_eq!((refused.await, tries.take()), (Err(other.clone()), 1));
+    }
+}

@@ -10,6 +10,7 @@ mod chunking;
 mod collect;
 mod walk;
 
+mod donors;
 mod layout;
 mod stream;
 

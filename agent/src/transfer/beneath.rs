@@ -122,6 +122,35 @@ impl Folder {
     }
 }
 
+/// The folder of the path that was asked for last, kept open for the next one in it: paths come in order.
+#[derive(Debug)]
+pub(super) struct Nearby<'a> {
+    root: &'a Folder,
+    last: Option<(String, Folder)>,
+}
+
+impl<'a> Nearby<'a> {
+    pub(super) const fn new(root: &'a Folder) -> Self {
+        Self { root, last: None }
+    }
+
+    /// Returns the folder in which `path` stands, and its name there.
+    pub(super) fn parent<'p>(&mut self, path: &'p str) -> io::Result<(&Folder, &'p str)> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let last = match self.last.take() {
+            Some(last) if last.0 == parent => last,
+            _ => (parent.to_owned(), self.root.folder(parent)?),
+        };
+        Ok((&self.last.insert(last).1, name))
+    }
+
+    /// Returns what stands at `path`, a link as itself.
+    pub(super) fn stat(&mut self, path: &str) -> io::Result<Stat> {
+        let (parent, name) = self.parent(path)?;
+        Ok(statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
 impl AsFd for Folder {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

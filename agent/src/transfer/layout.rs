@@ -1,7 +1,12 @@
 //! A tree on its way into a folder: every file at its full length from the start, filled chunk by chunk.
 //!
 //! What an earlier try left in the folder is read and what matches is kept, so an interrupted transfer goes on
-//! where it was. The folder has a name of its own until everything is there; see [`super::stream`].
+//! where it was. What [`Donors`] have is linked and copied. The folder has a name of its own until everything is
+//! there; see [`super::stream`].
+
+mod borrow;
+
+pub(super) use self::borrow::Linked;
 
 use std::{
     fs::File,
@@ -23,7 +28,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::beneath::Folder;
+use super::{
+    beneath::Folder,
+    donors::{Donors, size_of},
+};
 
 /// Kept free on a disk that a tree is written to.
 const KEEP_FREE: Bytes = Bytes::mib(16);
@@ -31,7 +39,7 @@ const KEEP_FREE: Bytes = Bytes::mib(16);
 const KEEP_FREE_PART: u64 = 20;
 
 /// What is done with the folder once everything is in it: it gets its name.
-type Finish = Box<dyn Fn(&Path) -> Result<(), Problem> + Send + Sync>;
+type Finish = Box<dyn Fn(&Path, &[Linked]) -> Result<(), Problem> + Send + Sync>;
 
 /// The folder that a tree is written into.
 pub(super) struct Layout {
@@ -40,37 +48,48 @@ pub(super) struct Layout {
     manifest: Manifest,
     /// Every place of every chunk: ordinal, file (an index into the tree's entries), offset. Sorted.
     places: Vec<(u32, usize, u64)>,
-    /// By ordinal: whether an earlier try left the chunk here.
+    /// By ordinal: whether the chunk is here already.
     kept: Vec<bool>,
+    /// Files that are a donor's, by entry. Nothing may write to them.
+    linked: Vec<Linked>,
     /// The file that was written last.
     open: Mutex<Option<(usize, File)>>,
     finish: Finish,
 }
 
 impl Layout {
-    /// Makes folders and empty files in the folder at `path`, which is there, and looks for what is in it
-    /// already. Blocks.
+    /// Makes folders and empty files in the folder at `path`, which is there, links what donors have as whole
+    /// files, and looks for what is in the folder already. Blocks.
     ///
     /// # Errors
     /// The folder holds something else, or the disk is full.
-    pub(super) fn prepare(path: &Path, manifest: &Manifest, finish: Finish) -> io::Result<Self> {
+    pub(super) fn prepare(
+        path: &Path,
+        manifest: &Manifest,
+        donors: &Donors,
+        finish: Finish,
+    ) -> io::Result<Self> {
         let mut layout = Self {
             path: path.to_owned(),
             folder: Folder::open(path)?,
             manifest: manifest.clone(),
             places: places(manifest),
             kept: vec![false; manifest.chunks().len()],
+            linked: Vec::new(),
             open: Mutex::new(None),
             finish,
         };
-        let reused = layout.make_entries()?;
+        let reused = layout.make_entries(donors)?;
+        layout.leave_out_linked();
         layout.keep_what_matches(&reused)?;
         Ok(layout)
     }
 
     /// Returns the files that had their full length already.
-    fn make_entries(&self) -> io::Result<Vec<usize>> {
-        let mut reused = Vec::new();
+    fn make_entries(&mut self, donors: &Donors) -> io::Result<Vec<usize>> {
+        let (mut reused, mut linked) = (Vec::new(), Vec::new());
+        let fresh = self.folder.names(0)?.is_empty();
+        let mut linking = borrow::Linking::new(&self.folder, donors);
         for (index, entry) in self.manifest.tree().entries().iter().enumerate() {
             // A tree need not list the folders above an entry.
             let mut above: Vec<&str> = entry.path.ancestors().collect();
@@ -93,13 +112,19 @@ impl Layout {
                         .make_folder(entry.path.as_str(), Mode::from_raw_mode(0o777))?;
                 }
                 EntryKind::File { executable, chunks } => {
+                    let path = entry.path.as_str();
+                    if !fresh {
+                        linking.clear_way(index, path)?;
+                    }
+                    if let Some(link) = linking.link(index, path)? {
+                        linked.push(link);
+                        continue;
+                    }
                     let mode = if *executable { 0o777 } else { 0o666 };
                     let mode = Mode::from_raw_mode(mode);
-                    let file = self
-                        .folder
-                        .write(entry.path.as_str(), mode, OFlags::empty())?;
-                    let size = chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
-                    let is_size = file.metadata()?.len();
+                    let file = self.folder.write(path, mode, OFlags::empty())?;
+                    let size = size_of(chunks);
+                    let is_size = if fresh { 0 } else { file.metadata()?.len() };
                     if is_size != size {
                         file.set_len(size)?;
                     }
@@ -111,6 +136,7 @@ impl Layout {
                 EntryKind::Symlink { .. } => {}
             }
         }
+        self.linked = linked;
         Ok(reused)
     }
 
@@ -254,7 +280,7 @@ impl ChunkSink for Layout {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         self.make_links().map_err(|error| self.failed(&error))?;
-        (self.finish)(&self.path)
+        (self.finish)(&self.path, &self.linked)
     }
 }
 

@@ -17,7 +17,11 @@ use link::{
 };
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with, syncfs};
 
-use super::{layout::Layout, walk::Walked};
+use super::{
+    donors::Donors,
+    layout::{Layout, Linked},
+    walk::Walked,
+};
 
 /// Digits of a tree's id in the name of a folder that is not complete.
 const PARTIAL_DIGITS: usize = 16;
@@ -162,9 +166,9 @@ async fn prepare_partial(
             }
             _ => failed(&error),
         })?;
-        let finish = move |partial: &Path| put_in_place(partial, &target, &parent);
-        let layout = prepare(&partial, &manifest, finish).map_err(|error| failed(&error))?;
-        Ok((layout, lock))
+        let finish = move |partial: &Path, _: &[Linked]| put_in_place(partial, &target, &parent);
+        let layout = prepare(&partial, &manifest, &Donors::default(), finish);
+        Ok((Arc::new(layout.map_err(|error| failed(&error))?), lock))
     })
     .await
 }
@@ -190,10 +194,11 @@ fn lock(partial: &Path) -> io::Result<File> {
 pub(super) fn prepare(
     partial: &Path,
     manifest: &Manifest,
-    finish: impl Fn(&Path) -> Result<(), Problem> + Clone + Send + Sync + 'static,
-) -> io::Result<Arc<Layout>> {
+    donors: &Donors,
+    finish: impl Fn(&Path, &[Linked]) -> Result<(), Problem> + Clone + Send + Sync + 'static,
+) -> io::Result<Layout> {
     let again = finish.clone();
-    let layout = match Layout::prepare(partial, manifest, Box::new(finish)) {
+    match Layout::prepare(partial, manifest, donors, Box::new(finish)) {
         Err(error) if !is_full(&error) => {
             tracing::debug!(%error, "what an earlier transfer left cannot be used");
             for entry in fs::read_dir(partial)? {
@@ -204,11 +209,10 @@ pub(super) fn prepare(
                     fs::remove_file(entry.path())?;
                 }
             }
-            Layout::prepare(partial, manifest, Box::new(again))?
+            Layout::prepare(partial, manifest, donors, Box::new(again))
         }
-        done => done?,
-    };
-    Ok(Arc::new(layout))
+        done => done,
+    }
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -45,6 +45,8 @@ pub(super) struct Depot {
     problems: Mutex<Vec<Problem>>,
     /// Chunks that went either way.
     pub(super) moved: AtomicUsize,
+    /// Streams that are being served.
+    serving: AtomicUsize,
     /// How many more chunks are read before the connection is lost.
     pub(super) fails_after: AtomicU64,
 }
@@ -112,9 +114,18 @@ impl Depot {
         manifest
     }
 
+    /// Returns how many chunks went either way, once every transfer that was heard of is counted.
+    pub(super) async fn moved_until_idle(&self) -> usize {
+        while self.serving.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+        self.moved.load(Ordering::SeqCst)
+    }
+
     async fn serve(self: Arc<Self>, connection: Connection) {
         while let Ok(stream) = connection.accept_bi().await {
             let (depot, connection) = (Arc::clone(&self), connection.clone());
+            depot.serving.fetch_add(1, Ordering::SeqCst);
             tokio::spawn(async move {
                 let (mut tx, mut rx) = split(stream);
                 let served = async {
@@ -141,7 +152,9 @@ impl Depot {
                     }
                     Ok::<(), Problem>(())
                 };
-                if let Err(problem) = served.await {
+                let served = served.await;
+                depot.serving.fetch_sub(1, Ordering::SeqCst);
+                if let Err(problem) = served {
                     if problem.code == Code::Other("cut".to_owned()) {
                         return connection.close(0_u32.into(), b"");
                     }

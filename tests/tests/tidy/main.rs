@@ -23,10 +23,6 @@ const LONG: &[(&str, &str)] = &[
         "one table: every system call a job may make",
     ),
     (
-        "agent/src/transfer/cache.rs",
-        "one noun with its invariant: what is on disk is what is known",
-    ),
-    (
         "agent/src/transfer/walk.rs",
         "one walk, and every way in which a folder can be hostile",
     ),

@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::SystemTime,
 };
 
@@ -20,7 +20,9 @@ use link::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cache, Held, Pin, now, sealed,
+    Cache,
+    held::{self, Pin},
+    now, sealed,
     shelf::{Kept, Shelf, entries},
     timestamp,
 };
@@ -106,14 +108,11 @@ impl ImageRoom {
         let arrival = Some(shared.next_number.fetch_add(1, Ordering::Relaxed));
         let mut state = shared.state();
         if let Some(held) = state.held.get_mut(&item) {
-            (held.bytes, held.arrival, held.last_used) = (about.bytes, arrival, now());
+            (held.alone, held.arrival, held.last_used) = (about.bytes, arrival, now());
             held.pins += 1;
         }
         drop(state);
-        let pin = Pin {
-            shared: Arc::clone(shared),
-            item,
-        };
+        let pin = Pin::of(shared, item);
         Ok(PinnedImage {
             pin,
             folder: last,
@@ -151,7 +150,7 @@ impl Cache {
 
     /// Pins an unpacked image if it is there.
     pub(crate) fn pin_image(&self, item: Item) -> Option<PinnedImage> {
-        let pin = self.pin_item(item)?;
+        let pin = self.0.pin(item)?;
         let folder = self.0.shelf.image(item);
         let used =
             File::open(folder.join(ABOUT)).and_then(|file| file.set_modified(SystemTime::now()));
@@ -165,7 +164,7 @@ impl Cache {
     /// Returns the images that are here as a whole, with what each is called and when it was used last. The one that
     /// was used last comes first. Blocks.
     pub(crate) fn images(&self) -> Vec<(Item, About, Timestamp)> {
-        let whole = |(item, held): (&Item, &Held)| {
+        let whole = |(item, held): (&Item, &held::Held)| {
             let is_image = !matches!(item, Item::Tree(_)) && held.arrival.is_some();
             is_image.then_some((*item, held.last_used))
         };
@@ -178,7 +177,7 @@ impl Cache {
 
     /// Waits until nobody else fetches this image.
     pub(crate) async fn image_turn(&self, item: Item) -> tokio::sync::OwnedMutexGuard<()> {
-        self.turn(item).lock_owned().await
+        self.0.turn(item).lock_owned().await
     }
 
     /// Takes room for an image that is about to come; whoever asks has its turn. Blocks.
@@ -221,8 +220,10 @@ impl Shelf {
                     let last_used = timestamp(used.unwrap_or(SystemTime::UNIX_EPOCH));
                     found.push(Kept {
                         item,
-                        bytes: about.bytes,
+                        alone: about.bytes,
+                        shared: Vec::new(),
                         last_used,
+                        whole: true,
                     });
                 }
                 None => sealed::remove(&folder)?,

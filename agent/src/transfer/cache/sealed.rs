@@ -8,26 +8,41 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::tree::{EntryKind, Tree};
+use agent_core::cache_plan::FileNumber;
+use common::{
+    tree::{EntryKind, Tree},
+    units::Bytes,
+};
 use rustix::fs::{FileType, Stat};
 
-use crate::transfer::beneath::{Folder, Mark};
+use crate::transfer::{
+    beneath::{Folder, Mark, Nearby},
+    donors::size_of,
+    layout::Linked,
+};
 
 /// When every sealed file says that it was written (2000-01-01): the same on every machine, and any later time
 /// means that somebody wrote to it.
-const SEALED_AT: Duration = Duration::from_secs(946_684_800);
+pub(in crate::transfer) const SEALED_AT: Duration = Duration::from_secs(946_684_800);
 
 const FOLDER_MODE: u32 = 0o555;
 const OPEN_FOLDER_MODE: u32 = 0o755;
 
-/// Seals everything in the folder at `path`, which holds `tree`, but not the folder itself.
-pub(super) fn seal(path: &Path, tree: &Tree) -> io::Result<()> {
+/// Seals everything in the folder at `path`, which holds `tree`, but neither the folder itself nor what is sealed
+/// already because it is another tree's.
+pub(super) fn seal(path: &Path, tree: &Tree, linked: &[Linked]) -> io::Result<()> {
     let root = Folder::open(path)?;
     let time = SystemTime::UNIX_EPOCH + SEALED_AT;
-    for entry in tree.entries().iter().rev() {
+    for (index, entry) in tree.entries().iter().enumerate().rev() {
         let at = entry.path.as_str();
         match &entry.kind {
             EntryKind::File { executable, .. } => {
+                if linked
+                    .binary_search_by_key(&index, |linked| linked.entry)
+                    .is_ok()
+                {
+                    continue;
+                }
                 let (file, _) = root.read(at)?;
                 file.set_modified(time)?;
                 file.set_permissions(Permissions::from_mode(file_mode(*executable)))?;
@@ -54,36 +69,39 @@ pub(super) fn open_outermost(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(OPEN_FOLDER_MODE))
 }
 
-/// Returns whether every entry of `tree` stands in the folder as it was sealed: kind, size, time, target.
-pub(super) fn is_intact(path: &Path, tree: &Tree) -> bool {
-    let intact = || -> io::Result<bool> {
+/// Returns whether every entry of `tree` stands in the folder as it was sealed: kind, size, time, target. `None` is
+/// that one does not; else the files that have more names than one. Neither the number of names nor the time of a
+/// change of the inode matters: both change when another tree comes to share a file.
+pub(super) fn look(path: &Path, tree: &Tree) -> Option<Vec<(FileNumber, Bytes)>> {
+    let look = || -> io::Result<Option<Vec<(FileNumber, Bytes)>>> {
         let root = Folder::open(path)?;
+        let mut nearby = Nearby::new(&root);
+        let mut shared = Vec::new();
         for entry in tree.entries() {
             let at = entry.path.as_str();
-            let stat = root.stat(at)?;
+            let stat = nearby.stat(at)?;
             let same = match &entry.kind {
                 EntryKind::Directory => is(&stat, FileType::Directory),
                 EntryKind::Symlink { target } => {
                     is(&stat, FileType::Symlink) && root.link(at)?.as_ref() == Some(target)
                 }
                 EntryKind::File { chunks, .. } => {
-                    let size = chunks
-                        .iter()
-                        .map(|chunk| u64::from(chunk.bytes))
-                        .sum::<u64>();
                     let mark = Mark::of_stat(&stat);
+                    if stat.st_nlink > 1 {
+                        shared.push((FileNumber(stat.st_ino), Bytes(mark.size)));
+                    }
                     is(&stat, FileType::RegularFile)
-                        && mark.size == size
+                        && mark.size == size_of(chunks)
                         && mark.modified == SEALED_AT
                 }
             };
             if !same {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        Ok(true)
+        Ok(Some(shared))
     };
-    intact().unwrap_or(false)
+    look().ok().flatten()
 }
 
 fn is(stat: &Stat, kind: FileType) -> bool {
@@ -104,8 +122,8 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Lets an ordinary user remove what is in a sealed folder.
-fn unseal(path: &Path) -> io::Result<()> {
+/// Lets an ordinary user make and remove things in a sealed folder.
+pub(super) fn unseal(path: &Path) -> io::Result<()> {
     open_outermost(path)?;
     for entry in fs::read_dir(path)? {
         let entry = entry?;

@@ -3,11 +3,12 @@
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use agent_core::cache_plan::Item;
+use agent_core::cache_plan::{FileNumber, Item};
 use common::{code::Code, id::TreeId, problem::Problem, time::Timestamp, tree::Tree, units::Bytes};
 use link::{
     files::{create_private_dir, write_atomic},
@@ -16,9 +17,12 @@ use link::{
 use rustix::fs::syncfs;
 
 use super::{sealed, timestamp};
+use crate::transfer::layout::Linked;
 
 /// What a file's last block and its inode take at most, on common file systems.
 const ENTRY_BYTES: u64 = 4096;
+/// What one more name of a file takes.
+const LINK_BYTES: u64 = 64;
 const MANIFEST_MODE: u32 = 0o600;
 /// Changes with every start of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -29,16 +33,21 @@ pub(super) struct Shelf {
 }
 
 /// What an earlier process fetched.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Kept {
     pub(super) item: Item,
-    pub(super) bytes: Bytes,
+    /// Room that it takes, without its shared files.
+    pub(super) alone: Bytes,
+    /// Each once.
+    pub(super) shared: Vec<(FileNumber, Bytes)>,
     pub(super) last_used: Timestamp,
+    /// Whether all of it is there.
+    pub(super) whole: bool,
 }
 
 impl Shelf {
-    /// Opens the cache's folder. Returns the complete trees with their size and last use; what is not
-    /// complete is removed.
+    /// Opens the cache's folder. Returns the trees that are complete and as they were sealed, and those on their
+    /// way whose transfer can go on; everything else is removed.
     pub(super) fn open(root: &Path) -> io::Result<(Self, Vec<Kept>)> {
         create_private_dir(root)?;
         let shelf = Self {
@@ -47,26 +56,32 @@ impl Shelf {
         for part in ["trees", "manifests", "synced", "images", "temps"] {
             create_private_dir(&root.join(part))?;
         }
-        for leftover in entries(&root.join("temps"))? {
-            sealed::remove(&leftover)?;
-        }
         let boot = fs::read(BOOT_ID)?;
         let same_boot = fs::read(root.join("boot")).is_ok_and(|last| last == boot);
         let (mut found, mut unsynced) = (Vec::new(), Vec::new());
+        for leftover in entries(&root.join("temps"))? {
+            match id_of(&leftover) {
+                Some(tree) => found.push(shelf.begun(tree)?),
+                None => sealed::remove(&leftover)?,
+            }
+        }
         for folder in entries(&root.join("trees"))? {
             let tree = id_of(&folder);
             let whole = tree.and_then(|tree| {
                 let synced = shelf.synced(tree).exists();
                 // What was not synced is only sure to be whole while the machine has not stopped.
                 let manifest = (synced || same_boot).then(|| shelf.manifest(tree).ok())??;
+                let links = sealed::look(&folder, manifest.tree())?;
                 unsynced.extend((!synced).then_some(tree));
                 let used = fs::metadata(shelf.described(tree)).and_then(|file| file.modified());
                 let used = timestamp(used.unwrap_or(SystemTime::UNIX_EPOCH));
-                let bytes = footprint(manifest.tree());
+                let (alone, shared) = room(manifest.tree(), links);
                 Some(Kept {
                     item: Item::Tree(tree),
-                    bytes,
+                    alone,
+                    shared,
                     last_used: used,
+                    whole: true,
                 })
             });
             match whole {
@@ -76,8 +91,11 @@ impl Shelf {
         }
         for part in ["manifests", "synced"] {
             for path in entries(&root.join(part))? {
-                let known = id_of(&path)
-                    .is_some_and(|id| found.iter().any(|kept: &Kept| kept.item == Item::Tree(id)));
+                let known = id_of(&path).is_some_and(|id| {
+                    found
+                        .iter()
+                        .any(|kept: &Kept| kept.whole && kept.item == Item::Tree(id))
+                });
                 if !known {
                     sealed::remove(&path)?;
                 }
@@ -109,11 +127,23 @@ impl Shelf {
         self.root.join("synced").join(tree.to_string())
     }
 
-    /// Makes the folder that a tree is written into.
+    /// Makes the folder that a tree is written into; what an earlier try left in it can be written to.
     pub(super) fn partial(&self, tree: TreeId) -> io::Result<PathBuf> {
         let path = self.partial_path(tree);
         create_private_dir(&path)?;
+        sealed::unseal(&path)?;
         Ok(path)
+    }
+
+    /// Returns what there is of a tree whose transfer was broken off; it goes before anything else.
+    pub(super) fn begun(&self, tree: TreeId) -> io::Result<Kept> {
+        Ok(Kept {
+            item: Item::Tree(tree),
+            alone: on_disk(&self.partial_path(tree))?,
+            shared: Vec::new(),
+            last_used: timestamp(SystemTime::UNIX_EPOCH),
+            whole: false,
+        })
     }
 
     fn partial_path(&self, tree: TreeId) -> PathBuf {
@@ -139,7 +169,7 @@ impl Shelf {
     }
 
     /// Seals what was written and gives it its name.
-    pub(super) fn complete(&self, manifest: &Manifest) -> Result<(), Problem> {
+    pub(super) fn complete(&self, manifest: &Manifest, linked: &[Linked]) -> Result<(), Problem> {
         let tree = manifest.id();
         let failed = |error: io::Error| io_problem("the data cannot be cached", &error);
         let bytes = manifest.encode().map_err(|error| {
@@ -150,7 +180,7 @@ impl Shelf {
             )
         })?;
         let partial = self.partial_path(tree);
-        sealed::seal(&partial, manifest.tree()).map_err(failed)?;
+        sealed::seal(&partial, manifest.tree(), linked).map_err(failed)?;
         // Durable together with the content; see `Shelf::mark`.
         fs::write(self.described(tree), &bytes).map_err(failed)?;
         let content = self.content(tree);
@@ -169,21 +199,31 @@ impl Shelf {
         File::create(self.synced(tree)).map(drop)
     }
 
-    /// Returns the trees that transfers were begun for.
-    pub(super) fn partials(&self) -> io::Result<Vec<(TreeId, PathBuf)>> {
-        let all = entries(&self.root.join("temps"))?.into_iter();
-        Ok(all.filter_map(|path| Some((id_of(&path)?, path))).collect())
+    /// Returns how long a tree's description is; none is short.
+    pub(super) fn description_bytes(&self, tree: TreeId) -> u64 {
+        fs::metadata(self.described(tree)).map_or(0, |file| file.len())
     }
 
-    /// Returns whether a tree's content is as it was sealed; notes that it was used.
-    pub(super) fn is_intact(&self, tree: TreeId) -> bool {
+    /// Notes that a tree is used now.
+    pub(super) fn note_use(&self, tree: TreeId) {
         let used =
             File::open(self.described(tree)).and_then(|file| file.set_modified(SystemTime::now()));
         if let Err(error) = used {
             tracing::warn!(%tree, %error, "a cached tree's use is not noted");
         }
+    }
+
+    /// Returns whether a tree's content is as it was sealed, all of it.
+    pub(super) fn is_intact(&self, tree: TreeId) -> bool {
         self.manifest(tree)
-            .is_ok_and(|manifest| sealed::is_intact(&self.content(tree), manifest.tree()))
+            .is_ok_and(|manifest| sealed::look(&self.content(tree), manifest.tree()).is_some())
+    }
+
+    /// Takes the name away of a tree on its way. Returns the folder, to be removed.
+    pub(super) fn take_out_partial(&self, tree: TreeId, number: u64) -> io::Result<PathBuf> {
+        let gone = self.root.join("temps").join(format!("evicted-{number}"));
+        fs::rename(self.partial_path(tree), &gone)?;
+        Ok(gone)
     }
 
     /// Takes a tree's name away. Returns the folder, to be removed.
@@ -210,6 +250,42 @@ pub(super) fn footprint(tree: &Tree) -> Bytes {
             .0
             .saturating_add(entries.saturating_mul(ENTRY_BYTES)),
     )
+}
+
+/// Returns the room that a file of this many bytes takes whichever trees have it.
+pub(super) fn file_room(bytes: Bytes) -> Bytes {
+    Bytes(bytes.0.saturating_add(ENTRY_BYTES - LINK_BYTES))
+}
+
+/// Returns the room that a tree takes without the files that have more names than one, and those with theirs.
+pub(super) fn room(
+    tree: &Tree,
+    mut links: Vec<(FileNumber, Bytes)>,
+) -> (Bytes, Vec<(FileNumber, Bytes)>) {
+    let linked: u64 = links.iter().map(|(_, bytes)| file_room(*bytes).0).sum();
+    let alone = Bytes(footprint(tree).0.saturating_sub(linked));
+    links.sort_unstable();
+    links.dedup();
+    for (_, bytes) in &mut links {
+        *bytes = file_room(*bytes);
+    }
+    (alone, links)
+}
+
+/// Returns the room that a folder takes as it is, a file that has other names too not counted.
+fn on_disk(folder: &Path) -> io::Result<Bytes> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        if about.is_dir() {
+            bytes += on_disk(&entry.path())?.0;
+        } else if about.nlink() == 1 {
+            bytes += about.blocks() * 512;
+        }
+        bytes += ENTRY_BYTES;
+    }
+    Ok(Bytes(bytes))
 }
 
 pub(super) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {

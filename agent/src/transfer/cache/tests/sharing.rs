@@ -1,0 +1,216 @@
+//! Versions that have files and pieces of files in common.
+
+use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
+
+use super::*;
+
+/// A folder of two large files and many small ones; the version decides what is in one of each.
+fn version(folder: &Path, number: u64) {
+    fs::create_dir_all(folder.join("small")).unwrap();
+    fs::write(folder.join("same.bin"), noise(1, 1 << 20)).unwrap();
+    let mut other = noise(2, 2 << 20);
+    other[1 << 20..(1 << 20) + 20].copy_from_slice(&noise(100 + number, 20));
+    fs::write(folder.join("other.bin"), other).unwrap();
+    for file in 0..50 {
+        let seed = if file == 7 { 1000 + number } else { file };
+        fs::write(folder.join(format!("small/{file}")), noise(seed, 3000)).unwrap();
+    }
+    let mode = if number == 1 { 0o644 } else { 0o755 };
+    fs::set_permissions(folder.join("small/8"), Permissions::from_mode(mode)).unwrap();
+}
+
+fn stock_version(depot: &Depot, number: u64) -> Manifest {
+    let folder = tempfile::tempdir().unwrap();
+    version(folder.path(), number);
+    depot.stock(folder.path())
+}
+
+fn inode(pinned: &Pinned, path: &str) -> u64 {
+    fs::metadata(pinned.path().join(path)).unwrap().ino()
+}
+
+/// Returns what the trees' files take, each file counted once.
+fn on_disk_once(folder: &Path, seen: &mut BTreeSet<u64>) -> u64 {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let about = entry.metadata().unwrap();
+        if about.is_dir() {
+            bytes += on_disk_once(&entry.path(), seen);
+        } else if seen.insert(about.ino()) {
+            bytes += about.len();
+        }
+    }
+    bytes
+}
+
+/// Asserts that what is counted is what is there, but for the room of entries.
+fn assert_counted(cache: &Cache) {
+    let trees = cache.0.shelf.root().join("trees");
+    let mut seen = BTreeSet::new();
+    let there = on_disk_once(&trees, &mut seen);
+    let (used, entries) = (cache.used().0, 8192 * (seen.len() as u64 + 10));
+    assert!(
+        (there..there + entries).contains(&used),
+        "{used} are counted for {there}"
+    );
+}
+
+#[tokio::test]
+async fn a_second_version_brings_only_what_is_new_and_shares_the_rest() {
+    let site = Site::new().await;
+    let (first, second) = (stock_version(&site.depot, 1), stock_version(&site.depot, 2));
+    let (folder, cache) = cache(PLENTY);
+    let one = cache
+        .fetch(&site.connection, first.id(), &())
+        .await
+        .unwrap();
+    let before = cache.used();
+    let moved = || site.depot.moved_until_idle();
+    let whole = moved().await;
+    let two = cache
+        .fetch(&site.connection, second.id(), &())
+        .await
+        .unwrap();
+    let came = moved().await - whole;
+    assert!(came <= 4, "{came} chunks came of {}", second.chunks().len());
+    assert_eq!(
+        walk(one.path(), &everything()).unwrap().tree(),
+        first.tree()
+    );
+    assert_eq!(
+        walk(two.path(), &everything()).unwrap().tree(),
+        second.tree()
+    );
+    for same in ["same.bin", "small/9"] {
+        assert_eq!(inode(&one, same), inode(&two, same), "{same}");
+    }
+    for other in ["other.bin", "small/7", "small/8"] {
+        assert_ne!(inode(&one, other), inode(&two, other), "{other}");
+    }
+    assert_counted(&cache);
+    let more = cache.used().0 - before.0;
+    assert!(more < (2 << 20) + 60_000, "{more}");
+
+    // What goes first leaves what the other has.
+    drop((one, two));
+    let used = cache.used();
+    drop(cache);
+    let cache = Cache::open(&folder.path().join("cache"), PLENTY).unwrap();
+    assert_eq!((cache.used(), cache.ids().len()), (used, 2));
+    let two = cache.pin(second.id()).unwrap();
+    cache.set_limit(Bytes(used.0 - 1));
+    assert_eq!(cache.ids(), [second.id()]);
+    assert_eq!(
+        walk(two.path(), &everything()).unwrap().tree(),
+        second.tree()
+    );
+    assert_counted(&cache);
+    let left = cache.used();
+    assert!(left.0 > 3 << 20 && left < used);
+    drop(two);
+    cache.set_limit(Bytes::ZERO);
+    assert_eq!(cache.used(), Bytes::ZERO);
+}
+
+#[tokio::test]
+async fn what_was_altered_lends_nothing() {
+    let site = Site::new().await;
+    let (first, second) = (stock_version(&site.depot, 1), stock_version(&site.depot, 2));
+    let (_folder, cache) = cache(PLENTY);
+    let one = cache
+        .fetch(&site.connection, first.id(), &())
+        .await
+        .unwrap();
+    for file in ["same.bin", "other.bin", "small/9"] {
+        let file = one.path().join(file);
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[17] ^= 1;
+        fs::write(&file, bytes).unwrap();
+    }
+    let two = cache
+        .fetch(&site.connection, second.id(), &())
+        .await
+        .unwrap();
+    assert_eq!(
+        walk(two.path(), &everything()).unwrap().tree(),
+        second.tree()
+    );
+    assert_ne!(inode(&one, "same.bin"), inode(&two, "same.bin"));
+    assert_counted(&cache);
+}
+
+#[tokio::test]
+async fn a_donor_in_the_way_goes_and_all_of_the_tree_comes() {
+    let site = Site::new().await;
+    let (first, second) = (stock_version(&site.depot, 1), stock_version(&site.depot, 2));
+    let whole = shelf::footprint(first.tree());
+    let (_folder, cache) = cache(Bytes(whole.0 + 10_000));
+    drop(
+        cache
+            .fetch(&site.connection, first.id(), &())
+            .await
+            .unwrap(),
+    );
+    let two = cache
+        .fetch(&site.connection, second.id(), &())
+        .await
+        .unwrap();
+    assert_eq!(cache.ids(), [second.id()]);
+    assert_eq!(
+        walk(two.path(), &everything()).unwrap().tree(),
+        second.tree()
+    );
+    let refused = cache
+        .fetch(&site.connection, first.id(), &())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code, Code::DiskFull);
+    assert_eq!(cache.ids(), [second.id()]);
+}
+
+#[tokio::test]
+async fn a_transfer_that_a_restart_cut_goes_on_and_spares_its_donor() {
+    let depot = Arc::new(Depot::unlimited());
+    let (first, second) = (stock_version(&depot, 1), stock_version(&depot, 2));
+    let (folder, cache) = cache(PLENTY);
+    let site = Site::with(Arc::clone(&depot)).await;
+    drop(
+        cache
+            .fetch(&site.connection, first.id(), &())
+            .await
+            .unwrap(),
+    );
+    depot.fails_after.store(1, Ordering::SeqCst);
+    cache
+        .fetch(&site.connection, second.id(), &())
+        .await
+        .unwrap_err();
+    assert_eq!(cache.ids(), [first.id()]);
+    let used = cache.used();
+    drop(cache);
+
+    let cache = Cache::open(&folder.path().join("cache"), PLENTY).unwrap();
+    assert_eq!(cache.ids(), [first.id()]);
+    assert!(cache.used() > shelf::footprint(first.tree()) && cache.used() <= used);
+    depot.fails_after.store(u64::MAX, Ordering::SeqCst);
+    let site = Site::with(Arc::clone(&depot)).await;
+    // The donor may go meanwhile; what was linked stays.
+    let one = cache
+        .fetch(&site.connection, first.id(), &())
+        .await
+        .unwrap();
+    let two = cache
+        .fetch(&site.connection, second.id(), &())
+        .await
+        .unwrap();
+    for (pinned, manifest) in [(&one, &first), (&two, &second)] {
+        assert_eq!(
+            walk(pinned.path(), &everything()).unwrap().tree(),
+            manifest.tree()
+        );
+        assert!(cache.is_usable(pinned).await.unwrap());
+    }
+    assert_counted(&cache);
+}

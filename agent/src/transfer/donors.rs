@@ -1,0 +1,222 @@
+//! What folders that are here already have of a tree that is about to come: whole files, and pieces of files.
+//!
+//! [`Wishes`] are held against one tree after the other; what comes of them are [`Donors`], which a
+//! [`super::layout::Layout`] takes from. A donor is sealed: a file that does not say so any more gives nothing.
+
+use std::{
+    collections::{HashMap, hash_map::Entry as Slot},
+    fs::File,
+    io,
+    path::Path,
+};
+
+use common::{
+    id::ChunkId,
+    tree::{ChunkRef, EntryKind, Tree},
+    units::Bytes,
+};
+use link::trees::Manifest;
+use rustix::fs::{FileType, Stat};
+
+use super::{
+    beneath::{Folder, Mark},
+    cache::SEALED_AT,
+};
+
+/// Equal for files of equal content that were cut alike.
+type Key = ([u8; 32], bool);
+
+fn key(executable: bool, chunks: &[ChunkRef]) -> Key {
+    if let [only] = chunks {
+        return (*only.id.as_bytes(), executable);
+    }
+    let mut hasher = blake3::Hasher::new();
+    for chunk in chunks {
+        hasher.update(chunk.id.as_bytes());
+    }
+    (*hasher.finalize().as_bytes(), executable)
+}
+
+/// Returns the size of a file that is made of these.
+pub(super) fn size_of(chunks: &[ChunkRef]) -> u64 {
+    chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum()
+}
+
+/// What a tree still lacks.
+#[derive(Debug)]
+pub(super) struct Wishes<'a> {
+    manifest: &'a Manifest,
+    /// By content, the entries that have it. An empty file is no wish: it is made as fast as it is linked.
+    files: HashMap<Key, Vec<usize>>,
+    /// The ordinal of each, and in how many places it is lacking.
+    chunks: HashMap<ChunkId, (u32, u32)>,
+    found: Donors,
+}
+
+impl<'a> Wishes<'a> {
+    pub(super) fn of(manifest: &'a Manifest) -> Self {
+        let numbered = (0_u32..).zip(manifest.chunks());
+        let mut chunks: HashMap<ChunkId, (u32, u32)> = numbered
+            .map(|(ordinal, chunk)| (chunk.id, (ordinal, 0)))
+            .collect();
+        let mut files: HashMap<Key, Vec<usize>> = HashMap::new();
+        for (index, entry) in manifest.tree().entries().iter().enumerate() {
+            if let EntryKind::File {
+                executable,
+                chunks: made_of,
+            } = &entry.kind
+                && !made_of.is_empty()
+            {
+                files
+                    .entry(key(*executable, made_of))
+                    .or_default()
+                    .push(index);
+                for chunk in made_of {
+                    chunks.entry(chunk.id).or_default().1 += 1;
+                }
+            }
+        }
+        Self {
+            manifest,
+            files,
+            chunks,
+            found: Donors::default(),
+        }
+    }
+
+    /// Returns whether nothing is lacking any more.
+    pub(super) fn are_met(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Holds what is lacking against a tree whose content is in `folder`. Returns whether it has anything of it.
+    pub(super) fn ask(&mut self, folder: &Path, tree: &Tree) -> io::Result<bool> {
+        let opened = Folder::open(folder)?;
+        let (mut gave, number) = (false, self.found.folders.len());
+        for entry in tree.entries() {
+            let EntryKind::File { executable, chunks } = &entry.kind else {
+                continue;
+            };
+            let mut source = None;
+            let mut from = |found: &mut Donors| {
+                *source.get_or_insert_with(|| {
+                    found.sources.push(Source {
+                        folder: number,
+                        path: entry.path.as_str().to_owned(),
+                        bytes: size_of(chunks),
+                    });
+                    found.sources.len() - 1
+                })
+            };
+            if let Some(indexes) = self.files.remove(&key(*executable, chunks)) {
+                for index in indexes {
+                    let source = from(&mut self.found);
+                    self.found.files.insert(index, source);
+                    self.met(index);
+                }
+            }
+            let mut offset = 0;
+            for chunk in chunks {
+                if let Slot::Occupied(wish) = self.chunks.entry(chunk.id) {
+                    let (ordinal, _) = wish.remove();
+                    let source = from(&mut self.found);
+                    self.found.chunks.insert(ordinal, Spot { source, offset });
+                }
+                offset += u64::from(chunk.bytes);
+            }
+            gave |= source.is_some();
+        }
+        if gave {
+            self.found.folders.push(opened);
+        }
+        Ok(gave)
+    }
+
+    /// Takes note that an entry's file comes as a whole.
+    fn met(&mut self, index: usize) {
+        if let EntryKind::File { chunks, .. } = &self.manifest.tree().entries()[index].kind {
+            for chunk in chunks {
+                if let Slot::Occupied(mut wish) = self.chunks.entry(chunk.id) {
+                    wish.get_mut().1 -= 1;
+                    if wish.get().1 == 0 {
+                        wish.remove();
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn into_donors(self) -> Donors {
+        self.found
+    }
+}
+
+/// Where to take from. Whoever uses it sees to it that the folders stay.
+#[derive(Debug, Default)]
+pub(super) struct Donors {
+    folders: Vec<Folder>,
+    sources: Vec<Source>,
+    /// By entry, which source is the same file.
+    files: HashMap<usize, usize>,
+    /// By ordinal.
+    chunks: HashMap<u32, Spot>,
+}
+
+/// A file that has something.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) folder: usize,
+    pub(super) path: String,
+    bytes: u64,
+}
+
+/// Where a chunk stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    /// See [`Donors::source`].
+    pub(super) source: usize,
+    pub(super) offset: u64,
+}
+
+impl Donors {
+    pub(super) fn is_empty(&self) -> bool {
+        self.folders.is_empty()
+    }
+
+    /// Returns the file that is the same as the entry's.
+    pub(super) fn file(&self, index: usize) -> Option<&Source> {
+        Some(&self.sources[*self.files.get(&index)?])
+    }
+
+    pub(super) fn chunk(&self, ordinal: u32) -> Option<Spot> {
+        self.chunks.get(&ordinal).copied()
+    }
+
+    /// Returns how much there is as whole files.
+    pub(super) fn linked(&self) -> impl Iterator<Item = Bytes> {
+        self.files
+            .values()
+            .map(|source| Bytes(self.sources[*source].bytes))
+    }
+
+    pub(super) fn folder(&self, number: usize) -> &Folder {
+        &self.folders[number]
+    }
+
+    /// Opens a source; `None` if it is not as it was sealed.
+    pub(super) fn open(&self, source: usize) -> Option<File> {
+        let source = &self.sources[source];
+        let (file, mark) = self.folders[source.folder].read(&source.path).ok()?;
+        (mark.modified == SEALED_AT && mark.size == source.bytes).then_some(file)
+    }
+}
+
+impl Source {
+    /// Returns whether this is the file as it was sealed.
+    pub(super) fn is_sealed(&self, stat: &Stat) -> bool {
+        let mark = Mark::of_stat(stat);
+        FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && mark.modified == SEALED_AT
+            && mark.size == self.bytes
+    }
+}

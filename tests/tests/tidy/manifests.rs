@@ -45,6 +45,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
         ],
     ),
     ("tests/mock-nvml", &[]),
+    ("tests/rig", &[]),
     ("xtask", &[]),
 ];
 

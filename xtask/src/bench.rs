@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: latency and throughput beside plain process starts, in one run and taking turns, so
 //! that what else the machine does falls on both. Judge the ratios; absolute times are this machine's.
 
+pub(crate) mod data;
 mod idle;
 pub(crate) mod launch;
 mod samples;

@@ -39,7 +39,11 @@ enum Task {
         noted: bool,
     },
     /// Measures latency and throughput beside plain process starts, in one run.
-    Bench { part: Option<Part> },
+    Bench {
+        part: Option<Part>,
+        /// Of the data's benchmark, only this.
+        only: Option<bench::data::Part>,
+    },
     /// Makes the .deb packages.
     Dist,
     /// Tries what needs systemd and cgroup v2 in an emulated machine; takes root and some minutes.
@@ -53,6 +57,8 @@ enum Part {
     Launch,
     /// What changes of a large org cost in the engine.
     Org,
+    /// How long data takes to be where it is needed, beside bare QUIC and rsync; takes root and rsync.
+    Data,
 }
 
 fn main() -> ExitCode {
@@ -60,13 +66,19 @@ fn main() -> ExitCode {
         Task::Demo { keep } => demo::run(keep),
         Task::Test => test::run(),
         Task::EscapeTable { write, noted } => escape_table::run(write, noted),
-        Task::Bench { part: None } => bench::run(),
+        Task::Bench { part: None, .. } => bench::run(),
         Task::Bench {
             part: Some(Part::Launch),
+            ..
         } => bench::launch::run(),
         Task::Bench {
             part: Some(Part::Org),
+            ..
         } => bench::org(),
+        Task::Bench {
+            part: Some(Part::Data),
+            only,
+        } => bench::data::run(only),
         Task::Dist => dist::run(),
         Task::Vm => vm::run(),
     };

@@ -41,6 +41,8 @@ pub(crate) struct Person {
     programs: PathBuf,
     home: PathBuf,
     voice: Voice,
+    /// A process whose network this person's commands run in; `None` is this process's own.
+    network: Option<u32>,
 }
 
 /// A command that has ended.
@@ -63,12 +65,19 @@ impl Person {
             programs: programs.to_owned(),
             home: folder.join(handle),
             voice,
+            network: None,
         };
         for (_, path) in person.variables() {
             fs::create_dir_all(&path)
                 .with_context(|| format!("cannot make the folder {}", path.display()))?;
         }
         Ok(person)
+    }
+
+    /// Moves this person to the network of another process.
+    pub(crate) fn move_to(mut self, network: u32) -> Self {
+        self.network = Some(network);
+        self
     }
 
     /// Returns the folder that this person is in.
@@ -85,7 +94,16 @@ impl Person {
     /// Returns a command as this person would start it; its first word names the program.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let (program, arguments) = words.split_first().unwrap_or((&"", &[]));
-        let mut command = Command::new(self.programs.join(program));
+        let program = self.programs.join(program);
+        let mut command = match self.network {
+            None => Command::new(program),
+            Some(network) => {
+                let mut enter = Command::new("nsenter");
+                enter.args(["--net", "--target", &network.to_string(), "--"]);
+                enter.arg(program);
+                enter
+            }
+        };
         command.args(arguments).current_dir(&self.home);
         command.env("HOME", &self.home).envs(self.variables());
         command.stdin(Stdio::null());

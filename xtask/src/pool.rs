@@ -41,14 +41,30 @@ impl Pool {
     /// # Errors
     /// Any of it fails.
     pub(crate) fn open(stage: Stage, programs: &Path, voice: Voice) -> Result<Self> {
-        let alice = Person::new(stage.path(), "alice", programs, voice)?;
-        let address = free_address()?.to_string();
+        Self::open_at(stage, programs, voice, &free_address()?.to_string(), None)
+    }
+
+    /// As [`Pool::open`], at an address of another process's network.
+    ///
+    /// # Errors
+    /// Any of it fails.
+    pub(crate) fn open_at(
+        stage: Stage,
+        programs: &Path,
+        voice: Voice,
+        address: &str,
+        network: Option<u32>,
+    ) -> Result<Self> {
+        let mut alice = Person::new(stage.path(), "alice", programs, voice)?;
+        if let Some(network) = network {
+            alice = alice.move_to(network);
+        }
         let init = ["init", "--org", "lab", "--owner", "alice"];
         let place = [
             "--listen",
-            &address,
+            address,
             "--address",
-            &address,
+            address,
             "--data",
             "coordinator",
         ];
@@ -69,7 +85,18 @@ impl Pool {
     /// # Errors
     /// Inviting or joining fails.
     pub(crate) fn member(&self, handle: &str) -> Result<Person> {
-        let person = Person::new(self.stage.path(), handle, &self.programs, self.voice)?;
+        self.member_in(handle, None)
+    }
+
+    /// As [`Pool::member`], in another process's network.
+    ///
+    /// # Errors
+    /// Inviting or joining fails.
+    pub(crate) fn member_in(&self, handle: &str, network: Option<u32>) -> Result<Person> {
+        let mut person = Person::new(self.stage.path(), handle, &self.programs, self.voice)?;
+        if let Some(network) = network {
+            person = person.move_to(network);
+        }
         let invitation = self.alice.does(&["compute-share", "invite", "create"])?;
         let link = invitation.link()?;
         person.does(&["compute-share", "join", link, "--handle", handle])?;

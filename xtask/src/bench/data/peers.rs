@@ -1,0 +1,157 @@
+//! What is measured beside Compute Share: bare QUIC, and rsync's daemon, which sends plaintext.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    Tools,
+    place::{Place, until_ready},
+    seconds,
+};
+
+const QUIC_PORT: u16 = 7001;
+const RSYNC_PORT: u16 = 7002;
+/// How long rsync's daemon may take to listen.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A process that is ended with this value.
+#[derive(Debug)]
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// Bytes over QUIC that nobody reads from or writes to a disk.
+#[derive(Debug)]
+pub(super) struct BareQuic {
+    _server: Ended,
+    rig: PathBuf,
+    address: SocketAddr,
+    certificate: PathBuf,
+}
+
+impl BareQuic {
+    pub(super) fn listen(tools: &Tools, place: &Place, ip: &str, folder: &Path) -> Result<Self> {
+        let address = format!("{ip}:{QUIC_PORT}").parse()?;
+        let certificate = folder.join("quic.der");
+        let mut listen = place.enter(&tools.rig);
+        listen
+            .arg("quic-listen")
+            .arg(format!("{address}"))
+            .arg(&certificate);
+        let server = Ended(until_ready(&mut listen).context("bare QUIC does not listen")?);
+        Ok(Self {
+            _server: server,
+            rig: tools.rig.clone(),
+            address,
+            certificate,
+        })
+    }
+
+    /// Returns how long so much took over eight streams.
+    pub(super) fn put(&self, from: &Place, mib: u64) -> Result<f64> {
+        let mut put = from.enter(&self.rig);
+        put.arg("quic-put")
+            .arg(self.address.to_string())
+            .arg(&self.certificate);
+        put.args(["--streams", "8", "--mib", &mib.to_string()]);
+        let output = put.output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            output.status.success(),
+            "{put:?} ended with {}",
+            output.status
+        );
+        said.trim()
+            .parse()
+            .with_context(|| format!("{put:?} printed {said:?}"))
+    }
+}
+
+/// rsync's daemon with one folder to read from and one to write to.
+#[derive(Debug)]
+pub(super) struct Rsync {
+    _daemon: Ended,
+    url: String,
+}
+
+impl Rsync {
+    /// `outbox` is served, `inbox` is written to; both must be there.
+    pub(super) fn serve(
+        place: &Place,
+        ip: &str,
+        folder: &Path,
+        outbox: &Path,
+        inbox: &Path,
+    ) -> Result<Self> {
+        let config = folder.join("rsyncd.conf");
+        let (outbox, inbox) = (outbox.display(), inbox.display());
+        fs::write(
+            &config,
+            format!(
+                "use chroot=no\nuid=root\ngid=root\n[out]\npath={outbox}\n[in]\npath={inbox}\nread only=no\n"
+            ),
+        )?;
+        let mut serve = place.enter("rsync");
+        serve.args([
+            "--daemon",
+            "--no-detach",
+            "--address",
+            ip,
+            "--port",
+            &RSYNC_PORT.to_string(),
+        ]);
+        serve.arg("--config").arg(&config);
+        let daemon = Ended(serve.spawn()?);
+        let url = format!("rsync://{ip}:{RSYNC_PORT}");
+        let begin = Instant::now();
+        while seconds(place.enter("rsync").arg(&url)).is_err() {
+            ensure!(
+                begin.elapsed() < READY_LIMIT,
+                "rsync's daemon does not listen"
+            );
+            thread::sleep(LOOK);
+        }
+        Ok(Self {
+            _daemon: daemon,
+            url,
+        })
+    }
+
+    /// Returns how long fetching the outbox's `name` into `to` took.
+    pub(super) fn down(&self, at: &Place, name: &str, to: &Path) -> Result<f64> {
+        seconds(
+            at.enter("rsync")
+                .args(["-rt", &format!("{}/out/{name}", self.url)])
+                .arg(to),
+        )
+    }
+
+    /// Returns how long sending `from` into the inbox took.
+    pub(super) fn up(&self, at: &Place, from: &Path) -> Result<f64> {
+        seconds(
+            at.enter("rsync")
+                .arg("-rt")
+                .arg(from)
+                .arg(format!("{}/in/", self.url)),
+        )
+    }
+}
+
+/// Returns how long `cp -r` took.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<f64> {
+    seconds(Command::new("cp").arg("-r").args([from, to]))
+}

@@ -21,7 +21,7 @@ const SHELL_ONLY: [&str; 12] = [
 ];
 
 /// A crate of ours, and which other crates of ours its program may use.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("common", &[]),
     ("common/link", &["common", "certs"]),
     ("certs", &["common"]),

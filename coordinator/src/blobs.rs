@@ -1,222 +1,277 @@
-//! Content-addressed bytes: the chunks and trees of datasets, work folders and artifacts.
+//! Content-addressed bytes: the pieces and trees of datasets, work folders and artifacts.
 //!
-//! A folder of its own beside the book: `chunks/ab/<id>` holds a chunk's bytes, `trees/<id>` a tree's
-//! description, `temps/` what is being written, `doomed/` the descriptions of trees that go, `damaged/` those that say
-//! nothing any more. Whatever has its final name is complete; a tree has its name only after every chunk of it is on
-//! the disk. It does not know who may see a tree: the doors ask the state
-//! before they call.
+//! A folder of its own beside the book, and in it one for each org, which share nothing. An org's *store* has `packs/`,
+//! files of many pieces each; `trees/<id>`, the descriptions; and `index.redb`, which says what is where. A commit of
+//! the index makes a tree exist: it is made only after the packs and the description are on the disk. Whatever else is
+//! found in the packs after a crash was sent by somebody who may try again. It does not know who may see a tree: the
+//! doors ask the state before they call.
+//!
+//! In reading order: [`record`] and [`packs`] are the files, [`index`] says what they hold, [`journal`] is what was
+//! written and is not in the index yet, [`store`], [`read`] and [`incoming`] are what the doors use, [`holds`], [`collect`] and
+//! [`compact`] take away what nothing needs, [`recover`] is the start after whatever happened.
 
-mod chunks;
+mod check;
+mod collect;
+mod compact;
+mod error;
 mod holds;
+mod incoming;
+mod index;
+mod journal;
+mod manifests;
+mod packs;
+mod read;
+mod record;
+mod recover;
 mod serve;
-mod sweep;
+mod store;
 
-pub use self::serve::{serve_download, serve_upload};
+pub use self::record::{Header, InvalidRecord, decode as decode_record};
+pub(crate) use self::{
+    check::{Unsound, check},
+    collect::{Collected, KEEP_UNUSED},
+    serve::{serve_download, serve_upload},
+    store::Store,
+};
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use common::{
-    code::Code,
-    id::{ChunkId, TreeId},
-    problem::Problem,
-    units::Bytes,
-};
-use link::trees::{Manifest, io_problem, manifest::MAX_MANIFEST_BYTES};
+use common::{code::Code, id::OrgId, problem::Problem};
+use link::trees::io_problem;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use self::holds::Holds;
+use self::manifests::Manifests;
+use crate::clock::Clock;
 
-/// Most damaged trees that are named.
-const MAX_DAMAGED_NAMED: usize = 1000;
+/// Orgs whose stores stay open though nobody uses them.
+const MAX_IDLE: usize = 8;
+/// How the folder of an org's store is called while it is being deleted.
+const GOING: &str = "going-";
 
-/// The coordinator's bytes. Cheap to clone.
-///
-/// All methods block on files; call them where that is allowed.
-#[derive(Debug, Clone)]
-pub struct Store(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    root: PathBuf,
-    /// Open for `syncfs`.
-    folder: File,
-    /// Chunks that have their name but may not have reached the disk.
-    unsynced: Mutex<HashSet<ChunkId>>,
-    next_temp: AtomicU64,
-    /// Written while trees lose their names, see [`Store::named`].
-    naming: tokio::sync::RwLock<()>,
-    holds: Mutex<Holds>,
+/// Sizes of a store, smaller in tests.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Length of a pack, about.
+    pack_bytes: u32,
+    /// Pieces that are written go into the index once there are so many, or so many bytes: this is what memory holds
+    /// of an upload, and what is looked through after a kill.
+    pending_pieces: usize,
+    pending_bytes: u64,
 }
 
-impl Store {
-    /// Opens the store in `folder`, which is made if needed, and clears what an earlier process left half
-    /// written. The caller sees to it that no other process uses the folder.
+const LIMITS: Limits = Limits {
+    pack_bytes: 64 << 20,
+    pending_pieces: 1 << 16,
+    pending_bytes: 256 << 20,
+};
+
+/// The stores of all orgs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Stores(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    clock: Arc<Clock>,
+    limits: Limits,
+    manifests: Arc<Manifests>,
+    /// Written while trees lose their names, see [`Stores::named`].
+    naming: RwLock<()>,
+    /// In the order in which they were used: longest ago first.
+    orgs: Mutex<HashMap<OrgId, Arc<Slot>>>,
+}
+
+/// A place for one org's store; whoever opens it keeps others from doing so too.
+#[derive(Debug, Default)]
+struct Slot {
+    store: Mutex<Option<Store>>,
+    /// When it was asked for, in a count of all.
+    used: std::sync::atomic::AtomicU64,
+}
+
+impl Stores {
+    /// Opens the folder of all stores, which is made if needed, and finishes deletions. No org's store is opened yet.
+    /// The caller sees to it that no other process uses the folder.
     ///
     /// # Errors
-    /// The folder cannot be made, read or synced.
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| OpenError { path, source }
+    /// The folder cannot be made or read; it was written by a build from before packs.
+    pub(crate) fn open(folder: &Path, clock: Arc<Clock>) -> Result<Self, Problem> {
+        Self::open_with(folder, clock, LIMITS)
+    }
+
+    fn open_with(folder: &Path, clock: Arc<Clock>, limits: Limits) -> Result<Self, Problem> {
+        let what = || format!("the data folder {} cannot be used", folder.display());
+        if folder.join("chunks").is_dir() {
+            let why =
+                "it was written by an earlier build, which kept every piece in a file of its own";
+            let help = "Move it away, or delete it where nothing in it is needed, and start again; datasets and artifacts have to be uploaded again.";
+            return Err(Problem::new(Code::WrongState, what(), why).help(help));
+        }
+        let tidy = || {
+            fs::create_dir_all(folder)?;
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().starts_with(GOING) {
+                    fs::remove_dir_all(entry.path())?;
+                }
+            }
+            Ok(())
         };
-        for part in ["chunks", "trees", "temps", "doomed", "damaged"] {
-            let path = folder.join(part);
-            fs::create_dir_all(&path).map_err(failed(&path))?;
-        }
-        let temps = folder.join("temps");
-        for entry in fs::read_dir(&temps).map_err(failed(&temps))? {
-            let path = entry.map_err(failed(&temps))?.path();
-            fs::remove_file(&path).map_err(failed(&path))?;
-        }
-        let handle = File::open(folder).map_err(failed(folder))?;
-        // A process that was killed may have left chunks that are named but only in memory.
-        rustix::fs::syncfs(&handle).map_err(|errno| failed(folder)(errno.into()))?;
-        Ok(Self(Arc::new(Inner {
+        tidy().map_err(|error| io_problem(what(), &error))?;
+        Ok(Self(Arc::new(Shared {
             root: folder.to_owned(),
-            folder: handle,
-            unsynced: Mutex::default(),
-            next_temp: AtomicU64::new(0),
-            naming: tokio::sync::RwLock::default(),
-            holds: Mutex::default(),
+            clock,
+            limits,
+            manifests: Arc::default(),
+            naming: RwLock::default(),
+            orgs: Mutex::default(),
         })))
     }
 
-    /// Returns whether the tree is stored as a whole.
-    pub fn has_tree(&self, tree: TreeId) -> bool {
-        self.tree_path(tree).is_file()
-    }
-
-    /// Returns a stored tree.
+    /// Returns an org's store, which is made if there is none. Opened once and kept while it is used. Blocks on files.
     ///
     /// # Errors
-    /// `not_found`; `checksum_mismatch` if what is stored was damaged.
-    pub fn load_tree(&self, tree: TreeId) -> Result<Manifest, Problem> {
-        let what = format!("tree {tree} cannot be read");
-        let damaged = |why: String| {
-            tracing::error!(%tree, why, "a stored tree is damaged");
-            Problem::new(Code::Checksum, format!("tree {tree} cannot be read"), why)
-        };
-        let path = self.tree_path(tree);
-        let size = match fs::metadata(&path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if self.damaged_path(tree).is_file() {
-                    return Err(damaged("its description was set aside".to_owned()));
-                }
-                return Err(Problem::new(Code::NotFound, what, "it is not stored here"));
+    /// It cannot be opened.
+    pub(crate) fn org(&self, org: OrgId) -> Result<Store, Problem> {
+        let slot = self.slot(org);
+        let mut place = slot.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*place {
+            return Ok(store.clone());
+        }
+        let opened = Store::open(org, &self.folder(org), &self.0);
+        let store = opened.map_err(|error| error.problem("the org's data cannot be read"))?;
+        *place = Some(store.clone());
+        drop(place);
+        self.close_idle();
+        Ok(store)
+    }
+
+    /// Returns the orgs that have a store.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn orgs(&self) -> io::Result<Vec<OrgId>> {
+        orgs_in(&self.0.root)
+    }
+
+    /// Deletes everything of an org, if there is anything: after a crash too, once this has returned.
+    ///
+    /// # Errors
+    /// The folder cannot be written; what is left goes when the coordinator starts next.
+    pub(crate) fn remove(&self, org: OrgId) -> io::Result<()> {
+        let slot = self.slot(org);
+        let mut place = slot.store.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = None;
+        let going = self.0.root.join(format!("{GOING}{org}"));
+        there(fs::rename(self.folder(org), &going))?;
+        sync_folder(&self.0.root)?;
+        there(fs::remove_dir_all(&going))?;
+        drop(place);
+        self.slots().remove(&org);
+        Ok(())
+    }
+
+    /// Returns a guard while which no tree loses its name: held from the look whether a tree is here to the commit that
+    /// names it.
+    pub(crate) async fn named(&self) -> RwLockReadGuard<'_, ()> {
+        self.0.naming.read().await
+    }
+
+    /// Returns the guard while which nobody names a tree, for [`Store::doom`].
+    pub(crate) async fn unnamed(&self) -> RwLockWriteGuard<'_, ()> {
+        self.0.naming.write().await
+    }
+
+    /// Forgets what nobody asked for of late.
+    pub(crate) fn tidy(&self) {
+        self.0.manifests.tidy();
+        self.close_idle();
+    }
+
+    fn slot(&self, org: OrgId) -> Arc<Slot> {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static USED: AtomicU64 = AtomicU64::new(0);
+        let slot = Arc::clone(self.slots().entry(org).or_default());
+        slot.used
+            .store(USED.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        slot
+    }
+
+    /// Closes the stores that were used longest ago and that nobody uses now.
+    fn close_idle(&self) {
+        let mut slots = self.slots();
+        let mut by_use: Vec<_> = slots
+            .iter()
+            .map(|(org, slot)| (slot.used.load(std::sync::atomic::Ordering::Relaxed), *org))
+            .collect();
+        by_use.sort_unstable();
+        let surplus = by_use.len().saturating_sub(MAX_IDLE);
+        for (_, org) in by_use.into_iter().take(surplus) {
+            let Some(slot) = slots.get(&org).filter(|slot| Arc::strong_count(slot) == 1) else {
+                continue;
+            };
+            // Whoever opens it now waits for the table, which is held.
+            let idle = slot
+                .store
+                .try_lock()
+                .is_ok_and(|place| place.as_ref().is_none_or(Store::is_idle));
+            if idle {
+                slots.remove(&org);
             }
-            Err(error) => return Err(io_problem(what, &error)),
-        };
-        if size > MAX_MANIFEST_BYTES {
-            return Err(damaged(format!("its description has {size} bytes")));
         }
-        let bytes = fs::read(&path).map_err(|error| io_problem(what, &error))?;
-        let manifest = Manifest::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if manifest.id() != tree {
-            return Err(damaged(format!("it is tree {} now", manifest.id())));
-        }
-        Ok(manifest)
     }
 
-    /// Returns the size and the number of files of a stored tree.
-    ///
-    /// # Errors
-    /// As [`Self::load_tree`].
-    pub fn size(&self, tree: TreeId) -> Result<(Bytes, u64), Problem> {
-        let manifest = self.load_tree(tree)?;
-        Ok((manifest.tree().bytes(), manifest.tree().file_count()))
+    fn slots(&self) -> MutexGuard<'_, HashMap<OrgId, Arc<Slot>>> {
+        // The table is whole whatever a thread that held it did.
+        self.0.orgs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a tree, all of whose chunks were put, durable.
-    ///
-    /// # Errors
-    /// `bad_request` if a chunk is missing, `disk_full`, `io_error`. Nothing is stored then.
-    pub fn save_tree(&self, manifest: &Manifest) -> Result<TreeId, Problem> {
-        let id = manifest.id();
-        let _no_chunk_goes = self.hold(manifest);
-        if let Some(chunk) = manifest.chunks().iter().find(|chunk| !self.has(chunk)) {
-            let why = format!("its piece {} was not sent", chunk.id);
-            return Err(Problem::new(
-                Code::BadRequest,
-                "the data was not stored",
-                why,
-            ));
-        }
-        let failed = |error| io_problem("the data was not stored", &error);
-        self.sync_chunks(manifest.chunks()).map_err(failed)?;
-        if self.has_tree(id) {
-            return Ok(id);
-        }
-        let bytes = manifest.encode().map_err(|error| {
-            Problem::new(Code::Internal, "the data was not stored", error.to_string())
-        })?;
-        let temp = self.write_temp(&bytes).map_err(failed)?;
-        temp.file.sync_all().map_err(failed)?;
-        temp.rename(&self.tree_path(id)).map_err(failed)?;
-        sync_folder(&self.folder("trees")).map_err(failed)?;
-        // What was damaged is whole again. Where it was not, there is nothing to remove.
-        let _ = fs::remove_file(self.damaged_path(id));
-        Ok(id)
-    }
-
-    fn tree_path(&self, tree: TreeId) -> PathBuf {
-        self.folder("trees").join(tree.to_string())
-    }
-
-    fn damaged_path(&self, tree: TreeId) -> PathBuf {
-        self.folder("damaged").join(tree.to_string())
-    }
-
-    fn folder(&self, part: &str) -> PathBuf {
-        self.0.root.join(part)
-    }
-
-    fn unsynced(&self) -> std::sync::MutexGuard<'_, HashSet<ChunkId>> {
-        // The set is whole whatever a thread that held it did.
-        self.0
-            .unsynced
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn folder(&self, org: OrgId) -> PathBuf {
+        self.0.root.join(org.to_string())
     }
 }
 
-/// Returns the names of the trees in this folder that say nothing any more, without opening it.
+/// Returns the orgs that have a store in this folder, without opening it.
 ///
 /// # Errors
-/// The folder is there and cannot be read.
-pub(crate) fn damaged(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(folder.join("damaged")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    names.take(MAX_DAMAGED_NAMED).collect()
+/// The folder cannot be read.
+fn orgs_in(folder: &Path) -> io::Result<Vec<OrgId>> {
+    let mut orgs = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        if let Some(org) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        {
+            orgs.push(org);
+        }
+    }
+    Ok(orgs)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-impl From<OpenError> for Problem {
-    fn from(error: OpenError) -> Self {
-        let what = format!("the data folder {} cannot be used", error.path.display());
-        io_problem(what, &error.source)
+/// What is not there need not go.
+fn there(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
-/// The folder of the store cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{} cannot be used", path.display())]
-pub struct OpenError {
-    pub path: PathBuf,
-    #[source]
-    pub source: io::Error,
-}
+/// Called before each step whose order matters to whoever comes after a kill.
+#[cfg(not(test))]
+const fn step() {}
+#[cfg(test)]
+use self::tests::killed::step;
 
 #[cfg(test)]
 mod tests;

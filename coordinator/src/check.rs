@@ -25,6 +25,10 @@ pub struct Checked {
     pub log_bytes: u64,
     /// Stored trees that cannot be read any more; at most a thousand are named.
     pub damaged_trees: Vec<String>,
+    /// Pieces of trees that are missing or damaged; at most a thousand are named.
+    pub damaged_pieces: Vec<String>,
+    /// Files of stored pieces that are missing or shorter than they were.
+    pub damaged_packs: Vec<String>,
 }
 
 /// How many rows a table has.
@@ -64,6 +68,13 @@ pub fn check(data: &Path) -> Result<Checked, Problem> {
     } else {
         (0, 0)
     };
+    let path = folder::blobs(data);
+    let blobs::Unsound {
+        trees,
+        pieces,
+        packs,
+    } = blobs::check(&path)
+        .map_err(|error| error.problem(&format!("{} cannot be read", path.display())))?;
     let tables = rows.into_iter().map(|(table, rows)| TableRows {
         table: table.to_owned(),
         rows,
@@ -75,14 +86,8 @@ pub fn check(data: &Path) -> Result<Checked, Problem> {
         seal: seal.map(Seal::to_hex),
         logs,
         log_bytes,
-        damaged_trees: damaged_trees(data)?,
-    })
-}
-
-fn damaged_trees(data: &Path) -> Result<Vec<String>, Problem> {
-    let path = folder::blobs(data);
-    blobs::damaged(&path).map_err(|error| {
-        let what = format!("{} cannot be read", path.display());
-        Problem::new(Code::Io, what, error.to_string())
+        damaged_trees: trees,
+        damaged_pieces: pieces,
+        damaged_packs: packs,
     })
 }

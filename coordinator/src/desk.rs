@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certs::{Authority, CertificateRequest, Issued, SealingKey, Subject};
 use common::{
     code::Code,
-    id::{AttemptId, CertificateSerial, MachineId, UserId},
+    id::{AttemptId, CertificateSerial, MachineId, OrgId, UserId},
     problem::Problem,
     time::{Span, Timestamp},
 };
@@ -45,7 +45,7 @@ pub(crate) struct Desk {
     pub(crate) sealing_key: SealingKey,
     pub(crate) hashing: Hashing,
     pub(crate) logs: Logs,
-    pub(crate) blobs: blobs::Store,
+    pub(crate) blobs: blobs::Stores,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) trail: Trail,
     pub(crate) wires: Wires,
@@ -100,6 +100,15 @@ impl Desk {
     /// It is unknown, expired or revoked, whatever it says of itself.
     pub(crate) fn holder(&self, serial: CertificateSerial) -> Result<Holder, Problem> {
         enrolment::certificate(&self.engine.read(), serial, self.now())
+    }
+
+    /// Returns what the org has stored.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) async fn store(&self, org: OrgId) -> Result<blobs::Store, Problem> {
+        let blobs = self.blobs.clone();
+        blocking(move || blobs.org(org)).await
     }
 
     /// Signs a certificate. It is good for nothing until the engine has committed it.

@@ -80,6 +80,10 @@ impl Output {
         lines.push(format!("{:>10}  logs ({bytes})", checked.logs));
         let damaged = checked.damaged_trees.iter();
         lines.extend(damaged.map(|tree| format!("{:>10}  tree {tree} is damaged", "")));
+        let damaged = checked.damaged_pieces.iter();
+        lines.extend(damaged.map(|piece| format!("{:>10}  piece {piece} is damaged", "")));
+        let damaged = checked.damaged_packs.iter();
+        lines.extend(damaged.map(|pack| format!("{:>10}  {pack} is cut short", "")));
         print(&lines.join("\n"))
     }
 

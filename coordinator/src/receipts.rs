@@ -1,6 +1,6 @@
 //! Who has sent which trees: whoever names a tree must have sent it, or all of it but what was here already.
 //!
-//! A tree's id is shown to whoever sees a dataset, and chunks are kept once for everybody; so that a tree is here says
+//! A tree's id is shown to whoever sees a dataset, and chunks are kept once for an org; so that a tree is here says
 //! nothing about who may have its bytes. A receipt does: it is given for a tree whose whole description somebody sent,
 //! which nobody is shown who may not read the tree. Receipts are in memory, for a while: after a restart, or when too
 //! many others came since, the files are sent again, of which nothing travels but the description.
@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use common::{id::TreeId, time::Timestamp};
+use common::{
+    id::{OrgId, TreeId},
+    time::Timestamp,
+};
 use coordinator_core::Actor;
 
 /// How long somebody may name what they have sent.
@@ -32,6 +35,7 @@ type Given = HashMap<Actor, VecDeque<Receipt>>;
 
 #[derive(Debug, Clone, Copy)]
 struct Receipt {
+    org: OrgId,
     tree: TreeId,
     at: Timestamp,
 }
@@ -44,24 +48,25 @@ impl Receipt {
 
 impl Receipts {
     /// Notes that all of the tree is here and that `from` has sent it.
-    pub(crate) fn give(&self, from: Actor, tree: TreeId, now: Timestamp) {
+    pub(crate) fn give(&self, from: Actor, org: OrgId, tree: TreeId, now: Timestamp) {
         let mut given = self.given();
         if !given.contains_key(&from) {
             make_room(&mut given, now);
         }
         let trees = given.entry(from).or_default();
-        trees.retain(|receipt| receipt.tree != tree && receipt.is_good(now));
+        let same = |receipt: &Receipt| (receipt.org, receipt.tree) == (org, tree);
+        trees.retain(|receipt| !same(receipt) && receipt.is_good(now));
         if trees.len() >= TREES {
             trees.pop_front();
         }
-        trees.push_back(Receipt { tree, at: now });
+        trees.push_back(Receipt { org, tree, at: now });
     }
 
-    /// Returns whether `from` has sent the tree of late.
-    pub(crate) fn has(&self, from: Actor, tree: TreeId, now: Timestamp) -> bool {
+    /// Returns whether `from` has sent the tree to the org of late.
+    pub(crate) fn has(&self, from: Actor, org: OrgId, tree: TreeId, now: Timestamp) -> bool {
         let given = self.given();
         let mut trees = given.get(&from).into_iter().flatten();
-        trees.any(|receipt| receipt.tree == tree && receipt.is_good(now))
+        trees.any(|receipt| (receipt.org, receipt.tree) == (org, tree) && receipt.is_good(now))
     }
 
     fn given(&self) -> MutexGuard<'_, Given> {
@@ -90,6 +95,7 @@ mod tests {
 
     use super::*;
 
+    const ORG: OrgId = OrgId::from_bytes([1; 16]);
     const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 
     fn user(number: u128) -> Actor {
@@ -110,32 +116,34 @@ mod tests {
             user: id,
             token: TokenId::from_bytes([2; 16]),
         };
-        receipts.give(Actor::User(id), tree(1), NOW);
-        assert!(receipts.has(Actor::User(id), tree(1), NOW));
-        assert!(!receipts.has(Actor::User(id), tree(2), NOW));
-        assert!(!receipts.has(user(7), tree(1), NOW));
-        assert!(!receipts.has(program, tree(1), NOW));
+        receipts.give(Actor::User(id), ORG, tree(1), NOW);
+        assert!(receipts.has(Actor::User(id), ORG, tree(1), NOW));
+        assert!(!receipts.has(Actor::User(id), ORG, tree(2), NOW));
+        assert!(!receipts.has(user(7), ORG, tree(1), NOW));
+        let other = OrgId::from_bytes([2; 16]);
+        assert!(!receipts.has(Actor::User(id), other, tree(1), NOW));
+        assert!(!receipts.has(program, ORG, tree(1), NOW));
         let later = NOW.saturating_add(LIFE);
-        assert!(!receipts.has(Actor::User(id), tree(1), later));
-        receipts.give(Actor::User(id), tree(1), later);
-        assert!(receipts.has(Actor::User(id), tree(1), later));
+        assert!(!receipts.has(Actor::User(id), ORG, tree(1), later));
+        receipts.give(Actor::User(id), ORG, tree(1), later);
+        assert!(receipts.has(Actor::User(id), ORG, tree(1), later));
     }
 
     #[test]
     fn the_table_is_bounded_and_the_newest_stay() {
         let receipts = Receipts::default();
         for number in 0..=TREES {
-            receipts.give(user(0), tree(number), NOW);
+            receipts.give(user(0), ORG, tree(number), NOW);
         }
         assert_eq!(receipts.given()[&user(0)].len(), TREES);
-        assert!(!receipts.has(user(0), tree(0), NOW));
-        assert!(receipts.has(user(0), tree(TREES), NOW));
+        assert!(!receipts.has(user(0), ORG, tree(0), NOW));
+        assert!(receipts.has(user(0), ORG, tree(TREES), NOW));
         let later = NOW.saturating_add(Duration::from_secs(1));
         for number in 1..=SENDERS {
-            receipts.give(user(number as u128), tree(1), later);
+            receipts.give(user(number as u128), ORG, tree(1), later);
         }
         assert_eq!(receipts.given().len(), SENDERS);
-        assert!(!receipts.has(user(0), tree(TREES), later));
-        assert!(receipts.has(user(SENDERS as u128), tree(1), later));
+        assert!(!receipts.has(user(0), ORG, tree(TREES), later));
+        assert!(receipts.has(user(SENDERS as u128), ORG, tree(1), later));
     }
 }

@@ -58,7 +58,6 @@ struct Ready {
     sealing_key: SealingKey,
     opened: Opened,
     logs: Logs,
-    blobs: blobs::Store,
     reset_key: ResetKey,
 }
 
@@ -75,7 +74,6 @@ fn open(config: Config) -> Result<Ready, Problem> {
         sealing_key: open_sealing_key_of(data, &opened.state)?,
         opened,
         logs: Logs::open(&folder::logs(data)).map_err(|error| io(&error))?,
-        blobs: blobs::Store::open(&folder::blobs(data)).map_err(|error| io(&error))?,
         reset_key: ResetKey::open(&folder::reset_key(data)).map_err(|error| io(&error))?,
         config,
     })
@@ -92,6 +90,7 @@ impl Ready {
         let seen = kept.system_at.unwrap_or(newest_at);
         let trusted = self.config.clock_is_right;
         let clock = Arc::new(Clock::resume(newest_at.max(kept.at), seen, trusted)?);
+        let blobs = blobs::Stores::open(&folder::blobs(&self.config.data), Arc::clone(&clock))?;
         let identity = self.authority.server_identity(clock.system());
         let identity = identity.map_err(|error| renewal::problem(&error))?;
         let tls = certs::server_config(&identity).map_err(|error| renewal::problem(&error))?;
@@ -130,7 +129,7 @@ impl Ready {
             authority: self.authority,
             sealing_key: self.sealing_key,
             logs: self.logs,
-            blobs: self.blobs,
+            blobs,
             receipts: Arc::default(),
             trail,
             wires,

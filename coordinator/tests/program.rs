@@ -130,9 +130,13 @@ fn it_runs_alone_and_stops_when_told() {
     assert_eq!(report["version"], 3);
     assert_eq!(report["seal"].as_str().map(str::len), Some(64));
     assert_eq!(report["damaged_trees"], serde_json::json!([]));
-    // As a sweep leaves a description that says nothing any more.
+    assert_eq!(report["damaged_pieces"], serde_json::json!([]));
+    // As a store leaves a description that says nothing any more.
     let name = "ab".repeat(32);
-    std::fs::write(data.join("blobs/damaged").join(&name), b"nonsense").unwrap();
+    let org = common::id::OrgId::from_bytes([7; 16]).to_string();
+    let damaged = data.join("blobs").join(org).join("damaged");
+    std::fs::create_dir_all(&damaged).unwrap();
+    std::fs::write(damaged.join(&name), b"nonsense").unwrap();
     let checked = with_data(&["check"], data);
     let said = text(&checked.stdout);
     assert!(said.contains(&format!("tree {name} is damaged")), "{said}");

@@ -1,19 +1,16 @@
-//! What stays though no row names it: trees on their way with every chunk of theirs, and trees that have arrived and
-//! will be named in a moment. And, the other way round, the chunks that a sweep is about to take.
+//! What stays though no row names it: the chunks that an upload was told are here or has sent, and trees that have
+//! arrived and will be named in a moment.
 //!
-//! One lock for all of it. Whoever sends a tree is told which chunks are here only once they are held, and a sweep
-//! takes a chunk under the same lock: what was told stays true. All of it is in memory: an upload ends with the process.
+//! Whoever sends a tree holds a chunk before it looks whether it is here, and collection takes chunks out of the index
+//! under the lock of this: what was told stays true. All of it is in memory: an upload ends with the process.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
-    sync::{MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use common::id::{ChunkId, TreeId};
-use link::trees::Manifest;
-
-use super::Store;
 
 /// How long a tree that has arrived waits for a row that names it.
 const UNNAMED: Duration = Duration::from_secs(600);
@@ -21,124 +18,130 @@ const UNNAMED: Duration = Duration::from_secs(600);
 const MAX_UNNAMED: usize = 4096;
 
 #[derive(Debug, Default)]
-pub(super) struct Holds {
-    /// Trees on their way, by a number of their own.
-    uploads: BTreeMap<u64, Manifest>,
+pub(super) struct Holds(Mutex<Held>);
+
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Of each upload, by a number of its own, the beginnings of its chunks' ids: chunks that are alike in them stay
+    /// a little longer, and a million takes some ten megabytes.
+    uploads: BTreeMap<u64, HashSet<u64>>,
     next: u64,
     /// Trees that have arrived, oldest first; as often as they did.
     unnamed: VecDeque<(TreeId, Instant)>,
-    /// What the sweep is about to take; nothing while there is none.
-    going: HashSet<ChunkId>,
-    /// What it would have taken if it were not held.
-    spared: HashSet<ChunkId>,
 }
 
-/// A tree on its way. Until this is dropped, neither it nor a chunk of it goes.
-#[derive(Debug)]
-pub(super) struct Hold {
-    store: Store,
-    number: u64,
-}
+impl Holds {
+    /// Returns the number of a new upload.
+    pub(super) fn begin(&self) -> u64 {
+        let mut held = self.held();
+        let number = held.next;
+        held.next += 1;
+        held.uploads.insert(number, HashSet::new());
+        number
+    }
 
-impl Store {
-    /// Holds a tree that is about to come, and those of its chunks that are here.
-    pub(super) fn hold(&self, manifest: &Manifest) -> Hold {
-        let mut holds = self.holds();
-        let number = holds.next;
-        holds.next += 1;
-        holds.spare(manifest);
-        holds.uploads.insert(number, manifest.clone());
-        Hold {
-            store: self.clone(),
-            number,
+    /// Holds chunks until the upload ends.
+    pub(super) fn hold(&self, upload: u64, chunks: impl Iterator<Item = ChunkId>) {
+        if let Some(set) = self.held().uploads.get_mut(&upload) {
+            set.extend(chunks.map(beginning));
         }
     }
 
+    pub(super) fn end(&self, upload: u64) {
+        self.held().uploads.remove(&upload);
+    }
+
+    /// Holds a tree from before it is sealed until a row names it.
+    pub(super) fn seal(&self, tree: TreeId) {
+        let mut held = self.held();
+        if held.unnamed.len() == MAX_UNNAMED {
+            held.unnamed.pop_front();
+        }
+        held.unnamed.push_back((tree, Instant::now()));
+    }
+
     /// Hears that a row names the tree from now on, or that nobody will.
-    pub(crate) fn release(&self, tree: TreeId) {
-        let mut holds = self.holds();
-        if let Some(place) = holds.unnamed.iter().position(|(held, _)| *held == tree) {
-            holds.unnamed.remove(place);
+    pub(super) fn release(&self, tree: TreeId) {
+        let mut held = self.held();
+        if let Some(place) = held.unnamed.iter().position(|(held, _)| *held == tree) {
+            held.unnamed.remove(place);
         }
     }
 
     /// Whoever has it does little: uploads begin and end under it.
-    pub(super) fn holds(&self) -> MutexGuard<'_, Holds> {
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
         // Every change of it is one step: it is whole whatever a thread that held it did.
-        self.0.holds.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Hold {
-    /// The tree is saved: it alone is held now, until a row names it. Called before the receipt goes out.
-    pub(super) fn arrived(&self) {
-        let mut holds = self.store.holds();
-        if let Some(manifest) = holds.uploads.remove(&self.number) {
-            if holds.unnamed.len() == MAX_UNNAMED {
-                holds.unnamed.pop_front();
-            }
-            holds.unnamed.push_back((manifest.id(), Instant::now()));
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.store.holds().uploads.remove(&self.number);
-    }
-}
-
-impl Holds {
+impl Held {
     /// Returns whether the tree may not lose its name.
-    pub(super) fn has(&mut self, tree: TreeId, now: Instant) -> bool {
+    pub(super) fn has_tree(&mut self, tree: TreeId, now: Instant) -> bool {
         let old = |since: &Instant| now.duration_since(*since) >= UNNAMED;
         while self.unnamed.front().is_some_and(|(_, since)| old(since)) {
             self.unnamed.pop_front();
         }
-        let unnamed = self.unnamed.iter().any(|(held, _)| *held == tree);
-        unnamed || self.uploads.values().any(|upload| upload.id() == tree)
+        self.unnamed.iter().any(|(held, _)| *held == tree)
     }
 
-    /// Notes what a sweep is about to take, without what is held.
-    pub(super) fn begin(&mut self, going: HashSet<ChunkId>) {
-        self.going = going;
-        for upload in self.uploads.values().cloned().collect::<Vec<_>>() {
-            self.spare(&upload);
-        }
+    pub(super) fn has(&self, chunk: ChunkId) -> bool {
+        let beginning = beginning(chunk);
+        self.uploads
+            .values()
+            .any(|upload| upload.contains(&beginning))
     }
 
-    /// Strikes out what another tree has; returns whether anything is left to look for.
-    pub(super) fn strike(&mut self, live: &Manifest) -> bool {
-        for chunk in live.chunks() {
-            self.going.remove(&chunk.id);
-            self.spared.remove(&chunk.id);
-        }
-        !self.going.is_empty() || !self.spared.is_empty()
+    /// Returns whether nothing at all is held.
+    pub(super) fn is_empty(&mut self, now: Instant) -> bool {
+        let old = |since: &Instant| now.duration_since(*since) >= UNNAMED;
+        self.unnamed.retain(|(_, since)| !old(since));
+        self.uploads.is_empty() && self.unnamed.is_empty()
+    }
+}
+
+fn beginning(chunk: ChunkId) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&chunk.as_bytes()[..8]);
+    u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(number: u8) -> TreeId {
+        TreeId::new([number; 32])
     }
 
-    /// Returns at most so many chunks that go now: while the lock is held.
-    pub(super) fn take(&mut self, most: usize) -> Vec<ChunkId> {
-        let step: Vec<ChunkId> = self.going.iter().take(most).copied().collect();
-        for id in &step {
-            self.going.remove(id);
-        }
-        step
+    #[test]
+    fn nobody_holds_a_tree_for_ever() {
+        let holds = Holds::default();
+        let before = Instant::now();
+        holds.seal(tree(1));
+        let nearly = Duration::from_secs(599);
+        assert!(holds.held().has_tree(tree(1), before + nearly));
+        assert!(!holds.held().has_tree(tree(1), Instant::now() + UNNAMED));
     }
 
-    /// Notes that the sweep is over; returns what it left because it was held.
-    pub(super) fn end(&mut self) -> HashSet<ChunkId> {
-        self.going = HashSet::new();
-        std::mem::take(&mut self.spared)
+    #[test]
+    fn a_tree_that_arrived_twice_is_released_twice() {
+        let holds = Holds::default();
+        holds.seal(tree(1));
+        holds.seal(tree(1));
+        holds.release(tree(1));
+        assert!(holds.held().has_tree(tree(1), Instant::now()));
+        holds.release(tree(1));
+        holds.release(tree(1));
+        assert!(!holds.held().has_tree(tree(1), Instant::now()));
     }
 
-    fn spare(&mut self, held: &Manifest) {
-        if self.going.is_empty() {
-            return;
-        }
-        for chunk in held.chunks() {
-            if self.going.remove(&chunk.id) {
-                self.spared.insert(chunk.id);
-            }
-        }
+    #[test]
+    fn the_oldest_tree_makes_room() {
+        let holds = Holds::default();
+        holds.seal(tree(1));
+        (0..MAX_UNNAMED).for_each(|_| holds.seal(tree(2)));
+        assert!(!holds.held().has_tree(tree(1), Instant::now()));
+        assert_eq!(holds.held().unnamed.len(), MAX_UNNAMED);
     }
 }

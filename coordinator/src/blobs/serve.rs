@@ -1,27 +1,23 @@
-//! Trees between the store and a stream.
+//! Trees between an org's store and a stream.
 
 use std::sync::Arc;
 
+use bytes::Bytes as Buffer;
 use common::{code::Code, id::TreeId, problem::Problem, tree::ChunkRef, units::Bytes};
 use link::{
     frames::{FrameReceiver, FrameSender},
-    trees::{self, ChunkSink, ChunkSource, Manifest, io_problem, on_disk},
+    trees::{self, ChunkSink, ChunkSource, Manifest, Piece, on_disk},
 };
 
-use super::{Store, holds::Hold};
-
-/// Kept free beside what is stored, so that the book, on the same disk, can still be written.
-const KEEP_FREE: Bytes = Bytes::mib(64);
-/// No more than this part of a small disk is kept free.
-const KEEP_FREE_PART: u64 = 20;
+use super::{incoming::Incoming, store::Store};
 
 /// Takes a tree from a stream whose first frame was read; returns once it is durable and the receipt is sent.
 /// `stored` hears of it in between.
 ///
 /// # Errors
-/// The caller refuses the stream with the problem. No tree is stored then; chunks that came are kept, so that
-/// another try need not send them.
-pub async fn serve_upload(
+/// The caller refuses the stream with the problem. No tree is stored then; chunks that came are kept for a while, so
+/// that another try need not send them.
+pub(crate) async fn serve_upload(
     store: &Store,
     tx: &mut FrameSender,
     rx: &mut FrameReceiver,
@@ -29,7 +25,7 @@ pub async fn serve_upload(
 ) -> Result<TreeId, Problem> {
     let manifest = trees::receive_description(rx).await?;
     let (holding, coming) = (store.clone(), manifest.clone());
-    let sink = on_disk(move || Ok(Arc::new(Upload::new(holding, coming, stored)))).await?;
+    let sink = on_disk(move || Ok(Arc::new(Upload::new(&holding, coming, stored)?))).await?;
     let received = trees::receive(&manifest, &sink, tx, rx, &()).await?;
     let (tree, bytes) = (manifest.id(), received.bytes.0);
     tracing::debug!(%tree, chunks = received.chunks, bytes, "tree stored");
@@ -41,7 +37,7 @@ pub async fn serve_upload(
 ///
 /// # Errors
 /// The caller refuses the stream with the problem.
-pub async fn serve_download<F: Fn() -> Result<(), Problem> + Send + Sync + 'static>(
+pub(crate) async fn serve_download<F: Fn() -> Result<(), Problem> + Send + Sync + 'static>(
     store: &Store,
     tree: TreeId,
     may: F,
@@ -60,55 +56,43 @@ pub async fn serve_download<F: Fn() -> Result<(), Problem> + Send + Sync + 'stat
     Ok(())
 }
 
-pub(super) struct Upload<F> {
-    store: Store,
+struct Upload<F> {
+    incoming: Incoming,
     manifest: Manifest,
+    /// By ordinal.
+    lacking: Vec<bool>,
     stored: F,
-    hold: Hold,
 }
 
 impl<F> Upload<F> {
-    pub(super) fn new(store: Store, manifest: Manifest, stored: F) -> Self {
-        let hold = store.hold(&manifest);
-        Self {
-            store,
+    fn new(store: &Store, manifest: Manifest, stored: F) -> Result<Self, Problem> {
+        let incoming = store.begin();
+        let lacking = incoming.lacks(manifest.chunks())?;
+        Ok(Self {
+            incoming,
             manifest,
+            lacking,
             stored,
-            hold,
-        }
+        })
     }
 }
 
 impl<F: Fn(TreeId) + Send + Sync + 'static> ChunkSink for Upload<F> {
-    fn has(&self, _: u32, chunk: &ChunkRef) -> bool {
-        self.store.has(chunk)
+    fn has(&self, ordinal: u32, _: &ChunkRef) -> bool {
+        !self.lacking[ordinal as usize]
     }
 
     fn reserve(&self, missing: Bytes) -> Result<(), Problem> {
-        if missing == Bytes::ZERO {
-            return Ok(());
-        }
-        let disk = rustix::fs::fstatvfs(&self.store.0.folder)
-            .map_err(|errno| io_problem("the data was not stored", &errno.into()))?;
-        let keep = KEEP_FREE
-            .0
-            .min(disk.f_blocks * disk.f_frsize / KEEP_FREE_PART);
-        let free = Bytes((disk.f_bavail * disk.f_frsize).saturating_sub(keep));
-        if missing > free {
-            let why = format!("{missing} are to be stored, but the coordinator has {free} free");
-            let help = "Ask who runs the coordinator to free some space, then try again.";
-            return Err(Problem::new(Code::DiskFull, "the data was not stored", why).help(help));
-        }
-        Ok(())
+        self.incoming.reserve(missing)
     }
 
     fn put(&self, _: u32, chunk: &ChunkRef, bytes: &[u8]) -> Result<(), Problem> {
-        self.store.put(chunk, bytes)
+        let piece = Piece::pack(Buffer::copy_from_slice(bytes));
+        self.incoming.put(&[(*chunk, piece)])
     }
 
     fn seal(&self) -> Result<(), Problem> {
-        let tree = self.store.save_tree(&self.manifest)?;
-        self.hold.arrived();
+        let tree = self.incoming.seal(&self.manifest)?;
         (self.stored)(tree);
         Ok(())
     }
@@ -123,6 +107,17 @@ struct Download<F> {
 impl<F: Fn() -> Result<(), Problem> + Send + Sync + 'static> ChunkSource for Download<F> {
     fn read(&self, _: u32, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
         (self.may)()?;
-        self.store.read(self.tree, chunk)
+        let pieces = self.store.pieces(self.tree, &[*chunk])?;
+        let opened = pieces.first().and_then(|piece| piece.open(chunk).ok());
+        let Some(bytes) = opened else {
+            self.store.suspect(chunk)?;
+            let why = format!("piece {} does not match its checksum", chunk.id);
+            return Err(Problem::new(
+                Code::Checksum,
+                "stored data cannot be read",
+                why,
+            ));
+        };
+        Ok(bytes.into())
     }
 }

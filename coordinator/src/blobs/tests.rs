@@ -1,341 +1,158 @@
-use std::{
-    net::Ipv4Addr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::SystemTime,
-};
+use std::{fs, sync::Arc};
 
-use certs::{Authority, client_config, server_config};
+use bytes::Bytes as Buffer;
 use common::{
+    code::Code,
+    id::{OrgId, TreeId},
+    problem::Problem,
     time::Timestamp,
     tree::{ChunkRef, Entry, EntryKind, Tree, chunk_id},
-    wire::{
-        ALPN_JOIN, Hello,
-        data::{TreePart, Wanted},
-    },
+    units::Bytes,
 };
-use link::{
-    endpoint::{Dialer, listen},
-    frames::{FrameReceiver, FrameSender, split},
-    trees::{self, ChunkSink, ChunkSource},
-};
-use quinn::{Connection, Endpoint};
+use link::trees::{Manifest, Piece};
 use tempfile::TempDir;
 
-use super::*;
+use super::{incoming::Incoming, *};
 
-/// Both ends of one stream over loopback: a peer's and the coordinator's.
-struct Line {
-    near: (FrameSender, FrameReceiver),
-    far: (FrameSender, FrameReceiver),
-    _open: (Endpoint, Dialer, Connection, Connection),
-}
+mod basics;
+mod damage;
+mod disk_full;
+pub(super) mod killed;
+mod model;
+mod serving;
+mod sizes;
+mod sweeping;
 
-async fn line() -> Line {
-    let folder = tempfile::tempdir().unwrap();
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    let now = Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap());
-    let authority = Authority::create(folder.path(), &"lab".parse().unwrap(), now).unwrap();
-    let tls = server_config(&authority.server_identity(now).unwrap()).unwrap();
-    let endpoint = listen((Ipv4Addr::LOCALHOST, 0).into(), tls).unwrap();
-    let address = endpoint.local_addr().unwrap().to_string();
-    let tls = client_config(authority.fingerprint(), None, ALPN_JOIN).unwrap();
-    let dialer = Dialer::new().unwrap();
-    let accept = async { endpoint.accept().await.unwrap().await.unwrap() };
-    let (near, far) = tokio::join!(dialer.dial(&address, tls), accept);
-    let near = near.unwrap();
-    let mut opened = split(near.open_bi().await.unwrap());
-    opened.0.send(&Hello::ours()).await.unwrap();
-    let mut accepted = split(far.accept_bi().await.unwrap());
-    accepted.1.expect::<Hello>().await.unwrap();
-    Line {
-        near: opened,
-        far: accepted,
-        _open: (endpoint, dialer, near, far),
-    }
-}
+const ORG: OrgId = OrgId::from_bytes([1; 16]);
+const BEGINNING: u64 = 1_800_000_000_000;
+const DAY: u64 = 24 * 3600 * 1000;
 
-/// A peer with every chunk that begins with its own number.
-struct Peer;
+/// Small enough that a few pieces fill a pack.
+const SMALL: Limits = Limits {
+    pack_bytes: 8 << 10,
+    pending_pieces: 16,
+    pending_bytes: 64 << 10,
+};
 
+/// Returns what chunk `number` holds: every third compresses, every fifth is tiny.
 fn content(number: u32) -> Vec<u8> {
-    number.to_le_bytes().repeat(250)
+    let length = match number % 5 {
+        0 => 7,
+        other => 300 + 150 * other as usize,
+    };
+    let mut bytes: Vec<u8> = if number.is_multiple_of(3) {
+        vec![0; length]
+    } else {
+        (0_u32..)
+            .flat_map(|at| *chunk_id(&[number.to_le_bytes(), at.to_le_bytes()].concat()).as_bytes())
+            .take(length)
+            .collect()
+    };
+    bytes[..4].copy_from_slice(&number.to_le_bytes());
+    bytes
 }
 
 fn chunk(number: u32) -> ChunkRef {
+    let content = content(number);
     ChunkRef {
-        id: chunk_id(&content(number)),
-        bytes: 1000,
+        id: chunk_id(&content),
+        bytes: u32::try_from(content.len()).unwrap(),
     }
 }
 
-impl ChunkSource for Peer {
-    fn read(&self, ordinal: u32, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
-        assert_eq!(chunk_id(&content(ordinal)), chunk.id);
-        Ok(content(ordinal))
-    }
+fn piece(number: u32) -> (ChunkRef, Piece) {
+    (chunk(number), Piece::pack(Buffer::from(content(number))))
 }
 
-/// A peer that keeps nothing but checks order.
-impl ChunkSink for Peer {
-    fn has(&self, _: u32, _: &ChunkRef) -> bool {
-        false
-    }
-    fn reserve(&self, _: Bytes) -> Result<(), Problem> {
-        Ok(())
-    }
-    fn put(&self, ordinal: u32, _: &ChunkRef, bytes: &[u8]) -> Result<(), Problem> {
-        assert_eq!(bytes, content(ordinal));
-        Ok(())
-    }
-    fn seal(&self) -> Result<(), Problem> {
-        Ok(())
-    }
+/// A tree of one file with these chunks.
+fn made_of(numbers: &[u32]) -> Manifest {
+    let kind = EntryKind::File {
+        executable: false,
+        chunks: numbers.iter().copied().map(chunk).collect(),
+    };
+    let path = "data".parse().unwrap();
+    Manifest::new(Tree::new(vec![Entry { path, kind }]).unwrap()).unwrap()
 }
 
 /// A tree of one file with chunks 0 to `count`.
 fn tree(count: u32) -> Manifest {
-    let chunks = (0..count).map(chunk).collect();
-    let kind = EntryKind::File {
-        executable: false,
-        chunks,
-    };
-    let entry = Entry {
-        path: "data".parse().unwrap(),
-        kind,
-    };
-    Manifest::new(Tree::new(vec![entry]).unwrap()).unwrap()
+    made_of(&(0..count).collect::<Vec<_>>())
+}
+
+fn stores_at(folder: &Path, at: u64) -> Stores {
+    let clock = Arc::new(Clock::starting_at(Timestamp::from_unix_ms(at)));
+    Stores::open_with(folder, clock, SMALL).unwrap()
+}
+
+fn store_at(folder: &Path, at: u64) -> Store {
+    stores_at(folder, at).org(ORG).unwrap()
 }
 
 fn store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
+    let store = store_at(folder.path(), BEGINNING);
     (folder, store)
 }
 
-fn temps(store: &Store) -> usize {
-    fs::read_dir(store.0.root.join("temps")).unwrap().count()
-}
-
-async fn upload(store: &Store, manifest: &Manifest) -> (Result<TreeId, Problem>, usize) {
-    let mut line = line().await;
-    let source = Arc::new(Peer);
-    let serving = async {
-        let (tx, rx) = &mut line.far;
-        let served = serve_upload(store, tx, rx, drop).await;
-        if let Err(problem) = &served {
-            let _told = tx.refuse(problem).await;
-        }
-        served
-    };
-    let (tx, rx) = &mut line.near;
-    let (sent, served) = tokio::join!(trees::send(manifest, &source, tx, rx, &()), serving);
-    (served, sent.map_or(0, |sent| sent.chunks))
-}
-
-async fn download(store: &Store, tree: TreeId) -> Result<TreeId, Problem> {
-    download_while(store, tree, || Ok(())).await
-}
-
-/// Fetches a tree while `may` lets the peer.
-async fn download_while(
-    store: &Store,
-    tree: TreeId,
-    may: impl Fn() -> Result<(), Problem> + Send + Sync + 'static,
-) -> Result<TreeId, Problem> {
-    let mut line = line().await;
-    let serving = async {
-        let (tx, rx) = &mut line.far;
-        let served = serve_download(store, tree, may, tx, rx).await;
-        if let Err(problem) = &served {
-            let _told = tx.refuse(problem).await;
-        }
-    };
-    let fetching = async {
-        let (tx, rx) = &mut line.near;
-        let fetched = async {
-            let manifest = trees::receive_description(rx).await?;
-            trees::receive(&manifest, &Arc::new(Peer), tx, rx, &()).await?;
-            Ok(manifest.id())
-        };
-        let fetched = fetched.await;
-        if let Err(problem) = &fetched {
-            let _told = tx.refuse(problem).await;
-        }
-        fetched
-    };
-    tokio::join!(fetching, serving).0
-}
-
-#[tokio::test]
-async fn what_went_up_comes_down_after_a_restart_and_is_sent_once() {
-    let (folder, store) = store();
-    let first = tree(100);
-    assert_eq!(upload(&store, &first).await, (Ok(first.id()), 100));
-    assert_eq!(upload(&store, &first).await, (Ok(first.id()), 0));
-    let grown = tree(101);
-    assert_eq!(upload(&store, &grown).await, (Ok(grown.id()), 1));
-    assert!(store.unsynced().is_empty());
-    assert_eq!(temps(&store), 0);
-
-    drop(store);
-    let store = Store::open(folder.path()).unwrap();
-    assert!(store.has_tree(first.id()));
-    assert_eq!(store.size(grown.id()).unwrap(), (Bytes(101_000), 1));
-    assert_eq!(download(&store, grown.id()).await, Ok(grown.id()));
-    let unknown = download(&store, tree(7).id()).await.unwrap_err();
-    assert_eq!(unknown.code, Code::NotFound);
-}
-
-#[tokio::test]
-async fn a_download_ends_where_the_right_to_it_is_taken_away() {
-    let (_folder, store) = store();
-    let manifest = tree(20);
-    upload(&store, &manifest).await.0.unwrap();
-    let pieces = AtomicUsize::new(0);
-    let seven = move || match pieces.fetch_add(1, Ordering::Relaxed) {
-        0..7 => Ok(()),
-        _ => Err(Problem::new(
-            Code::Permission,
-            "no more",
-            "it was taken back",
-        )),
-    };
-    let refused = download_while(&store, manifest.id(), seven)
-        .await
-        .unwrap_err();
-    assert_eq!(refused.code, Code::Permission);
-}
-
-#[tokio::test]
-async fn a_damaged_chunk_is_never_served_and_the_next_upload_heals_it() {
-    let (_folder, store) = store();
-    let manifest = tree(20);
-    upload(&store, &manifest).await.0.unwrap();
-    let path = store.chunk_path(chunk(7).id);
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[500] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    assert_eq!(
-        download(&store, manifest.id()).await.unwrap_err().code,
-        Code::Checksum
-    );
-    assert_eq!(
-        download(&store, manifest.id()).await.unwrap_err().code,
-        Code::Checksum
-    );
-    assert_eq!(upload(&store, &manifest).await, (Ok(manifest.id()), 1));
-    assert_eq!(download(&store, manifest.id()).await, Ok(manifest.id()));
-    // A chunk of another length is not one that the store has.
-    fs::write(&path, b"short").unwrap();
-    assert_eq!(upload(&store, &manifest).await, (Ok(manifest.id()), 1));
-    assert_eq!(download(&store, manifest.id()).await, Ok(manifest.id()));
-}
-
-#[tokio::test]
-async fn an_upload_that_breaks_off_leaves_its_chunks_but_no_tree() {
-    let (folder, store) = store();
-    let manifest = tree(10);
-    let mut line = line().await;
-    let entries = manifest.tree().entries().to_vec();
-    let breaking = async {
-        let (tx, rx) = &mut line.near;
-        tx.send(&TreePart {
-            entries,
-            last: true,
-        })
-        .await
-        .unwrap();
-        assert_eq!(rx.expect::<Wanted>().await.unwrap().ordinals.len(), 10);
-        for ordinal in 0..10 {
-            // The last chunk has the right length and the wrong content.
-            let bytes = content(if ordinal == 9 { 0 } else { ordinal });
-            tx.send_chunk(ordinal, &bytes).await.unwrap();
-        }
-    };
-    let (tx, rx) = &mut line.far;
-    let (served, ()) = tokio::join!(serve_upload(&store, tx, rx, drop), breaking);
-    assert_eq!(served.unwrap_err().code, Code::Checksum);
-    assert!(!store.has_tree(manifest.id()));
-    assert_eq!(temps(&store), 0);
-    assert_eq!(upload(&store, &manifest).await, (Ok(manifest.id()), 1));
-
-    fs::write(folder.path().join("temps/3"), b"half a chunk").unwrap();
-    assert_eq!(temps(&Store::open(folder.path()).unwrap()), 0);
-}
-
-#[test]
-fn a_tree_is_not_saved_before_its_chunks() {
-    let (_folder, store) = store();
-    let manifest = tree(2);
-    store.put(&chunk(0), &content(0)).unwrap();
-    assert_eq!(
-        store.save_tree(&manifest).unwrap_err().code,
-        Code::BadRequest
-    );
-    assert!(!store.has_tree(manifest.id()));
-    store.put(&chunk(1), &content(1)).unwrap();
-    assert_eq!(store.unsynced().len(), 2);
-    assert_eq!(store.save_tree(&manifest), Ok(manifest.id()));
-    assert!(store.unsynced().is_empty());
-}
-
-#[test]
-fn a_damaged_description_is_refused() {
-    let (_folder, store) = store();
-    let manifest = tree(1);
-    store.put(&chunk(0), &content(0)).unwrap();
-    store.save_tree(&manifest).unwrap();
-    let path = store.tree_path(manifest.id());
-    let whole = fs::read(&path).unwrap();
-    for at in [0, 8, whole.len() / 2, whole.len() - 1] {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1;
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(
-            store.load_tree(manifest.id()).unwrap_err().code,
-            Code::Checksum
-        );
+/// Puts what is lacking of these; returns how many that were.
+fn bring(incoming: &Incoming, numbers: &[u32]) -> Result<usize, Problem> {
+    let chunks: Vec<ChunkRef> = numbers.iter().copied().map(chunk).collect();
+    let lacks = incoming.lacks(&chunks)?;
+    let lacking = numbers.iter().zip(lacks).filter(|(_, lacks)| *lacks);
+    let pieces: Vec<_> = lacking.map(|(number, _)| piece(*number)).collect();
+    for pieces in pieces.chunks(3) {
+        incoming.put(pieces)?;
     }
-    // Another tree under this one's name.
-    fs::write(
-        &path,
-        Manifest::new(Tree::default()).unwrap().encode().unwrap(),
-    )
-    .unwrap();
-    assert_eq!(
-        store.load_tree(manifest.id()).unwrap_err().code,
-        Code::Checksum
-    );
+    Ok(pieces.len())
 }
 
-#[test]
-fn one_chunk_put_by_many_at_once_is_whole() {
-    let (_folder, store) = store();
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| (0..50).for_each(|n| store.put(&chunk(n), &content(n)).unwrap()));
-        }
-    });
-    let whole = store.save_tree(&tree(50)).unwrap();
-    for number in 0..50 {
-        assert_eq!(store.read(whole, &chunk(number)).unwrap(), content(number));
+/// Uploads a tree of these chunks, which nobody holds then.
+fn save(store: &Store, numbers: &[u32]) -> TreeId {
+    let incoming = store.begin();
+    bring(&incoming, numbers).unwrap();
+    let tree = incoming.seal(&made_of(numbers)).unwrap();
+    store.release(tree);
+    tree
+}
+
+/// Checks that every piece of the tree can be had.
+fn check_whole(store: &Store, numbers: &[u32]) {
+    let manifest = store.load_tree(made_of(numbers).id()).unwrap();
+    let pieces = store.pieces(manifest.id(), manifest.chunks()).unwrap();
+    for (chunk, piece) in manifest.chunks().iter().zip(pieces) {
+        assert_eq!(chunk_id(&piece.open(chunk).unwrap()), chunk.id);
     }
-    assert_eq!(temps(&store), 0);
 }
 
-#[test]
-fn what_does_not_fit_on_the_disk_is_refused_before_it_comes() {
-    let (_folder, store) = store();
-    let manifest = tree(1);
-    let upload = serve::Upload::new(store, manifest, drop);
-    let refused = upload.reserve(Bytes(u64::MAX / 2)).unwrap_err();
-    assert_eq!(refused.code, Code::DiskFull);
-    upload.reserve(Bytes(1000)).unwrap();
+/// Returns which of the first chunks are stored.
+fn stored(store: &Store) -> Vec<u32> {
+    let view = store.0.view().unwrap();
+    let here = |number: &u32| {
+        let row = view.chunk(chunk(*number).id).unwrap();
+        row.is_some_and(|row| row.whole(&chunk(*number)).is_some())
+    };
+    (0..40).filter(here).collect()
 }
 
-mod sweeping;
+/// Returns the names in a part of the org's folder.
+fn files(folder: &Path, part: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder.join(ORG.to_string()).join(part)).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}

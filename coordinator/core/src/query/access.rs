@@ -1,7 +1,5 @@
 //! Who may fetch or send which bytes.
 
-use std::collections::BTreeSet;
-
 use common::{
     dataset::DatasetRef,
     id::{AttemptId, JobId, MachineId, OrgId, ProjectId, TreeId, UserId},
@@ -20,7 +18,7 @@ use crate::{
     event::LogState,
     policy::{self, project::ProjectAction},
     rejection::{Rejection, secret::SecretRejection},
-    state::{State, deletion::unneeded, job::Job, secret::Secret},
+    state::{State, deletion::keeps, job::Job, secret::Secret},
 };
 
 /// What a member who wants a tree gets.
@@ -93,9 +91,9 @@ fn check_download(
 /// What may go from the disk.
 #[derive(Debug, Default)]
 pub struct Leftovers {
-    /// Trees that nothing needs.
-    pub trees: Vec<TreeId>,
-    /// Of each deleted org the jobs whose logs are there.
+    /// Trees that nothing of their org needs.
+    pub trees: Vec<(OrgId, TreeId)>,
+    /// Deleted orgs, all of whose bytes go, and of each the jobs whose logs are there.
     pub orgs: Vec<(OrgId, Vec<JobId>)>,
     /// What was kept for datasets that were deleted, in `trees` or needed by something else.
     pub discarded: Vec<DiscardedTree>,
@@ -112,11 +110,12 @@ pub fn leftovers(state: &State) -> Leftovers {
             times: row.times,
         });
     let discarded: Vec<DiscardedTree> = discarded.collect();
-    let of_orgs = state.deletions.values().flat_map(|row| &row.trees).copied();
-    let trees = of_orgs.chain(discarded.iter().map(|one| one.tree));
+    let trees = discarded.iter().map(|one| (one.org, one.tree));
     let orgs = state.deletions.iter();
     Leftovers {
-        trees: unneeded(state, trees.collect()).into_iter().collect(),
+        trees: trees
+            .filter(|(org, tree)| !keeps(state, *org, *tree))
+            .collect(),
         orgs: orgs.map(|(org, row)| (*org, row.jobs.clone())).collect(),
         discarded,
     }
@@ -239,14 +238,19 @@ fn job_to_run(state: &State, machine: MachineId, attempt: AttemptId) -> Option<&
         .and_then(|_| state.jobs.get(&attempt.job))
 }
 
-/// Returns whether the tree is anybody's: of a dataset, an artifact or a job, or of one that is being deleted.
-pub fn is_named(state: &State, tree: TreeId) -> bool {
-    let going = state.discarded.keys().any(|(_, gone)| *gone == tree)
-        || state
-            .deletions
-            .values()
-            .any(|row| row.trees.contains(&tree));
-    going || unneeded(state, BTreeSet::from([tree])).is_empty()
+/// Returns whether the tree is anybody's in the org: of a dataset, an artifact or a job, or of one that is being deleted.
+pub fn is_named(state: &State, org: OrgId, tree: TreeId) -> bool {
+    state.discarded.contains_key(&(org, tree)) || keeps(state, org, tree)
+}
+
+/// Returns whether there is such an org, or files of it that are being deleted.
+pub fn knows_org(state: &State, org: OrgId) -> bool {
+    state.orgs.contains_key(&org) || state.deletions.contains_key(&org)
+}
+
+/// Returns the org that the machine is registered in.
+pub fn org_of_machine(state: &State, machine: MachineId) -> Option<OrgId> {
+    state.machines.get(&machine).map(|row| row.org)
 }
 
 /// Returns whether artifacts of the attempt are awaited from this machine.

@@ -15,7 +15,7 @@ use super::{State, index::Index, pool, rows, rows::RowKey};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Deletion {
     pub(crate) at: Timestamp,
-    /// Datasets, work folders and artifacts; another org may have the same ones.
+    /// Datasets, work folders and artifacts.
     pub(crate) trees: BTreeSet<TreeId>,
     /// Whose logs are there.
     pub(crate) jobs: Vec<JobId>,
@@ -106,14 +106,11 @@ fn trees_of(state: &State, org: OrgId) -> BTreeSet<TreeId> {
     kept.chain(jobs).collect()
 }
 
-/// Returns those of the trees that nothing needs: no dataset, no artifact, no work folder. What a job reads that has not
-/// ended is a dataset's: none is deleted under its readers. What one read that has ended may go.
-pub(crate) fn unneeded(state: &State, trees: BTreeSet<TreeId>) -> BTreeSet<TreeId> {
-    let mut left = trees;
-    for used in state.index.orgs.values() {
-        left.retain(|tree| !used.keeps(*tree));
-    }
-    left
+/// Returns whether anything of the org needs the tree: a dataset, an artifact, a work folder. What a job reads that has
+/// not ended is a dataset's: none is deleted under its readers. What one read that has ended may go.
+pub(crate) fn keeps(state: &State, org: OrgId, tree: TreeId) -> bool {
+    let used = state.index.orgs.get(&org);
+    used.is_some_and(|used| used.keeps(tree))
 }
 
 /// Takes the rows of a deleted org out. What follows from the rest is worked out anew, which walks the rows of other

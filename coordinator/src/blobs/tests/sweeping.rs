@@ -1,193 +1,140 @@
-//! What a sweep takes, and what it leaves to whoever is at it.
+//! What a collection takes, and what it leaves to whoever is at it.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{
-    super::{holds::Holds, serve::Upload},
-    *,
-};
+use super::*;
 
-/// A tree of one file with these chunks.
-fn made_of(numbers: &[u32]) -> Manifest {
-    let kind = EntryKind::File {
-        executable: false,
-        chunks: numbers.iter().copied().map(chunk).collect(),
+#[test]
+fn a_collection_takes_what_no_other_tree_has() {
+    let (folder, store) = store();
+    let (small, large) = (save(&store, &[0, 1]), save(&store, &[0, 1, 2]));
+    assert_eq!(store.doom(&[large]).unwrap(), []);
+    assert_eq!(store.doom(&[large]).unwrap(), []);
+    assert_eq!(store.has_tree(large), Ok(false));
+    assert_eq!(stored(&store), [0, 1, 2]);
+    let collected = store.collect().unwrap();
+    let record = u64::from(record::HEADER_BYTES) + piece(2).1.bytes().len() as u64;
+    let expected = Collected {
+        trees: 1,
+        pieces: 1,
+        bytes: record,
     };
-    let path = "data".parse().unwrap();
-    Manifest::new(Tree::new(vec![Entry { path, kind }]).unwrap()).unwrap()
-}
-
-fn save(store: &Store, manifest: &Manifest) -> TreeId {
-    for number in 0..10 {
-        if manifest.chunks().contains(&chunk(number)) {
-            store.put(&chunk(number), &content(number)).unwrap();
-        }
-    }
-    store.save_tree(manifest).unwrap()
-}
-
-/// Returns which of the first ten chunks are stored.
-fn stored(store: &Store) -> Vec<u32> {
-    (0..10)
-        .filter(|number| store.has(&chunk(*number)))
-        .collect()
-}
-
-/// Returns the files in a part of the store's folder.
-fn files(store: &Store, part: &str) -> Vec<String> {
-    let entries = fs::read_dir(store.folder(part)).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.collect()
-}
-
-#[tokio::test]
-async fn a_sweep_takes_what_no_other_tree_has() {
-    let (_folder, store) = store();
-    let (small, large) = (tree(2), tree(3));
-    save(&store, &small);
-    save(&store, &large);
-    {
-        let _unnamed = store.unnamed().await;
-        assert_eq!(store.doom(&[large.id()]).unwrap(), []);
-        assert_eq!(store.doom(&[large.id()]).unwrap(), []);
-    }
-    assert!(!store.has_tree(large.id()) && store.has(&chunk(2)));
-    store.sweep().unwrap();
+    assert_eq!(collected, expected);
     assert_eq!(stored(&store), [0, 1], "the last was the large one's alone");
-    assert_eq!(store.load_tree(small.id()).unwrap().id(), small.id());
-    assert_eq!(files(&store, "doomed"), [""; 0]);
-    store.sweep().unwrap();
+    check_whole(&store, &[0, 1]);
+    assert_eq!(files(folder.path(), "trees"), [small.to_string()]);
+    assert_eq!(store.collect().unwrap(), Collected::default());
 }
 
 #[test]
 fn what_an_upload_was_told_is_here_stays_until_it_has_ended() {
     let (_folder, store) = store();
-    let old = made_of(&[0, 1, 2]);
-    save(&store, &old);
-    assert_eq!(store.doom(&[old.id()]).unwrap(), []);
-    // It found two of its chunks here; a whole sweep passes before it has its name.
-    let new = made_of(&[1, 2, 3]);
-    let upload = Upload::new(store.clone(), new, drop);
-    assert!(upload.has(0, &chunk(1)) && upload.has(1, &chunk(2)) && !upload.has(2, &chunk(3)));
-    store.sweep().unwrap();
+    let old = save(&store, &[0, 1, 2]);
+    // It found two of its chunks here; a whole collection passes before it has its name.
+    let incoming = store.begin();
+    let lacks = incoming.lacks(&[chunk(1), chunk(2), chunk(3)]);
+    assert_eq!(lacks, Ok(vec![false, false, true]));
+    assert_eq!(store.doom(&[old]).unwrap(), []);
+    store.collect().unwrap();
     assert_eq!(stored(&store), [1, 2]);
-    upload.put(2, &chunk(3), &content(3)).unwrap();
-    upload.seal().unwrap();
-    drop(upload);
-    store.sweep().unwrap();
-    assert_eq!(stored(&store), [1, 2, 3]);
-    assert_eq!(files(&store, "doomed"), [""; 0]);
+    incoming.put(&[piece(3)]).unwrap();
+    incoming.seal(&made_of(&[1, 2, 3])).unwrap();
+    drop(incoming);
+    store.collect().unwrap();
+    check_whole(&store, &[1, 2, 3]);
 }
 
 #[test]
-fn what_an_upload_held_that_broke_off_goes_with_the_next_sweep() {
+fn what_an_upload_held_that_broke_off_goes_with_the_next_collection() {
     let (_folder, store) = store();
-    let (old, other) = (made_of(&[0, 1, 2]), made_of(&[3]));
-    save(&store, &old);
-    save(&store, &other);
-    store.doom(&[old.id(), other.id()]).unwrap();
-    let upload = Upload::new(store.clone(), made_of(&[1, 2, 4]), drop::<TreeId>);
-    store.sweep().unwrap();
-    assert_eq!(stored(&store), [1, 2]);
-    assert_eq!(files(&store, "doomed"), [old.id().to_string()]);
-    drop(upload);
-    store.sweep().unwrap();
+    let old = save(&store, &[0, 1, 2]);
+    store.doom(&[old]).unwrap();
+    let incoming = store.begin();
+    incoming.lacks(&[chunk(1), chunk(4)]).unwrap();
+    store.collect().unwrap();
+    assert_eq!(stored(&store), [1]);
+    drop(incoming);
+    store.collect().unwrap();
     assert_eq!(stored(&store), [0; 0]);
-    assert_eq!(files(&store, "doomed"), [""; 0]);
 }
 
 #[test]
-fn an_upload_that_begins_while_chunks_go_keeps_those_that_are_left() {
-    let (_folder, store) = store();
-    let mut holds = Holds::default();
-    let ids = |numbers: &[u32]| -> HashSet<ChunkId> {
-        numbers.iter().map(|number| chunk(*number).id).collect()
-    };
-    holds.begin(ids(&[0, 1, 2, 3]));
-    assert!(holds.strike(&made_of(&[0, 9])));
-    *store.holds() = holds;
-    let upload = store.hold(&made_of(&[1, 7]));
-    let mut going: Vec<_> = store.holds().take(9);
-    going.sort_unstable();
-    let mut rest: Vec<_> = ids(&[2, 3]).into_iter().collect();
-    rest.sort_unstable();
-    assert_eq!(going, rest);
-    assert_eq!(store.holds().end(), ids(&[1]));
-    drop(upload);
-    // Nothing to look for: whoever lists trees may stop.
-    assert!(!store.holds().strike(&made_of(&[1])));
+fn what_an_upload_that_broke_off_has_brought_stays_for_a_day() {
+    let (folder, store) = store();
+    bring(&store.begin(), &(0..30).collect::<Vec<_>>()).unwrap();
+    store.collect().unwrap();
+    assert_eq!(stored(&store).len(), 30);
+    drop(store);
+    let store = store_at(folder.path(), BEGINNING + DAY - 3_600_000);
+    store.collect().unwrap();
+    assert_eq!(bring(&store.begin(), &(0..31).collect::<Vec<_>>()), Ok(1));
+    // What became of a tree is not among it.
+    save(&store, &[3, 4]);
+    drop(store);
+    let store = store_at(folder.path(), BEGINNING + DAY + 3_600_000);
+    store.collect().unwrap();
+    assert_eq!(stored(&store), [3, 4, 30]);
+    drop(store);
+    let store = store_at(folder.path(), BEGINNING + 3 * DAY);
+    store.collect().unwrap();
+    assert_eq!(stored(&store), [3, 4]);
+    check_whole(&store, &[3, 4]);
 }
 
 #[test]
 fn a_tree_that_arrived_keeps_its_name_until_a_row_has_it() {
     let (_folder, store) = store();
-    let manifest = made_of(&[0, 1]);
-    save(&store, &manifest);
-    let upload = Upload::new(store.clone(), manifest.clone(), drop);
-    assert_eq!(store.doom(&[manifest.id()]).unwrap(), [manifest.id()]);
-    upload.seal().unwrap();
-    drop(upload);
-    assert_eq!(store.doom(&[manifest.id()]).unwrap(), [manifest.id()]);
-    assert!(store.has_tree(manifest.id()));
-    store.release(manifest.id());
-    store.release(manifest.id());
-    assert_eq!(store.doom(&[manifest.id()]).unwrap(), []);
-    assert!(!store.has_tree(manifest.id()));
+    let id = save(&store, &[0, 1]);
+    let incoming = store.begin();
+    incoming.seal(&made_of(&[0, 1])).unwrap();
+    drop(incoming);
+    assert_eq!(store.doom(&[id]).unwrap(), [id]);
+    assert_eq!(store.has_tree(id), Ok(true));
+    store.release(id);
+    assert_eq!(store.doom(&[id]).unwrap(), []);
+    assert_eq!(store.has_tree(id), Ok(false));
 }
 
 #[test]
-fn nobody_holds_a_tree_for_ever() {
-    let (_folder, store) = store();
-    let manifest = made_of(&[0]);
-    store.put(&chunk(0), &content(0)).unwrap();
-    let before = Instant::now();
-    let upload = Upload::new(store.clone(), manifest.clone(), drop);
-    upload.seal().unwrap();
-    let mut holds = store.holds();
-    let nearly = Duration::from_secs(599);
-    assert!(holds.has(manifest.id(), before + nearly));
-    assert!(!holds.has(manifest.id(), Instant::now() + Duration::from_secs(600)));
-}
-
-#[test]
-fn a_damaged_description_stops_nothing_and_is_whole_after_the_next_upload() {
+fn trees_that_nobody_named_are_found_by_their_age() {
     let (folder, store) = store();
-    let (sick, old) = (made_of(&[0, 1]), made_of(&[1, 2]));
-    save(&store, &sick);
-    save(&store, &old);
-    store.doom(&[old.id()]).unwrap();
-    fs::write(store.tree_path(sick.id()), b"nonsense").unwrap();
-    store.sweep().unwrap();
-    assert_eq!(files(&store, "doomed"), [""; 0]);
-    assert_eq!(stored(&store), [0]);
-    assert_eq!(damaged(folder.path()).unwrap(), [sick.id().to_string()]);
-    let refused = store.load_tree(sick.id()).unwrap_err();
-    assert_eq!(refused.code, Code::Checksum);
+    let old = save(&store, &[0]);
+    assert_eq!(store.trees_older_than(KEEP_UNUSED).unwrap(), []);
+    drop(store);
+    let store = store_at(folder.path(), BEGINNING + DAY + 120_000);
+    save(&store, &[1]);
+    assert_eq!(store.trees_older_than(KEEP_UNUSED).unwrap(), [old]);
+    // Sent again, it waits again.
+    save(&store, &[0]);
+    assert_eq!(store.trees_older_than(KEEP_UNUSED).unwrap(), []);
+}
 
-    save(&store, &sick);
-    assert_eq!(store.load_tree(sick.id()).unwrap().id(), sick.id());
-    assert_eq!(damaged(folder.path()).unwrap(), [""; 0]);
-    // One that nothing needs is forgotten.
-    fs::rename(store.tree_path(sick.id()), store.damaged_path(sick.id())).unwrap();
-    store.doom(&[sick.id()]).unwrap();
-    assert_eq!(damaged(folder.path()).unwrap(), [""; 0]);
+#[test]
+fn a_tree_that_comes_back_while_it_goes_is_whole() {
+    let (_folder, store) = store();
+    let numbers: Vec<u32> = (0..20).collect();
+    let id = save(&store, &numbers);
+    store.doom(&[id]).unwrap();
+    save(&store, &numbers);
+    assert_eq!(
+        store.doom(&[id]).unwrap(),
+        [id],
+        "the first has not gone yet"
+    );
+    store.collect().unwrap();
+    check_whole(&store, &numbers);
+    assert_eq!(store.doom(&[id]).unwrap(), []);
+    store.collect().unwrap();
+    assert_eq!(stored(&store), [0; 0]);
 }
 
 #[test]
 fn what_is_deleted_while_somebody_reads_it_is_not_called_damaged() {
     let (_folder, store) = store();
-    let manifest = made_of(&[0, 1]);
-    let id = save(&store, &manifest);
-    assert_eq!(store.read(id, &chunk(0)).unwrap(), content(0));
-    fs::remove_file(store.chunk_path(chunk(1).id)).unwrap();
-    let damaged = store.read(id, &chunk(1)).unwrap_err();
-    assert_eq!(damaged.code, Code::Checksum);
+    let id = save(&store, &[0, 1]);
     store.doom(&[id]).unwrap();
-    store.sweep().unwrap();
-    let gone = store.read(id, &chunk(0)).unwrap_err();
+    store.collect().unwrap();
+    let gone = store.pieces(id, &[chunk(0)]).unwrap_err();
     assert_eq!(
         (gone.code, &*gone.why),
         (Code::NotFound, "it was deleted meanwhile")
@@ -195,45 +142,68 @@ fn what_is_deleted_while_somebody_reads_it_is_not_called_damaged() {
 }
 
 #[test]
+fn dead_space_is_given_back_and_what_lives_is_whole() {
+    let (folder, store) = store();
+    let all: Vec<u32> = (0..40).collect();
+    let some: Vec<u32> = (0..40).step_by(4).collect();
+    let id = save(&store, &all);
+    save(&store, &some);
+    let before = bytes(folder.path());
+    store.doom(&[id]).unwrap();
+    store.collect().unwrap();
+    check_whole(&store, &some);
+    assert!(
+        bytes(folder.path()) < before / 2,
+        "{} of {before}",
+        bytes(folder.path())
+    );
+    drop(store);
+    let store = store_at(folder.path(), BEGINNING);
+    check_whole(&store, &some);
+    assert_eq!(stored(&store), some);
+}
+
+fn bytes(folder: &Path) -> u64 {
+    let packs = folder.join(ORG.to_string()).join("packs");
+    let lengths = fs::read_dir(packs)
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len());
+    lengths.sum()
+}
+
+#[test]
 fn what_comes_and_goes_at_once_is_whole_whenever_it_was_said_to_be_here() {
-    const TREES: [[u32; 3]; 3] = [[0, 1, 2], [1, 2, 3], [2, 3, 4]];
+    const TREES: [&[u32]; 3] = [&[0, 1, 2, 9, 11], &[1, 2, 3, 11, 12], &[2, 3, 4, 12, 13]];
     let (_folder, store) = store();
-    let ids = TREES.map(|numbers| made_of(&numbers).id());
+    let ids = TREES.map(|numbers| made_of(numbers).id());
     let uploading = AtomicBool::new(true);
     std::thread::scope(|scope| {
         let sweeper = scope.spawn(|| {
             while uploading.load(Ordering::Relaxed) {
                 store.doom(&ids).unwrap();
-                store.sweep().unwrap();
+                store.collect().unwrap();
             }
         });
         let uploaders = TREES.map(|numbers| {
             let store = &store;
-            scope.spawn(move || (0..40).for_each(|_| comes_and_goes(store, &numbers)))
+            scope.spawn(move || (0..40).for_each(|_| comes_and_goes(store, numbers)))
         });
         let ended = uploaders.map(std::thread::ScopedJoinHandle::join);
         uploading.store(false, Ordering::Relaxed);
         sweeper.join().unwrap();
         ended.into_iter().for_each(Result::unwrap);
     });
+    store.collect().unwrap();
     assert_eq!(store.doom(&ids).unwrap(), []);
-    store.sweep().unwrap();
+    store.collect().unwrap();
     assert_eq!(stored(&store), [0; 0]);
 }
 
 fn comes_and_goes(store: &Store, numbers: &[u32]) {
-    let manifest = made_of(numbers);
-    let upload = Upload::new(store.clone(), manifest.clone(), drop);
-    for (ordinal, chunk) in (0..).zip(manifest.chunks()) {
-        if !upload.has(ordinal, chunk) {
-            let bytes = content(numbers[ordinal as usize]);
-            upload.put(ordinal, chunk, &bytes).unwrap();
-        }
-    }
-    upload.seal().unwrap();
-    drop(upload);
-    for chunk in manifest.chunks() {
-        store.read(manifest.id(), chunk).unwrap();
-    }
-    store.release(manifest.id());
+    let incoming = store.begin();
+    bring(&incoming, numbers).unwrap();
+    let tree = incoming.seal(&made_of(numbers)).unwrap();
+    drop(incoming);
+    check_whole(store, numbers);
+    store.release(tree);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use certs::Subject;
 use common::{
     code::Code,
-    id::{AttemptId, TreeId},
+    id::{AttemptId, OrgId, TreeId},
     machine::MachineReport,
     problem::Problem,
     units::Bytes,
@@ -29,6 +29,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::Agent;
 use crate::{
+    blobs::Store,
     desk::{blocking, parse_request},
     doors::{HELLO_TIMEOUT, check_version, refuse},
     engine::{NotDone, Pending},
@@ -232,16 +233,21 @@ async fn read(
                 desk.wires.machines.heard(agent.machine, None, desk.now());
                 let stage = report.stage();
                 let _named = desk.blobs.named().await;
+                let org = access::org_of_machine(&desk.engine.read(), agent.machine);
                 let (report, arrived) = match report {
-                    AttemptReport::Artifacts { tree } if !sent(agent, tree) => {
+                    AttemptReport::Artifacts { tree } if !sent(agent, org, tree) => {
                         tracing::warn!(machine = %agent.machine, %attempt, %tree, "artifacts were named that it has not sent");
                         (AttemptReport::ArtifactsLost, None)
                     }
-                    AttemptReport::Artifacts { tree } => (report, Some(tree)),
+                    AttemptReport::Artifacts { tree } => (report, org.map(|org| (org, tree))),
                     report => (report, None),
                 };
-                let artifact_size = match arrived {
-                    Some(tree) => size(agent, tree).await?,
+                let arrived = match arrived {
+                    Some((org, tree)) => Some((desk.store(org).await?, tree)),
+                    None => None,
+                };
+                let artifact_size = match &arrived {
+                    Some((store, tree)) => size(agent, store, *tree).await?,
                     None => None,
                 };
                 let body = Body::ReportAttempt {
@@ -252,8 +258,8 @@ async fn read(
                 let actor = Actor::Machine(agent.machine);
                 let pending = desk.engine.post(actor, body).await?;
                 // Whoever looks for what nothing needs waits for what is in the mailbox.
-                if let Some(tree) = arrived {
-                    desk.blobs.release(tree);
+                if let Some((store, tree)) = arrived {
+                    store.release(tree);
                 }
                 Outgoing::Report {
                     attempt,
@@ -290,19 +296,22 @@ async fn report_machine(agent: &Agent, report: MachineReport) -> Result<(), Prob
 
 /// Returns whether the machine has sent the tree. After a restart it may be said later than it was sent: what nothing
 /// else names is nobody else's.
-fn sent(agent: &Agent, tree: TreeId) -> bool {
+fn sent(agent: &Agent, org: Option<OrgId>, tree: TreeId) -> bool {
     let desk = &*agent.desk;
     let from = Actor::Machine(agent.machine);
-    desk.receipts.has(from, tree, desk.now()) || !access::is_named(&desk.engine.read(), tree)
+    org.is_some_and(|org| {
+        desk.receipts.has(from, org, tree, desk.now())
+            || !access::is_named(&desk.engine.read(), org, tree)
+    })
 }
 
 /// Returns the size of a tree that has arrived, and how many files it has; `None` if it is not here, or not whole.
 ///
 /// # Errors
 /// It cannot be read now: the machine says it again when it comes back.
-async fn size(agent: &Agent, tree: TreeId) -> Result<Option<(Bytes, u64)>, Problem> {
-    let blobs = agent.desk.blobs.clone();
-    let stored = blocking(move || blobs.size(tree)).await;
+async fn size(agent: &Agent, store: &Store, tree: TreeId) -> Result<Option<(Bytes, u64)>, Problem> {
+    let store = store.clone();
+    let stored = blocking(move || store.size(tree)).await;
     match stored {
         Ok(size) => Ok(Some(size)),
         Err(problem) if matches!(problem.code, Code::NotFound | Code::Checksum) => {

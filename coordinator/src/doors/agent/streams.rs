@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::{
     code::Code,
-    id::AttemptId,
+    id::{AttemptId, OrgId},
     problem::Problem,
     seal::RegistryLogin,
     secret::SecretValue,
@@ -44,7 +44,8 @@ async fn serve_one(
                 may.then_some(()).ok_or_else(not_wanted)
             };
             may()?;
-            blobs::serve_download(&desk.blobs, tree, may, tx, rx).await
+            let store = desk.store(org(agent)?).await?;
+            blobs::serve_download(&store, tree, may, tx, rx).await
         }
         AgentStream::RegistryLogin { attempt } => {
             let login = registry_login(agent, attempt)?;
@@ -57,8 +58,10 @@ async fn serve_one(
             }
             let (receipts, clock) = (Arc::clone(&desk.receipts), Arc::clone(&desk.clock));
             let from = Actor::Machine(agent.machine);
-            let stored = move |tree| receipts.give(from, tree, clock.now());
-            let sent = blobs::serve_upload(&desk.blobs, tx, rx, stored).await;
+            let org = org(agent)?;
+            let stored = move |tree| receipts.give(from, org, tree, clock.now());
+            let store = desk.store(org).await?;
+            let sent = blobs::serve_upload(&store, tx, rx, stored).await;
             sent.map(drop)
         }
     }
@@ -105,6 +108,11 @@ fn secrets(agent: &Agent, attempt: AttemptId) -> Result<SecretsAnswer, Problem> 
     });
     let secrets = opened.collect::<Result<_, Problem>>()?;
     Ok(SecretsAnswer { secrets })
+}
+
+/// Returns the org that the machine is in.
+fn org(agent: &Agent) -> Result<OrgId, Problem> {
+    access::org_of_machine(&agent.desk.engine.read(), agent.machine).ok_or_else(not_wanted)
 }
 
 /// What the machine asks for is not, or no longer, part of its desired set.

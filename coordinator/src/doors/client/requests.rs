@@ -25,7 +25,7 @@ use common::{
         member::{RegisterMachine, Registered},
     },
     code::Code,
-    id::{DatasetId, JobId, MachineId, TreeId, UserId},
+    id::{DatasetId, JobId, MachineId, OrgId, TreeId, UserId},
     problem::Problem,
 };
 use coordinator_core::{
@@ -182,9 +182,10 @@ async fn add_version(
     let desk = &*member.desk;
     let tree = request.tree;
     let _named = desk.blobs.named().await;
-    check_sent(member, tree)?;
-    let blobs = desk.blobs.clone();
-    let stored = blocking(move || blobs.size(tree)).await;
+    check_sent(member, request.org, tree)?;
+    let store = desk.store(request.org).await?;
+    let held = store.clone();
+    let stored = blocking(move || store.size(tree)).await;
     let (bytes, files) = stored.map_err(|problem| match problem.code {
         Code::NotFound => not_uploaded(tree),
         _ => problem,
@@ -197,7 +198,7 @@ async fn add_version(
         files,
     };
     desk.engine.ask(member.actor, body).await?;
-    desk.blobs.release(tree);
+    held.release(tree);
     ask(member, user, &Request::ShowDataset { org, name })
 }
 
@@ -206,21 +207,23 @@ async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Ans
     let _named = desk.blobs.named().await;
     let (key, workdir) = (request.key, request.spec.workdir);
     let there = enrolment::submitted_workdir(&desk.engine.read(), user, key);
+    let mut sent = None;
     // Sent again with the same key, the job that is there has its folder already.
     if let Some(tree) = workdir
         && there != Some(tree)
     {
-        check_sent(member, tree)?;
-        let blobs = desk.blobs.clone();
-        if !blocking(move || blobs.has_tree(tree)).await {
+        check_sent(member, request.org, tree)?;
+        let store = desk.store(request.org).await?;
+        sent = Some((store.clone(), tree));
+        if !blocking(move || store.has_tree(tree)).await? {
             return Err(not_uploaded(tree));
         }
     }
     let job = JobId::new(mint::uuid(desk.now()));
     let body = Body::SubmitJob { job, request };
     desk.engine.ask(member.actor, body).await?;
-    if let Some(tree) = workdir {
-        desk.blobs.release(tree);
+    if let Some((store, tree)) = sent {
+        store.release(tree);
     }
     // Sent again with the same key, it is the job that is there.
     let submitted = enrolment::submitted(&desk.engine.read(), user, key);
@@ -230,9 +233,9 @@ async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Ans
 }
 
 /// Checks that whoever names a tree has sent it: that it is here, and what its id is, others may see too.
-fn check_sent(member: &Member, tree: TreeId) -> Result<(), Problem> {
+fn check_sent(member: &Member, org: OrgId, tree: TreeId) -> Result<(), Problem> {
     let desk = &*member.desk;
-    if desk.receipts.has(member.actor, tree, desk.now()) {
+    if desk.receipts.has(member.actor, org, tree, desk.now()) {
         return Ok(());
     }
     Err(not_uploaded(tree))

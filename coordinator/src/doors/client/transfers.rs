@@ -26,8 +26,9 @@ pub(super) async fn upload(
 ) -> Result<(), Problem> {
     access::may_upload(&desk.engine.read(), user, org)?;
     let (receipts, clock) = (Arc::clone(&desk.receipts), Arc::clone(&desk.clock));
-    let stored = move |tree| receipts.give(actor, tree, clock.now());
-    let tree = blobs::serve_upload(&desk.blobs, tx, rx, stored).await?;
+    let stored = move |tree| receipts.give(actor, org, tree, clock.now());
+    let store = desk.store(org).await?;
+    let tree = blobs::serve_upload(&store, tx, rx, stored).await?;
     tracing::debug!(%user, %tree, "a tree was uploaded");
     Ok(())
 }
@@ -62,5 +63,6 @@ pub(super) async fn download(
     };
     let (engine, source) = (desk.engine.clone(), source.clone());
     let may = move || access::readable_tree(&engine.read(), user, org, &source).map(drop);
-    blobs::serve_download(&desk.blobs, tree, may, tx, rx).await
+    let store = desk.store(org).await?;
+    blobs::serve_download(&store, tree, may, tx, rx).await
 }

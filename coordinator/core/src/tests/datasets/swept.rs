@@ -31,7 +31,7 @@ fn a_sweep_takes_what_nothing_needs_and_notes_what_it_has_dealt_with() {
     let found = leftovers(&world.state);
     assert_eq!(
         found.trees,
-        [tree(32)],
+        [(ORG, tree(32))],
         "the copy has one, a work folder another"
     );
     assert_eq!(found.discarded.len(), 3);
@@ -48,7 +48,7 @@ fn a_sweep_takes_what_nothing_needs_and_notes_what_it_has_dealt_with() {
     );
     assert_eq!(world.must(Actor::System, finish), []);
     let found = leftovers(&world.state);
-    assert_eq!(found.trees, [tree(30)]);
+    assert_eq!(found.trees, [(ORG, tree(30))]);
     let second = DiscardedTree {
         org: ORG,
         tree: tree(30),
@@ -68,6 +68,7 @@ fn a_deleted_org_takes_what_its_deleted_datasets_left_with_it() {
     let delete = Body::Org(OrgCommand::Delete { org: ORG, typed });
     world.must(Actor::User(ALICE), delete);
     assert!(world.state.discarded.is_empty());
-    assert_eq!(leftovers(&world.state).trees, [30, 31, 32, 40].map(tree));
+    let left = leftovers(&world.state);
+    assert_eq!((left.orgs.len(), &left.trees[..]), (1, &[][..]));
     invariants::check(&world);
 }

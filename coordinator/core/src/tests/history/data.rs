@@ -131,7 +131,7 @@ pub(super) fn take(
         }
         DataStep::Sweep => {
             let found = leftovers(&world.state);
-            for tree in &found.trees {
+            for (_, tree) in &found.trees {
                 let jobs = world.state.jobs.iter();
                 let mut open = jobs.filter(|(id, _)| world.state.progress[*id].ended_at.is_none());
                 assert!(

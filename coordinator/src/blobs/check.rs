@@ -1,0 +1,67 @@
+//! Whether stores are sound, as far as their indexes know: for `check`, while no coordinator runs.
+
+use std::{fs, io, path::Path};
+
+use super::{error::BlobError, index::Index, orgs_in, packs::path_in};
+
+/// Most damaged things of a kind that are named.
+const MAX_NAMED: usize = 1000;
+
+/// What is wrong with the stores of all orgs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unsound {
+    /// Trees whose descriptions say nothing any more.
+    pub(crate) trees: Vec<String>,
+    /// Pieces that trees have and that are missing or damaged.
+    pub(crate) pieces: Vec<String>,
+    /// Files that are missing or shorter than they were.
+    pub(crate) packs: Vec<String>,
+}
+
+/// Looks at all stores in the folder.
+///
+/// # Errors
+/// One cannot be read.
+pub(crate) fn check(folder: &Path) -> Result<Unsound, BlobError> {
+    let mut unsound = Unsound::default();
+    let orgs = match orgs_in(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(unsound),
+        orgs => orgs?,
+    };
+    for org in orgs {
+        let store = folder.join(org.to_string());
+        let damaged = store.join("damaged");
+        if damaged.is_dir() {
+            for entry in fs::read_dir(damaged)? {
+                let name = entry?.file_name().to_string_lossy().into_owned();
+                add(&mut unsound.trees, name);
+            }
+        }
+        let index = store.join("index.redb");
+        if !index.exists() {
+            continue;
+        }
+        let (index, _) = Index::open(&index)?;
+        let view = index.view()?;
+        for (number, pack) in view.packs()? {
+            let path = path_in(&store.join("packs"), number);
+            let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            if length < u64::from(pack.bytes) {
+                add(&mut unsound.packs, path.display().to_string());
+            }
+        }
+        view.each_chunk(|id, row| {
+            if row.place.is_none() && row.references > 0 {
+                add(&mut unsound.pieces, id.to_string());
+            }
+            unsound.pieces.len() < MAX_NAMED
+        })?;
+    }
+    Ok(unsound)
+}
+
+fn add(names: &mut Vec<String>, name: String) {
+    if names.len() < MAX_NAMED {
+        names.push(name);
+    }
+}

@@ -1,0 +1,153 @@
+//! Giving dead space back: what still lives in a pack is copied to the one that grows, and the pack goes.
+//!
+//! The copies are on the disk before one commit says of all of them where they are now and that the pack goes; its file
+//! is deleted after that. Killed in between, either the copies are dead, or the file is deleted at the next start.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use common::{id::ChunkId, tree::ChunkRef};
+
+use super::{
+    error::BlobError,
+    index::{Pack, Place},
+    packs::Step,
+    record::Header,
+    store::{Store, arrive_all},
+};
+
+/// A pack is cleared up once one part in so many of it is dead.
+const DEAD_PART: u32 = 4;
+/// The pack that grows is left alone while less of it is dead.
+const LEAST_DEAD: u32 = 1 << 20;
+/// Pieces are copied once there are so many bytes of them.
+const COPY_BYTES: usize = 4 << 20;
+
+impl Store {
+    /// Clears up the packs with much dead space.
+    ///
+    /// # Errors
+    /// Something cannot be read or written; the next call goes on.
+    pub(super) fn compact(&self) -> Result<(), BlobError> {
+        let mut packs = self.0.view()?.packs()?;
+        // What needs no room first.
+        packs.sort_by_key(|(_, pack)| pack.live);
+        for (number, pack) in packs {
+            if pack.bytes == 0 || pack.dead() < pack.bytes.div_ceil(DEAD_PART) {
+                continue;
+            }
+            if self.0.journal.growing() == Some(number) {
+                if pack.dead() < LEAST_DEAD.min(self.0.limits.pack_bytes / 2) {
+                    continue;
+                }
+                self.0.journal.retire(number);
+                // What was written to it since is in the index from here on.
+                self.0.flush()?;
+            }
+            self.clear_up(number, pack)?;
+        }
+        Ok(())
+    }
+
+    /// Moves what lives in a pack that does not grow, and deletes it.
+    fn clear_up(&self, number: u32, pack: Pack) -> Result<(), BlobError> {
+        let mut moves = Moves::default();
+        if pack.live > 0 {
+            self.move_records(number, pack, &mut moves)?;
+        }
+        if moves.live < pack.live {
+            self.move_rest(number, &mut moves)?;
+        }
+        self.0.commit(|change, snapshot, minute| {
+            arrive_all(change, snapshot, minute)?;
+            for (id, from, to) in &moves.made {
+                change.relocate(*id, *from, *to)?;
+            }
+            change.doom_pack(number)
+        })?;
+        self.0.packs.remove(number)?;
+        self.0.change(|change| change.forget_pack(number))?;
+        let pieces = moves.made.len();
+        tracing::debug!(org = %self.0.org, pack = number, bytes = pack.bytes, pieces, "a pack was cleared up");
+        Ok(())
+    }
+
+    /// Copies the live records of a pack, front to back.
+    fn move_records(&self, number: u32, pack: Pack, moves: &mut Moves) -> Result<(), BlobError> {
+        let view = self.0.view()?;
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        self.0
+            .packs
+            .walk(number, 0, pack.bytes, |offset, header, piece| {
+                let place = Place::of(number, offset, header);
+                let row = view.chunk(header.chunk.id)?;
+                if row.is_some_and(|row| row.place == Some(place)) {
+                    bytes += piece.len();
+                    batch.push((*header, piece, place));
+                    if bytes >= COPY_BYTES {
+                        self.copy(&mut batch, moves)?;
+                        bytes = 0;
+                    }
+                }
+                Ok::<_, BlobError>(Step::On)
+            })?;
+        self.copy(&mut batch, moves)
+    }
+
+    /// Copies what the index has in a pack and its records do not say: a header is damaged.
+    fn move_rest(&self, number: u32, moves: &mut Moves) -> Result<(), BlobError> {
+        let moved: BTreeSet<ChunkId> = moves.made.iter().map(|(id, ..)| *id).collect();
+        let mut rest = Vec::new();
+        self.0.view()?.each_chunk(|id, row| {
+            if let Some(place) = row.place.filter(|place| place.pack == number)
+                && !moved.contains(&id)
+            {
+                rest.push((id, place));
+            }
+            true
+        })?;
+        for (id, place) in rest {
+            let chunk = ChunkRef {
+                id,
+                bytes: place.bytes,
+            };
+            match self.read_record(&chunk, &place)? {
+                Some(piece) => {
+                    let header = Header::of(&chunk, &piece).map_err(std::io::Error::other)?;
+                    self.copy(&mut vec![(header, piece.bytes().clone(), place)], moves)?;
+                }
+                None => {
+                    tracing::error!(org = %self.0.org, chunk = %id, pack = number, "a stored chunk is damaged");
+                    moves.made.push((id, place, None));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(
+        &self,
+        batch: &mut Vec<(Header, Bytes, Place)>,
+        moves: &mut Moves,
+    ) -> Result<(), BlobError> {
+        let records: Vec<(Header, Bytes)> = batch
+            .iter()
+            .map(|(header, piece, _)| (*header, piece.clone()))
+            .collect();
+        let places = self.0.journal.copy(&self.0.packs, &records)?;
+        for ((_, _, from), (id, to)) in batch.drain(..).zip(places) {
+            moves.live += from.record_bytes();
+            moves.made.push((id, from, Some(to)));
+        }
+        Ok(())
+    }
+}
+
+/// What was copied from where to where; nowhere what is damaged.
+#[derive(Debug, Default)]
+struct Moves {
+    made: Vec<(ChunkId, Place, Option<Place>)>,
+    /// Bytes of the records that were found.
+    live: u32,
+}

@@ -1,0 +1,262 @@
+//! An upload: asks what is here, brings what is not, and makes a tree of it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+};
+
+use common::{
+    code::Code,
+    id::{ChunkId, TreeId},
+    problem::Problem,
+    tree::ChunkRef,
+    units::Bytes,
+};
+use link::trees::{Manifest, Piece, io_problem};
+
+use super::{
+    error::BlobError,
+    index::{Change, TreeRow, View},
+    journal::Snapshot,
+    record::Header,
+    step,
+    store::{Store, arrive_all},
+    sync_folder,
+};
+
+/// Kept free beside what is stored, so that the book, on the same disk, can still be written.
+const KEEP_FREE: Bytes = Bytes::mib(64);
+/// No more than this part of a small disk is kept free.
+const KEEP_FREE_PART: u64 = 20;
+
+const NOT_STORED: &str = "the data was not stored";
+
+/// An upload on its way. Until it is dropped, what it was told is here stays here, and so does what it brought; after
+/// that for a while, so that another try need not bring it again. May be used from several threads at once.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    store: Store,
+    number: u64,
+}
+
+impl Incoming {
+    pub(super) fn new(store: Store) -> Self {
+        let number = store.0.holds.begin();
+        Self { store, number }
+    }
+
+    /// Returns of each chunk whether it has to be brought.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub(crate) fn lacks(&self, chunks: &[ChunkRef]) -> Result<Vec<bool>, Problem> {
+        self.hold(chunks.iter());
+        let lacks = || -> Result<Vec<bool>, BlobError> {
+            // What is in neither was in neither at the look into the journal: it goes from there into the index.
+            let pending: Vec<bool> = self
+                .store
+                .0
+                .journal
+                .have(chunks.iter().map(|chunk| chunk.id));
+            let view = self.store.0.view()?;
+            let lacking = chunks.iter().zip(pending);
+            lacking
+                .map(|(chunk, pending)| Ok(!pending && !is_here(&view, chunk)?))
+                .collect()
+        };
+        lacks().map_err(|error| error.problem(NOT_STORED))
+    }
+
+    /// Checks that there is room for so much more.
+    ///
+    /// # Errors
+    /// `disk_full`.
+    pub(crate) fn reserve(&self, missing: Bytes) -> Result<(), Problem> {
+        if missing == Bytes::ZERO {
+            return Ok(());
+        }
+        let disk = rustix::fs::statvfs(&self.store.0.root)
+            .map_err(|errno| io_problem(NOT_STORED, &errno.into()))?;
+        let keep = KEEP_FREE
+            .0
+            .min(disk.f_blocks * disk.f_frsize / KEEP_FREE_PART);
+        let free = Bytes((disk.f_bavail * disk.f_frsize).saturating_sub(keep));
+        if missing > free {
+            let why = format!("{missing} are to be stored, but the coordinator has {free} free");
+            let help = "Ask who runs the coordinator to free some space, then try again.";
+            return Err(Problem::new(Code::DiskFull, NOT_STORED, why).help(help));
+        }
+        Ok(())
+    }
+
+    /// Stores pieces that the caller has opened and checked. Those that are here already are left out. They are on the
+    /// disk once a tree with them is sealed.
+    ///
+    /// # Errors
+    /// `bad_request` for a form in which no chunk is kept; `disk_full` or `io_error`. What was stored before stays.
+    pub(crate) fn put(&self, pieces: &[(ChunkRef, Piece)]) -> Result<(), Problem> {
+        self.hold(pieces.iter().map(|(chunk, _)| chunk));
+        let mut records = Vec::with_capacity(pieces.len());
+        for (chunk, piece) in pieces {
+            let header = Header::of(chunk, piece).map_err(|error| {
+                let why = format!(
+                    "piece {} came in a form that is not kept: {error}",
+                    chunk.id
+                );
+                Problem::new(Code::BadRequest, NOT_STORED, why)
+            })?;
+            records.push((header, piece.bytes().clone()));
+        }
+        let put = || {
+            let inner = &*self.store.0;
+            let view = inner.view()?;
+            let mut new = Vec::with_capacity(records.len());
+            for record in records {
+                if !is_here(&view, &record.0.chunk)? {
+                    new.push(record);
+                }
+            }
+            for pack in inner.journal.arrive(&inner.packs, &new)? {
+                // Others write on meanwhile, and the commit finds most of the upload on the disk.
+                if let Err(error) = inner.packs.sync(pack) {
+                    let _one = inner.committing();
+                    inner.journal.lose(&inner.packs)?;
+                    return Err(error.into());
+                }
+                inner.journal.synced(pack);
+            }
+            if inner.journal.is_full() {
+                inner.flush()?;
+            }
+            Ok(())
+        };
+        put().map_err(|error: BlobError| error.problem(NOT_STORED))
+    }
+
+    /// Makes a tree, all of whose chunks are here, durable.
+    ///
+    /// # Errors
+    /// `bad_request` if a chunk is missing, `disk_full`, `io_error`. No tree is stored then.
+    pub(crate) fn seal(&self, manifest: &Manifest) -> Result<TreeId, Problem> {
+        let tree = manifest.id();
+        // From before it has its name: nobody may take it away before it is named.
+        self.store.0.holds.seal(tree);
+        let sealed = self.try_seal(manifest);
+        if sealed.is_err() {
+            self.store.release(tree);
+        }
+        sealed.map_err(|error| error.problem(NOT_STORED))?;
+        Ok(tree)
+    }
+
+    fn try_seal(&self, manifest: &Manifest) -> Result<(), BlobError> {
+        let (store, tree) = (&self.store, manifest.id());
+        // Held too where nobody asked: all of them have to be here.
+        self.hold(manifest.chunks().iter());
+        let size = TreeRow {
+            bytes: manifest.tree().bytes(),
+            files: manifest.tree().file_count(),
+            since: 0,
+            damaged: false,
+        };
+        loop {
+            let there = store.0.view()?.tree(tree)?.is_some_and(|row| !row.damaged);
+            if !there {
+                self.write_description(manifest)?;
+            }
+            let sealed = store.0.commit(|change, snapshot, minute| {
+                let before = change.tree(tree)?;
+                if there && before.is_none() {
+                    // It has lost its name since the look. From now on it is held: the next look is the last.
+                    arrive_all(change, snapshot, minute)?;
+                    return Ok(None);
+                }
+                // One that is here has its references, and may have got a piece back that was damaged.
+                let more = u32::from(before.is_none());
+                refer_to_all(change, manifest, snapshot, more, minute)?;
+                change.put_tree(
+                    tree,
+                    TreeRow {
+                        since: minute,
+                        ..size
+                    },
+                )?;
+                Ok(Some(()))
+            })?;
+            if sealed.is_some() {
+                break;
+            }
+        }
+        // Where nothing was damaged, there is nothing to remove.
+        super::there(fs::remove_file(store.damaged_path(tree)))?;
+        Ok(())
+    }
+
+    /// Writes the description under its name: nobody reads it before the index says that it is there.
+    fn write_description(&self, manifest: &Manifest) -> Result<(), BlobError> {
+        let bytes = manifest.encode().map_err(io::Error::other)?;
+        let root = &self.store.0.root;
+        let temp = root
+            .join("temps")
+            .join(format!("{}-{}", self.number, manifest.id()));
+        let written = || {
+            let mut file = File::create(&temp)?;
+            step();
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            step();
+            fs::rename(&temp, self.store.tree_path(manifest.id()))?;
+            step();
+            sync_folder(&root.join("trees"))
+        };
+        written().map_err(|error| {
+            // What stays is cleared when the store is opened next.
+            let _ = fs::remove_file(&temp);
+            error.into()
+        })
+    }
+
+    fn hold<'a>(&self, chunks: impl Iterator<Item = &'a ChunkRef>) {
+        let ids = chunks.map(|chunk| chunk.id);
+        self.store.0.holds.hold(self.number, ids);
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.store.0.holds.end(self.number);
+    }
+}
+
+/// Puts what was written into the index, and notes that `more` trees have the chunks of this one.
+fn refer_to_all(
+    change: &mut Change<'_>,
+    manifest: &Manifest,
+    snapshot: &Snapshot,
+    more: u32,
+    minute: u32,
+) -> Result<(), BlobError> {
+    // In the order of the index, whose pages are then written once.
+    let mut chunks: Vec<ChunkRef> = manifest.chunks().to_vec();
+    chunks.sort_unstable();
+    for chunk in &chunks {
+        let row = match snapshot.pieces.get(&chunk.id) {
+            Some(place) => Some(change.arrive(chunk.id, *place, more, minute)?),
+            None if more > 0 => change.refer(chunk.id)?,
+            None => change.chunk(chunk.id)?,
+        };
+        if row.and_then(|row| row.whole(chunk)).is_none() {
+            return Err(BlobError::NotSent(chunk.id));
+        }
+    }
+    let ours = |id: &ChunkId| chunks.binary_search_by_key(id, |chunk| chunk.id).is_ok();
+    for (id, place) in snapshot.pieces.iter().filter(|(id, _)| !ours(id)) {
+        change.arrive(*id, *place, 0, minute)?;
+    }
+    Ok(())
+}
+
+fn is_here(view: &View, chunk: &ChunkRef) -> Result<bool, BlobError> {
+    let row = view.chunk(chunk.id)?;
+    Ok(row.is_some_and(|row| row.whole(chunk).is_some()))
+}

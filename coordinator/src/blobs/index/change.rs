@@ -1,0 +1,281 @@
+//! Changes of the index, which become true together.
+
+use std::{collections::BTreeMap, fmt, ops::Bound};
+
+use common::id::{ChunkId, TreeId};
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use super::{CHUNKS, DOOMED, IDLE, Id, NOTES, PACKS, Place, Row, TREES, TreeRow, row};
+use crate::blobs::error::BlobError;
+
+/// Rows that are read at once where all are changed.
+const RESET_STEP: usize = 4096;
+
+fn after_key(after: Option<&ChunkId>) -> Bound<&[u8; 32]> {
+    after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_bytes()))
+}
+
+/// A commit that is being put together.
+pub(in super::super) struct Change<'txn> {
+    chunks: Table<'txn, Id, &'static [u8; row::ROW_BYTES]>,
+    idle: Table<'txn, (u32, Id), ()>,
+    packs: Table<'txn, u32, (u32, u32)>,
+    trees: Table<'txn, Id, (u64, u64, u32, bool)>,
+    doomed: Table<'txn, Id, u32>,
+    notes: Table<'txn, &'static str, &'static [u8]>,
+    /// By how much the live bytes of packs have changed.
+    live: BTreeMap<u32, i64>,
+}
+
+impl<'txn> Change<'txn> {
+    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, BlobError> {
+        Ok(Self {
+            chunks: transaction.open_table(CHUNKS)?,
+            idle: transaction.open_table(IDLE)?,
+            packs: transaction.open_table(PACKS)?,
+            trees: transaction.open_table(TREES)?,
+            doomed: transaction.open_table(DOOMED)?,
+            notes: transaction.open_table(NOTES)?,
+            live: BTreeMap::new(),
+        })
+    }
+
+    /// Brings the packs' rows up to what was changed.
+    pub(super) fn settle(&mut self) -> Result<(), BlobError> {
+        for (pack, by) in std::mem::take(&mut self.live) {
+            let (bytes, live) = self.pack(pack)?;
+            let live = (i64::from(live) + by).clamp(0, i64::from(u32::MAX));
+            let live = u32::try_from(live).unwrap_or(u32::MAX);
+            self.packs.insert(pack, (bytes, live))?;
+        }
+        Ok(())
+    }
+
+    pub(in super::super) fn chunk(&self, id: ChunkId) -> Result<Option<Row>, BlobError> {
+        let row = self.chunks.get(id.as_bytes())?;
+        Ok(row.map(|row| Row::decode(row.value())))
+    }
+
+    /// Notes where a chunk is that was written, and that so many more trees have it. One that is here already stays
+    /// where it is: what was written is dead then.
+    pub(in super::super) fn arrive(
+        &mut self,
+        id: ChunkId,
+        place: Place,
+        references: u32,
+        minute: u32,
+    ) -> Result<Row, BlobError> {
+        let before = self.chunk(id)?;
+        let mut row = before.unwrap_or(Row {
+            place: None,
+            references: 0,
+            since: minute,
+        });
+        if row.place.is_none() {
+            row.place = Some(place);
+            *self.live.entry(place.pack).or_default() += i64::from(place.record_bytes());
+        }
+        self.count(id, before, row, row.references.saturating_add(references))
+    }
+
+    /// Notes that one more tree has the chunk; returns its row, if there is one.
+    pub(in super::super) fn refer(&mut self, id: ChunkId) -> Result<Option<Row>, BlobError> {
+        let Some(row) = self.chunk(id)? else {
+            return Ok(None);
+        };
+        let references = row.references.saturating_add(1);
+        self.count(id, Some(row), row, references).map(Some)
+    }
+
+    /// Notes that a tree fewer has the chunk. One that none has may go at once.
+    pub(in super::super) fn unrefer(&mut self, id: ChunkId) -> Result<(), BlobError> {
+        if let Some(mut row) = self.chunk(id)?
+            && row.references > 0
+        {
+            let before = row;
+            row.since = 0;
+            self.count(id, Some(before), row, before.references - 1)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a chunk's row with this many references, and whether it is idle.
+    fn count(
+        &mut self,
+        id: ChunkId,
+        before: Option<Row>,
+        mut row: Row,
+        references: u32,
+    ) -> Result<Row, BlobError> {
+        row.references = references;
+        if let Some(before) = before.filter(|before| before.references == 0) {
+            self.idle.remove((before.since, id.as_bytes()))?;
+        }
+        if references == 0 {
+            self.idle.insert((row.since, id.as_bytes()), ())?;
+        }
+        self.chunks.insert(id.as_bytes(), &row.encode())?;
+        Ok(row)
+    }
+
+    /// Takes an idle chunk out; returns the bytes that are dead now.
+    pub(in super::super) fn drop_idle(
+        &mut self,
+        since: u32,
+        id: ChunkId,
+    ) -> Result<u32, BlobError> {
+        self.idle.remove((since, id.as_bytes()))?;
+        let Some(row) = self.chunk(id)?.filter(|row| row.references == 0) else {
+            return Ok(0);
+        };
+        self.chunks.remove(id.as_bytes())?;
+        let Some(place) = row.place else {
+            return Ok(0);
+        };
+        *self.live.entry(place.pack).or_default() -= i64::from(place.record_bytes());
+        Ok(place.record_bytes())
+    }
+
+    /// Notes that a chunk that was at `from` is at `to`; nothing where it has moved or gone meanwhile.
+    pub(in super::super) fn relocate(
+        &mut self,
+        id: ChunkId,
+        from: Place,
+        to: Option<Place>,
+    ) -> Result<(), BlobError> {
+        let Some(mut row) = self.chunk(id)?.filter(|row| row.place == Some(from)) else {
+            return Ok(());
+        };
+        row.place = to;
+        *self.live.entry(from.pack).or_default() -= i64::from(from.record_bytes());
+        if let Some(to) = to {
+            *self.live.entry(to.pack).or_default() += i64::from(to.record_bytes());
+        }
+        self.chunks.insert(id.as_bytes(), &row.encode())?;
+        Ok(())
+    }
+
+    /// Takes all chunks' references away, for a count that is taken anew: what nothing has in the end is idle since
+    /// `minute`.
+    pub(in super::super) fn reset_references(&mut self, minute: u32) -> Result<(), BlobError> {
+        let mut after = None;
+        loop {
+            let mut step = Vec::with_capacity(RESET_STEP);
+            for row in self
+                .chunks
+                .range::<&[u8; 32]>((after_key(after.as_ref()), Bound::Unbounded))?
+                .take(RESET_STEP)
+            {
+                let (id, row) = row?;
+                step.push((ChunkId::new(*id.value()), Row::decode(row.value())));
+            }
+            let Some((last, _)) = step.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            for (id, before) in step {
+                let row = Row {
+                    since: minute,
+                    ..before
+                };
+                self.count(id, Some(before), row, 0)?;
+            }
+        }
+    }
+
+    /// Notes that one more tree has the chunk, whether it is here or not.
+    pub(in super::super) fn recount(&mut self, id: ChunkId) -> Result<(), BlobError> {
+        if self.refer(id)?.is_none() {
+            let lost = Row {
+                place: None,
+                references: 0,
+                since: 0,
+            };
+            self.count(id, None, lost, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that so much of a pack is on the disk.
+    pub(in super::super) fn grow_pack(&mut self, pack: u32, bytes: u32) -> Result<(), BlobError> {
+        let (before, live) = self.pack(pack)?;
+        self.packs.insert(pack, (before.max(bytes), live))?;
+        Ok(())
+    }
+
+    /// Notes that a pack goes: whatever its file holds is nothing any more.
+    pub(in super::super) fn doom_pack(&mut self, pack: u32) -> Result<(), BlobError> {
+        self.live.remove(&pack);
+        self.packs.insert(pack, (0, 0))?;
+        Ok(())
+    }
+
+    /// Notes that a pack's file is gone.
+    pub(in super::super) fn forget_pack(&mut self, pack: u32) -> Result<(), BlobError> {
+        self.packs.remove(pack)?;
+        Ok(())
+    }
+
+    fn pack(&self, number: u32) -> Result<(u32, u32), BlobError> {
+        let row = self.packs.get(number)?;
+        Ok(row.map(|row| row.value()).unwrap_or_default())
+    }
+
+    pub(in super::super) fn tree(&self, id: TreeId) -> Result<Option<TreeRow>, BlobError> {
+        let row = self.trees.get(id.as_bytes())?;
+        Ok(row.map(|row| TreeRow::from(row.value())))
+    }
+
+    pub(in super::super) fn put_tree(&mut self, id: TreeId, row: TreeRow) -> Result<(), BlobError> {
+        let value = (row.bytes.0, row.files, row.since, row.damaged);
+        self.trees.insert(id.as_bytes(), value)?;
+        Ok(())
+    }
+
+    /// Takes the tree's name away: it is doomed, if it was there.
+    pub(in super::super) fn doom_tree(&mut self, id: TreeId) -> Result<(), BlobError> {
+        if self.trees.remove(id.as_bytes())?.is_some() {
+            self.doomed.insert(id.as_bytes(), 0)?;
+        }
+        Ok(())
+    }
+
+    pub(in super::super) fn is_doomed(&self, id: TreeId) -> Result<bool, BlobError> {
+        Ok(self.doomed.get(id.as_bytes())?.is_some())
+    }
+
+    /// Notes how many chunks of a doomed tree have heard of it; `None` when all have.
+    pub(in super::super) fn advance_doomed(
+        &mut self,
+        id: TreeId,
+        cursor: Option<u32>,
+    ) -> Result<(), BlobError> {
+        match cursor {
+            Some(cursor) => drop(self.doomed.insert(id.as_bytes(), cursor)?),
+            None => drop(self.doomed.remove(id.as_bytes())?),
+        }
+        Ok(())
+    }
+
+    /// Notes something; nothing any more where `value` is empty.
+    pub(in super::super) fn note(
+        &mut self,
+        name: &'static str,
+        value: &[u8],
+    ) -> Result<(), BlobError> {
+        if value.is_empty() {
+            self.notes.remove(name)?;
+        } else {
+            self.notes.insert(name, value)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Change<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change")
+            .field("live", &self.live)
+            .finish_non_exhaustive()
+    }
+}

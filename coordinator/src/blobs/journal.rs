@@ -1,0 +1,279 @@
+//! Pieces that were written and are not in the index yet: the ends of the packs.
+//!
+//! What is here is found again after the process was killed (see [`super::recover`]), so that nobody sends it twice.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io, mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use common::id::ChunkId;
+
+use super::{
+    Limits,
+    index::Place,
+    packs::{Packs, Writer},
+    record::Header,
+};
+
+/// Records that are written with one call of the system, about.
+const WRITE_BYTES: usize = 4 << 20;
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    limits: Limits,
+    written: Mutex<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    writer: Option<Writer>,
+    next: u32,
+    pending: HashMap<ChunkId, Place>,
+    pending_bytes: u64,
+    /// Of packs with more than the index knows: how much it knows, and how much there is.
+    grown: BTreeMap<u32, (u32, u32)>,
+    unsynced: BTreeSet<u32>,
+    /// Files were made whose names may not be on the disk.
+    new_names: bool,
+}
+
+/// What a commit takes from the journal.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) pieces: HashMap<ChunkId, Place>,
+    /// Packs, and how long they are.
+    pub(super) packs: Vec<(u32, u32)>,
+    unsynced: BTreeSet<u32>,
+    new_names: bool,
+}
+
+impl Journal {
+    /// Goes on with a pack that has this length, or begins with the next one.
+    pub(super) fn new(limits: Limits, writer: Option<Writer>, next: u32) -> Self {
+        Self {
+            limits,
+            written: Mutex::new(Written {
+                writer,
+                next,
+                pending: HashMap::new(),
+                pending_bytes: 0,
+                grown: BTreeMap::new(),
+                unsynced: BTreeSet::new(),
+                new_names: false,
+            }),
+        }
+    }
+
+    /// Returns of each chunk whether it is here.
+    pub(super) fn have(&self, ids: impl Iterator<Item = ChunkId>) -> Vec<bool> {
+        let written = self.written();
+        ids.map(|id| written.pending.contains_key(&id)).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.written().pending.is_empty()
+    }
+
+    /// Returns the number of the pack that grows now.
+    pub(super) fn growing(&self) -> Option<u32> {
+        self.written().writer.as_ref().map(|writer| writer.number)
+    }
+
+    /// Has no pack grow any more that did so far.
+    pub(super) fn retire(&self, pack: u32) {
+        let mut written = self.written();
+        if written
+            .writer
+            .as_ref()
+            .is_some_and(|writer| writer.number == pack)
+        {
+            written.writer = None;
+        }
+    }
+
+    /// Returns whether so much is here that it should go into the index.
+    pub(super) fn is_full(&self) -> bool {
+        let written = self.written();
+        written.pending.len() >= self.limits.pending_pieces
+            || written.pending_bytes >= self.limits.pending_bytes
+    }
+
+    /// Writes pieces that arrived, without those that are here. Returns packs that are full now: the caller syncs them
+    /// while others go on.
+    pub(super) fn arrive(&self, packs: &Packs, pieces: &[(Header, Bytes)]) -> io::Result<Vec<u32>> {
+        let mut written = self.written();
+        let before = written.next;
+        let mut places = Vec::with_capacity(pieces.len());
+        let done = {
+            let mut seen = BTreeSet::new();
+            let mut new = Vec::with_capacity(pieces.len());
+            for piece in pieces {
+                let id = piece.0.chunk.id;
+                if !written.pending.contains_key(&id) && seen.insert(id) {
+                    new.push(piece);
+                }
+            }
+            written.append(packs, self.limits.pack_bytes, new.into_iter(), &mut places)
+        };
+        for (id, place) in places {
+            written.pending_bytes += u64::from(place.record_bytes());
+            written.pending.insert(id, place);
+        }
+        done?;
+        let full = before.saturating_sub(1)..written.next.saturating_sub(1);
+        Ok(full
+            .filter(|pack| written.unsynced.contains(pack))
+            .collect())
+    }
+
+    /// Writes pieces at another place, of which the caller tells the index. Returns where they are now.
+    pub(super) fn copy(
+        &self,
+        packs: &Packs,
+        pieces: &[(Header, Bytes)],
+    ) -> io::Result<Vec<(ChunkId, Place)>> {
+        let mut places = Vec::with_capacity(pieces.len());
+        let mut written = self.written();
+        written.append(packs, self.limits.pack_bytes, pieces.iter(), &mut places)?;
+        Ok(places)
+    }
+
+    /// Notes that the caller is about to sync a full pack.
+    pub(super) fn synced(&self, pack: u32) {
+        self.written().unsynced.remove(&pack);
+    }
+
+    /// Returns all that is here, for a commit.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut written = self.written();
+        Snapshot {
+            pieces: written.pending.clone(),
+            packs: written
+                .grown
+                .iter()
+                .map(|(pack, (_, length))| (*pack, *length))
+                .collect(),
+            unsynced: mem::take(&mut written.unsynced),
+            new_names: mem::take(&mut written.new_names),
+        }
+    }
+
+    /// Notes that the index knows what the snapshot had.
+    pub(super) fn committed(&self, snapshot: &Snapshot) {
+        let mut written = self.written();
+        for (id, place) in &snapshot.pieces {
+            if written.pending.get(id) == Some(place) {
+                written.pending.remove(id);
+                written.pending_bytes -= u64::from(place.record_bytes());
+            }
+        }
+        if written.pending.is_empty() {
+            written.pending.shrink_to_fit();
+        }
+        for (pack, known) in &snapshot.packs {
+            if let Some((before, length)) = written.grown.get_mut(pack) {
+                *before = *known;
+                if known == length {
+                    written.grown.remove(pack);
+                }
+            }
+        }
+    }
+
+    /// Forgets all that is not in the index, after the disk has failed to keep it: nobody can say what is there.
+    pub(super) fn lose(&self, packs: &Packs) -> io::Result<()> {
+        let mut written = self.written();
+        written.pending.clear();
+        written.pending_bytes = 0;
+        written.unsynced.clear();
+        written.writer = None;
+        let grown = mem::take(&mut written.grown);
+        grown
+            .into_iter()
+            .try_for_each(|(pack, (known, _))| packs.writer(pack, known).map(drop))
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        // Every change of it is one step: it is whole whatever a thread that held it did.
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    /// Writes records, and notes in `places` those that were written even where it fails.
+    fn append<'a>(
+        &mut self,
+        packs: &Packs,
+        pack_bytes: u32,
+        pieces: impl Iterator<Item = &'a (Header, Bytes)>,
+        places: &mut Vec<(ChunkId, Place)>,
+    ) -> io::Result<()> {
+        let mut records = Vec::new();
+        let mut coming = Vec::new();
+        for (header, bytes) in pieces {
+            let gathered = u32::try_from(records.len()).map_err(io::Error::other)?;
+            let length = self.writer.as_ref().map(|writer| writer.length + gathered);
+            let full = length.is_none_or(|length| {
+                length > 0 && length.saturating_add(header.record_bytes()) > pack_bytes
+            });
+            if full || records.len() >= WRITE_BYTES {
+                self.write(&mut records, &mut coming, places)?;
+            }
+            if full {
+                self.begin(packs)?;
+            }
+            let Some(writer) = &self.writer else {
+                return Err(io::Error::other("no pack is open"));
+            };
+            let gathered = u32::try_from(records.len()).map_err(io::Error::other)?;
+            let place = Place::of(writer.number, writer.length + gathered, header);
+            coming.push((header.chunk.id, place));
+            records.extend_from_slice(&header.encode());
+            records.extend_from_slice(bytes);
+        }
+        self.write(&mut records, &mut coming, places)
+    }
+
+    fn begin(&mut self, packs: &Packs) -> io::Result<()> {
+        let writer = packs.writer(self.next, 0)?;
+        self.new_names = true;
+        self.next += 1;
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        records: &mut Vec<u8>,
+        coming: &mut Vec<(ChunkId, Place)>,
+        places: &mut Vec<(ChunkId, Place)>,
+    ) -> io::Result<()> {
+        let Some(writer) = self.writer.as_mut().filter(|_| !records.is_empty()) else {
+            return Ok(());
+        };
+        let before = writer.length;
+        writer.append(records)?;
+        let grown = self.grown.entry(writer.number).or_insert((before, before));
+        grown.1 = writer.length;
+        self.unsynced.insert(writer.number);
+        records.clear();
+        places.append(coming);
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    /// Sees to it that all of it is on the disk.
+    pub(super) fn sync(&self, packs: &Packs) -> io::Result<()> {
+        for pack in &self.unsynced {
+            packs.sync(*pack)?;
+        }
+        if self.new_names {
+            packs.sync_names()?;
+        }
+        Ok(())
+    }
+}

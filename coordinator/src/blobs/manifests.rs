@@ -1,0 +1,104 @@
+//! Descriptions that were read of late: each stream of a fetch asks for its tree's again.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use common::{
+    id::{OrgId, TreeId},
+    problem::Problem,
+};
+use link::trees::Manifest;
+
+/// Memory for descriptions that are kept, of all orgs together; one alone may be larger.
+const MAX_BYTES: u64 = 64 << 20;
+/// After which one that nobody asked for is forgotten.
+const IDLE: Duration = Duration::from_secs(60);
+/// Descriptions of so many bytes on the disk are read one at a time: several streams want the same one.
+const LARGE_BYTES: u64 = 1 << 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Manifests {
+    kept: Mutex<Kept>,
+    loading: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Used longest ago first.
+    manifests: VecDeque<(OrgId, Manifest, u64, Instant)>,
+}
+
+impl Manifests {
+    /// Returns the description from memory, or what `load` reads, whose size on the disk is `bytes`.
+    pub(super) fn load(
+        &self,
+        org: OrgId,
+        tree: TreeId,
+        bytes: u64,
+        load: impl FnOnce() -> Result<Manifest, Problem>,
+    ) -> Result<Manifest, Problem> {
+        if let Some(found) = self.find(org, tree) {
+            return Ok(found);
+        }
+        let _one = (bytes >= LARGE_BYTES)
+            .then(|| self.loading.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(found) = self.find(org, tree) {
+            return Ok(found);
+        }
+        let manifest = load()?;
+        // In memory an entry and a chunk take about twice what they take on the disk.
+        self.kept().add(org, manifest.clone(), 2 * bytes);
+        Ok(manifest)
+    }
+
+    pub(super) fn forget(&self, org: OrgId, tree: TreeId) {
+        self.kept()
+            .manifests
+            .retain(|(of, kept, ..)| *of != org || kept.id() != tree);
+    }
+
+    /// Forgets what nobody asked for of late.
+    pub(super) fn tidy(&self) {
+        self.kept().tidy(Instant::now());
+    }
+
+    fn find(&self, org: OrgId, tree: TreeId) -> Option<Manifest> {
+        let mut kept = self.kept();
+        kept.tidy(Instant::now());
+        let found = kept.manifests.iter();
+        let at = found
+            .clone()
+            .position(|(of, kept, ..)| *of == org && kept.id() == tree)?;
+        let (_, manifest, bytes, _) = kept.manifests.remove(at)?;
+        kept.manifests
+            .push_back((org, manifest.clone(), bytes, Instant::now()));
+        Some(manifest)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // The list is whole whatever a thread that held it did.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn add(&mut self, org: OrgId, manifest: Manifest, bytes: u64) {
+        self.manifests
+            .push_back((org, manifest, bytes, Instant::now()));
+        let mut sum: u64 = self.manifests.iter().map(|(_, _, bytes, _)| bytes).sum();
+        while sum > MAX_BYTES && self.manifests.len() > 1 {
+            sum -= self
+                .manifests
+                .pop_front()
+                .map_or(0, |(_, _, bytes, _)| bytes);
+        }
+    }
+
+    fn tidy(&mut self, now: Instant) {
+        self.manifests
+            .retain(|(.., used)| now.duration_since(*used) < IDLE);
+    }
+}

@@ -1,0 +1,204 @@
+//! The start of a store after whatever happened to the process before.
+//!
+//! The index is the truth; packs may have more at their ends, which was written and not committed. Whole pieces of that
+//! are taken in, checked, so that whoever sent them need not do so again; the rest is cut off. Where there is no index,
+//! or it is damaged, it is made anew from packs and descriptions.
+
+use std::{fs, io, path::Path};
+
+use common::id::TreeId;
+use link::trees::Piece;
+
+use super::{
+    Limits,
+    error::BlobError,
+    index::{Index, Place, RECOUNT, TreeRow},
+    journal::Journal,
+    packs::{Packs, Step},
+    store::read_description,
+    there,
+};
+use crate::store::StoreError;
+
+/// What a store begins with.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) index: Index,
+    pub(super) packs: Packs,
+    pub(super) journal: Journal,
+}
+
+/// Opens the index of the store in `folder` and brings it up to what is on the disk.
+pub(super) fn recover(folder: &Path, limits: Limits, minute: u32) -> Result<Recovered, BlobError> {
+    for entry in fs::read_dir(folder.join("temps"))? {
+        fs::remove_file(entry?.path())?;
+    }
+    let (index, new) = open_index(&folder.join("index.redb"))?;
+    let packs = Packs::new(folder.join("packs"));
+    let known = index.view()?.packs()?;
+    for (number, _) in known.iter().filter(|(_, pack)| pack.bytes == 0) {
+        packs.remove(*number)?;
+        index.write(|change| change.forget_pack(*number))?;
+    }
+    let numbers = packs.numbers()?;
+    for number in &numbers {
+        let row = known.iter().find(|(known, _)| known == number);
+        let indexed = row.map_or(0, |(_, pack)| pack.bytes);
+        take_tail(&index, &packs, *number, indexed, minute)?;
+    }
+    for (number, _) in known.iter().filter(|(_, pack)| pack.bytes > 0) {
+        if !numbers.contains(number) {
+            tracing::error!(pack = number, folder = %folder.display(), "a pack is missing");
+        }
+    }
+    take_trees(folder, &index, new, minute)?;
+    if index.view()?.note(RECOUNT)?.is_some() {
+        recount(folder, &index, minute)?;
+    }
+    let last = numbers.last().copied();
+    let next = known
+        .last()
+        .map(|(number, _)| *number)
+        .max(last)
+        .map_or(1, |last| last + 1);
+    let writer = match last {
+        Some(last) => match u32::try_from(packs.length(last)?) {
+            Ok(length) if length < limits.pack_bytes => Some(packs.writer(last, length)?),
+            _ => None,
+        },
+        None => None,
+    };
+    let journal = Journal::new(limits, writer, next);
+    Ok(Recovered {
+        index,
+        packs,
+        journal,
+    })
+}
+
+/// Opens the index; one that is damaged is put aside, as a person may want to look at it.
+fn open_index(path: &Path) -> Result<(Index, bool), BlobError> {
+    match Index::open(path) {
+        Err(BlobError::Index(error)) if matches!(error.innermost(), StoreError::Damaged(_)) => {
+            let aside = path.with_extension("redb.damaged");
+            tracing::error!(path = %path.display(), aside = %aside.display(), error = crate::store::chain(&error), "an index is damaged and is made anew");
+            fs::rename(path, aside)?;
+            Index::open(path)
+        }
+        opened => opened,
+    }
+}
+
+/// Takes in what a pack has behind what the index knows of it.
+fn take_tail(
+    index: &Index,
+    packs: &Packs,
+    number: u32,
+    indexed: u32,
+    minute: u32,
+) -> Result<(), BlobError> {
+    let length = packs.length(number)?;
+    if length < u64::from(indexed) {
+        tracing::error!(
+            pack = number,
+            length,
+            indexed,
+            "a pack is shorter than it was"
+        );
+        return Ok(());
+    }
+    if length == u64::from(indexed) {
+        return Ok(());
+    }
+    let until = u32::try_from(length).unwrap_or(u32::MAX);
+    let mut pieces = Vec::new();
+    let end = packs.walk(number, indexed, until, |offset, header, bytes| {
+        let piece = Piece::from_parts(header.encoding, bytes);
+        if piece.open(&header.chunk).is_err() {
+            return Ok::<_, io::Error>(Step::Stop);
+        }
+        pieces.push((header.chunk.id, Place::of(number, offset, header)));
+        Ok(Step::On)
+    })?;
+    // Behind the last whole piece nothing stays, nor is anything lost: nobody was told that it is here.
+    drop(packs.writer(number, end)?);
+    packs.sync(number)?;
+    packs.sync_names()?;
+    index.write(|change| {
+        change.grow_pack(number, end)?;
+        for (id, place) in &pieces {
+            change.arrive(*id, *place, 0, minute)?;
+        }
+        Ok(())
+    })?;
+    tracing::info!(
+        pack = number,
+        pieces = pieces.len(),
+        "pieces of an upload that broke off were found"
+    );
+    Ok(())
+}
+
+/// Removes descriptions that no tree has; where the index is new, they are what it is made from.
+fn take_trees(folder: &Path, index: &Index, new: bool, minute: u32) -> Result<(), BlobError> {
+    let view = index.view()?;
+    let doomed = view.doomed()?;
+    for entry in fs::read_dir(folder.join("trees"))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some(tree) = name.and_then(|name| name.parse::<TreeId>().ok()) else {
+            tracing::warn!(path = %path.display(), "a file among the trees is none");
+            continue;
+        };
+        if view.tree(tree)?.is_some() || doomed.iter().any(|(id, _)| *id == tree) {
+            continue;
+        }
+        if !new {
+            there(fs::remove_file(&path))?;
+            continue;
+        }
+        let described = read_description(&path, tree)?;
+        let row = match &described {
+            Ok(manifest) => TreeRow {
+                bytes: manifest.tree().bytes(),
+                files: manifest.tree().file_count(),
+                since: minute,
+                damaged: false,
+            },
+            Err(why) => {
+                tracing::error!(%tree, why, "a stored tree is damaged");
+                continue;
+            }
+        };
+        index.write(|change| {
+            change.put_tree(tree, row)?;
+            change.note(RECOUNT, b"1")
+        })?;
+    }
+    Ok(())
+}
+
+/// Counts anew how many trees have each chunk. A chunk that a tree has and no pack is noted as missing.
+pub(super) fn recount(folder: &Path, index: &Index, minute: u32) -> Result<(), BlobError> {
+    let view = index.view()?;
+    let trees = view.trees()?.into_iter().filter(|(_, row)| !row.damaged);
+    let trees: Vec<(TreeId, u32)> = trees
+        .map(|(tree, _)| (tree, 0))
+        .chain(view.doomed()?)
+        .collect();
+    index.write(|change| {
+        change.reset_references(minute)?;
+        for (tree, cursor) in trees {
+            let path = folder.join("trees").join(tree.to_string());
+            match read_description(&path, tree)? {
+                Ok(manifest) => {
+                    for chunk in manifest.chunks().iter().skip(cursor as usize) {
+                        change.recount(chunk.id)?;
+                    }
+                }
+                Err(why) => tracing::error!(%tree, why, "a stored tree is damaged"),
+            }
+        }
+        change.note(RECOUNT, b"")
+    })
+}

@@ -1,0 +1,283 @@
+//! The store of one org: its trees and their pieces, for whoever reads.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use common::{
+    code::Code,
+    id::{OrgId, TreeId},
+    problem::Problem,
+    units::Bytes,
+};
+use link::trees::{Manifest, io_problem, manifest::MAX_MANIFEST_BYTES};
+
+use super::{
+    Limits, Shared,
+    error::BlobError,
+    holds::Holds,
+    incoming::Incoming,
+    index::{Change, Index, TreeRow, View},
+    journal::{Journal, Snapshot},
+    manifests::Manifests,
+    packs::Packs,
+    recover, sync_folder,
+};
+use crate::clock::Clock;
+
+pub(super) const UNREADABLE: &str = "stored data cannot be read";
+
+/// What one org has stored. Cheap to clone.
+///
+/// All methods block on files; call them where that is allowed.
+#[derive(Debug, Clone)]
+pub(crate) struct Store(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) org: OrgId,
+    pub(super) root: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) clock: Arc<Clock>,
+    pub(super) index: Index,
+    pub(super) packs: Packs,
+    pub(super) journal: Journal,
+    pub(super) holds: Holds,
+    pub(super) manifests: Arc<Manifests>,
+    /// Held by whoever changes the index: what a change was made from stays so until it is committed.
+    committing: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the store in `folder`, which is made if needed, and finishes what an earlier process left half done.
+    pub(super) fn open(org: OrgId, folder: &Path, shared: &Shared) -> Result<Self, BlobError> {
+        for part in ["packs", "trees", "temps", "damaged"] {
+            fs::create_dir_all(folder.join(part))?;
+        }
+        sync_folder(folder)?;
+        sync_folder(&shared.root)?;
+        let recovered = recover::recover(folder, shared.limits, minute(&shared.clock))?;
+        Ok(Self(Arc::new(Inner {
+            org,
+            root: folder.to_owned(),
+            limits: shared.limits,
+            clock: Arc::clone(&shared.clock),
+            index: recovered.index,
+            packs: recovered.packs,
+            journal: recovered.journal,
+            holds: Holds::default(),
+            manifests: Arc::clone(&shared.manifests),
+            committing: Mutex::default(),
+        })))
+    }
+
+    /// Begins an upload.
+    pub(crate) fn begin(&self) -> Incoming {
+        Incoming::new(self.clone())
+    }
+
+    /// Returns whether the tree is stored as a whole.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub(crate) fn has_tree(&self, tree: TreeId) -> Result<bool, Problem> {
+        let row = self.0.view().and_then(|view| view.tree(tree));
+        let row = row.map_err(|error| error.problem(UNREADABLE))?;
+        Ok(row.is_some_and(|row| !row.damaged))
+    }
+
+    /// Returns the size and the number of files of a stored tree.
+    ///
+    /// # Errors
+    /// `not_found`; `checksum_mismatch` if what is stored was damaged.
+    pub(crate) fn size(&self, tree: TreeId) -> Result<(Bytes, u64), Problem> {
+        let row = self.tree_row(tree)?;
+        Ok((row.bytes, row.files))
+    }
+
+    /// Returns a stored tree.
+    ///
+    /// # Errors
+    /// `not_found`; `checksum_mismatch` if what is stored was damaged.
+    pub(crate) fn load_tree(&self, tree: TreeId) -> Result<Manifest, Problem> {
+        self.tree_row(tree)?;
+        let what = || format!("tree {tree} cannot be read");
+        let path = self.tree_path(tree);
+        let size = match fs::metadata(&path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(io_problem(what(), &error)),
+        };
+        self.0.manifests.load(self.0.org, tree, size, || {
+            match read_description(&path, tree) {
+                Ok(Ok(manifest)) => Ok(manifest),
+                Ok(Err(why)) => {
+                    if let Err(error) = self.set_tree_aside(tree) {
+                        tracing::error!(%tree, %error, "a damaged tree cannot be set aside");
+                    }
+                    Err(damaged(tree, &why))
+                }
+                Err(error) => Err(io_problem(what(), &error)),
+            }
+        })
+    }
+
+    fn tree_row(&self, tree: TreeId) -> Result<TreeRow, Problem> {
+        let what = || format!("tree {tree} cannot be read");
+        let row = self.0.view().and_then(|view| view.tree(tree));
+        match row.map_err(|error| error.problem(&what()))? {
+            Some(row) if row.damaged => Err(damaged(tree, "its description was set aside")),
+            Some(row) => Ok(row),
+            None => Err(Problem::new(
+                Code::NotFound,
+                what(),
+                "it is not stored here",
+            )),
+        }
+    }
+
+    /// Puts a description away that says nothing any more. The next upload of the tree makes it whole.
+    pub(super) fn set_tree_aside(&self, tree: TreeId) -> Result<(), BlobError> {
+        let _one = self.0.committing();
+        tracing::error!(org = %self.0.org, %tree, "a stored tree is damaged and was set aside");
+        self.0.manifests.forget(self.0.org, tree);
+        super::there(fs::rename(self.tree_path(tree), self.damaged_path(tree)))?;
+        self.0.index.write(|change| match change.tree(tree)? {
+            Some(row) => change.put_tree(
+                tree,
+                TreeRow {
+                    damaged: true,
+                    ..row
+                },
+            ),
+            None => Ok(()),
+        })
+    }
+
+    /// Hears that a row names the tree from now on, or that nobody will.
+    pub(crate) fn release(&self, tree: TreeId) {
+        self.0.holds.release(tree);
+    }
+
+    /// Returns whether nobody uses the store: it may be closed.
+    pub(super) fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && self.0.holds.held().is_empty(Instant::now())
+    }
+
+    pub(super) fn tree_path(&self, tree: TreeId) -> PathBuf {
+        self.0.root.join("trees").join(tree.to_string())
+    }
+
+    pub(super) fn damaged_path(&self, tree: TreeId) -> PathBuf {
+        self.0.root.join("damaged").join(tree.to_string())
+    }
+}
+
+impl Inner {
+    /// Changes the index in one commit.
+    pub(super) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Change<'_>) -> Result<T, BlobError>,
+    ) -> Result<T, BlobError> {
+        let _one = self.committing();
+        self.index.write(change)
+    }
+
+    /// Puts what was written into the index, with `change` in the same commit: it is handed the pieces and the minute,
+    /// and tells the index of all of them.
+    pub(super) fn commit<T>(
+        &self,
+        change: impl FnOnce(&mut Change<'_>, &Snapshot, u32) -> Result<T, BlobError>,
+    ) -> Result<T, BlobError> {
+        let _one = self.committing();
+        let snapshot = self.journal.snapshot();
+        if let Err(error) = snapshot.sync(&self.packs) {
+            self.journal.lose(&self.packs)?;
+            return Err(error.into());
+        }
+        let minute = minute(&self.clock);
+        let done = self.index.write(|tables| {
+            for (pack, length) in &snapshot.packs {
+                tables.grow_pack(*pack, *length)?;
+            }
+            change(tables, &snapshot, minute)
+        })?;
+        self.journal.committed(&snapshot);
+        Ok(done)
+    }
+
+    /// Puts what was written into the index: a tree may have it, or it goes after a while.
+    pub(super) fn flush(&self) -> Result<(), BlobError> {
+        self.commit(arrive_all)
+    }
+
+    pub(super) fn view(&self) -> Result<View, BlobError> {
+        self.index.view()
+    }
+
+    pub(super) fn committing(&self) -> MutexGuard<'_, ()> {
+        // It guards no data of its own.
+        self.committing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What is only in the journal is found again anyhow: this spares whoever opens the store next the search.
+        if !self.journal.is_empty()
+            && let Err(error) = self.flush()
+        {
+            tracing::warn!(org = %self.org, %error, "the last pieces are not in the index yet");
+        }
+    }
+}
+
+/// Puts what was written into the index, for no tree.
+pub(super) fn arrive_all(
+    change: &mut Change<'_>,
+    snapshot: &Snapshot,
+    minute: u32,
+) -> Result<(), BlobError> {
+    for (id, place) in &snapshot.pieces {
+        change.arrive(*id, *place, 0, minute)?;
+    }
+    Ok(())
+}
+
+/// Returns a description, or why what is there is none.
+pub(super) fn read_description(path: &Path, tree: TreeId) -> io::Result<Result<Manifest, String>> {
+    let size = match fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Err("its description is missing".to_owned()));
+        }
+        Err(error) => return Err(error),
+    };
+    if size > MAX_MANIFEST_BYTES {
+        return Ok(Err(format!("its description has {size} bytes")));
+    }
+    let manifest = match Manifest::decode(&fs::read(path)?) {
+        Ok(manifest) => manifest,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    if manifest.id() != tree {
+        return Ok(Err(format!("it is tree {} now", manifest.id())));
+    }
+    Ok(Ok(manifest))
+}
+
+fn damaged(tree: TreeId, why: &str) -> Problem {
+    tracing::error!(%tree, why, "a stored tree is damaged");
+    Problem::new(Code::Checksum, format!("tree {tree} cannot be read"), why)
+}
+
+/// Returns the minute of now; never zero, which stands for at once.
+pub(super) fn minute(clock: &Clock) -> u32 {
+    let minutes = clock.now().unix_ms() / 60_000;
+    u32::try_from(minutes).unwrap_or(u32::MAX).max(1)
+}

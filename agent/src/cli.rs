@@ -5,6 +5,7 @@
 mod account;
 mod approval;
 mod audit;
+mod cache;
 mod daemon;
 mod dataset;
 mod device;
@@ -126,6 +127,8 @@ enum Command {
     Dataset(dataset::Dataset),
     #[command(subcommand)]
     Image(image::Image),
+    #[command(subcommand)]
+    Cache(cache::Cache),
     Submit(submit::Submit),
     Run(run::Run),
     Ps(job::List),
@@ -215,6 +218,7 @@ async fn act(context: Context, command: Command) -> Result<ExitCode, Problem> {
         Command::Member(member) => member.run(&context).await.map(done),
         Command::Dataset(dataset) => dataset.run(&context).await.map(done),
         Command::Image(image) => image.run(&context).await.map(done),
+        Command::Cache(cache) => cache.run(&context).map(done),
         Command::Submit(submit) => submit.run(&context).await.map(done),
         Command::Run(run) => run.run(&context).await,
         Command::Ps(list) => list.run(&context).await.map(done),

@@ -2,6 +2,7 @@
 //!
 //! One JSON line asks, one answers. Nothing here goes over the network, so everything works offline.
 
+mod cache;
 mod client;
 mod server;
 
@@ -17,8 +18,11 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::client::ask;
 pub(crate) use self::server::{Asked, serve};
+pub use self::{
+    cache::{CacheAnswer, CacheContent, CacheEntry, CacheKind, CacheRequest, Evicted, MAX_SHOWN},
+    client::ask,
+};
 
 /// Longest line in either direction; a status of many attempts stays far below.
 const MAX_LINE_BYTES: u64 = 4 << 20;
@@ -42,6 +46,8 @@ pub enum ControlRequest {
     Stop {
         how: StopHow,
     },
+    /// What lies in the cache, or what is to go from it.
+    Cache(CacheRequest),
 }
 
 /// What becomes of the jobs when the agent ends.
@@ -70,6 +76,7 @@ pub enum ControlAnswer {
     },
     /// The one that was used last comes first.
     Images(Vec<CachedImage>),
+    Cache(CacheAnswer),
     Refused(Problem),
 }
 

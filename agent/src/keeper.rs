@@ -4,6 +4,7 @@
 //! it, and says what is new. It never waits for the network or for an attempt.
 
 mod adopt;
+mod cached;
 mod held;
 mod owner;
 mod perform;

@@ -24,7 +24,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    cache::{About, ImageRoom, PinnedImage},
+    cache::{About, ImageRoom, Listed, PinnedImage},
     collect::any_of,
     stream::open,
 };

@@ -43,7 +43,7 @@ pub(super) async fn fetch(work: &Work) -> Result<Option<PinnedImage>, Problem> {
         AttemptImage::Registry(reference) => from_registry(work, reference).await.map(Some),
         AttemptImage::Imported { name, tree } => {
             let tree = *tree;
-            let layout = prepare::fetch(work, tree);
+            let layout = prepare::fetch(work, tree, name);
             let fetched = images::from_tree(&work.machine.cache, name, tree, layout).await;
             fetched.map(Some).map_err(|problem| {
                 let what = format!("the image {name} cannot be used");

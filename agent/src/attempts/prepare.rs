@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, time::Duration};
 
 use agent_core::{
     attempt::Step,
+    cache_plan::Item,
     sandbox_plan::{
         DiskBound, Folders, GpuFiles, Host, ImageRoot, PlanInput, SandboxPlan, folders_to_list,
         plan,
@@ -29,6 +30,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MOST_WAIT: Duration = Duration::from_secs(10);
 /// What did not work, where the attempt's folders cannot be made.
 const UNMADE: &str = "the attempt's folders cannot be made";
+/// What owners read of a job's own folder.
+const WORK_FOLDER: &str = "(work folder)";
 /// Tries for one tree on connections that live; a lost connection does not count.
 const MAX_TRIES: u32 = 5;
 
@@ -70,20 +73,19 @@ pub(super) async fn prepare(work: &Work) -> Result<Prepared, Box<Outcome>> {
 
 async fn make_ready(work: &Work, gpus: BTreeMap<String, GpuFiles>) -> Result<Prepared, Problem> {
     let spec = &work.spec;
-    let wanted = spec
-        .workdir
-        .iter()
-        .chain(spec.datasets.iter().map(|dataset| &dataset.tree));
-    let wanted: Vec<TreeId> = wanted.copied().collect();
+    let workdir = spec.workdir.map(|tree| (tree, WORK_FOLDER));
+    let datasets = spec.datasets.iter();
+    let datasets = datasets.map(|dataset| (dataset.tree, dataset.name.as_str()));
+    let wanted: Vec<(TreeId, &str)> = workdir.into_iter().chain(datasets).collect();
     let cache = &work.machine.cache;
-    let there = cache.ids();
     let image_there = image::item(&spec.image).is_none_or(|item| cache.has(item));
-    if !image_there || !wanted.iter().all(|tree| there.contains(tree)) {
+    let data_there = wanted.iter().all(|(tree, _)| cache.has(Item::Tree(*tree)));
+    if !image_there || !data_there {
         work.happened(Step::Prepare).await;
     }
     let mut pins = Vec::new();
-    for tree in wanted {
-        pins.push(fetch(work, tree).await?);
+    for (tree, name) in wanted {
+        pins.push(fetch(work, tree, name).await?);
     }
     let image = image::fetch(work).await?;
     let folder = work.machine.folder.attempt(work.attempt);
@@ -201,12 +203,15 @@ fn make_folders(folder: &Path, workdir: Option<&Pinned>) -> Result<(), Problem> 
 }
 
 /// Fetches one tree, over as many connections as that takes.
-pub(super) async fn fetch(work: &Work, tree: TreeId) -> Result<Pinned, Problem> {
+pub(super) async fn fetch(work: &Work, tree: TreeId, name: &str) -> Result<Pinned, Problem> {
     let cache = &work.machine.cache;
-    over_uplink(work, |connection| async move {
+    let fetched = over_uplink(work, |connection| async move {
         cache.fetch(&connection, tree, &()).await
-    })
-    .await
+    });
+    let pinned = fetched.await?;
+    let (cache, name) = (cache.clone(), name.to_owned());
+    tokio::task::spawn_blocking(move || cache.call(tree, &name));
+    Ok(pinned)
 }
 
 /// Asks the coordinator for something, over as many connections as that takes.

@@ -333,6 +333,7 @@ pub(super) fn unexpected(answer: &ControlAnswer) -> Problem {
         ControlAnswer::Status(_) => "a status",
         ControlAnswer::Paused(_) => "a pause",
         ControlAnswer::Images(_) => "a list of images",
+        ControlAnswer::Cache(_) => "what lies in the cache",
         ControlAnswer::GpusPaused(_) => "a pause of GPUs",
         ControlAnswer::Stopping { .. } => "a stop",
         ControlAnswer::Refused(_) => "a refusal",

@@ -12,7 +12,7 @@ use common::{
     time::{Span, Timestamp},
 };
 
-use super::{Keeper, blocking};
+use super::{Keeper, blocking, cached};
 use crate::{
     attempts::image,
     clock,
@@ -70,6 +70,13 @@ impl Keeper {
                     let images = cache.images().into_iter();
                     let told = images.map(|(item, about, used)| shown(item, about, used, &running));
                     drop(reply.send(ControlAnswer::Images(told.collect())));
+                });
+                return Ok(());
+            }
+            ControlRequest::Cache(request) => {
+                let cache = self.machine.cache.clone();
+                tokio::task::spawn_blocking(move || {
+                    drop(reply.send(cached::answer(&cache, &request)));
                 });
                 return Ok(());
             }

@@ -14,13 +14,17 @@ mod copy;
 mod held;
 mod images;
 mod lend;
+mod list;
 mod rate;
 mod sealed;
 mod shelf;
 
 pub use self::copy::{Owner, copy_into};
-pub(crate) use self::images::{About, ImageRoom, PinnedImage};
 pub(super) use self::sealed::SEALED_AT;
+pub(crate) use self::{
+    images::{About, ImageRoom, PinnedImage},
+    list::Listed,
+};
 
 use std::{
     fmt,

@@ -53,6 +53,7 @@ impl Shared {
             pins,
             arrival,
             checked_at: Some(Instant::now()),
+            name: String::new(),
             altered: false,
         };
         state.held.insert(Item::Tree(tree), here);

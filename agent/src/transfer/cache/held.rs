@@ -33,7 +33,7 @@ pub(super) struct Shared {
 
 #[derive(Debug)]
 pub(super) struct State {
-    limit: Bytes,
+    pub(super) limit: Bytes,
     pub(super) held: BTreeMap<Item, Held>,
     /// Files that several trees have.
     pub(super) files: SharedFiles,
@@ -53,6 +53,8 @@ pub(super) struct Held {
     pub(super) arrival: Option<u64>,
     /// When all of it was last seen to be as it was sealed.
     pub(super) checked_at: Option<Instant>,
+    /// What people call it; empty where that is not known.
+    pub(super) name: String,
     /// It was seen not to be: nobody new gets it.
     pub(super) altered: bool,
 }
@@ -120,6 +122,7 @@ impl Shared {
                 pins: 0,
                 arrival: kept.whole.then_some(0),
                 checked_at: kept.whole.then(Instant::now),
+                name: kept.name,
                 altered: false,
             };
             // What is whole wins over what was begun of it.
@@ -209,6 +212,7 @@ impl Shared {
                 pins: 0,
                 arrival: None,
                 checked_at: None,
+                name: String::new(),
                 altered: false,
             };
             // What an earlier try left keeps its room.
@@ -293,6 +297,11 @@ impl State {
 
     fn used(&self) -> Bytes {
         cache_plan::used(self.cached(), &self.files)
+    }
+
+    /// Returns the room that these files take, whoever else has them.
+    pub(super) fn shared_room(&self, files: &[FileNumber]) -> Bytes {
+        Bytes(files.iter().map(|file| self.files.bytes(*file).0).sum())
     }
 
     /// Notes that another has a donor's file too: from now on it is counted apart from the donor.

@@ -141,11 +141,8 @@ impl Drop for ImageRoom {
 impl Cache {
     /// Returns whether something is there as a whole.
     pub(crate) fn has(&self, item: Item) -> bool {
-        self.0
-            .state()
-            .held
-            .get(&item)
-            .is_some_and(|held| held.arrival.is_some())
+        let state = self.0.state();
+        state.held.get(&item).is_some_and(|held| held.is_whole())
     }
 
     /// Pins an unpacked image if it is there.
@@ -201,7 +198,7 @@ impl Shelf {
         self.root().join("images")
     }
 
-    fn image(&self, item: Item) -> PathBuf {
+    pub(super) fn image(&self, item: Item) -> PathBuf {
         self.images().join(match item {
             Item::Image(digest) => digest.to_string().replace(':', "-"),
             Item::Imported(tree) | Item::Tree(tree) => format!("tree-{tree}"),
@@ -224,6 +221,7 @@ impl Shelf {
                         shared: Vec::new(),
                         last_used,
                         whole: true,
+                        name: String::new(),
                     });
                 }
                 None => sealed::remove(&folder)?,
@@ -251,7 +249,7 @@ fn item_called(name: &str) -> Option<Item> {
         .map(Item::Image)
 }
 
-fn read_about(folder: &Path) -> Option<About> {
+pub(super) fn read_about(folder: &Path) -> Option<About> {
     let path = folder.join(ABOUT);
     let size = fs::metadata(&path).ok()?.len();
     let bytes = (size <= MAX_ABOUT_BYTES)

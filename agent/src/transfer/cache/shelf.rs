@@ -21,6 +21,8 @@ use crate::transfer::layout::Linked;
 
 /// What a file's last block and its inode take at most, on common file systems.
 const ENTRY_BYTES: u64 = 4096;
+/// Longest name of a dataset with its version.
+const MAX_NAME_BYTES: u64 = 1024;
 /// What one more name of a file takes.
 const LINK_BYTES: u64 = 64;
 const MANIFEST_MODE: u32 = 0o600;
@@ -43,6 +45,8 @@ pub(super) struct Kept {
     pub(super) last_used: Timestamp,
     /// Whether all of it is there.
     pub(super) whole: bool,
+    /// What people call it; empty where that is not known.
+    pub(super) name: String,
 }
 
 impl Shelf {
@@ -53,7 +57,7 @@ impl Shelf {
         let shelf = Self {
             root: root.to_owned(),
         };
-        for part in ["trees", "manifests", "synced", "images", "temps"] {
+        for part in ["trees", "manifests", "synced", "names", "images", "temps"] {
             create_private_dir(&root.join(part))?;
         }
         let boot = fs::read(BOOT_ID)?;
@@ -82,6 +86,7 @@ impl Shelf {
                     shared,
                     last_used: used,
                     whole: true,
+                    name: shelf.name(tree),
                 })
             });
             match whole {
@@ -89,7 +94,7 @@ impl Shelf {
                 None => sealed::remove(&folder)?,
             }
         }
-        for part in ["manifests", "synced"] {
+        for part in ["manifests", "synced", "names"] {
             for path in entries(&root.join(part))? {
                 let known = id_of(&path).is_some_and(|id| {
                     found
@@ -127,6 +132,25 @@ impl Shelf {
         self.root.join("synced").join(tree.to_string())
     }
 
+    fn named(&self, tree: TreeId) -> PathBuf {
+        self.root.join("names").join(tree.to_string())
+    }
+
+    /// Returns what people call a tree; empty where that is not known.
+    fn name(&self, tree: TreeId) -> String {
+        let path = self.named(tree);
+        let short = fs::metadata(&path).is_ok_and(|file| file.len() <= MAX_NAME_BYTES);
+        let name = short.then(|| fs::read_to_string(path).ok()).flatten();
+        name.unwrap_or_default()
+    }
+
+    /// Writes down what people call a tree. It is only for people, so that it may be lost.
+    pub(super) fn call(&self, tree: TreeId, name: &str) {
+        if let Err(error) = fs::write(self.named(tree), name) {
+            tracing::warn!(%tree, %error, "a cached tree's name is not kept");
+        }
+    }
+
     /// Makes the folder that a tree is written into; what an earlier try left in it can be written to.
     pub(super) fn partial(&self, tree: TreeId) -> io::Result<PathBuf> {
         let path = self.partial_path(tree);
@@ -143,6 +167,7 @@ impl Shelf {
             shared: Vec::new(),
             last_used: timestamp(SystemTime::UNIX_EPOCH),
             whole: false,
+            name: String::new(),
         })
     }
 
@@ -232,7 +257,7 @@ impl Shelf {
         let content = self.content(tree);
         sealed::open_outermost(&content)?;
         fs::rename(&content, &gone)?;
-        for path in [self.described(tree), self.synced(tree)] {
+        for path in [self.described(tree), self.synced(tree), self.named(tree)] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}

@@ -1,4 +1,5 @@
 mod altered;
+mod figures;
 mod sharing;
 
 use std::{

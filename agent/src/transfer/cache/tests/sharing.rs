@@ -214,3 +214,29 @@ async fn a_transfer_that_a_restart_cut_goes_on_and_spares_its_donor() {
     }
     assert_counted(&cache);
 }
+
+#[tokio::test]
+async fn owners_see_names_sizes_and_shares_also_after_a_restart_and_evict_what_is_idle() {
+    let site = Site::new().await;
+    let (first, second) = (stock_version(&site.depot, 1), stock_version(&site.depot, 2));
+    let (folder, cache) = cache(PLENTY);
+    for (manifest, name) in [(&first, "digits@1"), (&second, "digits@2")] {
+        drop(cache.fetch(&site.connection, manifest.id(), &()).await.unwrap());
+        cache.call(manifest.id(), name);
+    }
+    drop(cache);
+    let cache = Cache::open(&folder.path().join("cache"), PLENTY).unwrap();
+    let used = cache.pin(second.id()).unwrap();
+    let list = cache.list();
+    let names: BTreeSet<&str> = list.iter().map(|listed| listed.name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["digits@1", "digits@2"]));
+    assert_eq!(list[0].shared, list[1].shared);
+    assert!(list[0].shared > Bytes::mib(1) && list[0].whole);
+    assert_eq!(list[0].alone.0 + list[1].alone.0 + list[0].shared.0, cache.used().0);
+    let items: Vec<Item> = list.iter().map(|listed| listed.item).collect();
+    assert_eq!(cache.evict(&items), [Item::Tree(first.id())]);
+    assert_eq!(walk(used.path(), &everything()).unwrap().tree(), second.tree());
+    let names = fs::read_dir(cache.0.shelf.root().join("names")).unwrap();
+    assert_eq!(names.count(), 1);
+    assert_counted(&cache);
+}

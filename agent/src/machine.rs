@@ -245,6 +245,7 @@ impl Machine {
             isolation: self.isolation.clone(),
             system: self.system.clone(),
             cached,
+            fetch_rate: self.cache.fetch_rate(),
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::{
     units::Bytes,
 };
 
+/// Most cached datasets that are shown of a machine.
+pub const MAX_CACHED_SHOWN: usize = 64;
 /// Most trees that a machine names as cached.
 pub const MAX_CACHED_TREES: usize = 4096;
 /// Longest free text in a report, in bytes.
@@ -32,6 +34,9 @@ pub struct MachineReport {
     pub system: SystemInfo,
     /// Trees in the cache, so that placement can prefer them.
     pub cached: Vec<TreeId>,
+    /// How many bytes a second came lately; `None` where nothing large did.
+    #[serde(default)]
+    pub fetch_rate: Option<Bytes>,
 }
 
 impl MachineReport {
@@ -45,6 +50,7 @@ impl MachineReport {
             isolation,
             system,
             cached: Vec::new(),
+            fetch_rate: None,
         }
     }
 }
@@ -240,6 +246,18 @@ pub struct MachineView {
     pub load: Option<MachineLoad>,
     /// What the report was told without.
     pub unseen: UnseenProjects,
+    /// Datasets of which the machine has a version that whoever asks may read, by name, at most
+    /// [`MAX_CACHED_SHOWN`]. Only where one machine is shown.
+    #[serde(default)]
+    pub cached: Vec<CachedDataset>,
+}
+
+/// A version of a dataset that a machine has in its cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedDataset {
+    pub name: Name,
+    pub version: u32,
+    pub bytes: Bytes,
 }
 
 /// Whether a machine's owner names projects that whoever asks does not see.

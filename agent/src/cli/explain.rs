@@ -32,6 +32,10 @@ pub(crate) fn text(explanation: &Explanation) -> String {
     let expected = explanation
         .expected_start
         .map(|at| format!("{} ({})", local(at), ago(at, now())));
+    let data = explanation.data.iter();
+    let data: Vec<String> = data
+        .map(|data| format!("{}: {}", data.machine, data.text))
+        .collect();
     text + &Facts::default()
         .with_some("smallest change", explanation.smallest_change.as_ref())
         .with_some(
@@ -42,6 +46,7 @@ pub(crate) fn text(explanation: &Explanation) -> String {
                 .map(|ahead| counted(ahead, "task")),
         )
         .with_some("expected start", expected)
+        .with("data", data.join("\n"))
         .to_text()
 }
 
@@ -107,7 +112,7 @@ fn why(blocker: &Blocker) -> String {
 
 #[cfg(test)]
 mod tests {
-    use common::job::JobNumber;
+    use common::{api::explain::MachineData, job::JobNumber, time::Span, units::Bytes};
 
     use super::*;
 
@@ -133,6 +138,13 @@ mod tests {
             smallest_change: Some("ask for --memory 16GiB".to_owned()),
             ahead: Some(3),
             expected_start: None,
+            data: vec![MachineData {
+                machine: "a".parse().unwrap(),
+                there: Bytes::gib(41),
+                missing: Bytes::ZERO,
+                fetch_time: Span::default(),
+                text: "41 GiB already there".to_owned(),
+            }],
         }
     }
 
@@ -146,7 +158,8 @@ mod tests {
              too_small_memory         9  asks for 64 GiB, the largest lends 16 GiB [a, b, …]\n\
              queue                       3 tasks come first\n\n\
              smallest change  ask for --memory 16GiB\n\
-             before it        3 tasks\n"
+             before it        3 tasks\n\
+             data             a: 41 GiB already there\n"
         );
         assert_eq!(
             short(&explanation()),

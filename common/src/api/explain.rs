@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{job::JobNumber, name::Name, status::JobStatus, time::Timestamp};
+use crate::{
+    job::JobNumber,
+    name::Name,
+    status::JobStatus,
+    time::{Span, Timestamp},
+    units::Bytes,
+};
 
 /// Most machines that are named behind one blocker; the count is always exact.
 pub const MAX_NAMED_MACHINES: usize = 8;
@@ -23,6 +29,23 @@ pub struct Explanation {
     pub ahead: Option<u64>,
     /// When a machine that fits should be free, by the run-time limits of what runs now.
     pub expected_start: Option<Timestamp>,
+    /// What of its data is already on the machines that could run it, at most [`MAX_NAMED_MACHINES`]; those first that
+    /// have all of it soonest. Empty for a job without data.
+    #[serde(default)]
+    pub data: Vec<MachineData>,
+}
+
+/// What a machine has of a job's data, and what it would have to fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineData {
+    pub machine: Name,
+    pub there: Bytes,
+    pub missing: Bytes,
+    /// About how long that takes, at the rate at which data came to the machine lately; where it has not said so, at a
+    /// guessed one.
+    pub fetch_time: Span,
+    /// All that in words: `41 GiB already there`.
+    pub text: String,
 }
 
 /// One thing in the way.

@@ -1,13 +1,14 @@
 //! `machine show`: one machine, in words.
 
 use common::{
-    machine::{Admits, Isolation, MachineView, UnseenProjects},
+    machine::{Admits, CachedDataset, Isolation, MachineView, UnseenProjects},
     name::Name,
     resources::{Gpu, GpuHealth},
     status::{MachineStatus, Network},
 };
 
 use super::super::{
+    amounts::counted,
     moments::{ago, local, now},
     output::Facts,
     pausing::reason_and_end,
@@ -85,7 +86,11 @@ pub(super) fn text(machine: &MachineView) -> String {
                 format!("{}, {} {}", system.os, system.kernel, system.architecture),
             )
             .with("agent", &system.agent_version)
-            .with("cached", format!("{} trees", report.cached.len()));
+            .with("data there", cached(&machine.cached, report.cached.len()))
+            .with_some(
+                "data came at",
+                report.fetch_rate.map(|rate| format!("{rate}/s")),
+            );
     }
     if let Some(load) = &machine.load {
         facts = facts.with(
@@ -94,6 +99,18 @@ pub(super) fn text(machine: &MachineView) -> String {
         );
     }
     facts.to_text()
+}
+
+/// Returns the datasets that the machine has, and how much else.
+fn cached(datasets: &[CachedDataset], trees: usize) -> String {
+    let named = datasets
+        .iter()
+        .map(|dataset| format!("{}@{}, {}", dataset.name, dataset.version, dataset.bytes));
+    let others = match trees.saturating_sub(datasets.len()) {
+        0 => None,
+        others => Some(counted(others as u64, "other folder")),
+    };
+    named.chain(others).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the level, and whether there is a strong backend besides.

@@ -5,7 +5,10 @@ use std::{cell::OnceCell, collections::BTreeSet};
 use common::{
     api::{MAX_ROWS, page::Page},
     id::{MachineId, OrgId, UserId},
-    machine::{MachineReport, MachineView, Pause, PausedBy, UnseenProjects},
+    machine::{
+        CachedDataset, MAX_CACHED_SHOWN, MachineReport, MachineView, Pause, PausedBy,
+        UnseenProjects,
+    },
     name::Name,
     status::MachineStatus,
 };
@@ -66,13 +69,37 @@ pub(super) fn show(
     let (id, row) = found.ok_or_else(|| Rejection::NoSuchMachine {
         name: Some(name.clone()),
     })?;
-    view(
-        state,
-        presence,
-        &ProjectsSeen::by(state, user, org),
-        id,
-        row,
-    )
+    let seen = ProjectsSeen::by(state, user, org);
+    let view = view(state, presence, &seen, id, row)?;
+    let cached = match &view.report {
+        Some(report) => cached(state, user, org, report)?,
+        None => Vec::new(),
+    };
+    Ok(MachineView { cached, ..view })
+}
+
+/// Returns the datasets that a machine has and the user may read.
+fn cached(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    report: &MachineReport,
+) -> Result<Vec<CachedDataset>, Rejection> {
+    let role = policy::member(state, org, user)?.role;
+    let names = state.index.dataset_names.get(&org).into_iter().flatten();
+    let rows = names.filter_map(|(name, id)| Some((name, state.datasets.get(id)?)));
+    let readable = rows.filter(|(_, row)| policy::may_read_dataset(state, user, role, row));
+    let versions = readable.flat_map(|(name, row)| {
+        let there = row
+            .living()
+            .filter(|(_, version)| report.cached.binary_search(&version.tree).is_ok());
+        there.map(move |(number, version)| CachedDataset {
+            name: name.clone(),
+            version: number,
+            bytes: version.bytes,
+        })
+    });
+    Ok(versions.take(MAX_CACHED_SHOWN).collect())
 }
 
 pub(super) fn status(state: &State, id: MachineId, row: &Machine) -> MachineStatus {
@@ -131,6 +158,7 @@ fn view(
         load: contact
             .filter(|_| state.is_connected(id))
             .and_then(|contact| contact.load),
+        cached: Vec::new(),
     })
 }
 

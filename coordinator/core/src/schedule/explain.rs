@@ -9,7 +9,7 @@ pub(crate) use self::words::pause_reason;
 use std::{borrow::Borrow, collections::BTreeMap};
 
 use common::{
-    api::explain::{Blocker, BlockerCode, Explanation, MAX_NAMED_MACHINES},
+    api::explain::{Blocker, BlockerCode, Explanation, MAX_NAMED_MACHINES, MachineData},
     id::{JobId, OrgId, UserId},
     job::JobSpec,
     limits::Limits,
@@ -20,6 +20,7 @@ use common::{
 };
 
 use super::{
+    data,
     feasible::{Ask, Obstacle, could_ever, may_place},
     plan::History,
     view::{MachineView, OrgView},
@@ -76,6 +77,7 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
         smallest_change: None,
         ahead: None,
         expected_start: None,
+        data: Vec::new(),
     };
     if !waits {
         return explanation;
@@ -88,6 +90,7 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     explanation.never = inquiry.never();
     explanation.blockers = inquiry.blockers(ahead);
     explanation.ahead = Some(ahead);
+    explanation.data = inquiry.data();
     if !explanation.blockers.is_empty() {
         explanation.smallest_change = Some(inquiry.smallest_change());
     }
@@ -176,6 +179,13 @@ impl<'a> Inquiry<'a> {
     fn never(&self) -> bool {
         self.reached.iter().any(Reached::is_for_good)
             || fit_nowhere(self.view.machines.iter(), &self.ask)
+    }
+
+    /// Returns what of its data is on the machines that could run it.
+    fn data(&self) -> Vec<MachineData> {
+        let machines = self.view.machines.iter();
+        let able = machines.filter(|machine| could_ever(machine, &self.ask).is_ok());
+        data::on_machines(self.state, &self.subject, able)
     }
 
     fn blockers(&self, ahead: u64) -> Vec<Blocker> {

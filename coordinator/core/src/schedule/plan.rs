@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::{
-    id::{AttemptId, JobId, MachineId, OrgId, TreeId, UserId},
+    id::{AttemptId, JobId, MachineId, OrgId, UserId},
     job::JobNumber,
     limits::Limits,
     resources::{Allocation, GpuRoom},
@@ -20,6 +20,7 @@ use common::{
 
 use super::{
     candidates::Candidates,
+    data::Needs,
     feasible::{Ask, max_runtime, may_place},
     rank::{Wishes, rank},
     view::OrgView,
@@ -332,10 +333,10 @@ impl<'a> Pass<'a> {
             gpu_room: &gpu_room,
             ..Ask::of(self.state, self.limits, job.owner, &job.spec)
         };
-        let trees: Vec<TreeId> = job.trees().collect();
+        let needs = Needs::of(self.state, job);
         let wishes = Wishes {
             owner: job.owner,
-            trees: &trees,
+            needs: &needs,
             failed_on: &history.failed_on,
         };
         let machines = &self.view.machines;

@@ -1,12 +1,12 @@
 //! Which of the machines that fit is best.
 
 use common::{
-    id::{MachineId, TreeId, UserId},
+    id::{MachineId, UserId},
     name::Name,
     resources::{Allocation, Capacity, Gpu, GpuHealth},
 };
 
-use super::view::MachineView;
+use super::{data::Needs, view::MachineView};
 
 /// What makes one machine better than another; the least is best.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,8 +14,8 @@ pub(super) struct Rank<'a> {
     /// The task failed there before.
     failed: bool,
     foreign: bool,
-    /// Trees that the machine would have to fetch.
-    missing_trees: usize,
+    /// Until the machine has what it lacks of the task's data.
+    fetch_seconds: u64,
     /// What would stay free: the fullest machine first, so that the others keep room for large tasks.
     leftover: u64,
     name: &'a Name,
@@ -25,7 +25,7 @@ pub(super) struct Rank<'a> {
 #[derive(Debug)]
 pub(super) struct Wishes<'a> {
     pub(super) owner: UserId,
-    pub(super) trees: &'a [TreeId],
+    pub(super) needs: &'a Needs,
     pub(super) failed_on: &'a [MachineId],
 }
 
@@ -34,16 +34,10 @@ pub(super) fn rank<'a>(
     allocation: &Allocation,
     wishes: &Wishes<'_>,
 ) -> Rank<'a> {
-    // Reports keep their trees in order.
-    let cached = |tree: &&TreeId| {
-        let trees = machine.report.map(|report| report.cached.as_slice());
-        trees.is_some_and(|trees| trees.binary_search(tree).is_ok())
-    };
-    let present = wishes.trees.iter().filter(cached).count();
     Rank {
         failed: wishes.failed_on.contains(&machine.id),
         foreign: machine.owner != wishes.owner,
-        missing_trees: wishes.trees.len() - present,
+        fetch_seconds: wishes.needs.fetch_seconds(machine.report),
         leftover: machine.report.map_or(0, |report| {
             leftover(&machine.free, allocation, &report.offer)
         }),

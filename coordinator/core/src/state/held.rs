@@ -100,6 +100,11 @@ impl Kept {
         self.trees.contains_key(&tree)
     }
 
+    /// Returns how large a tree is, if it is one of them.
+    pub(crate) fn size(&self, tree: TreeId) -> Option<Bytes> {
+        self.trees.get(&tree).map(|(_, bytes)| *bytes)
+    }
+
     /// Returns how much there would be with one more.
     pub(crate) fn bytes_with(&self, tree: TreeId, bytes: Bytes) -> Bytes {
         let more = if self.trees.contains_key(&tree) {

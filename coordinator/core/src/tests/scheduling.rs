@@ -294,3 +294,55 @@ fn a_pass_places_no_more_than_it_is_told() {
     assert_eq!(world.schedule().len(), 13);
     assert!(!world.state.schedule_due());
 }
+
+/// Submits nothing; says what the explanation tells of the data on each machine.
+fn told_of_data(world: &World, number: u8) -> Vec<(String, String)> {
+    let told = why(world, number).data.into_iter();
+    told.map(|data| (data.machine.to_string(), data.text))
+        .collect()
+}
+
+#[test]
+fn the_machine_that_has_the_data_soonest_is_taken_and_everybody_is_told_why() {
+    let mut world = World::new();
+    world.dataset_of(ALICE, 5, "digits", Bytes::gib(41));
+    world.dataset_of(ALICE, 6, "labels", Bytes::gib(10));
+    let machine = |cached: &[common::id::TreeId], rate: Option<Bytes>| {
+        let mut machine = report(capacity(16, 64));
+        machine.cached = cached.to_vec();
+        machine.fetch_rate = rate;
+        machine
+    };
+    // Has the smaller part, but brings the larger one faster than the other brings the smaller.
+    let fast = machine(&[tree(6)], Some(Bytes::gib(1)));
+    world.machine(10, CAROL, "fast", fast);
+    world.machine(11, CAROL, "slow", machine(&[tree(5)], None));
+    world.machine(12, CAROL, "empty", machine(&[], Some(Bytes::gib(1))));
+    let spec = JobSpec {
+        datasets: vec!["digits:/a".parse().unwrap(), "labels:/b".parse().unwrap()],
+        ..asking(16, 64)
+    };
+    for number in 30..34 {
+        world.submit(ALICE, number, spec.clone()).unwrap();
+    }
+    let pairs = told_of_data(&world, 30);
+    let expect = [
+        ("fast", "10 GiB already there, 41 GiB to fetch (about 41s)"),
+        ("empty", "51 GiB to fetch (about 51s)"),
+        (
+            "slow",
+            "41 GiB already there, 10 GiB to fetch (about 17m 4s, if it comes at 10 MiB/s)",
+        ),
+    ];
+    let told: Vec<(&str, &str)> = pairs
+        .iter()
+        .map(|(name, text)| (&**name, &**text))
+        .collect();
+    assert_eq!(told, expect);
+    let order = [machine_id(10), machine_id(12), machine_id(11)];
+    assert_eq!(where_to(&world.schedule()), order);
+    invariants::check(&world);
+    // A machine that could never run it is not told of.
+    world.machine(13, CAROL, "tiny", report(capacity(1, 1)));
+    assert_eq!(told_of_data(&world, 33), pairs);
+}

@@ -464,6 +464,10 @@ impl World {
 
     /// Adds a version that everybody may read.
     pub(super) fn dataset(&mut self, owner: UserId, number: u8, called: &str) {
+        self.dataset_of(owner, number, called, Bytes::mib(1));
+    }
+
+    pub(super) fn dataset_of(&mut self, owner: UserId, number: u8, called: &str, bytes: Bytes) {
         let body = Body::AddDatasetVersion {
             dataset: DatasetId::from_bytes([number; 16]),
             request: api::data::AddDatasetVersion {
@@ -474,7 +478,7 @@ impl World {
                 visibility: Some(Visibility::OrgRead),
                 project: None,
             },
-            bytes: Bytes::mib(1),
+            bytes,
             files: 3,
         };
         self.user_does(owner, body).unwrap();

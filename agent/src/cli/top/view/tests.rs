@@ -82,6 +82,7 @@ fn snapshot() -> Snapshot {
             allocated: Allocation::default(),
             load: None,
             unseen: UnseenProjects::default(),
+            cached: Vec::new(),
         }],
         jobs: vec![job(8, JobStatus::Queued), job(7, JobStatus::Running)],
         at: Timestamp::from_unix_ms(65_000),

@@ -221,7 +221,12 @@ async fn owners_see_names_sizes_and_shares_also_after_a_restart_and_evict_what_i
     let (first, second) = (stock_version(&site.depot, 1), stock_version(&site.depot, 2));
     let (folder, cache) = cache(PLENTY);
     for (manifest, name) in [(&first, "digits@1"), (&second, "digits@2")] {
-        drop(cache.fetch(&site.connection, manifest.id(), &()).await.unwrap());
+        drop(
+            cache
+                .fetch(&site.connection, manifest.id(), &())
+                .await
+                .unwrap(),
+        );
         cache.call(manifest.id(), name);
     }
     drop(cache);
@@ -232,10 +237,16 @@ async fn owners_see_names_sizes_and_shares_also_after_a_restart_and_evict_what_i
     assert_eq!(names, BTreeSet::from(["digits@1", "digits@2"]));
     assert_eq!(list[0].shared, list[1].shared);
     assert!(list[0].shared > Bytes::mib(1) && list[0].whole);
-    assert_eq!(list[0].alone.0 + list[1].alone.0 + list[0].shared.0, cache.used().0);
+    assert_eq!(
+        list[0].alone.0 + list[1].alone.0 + list[0].shared.0,
+        cache.used().0
+    );
     let items: Vec<Item> = list.iter().map(|listed| listed.item).collect();
     assert_eq!(cache.evict(&items), [Item::Tree(first.id())]);
-    assert_eq!(walk(used.path(), &everything()).unwrap().tree(), second.tree());
+    assert_eq!(
+        walk(used.path(), &everything()).unwrap().tree(),
+        second.tree()
+    );
     let names = fs::read_dir(cache.0.shelf.root().join("names")).unwrap();
     assert_eq!(names.count(), 1);
     assert_counted(&cache);

@@ -231,6 +231,7 @@ pub(super) fn machine_report() -> MachineReport {
             agent_version: "0.1.0".to_owned(),
         },
         cached: vec![TREE],
+        fetch_rate: Some(Bytes::mib(11)),
     }
 }
 

@@ -4,12 +4,12 @@ use super::nouns::{
     AT, INVITATION, JOB, KEY, MACHINE, NUMBER, ORG, TREE, allocation, job_spec, limits, load,
     machine_report, name, outcome,
 };
-use crate::api::explain::{Blocker, BlockerCode, Explanation};
+use crate::api::explain::{Blocker, BlockerCode, Explanation, MachineData};
 use crate::api::member::{InvitationSecrets, Invited};
 use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
 use crate::job::{ArtifactsView, AttemptView, JobDetail, JobSummary, TaskCounts};
-use crate::machine::{MachineView, UnseenProjects};
+use crate::machine::{CachedDataset, MachineView, UnseenProjects};
 use crate::org::{Amounts, GpuCount, MachineCount, OrgOverview, OrgSettings};
 use crate::resources::Allocation;
 use crate::status::{AttemptStatus, JobStatus, MachineStatus, Priority, Visibility};
@@ -88,6 +88,13 @@ pub(super) fn explanation() -> Explanation {
         smallest_change: Some("ask for 2 GiB less".to_owned()),
         ahead: Some(3),
         expected_start: Some(AT),
+        data: vec![MachineData {
+            machine: name("box"),
+            there: Bytes::gib(12),
+            missing: Bytes::gib(29),
+            fetch_time: Span::from_secs(2970),
+            text: "12 GiB already there, 29 GiB to fetch (about 49m 30s)".to_owned(),
+        }],
     }
 }
 
@@ -174,5 +181,10 @@ pub(super) fn machine_view() -> MachineView {
             let_in: true,
             kept_out: false,
         },
+        cached: vec![CachedDataset {
+            name: name("digits"),
+            version: 3,
+            bytes: Bytes::gib(41),
+        }],
     }
 }

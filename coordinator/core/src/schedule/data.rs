@@ -1,0 +1,150 @@
+//! What data a task needs, what of it a machine lacks, and how long that takes to come.
+
+use common::{
+    api::explain::{MAX_NAMED_MACHINES, MachineData},
+    dataset::DatasetRef,
+    id::{OrgId, TreeId},
+    image::Image,
+    machine::MachineReport,
+    time::Span,
+    units::Bytes,
+};
+
+use super::{explain::Subject, view::MachineView};
+use crate::state::{State, job::Job};
+
+/// How fast data comes to a machine that has not said so: a line of about 100 Mbit/s.
+pub(super) const GUESSED_RATE: Bytes = Bytes::mib(10);
+/// What a work folder counts, whose size nobody says: they are small.
+const WORK_FOLDER: Bytes = Bytes::mib(1);
+
+/// The trees that a task needs, each with its size.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs(Vec<(TreeId, Bytes)>);
+
+impl Needs {
+    /// Returns everything that a machine fetches before the job's task starts.
+    pub(super) fn of(state: &State, job: &Job) -> Self {
+        let pinned = job.pinned.iter().chain(&job.pinned_image);
+        Self::new(
+            state,
+            job.org,
+            job.spec.workdir,
+            pinned.map(|pinned| pinned.tree),
+        )
+    }
+
+    /// Returns the data that people named: of a job as it was pinned, else as it would be now.
+    fn named(state: &State, subject: &Subject<'_>) -> Self {
+        if let Some((_, job, _)) = subject.job {
+            let pinned = job.pinned.iter().chain(&job.pinned_image);
+            return Self::new(state, job.org, None, pinned.map(|pinned| pinned.tree));
+        }
+        let names = state.index.dataset_names.get(&subject.org);
+        let tree = |wanted: &DatasetRef| {
+            let dataset = state.datasets.get(names?.get(&wanted.name)?)?;
+            Some(dataset.version(wanted.version)?.1.tree)
+        };
+        let image = match &subject.spec.image {
+            Image::Imported(wanted) => Some(wanted),
+            Image::Host | Image::Registry(_) => None,
+        };
+        let mounts = subject.spec.datasets.iter().map(|mount| &mount.dataset);
+        let trees = mounts.chain(image).filter_map(tree);
+        Self::new(state, subject.org, None, trees)
+    }
+
+    fn new(
+        state: &State,
+        org: OrgId,
+        workdir: Option<TreeId>,
+        named: impl Iterator<Item = TreeId>,
+    ) -> Self {
+        let used = state.index.orgs.get(&org);
+        let size = |tree| {
+            let kept = used.and_then(|used| used.datasets.size(tree).or(used.artifacts.size(tree)));
+            (tree, kept.unwrap_or_default())
+        };
+        let workdir = workdir.map(|tree| (tree, WORK_FOLDER));
+        let mut trees: Vec<(TreeId, Bytes)> = workdir.into_iter().chain(named.map(size)).collect();
+        trees.sort_unstable();
+        trees.dedup_by_key(|(tree, _)| *tree);
+        Self(trees)
+    }
+
+    fn total(&self) -> Bytes {
+        sum(self.0.iter())
+    }
+
+    /// Returns what of it a machine does not have.
+    fn missing(&self, report: Option<&MachineReport>) -> Bytes {
+        // Reports keep their trees in order.
+        let cached = report.map_or(&[][..], |report| &report.cached);
+        let lacks = |tree: &TreeId| cached.binary_search(tree).is_err();
+        let lacking = self.0.iter().filter(|(tree, _)| lacks(tree));
+        sum(lacking)
+    }
+
+    /// Returns the whole seconds, rounded up, until a machine has all of it.
+    pub(super) fn fetch_seconds(&self, report: Option<&MachineReport>) -> u64 {
+        seconds(self.missing(report), report)
+    }
+}
+
+fn sum<'a>(trees: impl Iterator<Item = &'a (TreeId, Bytes)>) -> Bytes {
+    Bytes(trees.fold(0, |sum: u64, (_, bytes)| sum.saturating_add(bytes.0)))
+}
+
+fn seconds(missing: Bytes, report: Option<&MachineReport>) -> u64 {
+    let rate = report.and_then(|report| report.fetch_rate);
+    missing.0.div_ceil(rate.unwrap_or(GUESSED_RATE).0.max(1))
+}
+
+/// Returns what these machines have of the subject's data, those first that have it soonest; nothing for a subject
+/// without data.
+pub(super) fn on_machines<'a>(
+    state: &State,
+    subject: &Subject<'_>,
+    machines: impl Iterator<Item = &'a MachineView<'a>>,
+) -> Vec<MachineData> {
+    let needs = Needs::named(state, subject);
+    let total = needs.total();
+    if total == Bytes::ZERO {
+        return Vec::new();
+    }
+    let mut known: Vec<MachineData> = machines
+        .map(|machine| {
+            let missing = needs.missing(machine.report);
+            let there = Bytes(total.0 - missing.0);
+            let takes = Span::from_secs(seconds(missing, machine.report));
+            let guessed = machine
+                .report
+                .is_none_or(|report| report.fetch_rate.is_none());
+            MachineData {
+                machine: machine.name.clone(),
+                there,
+                missing,
+                fetch_time: takes,
+                text: words(there, missing, takes, guessed),
+            }
+        })
+        .collect();
+    known.sort_by(|a, b| (a.fetch_time, &a.machine).cmp(&(b.fetch_time, &b.machine)));
+    known.truncate(MAX_NAMED_MACHINES);
+    known
+}
+
+fn words(there: Bytes, missing: Bytes, takes: Span, guessed: bool) -> String {
+    if missing == Bytes::ZERO {
+        return format!("{there} already there");
+    }
+    let rate = match guessed {
+        true => format!(", if it comes at {GUESSED_RATE}/s"),
+        false => String::new(),
+    };
+    let to_fetch = format!("{missing} to fetch (about {takes}{rate})");
+    match there {
+        Bytes::ZERO => to_fetch,
+        _ => format!("{there} already there, {to_fetch}"),
+    }
+}

@@ -124,8 +124,36 @@ pub struct DatasetDeletion {
     pub running_tasks: u64,
     /// Whether there are more jobs, which were not counted.
     pub more: bool,
+    /// Until when it could be brought back; `None` where it would go for good at once.
+    pub kept_until: Option<Timestamp>,
     /// Why nothing would go.
     pub refusal: Option<Problem>,
+}
+
+/// A dataset, or one version of one that is there, which was deleted and can still be brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedView {
+    pub dataset: DatasetId,
+    pub name: Name,
+    /// `None`: the whole dataset.
+    pub version: Option<u32>,
+    /// How many versions come back with it.
+    pub versions: u32,
+    pub bytes: Bytes,
+    /// Handle of who deleted it.
+    pub deleted_by: Name,
+    pub deleted_at: Timestamp,
+    /// It goes for good then.
+    pub kept_until: Timestamp,
+}
+
+/// Where a deleted thing stands in the list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeletedKey {
+    pub kept_until: Timestamp,
+    pub dataset: DatasetId,
+    /// 0 for the whole dataset.
+    pub version: u32,
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Jobs: what is asked for, and what people see of it.
 
+mod mount;
+
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     approval::ApprovalView,
-    dataset::DatasetRef,
     id::{JobId, TreeId},
     image::Image,
     name::Name,
@@ -18,6 +19,8 @@ use crate::{
     units::Bytes,
     usage::UsageSample,
 };
+
+pub use self::mount::{ArtifactMount, DatasetMount, InvalidMount, Mount, check_mount_path};
 
 /// Bounds on what one job may carry; a specification beyond them is refused at the door.
 pub const MAX_ARGUMENTS: usize = 4096;
@@ -43,10 +46,19 @@ impl fmt::Display for JobNumber {
 }
 
 /// `42` or `42.7`: a job, or one task of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JobRef {
     pub number: JobNumber,
     pub task: Option<u32>,
+}
+
+impl fmt::Display for JobRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.task {
+            None => self.number.fmt(f),
+            Some(task) => write!(f, "{}.{task}", self.number),
+        }
+    }
 }
 
 impl FromStr for JobRef {
@@ -113,6 +125,9 @@ pub struct JobSpec {
     /// Secrets that it finds as variables of these names; their values are nowhere in it.
     #[serde(default)]
     pub secrets: Vec<SecretName>,
+    /// What other jobs left, which it reads like datasets.
+    #[serde(default)]
+    pub artifacts: Vec<ArtifactMount>,
 }
 
 impl JobSpec {
@@ -137,68 +152,9 @@ impl JobSpec {
             project: None,
             visibility: None,
             secrets: Vec::new(),
+            artifacts: Vec::new(),
         }
     }
-}
-
-/// A dataset and where in the sandbox it appears, always read-only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatasetMount {
-    pub dataset: DatasetRef,
-    /// Absolute path.
-    pub path: String,
-}
-
-impl FromStr for DatasetMount {
-    type Err = InvalidMount;
-
-    fn from_str(text: &str) -> Result<Self, InvalidMount> {
-        let (dataset, path) = text.split_once(':').ok_or(InvalidMount::NoPath)?;
-        check_mount_path(path)?;
-        let dataset = dataset.parse().map_err(InvalidMount::Dataset)?;
-        Ok(Self {
-            dataset,
-            path: path.trim_end_matches('/').to_owned(),
-        })
-    }
-}
-
-/// Folders of the sandbox that a dataset cannot cover.
-const RESERVED_PATHS: [&str; 12] = [
-    "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/etc", "/tmp", "/output",
-    "/work",
-];
-
-/// Returns whether a dataset may appear at `path`: absolute, plain, and not where the sandbox has its own.
-///
-/// # Errors
-/// Why not.
-pub fn check_mount_path(path: &str) -> Result<(), InvalidMount> {
-    let relative = path.strip_prefix('/').ok_or(InvalidMount::NotAbsolute)?;
-    let plain = relative.trim_end_matches('/');
-    if plain.parse::<crate::tree::TreePath>().is_err() {
-        return Err(InvalidMount::NotPlain);
-    }
-    let top = format!("/{}", plain.split('/').next().unwrap_or(plain));
-    if RESERVED_PATHS.contains(&top.as_str()) {
-        return Err(InvalidMount::Reserved(top));
-    }
-    Ok(())
-}
-
-/// Why a text is not a [`DatasetMount`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidMount {
-    #[error("a mount looks like NAME[@VERSION]:/PATH; the path is missing")]
-    NoPath,
-    #[error(transparent)]
-    Dataset(crate::dataset::InvalidDatasetRef),
-    #[error("a dataset's path in the job is absolute, as in digits:/data")]
-    NotAbsolute,
-    #[error("a dataset's path in the job is made of plain names, without '.', '..' or empty ones")]
-    NotPlain,
-    #[error("a dataset cannot be put under {0}, which the sandbox itself uses")]
-    Reserved(String),
 }
 
 /// How often a task is tried again, and after what.
@@ -359,6 +315,8 @@ pub struct AttemptView {
     pub ended_at: Option<Timestamp>,
     pub outcome: Option<Outcome>,
     pub artifacts: ArtifactsView,
+    /// Of artifacts that are stored: when the org forgets them; `None` where it never does.
+    pub artifacts_kept_until: Option<Timestamp>,
     /// What it used lately, oldest first; only while it runs, and at most [`crate::usage::MAX_SAMPLES`].
     pub samples: Vec<UsageSample>,
 }
@@ -432,6 +390,12 @@ pub enum ArtifactsView {
     },
     /// They could not be kept; the attempt's log says why.
     Lost,
+    /// They were kept for as long as the org keeps such things.
+    Forgotten {
+        at: Timestamp,
+        bytes: Bytes,
+        files: u64,
+    },
 }
 
 #[cfg(test)]
@@ -453,29 +417,6 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ArraySpec>(), Err(expect), "{text}");
         }
-    }
-
-    #[test]
-    fn mounts_keep_clear_of_the_sandbox() {
-        #[track_caller]
-        fn check(text: &str, expect: Result<&str, &str>) {
-            let got = text
-                .parse::<DatasetMount>()
-                .map(|mount| mount.path)
-                .map_err(|e| e.to_string());
-            assert_eq!(
-                got.as_deref()
-                    .map_err(|e| e.contains(expect.err().unwrap_or("-"))),
-                expect.map_err(|_| true)
-            );
-        }
-        check("digits@3:/data/digits/", Ok("/data/digits"));
-        check("digits", Err("path is missing"));
-        check("digits:data", Err("absolute"));
-        check("digits:/data/../usr", Err("plain"));
-        check("digits:/", Err("plain"));
-        check("digits:/usr/lib", Err("/usr"));
-        check("digits:/output", Err("/output"));
     }
 
     #[test]

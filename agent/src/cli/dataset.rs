@@ -23,7 +23,7 @@ use super::{
     output::Facts,
     pages,
     progress::TransferBar,
-    sending::{Uploading, upload},
+    sending::{Uploaded, Uploading, upload},
     session::ask,
     table::Table,
 };
@@ -40,6 +40,7 @@ pub(super) enum Dataset {
     Set(change::Set),
     Move(change::Move),
     Delete(delete::Delete),
+    Restore(delete::Restore),
 }
 
 /// Upload a folder as a new version of a dataset
@@ -68,8 +69,14 @@ pub(super) struct Upload {
 
 /// List datasets
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share dataset list")]
-pub(super) struct List {}
+#[command(
+    after_help = "Examples:\n  compute-share dataset list\n  compute-share dataset list --deleted"
+)]
+pub(super) struct List {
+    /// Those that were deleted and can be brought back, and until when
+    #[arg(long)]
+    deleted: bool,
+}
 
 /// Show a dataset's versions
 #[derive(Debug, Args)]
@@ -93,12 +100,14 @@ impl Dataset {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
         match self {
             Self::Upload(upload) => upload.run(context).await,
-            Self::List(_) => list(context).await,
+            Self::List(List { deleted: true }) => delete::list(context).await,
+            Self::List(List { deleted: false }) => list(context).await,
             Self::Show(show) => show.run(context).await,
             Self::Download(download) => download.run(context).await,
             Self::Set(set) => set.run(context).await,
             Self::Move(relocate) => relocate.run(context).await,
             Self::Delete(delete) => delete.run(context).await,
+            Self::Restore(restore) => restore.run(context).await,
         }
     }
 }
@@ -119,22 +128,30 @@ impl Upload {
             visibility: self.visibility,
             project: self.project,
         };
-        let dataset = upload(context, uploading).await?;
+        let uploaded = upload(context, uploading).await?;
         context.output.show(
-            &dataset,
-            |dataset| vec![dataset.id.to_string()],
-            |dataset| {
-                dataset.versions.last().map_or_else(String::new, |newest| {
-                    format!(
-                        "{}@{}: {}, {}.",
-                        dataset.name,
-                        newest.version,
-                        counted(newest.files, "file"),
-                        newest.bytes
-                    )
-                })
-            },
+            &uploaded,
+            |uploaded| vec![uploaded.dataset.id.to_string()],
+            uploaded_text,
         )
+    }
+}
+
+fn uploaded_text(uploaded: &Uploaded) -> String {
+    let Some(newest) = uploaded.dataset.versions.last() else {
+        return String::new();
+    };
+    let (files, bytes) = (counted(newest.files, "file"), newest.bytes);
+    let what = format!(
+        "{}@{}: {files}, {bytes}",
+        uploaded.dataset.name, newest.version
+    );
+    if uploaded.unchanged {
+        format!(
+            "{what}, unchanged: nothing is different from that version, so there is no new one."
+        )
+    } else {
+        format!("{what}.")
     }
 }
 

@@ -140,7 +140,7 @@ impl Import {
             visibility: self.visibility,
             project: self.project,
         };
-        let dataset = upload(context, uploading).await?;
+        let dataset = upload(context, uploading).await?.dataset;
         let newest = dataset.versions.last();
         let imported = Imported {
             image: match newest {

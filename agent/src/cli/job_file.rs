@@ -14,7 +14,7 @@ use common::{
     code::Code,
     id::TreeId,
     image::Image,
-    job::{ArraySpec, DatasetMount, JobSpec, Retries},
+    job::{ArraySpec, JobSpec, Mount, Retries},
     name::Name,
     problem::Problem,
     resources::{GpuRequest, Request},
@@ -59,7 +59,8 @@ pub(crate) struct Draft {
     pub(crate) workdir: Option<PathBuf>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) request: Request,
-    pub(crate) datasets: Vec<DatasetMount>,
+    /// Datasets, and what other jobs left.
+    pub(crate) datasets: Vec<Mount>,
     pub(crate) outputs: Vec<String>,
     pub(crate) network: Option<Network>,
     pub(crate) isolation: Option<MinIsolation>,
@@ -293,6 +294,13 @@ impl Draft {
             Some(name) => name,
             None => program.rsplit('/').next().unwrap_or(program).to_owned(),
         };
+        let (mut datasets, mut artifacts) = (Vec::new(), Vec::new());
+        for mount in self.datasets {
+            match mount {
+                Mount::Dataset(mount) => datasets.push(mount),
+                Mount::Artifacts(mount) => artifacts.push(mount),
+            }
+        }
         Ok(JobSpec {
             name,
             command: self.command,
@@ -301,7 +309,7 @@ impl Draft {
             registry_login: None,
             workdir,
             request: self.request,
-            datasets: self.datasets,
+            datasets,
             outputs: self.outputs,
             network: self.network.unwrap_or(Network::None),
             isolation: self.isolation,
@@ -312,6 +320,7 @@ impl Draft {
             project: self.project,
             visibility: self.visibility,
             secrets: self.secrets.into_iter().collect(),
+            artifacts,
         })
     }
 }

@@ -7,7 +7,7 @@ use common::{
     code::Code,
     id::IdempotencyKey,
     image::Image,
-    job::{ArraySpec, DatasetMount, Retries},
+    job::{ArraySpec, Mount, Retries},
     name::Name,
     problem::Problem,
     resources::GpuRequest,
@@ -47,9 +47,9 @@ pub(super) struct JobFlags {
     /// Take only that memory of a GPU and leave the rest to other jobs
     #[arg(long)]
     gpu_share: bool,
-    /// Mount a dataset, read-only
+    /// Mount a dataset read-only, or what a job left: job:42:/data/prev
     #[arg(long = "dataset", value_name = "NAME[@VERSION]:PATH")]
-    datasets: Vec<DatasetMount>,
+    datasets: Vec<Mount>,
     /// Set an environment variable
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
@@ -172,7 +172,7 @@ impl JobFlags {
         // One dataset a path: that of the flag.
         draft
             .datasets
-            .retain(|mount| self.datasets.iter().all(|flag| flag.path != mount.path));
+            .retain(|mount| self.datasets.iter().all(|flag| flag.path() != mount.path()));
         draft.datasets.extend(self.datasets);
         if !self.outputs.is_empty() {
             draft.outputs = self.outputs;

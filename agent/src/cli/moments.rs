@@ -22,6 +22,11 @@ pub(crate) fn local(moment: Timestamp) -> String {
     in_zone(moment, TimeZone::system())
 }
 
+/// Returns `2026-11-21` in the reader's time zone.
+pub(crate) fn day(moment: Timestamp) -> String {
+    local(moment).chars().take(10).collect()
+}
+
 fn in_zone(moment: Timestamp, zone: TimeZone) -> String {
     let ms = i64::try_from(moment.unix_ms()).unwrap_or(i64::MAX);
     let moment = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);

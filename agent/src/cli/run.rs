@@ -257,6 +257,7 @@ mod tests {
             }),
             samples: Vec::new(),
             artifacts: ArtifactsView::None,
+            artifacts_kept_until: None,
         };
         let attempts = [
             attempt(EndReason::Exited, Some(3), None),

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use common::{
-    api::{Answer, Request, data::AddDatasetVersion},
+    api::{
+        Answer, Request,
+        data::{AddDatasetVersion, DataAnswer},
+    },
     code::Code,
     dataset::DatasetView,
     id::TreeId,
@@ -12,13 +15,13 @@ use common::{
     status::Visibility,
     wire::client::ClientStream,
 };
+use serde::Serialize;
 
-use super::{
-    Context,
-    progress::TransferBar,
-    session::{Session, ask},
+use super::{Context, progress::TransferBar, session::Session};
+use crate::{
+    client::unexpected,
+    transfer::{self, WalkOptions, Walked},
 };
-use crate::transfer::{self, WalkOptions, Walked};
 
 /// A folder that becomes a new version of a dataset.
 #[derive(Debug)]
@@ -31,11 +34,20 @@ pub(super) struct Uploading {
     pub(super) project: Option<Name>,
 }
 
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Uploaded {
+    #[serde(flatten)]
+    pub(super) dataset: DatasetView,
+    /// The newest version has just this already.
+    pub(super) unchanged: bool,
+}
+
 /// Sends what of a folder the coordinator lacks, and makes a version of it.
-pub(super) async fn upload(context: &Context, what: Uploading) -> Result<DatasetView, Problem> {
+pub(super) async fn upload(context: &Context, what: Uploading) -> Result<Uploaded, Problem> {
     let walked = walk(what.folder, what.options).await?;
     let session = context.session().await?;
-    let dataset = with_files(async || {
+    let uploaded = with_files(async || {
         let tree = send(context, &session, &walked, "uploading").await?;
         let request = Request::AddDatasetVersion(AddDatasetVersion {
             org: session.org,
@@ -45,11 +57,21 @@ pub(super) async fn upload(context: &Context, what: Uploading) -> Result<Dataset
             visibility: what.visibility,
             project: what.project.clone(),
         });
-        ask!(session, request, Answer::Dataset(dataset) => dataset)
+        match session.client.ask(&request).await? {
+            Answer::Dataset(dataset) => Ok(Uploaded {
+                dataset,
+                unchanged: false,
+            }),
+            Answer::Data(DataAnswer::Unchanged(dataset)) => Ok(Uploaded {
+                dataset: *dataset,
+                unchanged: true,
+            }),
+            answer => Err(unexpected(&answer)),
+        }
     })
     .await?;
     session.end().await;
-    Ok(dataset)
+    Ok(uploaded)
 }
 
 /// Walks a folder on a thread of its own: a connection that is open meanwhile stays alive.

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::page::Page;
 use crate::{
-    dataset::{DatasetDeletion, DatasetRef, DatasetView},
+    dataset::{DatasetDeletion, DatasetRef, DatasetView, DeletedKey, DeletedView},
     id::{OrgId, TreeId},
     name::Name,
     status::Visibility,
@@ -13,17 +14,16 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataRequest {
     /// What [`DataRequest::Delete`] would take away.
-    PreviewDeletion {
-        org: OrgId,
-        dataset: DatasetRef,
-    },
-    /// One version where the reference names one, else the whole dataset.
-    Delete {
-        org: OrgId,
-        dataset: DatasetRef,
-    },
+    PreviewDeletion(DeleteDataset),
+    Delete(DeleteDataset),
     Set(SetDataset),
     Move(MoveDataset),
+    Restore(RestoreDataset),
+    /// What was deleted and can be brought back, what goes first at the top.
+    ListDeleted {
+        org: OrgId,
+        after: Option<DeletedKey>,
+    },
 }
 
 /// The answer to a [`DataRequest`].
@@ -35,6 +35,27 @@ pub enum DataAnswer {
     One(Box<DatasetView>),
     /// It was done, and the caller sees the dataset no more.
     Gone,
+    ListDeleted(Page<DeletedView, DeletedKey>),
+    /// What was uploaded is what the newest version has, so that there is no new one.
+    Unchanged(Box<DatasetView>),
+}
+
+/// Deletes one version where the reference names one, else the whole dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteDataset {
+    pub org: OrgId,
+    pub dataset: DatasetRef,
+    /// For good at once, also what was deleted before and is kept for a while.
+    pub now: bool,
+}
+
+/// Brings a deleted dataset back, the one that was deleted last where several had the name, or one deleted version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreDataset {
+    pub org: OrgId,
+    pub dataset: DatasetRef,
+    /// A name of its own from now on, where another dataset has its old one.
+    pub under: Option<Name>,
 }
 
 /// Changes what is `Some`.
@@ -57,7 +78,7 @@ pub struct MoveDataset {
 }
 
 /// Makes an uploaded tree the next version of a dataset, or the first of a new one. The same tree as the
-/// newest version makes no new one.
+/// newest version makes no new one, and is answered by [`DataAnswer::Unchanged`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddDatasetVersion {
     pub org: OrgId,

@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::status::{UnknownWord, Visibility};
+use super::retention::Retention;
+use crate::{
+    status::{UnknownWord, Visibility},
+    time::{InvalidSpan, Span},
+};
 
 /// Longest display name, in bytes.
 pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
@@ -12,6 +16,11 @@ pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
 pub const MAX_ORG_DESCRIPTION_BYTES: usize = 4096;
 /// Longest contact, in bytes: room for an address and a name.
 pub const MAX_CONTACT_BYTES: usize = 512;
+
+/// Shortest time for which artifacts are kept: whoever submitted the job has to get at them.
+pub const MIN_ARTIFACTS_KEPT: Retention = Retention::For(Span::from_secs(3600));
+/// Longest time for which what was deleted can be brought back, in which its bytes count as kept.
+pub const MAX_DELETED_DATA_KEPT: Retention = Retention::days(366);
 
 /// What an org's admins have set. The name of a key is its field's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +46,10 @@ pub struct OrgSettings {
     pub machine_approval_required: bool,
     /// Members without a second factor are refused.
     pub require_two_factor: bool,
+    /// What tasks left, from its arrival on.
+    pub artifacts_kept: Retention,
+    /// Deleted datasets and versions, which can be brought back for so long. Holds for what is deleted from then on.
+    pub deleted_data_kept: Retention,
 }
 
 impl Default for OrgSettings {
@@ -52,6 +65,8 @@ impl Default for OrgSettings {
             admins_may_manage_admins: false,
             machine_approval_required: true,
             require_two_factor: false,
+            artifacts_kept: Retention::days(90),
+            deleted_data_kept: Retention::days(7),
         }
     }
 }
@@ -70,6 +85,8 @@ pub struct SettingsChange {
     pub admins_may_manage_admins: Option<bool>,
     pub machine_approval_required: Option<bool>,
     pub require_two_factor: Option<bool>,
+    pub artifacts_kept: Option<Retention>,
+    pub deleted_data_kept: Option<Retention>,
 }
 
 /// Why settings cannot be.
@@ -85,6 +102,24 @@ pub enum InvalidSetting {
         #[source]
         source: UnknownWord,
     },
+    #[error("{key} is a time such as 30d, or forever: {source}")]
+    Time {
+        key: &'static str,
+        #[source]
+        source: InvalidSpan,
+    },
+    #[error("{key} is {least} at least, not {value}")]
+    TooShort {
+        key: &'static str,
+        value: Retention,
+        least: Retention,
+    },
+    #[error("{key} is {most} at most, not {value}")]
+    TooMuchTime {
+        key: &'static str,
+        value: Retention,
+        most: Retention,
+    },
     #[error("{key} has {bytes} bytes; it has room for {most}")]
     TooLong {
         key: &'static str,
@@ -99,7 +134,7 @@ pub enum InvalidSetting {
 
 impl SettingsChange {
     /// Every key that can be set, as people write it.
-    pub const KEYS: [&str; 10] = [
+    pub const KEYS: [&str; 12] = [
         "display_name",
         "description",
         "contact",
@@ -110,6 +145,8 @@ impl SettingsChange {
         "admins_may_manage_admins",
         "machine_approval_required",
         "require_two_factor",
+        "artifacts_kept",
+        "deleted_data_kept",
     ];
 
     /// Takes in one `KEY=VALUE`; in a key, `-` is as good as `_`.
@@ -131,6 +168,8 @@ impl SettingsChange {
                 let parsed = parsed.map_err(|source| InvalidSetting::Word { key, source })?;
                 self.default_visibility = Some(parsed);
             }
+            "artifacts_kept" => self.artifacts_kept = Some(time(key, value)?),
+            "deleted_data_kept" => self.deleted_data_kept = Some(time(key, value)?),
             _ => {
                 let on = switch(key, value)?;
                 let field = match key {
@@ -173,6 +212,8 @@ impl SettingsChange {
                 .machine_approval_required
                 .unwrap_or(before.machine_approval_required),
             require_two_factor: self.require_two_factor.unwrap_or(before.require_two_factor),
+            artifacts_kept: self.artifacts_kept.unwrap_or(before.artifacts_kept),
+            deleted_data_kept: self.deleted_data_kept.unwrap_or(before.deleted_data_kept),
         };
         after.check()?;
         Ok(after)
@@ -206,6 +247,16 @@ impl OrgSettings {
                 return Err(InvalidSetting::Character { key, character });
             }
         }
+        let (value, least) = (self.artifacts_kept, MIN_ARTIFACTS_KEPT);
+        if value.is_shorter_than(least) {
+            let key = "artifacts_kept";
+            return Err(InvalidSetting::TooShort { key, value, least });
+        }
+        let (value, most) = (self.deleted_data_kept, MAX_DELETED_DATA_KEPT);
+        if most.is_shorter_than(value) {
+            let key = "deleted_data_kept";
+            return Err(InvalidSetting::TooMuchTime { key, value, most });
+        }
         Ok(())
     }
 }
@@ -228,6 +279,11 @@ fn switch(key: &'static str, value: &str) -> Result<bool, InvalidSetting> {
             value: value.to_owned(),
         }),
     }
+}
+
+fn time(key: &'static str, value: &str) -> Result<Retention, InvalidSetting> {
+    let parsed = value.parse();
+    parsed.map_err(|source| InvalidSetting::Time { key, source })
 }
 
 macro_rules! switches {
@@ -265,76 +321,4 @@ impl fmt::Display for Switch {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn changed(key: &str, value: &str) -> Result<OrgSettings, InvalidSetting> {
-        let mut change = SettingsChange::default();
-        change.set(key, value)?;
-        change.made_to(&OrgSettings::default())
-    }
-
-    #[test]
-    fn every_key_is_a_field_and_changes_it_alone() {
-        let before = serde_json::to_value(OrgSettings::default()).unwrap();
-        let fields: Vec<&str> = before
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
-        let mut keys = SettingsChange::KEYS;
-        keys.sort_unstable();
-        assert_eq!(fields, keys);
-        for key in SettingsChange::KEYS {
-            let value = match &before[key] {
-                serde_json::Value::Bool(on) => {
-                    if *on {
-                        "off"
-                    } else {
-                        "on"
-                    }
-                }
-                _ if key == "default_visibility" => "org_read",
-                _ => "text",
-            };
-            let after = serde_json::to_value(changed(key, value).unwrap()).unwrap();
-            for field in SettingsChange::KEYS {
-                assert_eq!(after[field] != before[field], field == key, "{key} {field}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_setting_that_cannot_be_says_why() {
-        #[track_caller]
-        fn refused(key: &str, value: &str, expect: &str) {
-            let error = changed(key, value).unwrap_err().to_string();
-            assert!(error.contains(expect), "{error}");
-        }
-        refused(
-            "members-may-fly",
-            "on",
-            "there is no setting \"members_may_fly\"; there are display_name,",
-        );
-        refused(
-            "members-may-invite",
-            "maybe",
-            "members_may_invite is on or off, not \"maybe\"",
-        );
-        refused(
-            "default_visibility",
-            "public",
-            "not one of personal, org_read, org_write",
-        );
-        refused(
-            "display-name",
-            &"x".repeat(129),
-            "has 129 bytes; it has room for 128",
-        );
-        refused("display-name", "a\nb", "'\\n'");
-        refused("contact", "a\u{202e}b", "'\\u{202e}'");
-        refused("description", "zero\u{200b}width", "'\\u{200b}'");
-        assert_eq!(changed("description", "a\nb").unwrap().description, "a\nb");
-    }
-}
+mod tests;

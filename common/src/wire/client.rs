@@ -26,6 +26,11 @@ pub enum DownloadSource {
         /// `None` is the newest.
         version: Option<u32>,
     },
-    /// The artifacts of a task's newest attempt. Waits while they are on their way.
-    Artifacts { job: JobNumber, task: u32 },
+    /// What an attempt of a task left. Waits while that is on its way.
+    Artifacts {
+        job: JobNumber,
+        task: u32,
+        /// `None` is the newest.
+        attempt: Option<u32>,
+    },
 }

@@ -3,6 +3,7 @@
 
 mod account;
 mod approval;
+mod artifact;
 mod attempt;
 mod dataset;
 mod enrolment;
@@ -43,6 +44,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::MachineReported { .. } => machine::apply(state, event),
         Event::DatasetVersionAdded { .. } => dataset::add_version(state, event),
         Event::Dataset(event) => dataset::apply(state, event),
+        Event::Artifact(event) => artifact::apply(state, event),
         Event::JobSubmitted { .. }
         | Event::JobCancelled { .. }
         | Event::TaskCancelled { .. }

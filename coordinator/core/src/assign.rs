@@ -47,6 +47,11 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
         tree: pinned.tree,
         path: pinned.path.clone(),
     });
+    let left = job.pinned_artifacts.iter().map(|pinned| MountedTree {
+        name: pinned.reference(),
+        tree: pinned.tree,
+        path: pinned.path.clone(),
+    });
     Some(Assigned {
         attempt: id,
         goal,
@@ -76,7 +81,7 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             strong: attempt.strong,
             workdir: spec.workdir,
             allocation: attempt.allocation.clone(),
-            datasets: mounted.collect(),
+            datasets: mounted.chain(left).collect(),
             outputs: spec.outputs.clone(),
             network: spec.network,
             max_runtime: attempt.max_runtime,

@@ -135,6 +135,7 @@ fn about(event: &Event) -> (AuditKind, About) {
 
         Event::DatasetVersionAdded { org, .. } => (AuditKind::Dataset, About::Org(*org)),
         Event::Dataset(event) => (AuditKind::Dataset, About::Org(event.org())),
+        Event::Artifact(event) => (AuditKind::Attempt, About::Org(event.org())),
 
         Event::JobSubmitted { org, .. } => (AuditKind::Job, About::Org(*org)),
         Event::JobCancelled { job } | Event::TaskCancelled { job, .. } => {

@@ -223,4 +223,8 @@ pub enum Body {
     ForgetInvitations {
         most: u32,
     },
+    /// System. Takes deleted datasets and artifacts away that were kept for as long as was said, at most `most`.
+    ExpireData {
+        most: u32,
+    },
 }

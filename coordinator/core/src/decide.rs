@@ -2,11 +2,13 @@
 
 pub(crate) mod account;
 pub(crate) mod approval;
+pub(crate) mod artifact;
 mod attempt;
 pub(crate) mod dataset;
 pub(crate) mod device;
 mod draft;
 pub(crate) mod enrolment;
+mod expiry;
 pub(crate) mod invitation;
 pub(crate) mod job;
 mod limits;
@@ -204,6 +206,10 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::ForgetInvitations { most } => {
             system(actor)?;
             Ok(invitation::forgetting::forget(state, at, *most))
+        }
+        Body::ExpireData { most } => {
+            system(actor)?;
+            Ok(expiry::expire(state, at, *most))
         }
     }
 }

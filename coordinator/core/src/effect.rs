@@ -65,10 +65,10 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         )
         | Event::InvitationCreated { org: id, .. }
         | Event::DatasetVersionAdded { org: id, .. } => vec![org(*id)],
-        Event::Dataset(
-            DatasetEvent::DatasetDeleted { org: id, .. }
-            | DatasetEvent::DatasetVersionDeleted { org: id, .. },
-        ) => vec![Effect::Sweep, org(*id)],
+        Event::Dataset(DatasetEvent::DatasetPurged { org: id, .. }) => {
+            vec![Effect::Sweep, org(*id)]
+        }
+        Event::Artifact(event) => vec![Effect::Sweep, org(event.org())],
         Event::Dataset(event) => vec![org(event.org())],
         Event::Project(event) => vec![org(event.org())],
         Event::Secret(event) => vec![org(event.org())],

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod approval;
+pub mod artifact;
 pub mod dataset;
 pub mod invitation;
 pub mod org;
@@ -38,7 +39,7 @@ pub use crate::state::{
     attempt::LogState,
     certificate::Holder,
     invitation::Guest,
-    job::{PinnedDataset, TaskFate},
+    job::{PinnedArtifacts, PinnedDataset, TaskFate},
     org::Parting,
     usage::{Charge, Settled},
 };
@@ -220,6 +221,8 @@ pub enum Event {
         spec: Box<JobSpec>,
         pinned: Vec<PinnedDataset>,
         pinned_image: Option<PinnedDataset>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pinned_artifacts: Vec<PinnedArtifacts>,
         at: Timestamp,
     },
     /// Everything of it that waits is out of the queue; what runs is told to stop.
@@ -278,6 +281,7 @@ pub enum Event {
         attempt: AttemptId,
         machine: MachineId,
         artifacts: ArtifactsView,
+        at: Timestamp,
     },
     /// Nothing more of it will come: it is complete, or the rest is lost.
     LogSettled {
@@ -307,4 +311,6 @@ pub enum Event {
     Token(token::TokenEvent),
     #[serde(untagged)]
     Dataset(dataset::DatasetEvent),
+    #[serde(untagged)]
+    Artifact(artifact::ArtifactEvent),
 }

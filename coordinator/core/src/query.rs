@@ -118,7 +118,7 @@ pub fn answer(
             let job = job::show(state, presence, user, show)?;
             Ok(Answer::Job(Box::new(job)))
         }
-        Request::Data(request) => match dataset::answer(state, user, request)? {
+        Request::Data(request) => match dataset::answer(state, now, user, request)? {
             Some(answer) => Ok(Answer::Data(answer)),
             None => Err(not_a_question()),
         },

@@ -2,6 +2,7 @@
 
 mod account;
 pub mod approval;
+mod artifact;
 mod dataset;
 pub mod invitation;
 mod org;
@@ -22,7 +23,7 @@ use common::{
 };
 
 use self::invitation::InvitationRejection;
-pub use self::{account::AccountRejection, dataset::DatasetRejection};
+pub use self::{account::AccountRejection, artifact::ArtifactRejection, dataset::DatasetRejection};
 
 use crate::{
     policy::Action,
@@ -31,6 +32,19 @@ use crate::{
 };
 
 pub use self::org::OrgRejection;
+
+/// What a version once was that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Was {
+    Never,
+    Deleted,
+    /// Deleted, and kept for a while.
+    Restorable {
+        until: Timestamp,
+    },
+    /// Of a dataset that had the name before.
+    Another,
+}
 
 /// Why a command changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +69,9 @@ pub enum Rejection {
     },
     NoSuchVersion {
         dataset: DatasetRef,
-        newest: u32,
-        deleted: bool,
+        /// The first and the newest that are or were.
+        bounds: (u32, u32),
+        was: Was,
     },
     NoSuchJob {
         number: JobNumber,
@@ -164,6 +179,7 @@ pub enum Rejection {
     Secret(secret::SecretRejection),
     Approval(approval::ApprovalRejection),
     Dataset(DatasetRejection),
+    Artifact(ArtifactRejection),
 }
 
 /// What is wrong with a job's specification.
@@ -241,11 +257,21 @@ impl LimitReached {
 impl Rejection {
     /// Returns what to say where this version of the dataset is not there.
     pub(crate) fn no_such_version(dataset: &Dataset, wanted: &DatasetRef) -> Self {
-        let was_there = |version| version > 0 && version < dataset.next();
+        let row = wanted
+            .version
+            .and_then(|number| dataset.any_version(number));
+        let was = match (row.and_then(|row| row.deleted), row, wanted.version) {
+            (Some(deleted), ..) => Was::Restorable {
+                until: deleted.until,
+            },
+            (None, Some(_), _) => Was::Deleted,
+            (None, None, Some(number)) if number < dataset.first => Was::Another,
+            (None, None, _) => Was::Never,
+        };
         Self::NoSuchVersion {
             dataset: wanted.clone(),
-            newest: dataset.newest(),
-            deleted: wanted.version.is_some_and(was_there),
+            bounds: (dataset.first, dataset.newest()),
+            was,
         }
     }
 

@@ -32,6 +32,7 @@ use common::{
         JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, TreeId, UserId,
     },
     machine::MachineReport,
+    name::Name,
     org::logo::Logo,
     secret::SecretName,
 };
@@ -41,7 +42,7 @@ use self::{
     approval::Approval,
     attempt::Attempt,
     certificate::Certificate,
-    dataset::{Dataset, Discarded},
+    dataset::{Dataset, Discarded, PastName},
     deletion::Deletion,
     index::Index,
     invitation::{Invitation, InvitationUse},
@@ -88,8 +89,9 @@ pub struct State {
     pub(crate) approvals: BTreeMap<ApprovalId, Approval>,
     /// What deleted orgs still have on the disk.
     pub(crate) deletions: BTreeMap<OrgId, Deletion>,
-    /// What deleted datasets may still have there.
+    /// What deleted datasets and forgotten artifacts may still have there.
     pub(crate) discarded: BTreeMap<(OrgId, TreeId), Discarded>,
+    pub(crate) past_names: BTreeMap<(OrgId, Name), PastName>,
     pub(crate) index: Index,
     pub(crate) volatile: Volatile,
 }

@@ -1,4 +1,5 @@
-//! Invitations that ended long ago are forgotten, a few rows in each commit, so that nobody waits for it.
+//! What was kept for long enough goes, a few rows in each commit, so that nobody waits for it: invitations that ended long
+//! ago, deleted datasets, and what tasks left.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +16,14 @@ const MOST: u32 = 1000;
 /// Runs until `stop`: at the start, and every hour.
 pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
     loop {
-        look(&desk, &stop).await;
+        look(
+            &desk,
+            &stop,
+            "old invitations",
+            Body::ForgetInvitations { most: MOST },
+        )
+        .await;
+        look(&desk, &stop, "old data", Body::ExpireData { most: MOST }).await;
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
             () = stop.cancelled() => return,
@@ -24,19 +32,15 @@ pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
 }
 
 /// Every step takes rows away, so that the last one finds none. One that has begun is finished.
-async fn look(desk: &Desk, stop: &CancellationToken) {
-    loop {
-        let body = Body::ForgetInvitations { most: MOST };
-        let Ok(pending) = desk.engine.post(Actor::System, body).await else {
+async fn look(desk: &Desk, stop: &CancellationToken, what: &str, body: Body) {
+    while !stop.is_cancelled() {
+        let Ok(pending) = desk.engine.post(Actor::System, body.clone()).await else {
             return;
         };
         match pending.done().await {
             Ok(events) if events.is_empty() => return,
-            Ok(events) => tracing::info!(count = events.len(), "old invitations are forgotten"),
-            Err(error) => return tracing::warn!(%error, "old invitations are not forgotten"),
-        }
-        if stop.is_cancelled() {
-            return;
+            Ok(events) => tracing::info!(count = events.len(), "{what} are forgotten"),
+            Err(error) => return tracing::warn!(%error, "{what} are not forgotten"),
         }
     }
 }

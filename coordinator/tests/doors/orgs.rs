@@ -85,6 +85,7 @@ async fn members_of_one_org_meet_nothing_of_the_other() {
     let source = DownloadSource::Artifacts {
         job: number,
         task: 0,
+        attempt: None,
     };
     for stream in [
         ClientStream::Upload { org },

@@ -215,7 +215,11 @@ async fn fetch(
     org: OrgId,
     job: JobNumber,
 ) -> Result<TreeId, Problem> {
-    let source = DownloadSource::Artifacts { job, task: 0 };
+    let source = DownloadSource::Artifacts {
+        job,
+        task: 0,
+        attempt: None,
+    };
     let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
     tx.send(&ClientStream::Download { org, source })
         .await

@@ -182,7 +182,7 @@ fn a_dataset_is_whole_though_one_like_it_is_deleted_and_the_coordinator_killed()
         // Deleted and sent once more, at once.
         for again in [true, false] {
             alice
-                .run(&["--yes", "dataset", "delete", "gone"])
+                .run(&["--yes", "dataset", "delete", "--now", "gone"])
                 .expect_success();
             if again {
                 upload("gone");

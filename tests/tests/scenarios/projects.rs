@@ -130,7 +130,7 @@ fn data_of_a_project_is_deleted_by_whom_it_lets_and_never_under_a_job() {
     };
     upload(&carol, "roads");
     upload(&dave, "maps");
-    let delete = |person: &Person, name| person.run(&["--yes", "dataset", "delete", name]);
+    let delete = |person: &Person, name| person.run(&["--yes", "dataset", "delete", "--now", name]);
     delete(&carol, "roads")
         .expect_refusal(3, "permission_denied")
         .names("it takes contribute");
@@ -143,7 +143,7 @@ fn data_of_a_project_is_deleted_by_whom_it_lets_and_never_under_a_job() {
     let number = submit(&dave, &more, "sleep 600");
     delete(&dave, "maps")
         .expect_refusal(3, "in_use")
-        .names("1 job still uses it");
+        .names("1 job still uses it (job ");
     let shown = dave.json(&["dataset", "delete", "maps", "--dry-run"]);
     assert_eq!(
         (&shown["jobs"], &shown["versions"]),

@@ -120,6 +120,7 @@ async fn pull_task(
         source: DownloadSource::Artifacts {
             job: job.number,
             task,
+            attempt: None,
         },
     };
     let tree = transfer::download(session.client.connection(), &first, &into, &bar).await;

@@ -16,7 +16,7 @@ use super::{
         Context,
         amounts::counted,
         approval::decision_text,
-        moments::{local, now, took},
+        moments::{day, local, now, took},
         output::Facts,
         session::ask,
         table::Table,
@@ -61,6 +61,9 @@ fn text(job: &JobDetail) -> String {
         .datasets
         .iter()
         .map(|mount| format!("{} at {}", mount.dataset, mount.path));
+    let left = spec.artifacts.iter();
+    let left = left.map(|mount| format!("job:{} at {}", mount.job, mount.path));
+    let datasets = datasets.chain(left);
     let env = spec
         .env
         .iter()
@@ -148,7 +151,7 @@ fn attempts(attempts: &[AttemptView]) -> String {
                 .map(|outcome| outcome.exit_code().to_string())
                 .unwrap_or_default(),
             took(attempt.started_at, attempt.ended_at, now()),
-            artifacts(&attempt.artifacts),
+            artifacts(attempt),
             outcome
                 .and_then(|outcome| outcome.detail.clone())
                 .unwrap_or_default(),
@@ -157,14 +160,17 @@ fn attempts(attempts: &[AttemptView]) -> String {
     table.to_text("")
 }
 
-fn artifacts(artifacts: &ArtifactsView) -> String {
-    match artifacts {
+fn artifacts(attempt: &AttemptView) -> String {
+    match &attempt.artifacts {
         ArtifactsView::NotYet | ArtifactsView::None => String::new(),
         ArtifactsView::Pending => "on their way".to_owned(),
         ArtifactsView::Stored { bytes, files, .. } => {
-            format!("{}, {bytes}", counted(*files, "file"))
+            let until = attempt.artifacts_kept_until;
+            let until = until.map_or_else(String::new, |until| format!(", until {}", day(until)));
+            format!("{}, {bytes}{until}", counted(*files, "file"))
         }
         ArtifactsView::Lost => "lost".to_owned(),
+        ArtifactsView::Forgotten { at, .. } => format!("kept until {}", day(*at)),
     }
 }
 

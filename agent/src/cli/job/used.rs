@@ -147,6 +147,7 @@ mod tests {
             ended_at: None,
             outcome: None,
             artifacts: ArtifactsView::NotYet,
+            artifacts_kept_until: None,
             samples: Vec::new(),
         }
     }

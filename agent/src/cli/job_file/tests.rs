@@ -43,7 +43,7 @@ array: 0-99%10
         }),
     };
     assert_eq!(draft.request, expect);
-    assert_eq!(draft.datasets[0].path, "/data/digits");
+    assert_eq!(draft.datasets[0].path(), "/data/digits");
     assert_eq!(draft.outputs, ["results/"]);
     assert_eq!(draft.image, Some(Image::Host));
     assert_eq!(draft.network, Some(Network::Internet));

@@ -77,7 +77,10 @@ array: 0-9
     let mounts: Vec<String> = draft
         .datasets
         .iter()
-        .map(|m| format!("{}:{}", m.dataset, m.path))
+        .map(|mount| match mount {
+            Mount::Dataset(mount) => format!("{}:{}", mount.dataset, mount.path),
+            Mount::Artifacts(mount) => format!("job:{}:{}", mount.job, mount.path),
+        })
         .collect();
     assert_eq!(mounts, ["y:/other", "z@7:/data"]);
     assert_eq!(draft.outputs, ["other"]);

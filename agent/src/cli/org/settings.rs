@@ -23,7 +23,12 @@ pub(in crate::cli) struct Settings {}
 #[command(after_help = "\
 Examples:
   compute-share org set display_name='The Lab' contact='ada@lab.example'
-  compute-share org set members_may_invite=on default_visibility=personal")]
+  compute-share org set members_may_invite=on default_visibility=personal
+  compute-share org set artifacts_kept=30d deleted_data_kept=3d
+
+artifacts_kept is for how long the coordinator keeps what jobs left, forever if need be; where it is
+shortened, what is older goes within the hour. deleted_data_kept is for how long deleted datasets can be
+brought back; 0 takes them away at once.")]
 pub(in crate::cli) struct Set {
     /// A setting and its new value, as `org settings` shows them; empty takes a text away
     #[arg(required = true, value_name = "KEY=VALUE")]
@@ -103,6 +108,8 @@ fn facts(settings: &OrgSettings) -> String {
             switch(settings.machine_approval_required),
         )
         .with("require_two_factor", switch(settings.require_two_factor))
+        .with("artifacts_kept", settings.artifacts_kept)
+        .with("deleted_data_kept", settings.deleted_data_kept)
         .to_text()
 }
 

@@ -94,6 +94,7 @@ fn client_streams() -> Vec<Sample> {
             &download(DownloadSource::Artifacts {
                 job: NUMBER,
                 task: 7,
+                attempt: Some(2),
             }),
         ),
     ]

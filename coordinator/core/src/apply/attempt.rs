@@ -41,6 +41,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 ended_at: None,
                 state: AttemptState::Placed,
                 artifacts: ArtifactsView::NotYet,
+                artifacts_at: None,
                 log: LogState::Growing,
                 settled: None,
             };
@@ -105,8 +106,12 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             attempt,
             machine,
             artifacts,
+            at,
         } => {
-            change(state, *attempt, |row| row.artifacts = *artifacts);
+            change(state, *attempt, |row| {
+                row.artifacts = *artifacts;
+                row.artifacts_at = Some(*at);
+            });
             desired_changed(state, *machine);
         }
         Event::LogSettled {
@@ -121,7 +126,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
     }
 }
 
-fn change(state: &mut State, id: AttemptId, change: impl FnOnce(&mut Attempt)) {
+pub(super) fn change(state: &mut State, id: AttemptId, change: impl FnOnce(&mut Attempt)) {
     let (Some(job), Some(attempt)) = (state.jobs.get(&id.job), state.attempts.get_mut(&id)) else {
         return;
     };

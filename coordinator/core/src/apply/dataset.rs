@@ -1,12 +1,19 @@
 //! Datasets and their versions.
 
-use common::{id::OrgId, status::Visibility};
+use std::collections::BTreeMap;
+
+use common::{
+    id::{DatasetId, OrgId, TreeId, UserId},
+    name::Name,
+    status::Visibility,
+    time::Timestamp,
+};
 
 use crate::{
     event::{Event, dataset::DatasetEvent},
     state::{
         State,
-        dataset::{Dataset, DatasetVersion},
+        dataset::{Dataset, DatasetVersion, Deleted, PastName},
     },
 };
 
@@ -17,7 +24,7 @@ pub(super) fn add_version(state: &mut State, event: &Event) {
         name,
         project,
         user,
-        version: _,
+        version,
         tree,
         bytes,
         files,
@@ -36,6 +43,8 @@ pub(super) fn add_version(state: &mut State, event: &Event) {
             visibility: *visibility,
             project: *project,
             versions: Vec::new(),
+            first: *version,
+            deleted: None,
         });
         if !row.versions.is_empty() {
             state.index.belongings.dataset_out(row);
@@ -49,6 +58,7 @@ pub(super) fn add_version(state: &mut State, event: &Event) {
             created_by: *user,
             created_at: *at,
             deleted_at: None,
+            deleted: None,
         };
         state.index.version_in(*org, &version);
         row.versions.push(version);
@@ -72,36 +82,57 @@ pub(super) fn apply(state: &mut State, event: &DatasetEvent) {
                 row.visibility = Visibility::Personal;
             }
         }
-        DatasetEvent::DatasetDeleted { dataset, org, .. } => {
-            let Some(row) = state.datasets.remove(dataset) else {
-                return;
-            };
-            state.index.belongings.dataset_out(&row);
-            if let Some(names) = state.index.dataset_names.get_mut(org) {
-                names.remove(&row.name);
-                if names.is_empty() {
-                    state.index.dataset_names.remove(org);
-                }
-            }
-            for (_, version) in row.living() {
-                discard(state, *org, version);
-            }
-        }
+        DatasetEvent::DatasetDeleted {
+            dataset,
+            by,
+            at,
+            until,
+            ..
+        } => change(state, *dataset, |row, past| {
+            row.deleted = Some(deleted(*by, *at, *until));
+            let name = past.entry((row.org, row.name.clone()));
+            let past = name.or_insert(PastName { next: 1 });
+            past.next = past.next.max(row.next());
+        }),
         DatasetEvent::DatasetVersionDeleted {
+            dataset,
+            version,
+            by,
+            at,
+            until,
+            ..
+        } => change(state, *dataset, |row, _| {
+            row.delete(*version, *at, Some(deleted(*by, *at, *until)));
+        }),
+        DatasetEvent::DatasetRestored { dataset, name, .. } => {
+            change(state, *dataset, |row, _| {
+                row.deleted = None;
+                row.name.clone_from(name);
+            });
+        }
+        DatasetEvent::DatasetVersionRestored {
+            dataset, version, ..
+        } => change(state, *dataset, |row, _| row.restore(*version)),
+        DatasetEvent::DatasetPurged {
             dataset,
             org,
             version,
+            trees,
             at,
             ..
         } => {
-            let Some(row) = state.datasets.get_mut(dataset) else {
-                return;
-            };
-            state.index.belongings.dataset_out(row);
-            let gone = row.delete(*version, *at);
-            state.index.belongings.dataset_in(row);
-            if let Some(gone) = gone {
-                discard(state, *org, &gone);
+            match version {
+                Some(version) => {
+                    change(state, *dataset, |row, _| row.delete(*version, *at, None));
+                }
+                None => {
+                    if let Some(row) = state.datasets.remove(dataset) {
+                        state.index.dataset_out(*dataset, &row);
+                    }
+                }
+            }
+            for tree in trees {
+                discard(state, *org, *tree);
             }
         }
         DatasetEvent::DatasetFilesDeleted { org, trees, .. } => {
@@ -112,9 +143,26 @@ pub(super) fn apply(state: &mut State, event: &DatasetEvent) {
     }
 }
 
-/// Leaves a deleted version to the next sweep.
-fn discard(state: &mut State, org: OrgId, version: &DatasetVersion) {
-    state.index.version_out(org, version);
-    let row = state.discarded.entry((org, version.tree)).or_default();
+/// Changes a row, and what follows from it. Seldom: a dataset is walked with all its versions.
+fn change(
+    state: &mut State,
+    id: DatasetId,
+    change: impl FnOnce(&mut Dataset, &mut BTreeMap<(OrgId, Name), PastName>),
+) {
+    let Some(row) = state.datasets.get_mut(&id) else {
+        return;
+    };
+    state.index.dataset_out(id, row);
+    change(row, &mut state.past_names);
+    state.index.dataset_in(id, row);
+}
+
+const fn deleted(by: UserId, at: Timestamp, until: Timestamp) -> Deleted {
+    Deleted { by, at, until }
+}
+
+/// Leaves what nobody gets at any more to the next sweep.
+pub(super) fn discard(state: &mut State, org: OrgId, tree: TreeId) {
+    let row = state.discarded.entry((org, tree)).or_default();
     row.times = row.times.saturating_add(1);
 }

@@ -24,6 +24,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             spec,
             pinned,
             pinned_image,
+            pinned_artifacts,
             at,
         } => {
             let job = Job {
@@ -36,6 +37,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 spec: (**spec).clone(),
                 pinned: pinned.clone(),
                 pinned_image: pinned_image.clone(),
+                pinned_artifacts: pinned_artifacts.clone(),
                 submitted_at: *at,
             };
             let (first, last) = job.bounds();

@@ -1,21 +1,17 @@
 //! What can be asked about datasets that are there.
 
 use common::{
-    api::data::{MoveDataset, SetDataset},
-    dataset::DatasetRef,
+    api::data::{DeleteDataset, MoveDataset, RestoreDataset, SetDataset},
     id::{OrgId, TreeId},
 };
 
 /// A command about a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatasetCommand {
-    /// One version where the reference names one, else the whole dataset.
-    Delete {
-        org: OrgId,
-        dataset: DatasetRef,
-    },
+    Delete(DeleteDataset),
     Set(SetDataset),
     Move(MoveDataset),
+    Restore(RestoreDataset),
 }
 
 /// Content that a deleted dataset had.

@@ -69,9 +69,9 @@ pub(super) fn report(
                 bytes,
                 files,
             });
-            settle_artifacts(id, attempt, arrived.unwrap_or(ArtifactsView::Lost))
+            settle_artifacts(at, id, attempt, arrived.unwrap_or(ArtifactsView::Lost))
         }
-        AttemptReport::ArtifactsLost => settle_artifacts(id, attempt, ArtifactsView::Lost),
+        AttemptReport::ArtifactsLost => settle_artifacts(at, id, attempt, ArtifactsView::Lost),
     }
 }
 
@@ -90,6 +90,7 @@ pub(super) fn complete_log(state: &State, id: AttemptId) -> Vec<Event> {
 }
 
 fn settle_artifacts(
+    at: Timestamp,
     id: AttemptId,
     attempt: &Attempt,
     artifacts: ArtifactsView,
@@ -99,6 +100,7 @@ fn settle_artifacts(
             attempt: id,
             machine: attempt.machine,
             artifacts,
+            at,
         }]),
         (AttemptState::Ended(_), _) => Ok(Vec::new()),
         // The end is said first.

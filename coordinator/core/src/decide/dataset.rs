@@ -1,7 +1,9 @@
 //! Datasets: new ones, new versions; what is said of them, where they belong, their end.
 
 pub(crate) mod deletion;
+mod restoring;
 mod settings;
+pub(crate) mod storage;
 
 use common::{
     api::data::AddDatasetVersion,
@@ -21,7 +23,7 @@ use crate::{
         dataset::{DatasetEvent, DatasetSettings},
     },
     policy::{self, Action, permit, project::ProjectAction},
-    rejection::{LimitReached, Rejection, project::ProjectRejection},
+    rejection::{DatasetRejection, Rejection, project::ProjectRejection},
     state::{State, dataset::Dataset, org::Member},
 };
 
@@ -35,7 +37,8 @@ pub(super) fn decide(
     command: &DatasetCommand,
 ) -> Result<Vec<Event>, Rejection> {
     match command {
-        DatasetCommand::Delete { org, dataset } => deletion::delete(state, at, user, *org, dataset),
+        DatasetCommand::Delete(request) => deletion::delete(state, at, user, request),
+        DatasetCommand::Restore(request) => restoring::restore(state, at, user, request),
         DatasetCommand::Set(request) => settings::set(state, user, request),
         DatasetCommand::Move(request) => settings::relocate(state, user, request),
     }
@@ -56,7 +59,36 @@ pub(crate) fn find<'a>(
     });
     found
         .filter(|(_, _, row)| policy::may_read_dataset(state, user, member.role, row))
-        .ok_or_else(|| Rejection::NoSuchDataset { name: name.clone() })
+        .ok_or_else(|| missing(state, user, org, name))
+}
+
+/// Returns why there is no dataset of this name for the user.
+pub(crate) fn missing(state: &State, user: UserId, org: OrgId, name: &Name) -> Rejection {
+    let deleted = find_deleted(state, user, org, name).ok();
+    let last = deleted.and_then(|mut deleted| deleted.next()?.1.deleted);
+    let name = name.clone();
+    match last {
+        Some(deleted) => DatasetRejection::Deleted {
+            name,
+            until: deleted.until,
+        }
+        .into(),
+        None => Rejection::NoSuchDataset { name },
+    }
+}
+
+/// Returns the deleted datasets of this name that the user may read, the one that was deleted last first.
+pub(crate) fn find_deleted<'a>(
+    state: &'a State,
+    user: UserId,
+    org: OrgId,
+    name: &Name,
+) -> Result<impl Iterator<Item = (DatasetId, &'a Dataset)> + use<'a>, Rejection> {
+    let role = policy::member(state, org, user)?.role;
+    let deleted = state.index.deleted_names.get(&(org, name.clone()));
+    let rows = deleted.into_iter().flatten().rev();
+    let rows = rows.filter_map(|(_, id)| Some((*id, state.datasets.get(id)?)));
+    Ok(rows.filter(move |(_, row)| policy::may_read_dataset(state, user, role, row)))
 }
 
 pub(super) fn add_version(
@@ -83,21 +115,28 @@ pub(super) fn add_version(
     });
     let Some((id, dataset)) = known else {
         let org = state.orgs.get(&request.org).ok_or(Rejection::NoSuchOrg)?;
-        let project = home(state, user, request)?;
+        let project = home(state, user, request.org, request.project.as_ref())?;
+        if let Some(name) = request
+            .project
+            .clone()
+            .filter(|_| request.visibility.is_some())
+        {
+            return Err(ProjectRejection::OwnVisibility { name }.into());
+        }
         let visibility = match project {
             Some(_) => Visibility::Personal,
             None => request
                 .visibility
                 .unwrap_or(org.settings.default_visibility),
         };
-        check_storage(state, request, bytes)?;
+        storage::check(state, request.org, Some(request.tree), bytes)?;
         return Ok(vec![Event::DatasetVersionAdded {
             dataset: fresh,
             org: request.org,
             name: request.name.clone(),
             project,
             user,
-            version: 1,
+            version: first(state, request),
             tree: request.tree,
             bytes,
             files,
@@ -143,13 +182,13 @@ pub(super) fn add_version(
         });
         return Ok(change.map(Event::Dataset).into_iter().collect());
     }
-    if dataset.next() > MAX_VERSIONS {
+    if dataset.versions.len() >= MAX_VERSIONS as usize {
         return Err(Rejection::TooManyVersions {
             name: request.name.clone(),
             most: MAX_VERSIONS,
         });
     }
-    check_storage(state, request, bytes)?;
+    storage::check(state, request.org, Some(request.tree), bytes)?;
     Ok(vec![Event::DatasetVersionAdded {
         dataset: id,
         org: request.org,
@@ -166,19 +205,24 @@ pub(super) fn add_version(
     }])
 }
 
+/// Returns the number of a new dataset's first version: numbers go on where the last one of its name had left off, so
+/// that none ever means other files than it did.
+fn first(state: &State, request: &AddDatasetVersion) -> u32 {
+    let past = state.past_names.get(&(request.org, request.name.clone()));
+    past.map_or(1, |past| past.next)
+}
+
 /// Returns the project that a new dataset is to belong to.
 fn home(
     state: &State,
     user: UserId,
-    request: &AddDatasetVersion,
+    org: OrgId,
+    project: Option<&Name>,
 ) -> Result<Option<ProjectId>, Rejection> {
-    let Some(name) = &request.project else {
+    let Some(name) = project else {
         return Ok(None);
     };
-    let seen = policy::project::permit(state, user, request.org, name, ProjectAction::AddData)?;
-    if request.visibility.is_some() {
-        return Err(ProjectRejection::OwnVisibility { name: name.clone() }.into());
-    }
+    let seen = policy::project::permit(state, user, org, name, ProjectAction::AddData)?;
     Ok(Some(seen.id))
 }
 
@@ -201,34 +245,6 @@ fn check_home(
     }
     policy::project::permit(state, user, request.org, name, ProjectAction::AddData)?;
     Ok(())
-}
-
-/// Refuses what would make the org keep more than it may. The same content counts once.
-fn check_storage(
-    state: &State,
-    request: &AddDatasetVersion,
-    bytes: Bytes,
-) -> Result<(), Rejection> {
-    let row = state.orgs.get(&request.org).ok_or(Rejection::NoSuchOrg)?;
-    let Some(most) = row.limits.storage.datasets else {
-        return Ok(());
-    };
-    let used = state.index.orgs.get(&request.org);
-    let (kept, then) = used.map_or((Bytes::ZERO, bytes), |used| {
-        let datasets = &used.datasets;
-        (datasets.bytes(), datasets.bytes_with(request.tree, bytes))
-    });
-    // What is kept already costs nothing, even where the bound was lowered since.
-    if then <= most || then == kept {
-        return Ok(());
-    }
-    Err(Rejection::Limit(vec![LimitReached {
-        limit: "storage.datasets".to_owned(),
-        value: most.to_string(),
-        asked: format!("{bytes} more of datasets"),
-        current: Some(format!("{kept} kept")),
-        source: format!("in the limits of org {}", row.name),
-    }]))
 }
 
 fn is_plain(text: &str) -> bool {

@@ -158,6 +158,7 @@ impl<'a> Draft<'a> {
                 attempt: id,
                 machine,
                 artifacts: ArtifactsView::Lost,
+                at: self.at,
             });
         }
         if matches!(attempt.log, LogState::Awaited { .. }) {

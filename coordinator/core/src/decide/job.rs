@@ -12,10 +12,12 @@ use common::{
     time::Timestamp,
 };
 
-use super::{approval, draft::Draft, find_job, find_task, secret::check_uses};
+use super::{
+    approval, artifact, dataset::missing, draft::Draft, find_job, find_task, secret::check_uses,
+};
 use crate::{
     bounds::{Reached, reached},
-    event::{Event, PinnedDataset, approval::ApprovalSubject},
+    event::{Event, PinnedArtifacts, PinnedDataset, approval::ApprovalSubject},
     policy::{self, Action, permit, project::ProjectAction},
     rejection::{LimitReached, Rejection, project::ProjectRejection},
     schedule::explain::{Subject, explain, is_never},
@@ -74,6 +76,7 @@ pub(super) fn submit(
         spec: Box::new(request.spec.clone()),
         pinned: pinned.datasets,
         pinned_image: pinned.image,
+        pinned_artifacts: pinned.artifacts,
         at,
     };
     let asked = approval::job_note(row, &request.spec).map(|note| {
@@ -91,6 +94,7 @@ pub(crate) struct Pinned {
     datasets: Vec<PinnedDataset>,
     /// Where it is kept as a dataset.
     image: Option<PinnedDataset>,
+    artifacts: Vec<PinnedArtifacts>,
 }
 
 /// Checks all of a specification but limits and machines, and returns its datasets as they are now.
@@ -114,6 +118,11 @@ pub(crate) fn acceptable(
     let pin = |wanted: &DatasetRef, path: &str| pin(state, &by, wanted, path);
     let mounts = spec.datasets.iter();
     let datasets = mounts.map(|mount| pin(&mount.dataset, mount.path.trim_end_matches('/')));
+    let mut artifacts = Vec::new();
+    for mount in &spec.artifacts {
+        artifacts.extend(artifact::pin(state, user, org, project, mount)?);
+    }
+    specification::check_count(spec.datasets.len() + artifacts.len())?;
     Ok(Pinned {
         project,
         datasets: datasets.collect::<Result<_, _>>()?,
@@ -121,6 +130,7 @@ pub(crate) fn acceptable(
             Image::Imported(wanted) => Some(pin(wanted, "")?),
             Image::Host | Image::Registry(_) => None,
         },
+        artifacts,
     })
 }
 
@@ -162,14 +172,12 @@ fn pin(
         let dataset = state.datasets.get(id)?;
         policy::may_read_dataset(state, by.user, by.role, dataset).then_some((*id, dataset))
     });
-    let (id, dataset) = found.ok_or_else(|| Rejection::NoSuchDataset {
-        name: wanted.name.clone(),
-    })?;
+    let (id, dataset) = found.ok_or_else(|| missing(state, by.user, by.org, &wanted.name))?;
     if let Some(home) = dataset.project.filter(|home| by.project != Some(*home))
         && !policy::project::may(state, home, by.user, ProjectAction::CopyOut)
     {
         return Err(ProjectRejection::CopyOut {
-            dataset: wanted.name.clone(),
+            what: format!("dataset {}", wanted.name),
             project: super::project::name_of(state, Some(home))
                 .unwrap_or_else(|| wanted.name.clone()),
         }

@@ -39,10 +39,9 @@ pub enum DatasetEvent {
         by: UserId,
         versions: u32,
         bytes: Bytes,
-        /// Of the versions that were there.
-        #[serde(skip)]
-        trees: Vec<TreeId>,
         at: Timestamp,
+        /// It can be brought back until then.
+        until: Timestamp,
     },
     /// Its number is not used again.
     DatasetVersionDeleted {
@@ -53,6 +52,43 @@ pub enum DatasetEvent {
         tree: TreeId,
         bytes: Bytes,
         by: UserId,
+        at: Timestamp,
+        until: Timestamp,
+    },
+    DatasetRestored {
+        dataset: DatasetId,
+        org: OrgId,
+        before: Name,
+        /// Its name from now on.
+        name: Name,
+        by: UserId,
+        versions: u32,
+        bytes: Bytes,
+        at: Timestamp,
+    },
+    DatasetVersionRestored {
+        dataset: DatasetId,
+        org: OrgId,
+        name: Name,
+        version: u32,
+        by: UserId,
+        at: Timestamp,
+    },
+    /// What was deleted, or one version of it, cannot be brought back any more.
+    DatasetPurged {
+        dataset: DatasetId,
+        org: OrgId,
+        name: Name,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<u32>,
+        versions: u32,
+        bytes: Bytes,
+        /// Whose bytes were kept until now.
+        #[serde(skip)]
+        trees: Vec<TreeId>,
+        /// Who did not wait for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<UserId>,
         at: Timestamp,
     },
     /// What deleted datasets had is gone from the disk, or something else needs it.
@@ -83,6 +119,9 @@ impl DatasetEvent {
                 vec![RowKey::dataset(*dataset)]
             }
             Self::DatasetDeleted {
+                dataset, org, name, ..
+            } => vec![RowKey::dataset(*dataset), RowKey::past_name(*org, name)],
+            Self::DatasetPurged {
                 dataset,
                 org,
                 trees,
@@ -92,9 +131,9 @@ impl DatasetEvent {
                 rows.push(RowKey::dataset(*dataset));
                 rows
             }
-            Self::DatasetVersionDeleted {
-                dataset, org, tree, ..
-            } => vec![RowKey::dataset(*dataset), RowKey::discarded(*org, *tree)],
+            Self::DatasetVersionDeleted { dataset, .. }
+            | Self::DatasetRestored { dataset, .. }
+            | Self::DatasetVersionRestored { dataset, .. } => vec![RowKey::dataset(*dataset)],
             Self::DatasetFilesDeleted { org, trees, .. } => discarded(org, trees),
         }
     }
@@ -105,6 +144,9 @@ impl DatasetEvent {
             | Self::DatasetMoved { org, .. }
             | Self::DatasetDeleted { org, .. }
             | Self::DatasetVersionDeleted { org, .. }
+            | Self::DatasetRestored { org, .. }
+            | Self::DatasetVersionRestored { org, .. }
+            | Self::DatasetPurged { org, .. }
             | Self::DatasetFilesDeleted { org, .. } => *org,
         }
     }

@@ -94,6 +94,7 @@ impl Event {
             Self::Approval(event) => event.touched(),
             Self::Token(event) => event.touched(),
             Self::Dataset(event) => event.touched(),
+            Self::Artifact(event) => event.touched(),
         }
     }
 }

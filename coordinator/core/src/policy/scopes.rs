@@ -160,8 +160,10 @@ fn of_request(request: &Request) -> Needs {
             SecretRequest::Allow(allow) => in_org(Admin, allow.org),
         },
         Request::Data(request) => match request {
-            DataRequest::PreviewDeletion { org, .. } => in_org(Read, *org),
-            DataRequest::Delete { org, .. } => in_org(Admin, *org),
+            DataRequest::PreviewDeletion(delete) => in_org(Read, delete.org),
+            DataRequest::ListDeleted { org, .. } => in_org(Read, *org),
+            DataRequest::Delete(delete) => in_org(Admin, delete.org),
+            DataRequest::Restore(restore) => in_org(Admin, restore.org),
             DataRequest::Set(set) => in_org(Admin, set.org),
             DataRequest::Move(relocate) => in_org(Admin, relocate.org),
         },

@@ -2,21 +2,27 @@
 
 use common::{
     dataset::DatasetRef,
-    id::{AttemptId, JobId, MachineId, OrgId, ProjectId, TreeId, UserId},
+    id::{AttemptId, JobId, MachineId, OrgId, TreeId, UserId},
     image::Image,
     job::ArtifactsView,
+    name::Name,
     problem::Problem,
     seal::Sealed,
     secret::{SecretName, sealing_context},
+    units::Bytes,
     wire::client::DownloadSource,
 };
 
-use super::job::attempts_of;
 use crate::{
     command::dataset::DiscardedTree,
-    decide::{dataset::find, find_job, find_task, project::name_of},
+    decide::{
+        artifact::{Left, check_download, left},
+        dataset::{find, storage},
+        find_job,
+        project::name_of,
+    },
     event::LogState,
-    policy::{self, project::ProjectAction},
+    policy,
     rejection::{Rejection, secret::SecretRejection},
     state::{State, deletion::keeps, job::Job, secret::Secret},
 };
@@ -52,40 +58,19 @@ pub fn readable_tree(
             })?;
             Ok(Readable::Tree(found.1.tree))
         }
-        DownloadSource::Artifacts { job: number, task } => {
+        DownloadSource::Artifacts {
+            job: number,
+            task,
+            attempt,
+        } => {
             let (id, job) = find_job(state, user, org, *number)?;
-            find_task(job, *task)?;
             check_download(state, user, job.project)?;
-            let queued = state
-                .progress
-                .get(&id)
-                .is_some_and(|p| p.queued.contains(*task));
-            let newest = attempts_of(state, id, Some(*task)).next_back();
-            let none = |lost| Rejection::NoArtifacts {
-                number: *number,
-                task: *task,
-                lost,
-            };
-            match newest.map(|(_, attempt)| attempt.artifacts) {
-                _ if queued => Ok(Readable::Waiting(id)),
-                None | Some(ArtifactsView::None) => Err(none(false).into()),
-                Some(ArtifactsView::Lost) => Err(none(true).into()),
-                Some(ArtifactsView::NotYet | ArtifactsView::Pending) => Ok(Readable::Waiting(id)),
-                Some(ArtifactsView::Stored { tree, .. }) => Ok(Readable::Tree(tree)),
-            }
+            Ok(match left(state, (id, job), *task, *attempt)? {
+                Left::Stored(_, tree, _) => Readable::Tree(tree),
+                Left::NotYet => Readable::Waiting(id),
+            })
         }
     }
-}
-
-/// Checks that the project, if there is one, lets the user have files of it.
-fn check_download(
-    state: &State,
-    user: UserId,
-    project: Option<ProjectId>,
-) -> Result<(), Rejection> {
-    project.map_or(Ok(()), |project| {
-        policy::project::check(state, project, user, ProjectAction::Download)
-    })
 }
 
 /// What may go from the disk.
@@ -119,6 +104,21 @@ pub fn leftovers(state: &State) -> Leftovers {
         orgs: orgs.map(|(org, row)| (*org, row.jobs.clone())).collect(),
         discarded,
     }
+}
+
+/// Returns whether a member may send a folder of so many bytes, to be a version of the dataset `name`: asked before
+/// anything of it moves.
+///
+/// # Errors
+/// They may not, or the org has no room for it; says which limit, how much is kept and how much was asked for.
+pub fn storage_room(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    dataset: (&Name, Option<&Name>),
+    bytes: Bytes,
+) -> Result<(), Problem> {
+    Ok(storage::room(state, user, org, dataset, bytes)?)
 }
 
 /// Returns whether a member may send trees to the org.

@@ -6,9 +6,11 @@ use common::{
         data::{DataAnswer, DataRequest},
         page::Page,
     },
-    dataset::{DatasetDeletion, DatasetVersionView, DatasetView},
+    dataset::{DatasetDeletion, DatasetVersionView, DatasetView, DeletedKey, DeletedView},
     id::{DatasetId, OrgId, UserId},
     name::Name,
+    time::Timestamp,
+    units::Bytes,
 };
 
 use super::{
@@ -29,19 +31,29 @@ use crate::{
 /// Answers what only asks, and `None` what does not.
 pub(super) fn answer(
     state: &State,
+    now: Timestamp,
     user: UserId,
     request: &DataRequest,
 ) -> Result<Option<DataAnswer>, Rejection> {
-    let DataRequest::PreviewDeletion { org, dataset } = request else {
-        return Ok(None);
-    };
-    let preview = deletion::preview(state, user, *org, dataset)?;
-    Ok(Some(DataAnswer::Deletion(preview)))
+    Ok(match request {
+        DataRequest::PreviewDeletion(delete) => {
+            let preview = deletion::preview(state, now, user, delete)?;
+            Some(DataAnswer::Deletion(preview))
+        }
+        DataRequest::ListDeleted { org, after } => {
+            let page = list_deleted(state, user, *org, after.as_ref())?;
+            Some(DataAnswer::ListDeleted(page))
+        }
+        DataRequest::Delete(_)
+        | DataRequest::Set(_)
+        | DataRequest::Move(_)
+        | DataRequest::Restore(_) => None,
+    })
 }
 
 /// Returns what went, as these events say.
 pub fn deleted(events: &[Event]) -> Option<DatasetDeletion> {
-    let gone = |name: &Name, version, versions, bytes| DatasetDeletion {
+    let gone = |name: &Name, version, versions, bytes, kept_until| DatasetDeletion {
         name: name.clone(),
         version,
         versions,
@@ -50,23 +62,85 @@ pub fn deleted(events: &[Event]) -> Option<DatasetDeletion> {
         queued_tasks: 0,
         running_tasks: 0,
         more: false,
+        kept_until,
         refusal: None,
     };
-    events.iter().find_map(|event| match event {
+    // Where something went for good, that is what happened last.
+    events.last().and_then(|event| match event {
         Event::Dataset(DatasetEvent::DatasetDeleted {
             name,
             versions,
             bytes,
+            until,
             ..
-        }) => Some(gone(name, None, *versions, *bytes)),
+        }) => Some(gone(name, None, *versions, *bytes, Some(*until))),
         Event::Dataset(DatasetEvent::DatasetVersionDeleted {
             name,
             version,
             bytes,
+            until,
             ..
-        }) => Some(gone(name, Some(*version), 1, *bytes)),
+        }) => Some(gone(name, Some(*version), 1, *bytes, Some(*until))),
+        Event::Dataset(DatasetEvent::DatasetPurged {
+            name,
+            version,
+            versions,
+            bytes,
+            ..
+        }) => Some(gone(name, *version, *versions, *bytes, None)),
         _ => None,
     })
+}
+
+/// What can be brought back of what the user may read, and what goes first at the top.
+fn list_deleted(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    last: Option<&DeletedKey>,
+) -> Result<Page<DeletedView, DeletedKey>, Rejection> {
+    let member = policy::member(state, org, user)?;
+    let last = last.map(|key| (key.kept_until, key.dataset, key.version));
+    let ends = state.index.ends.get(&org).into_iter();
+    let ends = ends.flat_map(|ends| ends.range(after(last.as_ref())));
+    let key = |(kept_until, dataset, version): &(Timestamp, DatasetId, u32)| DeletedKey {
+        kept_until: *kept_until,
+        dataset: *dataset,
+        version: *version,
+    };
+    page(MAX_ROWS, ends, key, |(_, id, version)| {
+        let row = state.datasets.get(id);
+        let row = row.filter(|row| policy::may_read_dataset(state, user, member.role, row));
+        row.and_then(|row| deleted_view(state, *id, row, *version))
+            .transpose()
+    })
+}
+
+/// Returns nothing for a version of a dataset that was deleted itself: it comes back with that, or not.
+fn deleted_view(
+    state: &State,
+    id: DatasetId,
+    row: &Dataset,
+    number: u32,
+) -> Option<Result<DeletedView, Rejection>> {
+    let (deleted, version, versions, bytes) = match number {
+        0 => (row.deleted?, None, row.count(), Bytes(row.bytes())),
+        _ if row.deleted.is_some() => return None,
+        _ => {
+            let version = row.any_version(number)?;
+            (version.deleted?, Some(number), 1, version.bytes)
+        }
+    };
+    Some(handle(state, deleted.by).map(|deleted_by| DeletedView {
+        dataset: id,
+        name: row.name.clone(),
+        version,
+        versions,
+        bytes,
+        deleted_by,
+        deleted_at: deleted.at,
+        kept_until: deleted.until,
+    }))
 }
 
 /// By name.

@@ -226,6 +226,13 @@ fn pinned_spec(job: &Job) -> JobSpec {
     spec
 }
 
+/// Returns when the org forgets what an attempt left. Nothing goes before that while a job reads it.
+fn kept_until(state: &State, row: &Attempt) -> Option<Timestamp> {
+    let (_, _, came) = row.stored()?;
+    let org = state.orgs.get(&row.org)?;
+    org.settings.artifacts_kept.until(came)
+}
+
 fn attempt_view(state: &State, id: AttemptId, row: &Attempt) -> Option<AttemptView> {
     Some(AttemptView {
         task: id.task,
@@ -241,6 +248,7 @@ fn attempt_view(state: &State, id: AttemptId, row: &Attempt) -> Option<AttemptVi
             _ => None,
         },
         artifacts: row.artifacts,
+        artifacts_kept_until: kept_until(state, row),
         samples: Vec::new(),
     })
 }

@@ -1,6 +1,6 @@
 //! What is said no to about datasets that are there.
 
-use common::{code::Code, dataset::DatasetRef, problem::Problem};
+use common::{code::Code, dataset::DatasetRef, name::Name, problem::Problem, time::Timestamp};
 
 use super::Rejection;
 use crate::decide::dataset::deletion::Readers;
@@ -15,6 +15,16 @@ pub enum DatasetRejection {
     },
     /// Without it the dataset would be empty.
     LastVersion { dataset: DatasetRef },
+    /// It was deleted, and is kept for a while.
+    Deleted { name: Name, until: Timestamp },
+    /// There is nothing to bring back.
+    NotDeleted { dataset: DatasetRef },
+    /// A single version is wanted back of a dataset that was deleted as a whole.
+    DeletedWhole { dataset: DatasetRef },
+    /// A version comes back where it was.
+    VersionUnderName,
+    /// Something has the name, or had it since, so that its numbers mean other files.
+    NameUsed { dataset: Name, name: Name },
 }
 
 impl DatasetRejection {
@@ -26,22 +36,71 @@ impl DatasetRejection {
                     queued,
                     running,
                     more,
+                    named,
                 } = readers;
-                let (jobs, use_it) = match (jobs, more) {
+                let (count, use_it) = match (jobs, more) {
                     (1, false) => ("1 job".to_owned(), "uses"),
                     (jobs, false) => (format!("{jobs} jobs"), "use"),
                     (jobs, true) => (format!("at least {jobs} jobs"), "use"),
                 };
                 let counted = if more { " of those" } else { "" };
+                let mut shown: Vec<String> = named
+                    .iter()
+                    .map(|(number, owner)| format!("job {number} of {owner}"))
+                    .collect();
+                if !shown.is_empty() && jobs > named.len() as u64 {
+                    shown.push("others".to_owned());
+                }
+                let who = match shown.as_slice() {
+                    [] => String::new(),
+                    shown => format!(" ({})", shown.join(", ")),
+                };
                 Problem::new(
                     Code::InUse,
                     format!("cannot delete dataset {dataset}"),
-                    format!("{jobs} still {use_it} it; tasks{counted} running: {running}, queued: {queued}"),
+                    format!("{count} still {use_it} it{who}; tasks{counted} running: {running}, queued: {queued}"),
                 )
                 .help(
                     "Wait until they have ended, or cancel them; `compute-share ps` lists those that you may see.",
                 )
             }
+            Self::Deleted { name, until } => Problem::new(
+                Code::NotFound,
+                format!("no dataset {name}"),
+                format!("it was deleted; it is kept until {}", until.to_second()),
+            )
+            .help(format!(
+                "`compute-share dataset restore {name}` brings it back for who may delete it."
+            )),
+            Self::NotDeleted { dataset } => Problem::new(
+                Code::WrongState,
+                format!("cannot restore dataset {dataset}"),
+                "it is there, and was not deleted",
+            )
+            .help("`compute-share dataset list --deleted` lists what can be brought back."),
+            Self::DeletedWhole { dataset } => Problem::new(
+                Code::WrongState,
+                format!("cannot restore version {dataset}"),
+                format!("the whole dataset {} was deleted", dataset.name),
+            )
+            .help(format!(
+                "Bring it back with all its versions: `compute-share dataset restore {}`.",
+                dataset.name
+            )),
+            Self::VersionUnderName => Problem::new(
+                Code::BadRequest,
+                "cannot restore a version under another name",
+                "a version comes back into the dataset that it was deleted from",
+            )
+            .help("Leave the name out."),
+            Self::NameUsed { dataset, name } => Problem::new(
+                Code::NameTaken,
+                format!("cannot restore dataset {dataset} as {name}"),
+                format!("another dataset has that name, or had it since: versions of {name} mean its files"),
+            )
+            .help(format!(
+                "Choose a name that no dataset ever had: `compute-share dataset restore {dataset} --as NAME`."
+            )),
             Self::LastVersion { dataset } => Problem::new(
                 Code::WrongState,
                 format!("cannot delete version {dataset}"),
@@ -63,6 +122,8 @@ impl From<DatasetRejection> for Rejection {
 
 #[cfg(test)]
 mod tests {
+    use common::job::JobNumber;
+
     use super::*;
 
     #[test]
@@ -72,15 +133,22 @@ mod tests {
             queued: 20_000,
             running: 5,
             more: false,
+            named: Vec::new(),
         };
-        let why = |readers| {
+        let why = |readers: &Readers| {
+            let readers = readers.clone();
             let dataset = "digits".parse().unwrap();
             DatasetRejection::InUse { dataset, readers }.problem().why
         };
         let exact = "10000 jobs still use it; tasks running: 5, queued: 20000";
-        assert_eq!(why(readers), exact);
+        assert_eq!(why(&readers), exact);
         readers.more = true;
         let least = "at least 10000 jobs still use it; tasks of those running: 5, queued: 20000";
-        assert_eq!(why(readers), least);
+        assert_eq!(why(&readers), least);
+        readers.named = vec![(JobNumber(4), "bob".parse().unwrap())];
+        readers.more = false;
+        let named =
+            "10000 jobs still use it (job 4 of bob, others); tasks running: 5, queued: 20000";
+        assert_eq!(why(&readers), named);
     }
 }

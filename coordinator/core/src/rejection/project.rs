@@ -37,7 +37,8 @@ pub enum ProjectRejection {
     },
     /// Nobody may use its data outside it.
     CopyOut {
-        dataset: Name,
+        /// `dataset digits`, or `what job 42 left`.
+        what: String,
         project: Name,
     },
     /// The dataset is there, and belongs to somebody or something else.
@@ -108,9 +109,9 @@ impl ProjectRejection {
             format!("cannot grant access to project {name} to yourself"),
             "nobody changes their own access",
         ),
-        Self::CopyOut { dataset, project } => Problem::new(
+        Self::CopyOut { what, project } => Problem::new(
             Code::Permission,
-            format!("cannot use dataset {dataset} outside project {project}"),
+            format!("cannot use {what} outside project {project}"),
             "the project is restricted: copy_out is none",
         )
         .help(format!("Run the job in it, with --project {project}.")),

@@ -5,7 +5,7 @@ mod invitation;
 
 use common::{code::Code, problem::Problem, status::Role};
 
-use super::{InvalidJob, LimitReached, Rejection};
+use super::{InvalidJob, LimitReached, Rejection, Was};
 use crate::policy::Action;
 
 impl Rejection {
@@ -20,6 +20,7 @@ impl Rejection {
             Self::NotAllowed { action, role } => not_allowed(action, role),
             Self::Project(rejection) => rejection.problem(),
             Self::Dataset(rejection) => rejection.problem(),
+            Self::Artifact(rejection) => rejection.problem(),
             Self::Secret(rejection) => rejection.problem(),
             Self::Org(rejection) => rejection.problem(),
             Self::Invitation(rejection) => rejection.problem(),
@@ -112,20 +113,28 @@ impl Rejection {
             .help("`compute-share dataset list` lists those that you may read."),
             Self::NoSuchVersion {
                 dataset,
-                newest,
-                deleted,
-            } => not_found(
-                format!("no dataset {dataset}"),
-                &if deleted {
-                    "that version was deleted".to_owned()
-                } else {
-                    format!("versions of {} go from 1 to {newest}", dataset.name)
-                },
-            )
-            .help(format!(
-                "Use {}@{newest}, or leave the version out for the newest.",
-                dataset.name
-            )),
+                bounds: (first, newest),
+                was,
+            } => {
+                let name = &dataset.name;
+                let why = match was {
+                    Was::Never => format!("versions of {name} go from {first} to {newest}"),
+                    Was::Deleted => "that version was deleted".to_owned(),
+                    Was::Restorable { until } => {
+                        format!("that version was deleted; it is kept until {}", until.to_second())
+                    }
+                    Was::Another => {
+                        "that version was of another dataset of this name, which was deleted".to_owned()
+                    }
+                };
+                let newest = format!("Use {name}@{newest}, or leave the version out for the newest.");
+                not_found(format!("no dataset {dataset}"), &why).help(match was {
+                    Was::Restorable { .. } => format!(
+                        "`compute-share dataset restore {dataset}` brings it back. Else: {newest}"
+                    ),
+                    _ => newest,
+                })
+            }
             Self::NoSuchJob { number } => not_found(
                 format!("no job {number}"),
                 "the org has none of this number, or it is not yours",

@@ -1,10 +1,11 @@
 //! Attempts as rows.
 
 use common::{
-    id::{MachineId, OrgId},
+    id::{MachineId, OrgId, TreeId},
     job::ArtifactsView,
     resources::Allocation,
     time::{Span, Timestamp},
+    units::Bytes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,9 @@ pub(crate) struct Attempt {
     pub(crate) ended_at: Option<Timestamp>,
     pub(crate) state: AttemptState,
     pub(crate) artifacts: ArtifactsView,
+    /// When they came, if they did; those of before this was written down came as it ended.
+    #[serde(default)]
+    pub(crate) artifacts_at: Option<Timestamp>,
     pub(crate) log: LogState,
     /// What it consumed, once it has ended; one that ended before there was usage has none.
     #[serde(default)]
@@ -55,6 +59,17 @@ pub enum LogState {
 }
 
 impl Attempt {
+    /// Returns what it left and when that came, while it is kept.
+    pub(crate) fn stored(&self) -> Option<(TreeId, Bytes, Timestamp)> {
+        match self.artifacts {
+            ArtifactsView::Stored { tree, bytes, .. } => {
+                let at = self.artifacts_at.or(self.ended_at);
+                Some((tree, bytes, at.unwrap_or(self.placed_at)))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         !matches!(self.state, AttemptState::Ended(_))
     }

@@ -63,6 +63,8 @@ pub(crate) fn rows_of(state: &State, org: OrgId) -> Vec<RowKey> {
     rows.extend(datasets.map(|(id, _)| RowKey::dataset(*id)));
     let discarded = state.discarded.keys().filter(|(of, _)| *of == org);
     rows.extend(discarded.map(|(_, tree)| RowKey::discarded(org, *tree)));
+    let names = state.past_names.keys().filter(|(of, _)| *of == org);
+    rows.extend(names.map(|(_, name)| RowKey::past_name(org, name)));
     for (id, _) in state.jobs.iter().filter(|(_, row)| row.org == org) {
         rows.extend([RowKey::job(*id), RowKey::progress(*id)]);
     }

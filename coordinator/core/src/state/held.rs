@@ -105,16 +105,6 @@ impl Kept {
         self.trees.get(&tree).map(|(_, bytes)| *bytes)
     }
 
-    /// Returns how much there would be with one more.
-    pub(crate) fn bytes_with(&self, tree: TreeId, bytes: Bytes) -> Bytes {
-        let more = if self.trees.contains_key(&tree) {
-            0
-        } else {
-            bytes.0
-        };
-        Bytes(self.bytes.saturating_add(more))
-    }
-
     pub(crate) fn add(&mut self, tree: TreeId, bytes: Bytes) {
         let (count, _) = self.trees.entry(tree).or_insert_with(|| {
             self.bytes = self.bytes.saturating_add(bytes.0);

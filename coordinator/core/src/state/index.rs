@@ -4,6 +4,7 @@
 //! that come to nothing are dropped, so that an index built anew from the rows is equal to the one kept.
 
 pub(crate) mod belongings;
+mod data;
 mod invitations;
 mod listed;
 mod secrets;
@@ -15,7 +16,7 @@ use common::{
         ApprovalId, AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, IdempotencyKey,
         InvitationId, JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, UserId,
     },
-    job::{ArtifactsView, JobNumber},
+    job::JobNumber,
     name::Name,
     resources::Allocation,
     secret::SecretName,
@@ -29,7 +30,6 @@ use super::{
     approval::Approval,
     attempt::Attempt,
     certificate::{Certificate, Holder},
-    dataset::DatasetVersion,
     held::{Held, OrgUse},
     job::{Job, JobProgress},
     machine::Machine,
@@ -71,8 +71,16 @@ pub(crate) struct Index {
     pub(crate) members: BTreeMap<(OrgId, UserId), MemberUse>,
     pub(crate) orgs: BTreeMap<OrgId, OrgUse>,
     pub(crate) machines: BTreeMap<MachineId, MachineUse>,
+    /// Deleted datasets that can be brought back, by the name that they had and when they were deleted.
+    pub(crate) deleted_names: BTreeMap<(OrgId, Name), BTreeSet<(Timestamp, DatasetId)>>,
+    /// When deleted datasets and versions go for good; version 0 is a whole dataset.
+    pub(crate) ends: BTreeMap<OrgId, BTreeSet<(Timestamp, DatasetId, u32)>>,
     /// Jobs that have not ended, by what they read: a version of a dataset.
     pub(crate) readers: BTreeMap<(DatasetId, u32), BTreeSet<JobId>>,
+    /// The same, by what they read that an attempt left.
+    pub(crate) artifact_readers: BTreeMap<AttemptId, BTreeSet<JobId>>,
+    /// What attempts left and no job reads, by when it came.
+    pub(crate) artifacts: BTreeMap<OrgId, BTreeSet<(Timestamp, AttemptId)>>,
     /// Attempts of a job that have not ended.
     pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
     pub(crate) listed: Listed,
@@ -133,12 +141,7 @@ impl Index {
             index.machine_in(*id, machine);
         }
         for (id, dataset) in &state.datasets {
-            index.belongings.dataset_in(dataset);
-            let names = index.dataset_names.entry(dataset.org).or_default();
-            names.insert(dataset.name.clone(), *id);
-            for (_, version) in dataset.living() {
-                index.version_in(dataset.org, version);
-            }
+            index.dataset_in(*id, dataset);
         }
         for (id, project) in &state.projects {
             let names = index.project_names.entry(project.org).or_default();
@@ -280,49 +283,9 @@ impl Index {
         }
     }
 
-    pub(crate) fn version_in(&mut self, org: OrgId, version: &DatasetVersion) {
-        let used = self.orgs.entry(org).or_default();
-        used.datasets.add(version.tree, version.bytes);
-    }
-
-    pub(crate) fn version_out(&mut self, org: OrgId, version: &DatasetVersion) {
-        self.org_less(org, |used| used.datasets.take(version.tree));
-    }
-
-    /// Takes in the work folder of a job, which stays as long as the job is shown: until its org is deleted.
-    pub(crate) fn workdir_in(&mut self, job: &Job) {
-        if let Some(tree) = job.spec.workdir {
-            let used = self.orgs.entry(job.org).or_default();
-            *used.workdirs.entry(tree).or_default() += 1;
-        }
-    }
-
-    /// Takes in what a job reads until it ends. Apart from [`Self::job_in`], which every start of a task calls.
-    pub(crate) fn reader_in(&mut self, id: JobId, job: &Job) {
-        for pinned in job.pinned.iter().chain(&job.pinned_image) {
-            let version = (pinned.dataset, pinned.version);
-            self.readers.entry(version).or_default().insert(id);
-        }
-    }
-
-    pub(crate) fn reader_out(&mut self, id: JobId, job: &Job) {
-        for pinned in job.pinned.iter().chain(&job.pinned_image) {
-            let version = (pinned.dataset, pinned.version);
-            if let Some(readers) = self.readers.get_mut(&version) {
-                readers.remove(&id);
-                if readers.is_empty() {
-                    self.readers.remove(&version);
-                }
-            }
-        }
-    }
-
     pub(crate) fn attempt_in(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
         self.belongings.attempt_in(attempt, owner);
-        if let ArtifactsView::Stored { tree, bytes, .. } = attempt.artifacts {
-            let used = self.orgs.entry(attempt.org).or_default();
-            used.artifacts.add(tree, bytes);
-        }
+        self.artifacts_in(id, attempt);
         self.usage.attempt_in(attempt);
         if !attempt.is_desired() {
             return;
@@ -344,9 +307,7 @@ impl Index {
 
     pub(crate) fn attempt_out(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
         self.belongings.attempt_out(attempt, owner);
-        if let ArtifactsView::Stored { tree, .. } = attempt.artifacts {
-            self.org_less(attempt.org, |used| used.artifacts.take(tree));
-        }
+        self.artifacts_out(id, attempt);
         self.usage.attempt_out(attempt);
         if !attempt.is_desired() {
             return;

@@ -2,8 +2,8 @@
 
 use common::{
     dataset::DatasetRef,
-    id::{DatasetId, IdempotencyKey, OrgId, ProjectId, TreeId, UserId},
-    job::{JobNumber, JobSpec, TaskCounts},
+    id::{AttemptId, DatasetId, IdempotencyKey, OrgId, ProjectId, TreeId, UserId},
+    job::{JobNumber, JobRef, JobSpec, TaskCounts},
     name::Name,
     status::{JobStatus, Visibility},
     time::Timestamp,
@@ -33,6 +33,9 @@ pub(crate) struct Job {
     /// What its image was, where that is kept as a dataset; the path means nothing.
     #[serde(default)]
     pub(crate) pinned_image: Option<PinnedDataset>,
+    /// What other jobs left, as it was at that moment.
+    #[serde(default)]
+    pub(crate) pinned_artifacts: Vec<PinnedArtifacts>,
     pub(crate) submitted_at: Timestamp,
 }
 
@@ -43,6 +46,18 @@ pub struct PinnedDataset {
     pub name: Name,
     pub version: u32,
     pub tree: TreeId,
+    pub path: String,
+}
+
+/// What an attempt of another job left, that a job reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedArtifacts {
+    pub attempt: AttemptId,
+    /// As people name it: without the task where the job has one only.
+    pub job: JobRef,
+    pub tree: TreeId,
+    /// When it came.
+    pub at: Timestamp,
     pub path: String,
 }
 
@@ -74,6 +89,13 @@ impl PinnedDataset {
             name: self.name.clone(),
             version: Some(self.version),
         }
+    }
+}
+
+impl PinnedArtifacts {
+    /// Returns it as people name it: `job:42`, or `job:42.7` for a task of an array.
+    pub(crate) fn reference(&self) -> String {
+        format!("job:{}", self.job)
     }
 }
 
@@ -114,7 +136,8 @@ impl Job {
     pub(crate) fn trees(&self) -> impl Iterator<Item = TreeId> {
         let pinned = self.pinned.iter().chain(&self.pinned_image);
         let pinned = pinned.map(|dataset| dataset.tree);
-        self.spec.workdir.into_iter().chain(pinned)
+        let artifacts = self.pinned_artifacts.iter().map(|pinned| pinned.tree);
+        self.spec.workdir.into_iter().chain(pinned).chain(artifacts)
     }
 }
 

@@ -6,9 +6,12 @@ mod removal;
 
 use std::fmt;
 
-use common::id::{
-    ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
-    JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, TreeId, UserId,
+use common::{
+    id::{
+        ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
+        JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, TreeId, UserId,
+    },
+    name::Name,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -70,6 +73,8 @@ tables! {
     Logos "org-logos-1"
     /// What deleted datasets may still have on the disk, by org and tree.
     Discarded "discarded-trees-1"
+    /// Names that deleted datasets had, by org and name.
+    PastNames "past-dataset-names-1"
 }
 
 /// Names one row.
@@ -167,6 +172,11 @@ impl RowKey {
         Self::pair(Table::Discarded, org.as_bytes(), tree.as_bytes())
     }
 
+    pub(crate) fn past_name(org: OrgId, name: &Name) -> Self {
+        let name = [name.as_str().as_bytes(), &[key::END]].concat();
+        Self::pair(Table::PastNames, org.as_bytes(), &name)
+    }
+
     pub(crate) fn job(id: JobId) -> Self {
         Self::new(Table::Jobs, id.as_bytes())
     }
@@ -237,6 +247,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Approvals => json(state.approvals.get(&key.approval().ok()?)?),
         Table::Logos => json(state.logos.get(&key.org().ok()?)?),
         Table::Discarded => json(state.discarded.get(&key.discarded().ok()?)?),
+        Table::PastNames => json(state.past_names.get(&key.past_name().ok()?)?),
     }
 }
 
@@ -286,6 +297,10 @@ pub(crate) fn decode(
         Table::Discarded => {
             let id = key.discarded()?;
             state.discarded.insert(id, parse(table, value)?);
+        }
+        Table::PastNames => {
+            let id = key.past_name()?;
+            state.past_names.insert(id, parse(table, value)?);
         }
     }
     Ok(())

@@ -1,25 +1,30 @@
 //! Datasets that are there: who deletes, moves and changes them, and what a deletion leaves.
 
 mod moved;
+mod projects;
+mod restored;
 mod swept;
+
+use std::time::Duration;
 
 use common::{
     api::{
         Answer, Request,
-        data::{AddDatasetVersion, DataAnswer, DataRequest, SetDataset},
+        data::{AddDatasetVersion, DataAnswer, DataRequest, DeleteDataset, SetDataset},
         job::ShowJob,
     },
     code::Code,
     dataset::{DatasetDeletion, DatasetRef},
     id::{DatasetId, UserId},
     job::{JobNumber, JobSpec},
-    status::{Access, DeleteBy, Role, Visibility},
+    status::{Role, Visibility},
+    time::Timestamp,
     units::Bytes,
 };
 
 use super::{
     invariants,
-    projects::{DAVE, check, inside, member, setting},
+    projects::check,
     views::ask,
     world::{
         ALICE, BOB, CAROL, ORG, World, array, capacity, job_id, name, refused, report, spec, tree,
@@ -61,15 +66,31 @@ fn reading(datasets: &[&str]) -> JobSpec {
 }
 
 pub(super) fn body(dataset: &str) -> Body {
-    Body::Dataset(DatasetCommand::Delete {
+    Body::Dataset(DatasetCommand::Delete(deletion(dataset, false)))
+}
+
+/// Takes it away for good, by bob.
+pub(super) fn purge(world: &mut World, dataset: &str) {
+    world.purge(BOB, dataset).unwrap();
+}
+
+fn deletion(dataset: &str, now: bool) -> DeleteDataset {
+    DeleteDataset {
         org: ORG,
         dataset: reference(dataset),
-    })
+        now,
+    }
 }
 
 impl World {
     fn delete_dataset(&mut self, by: UserId, dataset: &str) -> Result<Vec<Event>, Rejection> {
         self.user_does(by, body(dataset))
+    }
+
+    /// For good at once.
+    fn purge(&mut self, by: UserId, dataset: &str) -> Result<Vec<Event>, Rejection> {
+        let command = DatasetCommand::Delete(deletion(dataset, true));
+        self.user_does(by, Body::Dataset(command))
     }
 
     /// Has carol make a dataset with the same content as the first version of bob's.
@@ -90,11 +111,14 @@ impl World {
         self.user_does(CAROL, body).unwrap();
     }
 
+    /// Returns the moment so many days from now.
+    fn after(&self, days: u64) -> Timestamp {
+        let span = Duration::from_secs(days * 86_400);
+        self.now.saturating_add(span)
+    }
+
     fn preview(&self, by: UserId, dataset: &str) -> DatasetDeletion {
-        let request = DataRequest::PreviewDeletion {
-            org: ORG,
-            dataset: reference(dataset),
-        };
+        let request = DataRequest::PreviewDeletion(deletion(dataset, false));
         match ask(self, by, &Request::Data(request)) {
             Ok(Answer::Data(DataAnswer::Deletion(preview))) => preview,
             other => panic!("{other:?}"),
@@ -162,7 +186,7 @@ fn owners_and_admins_delete_datasets_and_whoever_made_a_version_that() {
     // An admin deletes what they do not own, whoever sees it.
     world.delete_dataset(user(5), "maps").unwrap();
     world.delete_dataset(BOB, "digits").unwrap();
-    assert!(world.state.datasets.is_empty());
+    assert!(world.state.index.dataset_names.is_empty());
     invariants::check(&world);
 }
 
@@ -240,10 +264,13 @@ fn what_a_job_reads_is_not_pulled_away_before_it_has_ended() {
         (1, Some(1), Bytes::mib(1))
     );
     for (dataset, words) in [
-        ("digits", "2 jobs still use it; tasks running: 2, queued: 2"),
+        (
+            "digits",
+            "2 jobs still use it (job 1 of bob, job 2 of carol); tasks running: 2, queued: 2",
+        ),
         (
             "digits@1",
-            "1 job still uses it; tasks running: 1, queued: 2",
+            "1 job still uses it (job 1 of bob); tasks running: 1, queued: 2",
         ),
     ] {
         check(&mut world, &Code::InUse, words, |world| {
@@ -254,6 +281,10 @@ fn what_a_job_reads_is_not_pulled_away_before_it_has_ended() {
         assert_eq!(told, Some(refused(world.delete_dataset(ALICE, dataset))));
     }
     assert_eq!(world.preview(BOB, "digits@2").refusal, None);
+    // Who may not see a job is not told whose it is.
+    let told = refused(world.delete_dataset(BOB, "digits")).why;
+    let own = "2 jobs still use it (job 1 of bob, others); tasks running: 2, queued: 2";
+    assert_eq!(told, own);
     // Nothing reads the second version.
     world.delete_dataset(BOB, "digits@2").unwrap();
 
@@ -284,59 +315,15 @@ fn what_a_job_reads_is_not_pulled_away_before_it_has_ended() {
 }
 
 #[test]
-fn in_a_project_the_restriction_says_who_deletes() {
-    let mut world = world();
-    world.project(BOB, 1, "vision");
-    for (handle, access) in [("carol", Access::Contribute), ("dave", Access::Upload)] {
-        world.grant(BOB, "vision", member(handle), access).unwrap();
-    }
-    for (number, maker, called) in [
-        (50, DAVE, "daves"),
-        (51, CAROL, "carols"),
-        (52, BOB, "bobs"),
-    ] {
-        world
-            .add_version(maker, number, called, Some("vision"), None)
-            .unwrap();
-    }
-    check(
-        &mut world,
-        &Code::Permission,
-        "your access is upload; it takes contribute",
-        |world| world.delete_dataset(DAVE, "daves"),
-    );
-    world.delete_dataset(CAROL, "daves").unwrap();
-    let admins = common::api::project::SetProject {
-        delete: Some(DeleteBy::Admins),
-        ..setting("vision")
-    };
-    world.restrict(BOB, admins).unwrap();
-    for dataset in ["carols", "bobs", "bobs@1"] {
-        check(
-            &mut world,
-            &Code::Permission,
-            "it takes administer",
-            |world| world.delete_dataset(CAROL, dataset),
-        );
-    }
-    world.revoke(BOB, "vision", member("carol")).unwrap();
-    check(&mut world, &Code::NotFound, "no dataset bobs", |world| {
-        world.delete_dataset(CAROL, "bobs")
-    });
-    // An archived project lets go of what it has.
-    world.archive(BOB, "vision", true).unwrap();
-    world.delete_dataset(BOB, "carols").unwrap();
-    world.delete_dataset(ALICE, "bobs").unwrap();
-    invariants::check(&world);
-}
-
-#[test]
 fn a_deletion_is_told_of_and_what_is_kept_goes_down() {
     let mut world = world();
     // The same content as a version of digits.
     world.copy();
     assert_eq!(world.kept(), Bytes::mib(4));
     let events = world.delete_dataset(BOB, "digits").unwrap();
+    assert_eq!(world.kept(), Bytes::mib(4), "it can be brought back");
+    assert_eq!(deleted(&events).unwrap().kept_until, Some(world.after(7)));
+    let events = world.purge(BOB, "digits").unwrap();
     assert_eq!(world.kept(), Bytes::mib(2), "the copy's and the maps'");
     let gone = deleted(&events).unwrap();
     assert_eq!(
@@ -345,29 +332,12 @@ fn a_deletion_is_told_of_and_what_is_kept_goes_down() {
     );
     assert!(effects(&world.state, &events[0]).contains(&Effect::Sweep));
     let told = serde_json::to_value(&events[0]).unwrap();
-    assert_eq!(told["event"], "dataset_deleted");
+    assert_eq!(told["event"], "dataset_purged");
     assert_eq!(told.get("trees"), None, "the trail does not name them all");
     assert_eq!(events[0].touched().len(), 4, "the dataset and three trees");
 
-    // The name is free, and what has it now begins anew.
+    // The name is free, and no number of it means other files than it did.
     world.add_version(CAROL, 34, "digits", None, None).unwrap();
-    assert_eq!(world.versions(CAROL, "digits"), [1]);
+    assert_eq!(world.versions(CAROL, "digits"), [4]);
     invariants::check(&world);
-}
-
-#[test]
-fn jobs_of_a_project_hold_its_data_for_admins_too() {
-    let mut world = world();
-    world.project(BOB, 1, "vision");
-    world
-        .add_version(BOB, 50, "inner", Some("vision"), None)
-        .unwrap();
-    let job = JobSpec {
-        datasets: vec!["inner:/data".parse().unwrap()],
-        ..inside("vision")
-    };
-    world.submit(BOB, 50, job).unwrap();
-    check(&mut world, &Code::InUse, "queued: 1", |world| {
-        world.delete_dataset(ALICE, "inner")
-    });
 }

@@ -46,6 +46,7 @@ fn world() -> World {
     logos::make(&mut world);
     world.dataset(BOB, 22, "old");
     world.must(Actor::User(BOB), datasets::body("old"));
+    datasets::purge(&mut world, "old");
     let goes = Body::RemoveMember {
         org: ORG,
         handle: name("carol"),

@@ -76,6 +76,14 @@ pub(super) fn check(world: &World) {
                 "what a job reads is there until it has ended"
             );
         }
+        for read in job.pinned_artifacts.iter().filter(|_| !ended) {
+            let row = &state.attempts[&read.attempt];
+            assert_eq!(
+                row.stored().map(|(tree, ..)| tree),
+                Some(read.tree),
+                "what a job reads of another is there until it has ended"
+            );
+        }
         assert!(
             !ended || job.spec.registry_login.is_none(),
             "an ended job keeps what opened a registry"
@@ -164,6 +172,12 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
                 .keys()
                 .map(|(org, tree)| RowKey::discarded(*org, *tree)),
         )
+        .chain(
+            state
+                .past_names
+                .keys()
+                .map(|(org, name)| RowKey::past_name(*org, name)),
+        )
         .chain(state.projects.keys().map(|id| RowKey::project(*id)))
         .chain(state.grants.keys().map(|(id, to)| RowKey::grant(*id, *to)))
         .chain(state.secrets.keys().map(|id| RowKey::secret(*id)));
@@ -251,6 +265,7 @@ fn every_table_is_written_and_damage_is_found() {
     super::logos::make(&mut world);
     world.dataset(super::world::BOB, 21, "old");
     world.must(Actor::User(super::world::BOB), super::datasets::body("old"));
+    super::datasets::purge(&mut world, "old");
     let second = Body::CreateOrg {
         org: common::id::OrgId::from_bytes([2; 16]),
         name: super::world::name("club"),

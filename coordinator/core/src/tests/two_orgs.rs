@@ -245,6 +245,7 @@ fn a_member_of_one_org_meets_nothing_of_the_other() {
         DownloadSource::Artifacts {
             job: number,
             task: 0,
+            attempt: None,
         },
     ] {
         assert!(readable_tree(&world.state, BOB, ORG, &source).is_ok());

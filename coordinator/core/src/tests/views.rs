@@ -270,6 +270,7 @@ fn artifacts_come_are_waited_for_or_are_not() {
         let source = DownloadSource::Artifacts {
             job: JobNumber(job),
             task: 0,
+            attempt: None,
         };
         readable_tree(&world.state, BOB, ORG, &source).map_err(|problem| problem.code)
     };

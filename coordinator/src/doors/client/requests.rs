@@ -19,7 +19,7 @@ use common::{
     api::{
         Answer, Request,
         account::CreateLoginLink,
-        data::AddDatasetVersion,
+        data::{AddDatasetVersion, DataAnswer},
         job::SubmitJob,
         limits::LimitsRequest,
         member::{RegisterMachine, Registered},
@@ -197,9 +197,16 @@ async fn add_version(
         bytes,
         files,
     };
-    desk.engine.ask(member.actor, body).await?;
+    let events = desk.engine.ask(member.actor, body).await?;
     held.release(tree);
-    ask(member, user, &Request::ShowDataset { org, name })
+    let answer = ask(member, user, &Request::ShowDataset { org, name })?;
+    let added = |event: &Event| matches!(event, Event::DatasetVersionAdded { .. });
+    Ok(match answer {
+        Answer::Dataset(dataset) if !events.iter().any(added) => {
+            Answer::Data(DataAnswer::Unchanged(Box::new(dataset)))
+        }
+        answer => answer,
+    })
 }
 
 async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Answer, Problem> {

@@ -1,12 +1,15 @@
 //! Datasets that are there: what is asked and what comes back.
 
 use super::super::Sample;
-use super::nouns::{ORG, name};
+use super::nouns::{AT, ORG, name};
 use super::views::dataset_view;
-use crate::api::data::{DataAnswer, DataRequest, MoveDataset, SetDataset};
+use crate::api::data::{
+    DataAnswer, DataRequest, DeleteDataset, MoveDataset, RestoreDataset, SetDataset,
+};
+use crate::api::page::Page;
 use crate::api::{Answer, Request};
 use crate::code::Code;
-use crate::dataset::{DatasetDeletion, DatasetRef};
+use crate::dataset::{DatasetDeletion, DatasetRef, DeletedKey, DeletedView};
 use crate::problem::Problem;
 use crate::status::Visibility;
 use crate::units::Bytes;
@@ -28,26 +31,34 @@ pub(super) fn datasets() -> Vec<Sample> {
         queued_tasks: 300,
         running_tasks: 2,
         more: true,
+        kept_until: Some(AT),
         refusal: Some(Problem::new(
             Code::InUse,
             "cannot delete digits",
             "1 job uses it",
         )),
     };
+    let key = DeletedKey {
+        kept_until: AT,
+        dataset: dataset_view().id,
+        version: 3,
+    };
     vec![
         request(
             "preview_dataset_deletion",
-            DataRequest::PreviewDeletion {
+            DataRequest::PreviewDeletion(DeleteDataset {
                 org,
                 dataset: reference(Some(3)),
-            },
+                now: false,
+            }),
         ),
         request(
             "delete_dataset",
-            DataRequest::Delete {
+            DataRequest::Delete(DeleteDataset {
                 org,
                 dataset: reference(None),
-            },
+                now: true,
+            }),
         ),
         request(
             "set_dataset",
@@ -82,6 +93,49 @@ pub(super) fn datasets() -> Vec<Sample> {
                 name: digits,
                 project: None,
             }),
+        ),
+        request(
+            "restore_dataset",
+            DataRequest::Restore(RestoreDataset {
+                org,
+                dataset: reference(Some(3)),
+                under: None,
+            }),
+        ),
+        request(
+            "restore_dataset_under_another_name",
+            DataRequest::Restore(RestoreDataset {
+                org,
+                dataset: reference(None),
+                under: Some(name("old-digits")),
+            }),
+        ),
+        request(
+            "list_deleted_datasets",
+            DataRequest::ListDeleted {
+                org,
+                after: Some(key),
+            },
+        ),
+        answer(
+            "deleted_datasets",
+            DataAnswer::ListDeleted(Page {
+                rows: vec![DeletedView {
+                    dataset: key.dataset,
+                    name: name("digits"),
+                    version: Some(3),
+                    versions: 1,
+                    bytes: Bytes::mib(5),
+                    deleted_by: name("bob"),
+                    deleted_at: AT,
+                    kept_until: AT,
+                }],
+                next: Some(key),
+            }),
+        ),
+        answer(
+            "dataset_unchanged",
+            DataAnswer::Unchanged(Box::new(dataset_view())),
         ),
         answer("dataset_deletion", DataAnswer::Deletion(deletion(None))),
         answer("dataset_deleted", DataAnswer::Deleted(deletion(Some(3)))),

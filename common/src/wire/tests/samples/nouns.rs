@@ -9,7 +9,10 @@ use crate::id::{
     AttemptId, ChunkId, Fingerprint, IdempotencyKey, InvitationId, JobId, MachineId, OrgId, TreeId,
     UserId,
 };
-use crate::job::{ArraySpec, AttemptUsage, DatasetMount, JobNumber, JobSpec, Outcome, Retries};
+use crate::job::{
+    ArraySpec, ArtifactMount, AttemptUsage, DatasetMount, JobNumber, JobRef, JobSpec, Outcome,
+    Retries,
+};
 use crate::limits::{Amount, Limits, ResourceLimits, StorageLimits};
 use crate::machine::{Admits, Isolation, MachineLoad, MachineReport, Pause, PausedBy, SystemInfo};
 use crate::name::Name;
@@ -135,6 +138,13 @@ pub(super) fn job_spec() -> JobSpec {
         project: Some(name("vision")),
         visibility: Some(Visibility::OrgRead),
         secrets: vec!["HF_TOKEN".parse().unwrap()],
+        artifacts: vec![ArtifactMount {
+            job: JobRef {
+                number: NUMBER,
+                task: Some(3),
+            },
+            path: "/data/prev".to_owned(),
+        }],
     }
 }
 

@@ -8,6 +8,7 @@ use crate::org::OrgSettings;
 use crate::org::deletion::DeletionPreview;
 use crate::org::departure::{DeparturePreview, EndingJob, Stays};
 use crate::org::logo::{Logo, Picture};
+use crate::org::retention::Retention;
 use crate::org::settings::SettingsChange;
 use crate::status::{Role, Visibility};
 use crate::units::Bytes;
@@ -25,6 +26,8 @@ pub(super) fn orgs() -> Vec<Sample> {
         admins_may_manage_admins: Some(true),
         machine_approval_required: Some(false),
         require_two_factor: Some(true),
+        artifacts_kept: Some(Retention::Forever),
+        deleted_data_kept: Some(Retention::days(3)),
     };
     let settings = change.made_to(&OrgSettings::default());
     let settings = settings.expect("these settings can be");

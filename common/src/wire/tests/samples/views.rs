@@ -52,6 +52,7 @@ pub(super) fn job_detail() -> JobDetail {
         ended_at: Some(AT),
         outcome: Some(outcome()),
         artifacts,
+        artifacts_kept_until: Some(AT),
         samples: vec![super::nouns::sample()],
     };
     let artifacts = [
@@ -64,6 +65,11 @@ pub(super) fn job_detail() -> JobDetail {
             files: 2,
         },
         ArtifactsView::Lost,
+        ArtifactsView::Forgotten {
+            at: AT,
+            bytes: Bytes(5000),
+            files: 2,
+        },
     ];
     JobDetail {
         summary: job_summary(),

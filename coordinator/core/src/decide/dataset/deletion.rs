@@ -1,15 +1,20 @@
-//! The end of datasets, or of one version. Never under a job: what a job that has not ended reads stays.
+//! The end of datasets, or of one version. Never under a job: what a job that has not ended reads stays. What is deleted
+//! is gone for people at once, and for good once it cannot be brought back any more.
 
 use std::collections::BTreeMap;
 
 use common::{
-    dataset::{DatasetDeletion, DatasetRef},
+    api::data::DeleteDataset,
+    dataset::DatasetDeletion,
     id::{DatasetId, JobId, OrgId, TreeId, UserId},
+    job::JobNumber,
+    name::Name,
+    org::retention::Retention,
     time::Timestamp,
     units::Bytes,
 };
 
-use super::find;
+use super::{find, find_deleted};
 use crate::{
     command::dataset::DiscardedTree,
     event::{Event, dataset::DatasetEvent},
@@ -24,17 +29,21 @@ use crate::{
 
 /// Most jobs that are counted; whoever is in the way of a deletion does not ask for more.
 const MAX_COUNTED: usize = 10_000;
+/// Most of them that are named.
+const MAX_NAMED: usize = 5;
 
 /// What would go.
-struct Doomed<'a> {
+pub(in crate::decide) struct Target<'a> {
     id: DatasetId,
     dataset: &'a Dataset,
     /// `None`: all of them.
     version: Option<(u32, &'a DatasetVersion)>,
+    /// It was deleted before, and is kept for a while.
+    was_deleted: bool,
 }
 
 /// Jobs that have not ended and read what is to go.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Readers {
     pub jobs: u64,
     /// Tasks.
@@ -43,119 +52,191 @@ pub struct Readers {
     pub running: u64,
     /// Whether there are jobs that were not counted.
     pub more: bool,
+    /// Some of them that whoever asks may see, and whose they are.
+    pub named: Vec<(JobNumber, Name)>,
 }
 
 pub(super) fn delete(
     state: &State,
     at: Timestamp,
     user: UserId,
-    org: OrgId,
-    reference: &DatasetRef,
+    request: &DeleteDataset,
 ) -> Result<Vec<Event>, Rejection> {
-    let doomed = Doomed::find(state, user, org, reference)?;
-    if let Some(refusal) = in_use(reference, doomed.readers(state)) {
+    let target = Target::find(state, user, request)?;
+    if let Some(refusal) = in_use(request, target.readers(state, user)) {
         return Err(refusal.into());
     }
-    let Doomed { id, dataset, .. } = doomed;
-    let name = dataset.name.clone();
-    let event = match doomed.version {
-        Some((version, row)) => DatasetEvent::DatasetVersionDeleted {
-            dataset: id,
-            org,
-            name,
-            version,
-            tree: row.tree,
-            bytes: row.bytes,
-            by: user,
-            at,
-        },
-        None => {
-            let trees = dataset.living().map(|(_, version)| version.tree);
-            DatasetEvent::DatasetDeleted {
-                dataset: id,
-                org,
-                name,
-                owner: dataset.owner,
-                by: user,
-                versions: doomed.versions(),
-                bytes: Bytes(dataset.bytes()),
-                trees: trees.collect(),
-                at,
-            }
-        }
-    };
-    Ok(vec![Event::Dataset(event)])
+    let until = kept_until(state, at, request)?;
+    let mut events = Vec::new();
+    if !target.was_deleted {
+        events.push(target.deleted(at, user, until.unwrap_or(at)));
+    }
+    if until.is_none() {
+        events.push(target.purged(at, Some(user)));
+    }
+    Ok(events.into_iter().map(Event::Dataset).collect())
 }
 
 /// Returns what [`delete`] would take away, and which jobs are in its way.
 pub(crate) fn preview(
     state: &State,
+    at: Timestamp,
     user: UserId,
-    org: OrgId,
-    reference: &DatasetRef,
+    request: &DeleteDataset,
 ) -> Result<DatasetDeletion, Rejection> {
-    let doomed = Doomed::find(state, user, org, reference)?;
-    let readers = doomed.readers(state);
-    let bytes = match doomed.version {
-        Some((_, version)) => version.bytes,
-        None => Bytes(doomed.dataset.bytes()),
-    };
+    let target = Target::find(state, user, request)?;
+    let readers = target.readers(state, user);
     Ok(DatasetDeletion {
-        name: doomed.dataset.name.clone(),
-        version: doomed.version.map(|(number, _)| number),
-        versions: doomed.versions(),
-        bytes,
+        name: target.dataset.name.clone(),
+        version: target.version.map(|(number, _)| number),
+        versions: target.versions(),
+        bytes: target.bytes(),
         jobs: readers.jobs,
         queued_tasks: readers.queued,
         running_tasks: readers.running,
         more: readers.more,
-        refusal: in_use(reference, readers).map(|refusal| Rejection::from(refusal).into()),
+        kept_until: kept_until(state, at, request)?,
+        refusal: in_use(request, readers).map(|refusal| Rejection::from(refusal).into()),
     })
 }
 
+/// Returns until when what is deleted now can be brought back; `None` where it goes for good at once.
+fn kept_until(
+    state: &State,
+    at: Timestamp,
+    request: &DeleteDataset,
+) -> Result<Option<Timestamp>, Rejection> {
+    let org = state.orgs.get(&request.org).ok_or(Rejection::NoSuchOrg)?;
+    let kept = match org.settings.deleted_data_kept {
+        Retention::For(span) if !request.now => at.saturating_add(span.as_duration()),
+        _ => at,
+    };
+    Ok(Some(kept).filter(|until| *until > at))
+}
+
 /// Returns why nothing goes while it has readers.
-fn in_use(reference: &DatasetRef, readers: Readers) -> Option<DatasetRejection> {
-    let dataset = reference.clone();
+fn in_use(request: &DeleteDataset, readers: Readers) -> Option<DatasetRejection> {
+    let dataset = request.dataset.clone();
     (readers.jobs > 0).then_some(DatasetRejection::InUse { dataset, readers })
 }
 
-impl<'a> Doomed<'a> {
+impl<'a> Target<'a> {
     /// Finds what the user may delete.
-    fn find(
-        state: &'a State,
-        user: UserId,
-        org: OrgId,
-        reference: &DatasetRef,
-    ) -> Result<Self, Rejection> {
-        let (member, id, dataset) = find(state, user, org, &reference.name)?;
-        let version = match reference.version {
+    fn find(state: &'a State, user: UserId, request: &DeleteDataset) -> Result<Self, Rejection> {
+        let DeleteDataset { org, dataset, now } = request;
+        let name = &dataset.name;
+        let role = policy::member(state, *org, user)?.role;
+        let (id, row) = match (find(state, user, *org, name), dataset.version) {
+            (Ok((_, id, row)), _) => (id, row),
+            (Err(missing), None) if *now => {
+                let mut deleted = find_deleted(state, user, *org, name)?;
+                deleted.next().ok_or(missing)?
+            }
+            (Err(missing), _) => return Err(missing),
+        };
+        let version = match dataset.version {
             None => None,
             Some(number) => {
-                let found = dataset.version(Some(number));
-                Some(found.ok_or_else(|| Rejection::no_such_version(dataset, reference))?)
+                let found = row.any_version(number).filter(|version| {
+                    version.deleted_at.is_none() || *now && version.deleted.is_some()
+                });
+                let found = found.ok_or_else(|| Rejection::no_such_version(row, dataset))?;
+                Some((number, found))
             }
         };
-        let row = version.map(|(_, row)| row);
-        policy::check_delete(state, user, member.role, dataset, row)?;
-        if version.is_some() && dataset.living().nth(1).is_none() {
-            let dataset = reference.clone();
+        policy::check_delete(state, user, role, row, version.map(|(_, version)| version))?;
+        let was_deleted = match version {
+            None => row.deleted.is_some(),
+            Some((_, version)) => version.deleted.is_some(),
+        };
+        if version.is_some() && !was_deleted && row.living().nth(1).is_none() {
+            let dataset = dataset.clone();
             return Err(DatasetRejection::LastVersion { dataset }.into());
         }
         Ok(Self {
             id,
+            dataset: row,
+            version,
+            was_deleted,
+        })
+    }
+
+    /// Returns what is due, whoever deleted it.
+    pub(in crate::decide) fn due(state: &'a State, id: DatasetId, version: u32) -> Option<Self> {
+        let dataset = state.datasets.get(&id)?;
+        let version = match version {
+            0 => None,
+            number => Some((number, dataset.any_version(number)?)),
+        };
+        Some(Self {
+            id,
             dataset,
             version,
+            was_deleted: true,
         })
+    }
+
+    fn deleted(&self, at: Timestamp, by: UserId, until: Timestamp) -> DatasetEvent {
+        let (org, name) = (self.dataset.org, self.dataset.name.clone());
+        match self.version {
+            Some((version, row)) => DatasetEvent::DatasetVersionDeleted {
+                dataset: self.id,
+                org,
+                name,
+                version,
+                tree: row.tree,
+                bytes: row.bytes,
+                by,
+                at,
+                until,
+            },
+            None => DatasetEvent::DatasetDeleted {
+                dataset: self.id,
+                org,
+                name,
+                owner: self.dataset.owner,
+                by,
+                versions: self.versions(),
+                bytes: self.bytes(),
+                at,
+                until,
+            },
+        }
+    }
+
+    pub(in crate::decide) fn purged(&self, at: Timestamp, by: Option<UserId>) -> DatasetEvent {
+        let trees = match self.version {
+            Some((_, version)) => vec![version.tree],
+            None => self.dataset.kept().map(|(_, row)| row.tree).collect(),
+        };
+        DatasetEvent::DatasetPurged {
+            dataset: self.id,
+            org: self.dataset.org,
+            name: self.dataset.name.clone(),
+            version: self.version.map(|(number, _)| number),
+            versions: self.versions(),
+            bytes: self.bytes(),
+            trees,
+            by,
+            at,
+        }
+    }
+
+    fn bytes(&self) -> Bytes {
+        match self.version {
+            Some((_, version)) => version.bytes,
+            None => Bytes(self.dataset.bytes()),
+        }
     }
 
     fn versions(&self) -> u32 {
         match self.version {
             Some(_) => 1,
-            None => u32::try_from(self.dataset.living().count()).unwrap_or(u32::MAX),
+            None => self.dataset.count(),
         }
     }
 
-    fn readers(&self, state: &State) -> Readers {
+    fn readers(&self, state: &State, user: UserId) -> Readers {
         let (first, last) = match self.version {
             Some((number, _)) => (number, number),
             None => (0, u32::MAX),
@@ -171,7 +252,7 @@ impl<'a> Doomed<'a> {
             let job = state.jobs.get(id);
             self.version.is_some() || job.is_some_and(|job| self.first_read(job) == Some(*version))
         });
-        Readers::of(state, jobs.map(|(_, id)| id), MAX_COUNTED)
+        Readers::of(state, user, jobs.map(|(_, id)| id), MAX_COUNTED)
     }
 
     fn first_read(&self, job: &Job) -> Option<u32> {
@@ -182,20 +263,31 @@ impl<'a> Doomed<'a> {
 }
 
 impl Readers {
-    /// Counts at most so many.
-    fn of(state: &State, jobs: impl IntoIterator<Item = JobId>, most: usize) -> Self {
+    /// Counts at most so many, and names a few that the user may see.
+    fn of(state: &State, user: UserId, jobs: impl IntoIterator<Item = JobId>, most: usize) -> Self {
         let mut readers = Self::default();
         let mut jobs = jobs.into_iter();
-        for job in jobs.by_ref().take(most) {
+        for id in jobs.by_ref().take(most) {
             readers.jobs += 1;
-            if let Some(progress) = state.progress.get(&job) {
+            if let Some(progress) = state.progress.get(&id) {
                 readers.queued += u64::from(progress.counts.queued);
                 readers.running += u64::from(progress.counts.running);
+            }
+            if readers.named.len() < MAX_NAMED {
+                readers.named.extend(named(state, user, id));
             }
         }
         readers.more = jobs.next().is_some();
         readers
     }
+}
+
+/// Returns a job's number and whose it is, if the user may see it.
+fn named(state: &State, user: UserId, id: JobId) -> Option<(JobNumber, Name)> {
+    let job = state.jobs.get(&id)?;
+    let role = policy::member(state, job.org, user).ok()?.role;
+    let owner = state.users.get(&job.owner)?;
+    policy::may_see_job(state, user, role, job).then(|| (job.number, owner.handle.clone()))
 }
 
 /// Notes what a sweep has dealt with; what was deleted once more since it looked is for the next one.
@@ -226,7 +318,7 @@ mod tests {
         let state = State::default();
         let count = |jobs: u8, most| {
             let jobs = (0..jobs).map(|number| JobId::from_bytes([number; 16]));
-            let readers = Readers::of(&state, jobs, most);
+            let readers = Readers::of(&state, UserId::from_bytes([1; 16]), jobs, most);
             (readers.jobs, readers.more)
         };
         assert_eq!(count(3, 3), (3, false));

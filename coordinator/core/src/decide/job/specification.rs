@@ -175,12 +175,13 @@ fn check_request(request: &Request) -> Result<(), InvalidJob> {
 }
 
 fn check_mounts(spec: &JobSpec) -> Result<(), InvalidJob> {
-    bounded("datasets", spec.datasets.len(), MAX_DATASETS)?;
+    check_count(spec.datasets.len() + spec.artifacts.len())?;
     let mut paths: Vec<String> = Vec::new();
-    for mount in &spec.datasets {
-        let path = mount.path.trim_end_matches('/');
+    let datasets = spec.datasets.iter().map(|mount| &mount.path);
+    for written in datasets.chain(spec.artifacts.iter().map(|mount| &mount.path)) {
+        let path = written.trim_end_matches('/');
         check_mount_path(path).map_err(|source: InvalidMount| InvalidJob::Mount {
-            path: mount.path.chars().take(200).collect(),
+            path: written.chars().take(200).collect(),
             source,
         })?;
         paths.push(format!("{path}/"));
@@ -193,6 +194,11 @@ fn check_mounts(spec: &JobSpec) -> Result<(), InvalidJob> {
             path: two[1].trim_end_matches('/').to_owned(),
         }),
     }
+}
+
+/// Checks how much is mounted, each task of an array that is read counted.
+pub(super) fn check_count(mounts: usize) -> Result<(), InvalidJob> {
+    bounded("datasets", mounts, MAX_DATASETS)
 }
 
 fn check_outputs(outputs: &[String]) -> Result<(), InvalidJob> {

@@ -1,11 +1,17 @@
 //! Keys of rows, read back.
 
-use common::id::{
-    ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
-    JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, TreeId, UserId,
+use common::{
+    id::{
+        ApprovalId, AttemptId, CertificateSerial, DatasetId, DeviceId, Fingerprint, InvitationId,
+        JobId, MachineId, OrgId, ProjectId, SecretId, TokenId, TreeId, UserId,
+    },
+    name::{InvalidName, Name},
 };
 
 use super::{RowError, Table};
+
+/// After a name, so that a key that was cut short is no other name's.
+pub(super) const END: u8 = b'.';
 
 /// The bytes of a key, with the table for the error.
 #[derive(Clone, Copy)]
@@ -57,6 +63,14 @@ impl Key<'_> {
     pub(super) fn discarded(&self) -> Result<(OrgId, TreeId), RowError> {
         let (org, tree) = self.split::<16, 32>()?;
         Ok((OrgId::from_bytes(org), TreeId::new(tree)))
+    }
+
+    pub(super) fn past_name(&self) -> Result<(OrgId, Name), RowError> {
+        let wrong = |_: InvalidName| self.wrong();
+        let (org, rest) = self.1.split_first_chunk().ok_or_else(|| self.wrong())?;
+        let name = rest.strip_suffix(&[END]).ok_or_else(|| self.wrong())?;
+        let name = std::str::from_utf8(name).map_err(|_| self.wrong())?;
+        Ok((OrgId::from_bytes(*org), name.parse().map_err(wrong)?))
     }
 
     pub(super) fn job(&self) -> Result<JobId, RowError> {

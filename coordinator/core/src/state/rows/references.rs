@@ -80,14 +80,21 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     }
     for (id, row) in &state.datasets {
         let known = org(&row.org) && user(&row.owner);
-        let makers = row.versions.iter().all(|version| user(&version.created_by));
+        let makers = row.versions.iter().all(|version| {
+            let by = version.deleted.as_ref().map(|deleted| &deleted.by);
+            user(&version.created_by) && by.is_none_or(user)
+        });
+        let by = row.deleted.as_ref().map(|deleted| &deleted.by);
         check(
-            known && makers && row.project.as_ref().is_none_or(project),
+            known && makers && by.is_none_or(user) && row.project.as_ref().is_none_or(project),
             &|| RowKey::dataset(*id),
         )?;
     }
     for (o, tree) in state.discarded.keys() {
         check(org(o), &|| RowKey::discarded(*o, *tree))?;
+    }
+    for (o, name) in state.past_names.keys() {
+        check(org(o), &|| RowKey::past_name(*o, name))?;
     }
     for (id, row) in &state.jobs {
         let known = org(&row.org) && user(&row.owner) && state.progress.contains_key(id);

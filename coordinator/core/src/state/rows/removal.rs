@@ -34,6 +34,7 @@ fn try_remove(state: &mut State, key: Key<'_>) -> Result<(), RowError> {
         Table::Logos => drop(state.logos.remove(&key.org()?)),
         Table::Tokens => drop(state.tokens.remove(&key.token()?)),
         Table::Discarded => drop(state.discarded.remove(&key.discarded()?)),
+        Table::PastNames => drop(state.past_names.remove(&key.past_name()?)),
         Table::Deletions => drop(state.deletions.remove(&key.org()?)),
     }
     Ok(())

@@ -27,7 +27,7 @@ fn a_sweep_takes_what_nothing_needs_and_notes_what_it_has_dealt_with() {
     world.submit(CAROL, 50, folder).unwrap();
     let (attempt, _) = world.schedule()[0];
     world.succeed(attempt);
-    world.delete_dataset(BOB, "digits").unwrap();
+    world.purge(BOB, "digits").unwrap();
     let found = leftovers(&world.state);
     assert_eq!(
         found.trees,
@@ -37,7 +37,7 @@ fn a_sweep_takes_what_nothing_needs_and_notes_what_it_has_dealt_with() {
     assert_eq!(found.discarded.len(), 3);
 
     // Deleted again while the sweep was busy, it is for the next one.
-    world.delete_dataset(CAROL, "copy").unwrap();
+    world.purge(CAROL, "copy").unwrap();
     let finish = Body::FinishDiscarding(found.discarded);
     assert!(world.user_does(ALICE, finish.clone()).is_err());
     let done = world.must(Actor::System, finish.clone());
@@ -63,7 +63,7 @@ fn a_sweep_takes_what_nothing_needs_and_notes_what_it_has_dealt_with() {
 #[test]
 fn a_deleted_org_takes_what_its_deleted_datasets_left_with_it() {
     let mut world = world();
-    world.delete_dataset(BOB, "digits").unwrap();
+    world.purge(BOB, "digits").unwrap();
     let typed = "lab".to_owned();
     let delete = Body::Org(OrgCommand::Delete { org: ORG, typed });
     world.must(Actor::User(ALICE), delete);

@@ -3,7 +3,7 @@
 
 use common::{
     api::{
-        data::{AddDatasetVersion, MoveDataset},
+        data::{AddDatasetVersion, DeleteDataset, MoveDataset, RestoreDataset},
         project::SetProject,
     },
     dataset::DatasetRef,
@@ -47,7 +47,16 @@ pub(super) enum DataStep {
         by: usize,
         other: bool,
         version: Option<u32>,
+        now: bool,
     },
+    Restore {
+        by: usize,
+        other: bool,
+        version: Option<u32>,
+        under: bool,
+    },
+    /// Some days pass, and what is due goes.
+    Expire { days: u64 },
     /// Of what lies there now.
     Sweep,
 }
@@ -60,8 +69,11 @@ pub(super) fn data_step() -> impl Strategy<Value = DataStep> {
         3 => (0..3usize, other(), any::<bool>())
             .prop_map(|(by, other, inside)| DataStep::Move { by, other, inside }),
         1 => any::<bool>().prop_map(|closed| DataStep::Restrict { closed }),
-        3 => (0..3usize, other(), prop::option::weighted(0.6, 1..4u32))
-            .prop_map(|(by, other, version)| DataStep::Delete { by, other, version }),
+        3 => (0..3usize, other(), prop::option::weighted(0.6, 1..6u32), prop::bool::weighted(0.2))
+            .prop_map(|(by, other, version, now)| DataStep::Delete { by, other, version, now }),
+        2 => (0..3usize, other(), prop::option::weighted(0.5, 1..6u32), prop::bool::weighted(0.2))
+            .prop_map(|(by, other, version, under)| DataStep::Restore { by, other, version, under }),
+        1 => (1..9u64).prop_map(|days| DataStep::Expire { days }),
         1 => Just(DataStep::Sweep),
     ]
 }
@@ -121,13 +133,42 @@ pub(super) fn take(
             };
             world.restrict(ALICE, set)
         }
-        DataStep::Delete { by, other, version } => {
+        DataStep::Delete {
+            by,
+            other,
+            version,
+            now,
+        } => {
             let dataset = DatasetRef {
                 name: name(called(other)),
                 version,
             };
-            let command = DatasetCommand::Delete { org: ORG, dataset };
+            let command = DatasetCommand::Delete(DeleteDataset {
+                org: ORG,
+                dataset,
+                now,
+            });
             world.user_does(users[by], Body::Dataset(command))
+        }
+        DataStep::Restore {
+            by,
+            other,
+            version,
+            under,
+        } => {
+            let command = DatasetCommand::Restore(RestoreDataset {
+                org: ORG,
+                dataset: DatasetRef {
+                    name: name(called(other)),
+                    version,
+                },
+                under: under.then(|| name("found")),
+            });
+            world.user_does(users[by], Body::Dataset(command))
+        }
+        DataStep::Expire { days } => {
+            world.wait(days * 86_400);
+            world.run(Actor::System, Body::ExpireData { most: 2 })
         }
         DataStep::Sweep => {
             let found = leftovers(&world.state);

@@ -101,6 +101,8 @@ fn datasets_in_pages() {
                 visibility: Visibility::OrgRead,
                 project: None,
                 versions: Vec::new(),
+                first: 1,
+                deleted: None,
             };
             let id = DatasetId::from_bytes(newer(number));
             world.state.datasets.insert(id, row);

@@ -85,6 +85,7 @@ fn jobs_of_a_project_take_contribute_and_are_seen_with_view() {
     let source = DownloadSource::Artifacts {
         job: JobNumber(1),
         task: 0,
+        attempt: None,
     };
     let files = readable_tree(&world.state, BOB, ORG, &source).unwrap_err();
     assert_eq!(files.code, Code::NotFound);
@@ -186,6 +187,7 @@ fn restrictions_keep_data_in() {
     let files = DownloadSource::Artifacts {
         job: JobNumber(2),
         task: 0,
+        attempt: None,
     };
     let own = readable_tree(&world.state, CAROL, ORG, &files).unwrap_err();
     assert_eq!(own.code, Code::Permission, "{own}");

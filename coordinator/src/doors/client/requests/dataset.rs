@@ -23,8 +23,8 @@ pub(super) async fn answer(
         engine.ask(member.actor, Body::Dataset(command))
     };
     let (org, name) = match request {
-        DataRequest::Delete { org, dataset } => {
-            let events = act(DatasetCommand::Delete { org, dataset }).await?;
+        DataRequest::Delete(request) => {
+            let events = act(DatasetCommand::Delete(request)).await?;
             let gone = deleted(&events).expect("what is not refused is deleted");
             return Ok(Answer::Data(DataAnswer::Deleted(gone)));
         }
@@ -38,7 +38,13 @@ pub(super) async fn answer(
             act(DatasetCommand::Move(request)).await?;
             shown
         }
-        question @ DataRequest::PreviewDeletion { .. } => {
+        DataRequest::Restore(request) => {
+            let name = request.under.as_ref().unwrap_or(&request.dataset.name);
+            let shown = (request.org, name.clone());
+            act(DatasetCommand::Restore(request)).await?;
+            shown
+        }
+        question @ (DataRequest::PreviewDeletion(_) | DataRequest::ListDeleted { .. }) => {
             return ask(member, user, &Request::Data(question));
         }
     };

@@ -28,6 +28,7 @@ fn attempt(task: u32, samples: Vec<UsageSample>) -> AttemptView {
         ended_at: None,
         outcome: None,
         artifacts: ArtifactsView::NotYet,
+        artifacts_kept_until: None,
         samples,
     }
 }

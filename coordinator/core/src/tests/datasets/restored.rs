@@ -67,7 +67,8 @@ impl World {
     }
 
     fn going(&self) -> Vec<TreeId> {
-        leftovers(&self.state).trees
+        let trees = leftovers(&self.state).trees;
+        trees.into_iter().map(|(_, tree)| tree).collect()
     }
 }
 

@@ -6,18 +6,14 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use agent_core::attempt::Step;
 use common::{
-    code::Code,
-    id::AttemptId,
-    tree::MAX_ENTRIES,
-    units::Bytes,
-    wire::agent::{AgentStream, AttemptSpec},
+    code::Code, id::AttemptId, tree::MAX_ENTRIES, units::Bytes, wire::agent::AttemptSpec,
 };
 use link::{backoff::Backoff, trees::on_disk};
 
 use crate::{
     logs::unwanted,
     machine::Machine,
-    transfer::{Collected, Source, Walked, any_of, collect, upload},
+    transfer::{AttemptFiles, Collected, Source, Walked, any_of, collect, upload},
     uplink::Uplink,
 };
 
@@ -83,8 +79,8 @@ async fn deliver(attempt: AttemptId, walked: &Walked, mut uplink: Uplink) -> Ste
     let mut tries = 0;
     loop {
         let live = uplink.live(broken).await;
-        let first = AgentStream::Upload { attempt };
-        let problem = match upload(&live.connection, &first, walked, &()).await {
+        let to = AttemptFiles(attempt);
+        let problem = match upload(&live.connection, &to, walked, &()).await {
             Ok(tree) => return Step::Store { tree },
             Err(problem) => problem,
         };

@@ -8,10 +8,12 @@
 mod beneath;
 mod chunking;
 mod collect;
+mod read;
 mod walk;
 
 mod donors;
 mod layout;
+mod route;
 mod stream;
 
 mod cache;
@@ -19,8 +21,10 @@ mod cache;
 pub use self::{
     cache::{Cache, Owner, Pinned, copy_into},
     collect::{Collected, Skipped, Source, collect},
-    stream::{download, upload},
-    walk::{WalkOptions, Walked, walk},
+    read::Walked,
+    route::{AttemptFiles, Destination, MachineTree, MemberTree, OrgFiles, Origin},
+    stream::{describe, download, upload},
+    walk::{WalkOptions, walk},
 };
 
 pub(crate) use self::{

@@ -12,7 +12,7 @@ use common::{
     name::Name,
     problem::Problem,
     status::Visibility,
-    wire::client::{ClientStream, DownloadSource},
+    wire::client::DownloadSource,
 };
 use serde_json::json;
 
@@ -27,7 +27,7 @@ use super::{
     session::ask,
     table::Table,
 };
-use crate::transfer::{self, WalkOptions};
+use crate::transfer::{self, MemberTree, WalkOptions};
 
 /// Share data with the org's jobs
 #[derive(Debug, Subcommand)]
@@ -280,11 +280,12 @@ impl Download {
             name: name.clone(),
             version,
         };
-        let first = ClientStream::Download {
+        let from = MemberTree {
             org: session.org,
             source,
         };
-        let tree = transfer::download(session.client.connection(), &first, &into, &bar).await;
+        let connection = session.client.connection();
+        let tree = transfer::download(connection, &from, &into, None, &bar).await;
         bar.finish();
         let tree = tree?;
         session.end().await;

@@ -68,4 +68,9 @@ impl link::trees::Progress for TransferBar {
         self.bar.inc(bytes.0);
         self.show_when_slow();
     }
+
+    fn skip(&self, bytes: Bytes) {
+        self.bar.dec_length(bytes.0);
+        self.show_when_slow();
+    }
 }

@@ -13,14 +13,14 @@ use common::{
     name::Name,
     problem::Problem,
     status::Visibility,
-    wire::client::ClientStream,
+    wire::client::UploadPurpose,
 };
 use serde::Serialize;
 
 use super::{Context, progress::TransferBar, session::Session};
 use crate::{
     client::unexpected,
-    transfer::{self, WalkOptions, Walked},
+    transfer::{self, OrgFiles, WalkOptions, Walked},
 };
 
 /// A folder that becomes a new version of a dataset.
@@ -48,7 +48,11 @@ pub(super) async fn upload(context: &Context, what: Uploading) -> Result<Uploade
     let walked = walk(what.folder, what.options).await?;
     let session = context.session().await?;
     let uploaded = with_files(async || {
-        let tree = send(context, &session, &walked, "uploading").await?;
+        let purpose = UploadPurpose::Dataset {
+            name: what.name.clone(),
+            project: what.project.clone(),
+        };
+        let tree = send(context, &session, &walked, purpose, "uploading").await?;
         let request = Request::AddDatasetVersion(AddDatasetVersion {
             org: session.org,
             name: what.name.clone(),
@@ -91,11 +95,15 @@ pub(super) async fn send(
     context: &Context,
     session: &Session,
     walked: &Walked,
+    purpose: UploadPurpose,
     doing: &str,
 ) -> Result<TreeId, Problem> {
     let bar = TransferBar::new(context.output, doing);
-    let first = ClientStream::Upload { org: session.org };
-    let sent = transfer::upload(session.client.connection(), &first, walked, &bar).await;
+    let to = OrgFiles {
+        org: session.org,
+        purpose,
+    };
+    let sent = transfer::upload(session.client.connection(), &to, walked, &bar).await;
     bar.finish();
     sent
 }

@@ -16,6 +16,7 @@ use common::{
     problem::Problem,
     status::JobStatus,
     units::Bytes,
+    wire::client::UploadPurpose,
 };
 
 use super::{
@@ -83,13 +84,17 @@ pub(super) async fn submit(
         None => None,
         Some((folder, options)) => Some(walk_meant(folder, options).await?),
     };
-    let walked = walked.filter(|walked| !walked.tree().entries().is_empty());
+    let walked = walked.filter(|walked| !walked.is_empty());
     let session = context.session().await?;
     image::seal(&session, &mut spec, login).await?;
     let submitted = with_files(async || {
         let mut spec = spec.clone();
         if let Some(walked) = &walked {
-            spec.workdir = Some(send(context, &session, walked, "sending the work folder").await?);
+            let purpose = UploadPurpose::Workdir {
+                project: spec.project.clone(),
+            };
+            let doing = "sending the work folder";
+            spec.workdir = Some(send(context, &session, walked, purpose, doing).await?);
         }
         let request = Request::SubmitJob(Box::new(SubmitJob {
             org: session.org,

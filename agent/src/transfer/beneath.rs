@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use common::tree::LinkTarget;
 use rustix::{
     fs::{
         AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, openat,
@@ -31,55 +32,65 @@ impl Folder {
     }
 
     /// Opens a folder inside; the empty path is this one.
-    pub(super) fn folder(&self, path: &str) -> io::Result<Self> {
-        let path = if path.is_empty() { "." } else { path };
+    pub(super) fn folder(&self, path: impl AsRef<[u8]>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let path = if path.is_empty() { b"." } else { path };
         self.openat(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
             .map(Self)
     }
 
     /// Opens a regular file for reading. Does not wait for anything that is not one.
-    pub(super) fn read(&self, path: &str) -> io::Result<(File, Mark)> {
+    pub(super) fn read(&self, path: impl AsRef<[u8]>) -> io::Result<(File, Mark)> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = File::from(self.openat(path, flags, Mode::empty())?);
+        let file = File::from(self.openat(path.as_ref(), flags, Mode::empty())?);
         let mark = Mark::of(&file)?;
         Ok((file, mark))
     }
 
     /// Opens a regular file for writing, and makes it if it is not there.
-    pub(super) fn write(&self, path: &str, mode: Mode, more: OFlags) -> io::Result<File> {
+    pub(super) fn write(
+        &self,
+        path: impl AsRef<[u8]>,
+        mode: Mode,
+        more: OFlags,
+    ) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY | more;
-        let file = File::from(self.openat(path, flags, mode)?);
+        let file = File::from(self.openat(path.as_ref(), flags, mode)?);
         Mark::of(&file)?;
         Ok(file)
     }
 
     /// Returns what stands at `path`, a link as itself.
-    pub(super) fn stat(&self, path: &str) -> io::Result<Stat> {
-        let (parent, name) = self.parent(path)?;
+    pub(super) fn stat(&self, path: impl AsRef<[u8]>) -> io::Result<Stat> {
+        let (parent, name) = self.parent(path.as_ref())?;
         Ok(statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// Returns whether anything stands at `path`, a link as itself.
-    pub(super) fn has(&self, path: &str) -> bool {
-        let path = path.trim_end_matches('/');
-        self.stat(path.strip_prefix("./").unwrap_or(path)).is_ok()
+    pub(super) fn has(&self, path: impl AsRef<[u8]>) -> bool {
+        let mut path = path.as_ref();
+        while let Some(shorter) = path.strip_suffix(b"/") {
+            path = shorter;
+        }
+        self.stat(path.strip_prefix(b"./").unwrap_or(path)).is_ok()
     }
 
-    /// Returns where the link at `path` leads, if that is UTF-8.
-    pub(super) fn link(&self, path: &str) -> io::Result<Option<String>> {
-        let (parent, name) = self.parent(path)?;
+    /// Returns where the link at `path` leads.
+    pub(super) fn link(&self, path: impl AsRef<[u8]>) -> io::Result<LinkTarget> {
+        let (parent, name) = self.parent(path.as_ref())?;
         let target = readlinkat(parent.as_fd(), name, Vec::new())?;
-        Ok(target.into_string().ok())
+        Ok(LinkTarget::new(target.into_bytes()))
     }
 
     /// Returns the folder in which `path` stands, and its name there.
-    pub(super) fn parent<'a>(&self, path: &'a str) -> io::Result<(Self, &'a str)> {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    pub(super) fn parent<'a>(&self, path: &'a [u8]) -> io::Result<(Self, &'a [u8])> {
+        let (parent, name) = in_folder(path);
         Ok((self.folder(parent)?, name))
     }
 
     /// Makes the folder at `path`; whether it was there does not matter.
-    pub(super) fn make_folder(&self, path: &str, mode: Mode) -> io::Result<()> {
+    pub(super) fn make_folder(&self, path: impl AsRef<[u8]>, mode: Mode) -> io::Result<()> {
+        let path = path.as_ref();
         let (parent, name) = self.parent(path)?;
         match mkdirat(parent.as_fd(), name, mode) {
             Ok(()) => Ok(()),
@@ -88,8 +99,8 @@ impl Folder {
         }
     }
 
-    /// Returns the names in this folder, sorted; `None` for one that is not UTF-8. Stops after `most`.
-    pub(super) fn names(&self, most: usize) -> io::Result<Vec<Result<String, String>>> {
+    /// Returns the names in this folder, sorted. Stops after `most`.
+    pub(super) fn names(&self, most: usize) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
@@ -100,14 +111,13 @@ impl Folder {
             if names.len() > most {
                 break;
             }
-            let text = name.to_str().map(str::to_owned);
-            names.push(text.map_err(|_| name.to_string_lossy().into_owned()));
+            names.push(name.to_bytes().to_vec());
         }
         names.sort();
         Ok(names)
     }
 
-    fn openat(&self, path: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+    fn openat(&self, path: &[u8], flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -126,7 +136,7 @@ impl Folder {
 #[derive(Debug)]
 pub(super) struct Nearby<'a> {
     root: &'a Folder,
-    last: Option<(String, Folder)>,
+    last: Option<(Vec<u8>, Folder)>,
 }
 
 impl<'a> Nearby<'a> {
@@ -134,20 +144,32 @@ impl<'a> Nearby<'a> {
         Self { root, last: None }
     }
 
+    pub(super) const fn root(&self) -> &'a Folder {
+        self.root
+    }
+
     /// Returns the folder in which `path` stands, and its name there.
-    pub(super) fn parent<'p>(&mut self, path: &'p str) -> io::Result<(&Folder, &'p str)> {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    pub(super) fn parent<'p>(&mut self, path: &'p [u8]) -> io::Result<(&Folder, &'p [u8])> {
+        let (parent, name) = in_folder(path);
         let last = match self.last.take() {
             Some(last) if last.0 == parent => last,
-            _ => (parent.to_owned(), self.root.folder(parent)?),
+            _ => (parent.to_vec(), self.root.folder(parent)?),
         };
         Ok((&self.last.insert(last).1, name))
     }
 
     /// Returns what stands at `path`, a link as itself.
-    pub(super) fn stat(&mut self, path: &str) -> io::Result<Stat> {
-        let (parent, name) = self.parent(path)?;
+    pub(super) fn stat(&mut self, path: impl AsRef<[u8]>) -> io::Result<Stat> {
+        let (parent, name) = self.parent(path.as_ref())?;
         Ok(statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+/// Splits a path into the folder in which it stands, empty for the outermost, and its name there.
+pub(super) fn in_folder(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
     }
 }
 
@@ -165,6 +187,8 @@ pub(super) struct Mark {
     pub(super) size: u64,
     /// Since 1970.
     pub(super) modified: Duration,
+    /// When anything of it was changed, its time included: that one nobody can set.
+    changed: Duration,
     pub(super) executable: bool,
 }
 
@@ -179,13 +203,16 @@ impl Mark {
     }
 
     pub(super) fn of_stat(stat: &Stat) -> Self {
-        let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-        let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+        let since = |seconds: i64, nanoseconds| {
+            let seconds = u64::try_from(seconds).unwrap_or(0);
+            Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0))
+        };
         Self {
             device: stat.st_dev,
             inode: stat.st_ino,
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: Duration::new(seconds, nanoseconds),
+            modified: since(stat.st_mtime, stat.st_mtime_nsec),
+            changed: since(stat.st_ctime, stat.st_ctime_nsec),
             executable: stat.st_mode & 0o111 != 0,
         }
     }

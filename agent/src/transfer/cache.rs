@@ -34,11 +34,8 @@ use std::{
 };
 
 use agent_core::cache_plan::Item;
-use common::{
-    code::Code, id::TreeId, problem::Problem, time::Timestamp, units::Bytes,
-    wire::agent::AgentStream,
-};
-use link::trees::{self, Manifest, Progress, io_problem, on_disk};
+use common::{code::Code, id::TreeId, problem::Problem, time::Timestamp, units::Bytes};
+use link::trees::{Fetcher, Manifest, Progress, io_problem, on_disk};
 
 use self::{
     held::{Pin, Shared},
@@ -47,7 +44,8 @@ use self::{
 };
 use super::{
     layout::{Layout, Linked},
-    stream::{open, or_refuse, prepare},
+    route::{MachineTree, Origin as _},
+    stream::{describe, prepare},
 };
 
 /// The cache of one agent. Cheap to clone.
@@ -148,22 +146,22 @@ impl Cache {
             }
             self.discard(pinned).await?;
         }
-        let first = AgentStream::Download { tree };
-        let (mut tx, mut rx) = open(connection, &first).await?;
+        let manifest = describe(connection, &MachineTree(tree)).await?;
+        if manifest.id() != tree {
+            let what = "the data cannot be fetched";
+            let why = format!("tree {} came instead of {tree}", manifest.id());
+            return Err(Problem::new(Code::Protocol, what, why));
+        }
         let received = async {
-            let manifest = trees::receive_description(&mut rx).await?;
-            if manifest.id() != tree {
-                let what = "the data cannot be fetched";
-                let why = format!("tree {} came instead of {tree}", manifest.id());
-                return Err(Problem::new(Code::Protocol, what, why));
-            }
             let (reserved, layout) = self.prepare(&manifest).await?;
             let begun = Instant::now();
-            let received = trees::receive(&manifest, &layout, &mut tx, &mut rx, progress).await?;
+            let first = MachineTree(tree).chunks(tree);
+            let fetcher = Fetcher::new(connection.clone(), first, manifest.clone());
+            let received = fetcher.complete(&layout, progress).await?;
             self.0.rate.note(received.bytes, begun.elapsed());
             Ok(reserved)
         };
-        let received = received.await;
+        let received: Result<Pinned, Problem> = received.await;
         if let Err(problem) = &received {
             // What lies there on a full disk would only stand in the way of others.
             let keep = problem.code != Code::DiskFull;
@@ -174,7 +172,7 @@ impl Cache {
             })
             .await?;
         }
-        or_refuse(received, &mut tx).await
+        received
     }
 
     /// Takes room for a tree that is about to come, and puts what is here of it in its place.

@@ -5,53 +5,106 @@ use std::{
     io::{self, Read},
 };
 
-use common::tree::{ChunkRef, MAX_CHUNK_BYTES, chunk_id};
-use fastcdc::v2020::{Error, StreamCDC};
+use bytes::Bytes as Buffer;
+use common::{
+    tree::{ChunkRef, MAX_CHUNK_BYTES, chunk_id},
+    units::Bytes,
+};
+use fastcdc::v2020::{Normalization, cut as next_cut, select_masks};
 
 use super::beneath::Mark;
 
-/// Files below this size are one chunk.
-const MIN_CHUNK_BYTES: usize = 64 << 10;
-const AVERAGE_CHUNK_BYTES: usize = 256 << 10;
+/// A file is read so many bytes at a time; a chunk is a part of what was read.
+const READ_BYTES: usize = 1 << 20;
 
-/// Reads a file to its end.
+/// Between which sizes chunks are cut. Small ones find more that is there already; large ones keep the list of a huge
+/// folder short. The classes are part of what makes two uploads of the same folder equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sizes {
+    least: usize,
+    average: usize,
+    most: usize,
+}
+
+impl Sizes {
+    /// Returns the sizes for a folder with so many bytes in all.
+    pub(super) const fn of_folder(total: Bytes) -> Self {
+        const KIB: usize = 1 << 10;
+        const GIB: u64 = 1 << 30;
+        let (least, average, most) = if total.0 <= 32 * GIB {
+            (4 * KIB, 16 * KIB, 64 * KIB)
+        } else if total.0 <= 256 * GIB {
+            (16 * KIB, 64 * KIB, 256 * KIB)
+        } else {
+            (64 * KIB, 256 * KIB, MAX_CHUNK_BYTES as usize)
+        };
+        Self {
+            least,
+            average,
+            most,
+        }
+    }
+}
+
+/// Reads a file to its end and hands over its chunks in order, each with its bytes.
 ///
 /// # Errors
-/// The file was changed while it was read, or cannot be read.
-pub(super) fn chunks(file: &File, mark: &Mark) -> Result<Vec<ChunkRef>, ChunkError> {
+/// The file was changed while it was read, or cannot be read; what `each` says.
+pub(super) fn cut<E: From<ChunkError>>(
+    file: &File,
+    mark: &Mark,
+    sizes: Sizes,
+    mut each: impl FnMut(ChunkRef, Buffer) -> Result<(), E>,
+) -> Result<(), E> {
+    let (small, large) = select_masks(sizes.average, Normalization::Level1);
     // One byte more than there should be, to see growth without reading for ever.
     let mut content = file.take(mark.size.saturating_add(1));
-    let mut chunks = Vec::new();
-    let mut total = 0;
-    let mut add = |bytes: &[u8]| {
-        total += bytes.len() as u64;
-        let bytes_here = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        chunks.push(ChunkRef {
-            id: chunk_id(bytes),
-            bytes: bytes_here,
-        });
-    };
-    if mark.size < MIN_CHUNK_BYTES as u64 {
-        let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes)?;
-        if !bytes.is_empty() {
-            add(&bytes);
+    let mut total = 0_u64;
+    let mut rest = Buffer::new();
+    loop {
+        let (buffer, ended) =
+            fill(&mut content, &rest, mark.size - total.min(mark.size)).map_err(ChunkError::Io)?;
+        rest = buffer;
+        // What is left may go on, unless this was the end.
+        while rest.len() >= sizes.most || (ended && !rest.is_empty()) {
+            let (least, average, most) = (sizes.least, sizes.average, sizes.most);
+            let (_, at) = next_cut(
+                &rest,
+                least,
+                average,
+                most,
+                small,
+                large,
+                small << 1,
+                large << 1,
+            );
+            let bytes = rest.split_to(at.clamp(1, rest.len()));
+            total += bytes.len() as u64;
+            let chunk = ChunkRef {
+                id: chunk_id(&bytes),
+                bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            };
+            each(chunk, bytes)?;
         }
-    } else {
-        let most = MAX_CHUNK_BYTES as usize;
-        for chunk in StreamCDC::new(content, MIN_CHUNK_BYTES, AVERAGE_CHUNK_BYTES, most) {
-            match chunk {
-                Ok(chunk) => add(&chunk.data),
-                Err(Error::Empty) => break,
-                Err(Error::IoError(error)) => return Err(error.into()),
-                Err(Error::Other(why)) => return Err(io::Error::other(why).into()),
-            }
+        if ended {
+            break;
         }
     }
-    if total != mark.size || Mark::of(file)? != *mark {
-        return Err(ChunkError::Changed);
+    if total != mark.size || Mark::of(file).map_err(ChunkError::Io)? != *mark {
+        return Err(ChunkError::Changed.into());
     }
-    Ok(chunks)
+    Ok(())
+}
+
+/// Returns `rest` and what follows it, and whether that is the end.
+fn fill(content: &mut impl Read, rest: &Buffer, left: u64) -> io::Result<(Buffer, bool)> {
+    // A small file gets no more memory than it needs, and one byte that tells its end.
+    let unread = left.saturating_sub(rest.len() as u64) + 1;
+    let more = usize::try_from(unread).map_or(READ_BYTES, |more| more.min(READ_BYTES));
+    let mut buffer = Vec::with_capacity(rest.len() + more);
+    buffer.extend_from_slice(rest);
+    let read = content.take(more as u64).read_to_end(&mut buffer)?;
+    Ok((buffer.into(), read < more))
 }
 
 /// Why a file is not in chunks.
@@ -69,6 +122,8 @@ mod tests {
 
     use super::*;
 
+    const SMALL: Sizes = Sizes::of_folder(Bytes(0));
+
     fn file(bytes: &[u8]) -> File {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
@@ -76,9 +131,19 @@ mod tests {
         file
     }
 
-    fn cut(bytes: &[u8]) -> Vec<ChunkRef> {
+    fn chunks(file: &File, mark: &Mark, sizes: Sizes) -> Result<Vec<ChunkRef>, ChunkError> {
+        let mut chunks = Vec::new();
+        cut(file, mark, sizes, |chunk, bytes| {
+            assert_eq!(chunk_id(&bytes), chunk.id);
+            chunks.push(chunk);
+            Ok::<_, ChunkError>(())
+        })?;
+        Ok(chunks)
+    }
+
+    fn cut_all(bytes: &[u8]) -> Vec<ChunkRef> {
         let file = file(bytes);
-        chunks(&file, &Mark::of(&file).unwrap()).unwrap()
+        chunks(&file, &Mark::of(&file).unwrap(), SMALL).unwrap()
     }
 
     /// Bytes without a pattern, the same every time.
@@ -95,18 +160,35 @@ mod tests {
 
     #[test]
     fn chunks_are_bounded_and_add_up() {
-        assert!(cut(b"").is_empty());
-        assert_eq!(cut(b"x").len(), 1);
-        assert_eq!(cut(&noise(MIN_CHUNK_BYTES - 1)).len(), 1);
-        for bytes in [noise(5 << 20), vec![0; 5 << 20], noise(MIN_CHUNK_BYTES)] {
-            let chunks = cut(&bytes);
+        assert!(cut_all(b"").is_empty());
+        assert_eq!(cut_all(b"x").len(), 1);
+        assert_eq!(cut_all(&noise(SMALL.least)).len(), 1);
+        for bytes in [
+            noise(5 << 20),
+            vec![0; 5 << 20],
+            noise(READ_BYTES),
+            noise(SMALL.most),
+        ] {
+            let chunks = cut_all(&bytes);
             let total: u64 = chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
             assert_eq!(total, bytes.len() as u64);
-            assert!(
-                chunks
-                    .iter()
-                    .all(|chunk| (1..=MAX_CHUNK_BYTES).contains(&chunk.bytes))
-            );
+            let fits = |chunk: &ChunkRef| (1..=SMALL.most).contains(&(chunk.bytes as usize));
+            assert!(chunks.iter().all(fits));
+        }
+    }
+
+    #[test]
+    fn where_a_file_is_cut_does_not_depend_on_how_it_is_read() {
+        for total in [0, 40 << 30, 300 << 30] {
+            let sizes = Sizes::of_folder(Bytes(total));
+            let bytes = noise(9 << 20);
+            let read = file(&bytes);
+            let got = chunks(&read, &Mark::of(&read).unwrap(), sizes).unwrap();
+            let (least, average, most) = (sizes.least, sizes.average, sizes.most);
+            let whole = fastcdc::v2020::FastCDC::new(&bytes, least, average, most);
+            let lengths: Vec<usize> = whole.map(|chunk| chunk.length).collect();
+            let got: Vec<usize> = got.iter().map(|chunk| chunk.bytes as usize).collect();
+            assert_eq!(got, lengths);
         }
     }
 
@@ -115,7 +197,7 @@ mod tests {
         let before = noise(8 << 20);
         let mut after = before.clone();
         after.splice(1000..1000, *b"a few more bytes");
-        let (before, after) = (cut(&before), cut(&after));
+        let (before, after) = (cut_all(&before), cut_all(&after));
         let kept = after.iter().filter(|chunk| before.contains(chunk)).count();
         assert!(kept + 3 >= before.len(), "{kept} of {}", before.len());
     }
@@ -124,7 +206,7 @@ mod tests {
     fn growth_and_shrinking_while_reading_are_seen() {
         for (size, mark_of) in [(100_usize, 90_usize), (100, 110), (200_000, 199_999)] {
             let mark = Mark::of(&file(&noise(mark_of))).unwrap();
-            let read = chunks(&file(&noise(size)), &mark);
+            let read = chunks(&file(&noise(size)), &mark, SMALL);
             assert!(matches!(read, Err(ChunkError::Changed)), "{size} {mark_of}");
         }
     }

@@ -11,7 +11,8 @@ use rustix::fs::FileType;
 
 use super::{
     beneath::Folder,
-    walk::{Found, Walked, assemble, classify, hash},
+    read::Walked,
+    walk::{Found, classify, shown},
 };
 
 /// Most skipped paths that are named.
@@ -41,7 +42,7 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    fn add(&mut self, why: String) {
+    pub(super) fn add(&mut self, why: String) {
         self.count += 1;
         if self.named.len() < MAX_NAMED {
             self.named.push(why);
@@ -88,22 +89,8 @@ pub fn collect(
                 .for_each(|path| listing.declared(root, index, path)),
         }
     }
-    let Listing {
-        found,
-        mut skipped,
-        total,
-        ..
-    } = listing;
-    let borrowed: Vec<&Folder> = roots.iter().collect();
-    let mut chunked = BTreeMap::new();
-    for (path, result) in hash(&borrowed, &found, total, false) {
-        match result {
-            Ok(file) => drop(chunked.insert(path, file)),
-            Err(error) => skipped.add(format!("{path:?}: {error}")),
-        }
-    }
-    let walked =
-        assemble(roots, found, chunked).map_err(|why| Problem::new(Code::BadFolder, what, why))?;
+    let Listing { found, skipped, .. } = listing;
+    let walked = Walked::lenient(roots, found.into_iter().collect());
     Ok(Collected { walked, skipped })
 }
 
@@ -125,27 +112,31 @@ impl Listing {
             Ok(path) => path,
             Err(error) => return self.skipped.add(format!("{written:?}: {error}")),
         };
-        let mut above: Vec<&str> = path.ancestors().collect();
+        let mut above: Vec<TreePath> = path
+            .ancestors()
+            .filter_map(|above| TreePath::new(above).ok())
+            .collect();
         above.reverse();
-        for folder in above {
+        for folder in &above {
             if !self.examine(root, index, folder) {
                 return;
             }
         }
-        if self.examine(root, index, text) {
-            self.below(root, index, Some(text));
+        if self.examine(root, index, &path) {
+            self.below(root, index, Some(path));
         }
     }
 
     /// Lists everything below a folder.
-    fn below(&mut self, root: &Folder, index: usize, start: Option<&str>) {
-        let mut folders = VecDeque::from([start.unwrap_or_default().to_owned()]);
+    fn below(&mut self, root: &Folder, index: usize, start: Option<TreePath>) {
+        let mut folders = VecDeque::from([start]);
         while let Some(folder) = folders.pop_front() {
+            let at = folder.as_ref().map_or(&b""[..], TreePath::as_bytes);
             let room = self.max_entries.saturating_sub(self.found.len());
-            let names = match root.folder(&folder).and_then(|folder| folder.names(room)) {
+            let names = match root.folder(at).and_then(|folder| folder.names(room)) {
                 Ok(names) => names,
                 Err(error) => {
-                    self.skipped.add(format!("{folder:?}: {error}"));
+                    self.skipped.add(format!("{}: {error}", shown(at)));
                     continue;
                 }
             };
@@ -156,29 +147,25 @@ impl Listing {
                         .skipped
                         .add(format!("everything beyond {most} entries"));
                 }
-                let join = |name: &str| match folder.as_str() {
-                    "" => name.to_owned(),
-                    folder => format!("{folder}/{name}"),
+                let full = match at {
+                    b"" => name,
+                    at => [at, &name].join(&b'/'),
                 };
-                match name {
-                    Err(lossy) => {
-                        self.skipped
-                            .add(format!("{:?}: its name is not UTF-8", join(&lossy)));
-                    }
-                    Ok(name) => {
-                        let path = join(&name);
+                match TreePath::new(full.as_slice()) {
+                    Ok(path) => {
                         if self.examine(root, index, &path) {
-                            folders.push_back(path);
+                            folders.push_back(Some(path));
                         }
                     }
+                    Err(error) => self.skipped.add(format!("{}: {error}", shown(&full))),
                 }
             }
         }
     }
 
-    /// Notes what stands at `text`. Returns whether it is a folder to look into.
-    fn examine(&mut self, root: &Folder, index: usize, text: &str) -> bool {
-        match self.classify(root, index, text) {
+    /// Notes what stands at `path`. Returns whether it is a folder to look into.
+    fn examine(&mut self, root: &Folder, index: usize, path: &TreePath) -> bool {
+        match self.classify(root, index, path) {
             Ok(is_folder) => is_folder,
             Err(why) => {
                 self.skipped.add(why);
@@ -187,26 +174,25 @@ impl Listing {
         }
     }
 
-    fn classify(&mut self, root: &Folder, index: usize, text: &str) -> Result<bool, String> {
-        let path: TreePath = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    fn classify(&mut self, root: &Folder, index: usize, path: &TreePath) -> Result<bool, String> {
         let stat = root
-            .stat(text)
-            .map_err(|error| format!("{text:?}: {error}"))?;
+            .stat(path)
+            .map_err(|error| format!("{path:?}: {error}"))?;
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        match self.found.get(&path) {
+        match self.found.get(path) {
             Some(Found::Directory) if is_folder => return Ok(true),
-            Some(_) => return Err(format!("{text:?}: another output has this path")),
+            Some(_) => return Err(format!("{path:?}: another output has this path")),
             None => {}
         }
-        let kind = classify(root, index, text, &path, &stat)?;
+        let kind = classify(root, index, path, &stat)?;
         if let Found::File(listed) = &kind {
             let total = self.total.0.saturating_add(listed.mark.size);
             if total > self.max_bytes.0 {
-                return Err(format!("{text:?}: beyond {}", self.max_bytes));
+                return Err(format!("{path:?}: beyond {}", self.max_bytes));
             }
             self.total = Bytes(total);
         }
-        self.found.insert(path, kind);
+        self.found.insert(path.clone(), kind);
         Ok(is_folder)
     }
 }

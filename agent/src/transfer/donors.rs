@@ -12,7 +12,7 @@ use std::{
 
 use common::{
     id::ChunkId,
-    tree::{ChunkRef, EntryKind, Tree},
+    tree::{ChunkRef, EntryKind, Tree, TreePath},
     units::Bytes,
 };
 use link::trees::Manifest;
@@ -102,7 +102,7 @@ impl<'a> Wishes<'a> {
                 *source.get_or_insert_with(|| {
                     found.sources.push(Source {
                         folder: number,
-                        path: entry.path.as_str().to_owned(),
+                        path: entry.path.clone(),
                         bytes: size_of(chunks),
                     });
                     found.sources.len() - 1
@@ -166,7 +166,7 @@ pub(super) struct Donors {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) folder: usize,
-    pub(super) path: String,
+    pub(super) path: TreePath,
     bytes: u64,
 }
 

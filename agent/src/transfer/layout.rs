@@ -16,6 +16,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use bytes::Bytes as Buffer;
 use common::{
     code::Code,
     problem::Problem,
@@ -92,14 +93,14 @@ impl Layout {
         let mut linking = borrow::Linking::new(&self.folder, donors);
         for (index, entry) in self.manifest.tree().entries().iter().enumerate() {
             // A tree need not list the folders above an entry.
-            let mut above: Vec<&str> = entry.path.ancestors().collect();
+            let mut above: Vec<&[u8]> = entry.path.ancestors().collect();
             above.reverse();
             let known = index
                 .checked_sub(1)
                 .map(|last| &self.manifest.tree().entries()[last].path);
             for folder in above {
                 let made = known.is_some_and(|known| {
-                    known.as_str() == folder || known.ancestors().any(|above| above == folder)
+                    known.as_bytes() == folder || known.ancestors().any(|above| above == folder)
                 });
                 if !made {
                     self.folder
@@ -109,10 +110,10 @@ impl Layout {
             match &entry.kind {
                 EntryKind::Directory => {
                     self.folder
-                        .make_folder(entry.path.as_str(), Mode::from_raw_mode(0o777))?;
+                        .make_folder(&entry.path, Mode::from_raw_mode(0o777))?;
                 }
                 EntryKind::File { executable, chunks } => {
-                    let path = entry.path.as_str();
+                    let path = &entry.path;
                     if !fresh {
                         linking.clear_way(index, path)?;
                     }
@@ -197,7 +198,7 @@ impl Layout {
         {
             return work(file);
         }
-        let path = self.manifest.tree().entries()[index].path.as_str();
+        let path = &self.manifest.tree().entries()[index].path;
         let file = self
             .folder
             .write(path, Mode::from_raw_mode(0o666), OFlags::empty())?;
@@ -211,11 +212,11 @@ impl Layout {
             let EntryKind::Symlink { target } = &entry.kind else {
                 continue;
             };
-            let path = entry.path.as_str();
-            let (parent, name) = self.folder.parent(path)?;
-            match symlinkat(target.as_str(), &parent, name) {
+            let path = &entry.path;
+            let (parent, name) = self.folder.parent(path.as_bytes())?;
+            match symlinkat(target.as_bytes(), &parent, name) {
                 Ok(()) => {}
-                Err(Errno::EXIST) if self.folder.link(path)?.as_ref() == Some(target) => {}
+                Err(Errno::EXIST) if self.folder.link(path)? == *target => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
@@ -269,8 +270,10 @@ impl ChunkSink for Layout {
         Ok(())
     }
 
-    fn put(&self, ordinal: u32, _: &ChunkRef, bytes: &[u8]) -> Result<(), Problem> {
-        self.write(ordinal, bytes)
+    fn put(&self, chunks: &[(u32, Buffer)]) -> Result<(), Problem> {
+        let mut chunks = chunks.iter();
+        chunks
+            .try_for_each(|(ordinal, bytes)| self.write(*ordinal, bytes))
             .map_err(|error| self.failed(&error))
     }
 

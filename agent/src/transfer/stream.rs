@@ -1,4 +1,4 @@
-//! One tree over one stream of a connection: a walked folder up, a tree down into a folder.
+//! One tree over a connection: a walked folder up, a tree down into a folder.
 
 use std::{
     ffi::OsString,
@@ -9,74 +9,123 @@ use std::{
     sync::Arc,
 };
 
-use common::{code::Code, id::TreeId, problem::Problem, tree::Tree, wire::Message};
+use common::{
+    code::Code,
+    id::TreeId,
+    problem::Problem,
+    tree::{Tree, TreePath},
+    wire::Message,
+};
 use link::{
     close_problem,
     frames::{FrameReceiver, FrameSender, split},
-    trees::{self, Manifest, Progress, io_problem, on_disk},
+    trees::{self, CUTS_AHEAD, Fetcher, Lane, Manifest, Progress, io_problem, on_disk},
 };
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with, syncfs};
+use tokio::{sync::mpsc, task};
 
 use super::{
     donors::Donors,
     layout::{Layout, Linked},
-    walk::Walked,
+    read::Walked,
+    route::{Destination, Origin},
 };
 
 /// Digits of a tree's id in the name of a folder that is not complete.
 const PARTIAL_DIGITS: usize = 16;
 
-/// Sends a walked folder over a new stream that begins with `first`. What the other side has is not sent.
+/// Sends a walked folder. What the other side has is not sent, and every file is read once.
 ///
 /// # Errors
 /// `file_changed` if a file is not as it was when it was walked; the other side's refusal; a lost connection.
-pub async fn upload(
+pub async fn upload<D: Destination>(
     connection: &quinn::Connection,
-    first: &impl Message,
+    to: &D,
     walked: &Walked,
     progress: &dyn Progress,
 ) -> Result<TreeId, Problem> {
-    let (mut tx, mut rx) = open(connection, first).await?;
-    let (manifest, source) = (walked.manifest(), walked.source());
-    let sent = trees::send(manifest, &source, &mut tx, &mut rx, progress).await;
-    or_refuse(sent, &mut tx).await?;
-    Ok(manifest.id())
+    let announced = walked.announced();
+    let (mut tx, mut rx) = open(connection, &to.upload(announced)).await?;
+    let (hand, cuts) = mpsc::channel(CUTS_AHEAD);
+    let reading = walked.clone();
+    let reading = task::spawn_blocking(move || {
+        let read = reading.cut(&|cuts| hand.blocking_send(cuts).is_ok());
+        // Only now is it over for who takes the chunks: what is wrong is known by then.
+        drop(hand);
+        read
+    });
+    let tree = async {
+        reading.await.unwrap_or_else(|panicked| {
+            let what = "the folder cannot be read";
+            Err(Problem::new(Code::Internal, what, panicked.to_string()))
+        })
+    };
+    let lane = Lane {
+        connection,
+        pieces: to.pieces(tx.number()),
+        tx: &mut tx,
+        rx: &mut rx,
+    };
+    let sent = trees::send(lane, announced, cuts, tree, progress).await;
+    let (tree, sent) = or_refuse(sent, &mut tx).await?;
+    tracing::debug!(%tree, chunks = sent.chunks, bytes = sent.bytes.0, "tree sent");
+    Ok(tree)
 }
 
-/// Fetches a tree over a new stream that begins with `first`, as the folder `into`, which must be empty or not
-/// there yet. It appears as a whole or not at all; what came of an interrupted transfer is used by the next.
+/// Fetches the description of a tree: what is in it, and nothing of it.
 ///
 /// # Errors
-/// `bad_folder` if `into` is in use, `disk_full`, the other side's refusal, a lost connection.
-pub async fn download(
+/// The other side's refusal, a lost connection.
+pub async fn describe<O: Origin>(
     connection: &quinn::Connection,
-    first: &impl Message,
+    from: &O,
+) -> Result<Manifest, Problem> {
+    let (mut tx, mut rx) = open(connection, &from.description()).await?;
+    tx.finish();
+    trees::receive_description(&mut rx).await
+}
+
+/// Fetches a tree, or what of it is at `select` or below, as the folder `into`, which must be empty or not there yet.
+/// It appears as a whole or not at all; what came of an interrupted transfer is used by the next.
+///
+/// # Errors
+/// `bad_folder` if `into` is in use, `not_found` if nothing is at `select`, `disk_full`, the other side's refusal, a
+/// lost connection.
+pub async fn download<O: Origin>(
+    connection: &quinn::Connection,
+    from: &O,
     into: &Path,
+    select: Option<&TreePath>,
     progress: &dyn Progress,
 ) -> Result<Tree, Problem> {
     let wanted = into.to_owned();
     let target = on_disk(move || target(&wanted)).await?;
-    let (mut tx, mut rx) = open(connection, first).await?;
+    let manifest = describe(connection, from).await?;
+    let first = from.chunks(manifest.id());
+    let mut fetcher = Fetcher::new(connection.clone(), first, manifest);
+    if let Some(path) = select {
+        fetcher = fetcher.within(path).ok_or_else(|| {
+            let why = format!("there is nothing at {path:?}");
+            Problem::new(Code::NotFound, "nothing was fetched", why)
+        })?;
+    }
+    let manifest = fetcher.manifest().clone();
+    let partial = partial_path(&manifest, &target);
     let received = async {
-        let manifest = trees::receive_description(&mut rx).await?;
-        let partial = partial_path(&manifest, &target);
-        let prepared = prepare_partial(&manifest, &partial, target).await;
-        let received = match &prepared {
-            Ok((layout, _)) => trees::receive(&manifest, layout, &mut tx, &mut rx, progress).await,
-            Err(problem) => Err(problem.clone()),
-        };
-        if received
-            .as_ref()
-            .is_err_and(|problem| problem.code == Code::DiskFull)
-        {
-            // What could go on later would keep the disk full until then.
-            let removed = on_disk(move || Ok(fs::remove_dir_all(partial))).await?;
-            tracing::debug!(?removed, "an unfinished transfer was cleared");
-        }
-        received.map(|_| manifest)
+        let (layout, _lock) = prepare_partial(&manifest, &partial, target).await?;
+        fetcher.complete(&layout, progress).await
     };
     let received = received.await;
-    Ok(or_refuse(received, &mut tx).await?.tree().clone())
+    if received
+        .as_ref()
+        .is_err_and(|problem| problem.code == Code::DiskFull)
+    {
+        // What could go on later would keep the disk full until then.
+        let removed = on_disk(move || Ok(fs::remove_dir_all(partial))).await?;
+        tracing::debug!(?removed, "an unfinished transfer was cleared");
+    }
+    received?;
+    Ok(manifest.tree().clone())
 }
 
 pub(crate) async fn open(

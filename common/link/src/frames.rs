@@ -9,10 +9,9 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use common::{
     code::Code,
     problem::Problem,
-    tree::MAX_CHUNK_BYTES,
     wire::{
         DecodeError, EncodeError, Header, Kind, Message,
-        data::CHUNK_PREFIX_BYTES,
+        data::PIECES_BYTES,
         decode, encode,
         frame::{CODEC_RAW, HEADER_BYTES},
     },
@@ -22,10 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::close_problem;
 
-const CHUNK_VERSION: u16 = 1;
-/// Bytes of ordinal in front of a chunk, as a frame's length counts them.
-const CHUNK_PREFIX: u32 = 4;
-const _: () = assert!(CHUNK_PREFIX as usize == CHUNK_PREFIX_BYTES);
+pub(crate) const PIECES_VERSION: u16 = 1;
 
 /// Most bytes that are read beyond a header, so that small messages arrive in one read. An idle stream holds no
 /// more than that.
@@ -57,7 +53,7 @@ impl FrameSender {
     /// # Errors
     /// The message is too large for its kind, or the other side does not read any more.
     pub async fn send<M: Message>(&mut self, message: &M) -> Result<(), SendError> {
-        self.write(encode(message)?).await
+        self.send_frame(encode(message)?.into()).await
     }
 
     /// Says that what was asked for cannot be done, and that this is all.
@@ -70,29 +66,20 @@ impl FrameSender {
         Ok(())
     }
 
-    /// Sends a chunk of a tree; see [`common::wire::data`].
+    /// Sends a frame that was made before.
     ///
     /// # Errors
-    /// The chunk is larger than one may be, or the other side does not read any more.
-    pub async fn send_chunk(&mut self, ordinal: u32, bytes: &[u8]) -> Result<(), SendError> {
-        let length = u32::try_from(bytes.len())
-            .ok()
-            .filter(|&length| length <= MAX_CHUNK_BYTES)
-            .ok_or_else(|| EncodeError {
-                kind: Kind::Chunk,
-                reason: format!("{} bytes are too many", bytes.len()),
-            })?;
-        let header = Header {
-            length: length + CHUNK_PREFIX,
-            codec: CODEC_RAW,
-            kind: Kind::Chunk,
-            version: CHUNK_VERSION,
-        };
-        let mut frame = Vec::with_capacity(HEADER_BYTES + CHUNK_PREFIX_BYTES + bytes.len());
-        frame.extend_from_slice(&header.to_bytes());
-        frame.extend_from_slice(&ordinal.to_be_bytes());
-        frame.extend_from_slice(bytes);
-        self.write(frame).await
+    /// The other side does not read any more.
+    pub async fn send_frame(&mut self, frame: Bytes) -> Result<(), SendError> {
+        self.stream
+            .write_chunk(frame)
+            .await
+            .map_err(SendError::Lost)
+    }
+
+    /// Returns the stream's number, the same on both sides of its connection.
+    pub fn number(&self) -> u64 {
+        quinn::VarInt::from(self.stream.id()).into_inner()
     }
 
     /// Says that nothing more will come. The other side then sees a clean end.
@@ -110,13 +97,6 @@ impl FrameSender {
             Ok(_) => Ok(()),
             Err(error) => Err(SendError::Lost(error.into())),
         }
-    }
-
-    async fn write(&mut self, frame: Vec<u8>) -> Result<(), SendError> {
-        self.stream
-            .write_chunk(Bytes::from(frame))
-            .await
-            .map_err(SendError::Lost)
     }
 }
 
@@ -162,20 +142,34 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
         self.recv().await?.ok_or(RecvError::Cut)
     }
 
-    /// Returns the next chunk of a tree and its ordinal, or `None` at a clean end.
+    /// Returns what the next frame carries, which stays where it is, or `None` at a clean end. For streams that carry
+    /// more than one kind.
     ///
     /// # Errors
     /// As for [`FrameReceiver::recv`].
-    pub async fn recv_chunk(&mut self) -> Result<Option<(u32, Bytes)>, RecvError> {
+    pub async fn kind(&mut self) -> Result<Option<Kind>, RecvError> {
         let Some(header) = self.header().await? else {
             return Ok(None);
         };
         if header.kind == Kind::Problem {
             return Err(self.problem(&header).await);
         }
-        let mut payload = self.payload(check_chunk(&header)?).await?;
-        let ordinal = payload.get_u32();
-        Ok(Some((ordinal, payload)))
+        Ok(Some(header.kind))
+    }
+
+    /// Returns the payload of the next frame of pieces, or `None` at a clean end.
+    ///
+    /// # Errors
+    /// As for [`FrameReceiver::recv`].
+    pub async fn pieces(&mut self) -> Result<Option<Bytes>, RecvError> {
+        let Some(header) = self.header().await? else {
+            return Ok(None);
+        };
+        if header.kind == Kind::Problem {
+            return Err(self.problem(&header).await);
+        }
+        let length = check_pieces(&header)?;
+        self.payload(length).await.map(Some)
     }
 
     /// Reads the next header, and leaves it in the buffer until its payload is there too.
@@ -232,29 +226,24 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
     }
 }
 
-fn check_chunk(header: &Header) -> Result<usize, DecodeError> {
-    if header.kind != Kind::Chunk {
+fn check_pieces(header: &Header) -> Result<usize, DecodeError> {
+    if header.kind != Kind::Pieces {
         Err(DecodeError::UnexpectedKind {
-            expected: Kind::Chunk,
+            expected: Kind::Pieces,
             found: header.kind,
         })
     } else if header.codec != CODEC_RAW {
         Err(DecodeError::UnknownCodec(header.codec))
-    } else if header.version != CHUNK_VERSION {
+    } else if header.version != PIECES_VERSION {
         Err(DecodeError::UnknownVersion {
             kind: header.kind,
             version: header.version,
         })
-    } else if header.length < CHUNK_PREFIX {
-        Err(DecodeError::Malformed {
-            kind: header.kind,
-            reason: "it has no ordinal".to_owned(),
-        })
-    } else if header.length > CHUNK_PREFIX + MAX_CHUNK_BYTES {
+    } else if header.length > PIECES_BYTES {
         Err(DecodeError::TooLong {
             kind: header.kind,
             length: header.length,
-            most: CHUNK_PREFIX + MAX_CHUNK_BYTES,
+            most: PIECES_BYTES,
         })
     } else {
         Ok(header.length as usize)

@@ -1,42 +1,59 @@
-//! How a tree travels over one stream, whoever sends it: description, what is lacking, chunks, receipt.
+//! How a tree travels, whoever sends it; the messages are in [`common::wire::data`].
 //!
-//! The messages are in [`common::wire::data`]; this is the one implementation of both sides of them. It knows
-//! neither files nor folders: a [`ChunkSource`] has chunks and a [`ChunkSink`] takes them. The coordinator's
-//! store, the agent's cache and the command line's folders are sources and sinks. Nothing is refused from
-//! here: whoever opened or accepted the stream tells the peer about a returned problem.
+//! Down: [`send_description`] and [`receive_description`], then [`serve_chunks`] for a [`PieceSource`] and a
+//! [`Fetcher`] for a [`ChunkSink`]. Up: [`send`] for whoever cuts files into chunks, a [`Taking`] for a
+//! [`PieceKeeper`]. This is the one implementation of both sides. It knows neither files nor folders: the
+//! coordinator's store, the agent's cache and the command line's folders are sources, sinks and keepers. Nothing is
+//! refused from here: whoever opened or accepted a stream tells the peer about a returned problem.
 
+mod describe;
 mod disk;
+mod fetch;
 pub mod manifest;
 pub mod piece;
-mod receive;
+mod pieces;
 mod send;
+mod serve;
+mod take;
 
 pub use self::{
+    describe::{receive_description, send_description},
     disk::on_disk,
+    fetch::{Fetcher, Received},
     manifest::Manifest,
     piece::Piece,
-    receive::{Received, receive, receive_description},
-    send::{Sent, send},
+    pieces::read_pieces,
+    send::{CUT_BYTES, CUTS_AHEAD, Cut, Lane, Sent, send},
+    serve::{Served, serve_chunks},
+    take::Taking,
 };
 
-use std::io;
+use std::{io, time::Duration};
 
 use common::{code::Code, problem::Problem, tree::ChunkRef, units::Bytes};
 
-/// Bytes of chunks that are read, or checked and written, as one piece of work: enough that a tree of small
-/// files does not pay for a thread's wake-up per file. Two pieces per stream are in memory at most.
+/// Most streams over which one transfer's pieces travel at once: one that waits for a lost packet holds up a quarter.
+const MAX_STREAMS: usize = 4;
+/// Pieces are read, or checked and written, so many bytes at a time: enough that a tree of small files does not pay
+/// for a thread's wake-up per file.
 const BATCH_BYTES: u64 = 1 << 20;
+/// A peer of whom nothing comes for so long, while something should, is given up. A full frame passes in a quarter
+/// of it at 1 Mbit/s.
+const STALL: Duration = Duration::from_secs(120);
 
-/// Whoever has the chunks of a tree. Called on threads that may block, never twice at once for one stream.
-pub trait ChunkSource: Send + Sync + 'static {
-    /// Returns the chunk's bytes, which the source has checked against its id.
+/// Whoever has the pieces of a tree. Called on threads that may block.
+pub trait PieceSource: Send + Sync + 'static {
+    /// Returns the chunks in the form in which they are kept. Nobody has checked them: who receives them does.
     ///
     /// # Errors
-    /// The bytes cannot be read or are not the chunk any more.
-    fn read(&self, ordinal: u32, chunk: &ChunkRef) -> Result<Vec<u8>, Problem>;
+    /// They cannot be read, or may not be had any more.
+    fn pieces(&self, chunks: &[ChunkRef]) -> Result<Vec<Piece>, Problem>;
+
+    /// Hears that somebody received this chunk damaged.
+    fn suspect(&self, chunk: &ChunkRef);
 }
 
-/// Whoever wants the chunks of a tree. Called on threads that may block, never twice at once for one stream.
+/// Whoever wants the chunks of a tree. Called on threads that may block.
 pub trait ChunkSink: Send + Sync + 'static {
     /// Returns whether the chunk need not come.
     fn has(&self, ordinal: u32, chunk: &ChunkRef) -> bool;
@@ -47,31 +64,61 @@ pub trait ChunkSink: Send + Sync + 'static {
     /// There is no room for it.
     fn reserve(&self, missing: Bytes) -> Result<(), Problem>;
 
-    /// Takes a chunk's bytes, which were checked against its id.
+    /// Takes chunks' own bytes, which were checked against their ids, by ordinal. From several threads at once.
     ///
     /// # Errors
     /// They cannot be kept.
-    fn put(&self, ordinal: u32, chunk: &ChunkRef, bytes: &[u8]) -> Result<(), Problem>;
+    fn put(&self, chunks: &[(u32, bytes::Bytes)]) -> Result<(), Problem>;
 
-    /// Makes the whole tree safe; the receipt goes out after it.
+    /// Makes the whole tree safe.
     ///
     /// # Errors
     /// The tree could not be made safe; nothing of it may be visible as whole.
     fn seal(&self) -> Result<(), Problem>;
 }
 
+/// Whoever takes uploads. Called on threads that may block.
+pub trait PieceKeeper: Send + Sync + 'static {
+    /// Returns for each chunk whether it has to come. What need not stays until the upload ends.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn lacks(&self, chunks: &[ChunkRef]) -> Result<Vec<bool>, Problem>;
+
+    /// Hears how much is about to come, before it is asked for.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    fn reserve(&self, missing: Bytes) -> Result<(), Problem>;
+
+    /// Takes pieces, which were opened and checked. From several threads at once.
+    ///
+    /// # Errors
+    /// They cannot be kept.
+    fn put(&self, pieces: &[(ChunkRef, Piece)]) -> Result<(), Problem>;
+
+    /// Makes the whole tree safe; the receipt goes out after it.
+    ///
+    /// # Errors
+    /// The tree could not be made safe; nothing of it may be visible as whole.
+    fn seal(&self, manifest: &Manifest) -> Result<(), Problem>;
+}
+
 /// Whoever watches a tree travel. Called often; must not block.
 pub trait Progress: Send + Sync {
-    /// Hears once what travels: the tree's size and how much of it is lacking.
+    /// Hears once what travels: the tree's size and how much of it is lacking, or may be.
     fn begin(&self, tree: Bytes, missing: Bytes);
     /// Hears that this much more has travelled.
     fn advance(&self, bytes: Bytes);
+    /// Hears that this much of what may be lacking need not travel.
+    fn skip(&self, bytes: Bytes);
 }
 
 /// Nobody watches.
 impl Progress for () {
     fn begin(&self, _: Bytes, _: Bytes) {}
     fn advance(&self, _: Bytes) {}
+    fn skip(&self, _: Bytes) {}
 }
 
 /// Returns what a person is told when a file operation failed.
@@ -85,6 +132,30 @@ pub fn io_problem(what: impl Into<String>, cause: &io::Error) -> Problem {
 
 fn protocol(why: impl Into<String>) -> Problem {
     Problem::new(Code::Protocol, "the transfer was broken off", why)
+}
+
+fn mismatch(ordinal: u32) -> Problem {
+    let why = format!("piece {ordinal} does not match its checksum");
+    Problem::new(Code::Checksum, "what arrived is damaged", why)
+}
+
+/// Waits for something of the peer's, but not for ever.
+async fn unless_stalled<T, E: Into<Problem>>(
+    coming: impl Future<Output = Result<T, E>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(STALL, coming).await {
+        Ok(came) => came.map_err(Into::into),
+        Err(_) => Err(stalled()),
+    }
+}
+
+fn stalled() -> Problem {
+    let why = format!("nothing came from the other side for {} s", STALL.as_secs());
+    protocol(why).help("Try again: what has arrived is not sent twice.")
+}
+
+fn size(chunks: &[ChunkRef]) -> u64 {
+    chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Hello;
+use super::{Hello, data::Announced};
 use crate::{
     id::{AttemptId, TreeId},
     image::ImageRef,
@@ -224,16 +224,23 @@ pub struct MountedTree {
 pub enum AgentStream {
     /// The log of an attempt goes up: [`LogResume`] comes, then [`LogData`] goes and [`LogAck`] comes back.
     Log { attempt: AttemptId },
-    /// A tree of the machine's desired set comes down; see [`super::data`].
+    /// The description of a tree of the machine's desired set comes down; see [`super::data`].
     Download { tree: TreeId },
     /// The artifacts of an attempt go up.
-    Upload { attempt: AttemptId },
+    Upload {
+        attempt: AttemptId,
+        announced: Announced,
+    },
     /// Asks for what opens the registry of an attempt's image, answered by [`RegistryAnswer`]. Only while the
     /// attempt is this machine's to run.
     RegistryLogin { attempt: AttemptId },
     /// Asks for the secrets that the attempt's job uses, answered by [`SecretsAnswer`]. Only while the attempt
     /// is this machine's to run.
     Secrets { attempt: AttemptId },
+    /// Chunks of a tree of the machine's desired set come down.
+    Chunks { tree: TreeId },
+    /// Pieces of an upload go up, which began on this connection's stream of that number.
+    Pieces { upload: u64 },
 }
 
 /// What opens a registry.

@@ -12,10 +12,10 @@ pub const HEADER_BYTES: usize = 9;
 
 /// The frame's payload is bincode.
 pub const CODEC_BINCODE: u8 = 1;
-/// The frame's payload is bytes as they are (chunks of files).
+/// The frame's payload is bytes as they are (pieces of files).
 pub const CODEC_RAW: u8 = 0;
 
-/// What a frame carries. Numbers are never used again.
+/// What a frame carries. Numbers are never used again (42 was a chunk).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u16)]
 pub enum Kind {
@@ -39,12 +39,15 @@ pub enum Kind {
     JoinAnswer = 31,
     TreePart = 40,
     Wanted = 41,
-    Chunk = 42,
     Stored = 43,
+    Pieces = 44,
+    ChunkAsk = 45,
+    Offer = 46,
+    OfferedPart = 47,
 }
 
 impl Kind {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 25] = [
         Self::Problem,
         Self::Hello,
         Self::AgentHello,
@@ -65,8 +68,11 @@ impl Kind {
         Self::JoinAnswer,
         Self::TreePart,
         Self::Wanted,
-        Self::Chunk,
         Self::Stored,
+        Self::Pieces,
+        Self::ChunkAsk,
+        Self::Offer,
+        Self::OfferedPart,
     ];
 
     fn from_number(number: u16) -> Option<Self> {
@@ -228,10 +234,10 @@ messages! {
     crate::api::Request => Request v 2, 1 << 20;
     crate::api::Answer => Answer v 2, 16 << 20;
     crate::api::job::FollowEvent => FollowEvent v 1, 1 << 20;
-    super::client::ClientStream => ClientStream v 1, 4 << 10;
+    super::client::ClientStream => ClientStream v 2, 4 << 10;
     super::agent::AgentMessage => AgentMessage v 2, 1 << 20;
     super::agent::CoordinatorMessage => CoordinatorMessage v 2, 16 << 20;
-    super::agent::AgentStream => AgentStream v 2, 4 << 10;
+    super::agent::AgentStream => AgentStream v 3, 4 << 10;
     super::agent::LogResume => LogResume v 1, 64;
     super::agent::LogData => LogData v 1, 300 << 10;
     super::agent::LogAck => LogAck v 1, 64;
@@ -240,6 +246,9 @@ messages! {
     super::join::JoinRequest => JoinRequest v 1, 32 << 10;
     super::join::JoinAnswer => JoinAnswer v 1, 64 << 10;
     super::data::TreePart => TreePart v 1, 8 << 20;
-    super::data::Wanted => Wanted v 1, 1 << 20;
+    super::data::Wanted => Wanted v 2, 1 << 20;
+    super::data::ChunkAsk => ChunkAsk v 1, 1 << 20;
+    super::data::Offer => Offer v 1, 1 << 20;
+    super::data::OfferedPart => OfferedPart v 1, 8 << 20;
     super::data::Stored => Stored v 1, 1 << 10;
 }

@@ -108,8 +108,8 @@ fn every_kind_has_a_sample() {
             header.ok().map(|header| header.kind)
         })
         .collect();
-    // Chunks are raw bytes and so no message.
-    let mut covered = BTreeSet::from([Kind::Chunk]);
+    // Pieces are raw bytes and so no message.
+    let mut covered = BTreeSet::from([Kind::Pieces]);
     covered.extend(samples().iter().map(|sample| sample.kind));
     assert_eq!(covered, known);
 }

@@ -8,7 +8,7 @@ use common::{
     code::Code,
     job::{ArtifactsView, AttemptView, JobRef},
     problem::Problem,
-    wire::client::{ClientStream, DownloadSource},
+    wire::client::DownloadSource,
 };
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ use super::super::{
     progress::TransferBar,
     session::{Session, ask},
 };
-use crate::transfer;
+use crate::transfer::{self, MemberTree};
 
 /// Fetch a job's artifacts; those of an array's tasks into a folder each
 #[derive(Debug, Args)]
@@ -115,7 +115,7 @@ async fn pull_task(
     into: PathBuf,
 ) -> Result<Pulled, Problem> {
     let bar = TransferBar::new(context.output, &format!("task {task}"));
-    let first = ClientStream::Download {
+    let from = MemberTree {
         org: session.org,
         source: DownloadSource::Artifacts {
             job: job.number,
@@ -123,7 +123,7 @@ async fn pull_task(
             attempt: None,
         },
     };
-    let tree = transfer::download(session.client.connection(), &first, &into, &bar).await;
+    let tree = transfer::download(session.client.connection(), &from, &into, None, &bar).await;
     bar.finish();
     let tree = tree?;
     Ok(Pulled {

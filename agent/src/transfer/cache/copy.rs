@@ -38,11 +38,11 @@ pub fn copy_into(pinned: &Pinned, into: &Path, owner: Option<Owner>) -> Result<(
         let (from, to) = (Folder::open(pinned.path())?, Folder::open(into)?);
         give(&to, owner)?;
         for entry in manifest.tree().entries() {
-            let path = entry.path.as_str();
-            let mut above: Vec<&str> = entry.path.ancestors().collect();
+            let path = &entry.path;
+            let mut above: Vec<&[u8]> = entry.path.ancestors().collect();
             above.reverse();
             match &entry.kind {
-                EntryKind::Directory => above.push(path),
+                EntryKind::Directory => above.push(path.as_bytes()),
                 EntryKind::File { .. } | EntryKind::Symlink { .. } => {}
             }
             for folder in above {
@@ -70,8 +70,8 @@ pub fn copy_into(pinned: &Pinned, into: &Path, owner: Option<Owner>) -> Result<(
                     give(&target, owner)?;
                 }
                 EntryKind::Symlink { target } => {
-                    let (parent, name) = to.parent(path)?;
-                    symlinkat(target.as_str(), &parent, name)?;
+                    let (parent, name) = to.parent(path.as_bytes())?;
+                    symlinkat(target.as_bytes(), &parent, name)?;
                     if let Some(Owner { uid, gid }) = owner {
                         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
                         let flags = AtFlags::SYMLINK_NOFOLLOW;

@@ -1,7 +1,7 @@
 //! A folder that nobody may write to, and whose files tell when they were altered.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     io,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -13,7 +13,7 @@ use common::{
     tree::{EntryKind, Tree},
     units::Bytes,
 };
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{FileType, Mode, Stat, fchmod};
 
 use crate::transfer::{
     beneath::{Folder, Mark, Nearby},
@@ -34,7 +34,7 @@ pub(super) fn seal(path: &Path, tree: &Tree, linked: &[Linked]) -> io::Result<()
     let root = Folder::open(path)?;
     let time = SystemTime::UNIX_EPOCH + SEALED_AT;
     for (index, entry) in tree.entries().iter().enumerate().rev() {
-        let at = entry.path.as_str();
+        let at = &entry.path;
         match &entry.kind {
             EntryKind::File { executable, .. } => {
                 if linked
@@ -48,8 +48,8 @@ pub(super) fn seal(path: &Path, tree: &Tree, linked: &[Linked]) -> io::Result<()
                 file.set_permissions(Permissions::from_mode(file_mode(*executable)))?;
             }
             EntryKind::Directory => {
-                let folder = File::open(path.join(at))?;
-                folder.set_permissions(Permissions::from_mode(FOLDER_MODE))?;
+                let mode = Mode::from_raw_mode(FOLDER_MODE);
+                fchmod(root.folder(at)?, mode)?;
             }
             EntryKind::Symlink { .. } => {}
         }
@@ -78,12 +78,12 @@ pub(super) fn look(path: &Path, tree: &Tree) -> Option<Vec<(FileNumber, Bytes)>>
         let mut nearby = Nearby::new(&root);
         let mut shared = Vec::new();
         for entry in tree.entries() {
-            let at = entry.path.as_str();
+            let at = &entry.path;
             let stat = nearby.stat(at)?;
             let same = match &entry.kind {
                 EntryKind::Directory => is(&stat, FileType::Directory),
                 EntryKind::Symlink { target } => {
-                    is(&stat, FileType::Symlink) && root.link(at)?.as_ref() == Some(target)
+                    is(&stat, FileType::Symlink) && root.link(at)? == *target
                 }
                 EntryKind::File { chunks, .. } => {
                     let mark = Mark::of_stat(&stat);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use agent_core::cache_plan::FileNumber;
-use common::units::Bytes;
+use common::{tree::TreePath, units::Bytes};
 use rustix::{
     fs::{AtFlags, FileType, Mode, chmodat, copy_file_range, linkat, unlinkat},
     io::Errno,
@@ -56,7 +56,7 @@ impl<'a> Linking<'a> {
 
     /// Removes what an earlier try left at `path` where it is a donor's or in the way of one, and lets what is
     /// our own be written.
-    pub(super) fn clear_way(&mut self, index: usize, path: &str) -> io::Result<()> {
+    pub(super) fn clear_way(&mut self, index: usize, path: &TreePath) -> io::Result<()> {
         let stat = match self.into.stat(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             stat => stat?,
@@ -64,7 +64,7 @@ impl<'a> Linking<'a> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(());
         }
-        let (folder, name) = self.into.parent(path)?;
+        let (folder, name) = self.into.parent(path.as_bytes())?;
         if stat.st_nlink > 1 || self.donors.file(index).is_some() {
             unlinkat(folder, name, AtFlags::empty())?;
         } else if stat.st_mode & WRITABLE != WRITABLE {
@@ -75,7 +75,7 @@ impl<'a> Linking<'a> {
     }
 
     /// Makes a donor's file an entry of the tree, where there is one that is as it was sealed.
-    pub(super) fn link(&mut self, index: usize, path: &str) -> io::Result<Option<Linked>> {
+    pub(super) fn link(&mut self, index: usize, path: &TreePath) -> io::Result<Option<Linked>> {
         let Some(source) = self.donors.file(index) else {
             return Ok(None);
         };
@@ -93,8 +93,8 @@ impl<'a> Linking<'a> {
         if !source.is_sealed(&stat) {
             return Ok(None);
         }
-        let (donor, name) = from.parent(&source.path)?;
-        let (into, as_name) = self.into.parent(path)?;
+        let (donor, name) = from.parent(source.path.as_bytes())?;
+        let (into, as_name) = self.into.parent(path.as_bytes())?;
         match linkat(donor, name, into, as_name, AtFlags::empty()) {
             Ok(()) => Ok(Some(Linked {
                 entry: index,

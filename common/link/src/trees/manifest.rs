@@ -3,7 +3,7 @@
 //! On disk: eight bytes that say what it is and in which version, the tree's parts as they go over the wire,
 //! and the BLAKE3 of all that.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use common::{
     id::TreeId,
@@ -16,10 +16,8 @@ use common::{
     },
 };
 
-/// Most chunks named by a tree, repetitions counted: about a tebibyte of usual data.
-pub const MAX_TREE_CHUNKS: usize = 4 << 20;
-/// Most chunks of one file, so that a file fits in one part: about fifty gibibytes of usual data.
-pub const MAX_FILE_CHUNKS: usize = 200_000;
+/// Most chunks named by a tree, repetitions counted: more than a tebibyte, cut as large folders are.
+pub const MAX_TREE_CHUNKS: usize = 6 << 20;
 /// Most bytes of all paths and link targets of a tree.
 pub const MAX_TEXT_BYTES: usize = 256 << 20;
 /// Longest form on disk.
@@ -37,11 +35,22 @@ pub struct Manifest(Arc<Inner>);
 struct Inner {
     tree: Tree,
     id: TreeId,
-    chunks: Vec<ChunkRef>,
+    /// Made when somebody asks for it: who sends a tree does not.
+    chunks: OnceLock<Vec<ChunkRef>>,
+}
+
+/// A manifest for as long as somebody else has it.
+#[derive(Debug, Clone)]
+pub struct WeakManifest(Weak<Inner>);
+
+impl WeakManifest {
+    pub fn upgrade(&self) -> Option<Manifest> {
+        self.0.upgrade().map(Manifest)
+    }
 }
 
 impl Manifest {
-    /// Numbers the chunks of `tree`. Takes a while for a large tree.
+    /// Takes a while for a large tree.
     ///
     /// # Errors
     /// The tree is larger than what can travel.
@@ -50,7 +59,7 @@ impl Manifest {
         for entry in tree.entries() {
             size.add(entry)?;
         }
-        let (id, chunks) = (tree.id(), tree.chunks());
+        let (id, chunks) = (tree.id(), OnceLock::new());
         Ok(Self(Arc::new(Inner { tree, id, chunks })))
     }
 
@@ -62,15 +71,20 @@ impl Manifest {
         self.0.id
     }
 
-    /// Returns every chunk once; the position is the ordinal.
+    /// Returns every chunk once; the position is the ordinal. Takes a while the first time.
     pub fn chunks(&self) -> &[ChunkRef] {
-        &self.0.chunks
+        self.0.chunks.get_or_init(|| self.tree().chunks())
+    }
+
+    pub fn downgrade(&self) -> WeakManifest {
+        WeakManifest(Arc::downgrade(&self.0))
     }
 
     /// Returns the tree in the parts in which it travels.
     pub(super) fn parts(&self) -> Parts<'_> {
         Parts {
             rest: Some(self.tree().entries()),
+            sent: 0,
         }
     }
 
@@ -126,30 +140,58 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     *common::tree::chunk_id(bytes).as_bytes()
 }
 
-/// A tree's parts; at least one, the last one marked.
+/// A tree's parts; at least one, the last one marked. A file with more chunks than a part should name goes on in the
+/// next: as its first entry, under the same path.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     rest: Option<&'a [Entry]>,
+    /// How many chunks of the first of them went before.
+    sent: usize,
 }
 
 impl Iterator for Parts<'_> {
     type Item = TreePart;
 
     fn next(&mut self) -> Option<TreePart> {
-        let rest = self.rest?;
-        let mut chunks = 0;
-        let fits = |entry: &&Entry| {
-            chunks += chunk_count(entry);
-            chunks <= CHUNKS_PER_PART
-        };
-        let count = rest.iter().take(ENTRIES_PER_PART).take_while(fits).count();
-        // A file with more chunks than a part should name travels alone.
-        let (entries, after) = rest.split_at(count.max(1).min(rest.len()));
-        self.rest = (!after.is_empty()).then_some(after);
+        let mut rest = self.rest?;
+        let mut entries = Vec::with_capacity(rest.len().min(ENTRIES_PER_PART));
+        let mut room = CHUNKS_PER_PART;
+        while let Some((entry, after)) = rest.split_first() {
+            if entries.len() == ENTRIES_PER_PART {
+                break;
+            }
+            let left = chunk_count(entry) - self.sent;
+            if left > room {
+                if room > 0 {
+                    entries.push(piece_of(entry, self.sent, room));
+                    self.sent += room;
+                }
+                break;
+            }
+            entries.push(piece_of(entry, self.sent, left));
+            room -= left;
+            (rest, self.sent) = (after, 0);
+        }
+        self.rest = (!rest.is_empty()).then_some(rest);
         Some(TreePart {
-            entries: entries.to_vec(),
-            last: after.is_empty(),
+            entries,
+            last: rest.is_empty(),
         })
+    }
+}
+
+/// Returns an entry with some of its chunks.
+fn piece_of(entry: &Entry, from: usize, count: usize) -> Entry {
+    let kind = match &entry.kind {
+        EntryKind::File { executable, chunks } => EntryKind::File {
+            executable: *executable,
+            chunks: chunks[from..from + count].to_vec(),
+        },
+        other => other.clone(),
+    };
+    Entry {
+        path: entry.path.clone(),
+        kind,
     }
 }
 
@@ -170,25 +212,27 @@ struct Size {
 
 impl Size {
     fn add(&mut self, entry: &Entry) -> Result<(), TooLarge> {
-        let count = chunk_count(entry);
-        if count > MAX_FILE_CHUNKS {
-            return Err(TooLarge::File(entry.path.as_str().to_owned()));
-        }
         self.entries += 1;
-        self.chunks += count;
-        self.text += entry.path.as_str().len();
+        self.text += entry.path.as_bytes().len();
         if let EntryKind::Symlink { target } = &entry.kind {
-            self.text += target.len();
+            self.text += target.as_bytes().len();
         }
+        self.add_chunks(chunk_count(entry))?;
         if self.entries > common::tree::MAX_ENTRIES {
             Err(TooLarge::Entries)
-        } else if self.chunks > MAX_TREE_CHUNKS {
-            Err(TooLarge::Chunks)
         } else if self.text > MAX_TEXT_BYTES {
             Err(TooLarge::Text)
         } else {
             Ok(())
         }
+    }
+
+    fn add_chunks(&mut self, count: usize) -> Result<(), TooLarge> {
+        self.chunks += count;
+        if self.chunks > MAX_TREE_CHUNKS {
+            return Err(TooLarge::Chunks);
+        }
+        Ok(())
     }
 }
 
@@ -205,10 +249,20 @@ impl Gathered {
         if part.entries.is_empty() && !part.last {
             return Err(InvalidManifest::EmptyPart);
         }
-        for entry in &part.entries {
-            self.size.add(entry)?;
+        let mut entries = part.entries.into_iter().peekable();
+        if let (Some(last), Some(first)) = (self.entries.last_mut(), entries.peek_mut())
+            && last.path == first.path
+            && let EntryKind::File { chunks, .. } = &mut last.kind
+            && let EntryKind::File { chunks: more, .. } = &mut first.kind
+        {
+            self.size.add_chunks(more.len())?;
+            chunks.append(more);
+            entries.next();
         }
-        self.entries.extend(part.entries);
+        for entry in entries {
+            self.size.add(&entry)?;
+            self.entries.push(entry);
+        }
         self.complete = part.last;
         Ok(())
     }
@@ -227,8 +281,6 @@ pub enum TooLarge {
     Chunks,
     #[error("its paths are longer than {} together", Bytes(MAX_TEXT_BYTES as u64))]
     Text,
-    #[error("the file {0:?} has more than {MAX_FILE_CHUNKS} pieces (about 50 GiB)")]
-    File(String),
 }
 
 /// Why bytes or parts are not a [`Manifest`].
@@ -285,12 +337,16 @@ mod tests {
         for part in &parts {
             let chunks: usize = part.entries.iter().map(chunk_count).sum();
             assert!(part.entries.len() <= ENTRIES_PER_PART);
-            assert!(chunks <= CHUNKS_PER_PART || part.entries.len() == 1);
+            assert!(chunks <= CHUNKS_PER_PART);
             wire::encode(part).unwrap();
         }
         assert_eq!(parts.iter().filter(|part| part.last).count(), 1);
-        let back: Vec<Entry> = parts.into_iter().flat_map(|part| part.entries).collect();
-        assert_eq!(back, whole.tree().entries());
+        assert!(parts.len() >= 5);
+        let mut gathered = Gathered::default();
+        for part in parts {
+            gathered.add(part).unwrap();
+        }
+        assert_eq!(gathered.into_manifest().unwrap().id(), whole.id());
         let empty: Vec<TreePart> = Manifest::new(Tree::default()).unwrap().parts().collect();
         assert_eq!(
             empty,
@@ -315,22 +371,54 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_travel_is_refused_by_name() {
-        let tree = Tree::new(vec![file(
-            "huge",
-            u32::try_from(MAX_FILE_CHUNKS).unwrap() + 1,
-        )]);
-        assert_eq!(
-            Manifest::new(tree.unwrap()).unwrap_err(),
-            TooLarge::File("huge".to_owned())
-        );
-        let most = manifest(vec![file("huge", u32::try_from(MAX_FILE_CHUNKS).unwrap())]);
-        most.encode().unwrap();
+    fn what_cannot_travel_is_refused() {
         let mut gathered = Gathered::default();
         let endless = TreePart {
             entries: vec![],
             last: false,
         };
         assert!(gathered.add(endless).is_err());
+        let mut size = Size::default();
+        size.add_chunks(MAX_TREE_CHUNKS).unwrap();
+        assert_eq!(size.add(&file("one", 1)), Err(TooLarge::Chunks));
+        let mut size = Size::default();
+        for _ in 0..common::tree::MAX_ENTRIES {
+            size.add(&file("x", 0)).unwrap();
+        }
+        assert_eq!(size.add(&file("x", 0)), Err(TooLarge::Entries));
+        let mut size = Size {
+            text: MAX_TEXT_BYTES,
+            ..Size::default()
+        };
+        assert_eq!(size.add(&file("x", 0)), Err(TooLarge::Text));
+    }
+
+    #[test]
+    fn only_a_file_goes_on_in_the_next_part() {
+        let part = |entry: Entry, last| TreePart {
+            entries: vec![entry],
+            last,
+        };
+        let folder = || Entry {
+            path: "a".parse().unwrap(),
+            kind: EntryKind::Directory,
+        };
+        for (first, second) in [(folder(), file("a", 1)), (folder(), folder())] {
+            let mut gathered = Gathered::default();
+            gathered.add(part(first, false)).unwrap();
+            gathered.add(part(second, true)).unwrap();
+            assert!(gathered.into_manifest().is_err());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn hostile_forms_are_an_error_or_a_manifest(bytes: Vec<u8>) {
+            let mut form = MAGIC.to_vec();
+            form.extend(bytes);
+            let sum = checksum(&form);
+            form.extend(sum);
+            let _any = Manifest::decode(&form);
+        }
     }
 }

@@ -16,6 +16,9 @@ const SAMPLE_BYTES: usize = 4 << 10;
 /// Compressed bytes must save at least one part in so many, or reading them is not worth it.
 const SAVE_PART: usize = 16;
 const LEVEL: i32 = 1;
+/// After so many chunks in a row that did not shrink, one of [`TRY_ONE_OF`] is tried.
+const MISSES: u32 = 4;
+const TRY_ONE_OF: u32 = 8;
 
 /// In which form a chunk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,28 @@ impl Piece {
             return Err(Damaged);
         }
         Ok(plain)
+    }
+}
+
+/// Packs the chunks of one folder, one after the other: after a few that did not shrink, only some are tried.
+#[derive(Debug, Default)]
+pub struct Packer {
+    /// How many in a row did not shrink.
+    missed: u32,
+}
+
+impl Packer {
+    pub fn pack(&mut self, plain: Bytes) -> Piece {
+        if self.missed > MISSES && !self.missed.is_multiple_of(TRY_ONE_OF) {
+            self.missed += 1;
+            return Piece::plain(plain);
+        }
+        let piece = Piece::pack(plain);
+        self.missed = match piece.encoding() {
+            Encoding::Plain => self.missed + 1,
+            Encoding::Zstd => 0,
+        };
+        piece
     }
 }
 

@@ -1,140 +1,404 @@
-//! The sender's side: describes the tree, hears what is lacking, sends just that.
+//! The sender's side of an upload: offers chunks as they are cut, sends those that are lacking while they are still in
+//! memory, and describes the tree at the end. Every file is read once.
 
-use std::{ops::Range, sync::Arc, time::Duration};
-
-use common::{
-    problem::Problem,
-    tree::ChunkRef,
-    units::Bytes,
-    wire::data::{Stored, Wanted},
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
 };
-use tokio::time::timeout;
 
-use super::{BATCH_BYTES, ChunkSource, Manifest, Progress, on_disk, protocol};
-use crate::frames::{FrameReceiver, FrameSender, RecvError};
+use bytes::Bytes as Buffer;
+use common::{
+    id::TreeId,
+    problem::Problem,
+    tree::{ChunkRef, EntryKind, Tree},
+    units::Bytes,
+    wire::{
+        Message,
+        data::{
+            Announced, CHUNKS_PER_OFFER, CHUNKS_PER_PART, ENTRIES_PER_PART, Offer, OfferedEntry,
+            OfferedKind, OfferedPart, Run, Stored, Wanted,
+        },
+    },
+};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+    time::timeout,
+};
 
+use super::{
+    MAX_STREAMS, Manifest, Progress, on_disk, piece::Packer, pieces::PiecesWriter, protocol, size,
+    unless_stalled,
+};
+use crate::{
+    close_problem,
+    frames::{FrameReceiver, FrameSender, RecvError, split},
+};
+
+/// Chunks are handed over about so many bytes at a time.
+pub const CUT_BYTES: usize = 1 << 20;
+/// So many hands full may wait.
+pub const CUTS_AHEAD: usize = 4;
+/// Bytes of chunks that are kept until it is known that they are not wanted, or they are sent.
+const WINDOW_BYTES: u64 = 32 << 20;
+/// What a chunk costs besides its bytes: a folder of tiny files must not make the window a list of millions.
+const CHUNK_COST: u64 = 512;
+/// Up to this much goes over the first stream itself.
+const INLINE: Bytes = Bytes::mib(1);
+/// From so many bytes on there is one more stream.
+const STREAM_BYTES: u64 = 8 << 20;
 /// How long to wait for the peer's reason once it takes no more: what it said is on the way already.
 const REASON_WAIT: Duration = Duration::from_secs(5);
 
+/// A chunk as it was cut.
+pub type Cut = (ChunkRef, Buffer);
+
+/// The streams of an upload: the first one, open, and how another of its streams begins.
+#[derive(Debug)]
+pub struct Lane<'a, M> {
+    pub connection: &'a quinn::Connection,
+    pub tx: &'a mut FrameSender,
+    pub rx: &'a mut FrameReceiver,
+    pub pieces: M,
+}
+
 /// What travelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sent {
     /// How many chunks the peer lacked.
     pub chunks: usize,
     pub bytes: Bytes,
 }
 
-/// Sends the tree and returns once the peer has said that it is safe.
+/// Sends what `cuts` brings, then the tree that `tree` yields once that has ended. Returns once the peer has said that
+/// all is safe.
 ///
 /// # Errors
-/// The source's problem, the peer's refusal, or what broke the stream.
-pub async fn send<S: ChunkSource>(
-    manifest: &Manifest,
-    source: &Arc<S>,
-    tx: &mut FrameSender,
-    rx: &mut FrameReceiver,
+/// The problem of `tree`, the peer's refusal, or what broke the connection.
+pub async fn send<M: Message + Clone + Send + Sync + 'static>(
+    lane: Lane<'_, M>,
+    announced: Announced,
+    cuts: mpsc::Receiver<Vec<Cut>>,
+    tree: impl Future<Output = Result<Manifest, Problem>>,
     progress: &dyn Progress,
-) -> Result<Sent, Problem> {
-    for part in manifest.parts() {
-        if let Err(error) = tx.send(&part).await {
-            return Err(reason(rx, error.into()).await);
+) -> Result<(TreeId, Sent), Problem> {
+    progress.begin(announced.bytes, announced.bytes);
+    let (done_tx, done) = mpsc::unbounded_channel();
+    let (work, queue) = mpsc::channel(MAX_STREAMS);
+    let queue = Arc::new(Mutex::new(queue));
+    let mut streams = JoinSet::new();
+    if announced.bytes > INLINE {
+        let most = usize::try_from(announced.bytes.0.div_ceil(STREAM_BYTES)).unwrap_or(MAX_STREAMS);
+        for _ in 0..most.min(MAX_STREAMS) {
+            let stream = (lane.connection.clone(), lane.pieces.clone());
+            streams.spawn(carry(stream, Arc::clone(&queue), done_tx.clone()));
         }
     }
-    let wanted = Arc::new(receive_wanted(rx, manifest.chunks().len()).await?);
-    let size = |&ordinal: &u32| u64::from(manifest.chunks()[ordinal as usize].bytes);
-    let missing = Bytes(wanted.iter().map(size).sum());
-    progress.begin(manifest.tree().bytes(), missing);
-
-    let mut start = 0;
-    let mut batch = read(manifest, source, &wanted, start).await?;
-    while !batch.is_empty() {
-        start += batch.len();
-        let sent = async {
-            for (ordinal, bytes) in &batch {
-                if let Err(error) = tx.send_chunk(*ordinal, bytes).await {
-                    return Err(reason(rx, error.into()).await);
-                }
-                progress.advance(Bytes(bytes.len() as u64));
-            }
-            Ok(())
-        };
-        // Never given up halfway: the peer is told about a failed read, and that needs whole frames before it.
-        let (sent, next) = tokio::join!(sent, read(manifest, source, &wanted, start));
-        sent?;
-        batch = next?;
-    }
-    let stored: Stored = rx.expect().await?;
+    let mut sending = Sending {
+        tx: lane.tx,
+        rx: lane.rx,
+        progress,
+        numbers: HashMap::new(),
+        awaiting: VecDeque::new(),
+        ready: VecDeque::new(),
+        in_flight: 0,
+        sent: Sent::default(),
+    };
+    let work = (!streams.is_empty()).then_some(work);
+    sending.run(cuts, work, done).await?;
+    let manifest = tree.await?;
+    sending.describe(manifest.tree()).await?;
+    // Sealing takes as long as the other side's disk does; a dead connection is noticed by itself.
+    let stored: Stored = sending.rx.expect().await?;
     if stored.tree != manifest.id() {
         return Err(protocol("the receipt is for another tree"));
     }
-    Ok(Sent {
-        chunks: wanted.len(),
-        bytes: missing,
-    })
+    Ok((stored.tree, sending.sent))
 }
 
-/// Reads the chunks of `wanted` from `start` on, as many as make a batch; none at the end.
-async fn read<S: ChunkSource>(
-    manifest: &Manifest,
-    source: &Arc<S>,
-    wanted: &Arc<Vec<u32>>,
-    start: usize,
-) -> Result<Vec<(u32, Vec<u8>)>, Problem> {
-    let range = batch(manifest.chunks(), wanted, start);
-    if range.is_empty() {
-        return Ok(Vec::new());
+/// What is lacking, on its way to one of the streams.
+type Lacking = Vec<(u32, Cut)>;
+
+struct Sending<'a> {
+    tx: &'a mut FrameSender,
+    rx: &'a mut FrameReceiver,
+    progress: &'a dyn Progress,
+    /// The number of each chunk that was offered, by half of its id, which is as good as all of it.
+    numbers: HashMap<[u8; 16], u32>,
+    /// Offers that were not answered, oldest first.
+    awaiting: VecDeque<Vec<(u32, Cut)>>,
+    /// What is lacking and not yet given to a stream.
+    ready: VecDeque<Lacking>,
+    /// What of [`WINDOW_BYTES`] is taken.
+    in_flight: u64,
+    sent: Sent,
+}
+
+impl Sending<'_> {
+    /// Offers, hears and sends until everything that was cut is dealt with.
+    async fn run(
+        &mut self,
+        mut cuts: mpsc::Receiver<Vec<Cut>>,
+        work: Option<mpsc::Sender<Lacking>>,
+        mut done: mpsc::UnboundedReceiver<Result<(u64, u64), Problem>>,
+    ) -> Result<(), Problem> {
+        let mut open = true;
+        let mut carried = 0_usize;
+        loop {
+            let room = open && self.in_flight < WINDOW_BYTES;
+            tokio::select! {
+                came = done.recv(), if carried > 0 => {
+                    let (bytes, cost) = match came {
+                        Some(Ok(done)) => done,
+                        Some(Err(seen)) => return Err(self.reason(seen).await),
+                        None => return Err(protocol("the streams of the upload ended")),
+                    };
+                    carried -= 1;
+                    self.in_flight -= cost;
+                    self.progress.advance(Bytes(bytes));
+                }
+                permit = reserve(work.as_ref()), if work.is_some() && !self.ready.is_empty() => {
+                    if let (Some(permit), Some(lacking)) = (permit, self.ready.pop_front()) {
+                        permit.send(lacking);
+                        carried += 1;
+                    }
+                }
+                wanted = self.rx.recv::<Wanted>(), if !self.awaiting.is_empty() => {
+                    self.hear(wanted?)?;
+                    if work.is_none() {
+                        self.carry_inline().await?;
+                    }
+                }
+                batch = cuts.recv(), if room => match batch {
+                    Some(batch) => self.offer(batch).await?,
+                    None => open = false,
+                },
+                else => return Ok(()),
+            }
+        }
     }
-    let (manifest, source, wanted) = (manifest.clone(), Arc::clone(source), Arc::clone(wanted));
-    on_disk(move || {
-        let read = |&ordinal: &u32| {
-            let bytes = source.read(ordinal, &manifest.chunks()[ordinal as usize])?;
-            Ok((ordinal, bytes))
+
+    /// Offers what of a batch was not offered before.
+    async fn offer(&mut self, batch: Vec<Cut>) -> Result<(), Problem> {
+        let mut fresh = Vec::with_capacity(batch.len());
+        for (chunk, bytes) in batch {
+            let number =
+                u32::try_from(self.numbers.len()).map_err(|_| protocol("too many chunks"))?;
+            let known = *self.numbers.entry(half(&chunk)).or_insert(number);
+            if known == number {
+                fresh.push((number, (chunk, bytes)));
+            } else {
+                self.progress.skip(Bytes(u64::from(chunk.bytes)));
+            }
+        }
+        while !fresh.is_empty() {
+            let rest = fresh.split_off(fresh.len().min(CHUNKS_PER_OFFER));
+            let chunks: Vec<ChunkRef> = fresh.iter().map(|(_, (chunk, _))| *chunk).collect();
+            self.in_flight += cost(&chunks);
+            if let Err(error) = self.tx.send(&Offer { chunks }).await {
+                return Err(self.reason(error.into()).await);
+            }
+            self.awaiting.push_back(fresh);
+            fresh = rest;
+        }
+        Ok(())
+    }
+
+    /// Takes the answer to the oldest offer.
+    fn hear(&mut self, wanted: Option<Wanted>) -> Result<(), Problem> {
+        let wanted =
+            wanted.ok_or_else(|| protocol("the peer stopped before the tree was complete"))?;
+        let offered = self.awaiting.pop_front().unwrap_or_default();
+        let first = offered.first().map_or(0, |(number, _)| *number);
+        let end = first as usize + offered.len();
+        let wanted = Run::numbers(&wanted.runs, end, offered.len());
+        let wanted = wanted.filter(|numbers| numbers.first().is_none_or(|number| *number >= first));
+        let wanted =
+            wanted.ok_or_else(|| protocol("the peer asked for pieces that were not offered"))?;
+        let mut wanted = wanted.into_iter().peekable();
+        let (mut lacking, mut bytes) = (Vec::new(), 0);
+        for (number, (chunk, content)) in offered {
+            if wanted.next_if_eq(&number).is_none() {
+                self.in_flight -= cost(&[chunk]);
+                self.progress.skip(Bytes(u64::from(chunk.bytes)));
+                continue;
+            }
+            bytes += content.len();
+            self.sent.chunks += 1;
+            self.sent.bytes.0 += content.len() as u64;
+            lacking.push((number, (chunk, content)));
+            if bytes >= CUT_BYTES {
+                self.ready.push_back(std::mem::take(&mut lacking));
+                bytes = 0;
+            }
+        }
+        if wanted.next().is_some() {
+            return Err(protocol("the peer asked for pieces out of order"));
+        }
+        self.ready.extend((!lacking.is_empty()).then_some(lacking));
+        Ok(())
+    }
+
+    /// Sends what is lacking over the first stream.
+    async fn carry_inline(&mut self) -> Result<(), Problem> {
+        while let Some(lacking) = self.ready.pop_front() {
+            let (bytes, cost) = costs(&lacking);
+            for frame in on_disk(move || Ok(pack(lacking))).await? {
+                if let Err(error) = self.tx.send_frame(frame).await {
+                    return Err(self.reason(error.into()).await);
+                }
+            }
+            self.in_flight -= cost;
+            self.progress.advance(Bytes(bytes));
+        }
+        Ok(())
+    }
+
+    /// Sends the description of what was offered.
+    async fn describe(&mut self, tree: &Tree) -> Result<(), Problem> {
+        let mut part = Vec::new();
+        let mut room = CHUNKS_PER_PART;
+        for entry in tree.entries() {
+            let (path, kind) = (entry.path.clone(), &entry.kind);
+            let kind = match kind {
+                EntryKind::Directory => OfferedKind::Directory,
+                EntryKind::Symlink { target } => OfferedKind::Symlink {
+                    target: target.clone(),
+                },
+                EntryKind::File { executable, chunks } => {
+                    let executable = *executable;
+                    let mut runs = self.runs(chunks)?;
+                    // A file in more pieces than fit goes on in the next part, under the same path.
+                    while runs.len() > room {
+                        let rest = runs.split_off(room);
+                        let (path, chunks) = (path.clone(), std::mem::replace(&mut runs, rest));
+                        let kind = OfferedKind::File { executable, chunks };
+                        part.push(OfferedEntry { path, kind });
+                        self.send_part(&mut part, false).await?;
+                        room = CHUNKS_PER_PART;
+                    }
+                    room -= runs.len();
+                    OfferedKind::File {
+                        executable,
+                        chunks: runs,
+                    }
+                }
+            };
+            part.push(OfferedEntry { path, kind });
+            if part.len() == ENTRIES_PER_PART || room == 0 {
+                self.send_part(&mut part, false).await?;
+                room = CHUNKS_PER_PART;
+            }
+        }
+        self.send_part(&mut part, true).await
+    }
+
+    async fn send_part(&mut self, part: &mut Vec<OfferedEntry>, last: bool) -> Result<(), Problem> {
+        let entries = std::mem::take(part);
+        let sent = self.tx.send(&OfferedPart { entries, last }).await;
+        match sent {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.reason(error.into()).await),
+        }
+    }
+
+    fn runs(&self, chunks: &[ChunkRef]) -> Result<Vec<Run>, Problem> {
+        let numbers = chunks
+            .iter()
+            .map(|chunk| self.numbers.get(&half(chunk)).copied());
+        let numbers: Option<Vec<u32>> = numbers.collect();
+        // Only a walker that describes what it did not hand over gets here.
+        numbers
+            .map(Run::of)
+            .ok_or_else(|| protocol("a chunk was not offered"))
+    }
+
+    /// Returns why the peer takes no more, if it says so; else what was seen here.
+    async fn reason(&mut self, seen: Problem) -> Problem {
+        let told = async {
+            loop {
+                match self.rx.recv::<Wanted>().await {
+                    Ok(Some(_)) => {}
+                    Err(RecvError::Refused(problem)) => return Some(problem),
+                    _ => return None,
+                }
+            }
         };
-        wanted[range].iter().map(read).collect()
-    })
-    .await
-}
-
-/// Returns which of `wanted` from `start` on are handled as one piece of work: at least one, if one is left.
-pub(super) fn batch(chunks: &[ChunkRef], wanted: &[u32], start: usize) -> Range<usize> {
-    let mut bytes = 0;
-    let mut end = start;
-    while end < wanted.len() && bytes < BATCH_BYTES {
-        bytes += u64::from(chunks[wanted[end] as usize].bytes);
-        end += 1;
+        timeout(REASON_WAIT, told)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or(seen)
     }
-    start..end
 }
 
-/// Receives the ordinals that the peer lacks: ascending, each once, each of a chunk that there is.
-async fn receive_wanted(rx: &mut FrameReceiver, count: usize) -> Result<Vec<u32>, Problem> {
-    let mut wanted: Vec<u32> = Vec::new();
-    loop {
-        let part: Wanted = rx.expect().await?;
-        if part.ordinals.is_empty() && !part.last {
-            return Err(protocol("the peer asked for nothing without end"));
-        }
-        for ordinal in part.ordinals {
-            if ordinal as usize >= count {
-                return Err(protocol(format!(
-                    "the peer asked for piece {ordinal} of {count}"
-                )));
+async fn reserve(work: Option<&mpsc::Sender<Lacking>>) -> Option<mpsc::Permit<'_, Lacking>> {
+    work?.reserve().await.ok()
+}
+
+/// Carries pieces over one more stream, opened when there is something for it.
+async fn carry<M: Message + Sync>(
+    (connection, first): (quinn::Connection, M),
+    queue: Arc<Mutex<mpsc::Receiver<Lacking>>>,
+    done: mpsc::UnboundedSender<Result<(u64, u64), Problem>>,
+) {
+    let carrying = async {
+        let mut stream = None;
+        loop {
+            let next = queue.lock().await.recv().await;
+            let Some(lacking) = next else { break };
+            let costs = costs(&lacking);
+            let frames = on_disk(move || Ok(pack(lacking))).await?;
+            let (tx, _) = match &mut stream {
+                Some(open) => open,
+                None => {
+                    let opened = connection.open_bi().await;
+                    let mut opened = split(opened.map_err(|error| close_problem(&error))?);
+                    opened.0.send(&first).await?;
+                    stream.insert(opened)
+                }
+            };
+            for frame in frames {
+                tx.send_frame(frame).await?;
             }
-            if wanted.last().is_some_and(|&last| last >= ordinal) {
-                return Err(protocol("the peer asked for pieces out of order"));
-            }
-            wanted.push(ordinal);
+            // Nobody hears it where the upload was given up.
+            let _given_up = done.send(Ok(costs));
         }
-        if part.last {
-            return Ok(wanted);
+        if let Some((mut tx, mut rx)) = stream {
+            tx.finish();
+            // The other side ends it once it has everything.
+            let _end = unless_stalled(rx.recv::<Stored>()).await;
         }
+        Ok::<_, Problem>(())
+    };
+    if let Err(problem) = carrying.await {
+        let _given_up = done.send(Err(problem));
     }
 }
 
-/// Returns why the peer takes no more, if it says so; else what was seen here.
-async fn reason(rx: &mut FrameReceiver, seen: Problem) -> Problem {
-    match timeout(REASON_WAIT, rx.expect::<Stored>()).await {
-        Ok(Err(RecvError::Refused(problem))) => problem,
-        _ => seen,
+fn pack(lacking: Lacking) -> Vec<Buffer> {
+    let (bytes, _) = costs(&lacking);
+    let mut packer = Packer::default();
+    let mut writer = PiecesWriter::default();
+    for (number, (_, content)) in lacking {
+        writer.push(number, &packer.pack(content), bytes);
     }
+    writer.finish()
+}
+
+/// Returns the bytes of chunks and what they cost in the window.
+fn costs(lacking: &Lacking) -> (u64, u64) {
+    let chunks: Vec<ChunkRef> = lacking.iter().map(|(_, (chunk, _))| *chunk).collect();
+    (size(&chunks), cost(&chunks))
+}
+
+fn cost(chunks: &[ChunkRef]) -> u64 {
+    size(chunks) + chunks.len() as u64 * CHUNK_COST
+}
+
+fn half(chunk: &ChunkRef) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&chunk.id.as_bytes()[..16]);
+    half
 }

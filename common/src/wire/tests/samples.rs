@@ -19,20 +19,21 @@ pub(super) use self::nouns::submit_job;
 
 use self::nouns::{
     AT, ATTEMPT, MACHINE, NUMBER, ORG, TREE, USER, attempt_spec, hello, load, machine_report, name,
-    outcome, problem, sample, tree_part,
+    offer, offered_part, outcome, problem, sample, tree_part,
 };
 use super::Sample;
 use crate::join_link::LinkPurpose;
 use crate::seal::RegistryLogin;
 use crate::status::{EndReason, Role};
 use crate::time::Span;
+use crate::units::Bytes;
 use crate::usage::AttemptSample;
 use crate::wire::agent::{
     AgentHello, AgentMessage, AgentStream, Assigned, Assignment, AttemptReport, CoordinatorHello,
     CoordinatorMessage, Goal, LogAck, LogData, LogResume, RegistryAnswer, ReportStage,
 };
-use crate::wire::client::{ClientStream, DownloadSource};
-use crate::wire::data::{Stored, Wanted};
+use crate::wire::client::{ClientStream, DownloadSource, UploadPurpose};
+use crate::wire::data::{Announced, ChunkAsk, Run, Stored, Wanted};
 use crate::wire::join::{JoinAnswer, JoinRequest};
 
 pub(super) fn samples() -> Vec<Sample> {
@@ -51,10 +52,18 @@ pub(super) fn samples() -> Vec<Sample> {
         Sample::new(
             "wanted",
             &Wanted {
-                ordinals: vec![0, 250, 251, 65_536],
-                last: true,
+                runs: Run::of([0, 250, 251, 65_536]),
             },
         ),
+        Sample::new("damaged", &ChunkAsk::Damaged { ordinal: 300 }),
+        Sample::new(
+            "wanted",
+            &ChunkAsk::Wanted(Wanted {
+                runs: Run::of([7, 8]),
+            }),
+        ),
+        Sample::new("offer", &offer()),
+        Sample::new("offered_part", &offered_part()),
         Sample::new("stored", &Stored { tree: TREE }),
         Sample::new("tree_part", &tree_part()),
     ];
@@ -77,11 +86,45 @@ pub(super) fn samples() -> Vec<Sample> {
     all
 }
 
+const ANNOUNCED: Announced = Announced {
+    files: 3,
+    bytes: Bytes(70_000),
+};
+
 fn client_streams() -> Vec<Sample> {
     let download = |source| ClientStream::Download { org: ORG, source };
+    let upload = |purpose| ClientStream::Upload {
+        org: ORG,
+        announced: ANNOUNCED,
+        purpose,
+    };
     vec![
         Sample::new("request", &ClientStream::Request),
-        Sample::new("upload", &ClientStream::Upload { org: ORG }),
+        Sample::new(
+            "upload_workdir",
+            &upload(UploadPurpose::Workdir {
+                project: Some(name("vision")),
+            }),
+        ),
+        Sample::new(
+            "upload_dataset",
+            &upload(UploadPurpose::Dataset {
+                name: name("digits"),
+                project: None,
+            }),
+        ),
+        Sample::new(
+            "chunks",
+            &ClientStream::Chunks {
+                org: ORG,
+                source: DownloadSource::Artifacts {
+                    job: NUMBER,
+                    task: 7,
+                },
+                tree: TREE,
+            },
+        ),
+        Sample::new("pieces", &ClientStream::Pieces { upload: 400 }),
         Sample::new(
             "download_dataset",
             &download(DownloadSource::Dataset {
@@ -144,7 +187,15 @@ fn agent_messages() -> Vec<Sample> {
         Sample::new("renew", &AgentMessage::Renew { csr: vec![0x30] }),
         Sample::new("log", &AgentStream::Log { attempt: ATTEMPT }),
         Sample::new("download", &AgentStream::Download { tree: TREE }),
-        Sample::new("upload", &AgentStream::Upload { attempt: ATTEMPT }),
+        Sample::new(
+            "upload",
+            &AgentStream::Upload {
+                attempt: ATTEMPT,
+                announced: ANNOUNCED,
+            },
+        ),
+        Sample::new("chunks", &AgentStream::Chunks { tree: TREE }),
+        Sample::new("pieces", &AgentStream::Pieces { upload: 4 }),
         Sample::new(
             "registry_login",
             &AgentStream::RegistryLogin { attempt: ATTEMPT },

@@ -21,11 +21,11 @@ use crate::resources::{Allocation, Capacity, Gpu, GpuHealth, GpuRequest};
 use crate::seal::Sealed;
 use crate::status::{EndReason, IsolationLevel, MinIsolation, Network, Priority, Visibility};
 use crate::time::{Span, Timestamp};
-use crate::tree::{ChunkRef, Entry, EntryKind};
+use crate::tree::{ChunkRef, Entry, EntryKind, LinkTarget, TreePath};
 use crate::units::{Bytes, MilliCpu};
 use crate::usage::UsageSample;
 use crate::wire::agent::{AttemptImage, AttemptSpec, MountedTree};
-use crate::wire::data::TreePart;
+use crate::wire::data::{Offer, OfferedEntry, OfferedKind, OfferedPart, Run, TreePart};
 use crate::wire::{Hello, PROTOCOL};
 
 pub(super) const ORG: OrgId = OrgId::from_bytes([1; 16]);
@@ -298,11 +298,42 @@ pub(super) fn tree_part() -> TreePart {
             entry(
                 "a/link",
                 EntryKind::Symlink {
-                    target: "run.sh".to_owned(),
+                    target: "run.sh".into(),
                 },
             ),
         ],
         last: true,
+    }
+}
+
+pub(super) fn offer() -> Offer {
+    Offer {
+        chunks: vec![ChunkRef {
+            id: ChunkId::new([0xcd; 32]),
+            bytes: 70_000,
+        }],
+    }
+}
+
+pub(super) fn offered_part() -> OfferedPart {
+    let entry = |path: &[u8], kind| OfferedEntry {
+        path: TreePath::new(path).unwrap(),
+        kind,
+    };
+    let file = OfferedKind::File {
+        executable: false,
+        chunks: Run::of([0, 1, 2, 9]),
+    };
+    let link = OfferedKind::Symlink {
+        target: LinkTarget::new(*b"no\xfftext"),
+    };
+    OfferedPart {
+        entries: vec![
+            entry(b"a", OfferedKind::Directory),
+            entry(b"a/no\xfftext", file),
+            entry(b"link", link),
+        ],
+        last: false,
     }
 }
 

@@ -1,0 +1,306 @@
+//! The side that wants a tree's chunks: asks for what it lacks over several streams, checks every chunk.
+
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use common::{
+    problem::Problem,
+    tree::{ChunkRef, TreePath},
+    units::Bytes,
+    wire::{
+        Message,
+        data::{CHUNKS_PER_ASK, ChunkAsk, Run, Wanted},
+    },
+};
+use futures_util::future::try_join_all;
+
+use super::{
+    ChunkSink, MAX_STREAMS, Manifest, Progress, mismatch, on_disk, protocol, read_pieces,
+    unless_stalled,
+};
+use crate::{
+    close_problem,
+    frames::{FrameReceiver, FrameSender, split},
+};
+
+/// Bytes of chunks in one ask.
+const ASK_BYTES: u64 = 2 << 20;
+/// Asks that are on their way on one stream: the next is there when the last is served.
+const ASKS_AHEAD: usize = 2;
+/// How long to wait until the peer has heard what came damaged.
+const TELL_WAIT: Duration = Duration::from_secs(5);
+
+/// What travelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// How many chunks were lacking.
+    pub chunks: usize,
+    pub bytes: Bytes,
+}
+
+/// Fetches chunks of one tree from one peer.
+///
+/// `first` is what a stream begins with on which this peer sends chunks of this tree.
+#[derive(Debug, Clone)]
+pub struct Fetcher<M> {
+    connection: quinn::Connection,
+    first: M,
+    manifest: Manifest,
+    /// Where only a part of the peer's tree is wanted: the peer's ordinal of each chunk.
+    numbers: Option<Arc<Vec<u32>>>,
+}
+
+impl<M: Message + Sync> Fetcher<M> {
+    pub fn new(connection: quinn::Connection, first: M, manifest: Manifest) -> Self {
+        Self {
+            connection,
+            first,
+            manifest,
+            numbers: None,
+        }
+    }
+
+    /// Turns to what is at `path` or below it; `None` if nothing is.
+    #[must_use]
+    pub fn within(self, path: &TreePath) -> Option<Self> {
+        let part = self.manifest.tree().within(path);
+        if part.is_empty() {
+            return None;
+        }
+        // What is a part of something that can travel can travel.
+        let part = Manifest::new(part).ok()?;
+        let mut wanted: Vec<(ChunkRef, usize)> = part.chunks().iter().copied().zip(0..).collect();
+        wanted.sort_unstable();
+        let mut numbers = vec![0; wanted.len()];
+        for (number, chunk) in (0..).zip(self.manifest.chunks()) {
+            if let Ok(found) = wanted.binary_search_by_key(chunk, |(chunk, _)| *chunk) {
+                numbers[wanted[found].1] = number;
+            }
+        }
+        Some(Self {
+            manifest: part,
+            numbers: Some(Arc::new(numbers)),
+            ..self
+        })
+    }
+
+    /// Returns what is fetched.
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Fetches what `sink` lacks of the tree and seals it.
+    ///
+    /// # Errors
+    /// The sink's problem, the peer's refusal, a chunk that is not what it should be, or what broke the connection.
+    pub async fn complete<K: ChunkSink>(
+        &self,
+        sink: &Arc<K>,
+        progress: &dyn Progress,
+    ) -> Result<Received, Problem> {
+        let (manifest, looking) = (self.manifest.clone(), Arc::clone(sink));
+        let (wanted, missing) = on_disk(move || {
+            let numbered = (0_u32..).zip(manifest.chunks());
+            let lacking = numbered.filter(|(ordinal, chunk)| !looking.has(*ordinal, chunk));
+            let (wanted, sizes): (Vec<u32>, Vec<u32>) = lacking
+                .map(|(ordinal, chunk)| (ordinal, chunk.bytes))
+                .unzip();
+            let missing = Bytes(sizes.into_iter().map(u64::from).sum());
+            looking.reserve(missing)?;
+            Ok((wanted, missing))
+        })
+        .await?;
+        progress.begin(self.manifest.tree().bytes(), missing);
+        self.fetch(&wanted, sink, progress).await?;
+        let sealing = Arc::clone(sink);
+        on_disk(move || sealing.seal()).await?;
+        Ok(Received {
+            chunks: wanted.len(),
+            bytes: missing,
+        })
+    }
+
+    /// Fetches these chunks, by ordinal; returns once `sink` has them all.
+    ///
+    /// # Errors
+    /// As for [`Fetcher::complete`].
+    pub async fn fetch<K: ChunkSink>(
+        &self,
+        wanted: &[u32],
+        sink: &Arc<K>,
+        progress: &dyn Progress,
+    ) -> Result<(), Problem> {
+        let asks = self.asks(wanted);
+        let next = AtomicUsize::new(0);
+        let workers = (0..asks.len().min(MAX_STREAMS)).map(|_| async {
+            let stream = self.connection.open_bi().await;
+            let (mut tx, mut rx) = split(stream.map_err(|error| close_problem(&error))?);
+            tx.send(&self.first).await?;
+            let take = || asks.get(next.fetch_add(1, Ordering::Relaxed));
+            let take = || take().map(|range| &wanted[range.clone()]);
+            self.work(take, sink, &mut tx, &mut rx, progress).await
+        });
+        try_join_all(workers).await.map(drop)
+    }
+
+    /// Cuts what is wanted into asks.
+    fn asks(&self, wanted: &[u32]) -> Vec<Range<usize>> {
+        let mut asks = Vec::new();
+        let (mut start, mut bytes) = (0, 0);
+        for (index, ordinal) in wanted.iter().enumerate() {
+            if bytes >= ASK_BYTES || index - start == CHUNKS_PER_ASK {
+                asks.push(start..index);
+                (start, bytes) = (index, 0);
+            }
+            bytes += u64::from(self.manifest.chunks()[*ordinal as usize].bytes);
+        }
+        asks.extend((start < wanted.len()).then_some(start..wanted.len()));
+        asks
+    }
+
+    /// Asks on one stream, as long as there is something to ask for.
+    async fn work<'a, K: ChunkSink>(
+        &self,
+        take: impl Fn() -> Option<&'a [u32]>,
+        sink: &Arc<K>,
+        tx: &mut FrameSender,
+        rx: &mut FrameReceiver,
+        progress: &dyn Progress,
+    ) -> Result<(), Problem> {
+        let mut expected = Expected::default();
+        let mut frame = None;
+        loop {
+            while expected.asks.len() < ASKS_AHEAD
+                && let Some(ordinals) = take()
+            {
+                let numbers = ordinals.iter().map(|ordinal| self.number(*ordinal));
+                let runs = Run::of(numbers);
+                tx.send(&ChunkAsk::Wanted(Wanted { runs })).await?;
+                expected.add(ordinals);
+            }
+            let coming = async {
+                if expected.ordinals.is_empty() {
+                    return Ok(None);
+                }
+                let came = unless_stalled(rx.pieces()).await?;
+                came.map(Some)
+                    .ok_or_else(|| protocol("the peer stopped before all was sent"))
+            };
+            let (kept, came) = tokio::join!(self.keep(frame, sink), coming);
+            if let Err(damage) = kept {
+                return Err(self.tell(damage, tx, rx).await);
+            }
+            let Some(payload) = came? else {
+                tx.finish();
+                return Ok(());
+            };
+            let pieces = read_pieces(payload).map_err(|error| protocol(error.to_string()))?;
+            let mut numbered = Vec::with_capacity(pieces.len());
+            for (number, piece) in pieces {
+                let ordinal = expected
+                    .next()
+                    .filter(|ordinal| self.number(*ordinal) == number);
+                let ordinal = ordinal.ok_or_else(|| {
+                    protocol(format!("piece {number} came, which is not the next"))
+                })?;
+                let chunk = self.manifest.chunks()[ordinal as usize];
+                progress.advance(Bytes(u64::from(chunk.bytes)));
+                numbered.push((ordinal, chunk, piece));
+            }
+            frame = Some(numbered);
+        }
+    }
+
+    /// Returns the peer's ordinal of a chunk.
+    fn number(&self, ordinal: u32) -> u32 {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or(ordinal, |numbers| numbers[ordinal as usize])
+    }
+
+    /// Checks chunks and hands them to `sink`.
+    async fn keep<K: ChunkSink>(
+        &self,
+        pieces: Option<Vec<(u32, ChunkRef, super::Piece)>>,
+        sink: &Arc<K>,
+    ) -> Result<(), Damage> {
+        let Some(pieces) = pieces else {
+            return Ok(());
+        };
+        let sink = Arc::clone(sink);
+        let damaged = Arc::new(Mutex::new(None));
+        let noting = Arc::clone(&damaged);
+        let kept = on_disk(move || {
+            let mut chunks = Vec::with_capacity(pieces.len());
+            for (ordinal, chunk, piece) in pieces {
+                let bytes = piece.open(&chunk).map_err(|_| {
+                    *noting.lock().unwrap_or_else(PoisonError::into_inner) = Some(ordinal);
+                    mismatch(ordinal)
+                })?;
+                chunks.push((ordinal, bytes));
+            }
+            sink.put(&chunks)
+        });
+        kept.await.map_err(|problem| Damage {
+            problem,
+            ordinal: damaged
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        })
+    }
+
+    /// Tells the peer where what came was damaged: it looks at what it has.
+    async fn tell(&self, damage: Damage, tx: &mut FrameSender, rx: &mut FrameReceiver) -> Problem {
+        let Damage { problem, ordinal } = damage;
+        let Some(ordinal) = ordinal else {
+            return problem;
+        };
+        let ordinal = self.number(ordinal);
+        if tx.send(&ChunkAsk::Damaged { ordinal }).await.is_ok() {
+            tx.finish();
+            // It reads this once it has sent what was asked for before. Whether it heard is its own concern.
+            let rest = async { while let Ok(Some(_)) = rx.pieces().await {} };
+            let _heard = tokio::time::timeout(TELL_WAIT, rest).await;
+        }
+        problem
+    }
+}
+
+/// Why chunks were not kept, and which one came damaged.
+struct Damage {
+    problem: Problem,
+    ordinal: Option<u32>,
+}
+
+/// What was asked for on a stream and has not come.
+#[derive(Debug, Default)]
+struct Expected {
+    ordinals: VecDeque<u32>,
+    /// How many of each ask are left, oldest first.
+    asks: VecDeque<usize>,
+}
+
+impl Expected {
+    fn add(&mut self, ordinals: &[u32]) {
+        self.ordinals.extend(ordinals);
+        self.asks.push_back(ordinals.len());
+    }
+
+    fn next(&mut self) -> Option<u32> {
+        let ordinal = self.ordinals.pop_front()?;
+        if let Some(left) = self.asks.front_mut() {
+            *left -= 1;
+            if *left == 0 {
+                self.asks.pop_front();
+            }
+        }
+        Some(ordinal)
+    }
+}

@@ -17,18 +17,25 @@ async fn stream(pair: &Pair) -> (FrameSender, FrameReceiver) {
 }
 
 #[tokio::test]
-async fn messages_and_chunks_of_every_size_arrive_in_order() {
+async fn messages_and_raw_frames_of_every_size_arrive_in_order() {
     let pair = pair().await;
     let (mut sender, mut receiver) = stream(&pair).await;
     let sizes = [0, 1, 1199, 1200, 65_536, 256 << 10];
-    let chunks = [0, 1, 5000, MAX_CHUNK_BYTES as usize];
+    let raw = [0, 1, 5000, PIECES_BYTES as usize];
     let send = async {
         for size in sizes {
             let bytes = vec![1; size];
             sender.send(&LogData { offset: 0, bytes }).await.unwrap();
         }
-        for (ordinal, size) in (0..).zip(chunks) {
-            sender.send_chunk(ordinal, &vec![2; size]).await.unwrap();
+        for size in raw {
+            let header = Header {
+                length: u32::try_from(size).unwrap(),
+                codec: CODEC_RAW,
+                kind: Kind::Pieces,
+                version: PIECES_VERSION,
+            };
+            let frame = [&header.to_bytes()[..], &vec![2; size]].concat();
+            sender.send_frame(frame.into()).await.unwrap();
         }
         sender.finish();
         sender.delivered().await.unwrap();
@@ -38,11 +45,11 @@ async fn messages_and_chunks_of_every_size_arrive_in_order() {
             let data: LogData = receiver.expect().await.unwrap();
             assert_eq!(data.bytes, vec![1; size]);
         }
-        for (expect, size) in (0..).zip(chunks) {
-            let (ordinal, bytes) = receiver.recv_chunk().await.unwrap().unwrap();
-            assert_eq!((ordinal, &bytes[..]), (expect, &vec![2; size][..]));
+        for size in raw {
+            let bytes = receiver.pieces().await.unwrap().unwrap();
+            assert_eq!(&bytes[..], &vec![2; size][..]);
         }
-        assert!(receiver.recv_chunk().await.unwrap().is_none());
+        assert!(receiver.pieces().await.unwrap().is_none());
     };
     tokio::join!(send, receive);
 }
@@ -59,12 +66,7 @@ async fn what_is_too_large_is_not_sent() {
         sender.send(&large).await,
         Err(SendError::Encode(_))
     ));
-    let large = vec![0; MAX_CHUNK_BYTES as usize + 1];
-    assert!(matches!(
-        sender.send_chunk(0, &large).await,
-        Err(SendError::Encode(_))
-    ));
-    // Nothing of either went out.
+    // Nothing of it went out.
     sender.send(&Hello::ours()).await.unwrap();
     let hello: Hello = receiver.expect().await.unwrap();
     assert_eq!(hello, Hello::ours());

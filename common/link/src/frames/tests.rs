@@ -32,10 +32,9 @@ fn header(length: u32, codec: u8, kind: Kind, version: u16) -> Vec<u8> {
     header.to_bytes().to_vec()
 }
 
-fn chunk(ordinal: u32, bytes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(bytes.len()).unwrap() + CHUNK_PREFIX;
-    let mut frame = header(length, CODEC_RAW, Kind::Chunk, CHUNK_VERSION);
-    frame.extend_from_slice(&ordinal.to_be_bytes());
+fn pieces(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap();
+    let mut frame = header(length, CODEC_RAW, Kind::Pieces, PIECES_VERSION);
     frame.extend_from_slice(bytes);
     frame
 }
@@ -85,8 +84,8 @@ async fn receive<M: Message>(bytes: &[u8]) -> Result<Option<M>, RecvError> {
     FrameReceiver::new(bytes).recv().await
 }
 
-async fn receive_chunk(bytes: &[u8]) -> Result<Option<(u32, Bytes)>, RecvError> {
-    FrameReceiver::new(bytes).recv_chunk().await
+async fn receive_pieces(bytes: &[u8]) -> Result<Option<Bytes>, RecvError> {
+    FrameReceiver::new(bytes).pieces().await
 }
 
 #[tokio::test]
@@ -98,9 +97,9 @@ async fn a_frame_cut_anywhere_is_cut_and_a_clean_end_is_not() {
         assert!(matches!(got, Err(RecvError::Cut)), "cut at {cut}: {got:?}");
     }
     assert_eq!(receive::<Hello>(&frame).await.unwrap(), Some(Hello::ours()));
-    let frame = chunk(7, b"bytes");
+    let frame = pieces(b"bytes");
     for cut in 1..frame.len() {
-        let got = receive_chunk(&frame[..cut]).await;
+        let got = receive_pieces(&frame[..cut]).await;
         assert!(matches!(got, Err(RecvError::Cut)), "cut at {cut}: {got:?}");
     }
     let mut at_end = FrameReceiver::new(&[][..]);
@@ -221,30 +220,28 @@ async fn unknown_kinds_codecs_and_versions_are_told_apart() {
 }
 
 #[tokio::test]
-async fn chunks_have_an_ordinal_and_at_most_a_chunks_bytes() {
-    let most = vec![7; MAX_CHUNK_BYTES as usize];
+async fn pieces_are_raw_and_bounded() {
+    let most = vec![7; PIECES_BYTES as usize];
     for bytes in [&[][..], b"x", &most] {
-        let (ordinal, got) = receive_chunk(&chunk(9, bytes)).await.unwrap().unwrap();
-        assert_eq!((ordinal, &got[..]), (9, bytes));
+        let got = receive_pieces(&pieces(bytes)).await.unwrap().unwrap();
+        assert_eq!(&got[..], bytes);
     }
     for (length, codec, version) in [
-        (CHUNK_PREFIX - 1, CODEC_RAW, 1),
-        (0, CODEC_RAW, 1),
-        (CHUNK_PREFIX + MAX_CHUNK_BYTES + 1, CODEC_RAW, 1),
+        (PIECES_BYTES + 1, CODEC_RAW, 1),
         (u32::MAX, CODEC_RAW, 1),
         (8, CODEC_BINCODE, 1),
         (8, CODEC_RAW, 2),
     ] {
-        let mut bytes = header(length, codec, Kind::Chunk, version);
+        let mut bytes = header(length, codec, Kind::Pieces, version);
         bytes.extend([0; 64]);
-        let got = receive_chunk(&bytes).await;
+        let got = receive_pieces(&bytes).await;
         assert!(
             matches!(got, Err(RecvError::Decode(_))),
             "{length} {codec} {version}: {got:?}"
         );
     }
     assert!(matches!(
-        receive_chunk(&frame_of(&ACK)).await,
+        receive_pieces(&frame_of(&ACK)).await,
         Err(RecvError::Decode(DecodeError::UnexpectedKind { .. }))
     ));
 }
@@ -257,7 +254,7 @@ async fn a_problem_in_place_of_anything_is_a_refusal() {
         Err(RecvError::Refused(told)) => assert_eq!(told, problem),
         other => panic!("{other:?}"),
     }
-    match receive_chunk(&frame).await {
+    match receive_pieces(&frame).await {
         Err(error @ RecvError::Refused(_)) => assert_eq!(Problem::from(error), problem),
         other => panic!("{other:?}"),
     }
@@ -324,30 +321,31 @@ proptest! {
                 let _any = receive::<Request>(bytes).await;
                 let _any = receive::<Answer>(bytes).await;
                 let _any = receive::<LogData>(bytes).await;
-                let _any = receive_chunk(bytes).await;
+                let _any = receive_pieces(bytes).await;
             }
         });
     }
 
     #[test]
-    fn messages_and_chunks_come_back_however_they_are_cut(
-        pieces in prop::collection::vec((any::<bool>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..1500)), 0..8),
+    fn messages_and_pieces_come_back_however_they_are_cut(
+        sent in prop::collection::vec((any::<bool>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..1500)), 0..8),
         steps in prop::collection::vec(1_usize..2000, 1..8),
     ) {
         let mut wire = Vec::new();
-        for (is_chunk, number, bytes) in &pieces {
-            if *is_chunk {
-                wire.extend(chunk(*number, bytes));
+        for (is_raw, number, bytes) in &sent {
+            if *is_raw {
+                wire.extend(pieces(bytes));
             } else {
                 wire.extend(frame_of(&LogData { offset: u64::from(*number), bytes: bytes.clone() }));
             }
         }
         runtime().block_on(async {
             let mut receiver = FrameReceiver::new(Trickle::new(&wire, steps));
-            for (is_chunk, number, bytes) in &pieces {
-                if *is_chunk {
-                    let (ordinal, got) = receiver.recv_chunk().await.unwrap().unwrap();
-                    prop_assert_eq!((ordinal, &got[..]), (*number, &bytes[..]));
+            for (is_raw, number, bytes) in &sent {
+                if *is_raw {
+                    prop_assert_eq!(receiver.kind().await.unwrap(), Some(Kind::Pieces));
+                    let got = receiver.pieces().await.unwrap().unwrap();
+                    prop_assert_eq!(&got[..], &bytes[..]);
                 } else {
                     let got: LogData = receiver.expect().await.unwrap();
                     prop_assert_eq!((got.offset, &got.bytes), (u64::from(*number), bytes));

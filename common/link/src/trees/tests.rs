@@ -1,21 +1,28 @@
+//! Both sides over real connections, with chunks in memory.
+
+mod down;
+mod up;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::Ipv4Addr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::SystemTime,
 };
 
+use bytes::Bytes as Buffer;
 use certs::{Authority, client_config, server_config};
 use common::{
-    id::ChunkId,
+    id::{ChunkId, OrgId, TreeId},
     time::Timestamp,
-    tree::{Entry, EntryKind, MAX_ENTRIES, Tree, chunk_id},
+    tree::{Entry, EntryKind, Tree, chunk_id},
     wire::{
-        ALPN_JOIN, Hello,
-        data::{Stored, TreePart, Wanted},
+        ALPN_JOIN,
+        client::{ClientStream, DownloadSource, UploadPurpose},
+        data::Announced,
     },
 };
 use quinn::{Connection, Endpoint};
@@ -26,78 +33,166 @@ use crate::{
     frames::{FrameReceiver, FrameSender, split},
 };
 
-/// Both ends of one stream over loopback.
-struct Line {
-    near: (FrameSender, FrameReceiver),
-    far: (FrameSender, FrameReceiver),
-    _open: (Endpoint, Dialer, Connection, Connection),
+const ORG: OrgId = OrgId::from_bytes([1; 16]);
+
+/// A connection to somebody who serves trees as a coordinator does.
+struct Site {
+    near: Connection,
+    _open: (Endpoint, Dialer),
 }
 
-async fn line() -> Line {
-    let folder = tempfile::tempdir().unwrap();
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    let now = Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap());
-    let authority = Authority::create(folder.path(), &"lab".parse().unwrap(), now).unwrap();
-    let tls = server_config(&authority.server_identity(now).unwrap()).unwrap();
-    let endpoint = listen((Ipv4Addr::LOCALHOST, 0).into(), tls).unwrap();
-    let address = endpoint.local_addr().unwrap().to_string();
-    let tls = client_config(authority.fingerprint(), None, ALPN_JOIN).unwrap();
-    let dialer = Dialer::new().unwrap();
-    let accept = async { endpoint.accept().await.unwrap().await.unwrap() };
-    let (near, far) = tokio::join!(dialer.dial(&address, tls), accept);
-    let near = near.unwrap();
-    let mut opened = split(near.open_bi().await.unwrap());
-    opened.0.send(&Hello::ours()).await.unwrap();
-    let mut accepted = split(far.accept_bi().await.unwrap());
-    accepted.1.expect::<Hello>().await.unwrap();
-    Line {
-        near: opened,
-        far: accepted,
-        _open: (endpoint, dialer, near, far),
-    }
-}
-
-/// Chunks in memory.
-#[derive(Debug, Default)]
-struct Memory {
-    chunks: Mutex<BTreeMap<ChunkId, Vec<u8>>>,
-    room: Option<u64>,
-    sealed: AtomicU64,
-}
-
-impl Memory {
-    fn of(contents: &[&[u8]]) -> Self {
-        let chunks = contents
-            .iter()
-            .map(|bytes| (chunk_id(bytes), bytes.to_vec()))
-            .collect();
+impl Site {
+    async fn new(memory: &Arc<Memory>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap();
+        let now = Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap());
+        let authority = Authority::create(folder.path(), &"lab".parse().unwrap(), now).unwrap();
+        let tls = server_config(&authority.server_identity(now).unwrap()).unwrap();
+        let endpoint = listen((Ipv4Addr::LOCALHOST, 0).into(), tls).unwrap();
+        let address = endpoint.local_addr().unwrap().to_string();
+        let tls = client_config(authority.fingerprint(), None, ALPN_JOIN).unwrap();
+        let dialer = Dialer::new().unwrap();
+        let accept = async { endpoint.accept().await.unwrap().await.unwrap() };
+        let (near, far) = tokio::join!(dialer.dial(&address, tls), accept);
+        tokio::spawn(Arc::clone(memory).serve(far));
         Self {
-            chunks: Mutex::new(chunks),
-            ..Self::default()
+            near: near.unwrap(),
+            _open: (endpoint, dialer),
         }
     }
 
+    async fn open(&self, first: &ClientStream) -> (FrameSender, FrameReceiver) {
+        let mut stream = split(self.near.open_bi().await.unwrap());
+        stream.0.send(first).await.unwrap();
+        stream
+    }
+}
+
+fn upload(announced: Announced) -> ClientStream {
+    let purpose = UploadPurpose::Workdir { project: None };
+    ClientStream::Upload {
+        org: ORG,
+        announced,
+        purpose,
+    }
+}
+
+fn chunks_of(tree: TreeId) -> ClientStream {
+    ClientStream::Chunks {
+        org: ORG,
+        source: source(),
+        tree,
+    }
+}
+
+fn source() -> DownloadSource {
+    DownloadSource::Dataset {
+        name: "digits".parse().unwrap(),
+        version: None,
+    }
+}
+
+/// Pieces and trees in memory.
+#[derive(Debug, Default)]
+struct Memory {
+    pieces: Mutex<BTreeMap<ChunkId, Piece>>,
+    trees: Mutex<HashMap<TreeId, Manifest>>,
+    /// Bytes that may be put.
+    room: Option<u64>,
+    suspects: Mutex<Vec<ChunkId>>,
+    problems: Mutex<Vec<Problem>>,
+    /// Pieces that were put, and such that were read.
+    put: AtomicUsize,
+    read: AtomicUsize,
+}
+
+impl Memory {
+    fn of(contents: &[Vec<u8>]) -> Arc<Self> {
+        let memory = Self::default();
+        for bytes in contents {
+            let piece = Piece::pack(bytes.clone().into());
+            memory.pieces.lock().unwrap().insert(chunk_id(bytes), piece);
+        }
+        Arc::new(memory)
+    }
+
     fn count(&self) -> usize {
-        self.chunks.lock().unwrap().len()
+        self.pieces.lock().unwrap().len()
     }
 
-    fn sealed(&self) -> bool {
-        self.sealed.load(Ordering::SeqCst) == 1
+    fn add_tree(&self, manifest: &Manifest) {
+        let mut trees = self.trees.lock().unwrap();
+        trees.insert(manifest.id(), manifest.clone());
+    }
+
+    async fn serve(self: Arc<Self>, connection: Connection) {
+        let uploads = Arc::new(Mutex::new(HashMap::new()));
+        while let Ok(stream) = connection.accept_bi().await {
+            let (memory, uploads) = (Arc::clone(&self), Arc::clone(&uploads));
+            tokio::spawn(async move {
+                let (mut tx, mut rx) = split(stream);
+                match memory.serve_stream(&uploads, &mut tx, &mut rx).await {
+                    Ok(()) => tx.finish(),
+                    Err(problem) => {
+                        let _told = tx.refuse(&problem).await;
+                        memory.problems.lock().unwrap().push(problem);
+                    }
+                }
+            });
+        }
+    }
+
+    async fn serve_stream(
+        self: &Arc<Self>,
+        uploads: &Mutex<HashMap<u64, Arc<Taking<Self>>>>,
+        tx: &mut FrameSender,
+        rx: &mut FrameReceiver,
+    ) -> Result<(), Problem> {
+        match rx.expect().await? {
+            ClientStream::Upload { announced, .. } => {
+                let taking = Taking::new(Arc::clone(self), announced);
+                uploads
+                    .lock()
+                    .unwrap()
+                    .insert(tx.number(), Arc::clone(&taking));
+                taking.serve(tx, rx).await.map(drop)
+            }
+            ClientStream::Pieces { upload } => {
+                let taking = uploads.lock().unwrap()[&upload].clone();
+                taking.serve_pieces(rx).await
+            }
+            ClientStream::Chunks { tree, .. } => {
+                let manifest = self.trees.lock().unwrap()[&tree].clone();
+                serve_chunks(&manifest, self, tx, rx).await.map(drop)
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 
-impl ChunkSource for Memory {
-    fn read(&self, _: u32, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
-        let found = self.chunks.lock().unwrap().get(&chunk.id).cloned();
-        found.ok_or_else(|| Problem::new(Code::FileChanged, "gone", "gone"))
+impl PieceSource for Memory {
+    fn pieces(&self, chunks: &[ChunkRef]) -> Result<Vec<Piece>, Problem> {
+        self.read.fetch_add(chunks.len(), Ordering::SeqCst);
+        let pieces = self.pieces.lock().unwrap();
+        let piece = |chunk: &ChunkRef| {
+            let gone = || Problem::new(Code::NotFound, "gone", "gone");
+            pieces.get(&chunk.id).cloned().ok_or_else(gone)
+        };
+        chunks.iter().map(piece).collect()
+    }
+
+    fn suspect(&self, chunk: &ChunkRef) {
+        self.suspects.lock().unwrap().push(chunk.id);
     }
 }
 
-impl ChunkSink for Memory {
-    fn has(&self, _: u32, chunk: &ChunkRef) -> bool {
-        self.chunks.lock().unwrap().contains_key(&chunk.id)
+impl PieceKeeper for Memory {
+    fn lacks(&self, chunks: &[ChunkRef]) -> Result<Vec<bool>, Problem> {
+        let pieces = self.pieces.lock().unwrap();
+        let lacks = |chunk: &ChunkRef| !pieces.contains_key(&chunk.id);
+        Ok(chunks.iter().map(lacks).collect())
     }
 
     fn reserve(&self, missing: Bytes) -> Result<(), Problem> {
@@ -109,20 +204,31 @@ impl ChunkSink for Memory {
         }
     }
 
-    fn put(&self, _: u32, chunk: &ChunkRef, bytes: &[u8]) -> Result<(), Problem> {
-        if self
-            .room
-            .is_some_and(|room| self.count() as u64 >= room / 1000)
-        {
+    fn put(&self, pieces: &[(ChunkRef, Piece)]) -> Result<(), Problem> {
+        let mut kept = self.pieces.lock().unwrap();
+        let full = kept.len() as u64 + pieces.len() as u64;
+        if self.room.is_some_and(|room| full > room / 1000) {
             let full = io::Error::from(io::ErrorKind::StorageFull);
             return Err(io_problem("no room", &full));
         }
-        self.chunks.lock().unwrap().insert(chunk.id, bytes.to_vec());
+        for (chunk, piece) in pieces {
+            piece.open(chunk).unwrap();
+            kept.insert(chunk.id, piece.clone());
+        }
+        self.put.fetch_add(pieces.len(), Ordering::SeqCst);
         Ok(())
     }
 
-    fn seal(&self) -> Result<(), Problem> {
-        self.sealed.fetch_add(1, Ordering::SeqCst);
+    fn seal(&self, manifest: &Manifest) -> Result<(), Problem> {
+        let pieces = self.pieces.lock().unwrap();
+        assert!(
+            manifest
+                .chunks()
+                .iter()
+                .all(|chunk| pieces.contains_key(&chunk.id))
+        );
+        drop(pieces);
+        self.add_tree(manifest);
         Ok(())
     }
 }
@@ -134,395 +240,62 @@ fn chunk(bytes: &[u8]) -> ChunkRef {
     }
 }
 
-fn tree(files: &[(&str, &[&[u8]])]) -> Manifest {
-    let entry = |(path, contents): &(&str, &[&[u8]])| {
-        let chunks = contents.iter().map(|bytes| chunk(bytes)).collect();
-        let kind = EntryKind::File {
-            executable: false,
-            chunks,
-        };
-        Entry {
-            path: path.parse().unwrap(),
-            kind,
-        }
+fn file(path: &str, contents: &[Vec<u8>]) -> Entry {
+    let chunks = contents.iter().map(|bytes| chunk(bytes)).collect();
+    let kind = EntryKind::File {
+        executable: false,
+        chunks,
     };
-    Manifest::new(Tree::new(files.iter().map(entry).collect()).unwrap()).unwrap()
-}
-
-/// A tree of `count` chunks of `size` bytes, and a source that has them.
-fn bulk(count: u32, size: usize) -> (Manifest, Arc<Memory>) {
-    let contents: Vec<Vec<u8>> = (0..count)
-        .map(|number| {
-            number
-                .to_le_bytes()
-                .into_iter()
-                .cycle()
-                .take(size)
-                .collect()
-        })
-        .collect();
-    let slices: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
-    (tree(&[("all", &slices)]), Arc::new(Memory::of(&slices)))
-}
-
-async fn take(
-    sink: &Arc<Memory>,
-    far: &mut (FrameSender, FrameReceiver),
-) -> Result<Received, Problem> {
-    let (tx, rx) = far;
-    let received = async {
-        let manifest = receive_description(rx).await?;
-        receive(&manifest, sink, tx, rx, &()).await
-    };
-    let received = received.await;
-    if let Err(problem) = &received {
-        // As every door does.
-        let _told = tx.refuse(problem).await;
-    }
-    received
-}
-
-#[tokio::test]
-async fn only_what_lacks_travels() {
-    let (manifest, source) = bulk(3000, 1000);
-    let sink = Arc::new(Memory::default());
-    let mut line = line().await;
-    let (near_tx, near_rx) = (&mut line.near.0, &mut line.near.1);
-    let (sent, received) = tokio::join!(
-        send(&manifest, &source, near_tx, near_rx, &()),
-        take(&sink, &mut line.far)
-    );
-    assert_eq!(
-        sent.unwrap(),
-        Sent {
-            chunks: 3000,
-            bytes: Bytes(3_000_000)
-        }
-    );
-    assert_eq!(received.unwrap().chunks, 3000);
-    assert!(sink.sealed());
-    assert_eq!(*sink.chunks.lock().unwrap(), *source.chunks.lock().unwrap());
-
-    // The same stream again: both sides are where they were.
-    sink.chunks.lock().unwrap().pop_last();
-    let (sent, received) = tokio::join!(
-        send(&manifest, &source, near_tx, near_rx, &()),
-        take(&sink, &mut line.far)
-    );
-    assert_eq!(sent.unwrap().chunks, 1);
-    assert_eq!(received.unwrap().chunks, 1);
-    let (sent, _) = tokio::join!(
-        send(&manifest, &source, near_tx, near_rx, &()),
-        take(&sink, &mut line.far)
-    );
-    assert_eq!(
-        sent.unwrap(),
-        Sent {
-            chunks: 0,
-            bytes: Bytes(0)
-        }
-    );
-}
-
-#[tokio::test]
-async fn an_empty_tree_and_large_chunks_travel() {
-    let mut line = line().await;
-    for (count, size) in [(0, 0), (1, 1), (5, 1 << 20)] {
-        let (manifest, source) = bulk(count, size);
-        let sink = Arc::new(Memory::default());
-        let (near_tx, near_rx) = (&mut line.near.0, &mut line.near.1);
-        let (sent, received) = tokio::join!(
-            send(&manifest, &source, near_tx, near_rx, &()),
-            take(&sink, &mut line.far)
-        );
-        assert_eq!(sent.unwrap().chunks, count as usize);
-        assert_eq!(received.unwrap().bytes.0, u64::from(count) * size as u64);
-    }
-}
-
-#[tokio::test]
-async fn progress_adds_up() {
-    #[derive(Default)]
-    struct Counted([AtomicU64; 3]);
-    impl Progress for Counted {
-        fn begin(&self, tree: Bytes, missing: Bytes) {
-            self.0[0].store(tree.0, Ordering::SeqCst);
-            self.0[1].store(missing.0, Ordering::SeqCst);
-        }
-        fn advance(&self, bytes: Bytes) {
-            self.0[2].fetch_add(bytes.0, Ordering::SeqCst);
-        }
-    }
-    let (manifest, source) = bulk(10, 100);
-    let sink = Arc::new(Memory::of(&[&source
-        .read(0, &manifest.chunks()[4])
-        .unwrap()]));
-    let counted = Counted::default();
-    let mut line = line().await;
-    let (sent, received) = tokio::join!(
-        send(
-            &manifest,
-            &source,
-            &mut line.near.0,
-            &mut line.near.1,
-            &counted
-        ),
-        take(&sink, &mut line.far)
-    );
-    sent.unwrap();
-    received.unwrap();
-    assert_eq!(counted.0.map(AtomicU64::into_inner), [1000, 900, 900]);
-}
-
-/// Plays a sender that describes a tree of two chunks and then sends these frames.
-async fn hostile_sender(pieces: &[(u32, &[u8])]) -> Problem {
-    let manifest = tree(&[("a", &[b"first", b"second"])]);
-    let sink = Arc::new(Memory::default());
-    let mut line = line().await;
-    let (tx, rx) = (&mut line.near.0, &mut line.near.1);
-    let play = async {
-        for part in manifest.parts() {
-            tx.send(&part).await.unwrap();
-        }
-        assert_eq!(rx.expect::<Wanted>().await.unwrap().ordinals, [0, 1]);
-        for (ordinal, bytes) in pieces {
-            tx.send_chunk(*ordinal, bytes).await.unwrap();
-        }
-        tx.finish();
-    };
-    let ((), received) = tokio::join!(play, take(&sink, &mut line.far));
-    assert!(!sink.sealed());
-    let problem = received.unwrap_err();
-    assert!(
-        sink.chunks
-            .lock()
-            .unwrap()
-            .iter()
-            .all(|(id, bytes)| chunk_id(bytes) == *id)
-    );
-    problem
-}
-
-#[tokio::test]
-async fn what_is_not_the_chunk_is_refused() {
-    let wrong = hostile_sender(&[(0, b"first"), (1, b"sekond")]).await;
-    assert_eq!(wrong.code, Code::Checksum);
-    assert_eq!(
-        hostile_sender(&[(0, b"first, and more")]).await.code,
-        Code::Checksum
-    );
-    assert_eq!(hostile_sender(&[(0, b"")]).await.code, Code::Checksum);
-    assert_eq!(
-        hostile_sender(&[(1, b"second"), (0, b"first")]).await.code,
-        Code::Protocol
-    );
-    assert_eq!(
-        hostile_sender(&[(0, b"first"), (0, b"first")]).await.code,
-        Code::Protocol
-    );
-    assert_eq!(hostile_sender(&[(7, b"first")]).await.code, Code::Protocol);
-    assert_eq!(
-        hostile_sender(&[(u32::MAX, b"first")]).await.code,
-        Code::Protocol
-    );
-    assert_eq!(hostile_sender(&[(0, b"first")]).await.code, Code::Protocol);
-    assert_eq!(hostile_sender(&[]).await.code, Code::Protocol);
-}
-
-/// Describes a tree in these parts and returns what the receiver says.
-async fn hostile_description(parts: &[TreePart]) -> Problem {
-    let mut line = line().await;
-    let tx = &mut line.near.0;
-    let play = async {
-        for part in parts {
-            // The receiver may have had enough already.
-            if tx.send(part).await.is_err() {
-                return;
-            }
-        }
-        tx.finish();
-    };
-    let rx = &mut line.far.1;
-    let ((), described) = tokio::join!(play, receive_description(rx));
-    described.unwrap_err()
-}
-
-#[tokio::test]
-async fn descriptions_are_bounded_and_valid() {
-    let part = |entries: Vec<Entry>, last| TreePart { entries, last };
-    let folder = |path: String| Entry {
+    Entry {
         path: path.parse().unwrap(),
-        kind: EntryKind::Directory,
-    };
-    let link = EntryKind::Symlink {
-        target: "../../etc".to_owned(),
-    };
-    let out = Entry {
-        path: "a".parse().unwrap(),
-        kind: link,
-    };
-    let refused = hostile_description(&[part(vec![out], true)]).await;
-    assert!(refused.why.contains("leads out"), "{refused}");
-    let twice = vec![folder("a".to_owned()), folder("a".to_owned())];
-    assert_eq!(
-        hostile_description(&[part(twice, true)]).await.code,
-        Code::Protocol
-    );
-    assert_eq!(
-        hostile_description(&[part(vec![], false)]).await.code,
-        Code::Protocol
-    );
-    assert_eq!(hostile_description(&[]).await.code, Code::Protocol);
-    let cut = hostile_description(&[part(vec![folder("a".to_owned())], false)]).await;
-    assert_eq!(cut.code, Code::Protocol);
-
-    let many = |from: usize| {
-        (from..from + 50_000)
-            .map(|i| folder(i.to_string()))
-            .collect()
-    };
-    let parts: Vec<TreePart> = (0..=MAX_ENTRIES / 50_000)
-        .map(|i| part(many(i * 50_000), false))
-        .collect();
-    let refused = hostile_description(&parts).await;
-    assert!(refused.why.contains("entries"), "{refused}");
-}
-
-/// Plays a receiver that asks for these ordinals and returns what the sender says.
-async fn hostile_receiver(parts: &[(&[u32], bool)]) -> Problem {
-    let (manifest, source) = bulk(10, 10);
-    let mut line = line().await;
-    let (tx, rx) = (&mut line.far.0, &mut line.far.1);
-    let play = async {
-        rx.expect::<TreePart>().await.unwrap();
-        for (ordinals, last) in parts {
-            tx.send(&Wanted {
-                ordinals: ordinals.to_vec(),
-                last: *last,
-            })
-            .await
-            .unwrap();
-        }
-        tx.finish();
-    };
-    let sending = send(&manifest, &source, &mut line.near.0, &mut line.near.1, &());
-    let ((), sent) = tokio::join!(play, sending);
-    sent.unwrap_err()
-}
-
-#[tokio::test]
-async fn senders_check_what_they_are_asked_for() {
-    for bad in [
-        &[(&[10][..], true)][..],
-        &[(&[u32::MAX], true)],
-        &[(&[1, 1], true)],
-        &[(&[2, 1], true)],
-        &[(&[0, 5], false), (&[5], true)],
-        &[(&[], false)],
-        &[(&[0], false)],
-        &[],
-    ] {
-        assert_eq!(hostile_receiver(bad).await.code, Code::Protocol, "{bad:?}");
+        kind,
     }
 }
 
-#[tokio::test]
-async fn a_receipt_for_another_tree_is_refused() {
-    let (manifest, source) = bulk(1, 1);
-    let other = bulk(2, 1).0.id();
-    let mut line = line().await;
-    let (tx, rx) = (&mut line.far.0, &mut line.far.1);
-    let play = async {
-        rx.expect::<TreePart>().await.unwrap();
-        tx.send(&Wanted {
-            ordinals: vec![],
-            last: true,
-        })
-        .await
-        .unwrap();
-        tx.send(&Stored { tree: other }).await.unwrap();
-    };
-    let sending = send(&manifest, &source, &mut line.near.0, &mut line.near.1, &());
-    let ((), sent) = tokio::join!(play, sending);
-    assert_eq!(sent.unwrap_err().code, Code::Protocol);
+fn manifest_of(entries: Vec<Entry>) -> Manifest {
+    Manifest::new(Tree::new(entries).unwrap()).unwrap()
 }
 
-#[tokio::test]
-async fn a_full_disk_is_told_to_the_sender() {
-    // Seen before anything is asked for, and only while it is written.
-    for room in [1_000, 15_000_000] {
-        let (manifest, source) = bulk(20_000, 500);
-        let sink = Arc::new(Memory {
-            room: Some(room),
-            ..Memory::default()
-        });
-        let Line {
-            near,
-            mut far,
-            _open,
-        } = line().await;
-        let (mut tx, mut rx) = near;
-        let receiving = async move {
-            let received = take(&sink, &mut far).await;
-            (received, sink)
-        };
-        let sending = send(&manifest, &source, &mut tx, &mut rx, &());
-        let (sent, (received, sink)) = tokio::join!(sending, receiving);
-        assert_eq!(received.unwrap_err().code, Code::DiskFull);
-        assert_eq!(sent.unwrap_err().code, Code::DiskFull);
-        assert!(!sink.sealed());
-    }
-}
-
-#[tokio::test]
-async fn a_file_that_is_gone_is_told_to_the_receiver() {
-    let (manifest, source) = bulk(5000, 1000);
-    source
-        .chunks
-        .lock()
-        .unwrap()
-        .remove(&manifest.chunks()[4000].id);
-    let sink = Arc::new(Memory::default());
-    let mut line = line().await;
-    let (tx, rx) = (&mut line.near.0, &mut line.near.1);
-    let sending = async {
-        let sent = send(&manifest, &source, tx, rx, &()).await;
-        tx.refuse(sent.as_ref().unwrap_err()).await.unwrap();
-        sent
-    };
-    let (sent, received) = tokio::join!(sending, take(&sink, &mut line.far));
-    assert_eq!(sent.unwrap_err().code, Code::FileChanged);
-    assert_eq!(received.unwrap_err().code, Code::FileChanged);
-    assert!(!sink.sealed());
-}
-
-#[tokio::test]
-async fn a_lost_connection_ends_both_sides_and_the_rest_comes_later() {
-    let (manifest, source) = bulk(200, 100_000);
-    let sink = Arc::new(Memory::default());
-    let mut line = line().await;
-    let (near, far) = (&mut line.near, &mut line.far);
-    let cut = line._open.2.clone();
-    struct Cutting(Connection, AtomicU64);
-    impl Progress for Cutting {
-        fn begin(&self, _: Bytes, _: Bytes) {}
-        fn advance(&self, bytes: Bytes) {
-            if self.1.fetch_add(bytes.0, Ordering::SeqCst) > 10_000_000 {
-                self.0.close(0_u32.into(), b"");
+/// Returns `count` different contents of `size` bytes that do not compress.
+fn contents(count: u32, size: usize) -> Vec<Vec<u8>> {
+    let content = |number: u32| {
+        let mut bytes = Vec::with_capacity(size + 32);
+        for at in 0_u32.. {
+            if bytes.len() >= size {
+                break;
             }
+            let block = chunk_id(&[number.to_le_bytes(), at.to_le_bytes()].concat());
+            bytes.extend_from_slice(block.as_bytes());
+        }
+        bytes.truncate(size);
+        bytes
+    };
+    (0..count).map(content).collect()
+}
+
+/// Counts what a transfer says.
+#[derive(Debug, Default)]
+struct Counted {
+    missing: AtomicU64,
+    moved: AtomicU64,
+    skipped: AtomicU64,
+    /// Closed once so much has moved.
+    cut: Mutex<Option<(Connection, u64)>>,
+}
+
+impl Progress for Counted {
+    fn begin(&self, _: Bytes, missing: Bytes) {
+        self.missing.store(missing.0, Ordering::SeqCst);
+    }
+    fn advance(&self, bytes: Bytes) {
+        let moved = self.moved.fetch_add(bytes.0, Ordering::SeqCst);
+        if let Some((connection, most)) = &*self.cut.lock().unwrap()
+            && moved > *most
+        {
+            connection.close(0_u32.into(), b"");
         }
     }
-    let cutting = Cutting(cut, AtomicU64::new(0));
-    let sending = send(&manifest, &source, &mut near.0, &mut near.1, &cutting);
-    let (sent, received) = tokio::join!(sending, take(&sink, far));
-    assert!(sent.is_err() && received.is_err());
-    let (kept, sealed) = (sink.count(), sink.sealed());
-    assert!(kept > 0 && kept < 200 && !sealed, "{kept}");
-
-    let mut line = self::line().await;
-    let sending = send(&manifest, &source, &mut line.near.0, &mut line.near.1, &());
-    let (sent, received) = tokio::join!(sending, take(&sink, &mut line.far));
-    assert_eq!(sent.unwrap().chunks, 200 - kept);
-    received.unwrap();
-    assert!(sink.sealed());
+    fn skip(&self, bytes: Bytes) {
+        self.skipped.fetch_add(bytes.0, Ordering::SeqCst);
+    }
 }

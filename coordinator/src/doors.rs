@@ -5,6 +5,7 @@ pub(crate) mod accept;
 mod agent;
 mod client;
 mod join;
+mod uploads;
 
 use std::time::Duration;
 

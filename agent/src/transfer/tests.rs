@@ -24,29 +24,27 @@ use common::{
     id::{AttemptId, ChunkId, JobId, TreeId},
     problem::Problem,
     time::Timestamp,
-    tree::ChunkRef,
+    tree::{ChunkRef, Tree},
     units::Bytes,
     wire::{ALPN_JOIN, agent::AgentStream},
 };
 use link::{
     endpoint::{Dialer, listen},
-    frames::split,
-    trees::{self, ChunkSink, ChunkSource, Manifest, Progress},
+    frames::{FrameReceiver, FrameSender, split},
+    trees::{self, Cut, Manifest, Piece, PieceKeeper, PieceSource, Progress, Taking},
 };
 use quinn::{Connection, Endpoint};
 
-use super::WalkOptions;
+use super::{AttemptFiles, MachineTree, WalkOptions};
 
 /// What a coordinator would have, in memory.
 #[derive(Debug, Default)]
 pub(super) struct Depot {
-    chunks: Mutex<BTreeMap<ChunkId, Vec<u8>>>,
+    chunks: Mutex<BTreeMap<ChunkId, Piece>>,
     trees: Mutex<BTreeMap<TreeId, Manifest>>,
     problems: Mutex<Vec<Problem>>,
     /// Chunks that went either way.
     pub(super) moved: AtomicUsize,
-    /// Streams that are being served.
-    serving: AtomicUsize,
     /// How many more chunks are read before the connection is lost.
     pub(super) fails_after: AtomicU64,
 }
@@ -101,12 +99,14 @@ impl Depot {
     /// Takes what a local folder holds without any connection.
     pub(super) fn stock(&self, folder: &Path) -> Manifest {
         let walked = super::walk(folder, &everything()).unwrap();
-        let source = walked.source();
-        for (ordinal, chunk) in (0..).zip(walked.manifest().chunks()) {
-            let bytes = source.read(ordinal, chunk).unwrap();
-            self.chunks.lock().unwrap().insert(chunk.id, bytes);
-        }
-        let manifest = walked.manifest().clone();
+        let take = |cuts: Vec<Cut>| {
+            let packed = cuts
+                .into_iter()
+                .map(|(chunk, bytes)| (chunk.id, Piece::pack(bytes)));
+            self.chunks.lock().unwrap().extend(packed);
+            true
+        };
+        let manifest = walked.cut(&take).unwrap();
         self.trees
             .lock()
             .unwrap()
@@ -114,91 +114,131 @@ impl Depot {
         manifest
     }
 
-    /// Returns how many chunks went either way, once every transfer that was heard of is counted.
-    pub(super) async fn moved_until_idle(&self) -> usize {
-        while self.serving.load(Ordering::SeqCst) > 0 {
-            tokio::task::yield_now().await;
-        }
-        self.moved.load(Ordering::SeqCst)
-    }
-
     async fn serve(self: Arc<Self>, connection: Connection) {
+        let uploads = Arc::new(Mutex::new(BTreeMap::new()));
         while let Ok(stream) = connection.accept_bi().await {
             let (depot, connection) = (Arc::clone(&self), connection.clone());
-            depot.serving.fetch_add(1, Ordering::SeqCst);
+            let uploads = Arc::clone(&uploads);
             tokio::spawn(async move {
                 let (mut tx, mut rx) = split(stream);
-                let served = async {
-                    match rx.expect().await? {
-                        AgentStream::Download { tree } => {
-                            let found = depot.trees.lock().unwrap().get(&tree).cloned();
-                            let missing = || Problem::new(Code::NotFound, "no such tree", "");
-                            let manifest = found.ok_or_else(missing)?;
-                            let sent =
-                                trees::send(&manifest, &depot, &mut tx, &mut rx, &()).await?;
-                            depot.moved.fetch_add(sent.chunks, Ordering::SeqCst);
-                        }
-                        AgentStream::RegistryLogin { .. } | AgentStream::Secrets { .. } => {
-                            let why = "this depot has none";
-                            return Err(Problem::new(Code::NotFound, "no login", why));
-                        }
-                        AgentStream::Upload { .. } | AgentStream::Log { .. } => {
-                            let manifest = trees::receive_description(&mut rx).await?;
-                            let got =
-                                trees::receive(&manifest, &depot, &mut tx, &mut rx, &()).await?;
-                            depot.moved.fetch_add(got.chunks, Ordering::SeqCst);
-                            depot.trees.lock().unwrap().insert(manifest.id(), manifest);
-                        }
-                    }
-                    Ok::<(), Problem>(())
+                let Err(problem) = depot.serve_one(&uploads, &mut tx, &mut rx).await else {
+                    return tx.finish();
                 };
-                let served = served.await;
-                depot.serving.fetch_sub(1, Ordering::SeqCst);
-                if let Err(problem) = served {
-                    if problem.code == Code::Other("cut".to_owned()) {
-                        return connection.close(0_u32.into(), b"");
-                    }
-                    let _told = tx.refuse(&problem).await;
-                    depot.problems.lock().unwrap().push(problem);
+                if problem.code == Code::Other("cut".to_owned()) {
+                    return connection.close(0_u32.into(), b"");
                 }
+                let _told = tx.refuse(&problem).await;
+                depot.problems.lock().unwrap().push(problem);
             });
         }
     }
-}
 
-impl ChunkSource for Depot {
-    fn read(&self, _: u32, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
-        if self.fails_after.fetch_sub(1, Ordering::SeqCst) == 0 {
-            return Err(Problem::new(Code::Other("cut".to_owned()), "", ""));
+    async fn serve_one(
+        self: &Arc<Self>,
+        uploads: &Mutex<BTreeMap<u64, Arc<Taking<Self>>>>,
+        tx: &mut FrameSender,
+        rx: &mut FrameReceiver,
+    ) -> Result<(), Problem> {
+        let found = |tree| {
+            let found = self.trees.lock().unwrap().get(&tree).cloned();
+            found.ok_or_else(|| Problem::new(Code::NotFound, "no such tree", ""))
+        };
+        match rx.expect().await? {
+            AgentStream::Download { tree } => trees::send_description(&found(tree)?, tx).await,
+            AgentStream::Chunks { tree } => trees::serve_chunks(&found(tree)?, self, tx, rx)
+                .await
+                .map(drop),
+            AgentStream::Upload { announced, .. } => {
+                let taking = Taking::new(Arc::clone(self), announced);
+                uploads
+                    .lock()
+                    .unwrap()
+                    .insert(tx.number(), Arc::clone(&taking));
+                taking.serve(tx, rx).await.map(drop)
+            }
+            AgentStream::Pieces { upload } => {
+                let taking = uploads.lock().unwrap()[&upload].clone();
+                taking.serve_pieces(rx).await
+            }
+            _ => Err(Problem::new(Code::NotFound, "this depot has none", "")),
         }
-        Ok(self.chunks.lock().unwrap()[&chunk.id].clone())
     }
 }
 
-impl ChunkSink for Depot {
-    fn has(&self, _: u32, chunk: &ChunkRef) -> bool {
-        self.chunks.lock().unwrap().contains_key(&chunk.id)
+impl PieceSource for Depot {
+    fn pieces(&self, chunks: &[ChunkRef]) -> Result<Vec<Piece>, Problem> {
+        let read = |chunk: &ChunkRef| {
+            if self.fails_after.fetch_sub(1, Ordering::SeqCst) == 0 {
+                return Err(Problem::new(Code::Other("cut".to_owned()), "", ""));
+            }
+            Ok(self.chunks.lock().unwrap()[&chunk.id].clone())
+        };
+        self.moved.fetch_add(chunks.len(), Ordering::SeqCst);
+        chunks.iter().map(read).collect()
+    }
+
+    fn suspect(&self, chunk: &ChunkRef) {
+        panic!("{} was damaged", chunk.id);
+    }
+}
+
+impl PieceKeeper for Depot {
+    fn lacks(&self, chunks: &[ChunkRef]) -> Result<Vec<bool>, Problem> {
+        let has = self.chunks.lock().unwrap();
+        let lacks = |chunk: &ChunkRef| !has.contains_key(&chunk.id);
+        Ok(chunks.iter().map(lacks).collect())
     }
     fn reserve(&self, _: Bytes) -> Result<(), Problem> {
         Ok(())
     }
-    fn put(&self, _: u32, chunk: &ChunkRef, bytes: &[u8]) -> Result<(), Problem> {
-        self.chunks.lock().unwrap().insert(chunk.id, bytes.to_vec());
+    fn put(&self, pieces: &[(ChunkRef, Piece)]) -> Result<(), Problem> {
+        self.moved.fetch_add(pieces.len(), Ordering::SeqCst);
+        let pieces = pieces
+            .iter()
+            .map(|(chunk, piece)| (chunk.id, piece.clone()));
+        self.chunks.lock().unwrap().extend(pieces);
         Ok(())
     }
-    fn seal(&self) -> Result<(), Problem> {
+    fn seal(&self, manifest: &Manifest) -> Result<(), Problem> {
+        let mut trees = self.trees.lock().unwrap();
+        trees.insert(manifest.id(), manifest.clone());
         Ok(())
     }
 }
 
-/// The first frame of an upload.
-pub(super) fn up() -> AgentStream {
+/// Returns what is in a folder.
+pub(super) fn tree_of(folder: &Path) -> Tree {
+    let walked = super::walk(folder, &everything()).unwrap();
+    walked.manifest().unwrap().tree().clone()
+}
+
+/// Loses the connection once a megabyte has come.
+pub(super) struct Cutting(Connection, AtomicU64);
+
+impl Cutting {
+    pub(super) fn new(site: &Site) -> Self {
+        Self(site.connection.clone(), AtomicU64::new(0))
+    }
+}
+
+impl Progress for Cutting {
+    fn begin(&self, _: Bytes, _: Bytes) {}
+    fn advance(&self, bytes: Bytes) {
+        if self.1.fetch_add(bytes.0, Ordering::SeqCst) > 1_000_000 {
+            self.0.close(0_u32.into(), b"");
+        }
+    }
+    fn skip(&self, _: Bytes) {}
+}
+
+/// Where uploads go.
+pub(super) fn up() -> AttemptFiles {
     let attempt = AttemptId {
         job: JobId::from_bytes([1; 16]),
         task: 0,
         number: 1,
     };
-    AgentStream::Upload { attempt }
+    AttemptFiles(attempt)
 }
 
 pub(super) fn everything() -> WalkOptions {

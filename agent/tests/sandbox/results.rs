@@ -13,11 +13,9 @@ fn collected(folder: &Path, most: usize) -> Result<Collected, Problem> {
 }
 
 fn names(collected: &Collected) -> Vec<String> {
-    let entries = collected.walked.tree().entries();
-    entries
-        .iter()
-        .map(|entry| entry.path.as_str().to_owned())
-        .collect()
+    let manifest = collected.walked.manifest().unwrap();
+    let entries = manifest.tree().entries();
+    entries.iter().map(|entry| entry.path.to_string()).collect()
 }
 
 #[test]

@@ -1,98 +1,109 @@
-//! Trees between an org's store and a stream.
+//! Trees between an org's store and streams.
 
 use std::sync::Arc;
 
-use bytes::Bytes as Buffer;
-use common::{code::Code, id::TreeId, problem::Problem, tree::ChunkRef, units::Bytes};
+use common::{id::TreeId, problem::Problem, tree::ChunkRef, units::Bytes};
 use link::{
     frames::{FrameReceiver, FrameSender},
-    trees::{self, ChunkSink, ChunkSource, Manifest, Piece, on_disk},
+    trees::{self, Manifest, Piece, PieceKeeper, PieceSource, on_disk},
 };
 
 use super::{incoming::Incoming, store::Store};
 
-/// Takes a tree from a stream whose first frame was read; returns once it is durable and the receipt is sent.
-/// `stored` hears of it in between.
-///
-/// # Errors
-/// The caller refuses the stream with the problem. No tree is stored then; chunks that came are kept for a while, so
-/// that another try need not send them.
-pub(crate) async fn serve_upload(
-    store: &Store,
-    tx: &mut FrameSender,
-    rx: &mut FrameReceiver,
-    stored: impl Fn(TreeId) + Send + Sync + 'static,
-) -> Result<TreeId, Problem> {
-    let manifest = trees::receive_description(rx).await?;
-    let (holding, coming) = (store.clone(), manifest.clone());
-    let sink = on_disk(move || Ok(Arc::new(Upload::new(&holding, coming, stored)?))).await?;
-    let received = trees::receive(&manifest, &sink, tx, rx, &()).await?;
-    let (tree, bytes) = (manifest.id(), received.bytes.0);
-    tracing::debug!(%tree, chunks = received.chunks, bytes, "tree stored");
-    Ok(tree)
-}
-
-/// Sends a stored tree over a stream whose first frame was read; returns once the peer has it. `may` is asked before
-/// each piece whether the peer may still have it.
+/// Sends the description of a stored tree over a stream whose first frame was read.
 ///
 /// # Errors
 /// The caller refuses the stream with the problem.
-pub(crate) async fn serve_download<F: Fn() -> Result<(), Problem> + Send + Sync + 'static>(
+pub(crate) async fn serve_description(
+    store: &Store,
+    tree: TreeId,
+    tx: &mut FrameSender,
+) -> Result<(), Problem> {
+    trees::send_description(&load(store, tree).await?, tx).await
+}
+
+/// Sends chunks of a stored tree over a stream whose first frame was read, for as long as the peer asks. `may` is
+/// asked before each batch of pieces whether the peer may still have them.
+///
+/// # Errors
+/// The caller refuses the stream with the problem.
+pub(crate) async fn serve_chunks<F: Fn() -> Result<(), Problem> + Send + Sync + 'static>(
     store: &Store,
     tree: TreeId,
     may: F,
     tx: &mut FrameSender,
     rx: &mut FrameReceiver,
 ) -> Result<(), Problem> {
-    let loading = store.clone();
-    let manifest = on_disk(move || loading.load_tree(tree)).await?;
+    let manifest = load(store, tree).await?;
     let source = Arc::new(Download {
         store: store.clone(),
         tree,
         may,
     });
-    let sent = trees::send(&manifest, &source, tx, rx, &()).await?;
-    tracing::debug!(%tree, chunks = sent.chunks, bytes = sent.bytes.0, "tree sent");
+    let served = trees::serve_chunks(&manifest, &source, tx, rx).await?;
+    tracing::debug!(%tree, chunks = served.chunks, bytes = served.bytes.0, "pieces sent");
     Ok(())
 }
 
-struct Upload<F> {
-    incoming: Incoming,
-    manifest: Manifest,
-    /// By ordinal.
-    lacking: Vec<bool>,
-    stored: F,
+async fn load(store: &Store, tree: TreeId) -> Result<Manifest, Problem> {
+    let store = store.clone();
+    on_disk(move || {
+        let manifest = store.load_tree(tree)?;
+        // Numbered here, not on a thread that serves streams.
+        manifest.chunks();
+        Ok(manifest)
+    })
+    .await
 }
 
-impl<F> Upload<F> {
-    fn new(store: &Store, manifest: Manifest, stored: F) -> Result<Self, Problem> {
-        let incoming = store.begin();
-        let lacking = incoming.lacks(manifest.chunks())?;
-        Ok(Self {
-            incoming,
-            manifest,
-            lacking,
-            stored,
+/// An upload on its way into a store.
+pub(crate) struct Upload {
+    incoming: Incoming,
+    /// Whether the org may keep what was announced. What is here already costs nothing, so it counts when something is
+    /// about to come.
+    room: Result<(), Problem>,
+    /// Hears of the tree when it is durable, before the sender does.
+    stored: Box<dyn Fn(TreeId) + Send + Sync>,
+}
+
+impl Upload {
+    pub(crate) fn begin(
+        store: &Store,
+        room: Result<(), Problem>,
+        stored: impl Fn(TreeId) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            incoming: store.begin(),
+            room,
+            stored: Box::new(stored),
         })
     }
 }
 
-impl<F: Fn(TreeId) + Send + Sync + 'static> ChunkSink for Upload<F> {
-    fn has(&self, ordinal: u32, _: &ChunkRef) -> bool {
-        !self.lacking[ordinal as usize]
+impl std::fmt::Debug for Upload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upload").finish_non_exhaustive()
+    }
+}
+
+impl PieceKeeper for Upload {
+    fn lacks(&self, chunks: &[ChunkRef]) -> Result<Vec<bool>, Problem> {
+        self.incoming.lacks(chunks)
     }
 
     fn reserve(&self, missing: Bytes) -> Result<(), Problem> {
+        if missing > Bytes::ZERO {
+            self.room.clone()?;
+        }
         self.incoming.reserve(missing)
     }
 
-    fn put(&self, _: u32, chunk: &ChunkRef, bytes: &[u8]) -> Result<(), Problem> {
-        let piece = Piece::pack(Buffer::copy_from_slice(bytes));
-        self.incoming.put(&[(*chunk, piece)])
+    fn put(&self, pieces: &[(ChunkRef, Piece)]) -> Result<(), Problem> {
+        self.incoming.put(pieces)
     }
 
-    fn seal(&self) -> Result<(), Problem> {
-        let tree = self.incoming.seal(&self.manifest)?;
+    fn seal(&self, manifest: &Manifest) -> Result<(), Problem> {
+        let tree = self.incoming.seal(manifest)?;
         (self.stored)(tree);
         Ok(())
     }
@@ -104,20 +115,21 @@ struct Download<F> {
     may: F,
 }
 
-impl<F: Fn() -> Result<(), Problem> + Send + Sync + 'static> ChunkSource for Download<F> {
-    fn read(&self, _: u32, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
+impl<F: Fn() -> Result<(), Problem> + Send + Sync + 'static> PieceSource for Download<F> {
+    fn pieces(&self, chunks: &[ChunkRef]) -> Result<Vec<Piece>, Problem> {
         (self.may)()?;
-        let pieces = self.store.pieces(self.tree, &[*chunk])?;
-        let opened = pieces.first().and_then(|piece| piece.open(chunk).ok());
-        let Some(bytes) = opened else {
-            self.store.suspect(chunk)?;
-            let why = format!("piece {} does not match its checksum", chunk.id);
-            return Err(Problem::new(
-                Code::Checksum,
-                "stored data cannot be read",
-                why,
-            ));
-        };
-        Ok(bytes.into())
+        self.store.pieces(self.tree, chunks)
+    }
+
+    fn suspect(&self, chunk: &ChunkRef) {
+        match self.store.suspect(chunk) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::debug!(chunk = %chunk.id, "a piece that came damaged is whole here")
+            }
+            Err(problem) => {
+                tracing::error!(chunk = %chunk.id, %problem, "a piece cannot be checked")
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ use common::{
 use coordinator_core::event::Holder;
 use tokio::task::JoinSet;
 
-use super::{HELLO_TIMEOUT, close_after_refusal};
+use super::{HELLO_TIMEOUT, close_after_refusal, uploads::Uploads};
 use crate::{desk::Desk, sessions::Session};
 
 /// Streams of one agent at once besides the control stream, a log for each attempt and some trees; more wait
@@ -31,6 +31,7 @@ struct Agent {
     desk: Arc<Desk>,
     session: Session,
     machine: MachineId,
+    uploads: Uploads,
 }
 
 /// Serves one connection until it ends.
@@ -43,6 +44,7 @@ pub(super) async fn serve(desk: Arc<Desk>, connection: quinn::Connection, peer: 
         desk,
         session,
         machine,
+        uploads: Uploads::default(),
     });
     let opened = tokio::time::timeout(HELLO_TIMEOUT, connection.accept_bi()).await;
     let Ok(Ok(stream)) = opened else {

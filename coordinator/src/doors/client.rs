@@ -19,7 +19,8 @@ use coordinator_core::{Actor, event::Holder, policy::scopes::Ask, query::enrolme
 use link::frames::{self, FrameReceiver, FrameSender};
 use tokio::task::JoinSet;
 
-use super::{HELLO_TIMEOUT, check_version, close_after_refusal, refuse};
+use self::transfers::Sending;
+use super::{HELLO_TIMEOUT, check_version, close_after_refusal, refuse, uploads::Uploads};
 use crate::{desk::Desk, sessions::Session};
 
 /// Streams of one command line at once; more wait until one ends.
@@ -33,6 +34,7 @@ struct Member {
     user: UserId,
     /// The user, or the program that acts for them.
     actor: Actor,
+    uploads: Uploads,
 }
 
 /// Serves one connection until it ends.
@@ -47,6 +49,7 @@ pub(super) async fn serve(desk: Arc<Desk>, connection: quinn::Connection, peer: 
         session,
         user,
         actor,
+        uploads: Uploads::default(),
     });
     let greeted = tokio::time::timeout(HELLO_TIMEOUT, greet(&member)).await;
     match greeted {
@@ -137,13 +140,31 @@ impl Member {
                     tx.send(&answer).await?;
                 }
             }
-            ClientStream::Upload { org } => {
+            ClientStream::Upload {
+                org,
+                announced,
+                purpose,
+            } => {
                 let user = self.allows(Ask::Upload { org })?;
-                transfers::upload(&self.desk, self.actor, user, org, tx, rx).await?;
+                let sending = Sending {
+                    org,
+                    announced,
+                    purpose,
+                };
+                transfers::upload(self, user, sending, tx, rx).await?;
+            }
+            // Which it is was let in already; it ends with its first stream.
+            ClientStream::Pieces { upload } => {
+                self.authorise()?;
+                self.uploads.pieces(upload, rx).await?;
             }
             ClientStream::Download { org, source } => {
                 let user = self.allows(Ask::Download { org })?;
-                transfers::download(&self.desk, user, org, &source, tx, rx).await?;
+                transfers::download(&self.desk, user, org, &source, tx).await?;
+            }
+            ClientStream::Chunks { org, source, tree } => {
+                let user = self.allows(Ask::Download { org })?;
+                transfers::chunks(&self.desk, user, org, (source, tree), tx, rx).await?;
             }
         }
         tx.finish();

@@ -11,10 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::transfer::{
-    tests::{Depot, Site, everything, noise, sample},
-    walk,
-};
+use crate::transfer::tests::{Cutting, Depot, Site, noise, sample, tree_of};
 
 const PLENTY: Bytes = Bytes::gib(1);
 
@@ -51,10 +48,7 @@ async fn a_tree_is_fetched_once_sealed_and_readable_by_all() {
     let moved = tokio::time::timeout(std::time::Duration::from_secs(10), moved);
     assert_eq!(moved.await.unwrap(), manifest.chunks().len());
     assert_eq!(cache.ids(), [manifest.id()]);
-    assert_eq!(
-        walk(one.path(), &everything()).unwrap().tree(),
-        manifest.tree()
-    );
+    assert_eq!(tree_of(one.path()), *manifest.tree());
     let mode = |path: &str| fs::metadata(one.path().join(path)).unwrap().mode() & 0o7777;
     assert_eq!([mode(""), mode("data"), mode("an/empty")], [0o555; 3]);
     assert_eq!([mode("run.sh"), mode("data/large.bin")], [0o555, 0o444]);
@@ -152,26 +146,23 @@ async fn a_fetch_that_fails_takes_no_room_and_the_next_goes_on() {
     let depot = Arc::new(Depot::unlimited());
     let manifest = depot.stock(content.path());
     let (_folder, cache) = cache(PLENTY);
-    depot.fails_after.store(8, Ordering::SeqCst);
     let site = Site::with(Arc::clone(&depot)).await;
+    let cutting = Cutting::new(&site);
     cache
-        .fetch(&site.connection, manifest.id(), &())
+        .fetch(&site.connection, manifest.id(), &cutting)
         .await
         .unwrap_err();
     assert!(cache.ids().is_empty());
     // What came of it is on the disk, and goes before anything else.
     assert!(cache.used() > Bytes::ZERO && cache.used() < shelf::footprint(manifest.tree()));
-    depot.fails_after.store(u64::MAX, Ordering::SeqCst);
+    depot.moved.store(0, Ordering::SeqCst);
     let site = Site::with(Arc::clone(&depot)).await;
     let pinned = cache
         .fetch(&site.connection, manifest.id(), &())
         .await
         .unwrap();
     assert!(depot.moved.load(Ordering::SeqCst) < manifest.chunks().len());
-    assert_eq!(
-        walk(pinned.path(), &everything()).unwrap().tree(),
-        manifest.tree()
-    );
+    assert_eq!(tree_of(pinned.path()), *manifest.tree());
     let unknown = cache
         .fetch(&site.connection, TreeId::new([1; 32]), &())
         .await
@@ -197,7 +188,7 @@ async fn a_copy_is_writable_equal_and_apart() {
         gid: 12346,
     });
     copy_into(&pinned, &work, owner).unwrap();
-    assert_eq!(walk(&work, &everything()).unwrap().tree(), manifest.tree());
+    assert_eq!(tree_of(&work), *manifest.tree());
     for entry in [
         ".",
         "data",
@@ -216,10 +207,7 @@ async fn a_copy_is_writable_equal_and_apart() {
     }
     fs::write(work.join("data/large.bin"), "mine").unwrap();
     fs::write(work.join("data/new"), "mine").unwrap();
-    assert_eq!(
-        walk(pinned.path(), &everything()).unwrap().tree(),
-        manifest.tree()
-    );
+    assert_eq!(tree_of(pinned.path()), *manifest.tree());
     assert_eq!(copy_into(&pinned, &work, owner).unwrap_err().code, Code::Io);
 }
 

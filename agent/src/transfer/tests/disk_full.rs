@@ -56,14 +56,12 @@ fn a_full_disk_ends_a_transfer_with_its_cause_and_leaves_nothing() {
     runtime.block_on(async {
         let site = Site::new().await;
         let manifest = site.depot.stock(folder.path());
-        let first = AgentStream::Download {
-            tree: manifest.id(),
-        };
+        let first = MachineTree(manifest.id());
         let (filler, into) = (disk.path().join("filler"), disk.path().join("out"));
 
         // Seen before anything comes.
         fs::write(&filler, vec![1; 2 << 20]).unwrap();
-        let problem = download(&site.connection, &first, &into, &())
+        let problem = download(&site.connection, &first, &into, None, &())
             .await
             .unwrap_err();
         assert_eq!(problem.code, Code::DiskFull, "{problem}");
@@ -79,7 +77,7 @@ fn a_full_disk_ends_a_transfer_with_its_cause_and_leaves_nothing() {
         // Somebody else fills the disk while chunks come.
         fs::remove_file(&filler).unwrap();
         let fill = Filling(filler.clone());
-        let problem = download(&site.connection, &first, &into, &fill)
+        let problem = download(&site.connection, &first, &into, None, &fill)
             .await
             .unwrap_err();
         assert_eq!(problem.code, Code::DiskFull, "{problem}");
@@ -97,7 +95,7 @@ fn a_full_disk_ends_a_transfer_with_its_cause_and_leaves_nothing() {
 
         // With room again everything goes well.
         fs::remove_file(&filler).unwrap();
-        download(&site.connection, &first, &into, &())
+        download(&site.connection, &first, &into, None, &())
             .await
             .unwrap();
         fs::remove_dir_all(&into).unwrap();
@@ -116,4 +114,5 @@ impl Progress for Filling {
         fs::write(&self.0, vec![1; 8 << 20]).unwrap_err();
     }
     fn advance(&self, _: Bytes) {}
+    fn skip(&self, _: Bytes) {}
 }

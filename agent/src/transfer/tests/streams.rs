@@ -1,18 +1,19 @@
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
 use proptest::{
     prelude::{ProptestConfig, Strategy, any},
     test_runner::TestRunner,
 };
 
 use super::{
-    super::{download, upload, walk},
+    super::{describe, download, upload, walk},
     *,
 };
 
 /// Compares two folders by everything that a tree says.
 #[track_caller]
 fn same(one: &Path, other: &Path) {
-    let tree = |path| walk(path, &everything()).unwrap().tree().clone();
-    assert_eq!(tree(one), tree(other));
+    assert_eq!(tree_of(one), tree_of(other));
 }
 
 #[tokio::test]
@@ -22,20 +23,21 @@ async fn a_folder_goes_up_once_and_comes_down_whole() {
     let site = Site::new().await;
     let walked = walk(folder.path(), &everything()).unwrap();
     let tree = upload(&site.connection, &up(), &walked, &()).await.unwrap();
-    assert_eq!(tree, walked.tree().id());
+    let there = tree_of(folder.path());
+    assert_eq!(tree, there.id());
     assert_eq!(
         site.depot.moved.swap(0, Ordering::SeqCst),
-        walked.tree().chunks().len()
+        there.chunks().len()
     );
     upload(&site.connection, &up(), &walked, &()).await.unwrap();
     assert_eq!(site.depot.moved.load(Ordering::SeqCst), 0);
 
-    let first = AgentStream::Download { tree };
+    let first = MachineTree(tree);
     for into in [target.path().to_owned(), target.path().join("a/new/one")] {
-        let got = download(&site.connection, &first, &into, &())
+        let got = download(&site.connection, &first, &into, None, &())
             .await
             .unwrap();
-        assert_eq!(&got, walked.tree());
+        assert_eq!(got, there);
         same(folder.path(), &into);
         fs::remove_dir_all(&into).unwrap();
         fs::create_dir(target.path()).unwrap_or_default();
@@ -50,12 +52,10 @@ async fn a_target_in_use_is_refused_and_untouched() {
     let (folder, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     sample(folder.path());
     let site = Site::new().await;
-    let first = AgentStream::Download {
-        tree: site.depot.stock(folder.path()).id(),
-    };
+    let first = MachineTree(site.depot.stock(folder.path()).id());
     fs::write(target.path().join("mine"), "mine").unwrap();
     for into in [target.path().to_owned(), target.path().join("mine")] {
-        let problem = download(&site.connection, &first, &into, &())
+        let problem = download(&site.connection, &first, &into, None, &())
             .await
             .unwrap_err();
         assert_eq!(problem.code, Code::BadFolder, "{problem}");
@@ -63,15 +63,13 @@ async fn a_target_in_use_is_refused_and_untouched() {
     assert_eq!(fs::read_dir(target.path()).unwrap().count(), 1);
     symlink("missing", target.path().join("link")).unwrap();
     let into = target.path().join("link");
-    let problem = download(&site.connection, &first, &into, &())
+    let problem = download(&site.connection, &first, &into, None, &())
         .await
         .unwrap_err();
     assert_eq!(problem.code, Code::BadFolder);
-    let unknown = AgentStream::Download {
-        tree: TreeId::new([0; 32]),
-    };
+    let unknown = MachineTree(TreeId::new([0; 32]));
     let into = target.path().join("new");
-    let problem = download(&site.connection, &unknown, &into, &())
+    let problem = download(&site.connection, &unknown, &into, None, &())
         .await
         .unwrap_err();
     assert_eq!(problem.code, Code::NotFound);
@@ -91,7 +89,7 @@ async fn a_file_that_changes_after_the_walk_is_told_on_both_sides() {
         &|| fs::write(&path, &altered).unwrap(),
         &|| fs::remove_file(&path).unwrap(),
         &|| fs::write(&path, b"short").unwrap(),
-        // The time says that nothing happened; the content tells.
+        // The time says that nothing happened; that of the inode tells.
         &|| {
             fs::write(&path, &altered).unwrap();
             fs::File::options()
@@ -133,21 +131,19 @@ async fn an_interrupted_download_goes_on_where_it_was() {
     let into = target.path().join("out");
     let depot = Arc::new(Depot::unlimited());
     let manifest = depot.stock(folder.path());
-    let first = AgentStream::Download {
-        tree: manifest.id(),
-    };
+    let first = MachineTree(manifest.id());
     let count = manifest.chunks().len();
 
-    depot.fails_after.store(8, Ordering::SeqCst);
     let site = Site::with(Arc::clone(&depot)).await;
-    download(&site.connection, &first, &into, &())
+    let cutting = Cutting::new(&site);
+    download(&site.connection, &first, &into, None, &cutting)
         .await
         .unwrap_err();
     assert!(!into.exists());
 
-    depot.fails_after.store(u64::MAX, Ordering::SeqCst);
+    depot.moved.store(0, Ordering::SeqCst);
     let site = Site::with(Arc::clone(&depot)).await;
-    download(&site.connection, &first, &into, &())
+    download(&site.connection, &first, &into, None, &())
         .await
         .unwrap();
     let moved = depot.moved.load(Ordering::SeqCst);
@@ -161,9 +157,7 @@ async fn what_an_earlier_try_left_is_checked() {
     sample(folder.path());
     let site = Site::new().await;
     let manifest = site.depot.stock(folder.path());
-    let first = AgentStream::Download {
-        tree: manifest.id(),
-    };
+    let first = MachineTree(manifest.id());
     let id = manifest.id().to_string();
     let partial = target.path().join(format!(".out.{}.partial", &id[..16]));
     let outside = target.path().join("outside");
@@ -175,7 +169,7 @@ async fn what_an_earlier_try_left_is_checked() {
     fs::write(partial.join("an"), "file").unwrap();
     fs::write(partial.join("run.sh"), noise(3, 4000)).unwrap();
     let into = target.path().join("out");
-    download(&site.connection, &first, &into, &())
+    download(&site.connection, &first, &into, None, &())
         .await
         .unwrap();
     same(folder.path(), &into);
@@ -193,18 +187,72 @@ async fn one_target_is_written_by_one_transfer_at_a_time() {
     fs::create_dir(&partial).unwrap();
     let held = fs::File::open(&partial).unwrap();
     held.lock().unwrap();
-    let first = AgentStream::Download {
-        tree: manifest.id(),
-    };
+    let first = MachineTree(manifest.id());
     let into = target.path().join("out");
-    let problem = download(&site.connection, &first, &into, &())
+    let problem = download(&site.connection, &first, &into, None, &())
         .await
         .unwrap_err();
     assert_eq!(problem.code, Code::Busy);
     drop(held);
-    download(&site.connection, &first, &into, &())
+    download(&site.connection, &first, &into, None, &())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_part_of_a_tree_comes_alone_and_a_description_without_anything() {
+    let (folder, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    sample(folder.path());
+    fs::write(folder.path().join("data2"), noise(7, 50_000)).unwrap();
+    let site = Site::new().await;
+    let manifest = site.depot.stock(folder.path());
+    let from = MachineTree(manifest.id());
+    let described = describe(&site.connection, &from).await.unwrap();
+    assert_eq!(described.tree(), manifest.tree());
+    assert_eq!(site.depot.moved.load(Ordering::SeqCst), 0);
+    let into = target.path().join("part");
+    let path = "data".parse().unwrap();
+    let got = download(&site.connection, &from, &into, Some(&path), &());
+    assert_eq!(got.await.unwrap().file_count(), 3);
+    for name in ["large.bin", "the same.bin", "näme"] {
+        let read = |at: &Path| fs::read(at.join("data").join(name)).unwrap();
+        assert_eq!(read(folder.path()), read(&into), "{name}");
+    }
+    assert_eq!(fs::read_dir(&into).unwrap().count(), 1);
+    let moved = site.depot.moved.load(Ordering::SeqCst);
+    assert!(moved < manifest.chunks().len() - 2, "{moved}");
+    let (into, path) = (target.path().join("none"), "data/none".parse().unwrap());
+    let none = download(&site.connection, &from, &into, Some(&path), &()).await;
+    assert_eq!(none.unwrap_err().code, Code::NotFound);
+    assert!(!into.exists());
+}
+
+#[tokio::test]
+async fn names_that_are_not_text_and_holes_come_back() {
+    let (folder, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let odd = folder.path().join(OsStr::from_bytes(b"d\xff"));
+    fs::create_dir(&odd).unwrap();
+    fs::write(odd.join(OsStr::from_bytes(b"f\xfe")), "x").unwrap();
+    symlink(
+        OsStr::from_bytes(b"d\xff/f\xfe"),
+        folder.path().join("link"),
+    )
+    .unwrap();
+    fs::File::create(folder.path().join("sparse"))
+        .unwrap()
+        .set_len(40 << 20)
+        .unwrap();
+    let site = Site::new().await;
+    let walked = walk(folder.path(), &everything()).unwrap();
+    let tree = upload(&site.connection, &up(), &walked, &()).await.unwrap();
+    // All zeros are one chunk, and that is small.
+    assert!(site.depot.moved.load(Ordering::SeqCst) < 5);
+    let into = target.path().join("out");
+    let from = MachineTree(tree);
+    download(&site.connection, &from, &into, None, &())
+        .await
+        .unwrap();
+    same(folder.path(), &into);
 }
 
 /// A folder's content: names of one or two parts, and what stands there.
@@ -247,8 +295,8 @@ fn any_folder_comes_back_as_it_was() {
         let into = target.path().join("out");
         runtime.block_on(async {
             let tree = upload(&site.connection, &up(), &walked, &()).await.unwrap();
-            let first = AgentStream::Download { tree };
-            download(&site.connection, &first, &into, &())
+            let first = MachineTree(tree);
+            download(&site.connection, &first, &into, None, &())
                 .await
                 .unwrap();
         });

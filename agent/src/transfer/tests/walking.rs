@@ -10,12 +10,9 @@ use super::{
 };
 
 fn paths(walked: &Walked) -> Vec<String> {
-    walked
-        .tree()
-        .entries()
-        .iter()
-        .map(|entry| entry.path.to_string())
-        .collect()
+    let manifest = walked.manifest().unwrap();
+    let entries = manifest.tree().entries();
+    entries.iter().map(|entry| entry.path.to_string()).collect()
 }
 
 fn fill(folder: &Path, files: &[(&str, &str)]) {
@@ -137,9 +134,15 @@ fn what_cannot_travel_is_named() {
         "{why}"
     );
     let why = refused(|folder| {
-        fs::write(folder.join(OsStr::from_bytes(b"b\xffd")), "").unwrap();
+        // Longer than what the system takes at once, so step by step.
+        let mut path = folder.to_owned();
+        for _ in 0..35 {
+            path.push("d".repeat(60));
+            fs::create_dir(&path).unwrap();
+        }
     });
-    assert!(why.contains("UTF-8"), "{why}");
+    assert!(why.contains("longer than 2048 bytes"), "{why}");
+    assert!(why.len() < 2000, "{why}");
     let why = refused(|folder| {
         (0..30).for_each(|number| symlink("/x", folder.join(number.to_string())).unwrap());
     });
@@ -184,21 +187,39 @@ fn a_folder_that_is_none_or_too_large_is_refused() {
 fn a_tree_says_what_is_there() {
     let folder = tempfile::tempdir().unwrap();
     sample(folder.path());
-    let walked = walk(folder.path(), &everything()).unwrap();
-    let tree = walked.tree();
+    let tree = tree_of(folder.path());
     assert_eq!(tree.file_count(), 6);
     assert_eq!(tree.bytes(), Bytes(2 * (3 << 20) + 5 + 5 + 18));
+    let announced = walk(folder.path(), &everything()).unwrap().announced();
+    assert_eq!((announced.files, announced.bytes), (6, tree.bytes()));
     let shared: usize = tree.files().map(|(_, chunks)| chunks.len()).sum();
     assert!(tree.chunks().len() < shared / 2 + 3);
-    let again = walk(folder.path(), &everything()).unwrap();
-    assert_eq!(again.tree().id(), tree.id());
+    assert_eq!(tree_of(folder.path()).id(), tree.id());
     fs::set_permissions(
         folder.path().join("run.sh"),
         fs::Permissions::from_mode(0o644),
     )
     .unwrap();
-    assert_ne!(
-        walk(folder.path(), &everything()).unwrap().tree().id(),
-        tree.id()
-    );
+    assert_ne!(tree_of(folder.path()).id(), tree.id());
+}
+
+#[test]
+fn names_are_kept_whatever_their_bytes_and_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: [&[u8]; 6] = [b"README", b"Readme", b"b\xffd", b"new\nline", b"-o", b"~"];
+    for name in names {
+        fs::write(folder.path().join(OsStr::from_bytes(name)), "").unwrap();
+    }
+    symlink(OsStr::from_bytes(b"b\xffd"), folder.path().join("link")).unwrap();
+    let walked = walk(folder.path(), &everything()).unwrap();
+    let expect = [
+        "-o",
+        "README",
+        "Readme",
+        "b\\xffd",
+        "link",
+        "new\\x0aline",
+        "~",
+    ];
+    assert_eq!(paths(&walked), expect);
 }

@@ -120,6 +120,7 @@ fn client_streams() -> Vec<Sample> {
                 source: DownloadSource::Artifacts {
                     job: NUMBER,
                     task: 7,
+                    attempt: None,
                 },
                 tree: TREE,
             },

@@ -1,6 +1,7 @@
 //! Who may fetch or send which bytes.
 
 use common::{
+    code::Code,
     dataset::DatasetRef,
     id::{AttemptId, JobId, MachineId, OrgId, TreeId, UserId},
     image::Image,
@@ -71,6 +72,39 @@ pub fn readable_tree(
             })
         }
     }
+}
+
+/// Checks that a member may have this tree, which was described to them as the source's. Of a dataset whose newest
+/// version was asked for it may be any that is there: a newer one ends nobody's download.
+///
+/// # Errors
+/// As for [`readable_tree`]; the source has another tree by now, or none.
+pub fn check_readable(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    source: &DownloadSource,
+    tree: TreeId,
+) -> Result<(), Problem> {
+    let found = match source {
+        DownloadSource::Dataset {
+            name,
+            version: None,
+        } => {
+            let (_, _, row) = find(state, user, org, name)?;
+            check_download(state, user, row.project)?;
+            row.living().any(|(_, version)| version.tree == tree)
+        }
+        source => readable_tree(state, user, org, source)? == Readable::Tree(tree),
+    };
+    if found {
+        return Ok(());
+    }
+    let (what, why) = (
+        "The data cannot be fetched",
+        "it was deleted or replaced meanwhile",
+    );
+    Err(Problem::new(Code::NotFound, what, why))
 }
 
 /// What may go from the disk.

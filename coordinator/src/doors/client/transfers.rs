@@ -3,44 +3,86 @@
 use std::sync::Arc;
 
 use common::{
-    id::{OrgId, UserId},
+    id::{OrgId, TreeId, UserId},
     problem::Problem,
-    wire::client::DownloadSource,
+    wire::{
+        client::{DownloadSource, UploadPurpose},
+        data::Announced,
+    },
 };
 use coordinator_core::{
-    Actor, Topic,
+    State, Topic,
     query::access::{self, Readable},
 };
 use link::frames::{FrameReceiver, FrameSender};
 
-use crate::{blobs, desk::Desk, topics::Awaited};
+use super::Member;
+use crate::{
+    blobs::{self, Upload},
+    desk::Desk,
+    topics::Awaited,
+};
+
+/// What a member wants to send.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) org: OrgId,
+    pub(super) announced: Announced,
+    pub(super) purpose: UploadPurpose,
+}
 
 /// Takes a tree, which whoever sends it may name from then on.
 pub(super) async fn upload(
-    desk: &Desk,
-    actor: Actor,
+    member: &Member,
     user: UserId,
-    org: OrgId,
+    sending: Sending,
     tx: &mut FrameSender,
     rx: &mut FrameReceiver,
 ) -> Result<(), Problem> {
-    access::may_upload(&desk.engine.read(), user, org)?;
+    let (desk, actor) = (&*member.desk, member.actor);
+    let Sending {
+        org,
+        announced,
+        purpose,
+    } = sending;
+    let room = {
+        let state = desk.engine.read();
+        access::may_upload(&state, user, org)?;
+        room(&state, user, org, &purpose, announced)
+    };
     let (receipts, clock) = (Arc::clone(&desk.receipts), Arc::clone(&desk.clock));
     let stored = move |tree| receipts.give(actor, org, tree, clock.now());
-    let store = desk.store(org).await?;
-    let tree = blobs::serve_upload(&store, tx, rx, stored).await?;
+    let upload = Upload::begin(&desk.store(org).await?, room, stored);
+    let tree = member.uploads.take(upload, announced, tx, rx).await?;
     tracing::debug!(%user, %tree, "a tree was uploaded");
     Ok(())
 }
 
-/// Waits where the tree is still on its way from a machine; ends where the right to it is taken away on the way.
+/// Checks that the org may keep what was announced.
+fn room(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    purpose: &UploadPurpose,
+    announced: Announced,
+) -> Result<(), Problem> {
+    match purpose {
+        UploadPurpose::Dataset { name, project } => {
+            let dataset = (name, project.as_ref());
+            access::storage_room(state, user, org, dataset, announced.bytes)
+        }
+        // Work folders go with their jobs and count as nobody's storage.
+        UploadPurpose::Workdir { .. } => Ok(()),
+    }
+}
+
+/// Describes a tree; waits where it is still on its way from a machine.
 pub(super) async fn download(
     desk: &Desk,
     user: UserId,
     org: OrgId,
     source: &DownloadSource,
     tx: &mut FrameSender,
-    rx: &mut FrameReceiver,
 ) -> Result<(), Problem> {
     let look = || access::readable_tree(&desk.engine.read(), user, org, source);
     let mut waiting = None;
@@ -61,8 +103,20 @@ pub(super) async fn download(
             }
         }
     };
-    let (engine, source) = (desk.engine.clone(), source.clone());
-    let may = move || access::readable_tree(&engine.read(), user, org, &source).map(drop);
-    let store = desk.store(org).await?;
-    blobs::serve_download(&store, tree, may, tx, rx).await
+    blobs::serve_description(&desk.store(org).await?, tree, tx).await
+}
+
+/// Sends chunks of a tree; ends where the right to them is taken away on the way.
+pub(super) async fn chunks(
+    desk: &Desk,
+    user: UserId,
+    org: OrgId,
+    (source, tree): (DownloadSource, TreeId),
+    tx: &mut FrameSender,
+    rx: &mut FrameReceiver,
+) -> Result<(), Problem> {
+    let engine = desk.engine.clone();
+    let may = move || access::check_readable(&engine.read(), user, org, &source, tree);
+    may()?;
+    blobs::serve_chunks(&desk.store(org).await?, tree, may, tx, rx).await
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
 
 use super::*;
+use crate::transfer::tests::tree_of;
 
 /// A folder of two large files and many small ones; the version decides what is in one of each.
 fn version(folder: &Path, number: u64) {
@@ -66,22 +67,16 @@ async fn a_second_version_brings_only_what_is_new_and_shares_the_rest() {
         .await
         .unwrap();
     let before = cache.used();
-    let moved = || site.depot.moved_until_idle();
-    let whole = moved().await;
+    let moved = || site.depot.moved.load(Ordering::SeqCst);
+    let whole = moved();
     let two = cache
         .fetch(&site.connection, second.id(), &())
         .await
         .unwrap();
-    let came = moved().await - whole;
+    let came = moved() - whole;
     assert!(came <= 4, "{came} chunks came of {}", second.chunks().len());
-    assert_eq!(
-        walk(one.path(), &everything()).unwrap().tree(),
-        first.tree()
-    );
-    assert_eq!(
-        walk(two.path(), &everything()).unwrap().tree(),
-        second.tree()
-    );
+    assert_eq!(tree_of(one.path()), *first.tree());
+    assert_eq!(tree_of(two.path()), *second.tree());
     for same in ["same.bin", "small/9"] {
         assert_eq!(inode(&one, same), inode(&two, same), "{same}");
     }
@@ -101,10 +96,7 @@ async fn a_second_version_brings_only_what_is_new_and_shares_the_rest() {
     let two = cache.pin(second.id()).unwrap();
     cache.set_limit(Bytes(used.0 - 1));
     assert_eq!(cache.ids(), [second.id()]);
-    assert_eq!(
-        walk(two.path(), &everything()).unwrap().tree(),
-        second.tree()
-    );
+    assert_eq!(tree_of(two.path()), *second.tree());
     assert_counted(&cache);
     let left = cache.used();
     assert!(left.0 > 3 << 20 && left < used);
@@ -133,10 +125,7 @@ async fn what_was_altered_lends_nothing() {
         .fetch(&site.connection, second.id(), &())
         .await
         .unwrap();
-    assert_eq!(
-        walk(two.path(), &everything()).unwrap().tree(),
-        second.tree()
-    );
+    assert_eq!(tree_of(two.path()), *second.tree());
     assert_ne!(inode(&one, "same.bin"), inode(&two, "same.bin"));
     assert_counted(&cache);
 }
@@ -158,10 +147,7 @@ async fn a_donor_in_the_way_goes_and_all_of_the_tree_comes() {
         .await
         .unwrap();
     assert_eq!(cache.ids(), [second.id()]);
-    assert_eq!(
-        walk(two.path(), &everything()).unwrap().tree(),
-        second.tree()
-    );
+    assert_eq!(tree_of(two.path()), *second.tree());
     let refused = cache
         .fetch(&site.connection, first.id(), &())
         .await
@@ -206,10 +192,7 @@ async fn a_transfer_that_a_restart_cut_goes_on_and_spares_its_donor() {
         .await
         .unwrap();
     for (pinned, manifest) in [(&one, &first), (&two, &second)] {
-        assert_eq!(
-            walk(pinned.path(), &everything()).unwrap().tree(),
-            manifest.tree()
-        );
+        assert_eq!(tree_of(pinned.path()), *manifest.tree());
         assert!(cache.is_usable(pinned).await.unwrap());
     }
     assert_counted(&cache);

@@ -30,7 +30,7 @@ pub use self::record::{Header, InvalidRecord, decode as decode_record};
 pub(crate) use self::{
     check::{Unsound, check},
     collect::{Collected, KEEP_UNUSED},
-    serve::{serve_download, serve_upload},
+    serve::{Upload, serve_chunks, serve_description},
     store::Store,
 };
 

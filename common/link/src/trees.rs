@@ -22,7 +22,7 @@ pub use self::{
     fetch::{Fetcher, Received},
     manifest::Manifest,
     piece::Piece,
-    pieces::read_pieces,
+    pieces::{pieces_frame, read_pieces},
     send::{CUT_BYTES, CUTS_AHEAD, Cut, Lane, Sent, send},
     serve::{Served, serve_chunks},
     take::Taking,

@@ -9,10 +9,14 @@ use common::{
         page::Page,
     },
     code::Code,
-    id::OrgId,
+    id::{OrgId, TreeId},
     job::JobNumber,
     join_link::LinkPurpose,
-    wire::client::{ClientStream, DownloadSource},
+    units::Bytes,
+    wire::{
+        client::{ClientStream, DownloadSource, UploadPurpose},
+        data::Announced,
+    },
 };
 use coordinator::AddOrgOutcome;
 use coordinator_core::command::WhoMayCreateOrgs;
@@ -88,7 +92,20 @@ async fn members_of_one_org_meet_nothing_of_the_other() {
         attempt: None,
     };
     for stream in [
-        ClientStream::Upload { org },
+        ClientStream::Upload {
+            org,
+            announced: Announced {
+                files: 1,
+                bytes: Bytes(1),
+            },
+            purpose: UploadPurpose::Workdir { project: None },
+        },
+        ClientStream::Chunks {
+            org,
+            source: source.clone(),
+            tree: TreeId::new([1; 32]),
+        },
+        ClientStream::Pieces { upload: 4 },
         ClientStream::Download { org, source },
     ] {
         let (mut tx, mut rx) = frames::split(theirs.open_bi().await.unwrap());

@@ -1,7 +1,5 @@
 //! Whose a tree is: who names one must have sent it. Its id, which others may see, is no key to its bytes.
 
-use std::sync::Arc;
-
 use certs::PrivateKey;
 use common::{
     api::{
@@ -19,55 +17,85 @@ use common::{
     project::{Grantee, Restrictions},
     status::{Access, CopyOut, DownloadBy},
     tree::{ChunkRef, Entry, EntryKind, Tree, chunk_id},
+    units::Bytes,
     wire::{
+        Message,
         agent::{AgentStream, AttemptReport, ReportStage},
-        client::{ClientStream, DownloadSource},
+        client::{ClientStream, DownloadSource, UploadPurpose},
+        data::Announced,
     },
 };
 use link::{
     frames,
-    trees::{self, ChunkSource, Manifest},
+    trees::{self, Lane, Manifest},
 };
+use tokio::sync::mpsc;
 
 use crate::{
     lab::{Lab, Signed, ask, invite, name},
     machine::{Control, ended, job, machine, machine_of, submit},
 };
 
-/// A folder with one file.
-struct Folder(&'static [u8]);
+/// Returns a folder with one file, which is one chunk.
+fn manifest_of(bytes: &[u8]) -> Manifest {
+    let file = Entry {
+        path: "data".parse().unwrap(),
+        kind: EntryKind::File {
+            executable: false,
+            chunks: vec![chunk(bytes)],
+        },
+    };
+    Manifest::new(Tree::new(vec![file]).unwrap()).unwrap()
+}
 
-impl ChunkSource for Folder {
-    fn read(&self, _: u32, _: &ChunkRef) -> Result<Vec<u8>, Problem> {
-        Ok(self.0.to_vec())
+fn chunk(bytes: &[u8]) -> ChunkRef {
+    ChunkRef {
+        id: chunk_id(bytes),
+        bytes: u32::try_from(bytes.len()).unwrap(),
     }
 }
 
-impl Folder {
-    fn manifest(&self) -> Manifest {
-        let chunk = ChunkRef {
-            id: chunk_id(self.0),
-            bytes: u32::try_from(self.0.len()).unwrap(),
-        };
-        let file = Entry {
-            path: "data".parse().unwrap(),
-            kind: EntryKind::File {
-                executable: false,
-                chunks: vec![chunk],
-            },
-        };
-        Manifest::new(Tree::new(vec![file]).unwrap()).unwrap()
+fn announced(bytes: &[u8]) -> Announced {
+    Announced {
+        files: 1,
+        bytes: Bytes(bytes.len() as u64),
+    }
+}
+
+/// Sends a folder with one file over streams that begin so; returns its tree and how many chunks were asked for.
+async fn send_over<M: Message + Clone + Send + Sync + 'static>(
+    connection: &quinn::Connection,
+    first: M,
+    bytes: &'static [u8],
+) -> Result<(TreeId, usize), Problem> {
+    let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
+    tx.send(&first).await.unwrap();
+    let (hand, cuts) = mpsc::channel(1);
+    hand.send(vec![(chunk(bytes), bytes.into())]).await.unwrap();
+    drop(hand);
+    let lane = Lane {
+        connection,
+        tx: &mut tx,
+        rx: &mut rx,
+        pieces: first,
+    };
+    let tree = async { Ok(manifest_of(bytes)) };
+    let sent = trees::send(lane, announced(bytes), cuts, tree, &()).await;
+    sent.map(|(tree, sent)| (tree, sent.chunks))
+}
+
+fn upload(org: OrgId, bytes: &[u8]) -> ClientStream {
+    ClientStream::Upload {
+        org,
+        announced: announced(bytes),
+        purpose: UploadPurpose::Workdir { project: None },
     }
 }
 
 /// Sends a folder; returns its tree and how many chunks were asked for.
 async fn send(connection: &quinn::Connection, org: OrgId, bytes: &'static [u8]) -> (TreeId, usize) {
-    let folder = Arc::new(Folder(bytes));
-    let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
-    tx.send(&ClientStream::Upload { org }).await.unwrap();
-    let manifest = folder.manifest();
-    let sent = trees::send(&manifest, &folder, &mut tx, &mut rx, &()).await;
-    (manifest.id(), sent.unwrap().chunks)
+    let sent = send_over(connection, upload(org, bytes), bytes).await;
+    sent.unwrap()
 }
 
 fn version(org: OrgId, called: &str, tree: TreeId) -> AddDatasetVersion {
@@ -178,13 +206,12 @@ async fn whoever_sees_the_id_of_a_tree_has_not_got_its_bytes() {
 
 /// Sends what an attempt left, as its machine.
 async fn send_artifacts(control: &Control, attempt: AttemptId, bytes: &'static [u8]) -> TreeId {
-    let folder = Arc::new(Folder(bytes));
-    let (mut tx, mut rx) = frames::split(control.connection.open_bi().await.unwrap());
-    tx.send(&AgentStream::Upload { attempt }).await.unwrap();
-    let manifest = folder.manifest();
-    let sent = trees::send(&manifest, &folder, &mut tx, &mut rx, &()).await;
-    sent.unwrap();
-    manifest.id()
+    let first = AgentStream::Upload {
+        attempt,
+        announced: announced(bytes),
+    };
+    let sent = send_over(&control.connection, first, bytes).await;
+    sent.unwrap().0
 }
 
 /// Runs a job of Bob's on his machine to its end, whose files are on their way then.

@@ -64,6 +64,13 @@ impl PiecesWriter {
     }
 }
 
+/// Returns the frame of one piece, for whoever sends them one by one.
+pub fn pieces_frame(ordinal: u32, piece: &Piece) -> Bytes {
+    let mut writer = PiecesWriter::default();
+    writer.push(ordinal, piece, 0);
+    writer.finish().pop().unwrap_or_default()
+}
+
 /// Reads a frame's payload: at least one piece, each with its ordinal. None of them was checked.
 ///
 /// # Errors

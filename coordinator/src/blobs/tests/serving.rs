@@ -1,4 +1,4 @@
-//! Trees over a stream.
+//! Trees over streams.
 
 use std::{
     net::Ipv4Addr,
@@ -6,25 +6,27 @@ use std::{
     time::SystemTime,
 };
 
+use bytes::Bytes as Buffer;
 use certs::{Authority, client_config, server_config};
 use common::wire::{
     ALPN_JOIN, Hello,
-    data::{TreePart, Wanted},
+    data::{Announced, Offer, Run, Wanted},
 };
 use link::{
     endpoint::{Dialer, listen},
-    frames::{FrameReceiver, FrameSender, split},
-    trees::{self, ChunkSink, ChunkSource},
+    frames::split,
+    trees::{self, ChunkSink, Fetcher, Lane, Taking},
 };
 use quinn::{Connection, Endpoint};
+use tokio::sync::mpsc;
 
 use super::*;
 
-/// Both ends of one stream over loopback: a peer's and the coordinator's.
+/// A connection over loopback: a peer's end and the coordinator's.
 struct Line {
-    near: (FrameSender, FrameReceiver),
-    far: (FrameSender, FrameReceiver),
-    _open: (Endpoint, Dialer, Connection, Connection),
+    near: Connection,
+    far: Connection,
+    _open: (Endpoint, Dialer),
 }
 
 async fn line() -> Line {
@@ -41,29 +43,17 @@ async fn line() -> Line {
     let dialer = Dialer::new().unwrap();
     let accept = async { endpoint.accept().await.unwrap().await.unwrap() };
     let (near, far) = tokio::join!(dialer.dial(&address, tls), accept);
-    let near = near.unwrap();
-    let mut opened = split(near.open_bi().await.unwrap());
-    opened.0.send(&Hello::ours()).await.unwrap();
-    let mut accepted = split(far.accept_bi().await.unwrap());
-    accepted.1.expect::<Hello>().await.unwrap();
     Line {
-        near: opened,
-        far: accepted,
-        _open: (endpoint, dialer, near, far),
-    }
-}
-
-/// A peer with every chunk that begins with its own number.
-struct Peer;
-
-impl ChunkSource for Peer {
-    fn read(&self, ordinal: u32, chunk: &ChunkRef) -> Result<Vec<u8>, Problem> {
-        assert_eq!(chunk_id(&content(ordinal)), chunk.id);
-        Ok(content(ordinal))
+        near: near.unwrap(),
+        far,
+        _open: (endpoint, dialer),
     }
 }
 
 /// A peer that keeps nothing but checks order.
+#[derive(Debug)]
+struct Peer;
+
 impl ChunkSink for Peer {
     fn has(&self, _: u32, _: &ChunkRef) -> bool {
         false
@@ -71,8 +61,10 @@ impl ChunkSink for Peer {
     fn reserve(&self, _: Bytes) -> Result<(), Problem> {
         Ok(())
     }
-    fn put(&self, ordinal: u32, _: &ChunkRef, bytes: &[u8]) -> Result<(), Problem> {
-        assert_eq!(bytes, content(ordinal));
+    fn put(&self, chunks: &[(u32, Buffer)]) -> Result<(), Problem> {
+        for (ordinal, bytes) in chunks {
+            assert_eq!(*bytes, content(*ordinal));
+        }
         Ok(())
     }
     fn seal(&self) -> Result<(), Problem> {
@@ -80,54 +72,91 @@ impl ChunkSink for Peer {
     }
 }
 
+fn announced(manifest: &Manifest) -> Announced {
+    let tree = manifest.tree();
+    Announced {
+        files: tree.file_count(),
+        bytes: tree.bytes(),
+    }
+}
+
+/// Serves the upload that the peer begins next.
+async fn take(store: &Store, line: &Line, announced: Announced) -> Result<TreeId, Problem> {
+    let (mut tx, mut rx) = split(line.far.accept_bi().await.unwrap());
+    rx.expect::<Hello>().await.unwrap();
+    let taking = Taking::new(Upload::begin(store, Ok(()), drop), announced);
+    let taken = taking.serve(&mut tx, &mut rx).await;
+    if let Err(problem) = &taken {
+        let _told = tx.refuse(problem).await;
+    }
+    Ok(taken?.id())
+}
+
+/// Sends a tree of the first chunks; returns what the store says, and how many chunks it lacked.
 async fn upload(store: &Store, manifest: &Manifest) -> (Result<TreeId, Problem>, usize) {
-    let mut line = line().await;
-    let source = Arc::new(Peer);
-    let serving = async {
-        let (tx, rx) = &mut line.far;
-        let served = serve_upload(store, tx, rx, drop).await;
-        if let Err(problem) = &served {
-            let _told = tx.refuse(problem).await;
-        }
-        served
+    let line = line().await;
+    let (hand, cuts) = mpsc::channel(1);
+    let count = u32::try_from(manifest.chunks().len()).unwrap();
+    let cut = |number| (chunk(number), Buffer::from(content(number)));
+    hand.send((0..count).map(cut).collect()).await.unwrap();
+    drop(hand);
+    let sending = async {
+        let (mut tx, mut rx) = split(line.near.open_bi().await.unwrap());
+        tx.send(&Hello::ours()).await.unwrap();
+        let lane = Lane {
+            connection: &line.near,
+            tx: &mut tx,
+            rx: &mut rx,
+            pieces: Hello::ours(),
+        };
+        let tree = async { Ok(manifest.clone()) };
+        trees::send(lane, announced(manifest), cuts, tree, &()).await
     };
-    let (tx, rx) = &mut line.near;
-    let (sent, served) = tokio::join!(trees::send(manifest, &source, tx, rx, &()), serving);
-    (served, sent.map_or(0, |sent| sent.chunks))
+    let (sent, served) = tokio::join!(sending, take(store, &line, announced(manifest)));
+    (served, sent.map_or(0, |(_, sent)| sent.chunks))
 }
 
 async fn download(store: &Store, tree: TreeId) -> Result<TreeId, Problem> {
-    download_while(store, tree, || Ok(())).await
+    download_while(store, tree, || Ok(()), 1).await
 }
 
-/// Fetches a tree while `may` lets the peer.
+/// Fetches a tree several times, as long as `may` lets the peer.
 async fn download_while(
     store: &Store,
     tree: TreeId,
-    may: impl Fn() -> Result<(), Problem> + Send + Sync + 'static,
+    may: impl Fn() -> Result<(), Problem> + Clone + Send + Sync + 'static,
+    times: usize,
 ) -> Result<TreeId, Problem> {
-    let mut line = line().await;
+    let line = line().await;
     let serving = async {
-        let (tx, rx) = &mut line.far;
-        let served = serve_download(store, tree, may, tx, rx).await;
-        if let Err(problem) = &served {
-            let _told = tx.refuse(problem).await;
+        let mut described = false;
+        loop {
+            let (mut tx, mut rx) = split(line.far.accept_bi().await.unwrap());
+            rx.expect::<Hello>().await.unwrap();
+            let served = match std::mem::replace(&mut described, true) {
+                false => serve_description(store, tree, &mut tx).await,
+                true => serve_chunks(store, tree, may.clone(), &mut tx, &mut rx).await,
+            };
+            match served {
+                Ok(()) => tx.finish(),
+                Err(problem) => drop(tx.refuse(&problem).await),
+            }
         }
     };
     let fetching = async {
-        let (tx, rx) = &mut line.near;
-        let fetched = async {
-            let manifest = trees::receive_description(rx).await?;
-            trees::receive(&manifest, &Arc::new(Peer), tx, rx, &()).await?;
-            Ok(manifest.id())
-        };
-        let fetched = fetched.await;
-        if let Err(problem) = &fetched {
-            let _told = tx.refuse(problem).await;
+        let (mut tx, mut rx) = split(line.near.open_bi().await.unwrap());
+        tx.send(&Hello::ours()).await?;
+        let manifest = trees::receive_description(&mut rx).await?;
+        let fetcher = Fetcher::new(line.near.clone(), Hello::ours(), manifest);
+        for _ in 0..times {
+            fetcher.complete(&Arc::new(Peer), &()).await?;
         }
-        fetched
+        Ok(fetcher.manifest().id())
     };
-    tokio::join!(fetching, serving).0
+    tokio::select! {
+        fetched = fetching => fetched,
+        () = serving => unreachable!("it serves for ever"),
+    }
 }
 
 #[tokio::test]
@@ -154,16 +183,18 @@ async fn a_download_ends_where_the_right_to_it_is_taken_away() {
     let (_folder, store) = store();
     let manifest = tree(20);
     upload(&store, &manifest).await.0.unwrap();
-    let pieces = AtomicUsize::new(0);
-    let seven = move || match pieces.fetch_add(1, Ordering::Relaxed) {
-        0..7 => Ok(()),
+    let asked = Arc::new(AtomicUsize::new(0));
+    let three = move || match asked.fetch_add(1, Ordering::Relaxed) {
+        0..3 => Ok(()),
         _ => Err(Problem::new(
             Code::Permission,
             "no more",
             "it was taken back",
         )),
     };
-    let refused = download_while(&store, manifest.id(), seven)
+    let fetched = download_while(&store, manifest.id(), three.clone(), 3).await;
+    assert_eq!(fetched, Ok(manifest.id()));
+    let refused = download_while(&store, manifest.id(), three, 1)
         .await
         .unwrap_err();
     assert_eq!(refused.code, Code::Permission);
@@ -191,25 +222,25 @@ async fn a_damaged_chunk_is_never_served_and_the_next_upload_heals_it() {
 async fn an_upload_that_breaks_off_leaves_its_chunks_but_no_tree() {
     let (folder, store) = store();
     let manifest = tree(10);
-    let mut line = line().await;
-    let entries = manifest.tree().entries().to_vec();
+    let line = line().await;
     let breaking = async {
-        let (tx, rx) = &mut line.near;
-        tx.send(&TreePart {
-            entries,
-            last: true,
-        })
-        .await
-        .unwrap();
-        assert_eq!(rx.expect::<Wanted>().await.unwrap().ordinals.len(), 10);
-        for ordinal in 0..10 {
+        let (mut tx, mut rx) = split(line.near.open_bi().await.unwrap());
+        tx.send(&Hello::ours()).await.unwrap();
+        let chunks = manifest.chunks().to_vec();
+        tx.send(&Offer { chunks }).await.unwrap();
+        let wanted: Wanted = rx.expect().await.unwrap();
+        assert_eq!(wanted.runs, Run::of(0..10));
+        for number in 0..10 {
             // The last chunk has the right length and the wrong content.
-            let bytes = content(if ordinal == 9 { 4 } else { ordinal });
-            tx.send_chunk(ordinal, &bytes).await.unwrap();
+            let piece = Piece::plain(content(if number == 9 { 4 } else { number }).into());
+            tx.send_frame(trees::pieces_frame(number, &piece))
+                .await
+                .unwrap();
         }
+        // Until it is refused.
+        assert!(rx.recv::<Wanted>().await.is_err());
     };
-    let (tx, rx) = &mut line.far;
-    let (served, ()) = tokio::join!(serve_upload(&store, tx, rx, drop), breaking);
+    let (served, ()) = tokio::join!(take(&store, &line, announced(&manifest)), breaking);
     assert_eq!(served.unwrap_err().code, Code::Checksum);
     assert_eq!(store.has_tree(manifest.id()), Ok(false));
     assert_eq!(upload(&store, &manifest).await, (Ok(manifest.id()), 1));

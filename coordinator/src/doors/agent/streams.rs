@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::{
     code::Code,
-    id::{AttemptId, OrgId},
+    id::{AttemptId, OrgId, TreeId},
     problem::Problem,
     seal::RegistryLogin,
     secret::SecretValue,
@@ -14,7 +14,10 @@ use coordinator_core::{Actor, query::access};
 use link::frames::{self, FrameReceiver, FrameSender};
 
 use super::{Agent, log};
-use crate::{blobs, doors::refuse};
+use crate::{
+    blobs::{self, Upload},
+    doors::refuse,
+};
 
 pub(super) async fn serve(agent: Arc<Agent>, stream: (quinn::SendStream, quinn::RecvStream)) {
     let (mut tx, mut rx) = frames::split(stream);
@@ -38,21 +41,23 @@ async fn serve_one(
     match purpose {
         AgentStream::Log { attempt } => log::receive(agent, attempt, tx, rx).await,
         AgentStream::Download { tree } => {
-            let (engine, machine) = (desk.engine.clone(), agent.machine);
-            let may = move || {
-                let may = access::machine_may_fetch(&engine.read(), machine, tree);
-                may.then_some(()).ok_or_else(not_wanted)
-            };
+            may_fetch(agent, tree)()?;
+            let store = desk.store(org(agent)?).await?;
+            blobs::serve_description(&store, tree, tx).await
+        }
+        AgentStream::Chunks { tree } => {
+            let may = may_fetch(agent, tree);
             may()?;
             let store = desk.store(org(agent)?).await?;
-            blobs::serve_download(&store, tree, may, tx, rx).await
+            blobs::serve_chunks(&store, tree, may, tx, rx).await
         }
         AgentStream::RegistryLogin { attempt } => {
             let login = registry_login(agent, attempt)?;
             Ok(tx.send(&RegistryAnswer { login }).await?)
         }
         AgentStream::Secrets { attempt } => Ok(tx.send(&secrets(agent, attempt)?).await?),
-        AgentStream::Upload { attempt } => {
+        AgentStream::Pieces { upload } => agent.uploads.pieces(upload, rx).await,
+        AgentStream::Upload { attempt, announced } => {
             if !access::machine_may_upload(&desk.engine.read(), agent.machine, attempt) {
                 return Err(not_wanted());
             }
@@ -60,10 +65,25 @@ async fn serve_one(
             let from = Actor::Machine(agent.machine);
             let org = org(agent)?;
             let stored = move |tree| receipts.give(from, org, tree, clock.now());
-            let store = desk.store(org).await?;
-            let sent = blobs::serve_upload(&store, tx, rx, stored).await;
-            sent.map(drop)
+            let upload = Upload::begin(&desk.store(org).await?, Ok(()), stored);
+            agent
+                .uploads
+                .take(upload, announced, tx, rx)
+                .await
+                .map(drop)
         }
+    }
+}
+
+/// Returns what says whether the machine may have the tree: now, and as long as it fetches.
+fn may_fetch(
+    agent: &Agent,
+    tree: TreeId,
+) -> impl Fn() -> Result<(), Problem> + Send + Sync + use<> {
+    let (engine, machine) = (agent.desk.engine.clone(), agent.machine);
+    move || {
+        let may = access::machine_may_fetch(&engine.read(), machine, tree);
+        may.then_some(()).ok_or_else(not_wanted)
     }
 }
 

@@ -226,10 +226,7 @@ async fn owners_see_names_sizes_and_shares_also_after_a_restart_and_evict_what_i
     );
     let items: Vec<Item> = list.iter().map(|listed| listed.item).collect();
     assert_eq!(cache.evict(&items), [Item::Tree(first.id())]);
-    assert_eq!(
-        walk(used.path(), &everything()).unwrap().tree(),
-        second.tree()
-    );
+    assert_eq!(tree_of(used.path()), *second.tree());
     let names = fs::read_dir(cache.0.shelf.root().join("names")).unwrap();
     assert_eq!(names.count(), 1);
     assert_counted(&cache);

@@ -185,7 +185,7 @@ impl Hostile {
 
     /// Sends pieces over the first stream, or over another.
     async fn pieces(&mut self, pieces: &[(u32, &[u8])], another: bool) {
-        let mut writer = super::super::pieces::PiecesWriter::default();
+        let mut writer = pieces::PiecesWriter::default();
         for (number, bytes) in pieces {
             writer.push(*number, &Piece::plain(bytes.to_vec().into()), 0);
         }

@@ -23,20 +23,8 @@ const LONG: &[(&str, &str)] = &[
         "one table: every system call a job may make",
     ),
     (
-        "agent/src/transfer/walk.rs",
-        "one walk, and every way in which a folder can be hostile",
-    ),
-    (
-        "common/link/src/trees/tests.rs",
-        "one hostile peer after the other",
-    ),
-    (
         "common/src/job.rs",
         "one noun: what is asked for and what is seen of it",
-    ),
-    (
-        "common/src/tree.rs",
-        "one type, valid by construction, with every way to be invalid",
     ),
     (
         "coordinator/core/src/tests/jobs.rs",

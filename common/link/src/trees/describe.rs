@@ -33,6 +33,6 @@ pub async fn receive_description(rx: &mut FrameReceiver) -> Result<Manifest, Pro
     on_disk(move || gathered.into_manifest().map_err(invalid)).await
 }
 
-pub(super) fn invalid(cause: InvalidManifest) -> Problem {
-    protocol(format!("the tree is not valid: {cause}"))
+pub(super) fn invalid(cause: impl Into<InvalidManifest>) -> Problem {
+    protocol(format!("the tree is not valid: {}", cause.into()))
 }

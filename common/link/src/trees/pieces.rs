@@ -147,7 +147,7 @@ mod tests {
                 (ordinal, Piece::from_parts(encoding, bytes.into()))
             }).collect();
             let payload = write(&pieces).concat()[HEADER_BYTES..].to_vec();
-            prop_assert_eq!(read_pieces(payload.clone().into()).unwrap(), pieces.clone());
+            prop_assert_eq!(read_pieces(payload.clone().into()).unwrap(), &pieces[..]);
             let cut = cut.index(payload.len());
             if let Ok(fewer) = read_pieces(payload[..cut].to_vec().into()) {
                 prop_assert!(fewer.len() < pieces.len());

@@ -1,6 +1,8 @@
 //! The sender's side of an upload: offers chunks as they are cut, sends those that are lacking while they are still in
 //! memory, and describes the tree at the end. Every file is read once.
 
+mod carry;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -27,14 +29,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    MAX_STREAMS, Manifest, Progress, on_disk, piece::Packer, pieces::PiecesWriter, protocol, size,
-    unless_stalled,
-};
-use crate::{
-    close_problem,
-    frames::{FrameReceiver, FrameSender, RecvError, split},
-};
+use self::carry::{Lacking, carry, cost, costs, half, pack, reserve};
+use super::{MAX_STREAMS, Manifest, Progress, on_disk, protocol};
+use crate::frames::{FrameReceiver, FrameSender, RecvError};
 
 /// Chunks are handed over about so many bytes at a time.
 pub const CUT_BYTES: usize = 1 << 20;
@@ -42,8 +39,6 @@ pub const CUT_BYTES: usize = 1 << 20;
 pub const CUTS_AHEAD: usize = 4;
 /// Bytes of chunks that are kept until it is known that they are not wanted, or they are sent.
 const WINDOW_BYTES: u64 = 32 << 20;
-/// What a chunk costs besides its bytes: a folder of tiny files must not make the window a list of millions.
-const CHUNK_COST: u64 = 512;
 /// Up to this much goes over the first stream itself.
 const INLINE: Bytes = Bytes::mib(1);
 /// From so many bytes on there is one more stream.
@@ -116,9 +111,6 @@ pub async fn send<M: Message + Clone + Send + Sync + 'static>(
     }
     Ok((stored.tree, sending.sent))
 }
-
-/// What is lacking, on its way to one of the streams.
-type Lacking = Vec<(u32, Cut)>;
 
 struct Sending<'a> {
     tx: &'a mut FrameSender,
@@ -331,74 +323,4 @@ impl Sending<'_> {
             .flatten()
             .unwrap_or(seen)
     }
-}
-
-async fn reserve(work: Option<&mpsc::Sender<Lacking>>) -> Option<mpsc::Permit<'_, Lacking>> {
-    work?.reserve().await.ok()
-}
-
-/// Carries pieces over one more stream, opened when there is something for it.
-async fn carry<M: Message + Sync>(
-    (connection, first): (quinn::Connection, M),
-    queue: Arc<Mutex<mpsc::Receiver<Lacking>>>,
-    done: mpsc::UnboundedSender<Result<(u64, u64), Problem>>,
-) {
-    let carrying = async {
-        let mut stream = None;
-        loop {
-            let next = queue.lock().await.recv().await;
-            let Some(lacking) = next else { break };
-            let costs = costs(&lacking);
-            let frames = on_disk(move || Ok(pack(lacking))).await?;
-            let (tx, _) = match &mut stream {
-                Some(open) => open,
-                None => {
-                    let opened = connection.open_bi().await;
-                    let mut opened = split(opened.map_err(|error| close_problem(&error))?);
-                    opened.0.send(&first).await?;
-                    stream.insert(opened)
-                }
-            };
-            for frame in frames {
-                tx.send_frame(frame).await?;
-            }
-            // Nobody hears it where the upload was given up.
-            let _given_up = done.send(Ok(costs));
-        }
-        if let Some((mut tx, mut rx)) = stream {
-            tx.finish();
-            // The other side ends it once it has everything.
-            let _end = unless_stalled(rx.recv::<Stored>()).await;
-        }
-        Ok::<_, Problem>(())
-    };
-    if let Err(problem) = carrying.await {
-        let _given_up = done.send(Err(problem));
-    }
-}
-
-fn pack(lacking: Lacking) -> Vec<Buffer> {
-    let (bytes, _) = costs(&lacking);
-    let mut packer = Packer::default();
-    let mut writer = PiecesWriter::default();
-    for (number, (_, content)) in lacking {
-        writer.push(number, &packer.pack(content), bytes);
-    }
-    writer.finish()
-}
-
-/// Returns the bytes of chunks and what they cost in the window.
-fn costs(lacking: &Lacking) -> (u64, u64) {
-    let chunks: Vec<ChunkRef> = lacking.iter().map(|(_, (chunk, _))| *chunk).collect();
-    (size(&chunks), cost(&chunks))
-}
-
-fn cost(chunks: &[ChunkRef]) -> u64 {
-    size(chunks) + chunks.len() as u64 * CHUNK_COST
-}
-
-fn half(chunk: &ChunkRef) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&chunk.id.as_bytes()[..16]);
-    half
 }

@@ -226,7 +226,8 @@ fn made_of(numbers: &[u32]) -> OfferedKind {
 
 #[tokio::test]
 async fn what_is_not_the_piece_or_unasked_is_refused_on_any_stream() {
-    let cases: [(&[(u32, &[u8])], Code); 6] = [
+    type Case<'a> = (&'a [(u32, &'a [u8])], Code);
+    let cases: [Case<'_>; 6] = [
         (&[(0, b"first"), (1, b"sekond")], Code::Checksum),
         (&[(0, b"first, and more")], Code::Checksum),
         (&[(2, b"first")], Code::Protocol),

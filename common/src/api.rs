@@ -16,6 +16,7 @@ pub mod org;
 pub mod page;
 pub mod project;
 pub mod secret;
+pub mod storage;
 pub mod token;
 pub mod usage;
 
@@ -136,6 +137,7 @@ pub enum Request {
     Approval(approval::ApprovalRequest),
     Token(token::TokenRequest),
     Data(data::DataRequest),
+    Storage(storage::StorageRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -175,4 +177,5 @@ pub enum Answer {
     Approval(approval::ApprovalAnswer),
     Token(token::TokenAnswer),
     Data(data::DataAnswer),
+    Storage(storage::StorageAnswer),
 }

@@ -8,7 +8,7 @@
 //!
 //! In reading order: [`record`] and [`packs`] are the files, [`index`] says what they hold, [`journal`] is what was
 //! written and is not in the index yet, [`store`], [`read`] and [`incoming`] are what the doors use, [`holds`], [`collect`] and
-//! [`compact`] take away what nothing needs, [`recover`] is the start after whatever happened.
+//! [`compact`] take away what nothing needs, [`recover`] is the start after whatever happened, [`scrub`] looks through everything.
 
 mod check;
 mod collect;
@@ -20,9 +20,11 @@ mod index;
 mod journal;
 mod manifests;
 mod packs;
+mod preview;
 mod read;
 mod record;
 mod recover;
+mod scrub;
 mod serve;
 mod store;
 
@@ -30,6 +32,9 @@ pub use self::record::{Header, InvalidRecord, decode as decode_record};
 pub(crate) use self::{
     check::{Unsound, check},
     collect::{Collected, KEEP_UNUSED},
+    error::BlobError,
+    preview::Preview,
+    scrub::Scrubbed,
     serve::{Upload, serve_chunks, serve_description},
     store::Store,
 };

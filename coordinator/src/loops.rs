@@ -5,4 +5,5 @@ pub(crate) mod forgetting;
 pub(crate) mod keeping;
 pub(crate) mod lease;
 pub(crate) mod renewal;
+pub(crate) mod scrub;
 pub(crate) mod sweep;

@@ -19,7 +19,7 @@ use crate::{
     kept::Kept,
     listen::{self, ResetKey},
     logs::Logs,
-    loops::{forgetting, keeping, lease, renewal, sweep},
+    loops::{forgetting, keeping, lease, renewal, scrub, sweep},
     setup::{open_authority, open_sealing_key_of},
     store::{Opened, Store, StoreError},
 };
@@ -143,6 +143,7 @@ impl Ready {
         tasks.spawn(keeping::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(lease::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(sweep::run(Arc::clone(&desk), stop.clone()));
+        tasks.spawn(scrub::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(forgetting::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(renewal::run(
             Arc::clone(&desk),

@@ -1,7 +1,8 @@
-//! `dataset upload|list|show|download|set|move|delete`: shared, versioned data.
+//! `dataset upload|list|show|download|set|move|delete|gc`: shared, versioned data.
 
 mod change;
 mod delete;
+mod gc;
 
 use std::path::PathBuf;
 
@@ -41,6 +42,7 @@ pub(super) enum Dataset {
     Move(change::Move),
     Delete(delete::Delete),
     Restore(delete::Restore),
+    Gc(gc::Gc),
 }
 
 /// Upload a folder as a new version of a dataset
@@ -108,6 +110,7 @@ impl Dataset {
             Self::Move(relocate) => relocate.run(context).await,
             Self::Delete(delete) => delete.run(context).await,
             Self::Restore(restore) => restore.run(context).await,
+            Self::Gc(gc) => gc.run(context).await,
         }
     }
 }

@@ -117,6 +117,7 @@ actions! {
     ReadSharedDataset "read and, where they say so, write shared datasets" Org Member
     ReadAnyDataset "read personal datasets of others" Other Admin
     ChangeAnyDataset "change or delete datasets of others" Other Admin
+    ManageStorage "see and clear up what the org has stored" Org Admin
 
     SubmitJob "submit jobs" Own Member
     SeeAnyJob "see jobs of others" Other Admin

@@ -76,6 +76,7 @@ impl Store {
     /// # Errors
     /// Something cannot be read or written; the next call goes on.
     pub(crate) fn collect(&self) -> Result<Collected, BlobError> {
+        let _one = self.0.collecting();
         if !self.0.journal.is_empty() {
             self.0.flush()?;
         }
@@ -165,7 +166,7 @@ impl Store {
     }
 
     /// Returns the minute that was so long ago; what may go at once is older than any.
-    fn minute_before(&self, age: Duration) -> u32 {
+    pub(super) fn minute_before(&self, age: Duration) -> u32 {
         let minutes = u32::try_from(age.as_secs() / 60).unwrap_or(u32::MAX);
         minute(&self.0.clock).saturating_sub(minutes)
     }

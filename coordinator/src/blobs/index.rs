@@ -36,6 +36,8 @@ const DOOMED: TableDefinition<'_, Id, u32> = TableDefinition::new("doomed-trees-
 /// What the store notes for itself, by name.
 const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes-1");
 
+/// Among the notes: how looks through all that is stored stand.
+pub(super) const SCRUB: &str = "scrub";
 /// Among the notes: that the counts of references have to be taken anew.
 pub(super) const RECOUNT: &str = "recount";
 

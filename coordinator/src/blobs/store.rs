@@ -49,6 +49,8 @@ pub(super) struct Inner {
     pub(super) manifests: Arc<Manifests>,
     /// Held by whoever changes the index: what a change was made from stays so until it is committed.
     committing: Mutex<()>,
+    /// Held by a collection: two would tell chunks twice that a tree has gone. Taken before `committing`.
+    collecting: Mutex<()>,
 }
 
 impl Store {
@@ -71,6 +73,7 @@ impl Store {
             holds: Holds::default(),
             manifests: Arc::clone(&shared.manifests),
             committing: Mutex::default(),
+            collecting: Mutex::default(),
         })))
     }
 
@@ -216,6 +219,13 @@ impl Inner {
 
     pub(super) fn view(&self) -> Result<View, BlobError> {
         self.index.view()
+    }
+
+    pub(super) fn collecting(&self) -> MutexGuard<'_, ()> {
+        // It guards no data of its own.
+        self.collecting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn committing(&self) -> MutexGuard<'_, ()> {

@@ -19,6 +19,7 @@ mod damage;
 mod disk_full;
 pub(super) mod killed;
 mod model;
+mod scrubbing;
 mod serving;
 mod sizes;
 mod sweeping;

@@ -8,8 +8,10 @@ use std::{
 };
 
 use common::{
+    api::storage::StorageReport,
     id::{JobId, OrgId, TreeId},
     problem::Problem,
+    units::Bytes,
 };
 use coordinator_core::{
     Actor, Body,
@@ -19,7 +21,7 @@ use link::trees::io_problem;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    blobs::{Collected, KEEP_UNUSED, Store},
+    blobs::{BlobError, Collected, KEEP_UNUSED, Preview, Store},
     desk::{Desk, blocking},
 };
 
@@ -31,15 +33,36 @@ const ROUND: Duration = Duration::from_secs(24 * 3600);
 const MAX_FINISHED: usize = 1000;
 
 const NOT_SWEPT: &str = "files that nothing needs are still there";
+const NOT_READ: &str = "what is stored cannot be read";
+
+/// What is swept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// What was deleted.
+    Deleted,
+    /// That, and what nobody ever named, of all orgs.
+    Round,
+    /// All of one org.
+    Org(OrgId),
+}
+
+/// What a sweep has done in an org's store.
+#[derive(Debug, Clone, Copy, Default)]
+struct Swept {
+    collected: Collected,
+    /// Trees that were held.
+    held: u64,
+}
 
 /// Runs until `stop`: at the start, and whenever an org or a dataset was deleted.
 pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
     let mut rounded: Option<Instant> = None;
     loop {
         let due = rounded.is_none_or(|at| at.elapsed() >= ROUND);
-        match sweep(&desk, due).await {
-            Ok(()) if due => rounded = Some(Instant::now()),
-            Ok(()) => {}
+        let scope = if due { Scope::Round } else { Scope::Deleted };
+        match sweep(&desk, scope).await {
+            Ok(_) if due => rounded = Some(Instant::now()),
+            Ok(_) => {}
             Err(problem) => {
                 tracing::error!(%problem, "files of a deleted org or dataset are still there");
             }
@@ -52,15 +75,76 @@ pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
     }
 }
 
-/// Takes away what was deleted; in a `round` also what nobody named, of all orgs.
-async fn sweep(desk: &Desk, round: bool) -> Result<(), Problem> {
-    let (mut leftovers, touched) = doom(desk, round).await?;
+/// Sweeps one org's store; returns what went.
+///
+/// # Errors
+/// Something cannot be read or written: what went is gone.
+pub(crate) async fn now(desk: &Desk, org: OrgId) -> Result<StorageReport, Problem> {
+    let swept = sweep(desk, Scope::Org(org)).await?;
+    let Swept { collected, held } = swept.get(&org).copied().unwrap_or_default();
+    let gone = Preview {
+        gone: collected,
+        held,
+        more: false,
+    };
+    report(desk, org, Purpose::Done, move |_| Ok(gone)).await
+}
+
+/// Returns what [`now`] would do.
+///
+/// # Errors
+/// Something cannot be read.
+pub(crate) async fn preview(desk: &Desk, org: OrgId) -> Result<StorageReport, Problem> {
+    let (_, mut going) = going(desk, Scope::Org(org)).await?;
+    let mut trees = going.remove(&org).unwrap_or_default();
+    trees.sort_unstable();
+    trees.dedup();
+    report(desk, org, Purpose::DryRun, move |store| {
+        store.preview(&trees)
+    })
+    .await
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Done,
+    DryRun,
+}
+
+async fn report(
+    desk: &Desk,
+    org: OrgId,
+    purpose: Purpose,
+    gone: impl FnOnce(&Store) -> Result<Preview, BlobError> + Send + 'static,
+) -> Result<StorageReport, Problem> {
+    let store = desk.store(org).await?;
+    let looked = blocking(move || {
+        let Preview { gone, held, more } = gone(&store)?;
+        Ok::<_, BlobError>(StorageReport {
+            dry_run: purpose == Purpose::DryRun,
+            trees: gone.trees,
+            pieces: gone.pieces,
+            bytes: Bytes(gone.bytes),
+            more,
+            held,
+            kept: store.stored_now()?,
+            scrub: store.last_scrub()?,
+        })
+    });
+    looked.await.map_err(|error| error.problem(NOT_READ))
+}
+
+async fn sweep(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Swept>, Problem> {
+    let (mut leftovers, mut swept) = doom(desk, scope).await?;
     let mut failed = None;
-    for org in touched {
-        if let Err(problem) = collect(desk, org).await {
-            tracing::error!(%org, %problem, "an org's store cannot be swept");
-            leftovers.discarded.retain(|one| one.org != org);
-            failed = Some(problem);
+    for (org, swept) in &mut swept {
+        match collect(desk, *org).await {
+            Ok(collected) => swept.collected = collected,
+            Err(problem) => {
+                tracing::error!(%org, %problem, "an org's store cannot be swept");
+                leftovers.discarded.retain(|one| one.org != *org);
+                failed = Some(problem);
+            }
         }
     }
     let (blobs, logs) = (desk.blobs.clone(), desk.logs.clone());
@@ -83,26 +167,15 @@ async fn sweep(desk: &Desk, round: bool) -> Result<(), Problem> {
         note(desk, Body::FinishDiscarding(piece.to_vec())).await;
         tracing::info!(count, "nothing of deleted datasets is left");
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(swept), Err)
 }
 
 /// Takes the names of trees away that nothing needs; nobody can name one meanwhile. What is held stays, and is left to
 /// another sweep with what it belongs to. Returns with it the orgs whose stores have something to give back.
-async fn doom(desk: &Desk, round: bool) -> Result<(Leftovers, Vec<OrgId>), Problem> {
+async fn doom(desk: &Desk, scope: Scope) -> Result<(Leftovers, BTreeMap<OrgId, Swept>), Problem> {
     let _unnamed = desk.blobs.unnamed().await;
-    // What named a tree before is in the mailbox: it is done once this is.
-    note(desk, Body::Schedule { most: 0 }).await;
-    let mut leftovers = access::leftovers(&desk.engine.read());
-    let mut going: BTreeMap<OrgId, Vec<TreeId>> = BTreeMap::new();
-    for (org, tree) in std::mem::take(&mut leftovers.trees) {
-        going.entry(org).or_default().push(tree);
-    }
-    if round {
-        for (org, trees) in unnamed(desk).await? {
-            going.entry(org).or_default().extend(trees);
-        }
-    }
-    let mut touched = Vec::with_capacity(going.len());
+    let (mut leftovers, going) = going(desk, scope).await?;
+    let mut swept = BTreeMap::new();
     for (org, trees) in going {
         let store = desk.store(org).await?;
         let doomed = blocking(move || store.doom(&trees)).await;
@@ -113,35 +186,65 @@ async fn doom(desk: &Desk, round: bool) -> Result<(Leftovers, Vec<OrgId>), Probl
                 .discarded
                 .retain(|one| one.org != org || !held.contains(&one.tree));
         }
-        touched.push(org);
+        let entry: &mut Swept = swept.entry(org).or_default();
+        entry.held = held.len() as u64;
     }
-    Ok((leftovers, touched))
+    Ok((leftovers, swept))
 }
 
-/// Returns of every org that has a store the trees which were sent long ago and which nothing names; takes away what
-/// is there of orgs that nobody knows.
-async fn unnamed(desk: &Desk) -> Result<Vec<(OrgId, Vec<TreeId>)>, Problem> {
-    let blobs = desk.blobs.clone();
-    let orgs = blocking(move || blobs.orgs()).await;
-    let mut found = Vec::new();
-    for org in orgs.map_err(|error| io_problem(NOT_SWEPT, &error))? {
-        if !access::knows_org(&desk.engine.read(), org) {
-            let blobs = desk.blobs.clone();
-            let removed = blocking(move || blobs.remove(org)).await;
-            removed.map_err(|error| io_problem(NOT_SWEPT, &error))?;
-            continue;
+/// Returns what nothing needs any more.
+async fn going(
+    desk: &Desk,
+    scope: Scope,
+) -> Result<(Leftovers, BTreeMap<OrgId, Vec<TreeId>>), Problem> {
+    // What named a tree before is in the mailbox: it is done once this is.
+    note(desk, Body::Schedule { most: 0 }).await;
+    let mut leftovers = access::leftovers(&desk.engine.read());
+    let mut going: BTreeMap<OrgId, Vec<TreeId>> = BTreeMap::new();
+    let trees = std::mem::take(&mut leftovers.trees).into_iter();
+    let ours = |org: OrgId| !matches!(scope, Scope::Org(only) if only != org);
+    for (org, tree) in trees.filter(|(org, _)| ours(*org)) {
+        going.entry(org).or_default().push(tree);
+    }
+    match scope {
+        Scope::Deleted => {}
+        Scope::Org(org) => {
+            leftovers.orgs.clear();
+            leftovers.discarded.retain(|one| one.org == org);
+            going
+                .entry(org)
+                .or_default()
+                .extend(unnamed(desk, org).await?);
         }
-        let store: Store = desk.store(org).await?;
-        let old = blocking(move || store.trees_older_than(KEEP_UNUSED)).await;
-        let mut old = old.map_err(|error| error.problem(NOT_SWEPT))?;
-        let state = desk.engine.read();
-        old.retain(|tree| !access::is_named(&state, org, *tree));
-        found.push((org, old));
+        Scope::Round => {
+            let blobs = desk.blobs.clone();
+            let orgs = blocking(move || blobs.orgs()).await;
+            for org in orgs.map_err(|error| io_problem(NOT_SWEPT, &error))? {
+                if access::knows_org(&desk.engine.read(), org) {
+                    going
+                        .entry(org)
+                        .or_default()
+                        .extend(unnamed(desk, org).await?);
+                } else {
+                    leftovers.orgs.push((org, Vec::new()));
+                }
+            }
+        }
     }
-    Ok(found)
+    Ok((leftovers, going))
 }
 
-async fn collect(desk: &Desk, org: OrgId) -> Result<(), Problem> {
+/// Returns the trees of an org which were sent long ago and which nothing names.
+async fn unnamed(desk: &Desk, org: OrgId) -> Result<Vec<TreeId>, Problem> {
+    let store: Store = desk.store(org).await?;
+    let old = blocking(move || store.trees_older_than(KEEP_UNUSED)).await;
+    let mut old = old.map_err(|error| error.problem(NOT_SWEPT))?;
+    let state = desk.engine.read();
+    old.retain(|tree| !access::is_named(&state, org, *tree));
+    Ok(old)
+}
+
+async fn collect(desk: &Desk, org: OrgId) -> Result<Collected, Problem> {
     let store = desk.store(org).await?;
     let collected = blocking(move || store.collect()).await;
     let collected = collected.map_err(|error| error.problem(NOT_SWEPT))?;
@@ -153,7 +256,7 @@ async fn collect(desk: &Desk, org: OrgId) -> Result<(), Problem> {
         } = collected;
         tracing::info!(%org, trees, pieces, bytes, "an org's store was swept");
     }
-    Ok(())
+    Ok(collected)
 }
 
 /// Has the engine take this in. Where it has stopped, the next start finds the rows and nothing left to do.

@@ -18,6 +18,7 @@ mod org_secrets;
 mod orgs;
 mod renewal;
 mod secrets;
+mod storage;
 mod streams;
 mod trees;
 mod usage;

@@ -93,12 +93,16 @@ fn upload(org: OrgId, bytes: &[u8]) -> ClientStream {
 }
 
 /// Sends a folder; returns its tree and how many chunks were asked for.
-async fn send(connection: &quinn::Connection, org: OrgId, bytes: &'static [u8]) -> (TreeId, usize) {
+pub(crate) async fn send(
+    connection: &quinn::Connection,
+    org: OrgId,
+    bytes: &'static [u8],
+) -> (TreeId, usize) {
     let sent = send_over(connection, upload(org, bytes), bytes).await;
     sent.unwrap()
 }
 
-fn version(org: OrgId, called: &str, tree: TreeId) -> AddDatasetVersion {
+pub(crate) fn version(org: OrgId, called: &str, tree: TreeId) -> AddDatasetVersion {
     AddDatasetVersion {
         org,
         name: name(called),

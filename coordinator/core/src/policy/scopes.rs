@@ -5,7 +5,8 @@ use common::{
     api::{
         Request, account::AccountRequest, approval::ApprovalRequest, audit::AuditRequest,
         data::DataRequest, invitation::InvitationRequest, limits::LimitsRequest, org::OrgRequest,
-        project::ProjectRequest, secret::SecretRequest, token::TokenRequest,
+        project::ProjectRequest, secret::SecretRequest, storage::StorageRequest,
+        token::TokenRequest,
     },
     id::OrgId,
     status::TokenScope::{self, Admin, Read, Submit},
@@ -167,6 +168,8 @@ fn of_request(request: &Request) -> Needs {
             DataRequest::Set(set) => in_org(Admin, set.org),
             DataRequest::Move(relocate) => in_org(Admin, relocate.org),
         },
+        Request::Storage(StorageRequest::Collect { org, dry_run: true }) => in_org(Read, *org),
+        Request::Storage(StorageRequest::Collect { org, .. }) => in_org(Admin, *org),
         Request::Invitation(request) => match request {
             InvitationRequest::Mine { .. }
             | InvitationRequest::Accept { .. }

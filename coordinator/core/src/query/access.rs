@@ -23,7 +23,7 @@ use crate::{
         project::name_of,
     },
     event::LogState,
-    policy,
+    policy::{self, Action},
     rejection::{Rejection, secret::SecretRejection},
     state::{State, deletion::keeps, job::Job, secret::Secret},
 };
@@ -161,6 +161,15 @@ pub fn storage_room(
 /// No member of the org.
 pub fn may_upload(state: &State, user: UserId, org: OrgId) -> Result<(), Problem> {
     policy::member(state, org, user)?;
+    Ok(())
+}
+
+/// Returns whether a member may see, and have swept, what the org has stored.
+///
+/// # Errors
+/// No member of the org, or no admin.
+pub fn may_see_storage(state: &State, user: UserId, org: OrgId) -> Result<(), Problem> {
+    policy::permit(state, org, user, Action::ManageStorage)?;
     Ok(())
 }
 

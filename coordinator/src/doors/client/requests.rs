@@ -9,6 +9,7 @@ mod invitation;
 mod orgs;
 mod project;
 mod secret;
+mod storage;
 mod token;
 mod usage;
 
@@ -78,6 +79,7 @@ pub(super) async fn answer(
         Request::CancelJob(request) => Body::CancelJob(request),
         Request::Account(request) => return account::answer(member, user, request).await,
         Request::Data(request) => return dataset::answer(member, user, request).await,
+        Request::Storage(request) => return storage::answer(member, user, request).await,
         Request::Token(request) => return token::answer(member, user, request).await,
         question @ (Request::WhoAmI
         | Request::Limits(_)

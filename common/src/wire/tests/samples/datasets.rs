@@ -7,11 +7,13 @@ use crate::api::data::{
     DataAnswer, DataRequest, DeleteDataset, MoveDataset, RestoreDataset, SetDataset,
 };
 use crate::api::page::Page;
+use crate::api::storage::{Scrub, StorageAnswer, StorageReport, StorageRequest, StoredNow};
 use crate::api::{Answer, Request};
 use crate::code::Code;
 use crate::dataset::{DatasetDeletion, DatasetRef, DeletedKey, DeletedView};
 use crate::problem::Problem;
 use crate::status::Visibility;
+use crate::tree::chunk_id;
 use crate::units::Bytes;
 
 pub(super) fn datasets() -> Vec<Sample> {
@@ -43,7 +45,8 @@ pub(super) fn datasets() -> Vec<Sample> {
         dataset: dataset_view().id,
         version: 3,
     };
-    vec![
+    let mut all = stored();
+    all.extend([
         request(
             "preview_dataset_deletion",
             DataRequest::PreviewDeletion(DeleteDataset {
@@ -141,5 +144,42 @@ pub(super) fn datasets() -> Vec<Sample> {
         answer("dataset_deleted", DataAnswer::Deleted(deletion(Some(3)))),
         answer("one_dataset", DataAnswer::One(Box::new(dataset_view()))),
         answer("dataset_gone", DataAnswer::Gone),
+    ]);
+    all
+}
+
+fn stored() -> Vec<Sample> {
+    let report = |scrub| StorageReport {
+        dry_run: true,
+        trees: 2,
+        pieces: 300,
+        bytes: Bytes::mib(5),
+        more: false,
+        held: 1,
+        kept: StoredNow {
+            trees: 7,
+            bytes: Bytes::gib(2),
+            dead: Bytes::mib(9),
+        },
+        scrub,
+    };
+    let scrub = Scrub {
+        started_at: AT,
+        ended_at: AT,
+        pieces: 4000,
+        bytes: Bytes::gib(2),
+        damaged: 1,
+        named: vec![chunk_id(b"x")],
+    };
+    let collect = StorageRequest::Collect {
+        org: ORG,
+        dry_run: true,
+    };
+    let answer =
+        |called, report| Sample::new(called, &Answer::Storage(StorageAnswer::Collected(report)));
+    vec![
+        Sample::new("collect_storage", &Request::Storage(collect)),
+        answer("storage_collected", report(Some(scrub))),
+        answer("storage_collected_unscrubbed", report(None)),
     ]
 }

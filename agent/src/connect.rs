@@ -104,6 +104,7 @@ impl Connector {
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, Problem> {
         let identity = self.identity().await?;
+        self.machine.peers.identify(&identity);
         let fingerprint = self.machine.registration.fingerprint;
         let tls = client_config(fingerprint, Some(&identity), ALPN_AGENT)
             .map_err(|error| local_problem("the machine's certificate cannot be used", &error))?;

@@ -6,7 +6,10 @@ mod cache;
 mod client;
 mod server;
 
+use std::net::SocketAddr;
+
 use common::{
+    bit_rate::BitRate,
     job::JobNumber,
     machine::{Isolation, Pause},
     name::Name,
@@ -111,6 +114,9 @@ pub struct AgentStatus {
     /// (since 14:02); its jobs are frozen`.
     #[serde(default)]
     pub standing: String,
+    /// What it gives to other machines of the org and gets from them.
+    #[serde(default)]
+    pub peers: PeerStatus,
     /// GPUs that are kept back, by command or by rule.
     #[serde(default)]
     pub gpu_pauses: Vec<GpuPause>,
@@ -122,6 +128,17 @@ pub struct AgentStatus {
     pub owner_rules_problem: Option<Problem>,
     pub agent_version: String,
     pub process_id: u32,
+}
+
+/// Whether other machines fetch data from this one, and what went either way since the agent started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Where they reach it; nowhere where the owner does not want that.
+    pub addresses: Vec<SocketAddr>,
+    /// The owner's bound for all together.
+    pub rate: Option<BitRate>,
+    pub served: Bytes,
+    pub fetched: Bytes,
 }
 
 /// A GPU that is not lent for now.

@@ -27,6 +27,7 @@ use crate::{
     journal::{Journal, Kept},
     keeper::{Keeper, KeeperParts, Word},
     machine::{Machine, Parts, Standing, local_problem},
+    peers::Door,
     probe::{OwnerFile, Probe, surroundings},
     registration::{AgentFolder, Registration},
     sandbox,
@@ -135,6 +136,13 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
     control::serve(machine.folder.path(), asking, stopping.clone())
         .map_err(|error| local_problem("the owner's socket cannot be made", &error))?;
     tokio::spawn(machine.gpus.clone().watch(stopping.clone()));
+    let door = Door {
+        peers: machine.peers.clone(),
+        cache: machine.cache.clone(),
+        rules: machine.rules(),
+        stopping: stopping.clone(),
+    };
+    tokio::spawn(door.keep());
     let (source, uplink) = uplink();
     let (standing, watching) = watch::channel(Standing::default());
     let lookout = surroundings::watch(

@@ -19,6 +19,7 @@ mod keeper;
 mod lease_file;
 mod logs;
 mod machine;
+mod peers;
 mod probe;
 mod proxy;
 pub mod registration;

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use crate::{
     clock,
     gpu::Gpus,
+    peers::Peers,
     probe::{OwnerFile, Probe, Ruled, Sample, surroundings},
     registration::{AgentFolder, Registration},
     sandbox::SpareNetworks,
@@ -40,6 +41,7 @@ pub(crate) struct Machine {
     pub(crate) isolation: Isolation,
     pub(crate) system: SystemInfo,
     pub(crate) cache: Cache,
+    pub(crate) peers: Peers,
     /// Attempts' own, where the machine can have such.
     pub(crate) disks: Option<Disks>,
     pub(crate) networks: Option<SpareNetworks>,
@@ -95,7 +97,10 @@ pub(crate) struct Parts {
 
 impl Machine {
     pub(crate) fn new(parts: Parts) -> Self {
+        let peers = Peers::new(parts.registration.machine);
+        parts.cache.fetch_with(&peers);
         Self {
+            peers,
             folder: parts.folder,
             registration: parts.registration,
             isolation: parts.isolation,

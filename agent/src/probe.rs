@@ -90,6 +90,7 @@ impl Probe {
             load: MachineLoad {
                 cpu_percent: percent(self.system.global_cpu_usage()),
                 memory_used: Bytes(self.system.used_memory()),
+                ..MachineLoad::default()
             },
             capacity,
         }

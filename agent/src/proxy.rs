@@ -11,7 +11,7 @@
 //! mean something else a moment later.
 
 mod confine;
-mod interfaces;
+pub(crate) mod interfaces;
 
 mod head;
 mod socks;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use certs::{Identity, PrivateKey};
 use common::{
     code::Code,
-    machine::MachineReport,
+    machine::{MachineLoad, MachineReport},
     problem::Problem,
     time::Span,
     usage::SAMPLE_PERIOD_MS,
@@ -121,6 +121,7 @@ impl Session<'_> {
                 sent_at,
             })
             .await;
+        self.machine.peers.greeted(greeting.now);
         greeted();
         let mut conversation = Conversation {
             machine: self.machine,
@@ -159,6 +160,9 @@ impl Conversation<'_> {
         let mut beat = interval_at(Instant::now() + period, period);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut usage = self.machine.usage_news();
+        let mut door = self.machine.peers.door();
+        // Said once, whatever it is.
+        door.mark_changed();
         // Nothing runs, nothing is due.
         let mut usage_due: Option<Instant> = None;
         let mut usage_sent = Instant::now();
@@ -181,6 +185,10 @@ impl Conversation<'_> {
                     )),
                 },
                 _ = beat.tick() => self.heartbeat().await?,
+                Ok(()) = door.changed() => {
+                    let door = door.borrow_and_update().clone();
+                    self.tx.send(&AgentMessage::Door(door)).await?;
+                }
                 Ok(()) = usage.changed(), if usage_due.is_none() => {
                     usage_due = Some(usage_sent + USAGE_PERIOD);
                 }
@@ -254,7 +262,10 @@ impl Conversation<'_> {
             .push_back((self.sequence, clock::since_boot()));
         let message = AgentMessage::Heartbeat {
             sequence: self.sequence,
-            load: sample.load,
+            load: MachineLoad {
+                peers: self.machine.peers.load(),
+                ..sample.load
+            },
             report: news.then(|| Box::new(report.clone())),
         };
         self.tx.send(&message).await?;
@@ -285,6 +296,7 @@ impl Conversation<'_> {
         };
         let saved = Identity::new(chain, &key).and_then(|identity| {
             identity.save(&self.machine.folder.identity())?;
+            self.machine.peers.identify(&identity);
             Ok(identity.renew_at())
         });
         match saved {

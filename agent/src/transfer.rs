@@ -14,6 +14,7 @@ mod walk;
 mod donors;
 mod layout;
 mod route;
+mod stock;
 mod stream;
 
 mod cache;
@@ -30,6 +31,7 @@ pub use self::{
 pub(crate) use self::{
     cache::{About, ImageRoom, Listed, PinnedImage},
     collect::any_of,
+    stock::Stock,
     stream::open,
 };
 

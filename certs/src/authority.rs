@@ -197,6 +197,10 @@ impl Authority {
         ))
     }
 
+    pub(crate) fn issuing_key(&self) -> &PrivateKey {
+        self.issuer.key()
+    }
+
     /// Returns the whole chain, leaf first.
     fn sign(&self, leaf: &Leaf, key: &impl PublicKeyData) -> Result<Vec<Vec<u8>>, IssueError> {
         if leaf.expires_at > self.issuing_expires_at {

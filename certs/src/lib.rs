@@ -13,9 +13,11 @@
 
 mod authority;
 pub mod files;
+mod grant;
 mod identity;
 mod key;
 mod peer;
+mod peer_tls;
 mod pem_file;
 mod request;
 mod seal;
@@ -26,9 +28,11 @@ mod verdict;
 mod handshake_tests;
 
 pub use authority::{Authority, AuthorityError, IssueError, Issued};
+pub use grant::InvalidGrant;
 pub use identity::{Identity, IdentityError, ServerIdentity};
 pub use key::{KeyError, PrivateKey};
 pub use peer::{InvalidCertificate, PeerCertificate, Subject};
+pub use peer_tls::{PEER_NAME, peer_client_config, peer_server_config};
 pub use request::{CertificateRequest, InvalidRequest};
 pub use seal::{SealError, SealingKey, seal, seal_login};
 pub use tls::{ClientTls, ConfigError, client_config, server_config};

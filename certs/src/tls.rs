@@ -109,6 +109,6 @@ pub enum ConfigError {
     Verifier(#[source] VerifierBuilderError),
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }

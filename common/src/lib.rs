@@ -8,6 +8,7 @@
 //! [`problem`] is how anything is refused; [`api`] is what is asked and answered; [`wire`] is how it travels.
 
 pub mod address_range;
+pub mod bit_rate;
 pub mod id;
 pub mod invitee;
 pub mod join_link;

@@ -9,6 +9,7 @@ use crate::{
     status::{IsolationLevel, MachineStatus, Network},
     time::{Span, Timestamp},
     units::Bytes,
+    wire::peer::PeerLoad,
 };
 
 /// Most cached datasets that are shown of a machine.
@@ -221,6 +222,9 @@ pub struct SystemInfo {
 pub struct MachineLoad {
     pub cpu_percent: u32,
     pub memory_used: Bytes,
+    /// What it gives to other machines and gets from them.
+    #[serde(default)]
+    pub peers: PeerLoad,
 }
 
 /// A machine as people see it.

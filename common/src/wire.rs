@@ -13,6 +13,7 @@ mod codec;
 pub mod data;
 pub mod frame;
 pub mod join;
+pub mod peer;
 
 pub use frame::{DecodeError, EncodeError, Header, Kind, Message, decode, encode};
 
@@ -24,6 +25,9 @@ pub const ALPN_AGENT: &[u8] = b"compute-share-agent/1";
 pub const ALPN_CLIENT: &[u8] = b"compute-share-client/1";
 /// Whoever wants in: no certificate is needed, nothing but enrolment is possible.
 pub const ALPN_JOIN: &[u8] = b"compute-share-join/1";
+
+/// Machines among one another: each shows its machine's certificate.
+pub const ALPN_PEER: &[u8] = b"compute-share-peer/1";
 
 /// Protocol versions within an ALPN's major version that a program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{code::Code, problem::Problem, time::Span};
+use common::{bit_rate::BitRate, code::Code, problem::Problem, time::Span};
 use coordinator_core::command::WhoMayCreateOrgs;
 use serde::Deserialize;
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub lease: Span,
     pub heartbeat: Span,
     pub who_may_create_orgs: WhoMayCreateOrgs,
+    /// How fast datasets and other files go out, to everybody together; `None` is as fast as they can.
+    pub upload_rate: Option<BitRate>,
     /// Whoever starts it says that the system's clock is right, whatever it said in the last run. Not in the file.
     pub clock_is_right: bool,
 }
@@ -49,6 +51,8 @@ struct ConfigFile {
     heartbeat: Span,
     #[serde(default)]
     who_may_create_orgs: WhoMayCreateOrgs,
+    #[serde(default)]
+    upload_rate: Option<BitRate>,
 }
 
 const fn default_lease() -> Span {
@@ -81,6 +85,7 @@ impl Config {
             lease: file.lease,
             heartbeat: file.heartbeat,
             who_may_create_orgs: file.who_may_create_orgs,
+            upload_rate: file.upload_rate,
             clock_is_right: false,
         };
         config.check(&path)?;
@@ -132,6 +137,13 @@ impl Config {
             "who_may_create_orgs",
             self.who_may_create_orgs.as_str(),
         );
+        let what = "How fast datasets and other files go out, to everybody together.";
+        match self.upload_rate {
+            Some(rate) => key(what, "upload_rate", &rate.to_string()),
+            None => {
+                writeln!(text, "# {what}\n# upload_rate = \"100Mbit\"").expect("as above");
+            }
+        }
         text
     }
 }
@@ -156,6 +168,7 @@ mod tests {
             lease: DEFAULT_LEASE,
             heartbeat: Span::from_millis(500),
             who_may_create_orgs: WhoMayCreateOrgs::Users,
+            upload_rate: Some("100Mbit".parse().unwrap()),
             clock_is_right: false,
         };
         let (data, read) = written(&config.to_toml());
@@ -178,6 +191,7 @@ mod tests {
             ("heartbeat = 0\n", Code::Config),
             ("who_may_create_orgs = \"everybody\"\n", Code::Config),
             ("who_may_create_orgs = true\n", Code::Config),
+            ("upload_rate = \"100MB\"\n", Code::Config),
         ] {
             let (_data, read) = written(&format!("{text}{rest}"));
             assert_eq!(read.unwrap_err().code, code, "{text}");

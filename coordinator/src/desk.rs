@@ -16,6 +16,7 @@ use coordinator_core::{
     query::{access, enrolment},
 };
 
+use link::pace::Pace;
 use tokio::sync::Notify;
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
     receipts::Receipts,
     sessions::Sessions,
     store::Trail,
+    swarms::Swarms,
     topics::{Awaited, Topics},
     usage::Usage,
 };
@@ -52,6 +54,8 @@ pub(crate) struct Desk {
     pub(crate) guard: Guard,
     pub(crate) lease: Span,
     pub(crate) heartbeat: Span,
+    /// How fast pieces of data go out, to everybody together.
+    pub(crate) pace: Pace,
     pub(crate) who_may_create_orgs: WhoMayCreateOrgs,
 }
 
@@ -64,6 +68,7 @@ pub(crate) struct Wires {
     pub(crate) usage: Arc<Usage>,
     /// Files of a deleted org wait.
     pub(crate) sweep: Arc<Notify>,
+    pub(crate) swarms: Arc<Swarms>,
 }
 
 impl Wires {
@@ -74,6 +79,7 @@ impl Wires {
             topics: Topics::default(),
             usage: Arc::default(),
             sweep: Arc::default(),
+            swarms: Arc::default(),
         }
     }
 

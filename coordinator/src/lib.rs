@@ -16,6 +16,7 @@ mod sign_in;
 
 mod engine;
 mod store;
+mod swarms;
 
 pub mod blobs;
 mod logs;

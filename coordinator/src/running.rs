@@ -136,6 +136,7 @@ impl Ready {
             guard: Guard::new(&self.config.data, &kept),
             lease: self.config.lease,
             heartbeat: self.config.heartbeat,
+            pace: link::pace::Pace::new(self.config.upload_rate),
             who_may_create_orgs: self.config.who_may_create_orgs,
         });
         let stop = CancellationToken::new();

@@ -138,6 +138,7 @@ fn build(options: &InitOptions, staging: &Path) -> Result<InitOutcome, Problem> 
         lease: DEFAULT_LEASE,
         heartbeat: DEFAULT_HEARTBEAT,
         who_may_create_orgs: WhoMayCreateOrgs::default(),
+        upload_rate: None,
         clock_is_right: false,
     };
     let path = folder::config(staging);

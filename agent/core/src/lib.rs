@@ -18,6 +18,7 @@ pub mod offer;
 pub mod owner;
 
 pub mod address;
+pub mod blocks;
 pub mod cache_plan;
 pub mod sandbox_plan;
 

@@ -10,6 +10,7 @@
 //! when: {hours: [mon-fri 18:00-08:00, sat-sun], idle_for: 15m, not_while: [steam]}
 //! yield: {on_return: freeze, freeze_at_most: 10m, grace: 30s}
 //! gpus: {while_present: withhold, while_used_by_others: evict}
+//! data: {peers: on, peer_rate: 50Mbit}
 //! ```
 //!
 //! Everything may be left out; an unknown key is an error that names the nearest known one. The shipped
@@ -17,6 +18,7 @@
 
 mod causes;
 mod circumstances;
+mod data;
 mod decision;
 mod file;
 mod hours;
@@ -30,6 +32,7 @@ use common::{machine::Admits, units::Bytes};
 
 pub use self::{
     circumstances::{Battery, Circumstances, GpuSeen, Measured, Metered, Presence, PresenceSource},
+    data::PeerRules,
     decision::{Decision, Lend, Running},
     hours::{Hours, LocalTime, Weekday},
     presets::Preset,
@@ -53,6 +56,8 @@ pub struct OwnerRules {
     pub when: When,
     pub yielding: Yield,
     pub gpu_use: GpuUse,
+    /// What other machines of the org may fetch from this one.
+    pub peers: PeerRules,
 }
 
 #[cfg(test)]

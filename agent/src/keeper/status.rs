@@ -27,6 +27,10 @@ impl Keeper {
             offer: sample.offer,
             pause: self.pause(),
             standing: self.standing_words(),
+            peers: self
+                .machine
+                .peers
+                .status(self.rules.borrow().rules.peers.rate),
             gpu_pauses: self.gpu_pauses(),
             circumstances: self.machine.surroundings().lines(),
             running: running

@@ -34,8 +34,11 @@ use std::{
 };
 
 use agent_core::cache_plan::Item;
-use common::{code::Code, id::TreeId, problem::Problem, time::Timestamp, units::Bytes};
-use link::trees::{Fetcher, Manifest, Progress, io_problem, on_disk};
+use common::{
+    code::Code, id::TreeId, problem::Problem, time::Timestamp, units::Bytes,
+    wire::agent::AgentStream,
+};
+use link::trees::{Fetcher, Manifest, Progress, Received, io_problem, on_disk};
 
 use self::{
     held::{Pin, Shared},
@@ -45,8 +48,10 @@ use self::{
 use super::{
     layout::{Layout, Linked},
     route::{MachineTree, Origin as _},
+    stock::Stock,
     stream::{describe, prepare},
 };
+use crate::peers::{Gathering, Peers};
 
 /// The cache of one agent. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -114,6 +119,26 @@ impl Cache {
         self.0.rate.per_second()
     }
 
+    /// From now on other machines help to fetch.
+    pub(crate) fn fetch_with(&self, peers: &Peers) {
+        // The first stays: there is one for an agent.
+        let _set = self.0.peers.set(peers.clone());
+    }
+
+    /// Opens a whole tree for other machines. Blocks.
+    ///
+    /// # Errors
+    /// It is not here, or cannot be read.
+    pub(crate) fn stock(&self, tree: TreeId) -> Result<Stock, Problem> {
+        let pinned = self.pin(tree).ok_or_else(|| {
+            let what = "The data cannot be sent";
+            Problem::new(Code::NotFound, what, "it is not in the cache any more")
+        })?;
+        let manifest = pinned.manifest()?;
+        let stock = Stock::whole(&manifest, pinned);
+        stock.map_err(|error| io_problem("the cache cannot be read", &error))
+    }
+
     /// Changes how much the cache may hold and evicts what is too much, except what is in use. Blocks.
     pub fn set_limit(&self, limit: Bytes) {
         self.0.set_limit(limit);
@@ -157,7 +182,9 @@ impl Cache {
             let begun = Instant::now();
             let first = MachineTree(tree).chunks(tree);
             let fetcher = Fetcher::new(connection.clone(), first, manifest.clone());
-            let received = fetcher.complete(&layout, progress).await?;
+            let received = self
+                .receive(connection, &fetcher, &layout, progress)
+                .await?;
             self.0.rate.note(received.bytes, begun.elapsed());
             Ok(reserved)
         };
@@ -173,6 +200,28 @@ impl Cache {
             .await?;
         }
         received
+    }
+
+    /// Fetches what the layout lacks: from other machines too, where there are such.
+    async fn receive(
+        &self,
+        connection: &quinn::Connection,
+        fetcher: &Fetcher<AgentStream>,
+        sink: &Arc<Layout>,
+        progress: &dyn Progress,
+    ) -> Result<Received, Problem> {
+        let Some(peers) = self.0.peers.get() else {
+            return fetcher.complete(sink, progress).await;
+        };
+        let layout = Arc::clone(sink);
+        let stock = move || layout.stock();
+        let gathering = Gathering {
+            fetcher,
+            connection,
+            sink,
+            progress,
+        };
+        peers.complete(gathering, stock).await
     }
 
     /// Takes room for a tree that is about to come, and puts what is here of it in its place.

@@ -32,6 +32,7 @@ use rustix::{
 use super::{
     beneath::Folder,
     donors::{Donors, size_of},
+    stock::Stock,
 };
 
 /// Kept free on a disk that a tree is written to.
@@ -84,6 +85,12 @@ impl Layout {
         layout.leave_out_linked();
         layout.keep_what_matches(&reused)?;
         Ok(layout)
+    }
+
+    /// Opens what is here, and what comes, for other machines. Blocks.
+    pub(super) fn stock(&self) -> Result<Stock, Problem> {
+        let stock = Stock::filling(&self.manifest, &self.path, self.kept.clone());
+        stock.map_err(|error| self.failed(&error))
     }
 
     /// Returns the files that had their full length already.

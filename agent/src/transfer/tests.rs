@@ -31,6 +31,7 @@ use common::{
 use link::{
     endpoint::{Dialer, listen},
     frames::{FrameReceiver, FrameSender, split},
+    pace::Pace,
     trees::{self, Cut, Manifest, Piece, PieceKeeper, PieceSource, Progress, Taking},
 };
 use quinn::{Connection, Endpoint};
@@ -145,9 +146,11 @@ impl Depot {
         };
         match rx.expect().await? {
             AgentStream::Download { tree } => trees::send_description(&found(tree)?, tx).await,
-            AgentStream::Chunks { tree } => trees::serve_chunks(&found(tree)?, self, tx, rx)
-                .await
-                .map(drop),
+            AgentStream::Chunks { tree } => {
+                trees::serve_chunks(&found(tree)?, self, &Pace::default(), tx, rx)
+                    .await
+                    .map(drop)
+            }
             AgentStream::Upload { announced, .. } => {
                 let taking = Taking::new(Arc::clone(self), announced);
                 uploads

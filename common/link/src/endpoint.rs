@@ -3,6 +3,8 @@
 //! A peer can make us hold at most `STREAMS` streams of `STREAM_WINDOW_BYTES`, and never more than
 //! `CONNECTION_WINDOW_BYTES` in all, per connection; how many connections there are is for the doors to bound.
 
+pub mod peer;
+
 use std::{
     env, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},

@@ -6,6 +6,7 @@
 
 pub mod endpoint;
 pub mod frames;
+pub mod pace;
 mod refusal;
 pub mod trees;
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hello, data::Announced};
+use super::{Hello, data::Announced, peer::PeerDoor};
 use crate::{
     id::{AttemptId, TreeId},
     image::ImageRef,
@@ -70,6 +70,8 @@ pub enum AgentMessage {
     Renew { csr: Vec<u8> },
     /// What running attempts use now, each at most once. Lost ones are not sent again.
     Usage { samples: Vec<AttemptSample> },
+    /// Where other machines reach this one; said again where it changes.
+    Door(PeerDoor),
 }
 
 /// What happened to an attempt. Each is said until acknowledged, in this order.
@@ -241,6 +243,8 @@ pub enum AgentStream {
     Chunks { tree: TreeId },
     /// Pieces of an upload go up, which began on this connection's stream of that number.
     Pieces { upload: u64 },
+    /// Asks from whom to get a tree's blocks, beside its download; see [`super::peer`].
+    Swarm { tree: TreeId, blocks: u32 },
 }
 
 /// What opens a registry.

@@ -44,10 +44,13 @@ pub enum Kind {
     ChunkAsk = 45,
     Offer = 46,
     OfferedPart = 47,
+    SwarmNews = 50,
+    SwarmOrders = 51,
+    PeerStream = 52,
 }
 
 impl Kind {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 28] = [
         Self::Problem,
         Self::Hello,
         Self::AgentHello,
@@ -73,6 +76,9 @@ impl Kind {
         Self::ChunkAsk,
         Self::Offer,
         Self::OfferedPart,
+        Self::SwarmNews,
+        Self::SwarmOrders,
+        Self::PeerStream,
     ];
 
     fn from_number(number: u16) -> Option<Self> {
@@ -251,4 +257,7 @@ messages! {
     super::data::Offer => Offer v 1, 1 << 20;
     super::data::OfferedPart => OfferedPart v 1, 8 << 20;
     super::data::Stored => Stored v 1, 1 << 10;
+    super::peer::SwarmNews => SwarmNews v 1, 128 << 10;
+    super::peer::SwarmOrders => SwarmOrders v 1, 16 << 10;
+    super::peer::PeerStream => PeerStream v 1, 1 << 10;
 }

@@ -7,7 +7,7 @@
 //! Reading order: [`command`], [`event`], [`effect`] and [`rejection`] are the four vocabularies; [`state`]
 //! is what is known; [`decide()`] turns a command into events or a rejection; [`apply()`] is the only thing that
 //! changes the state; [`effects`] says what the shell has to do because of an event; [`schedule`] places
-//! tasks; [`assign()`] derives a machine's desired set; [`audit`] says whose log an event goes into; [`query`] answers
+//! tasks; [`assign()`] derives a machine's desired set; [`swarm`] says who gives which block of a tree to whom; [`audit`] says whose log an event goes into; [`query`] answers
 //! questions.
 
 pub mod command;
@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod policy;
 pub mod query;
 pub mod schedule;
+pub mod swarm;
 
 pub use self::{
     apply::apply,

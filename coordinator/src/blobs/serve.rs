@@ -5,6 +5,7 @@ use std::sync::Arc;
 use common::{id::TreeId, problem::Problem, tree::ChunkRef, units::Bytes};
 use link::{
     frames::{FrameReceiver, FrameSender},
+    pace::Pace,
     trees::{self, Manifest, Piece, PieceKeeper, PieceSource, on_disk},
 };
 
@@ -31,6 +32,7 @@ pub(crate) async fn serve_chunks<F: Fn() -> Result<(), Problem> + Send + Sync + 
     store: &Store,
     tree: TreeId,
     may: F,
+    pace: &Pace,
     tx: &mut FrameSender,
     rx: &mut FrameReceiver,
 ) -> Result<(), Problem> {
@@ -40,7 +42,7 @@ pub(crate) async fn serve_chunks<F: Fn() -> Result<(), Problem> + Send + Sync + 
         tree,
         may,
     });
-    let served = trees::serve_chunks(&manifest, &source, tx, rx).await?;
+    let served = trees::serve_chunks(&manifest, &source, pace, tx, rx).await?;
     tracing::debug!(%tree, chunks = served.chunks, bytes = served.bytes.0, "pieces sent");
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod control;
 mod log;
 mod streams;
+mod swarm;
 
 use std::sync::Arc;
 

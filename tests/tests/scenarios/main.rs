@@ -16,6 +16,7 @@ mod lists;
 mod network;
 mod orgs;
 mod owner;
+mod peers;
 mod projects;
 mod refusals;
 mod story;

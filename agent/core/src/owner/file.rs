@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     OwnerRules, Preset,
+    data::DataKeys,
     keys::section,
     registry_host::Registries,
     resources::Resources,
@@ -26,6 +27,7 @@ section! {
         "when" => when: WhenKeys,
         "yield" => yielding: YieldKeys,
         "gpus" => gpus: GpuKeys,
+        "data" => data: DataKeys,
     }
 }
 
@@ -69,6 +71,7 @@ impl FileKeys {
         rules.admits = admits(self.who.unwrap_or_default(), what);
         self.when.unwrap_or_default().lay_over(&mut rules);
         self.yielding.unwrap_or_default().lay_over(&mut rules);
+        rules.peers = self.data.unwrap_or_default().rules();
         let gpus = self.gpus.unwrap_or_default();
         let uses = &mut rules.gpu_use;
         uses.while_present = gpus.while_present.unwrap_or(uses.while_present);

@@ -14,7 +14,7 @@ use super::super::{
     pausing::reason_and_end,
     table::Table,
 };
-use crate::control::{AgentStatus, ConnectionState, GpuPause, RunningAttempt};
+use crate::control::{AgentStatus, ConnectionState, GpuPause, PeerStatus, RunningAttempt};
 
 pub(super) fn pause_text(pause: Option<&Pause>) -> String {
     let Some(pause) = pause else {
@@ -75,6 +75,7 @@ fn status_text(status: &AgentStatus) -> String {
             of(offer.disk.to_string(), capacity.disk.to_string()),
         )
         .with("gpus", gpu_counts(&offer.gpus))
+        .with("peers", peers(&status.peers))
         .with("gpus not lent", gpu_pauses(&status.gpu_pauses))
         .with("surroundings", status.circumstances.join("\n"))
         .with("isolation", isolation(&status.isolation))
@@ -101,6 +102,20 @@ fn status_text(status: &AgentStatus) -> String {
         text += &format!("\n{}", running(&status.running, now()));
     }
     text
+}
+
+/// Returns what other machines get from this one, and it from them.
+fn peers(peers: &PeerStatus) -> String {
+    let moved = format!("{} served, {} fetched", peers.served, peers.fetched);
+    if peers.addresses.is_empty() {
+        return format!("data is not shared with other machines; {moved}");
+    }
+    let at: Vec<String> = peers.addresses.iter().map(ToString::to_string).collect();
+    let rate = match peers.rate {
+        Some(rate) => format!(", {rate} at most"),
+        None => String::new(),
+    };
+    format!("others fetch data at {}{rate}; {moved}", at.join(", "))
 }
 
 /// Returns whether the machine lends, in the agent's words.

@@ -97,6 +97,13 @@ pub(super) fn text(machine: &MachineView) -> String {
             "load",
             format!("{} % cpu, {} memory", load.cpu_percent, load.memory_used),
         );
+        let peers = &load.peers;
+        let shares = match peers.serves {
+            true => "shares data with other machines",
+            false => "does not share data with other machines",
+        };
+        let moved = format!("{} served, {} fetched", peers.served, peers.fetched);
+        facts = facts.with("peers", format!("{shares}; {moved}"));
     }
     facts.to_text()
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -20,7 +20,10 @@ use super::{
     remove,
     shelf::{Kept, Shelf},
 };
-use crate::transfer::{beneath::Folder, layout::free};
+use crate::{
+    peers::Peers,
+    transfer::{beneath::Folder, layout::free},
+};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -29,6 +32,8 @@ pub(super) struct Shared {
     /// Numbers arrivals and names of what is to be removed.
     pub(super) next_number: AtomicU64,
     pub(super) rate: Rate,
+    /// Who helps to fetch.
+    pub(super) peers: OnceLock<Peers>,
 }
 
 #[derive(Debug)]
@@ -141,6 +146,7 @@ impl Shared {
             state,
             next_number: AtomicU64::new(1),
             rate: Rate::default(),
+            peers: OnceLock::new(),
         }
     }
 

@@ -14,7 +14,10 @@ use super::{
     BATCH_BYTES, Manifest, PieceSource, on_disk, pieces::PiecesWriter, protocol, size,
     unless_stalled,
 };
-use crate::frames::{FrameReceiver, FrameSender};
+use crate::{
+    frames::{FrameReceiver, FrameSender},
+    pace::Pace,
+};
 
 /// What travelled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,13 +27,15 @@ pub struct Served {
     pub bytes: Bytes,
 }
 
-/// Sends what the peer asks for over a stream whose first frame was read, until the peer ends it.
+/// Sends what the peer asks for over a stream whose first frame was read, until the peer ends it, as fast as `pace`
+/// lets all who share it.
 ///
 /// # Errors
 /// The source's problem, a peer that asks for what there is not, or what broke the stream.
 pub async fn serve_chunks<S: PieceSource>(
     manifest: &Manifest,
     source: &Arc<S>,
+    pace: &Pace,
     tx: &mut FrameSender,
     rx: &mut FrameReceiver,
 ) -> Result<Served, Problem> {
@@ -66,6 +71,7 @@ pub async fn serve_chunks<S: PieceSource>(
         while !frames.is_empty() {
             let sending = async {
                 for frame in frames {
+                    pace.pass(frame.len()).await;
                     tx.send_frame(frame).await?;
                 }
                 Ok::<_, Problem>(())

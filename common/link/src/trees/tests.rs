@@ -31,6 +31,7 @@ use super::*;
 use crate::{
     endpoint::{Dialer, listen},
     frames::{FrameReceiver, FrameSender, split},
+    pace::Pace,
 };
 
 const ORG: OrgId = OrgId::from_bytes([1; 16]);
@@ -165,7 +166,9 @@ impl Memory {
             }
             ClientStream::Chunks { tree, .. } => {
                 let manifest = self.trees.lock().unwrap()[&tree].clone();
-                serve_chunks(&manifest, self, tx, rx).await.map(drop)
+                serve_chunks(&manifest, self, &Pace::default(), tx, rx)
+                    .await
+                    .map(drop)
             }
             other => panic!("{other:?}"),
         }

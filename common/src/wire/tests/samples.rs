@@ -9,6 +9,7 @@ mod invitations;
 mod limits;
 mod nouns;
 mod orgs;
+mod peers;
 mod projects;
 mod requests;
 mod secrets;
@@ -77,6 +78,7 @@ pub(super) fn samples() -> Vec<Sample> {
     all.extend(projects::projects());
     all.extend(invitations::invitations());
     all.extend(accounts::accounts());
+    all.extend(peers::peers());
     all.extend(secrets::secrets());
     all.extend(limits::messages());
     all.extend(client_streams());

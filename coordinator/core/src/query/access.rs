@@ -183,6 +183,23 @@ pub fn machine_may_fetch(state: &State, machine: MachineId, tree: TreeId) -> boo
     })
 }
 
+/// Returns machines of the org that have said that they hold the whole tree, of those that `open` lets pass.
+pub fn machines_with(
+    state: &State,
+    org: OrgId,
+    tree: TreeId,
+    open: impl Fn(MachineId) -> bool,
+    most: usize,
+) -> Vec<MachineId> {
+    let machines = state.index.machine_names.get(&org).into_iter().flatten();
+    let machines = machines.map(|(_, machine)| *machine).filter(|id| open(*id));
+    let has = |id: &MachineId| {
+        let report = state.reports.get(id);
+        report.is_some_and(|report| report.cached.contains(&tree))
+    };
+    machines.filter(has).take(most).collect()
+}
+
 /// Returns whether the attempt has not ended and is this machine's.
 pub fn runs_on(state: &State, machine: MachineId, attempt: AttemptId) -> bool {
     let row = state.attempts.get(&attempt);

@@ -13,7 +13,7 @@ use common::{
     time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
     usage::UsageSample,
-    wire::{agent::AttemptReport, client::DownloadSource},
+    wire::{agent::AttemptReport, client::DownloadSource, peer::PeerLoad},
 };
 
 use super::world::{
@@ -31,6 +31,7 @@ pub(super) fn ask(world: &World, user: UserId, request: &Request) -> Result<Answ
         load: Some(MachineLoad {
             cpu_percent: 7,
             memory_used: Bytes::gib(1),
+            peers: PeerLoad::default(),
         }),
     };
     let presence = Presence {

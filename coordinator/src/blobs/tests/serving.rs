@@ -15,6 +15,7 @@ use common::wire::{
 use link::{
     endpoint::{Dialer, listen},
     frames::split,
+    pace::Pace,
     trees::{self, ChunkSink, Fetcher, Lane, Taking},
 };
 use quinn::{Connection, Endpoint};
@@ -135,7 +136,10 @@ async fn download_while(
             rx.expect::<Hello>().await.unwrap();
             let served = match std::mem::replace(&mut described, true) {
                 false => serve_description(store, tree, &mut tx).await,
-                true => serve_chunks(store, tree, may.clone(), &mut tx, &mut rx).await,
+                true => {
+                    let pace = Pace::default();
+                    serve_chunks(store, tree, may.clone(), &pace, &mut tx, &mut rx).await
+                }
             };
             match served {
                 Ok(()) => tx.finish(),

@@ -126,6 +126,7 @@ async fn disconnect(agent: &Agent) {
     let _order = desk.wires.machines.order().await;
     let connection = agent.session.connection();
     if desk.wires.machines.detach(machine, connection) {
+        desk.wires.swarms.forget(machine);
         let body = Body::DisconnectMachine { machine };
         // Refused for a machine that was removed; an engine that has stopped has no use for it.
         let _ = desk.engine.post(Actor::System, body).await;
@@ -266,6 +267,12 @@ async fn read(
                     stage,
                     pending,
                 }
+            }
+            AgentMessage::Door(door) => {
+                let seen = agent.session.connection().remote_address().ip();
+                let swarms = &desk.wires.swarms;
+                swarms.set_door(agent.machine, door.addresses, seen);
+                continue;
             }
             AgentMessage::Renew { csr } => Outgoing::Message(match renew(agent, &csr).await {
                 Ok(chain) => CoordinatorMessage::Certificate { chain },

@@ -13,7 +13,7 @@ use common::{
 use coordinator_core::{Actor, query::access};
 use link::frames::{self, FrameReceiver, FrameSender};
 
-use super::{Agent, log};
+use super::{Agent, log, swarm};
 use crate::{
     blobs::{self, Upload},
     doors::refuse,
@@ -49,7 +49,12 @@ async fn serve_one(
             let may = may_fetch(agent, tree);
             may()?;
             let store = desk.store(org(agent)?).await?;
-            blobs::serve_chunks(&store, tree, may, tx, rx).await
+            blobs::serve_chunks(&store, tree, may, &desk.pace, tx, rx).await
+        }
+        AgentStream::Swarm { tree, blocks } => {
+            let may = may_fetch(agent, tree);
+            may()?;
+            swarm::serve(agent, tree, blocks, may, tx, rx).await
         }
         AgentStream::RegistryLogin { attempt } => {
             let login = registry_login(agent, attempt)?;

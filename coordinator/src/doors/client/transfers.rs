@@ -118,5 +118,5 @@ pub(super) async fn chunks(
     let engine = desk.engine.clone();
     let may = move || access::check_readable(&engine.read(), user, org, &source, tree);
     may()?;
-    blobs::serve_chunks(&desk.store(org).await?, tree, may, tx, rx).await
+    blobs::serve_chunks(&desk.store(org).await?, tree, may, &desk.pace, tx, rx).await
 }

@@ -82,6 +82,7 @@ fn the_agents_own_words_come_first() {
         offer: Capacity::default(),
         pause: Some(pause.clone()),
         standing: String::new(),
+        peers: PeerStatus::default(),
         gpu_pauses: vec![GpuPause {
             gpu: "GPU-1".to_owned(),
             pause,

@@ -26,6 +26,7 @@ use crate::units::{Bytes, MilliCpu};
 use crate::usage::UsageSample;
 use crate::wire::agent::{AttemptImage, AttemptSpec, MountedTree};
 use crate::wire::data::{Offer, OfferedEntry, OfferedKind, OfferedPart, Run, TreePart};
+use crate::wire::peer::PeerLoad;
 use crate::wire::{Hello, PROTOCOL};
 
 pub(super) const ORG: OrgId = OrgId::from_bytes([1; 16]);
@@ -182,6 +183,11 @@ pub(super) const fn load() -> MachineLoad {
     MachineLoad {
         cpu_percent: 12,
         memory_used: Bytes(1 << 30),
+        peers: PeerLoad {
+            serves: true,
+            served: Bytes(1 << 31),
+            fetched: Bytes(1 << 32),
+        },
     }
 }
 

@@ -206,7 +206,7 @@ impl Swarm {
         for block in member.ordered.keys() {
             open.remove(*block);
         }
-        let mut orders = self.from_peers(machine, &mut open);
+        let mut orders = self.of_peers(machine, &mut open);
         orders.extend(self.seeds(machine, &mut open, now));
         if let Some(member) = self.members.get_mut(&machine) {
             for order in &orders {
@@ -224,7 +224,7 @@ impl Swarm {
     }
 
     /// Orders what those have to whom there is a connection, from the least busy first.
-    fn from_peers(&self, machine: MachineId, open: &mut Blocks) -> Vec<Order> {
+    fn of_peers(&self, machine: MachineId, open: &mut Blocks) -> Vec<Order> {
         let member = &self.members[&machine];
         let mut serving: BTreeMap<MachineId, usize> = BTreeMap::new();
         for source in self.members.values().flat_map(Member::sources) {

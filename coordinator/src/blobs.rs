@@ -31,7 +31,7 @@ mod store;
 pub use self::record::{Header, InvalidRecord, decode as decode_record};
 pub(crate) use self::{
     check::{Unsound, check},
-    collect::{Collected, KEEP_UNUSED},
+    collect::{Collected, KEEP_UNNAMED},
     error::BlobError,
     preview::Preview,
     scrub::Scrubbed,

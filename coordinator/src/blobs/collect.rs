@@ -16,8 +16,10 @@ use super::{
     there,
 };
 
-/// How long pieces stay that an upload brought which made no tree of them, and trees that nobody ever named.
-pub(crate) const KEEP_UNUSED: Duration = Duration::from_secs(24 * 3600);
+/// How long trees stay that nobody ever named: a machine may have gone between sending what a job left and saying so.
+pub(crate) const KEEP_UNNAMED: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long pieces stay that an upload brought which made no tree of them.
+pub(super) const KEEP_UNUSED: Duration = Duration::from_secs(24 * 3600);
 /// Chunks of a tree that hear in one commit that it has gone.
 const UNREFER_STEP: usize = 1 << 16;
 /// Chunks that go in one commit, while which no upload begins or ends.

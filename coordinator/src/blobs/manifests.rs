@@ -14,6 +14,8 @@ use link::trees::Manifest;
 
 /// Memory for descriptions that are kept, of all orgs together; one alone may be larger.
 const MAX_BYTES: u64 = 64 << 20;
+/// Most descriptions that are kept.
+const MAX_KEPT: usize = 256;
 /// After which one that nobody asked for is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
 /// Descriptions of so many bytes on the disk are read one at a time: several streams want the same one.
@@ -89,7 +91,7 @@ impl Kept {
         self.manifests
             .push_back((org, manifest, bytes, Instant::now()));
         let mut sum: u64 = self.manifests.iter().map(|(_, _, bytes, _)| bytes).sum();
-        while sum > MAX_BYTES && self.manifests.len() > 1 {
+        while self.manifests.len() > MAX_KEPT || (sum > MAX_BYTES && self.manifests.len() > 1) {
             sum -= self
                 .manifests
                 .pop_front()
@@ -100,5 +102,50 @@ impl Kept {
     fn tidy(&mut self, now: Instant) {
         self.manifests
             .retain(|(.., used)| now.duration_since(*used) < IDLE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::tree::{Entry, EntryKind, Tree};
+
+    use super::*;
+
+    const ORG: OrgId = OrgId::from_bytes([1; 16]);
+
+    fn manifest(number: usize) -> Manifest {
+        let entry = Entry {
+            path: format!("folder{number}").parse().unwrap(),
+            kind: EntryKind::Directory,
+        };
+        Manifest::new(Tree::new(vec![entry]).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_of_one_org() {
+        let kept = Manifests::default();
+        let load = |number: usize, bytes: u64| {
+            let (made, mut read) = (manifest(number), false);
+            let loaded = kept.load(ORG, made.id(), bytes, || {
+                read = true;
+                Ok(made.clone())
+            });
+            assert_eq!(loaded.unwrap().id(), made.id());
+            read
+        };
+        assert!(load(0, 10) && !load(0, 10));
+        let other = OrgId::from_bytes([2; 16]);
+        assert!(kept.find(other, manifest(0).id()).is_none());
+        (1..=MAX_KEPT).for_each(|number| assert!(load(number, 10)));
+        assert!(load(0, 10), "it was the oldest");
+        assert!(
+            load(1000, MAX_BYTES) && !load(1000, MAX_BYTES),
+            "one may be larger"
+        );
+        assert_eq!(kept.kept().manifests.len(), 1);
+        kept.forget(ORG, manifest(1000).id());
+        assert!(load(1000, 10));
+        kept.kept().tidy(Instant::now() + IDLE);
+        assert!(load(1000, 10), "nobody asked for a while");
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
 
 /// Every step takes rows away, so that the last one finds none. One that has begun is finished.
 async fn look(desk: &Desk, stop: &CancellationToken, what: &str, body: Body) {
-    while !stop.is_cancelled() {
+    loop {
         let Ok(pending) = desk.engine.post(Actor::System, body.clone()).await else {
             return;
         };
@@ -41,6 +41,9 @@ async fn look(desk: &Desk, stop: &CancellationToken, what: &str, body: Body) {
             Ok(events) if events.is_empty() => return,
             Ok(events) => tracing::info!(count = events.len(), "{what} are forgotten"),
             Err(error) => return tracing::warn!(%error, "{what} are not forgotten"),
+        }
+        if stop.is_cancelled() {
+            return;
         }
     }
 }

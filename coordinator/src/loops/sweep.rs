@@ -21,7 +21,7 @@ use link::trees::io_problem;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    blobs::{BlobError, Collected, KEEP_UNUSED, Preview, Store},
+    blobs::{BlobError, Collected, KEEP_UNNAMED, Preview, Store},
     desk::{Desk, blocking},
 };
 
@@ -95,7 +95,8 @@ pub(crate) async fn now(desk: &Desk, org: OrgId) -> Result<StorageReport, Proble
 /// # Errors
 /// Something cannot be read.
 pub(crate) async fn preview(desk: &Desk, org: OrgId) -> Result<StorageReport, Problem> {
-    let (_, mut going) = going(desk, Scope::Org(org)).await?;
+    let scope = Scope::Org(org);
+    let (_, mut going) = going(desk, scope, old(desk, scope).await?).await;
     let mut trees = going.remove(&org).unwrap_or_default();
     trees.sort_unstable();
     trees.dedup();
@@ -173,8 +174,10 @@ async fn sweep(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Swept>, Prob
 /// Takes the names of trees away that nothing needs; nobody can name one meanwhile. What is held stays, and is left to
 /// another sweep with what it belongs to. Returns with it the orgs whose stores have something to give back.
 async fn doom(desk: &Desk, scope: Scope) -> Result<(Leftovers, BTreeMap<OrgId, Swept>), Problem> {
+    // Opening stores takes a while: nobody waits for it who names a tree.
+    let old = old(desk, scope).await?;
     let _unnamed = desk.blobs.unnamed().await;
-    let (mut leftovers, going) = going(desk, scope).await?;
+    let (mut leftovers, going) = going(desk, scope, old).await;
     let mut swept = BTreeMap::new();
     for (org, trees) in going {
         let store = desk.store(org).await?;
@@ -192,55 +195,59 @@ async fn doom(desk: &Desk, scope: Scope) -> Result<(Leftovers, BTreeMap<OrgId, S
     Ok((leftovers, swept))
 }
 
-/// Returns what nothing needs any more.
+/// Returns what nothing needs any more, with those of the `old` trees that nothing names.
 async fn going(
     desk: &Desk,
     scope: Scope,
-) -> Result<(Leftovers, BTreeMap<OrgId, Vec<TreeId>>), Problem> {
+    old: BTreeMap<OrgId, Vec<TreeId>>,
+) -> (Leftovers, BTreeMap<OrgId, Vec<TreeId>>) {
     // What named a tree before is in the mailbox: it is done once this is.
     note(desk, Body::Schedule { most: 0 }).await;
-    let mut leftovers = access::leftovers(&desk.engine.read());
+    let state = desk.engine.read();
+    let mut leftovers = access::leftovers(&state);
+    if let Scope::Org(org) = scope {
+        leftovers.orgs.clear();
+        leftovers.trees.retain(|(of, _)| *of == org);
+        leftovers.discarded.retain(|one| one.org == org);
+    }
     let mut going: BTreeMap<OrgId, Vec<TreeId>> = BTreeMap::new();
-    let trees = std::mem::take(&mut leftovers.trees).into_iter();
-    let ours = |org: OrgId| !matches!(scope, Scope::Org(only) if only != org);
-    for (org, tree) in trees.filter(|(org, _)| ours(*org)) {
+    for (org, tree) in std::mem::take(&mut leftovers.trees) {
         going.entry(org).or_default().push(tree);
     }
-    match scope {
-        Scope::Deleted => {}
-        Scope::Org(org) => {
-            leftovers.orgs.clear();
-            leftovers.discarded.retain(|one| one.org == org);
-            going
-                .entry(org)
-                .or_default()
-                .extend(unnamed(desk, org).await?);
+    for (org, trees) in old {
+        if access::knows_org(&state, org) {
+            let unnamed = trees
+                .into_iter()
+                .filter(|tree| !access::is_named(&state, org, *tree));
+            going.entry(org).or_default().extend(unnamed);
+        } else {
+            leftovers.orgs.push((org, Vec::new()));
         }
+    }
+    (leftovers, going)
+}
+
+/// Returns the trees that were sent long ago, of every org that is swept whole; none of an org that nobody knows.
+async fn old(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Vec<TreeId>>, Problem> {
+    let orgs = match scope {
+        Scope::Deleted => return Ok(BTreeMap::new()),
+        Scope::Org(org) => vec![org],
         Scope::Round => {
             let blobs = desk.blobs.clone();
             let orgs = blocking(move || blobs.orgs()).await;
-            for org in orgs.map_err(|error| io_problem(NOT_SWEPT, &error))? {
-                if access::knows_org(&desk.engine.read(), org) {
-                    going
-                        .entry(org)
-                        .or_default()
-                        .extend(unnamed(desk, org).await?);
-                } else {
-                    leftovers.orgs.push((org, Vec::new()));
-                }
-            }
+            orgs.map_err(|error| io_problem(NOT_SWEPT, &error))?
         }
+    };
+    let mut old = BTreeMap::new();
+    for org in orgs {
+        let mut trees = Vec::new();
+        if access::knows_org(&desk.engine.read(), org) {
+            let store = desk.store(org).await?;
+            let found = blocking(move || store.trees_older_than(KEEP_UNNAMED)).await;
+            trees = found.map_err(|error| error.problem(NOT_SWEPT))?;
+        }
+        old.insert(org, trees);
     }
-    Ok((leftovers, going))
-}
-
-/// Returns the trees of an org which were sent long ago and which nothing names.
-async fn unnamed(desk: &Desk, org: OrgId) -> Result<Vec<TreeId>, Problem> {
-    let store: Store = desk.store(org).await?;
-    let old = blocking(move || store.trees_older_than(KEEP_UNUSED)).await;
-    let mut old = old.map_err(|error| error.problem(NOT_SWEPT))?;
-    let state = desk.engine.read();
-    old.retain(|tree| !access::is_named(&state, org, *tree));
     Ok(old)
 }
 

@@ -99,14 +99,14 @@ fn a_tree_that_arrived_keeps_its_name_until_a_row_has_it() {
 fn trees_that_nobody_named_are_found_by_their_age() {
     let (folder, store) = store();
     let old = save(&store, &[0]);
-    assert_eq!(store.trees_older_than(KEEP_UNUSED).unwrap(), []);
+    assert_eq!(store.trees_older_than(KEEP_UNNAMED).unwrap(), []);
     drop(store);
-    let store = store_at(folder.path(), BEGINNING + DAY + 120_000);
+    let store = store_at(folder.path(), BEGINNING + 7 * DAY + 120_000);
     save(&store, &[1]);
-    assert_eq!(store.trees_older_than(KEEP_UNUSED).unwrap(), [old]);
+    assert_eq!(store.trees_older_than(KEEP_UNNAMED).unwrap(), [old]);
     // Sent again, it waits again.
     save(&store, &[0]);
-    assert_eq!(store.trees_older_than(KEEP_UNUSED).unwrap(), []);
+    assert_eq!(store.trees_older_than(KEEP_UNNAMED).unwrap(), []);
 }
 
 #[test]

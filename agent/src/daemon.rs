@@ -34,6 +34,7 @@ use crate::{
     scratch::Disks,
     transfer::Cache,
     uplink::uplink,
+    warmer::Warmer,
 };
 
 pub use crate::probe::surroundings::Roots;
@@ -145,6 +146,7 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
     tokio::spawn(door.keep());
     let (source, uplink) = uplink();
     let (standing, watching) = watch::channel(Standing::default());
+    let (wanted, wanting) = watch::channel(Vec::new());
     let lookout = surroundings::watch(
         Arc::clone(&machine),
         config.surroundings,
@@ -154,7 +156,8 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
     .await;
     let (keeper, handle) = Keeper::new(KeeperParts {
         machine: Arc::clone(&machine),
-        uplink,
+        uplink: uplink.clone(),
+        wanted,
         journal,
         kept,
         asked,
@@ -163,6 +166,13 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
         lookout,
         stopping: stopping.clone(),
     });
+    let warmer = Warmer {
+        machine: Arc::clone(&machine),
+        keeper: handle.clone(),
+        uplink,
+        wanted: wanting,
+    };
+    tokio::spawn(warmer.run(stopping.clone()));
     let last_word = handle.clone();
     let connector = Connector::new(machine, handle, dialer, source, connection);
     let token = stopping.clone();

@@ -19,17 +19,17 @@ use agent_core::{
     attempt::Step,
     desired::Desired,
     lease::Lease,
-    observed::{Observed, Seen},
+    observed::Observed,
     owner::{Circumstances, Decision},
     reconcile::reconcile,
 };
 use common::{
-    id::AttemptId,
+    id::{AttemptId, TreeId},
     machine::Pause,
     problem::Problem,
     status::EndReason,
-    time::{Span, Timestamp},
-    wire::agent::{AgentMessage, Assignment, AttemptSpec, ReportStage},
+    time::Timestamp,
+    wire::agent::{AgentMessage, Assignment, AttemptSpec, ReportStage, WantedTree},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -83,6 +83,11 @@ pub(crate) enum Word {
         attempt: AttemptId,
         step: Step,
     },
+    /// A tree that was only to be here is, or why it cannot be.
+    Fetched {
+        tree: TreeId,
+        problem: Option<Problem>,
+    },
     /// The coordinator has no place for this machine any more: everything ends, and then the agent.
     Expelled,
 }
@@ -117,6 +122,7 @@ pub(crate) struct Keeper {
     words: mpsc::Receiver<Word>,
     asked: mpsc::Receiver<Asked>,
     standing: watch::Sender<Standing>,
+    wanted: watch::Sender<Vec<WantedTree>>,
     connection: watch::Receiver<ConnectionState>,
     started_at: Timestamp,
     /// `None` until the coordinator has spoken: nothing is launched on an old word.
@@ -151,6 +157,8 @@ pub(crate) struct KeeperParts {
     pub(crate) asked: mpsc::Receiver<Asked>,
     pub(crate) connection: watch::Receiver<ConnectionState>,
     pub(crate) standing: watch::Sender<Standing>,
+    /// Data that is to be here before a job wants it.
+    pub(crate) wanted: watch::Sender<Vec<WantedTree>>,
     pub(crate) lookout: Lookout,
     /// Ends the agent.
     pub(crate) stopping: CancellationToken,
@@ -187,6 +195,7 @@ impl Keeper {
             words: received,
             asked: parts.asked,
             standing: parts.standing,
+            wanted: parts.wanted,
             connection: parts.connection,
             started_at: clock::now(),
             desired: None,
@@ -284,39 +293,13 @@ impl Keeper {
             }
             Word::Heard { sent_at } => self.heard(sent_at),
             Word::Happened { attempt, step } => self.on_happened(attempt, step),
+            Word::Fetched { tree, problem } => self.say_fetched(tree, problem),
             Word::Expelled => {
                 self.desired = None;
                 self.stop_all(EndReason::Cancelled);
                 let (nobody, _) = oneshot::channel();
                 self.ending.get_or_insert(nobody);
             }
-        }
-    }
-
-    fn stop_all(&mut self, reason: EndReason) {
-        let live: Vec<(AttemptId, Span)> = self
-            .held
-            .iter()
-            .filter(|(_, held)| held.seen() == Seen::Live)
-            .map(|(attempt, held)| (*attempt, held.spec.grace))
-            .collect();
-        for (attempt, grace) in live {
-            tracing::info!(%attempt, %reason, "the attempt is ended");
-            self.stop(attempt, reason, grace);
-        }
-    }
-
-    /// Ends everything before its task may run elsewhere, also what has been given more time to end.
-    fn end_with_lease(&mut self) {
-        let outlasting: Vec<(AttemptId, Span)> = self
-            .held
-            .iter()
-            .filter(|(_, held)| held.outlasts_lease())
-            .map(|(attempt, held)| (*attempt, self.lease.last_grace(held.spec.grace)))
-            .collect();
-        for (attempt, grace) in outlasting {
-            tracing::warn!(%attempt, "the lease is over; the attempt is ended");
-            self.stop(attempt, EndReason::MachineLost, grace);
         }
     }
 
@@ -335,7 +318,14 @@ impl Keeper {
             .unwrap_or(&resumed)
             .replaced_by(assignment)
         {
-            Ok(desired) => self.desired = Some(desired),
+            Ok(desired) => {
+                let trees = desired.trees().to_vec();
+                let none = |before: &Vec<WantedTree>| before.is_empty() && trees.is_empty();
+                if !none(&self.wanted.borrow()) {
+                    self.wanted.send_replace(trees);
+                }
+                self.desired = Some(desired);
+            }
             Err(refused) => tracing::warn!(%refused, "an assignment is refused"),
         }
     }

@@ -31,3 +31,4 @@ pub mod supervise;
 pub mod transfer;
 mod uninstall;
 mod uplink;
+mod warmer;

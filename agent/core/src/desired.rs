@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use common::{
     id::AttemptId,
-    wire::agent::{Assigned, Assignment, Goal, MAX_ATTEMPTS_PER_MACHINE},
+    wire::agent::{
+        Assigned, Assignment, Goal, MAX_ATTEMPTS_PER_MACHINE, MAX_WANTED_TREES, WantedTree,
+    },
 };
 
 /// The desired set that is in force.
@@ -12,6 +14,8 @@ use common::{
 pub struct Desired {
     generation: u64,
     attempts: BTreeMap<AttemptId, Assigned>,
+    /// Data that jobs may want soon.
+    trees: Vec<WantedTree>,
 }
 
 impl Desired {
@@ -20,7 +24,13 @@ impl Desired {
         Self {
             generation,
             attempts: BTreeMap::new(),
+            trees: Vec::new(),
         }
+    }
+
+    /// Returns the data that is to be here before a job wants it.
+    pub fn trees(&self) -> &[WantedTree] {
+        &self.trees
     }
 
     pub const fn generation(&self) -> u64 {
@@ -46,6 +56,7 @@ impl Desired {
         let Assignment {
             generation,
             attempts: listed,
+            trees,
         } = assignment;
         if generation < self.generation {
             return Err(AssignmentRefused::Older {
@@ -53,7 +64,7 @@ impl Desired {
                 offered: generation,
             });
         }
-        if listed.len() > MAX_ATTEMPTS_PER_MACHINE {
+        if listed.len() > MAX_ATTEMPTS_PER_MACHINE || trees.len() > MAX_WANTED_TREES {
             return Err(AssignmentRefused::TooMany);
         }
         let count = listed.len();
@@ -67,6 +78,7 @@ impl Desired {
         Ok(Self {
             generation,
             attempts,
+            trees,
         })
     }
 }
@@ -76,7 +88,7 @@ impl Desired {
 pub enum AssignmentRefused {
     #[error("it has generation {offered}, older than {held}")]
     Older { held: u64, offered: u64 },
-    #[error("it names more than {MAX_ATTEMPTS_PER_MACHINE} attempts")]
+    #[error("it names more than {MAX_ATTEMPTS_PER_MACHINE} attempts or {MAX_WANTED_TREES} trees")]
     TooMany,
     #[error("it names an attempt twice")]
     Twice,
@@ -95,6 +107,7 @@ mod tests {
                 .iter()
                 .map(|(task, goal)| assigned(*task, 1, *goal))
                 .collect(),
+            trees: Vec::new(),
         };
         let held = Desired::resumed(7);
         assert_eq!(

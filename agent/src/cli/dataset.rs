@@ -1,8 +1,9 @@
-//! `dataset upload|list|show|download|set|move|delete|gc`: shared, versioned data.
+//! `dataset upload|list|show|download|set|move|delete|warm|gc`: shared, versioned data.
 
 mod change;
 mod delete;
 mod gc;
+mod warm;
 
 use std::path::PathBuf;
 
@@ -43,6 +44,7 @@ pub(super) enum Dataset {
     Delete(delete::Delete),
     Restore(delete::Restore),
     Gc(gc::Gc),
+    Warm(warm::WarmUp),
 }
 
 /// Upload a folder as a new version of a dataset
@@ -111,6 +113,7 @@ impl Dataset {
             Self::Delete(delete) => delete.run(context).await,
             Self::Restore(restore) => restore.run(context).await,
             Self::Gc(gc) => gc.run(context).await,
+            Self::Warm(warm) => warm.run(context).await,
         }
     }
 }

@@ -6,6 +6,7 @@ use agent_core::{
     admit::admit,
     attempt::{Attempt, Step},
     desired::Desired,
+    observed::Seen,
     reconcile::Action,
 };
 use common::{id::AttemptId, status::EndReason, time::Span, wire::agent::AttemptSpec};
@@ -97,6 +98,33 @@ impl Keeper {
             if let Some(performing) = &held.performing {
                 performing.stop(Stop { reason, grace });
             }
+        }
+    }
+
+    pub(super) fn stop_all(&mut self, reason: EndReason) {
+        let live: Vec<(AttemptId, Span)> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.seen() == Seen::Live)
+            .map(|(attempt, held)| (*attempt, held.spec.grace))
+            .collect();
+        for (attempt, grace) in live {
+            tracing::info!(%attempt, %reason, "the attempt is ended");
+            self.stop(attempt, reason, grace);
+        }
+    }
+
+    /// Ends everything before its task may run elsewhere, also what has been given more time to end.
+    pub(super) fn end_with_lease(&mut self) {
+        let outlasting: Vec<(AttemptId, Span)> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.outlasts_lease())
+            .map(|(attempt, held)| (*attempt, self.lease.last_grace(held.spec.grace)))
+            .collect();
+        for (attempt, grace) in outlasting {
+            tracing::warn!(%attempt, "the lease is over; the attempt is ended");
+            self.stop(attempt, EndReason::MachineLost, grace);
         }
     }
 

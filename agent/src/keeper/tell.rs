@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agent_core::desired::Desired;
-use common::{resources::Allocation, wire::agent::AgentMessage};
+use common::{id::TreeId, problem::Problem, resources::Allocation, wire::agent::AgentMessage};
 
 use super::Keeper;
 use crate::machine::Standing;
@@ -31,6 +31,17 @@ impl Keeper {
                 }
                 held.said = Some(stage);
             }
+        }
+    }
+
+    /// Says what came of data that was only to be here.
+    pub(super) fn say_fetched(&self, tree: TreeId, problem: Option<Problem>) {
+        if let Some(problem) = &problem {
+            tracing::warn!(%tree, %problem, "wanted data cannot be had");
+        }
+        if let Some(outbox) = &self.outbox {
+            // What is lost is said again over the next connection.
+            drop(outbox.try_send(AgentMessage::Fetched { tree, problem }));
         }
     }
 

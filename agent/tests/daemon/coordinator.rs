@@ -258,14 +258,12 @@ impl Coordinator {
             goal: *goal,
             spec: spec(script, self.own_jobs),
         });
-        let assignment = Assignment {
+        let assignment = CoordinatorMessage::Assignment(Assignment {
             generation,
             attempts: attempts.collect(),
-        };
-        self.tx
-            .send(&CoordinatorMessage::Assignment(assignment))
-            .await
-            .unwrap();
+            trees: Vec::new(),
+        });
+        self.tx.send(&assignment).await.unwrap();
     }
 
     pub(crate) async fn acknowledge(&mut self, attempt: AttemptId, stage: ReportStage) {

@@ -125,6 +125,60 @@ fn f3_a_dataset_cannot_be_changed() {
     );
 }
 
+/// Equal files of two versions are one file: who has one of them mounted must not reach the other through it.
+#[test]
+fn f3_the_mount_itself_is_read_only_also_of_a_file_that_two_datasets_have() {
+    row(
+        &["F3", "F4"],
+        "escapes::f3_the_mount_itself_is_read_only_also_of_a_file_that_two_datasets_have",
+        || {
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            let cache = tempfile::Builder::new()
+                .permissions(open)
+                .tempdir()
+                .unwrap();
+            let (one, two) = (cache.path().join("one"), cache.path().join("two"));
+            fs::create_dir(&one).unwrap();
+            fs::create_dir(&two).unwrap();
+            fs::write(one.join("table"), "1 2 3\n").unwrap();
+            // As open as can be: only the mount is in the way.
+            fs::set_permissions(one.join("table"), fs::Permissions::from_mode(0o666)).unwrap();
+            fs::hard_link(one.join("table"), two.join("table")).unwrap();
+            let before = fs::metadata(two.join("table")).unwrap();
+            let script = r#"grep -E " /(one|two) " /proc/self/mountinfo | cut -d' ' -f5,6
+            perl -MFcntl -e 'for my $at ("/one/table", "/two/table") {
+                open(my $read, "<", $at) or die;
+                for my $to ($at, "/proc/self/fd/" . fileno($read)) { for my $how (O_RDWR, O_WRONLY, O_RDONLY|O_TRUNC) {
+                    print sysopen(my $file, $to, $how) ? "OPENED $to\n" : $! + 0, "\n" } } }'
+            for attempt in 'mount -o remount,rw /one' 'mount -o remount,bind,rw /one' \
+                'unshare -Ur mount -o remount,bind,rw /one' 'unshare -Urm mount -o remount,bind,rw /one' \
+                'unshare -Urm mount --bind /work /one' 'nsenter -t 1 -m mount -o remount,bind,rw /one'; do
+                sh -c "$attempt" >/dev/null 2>&1 && echo "WENT THROUGH: $attempt"
+            done; cat /one/table"#;
+            let attempt = Attempt::shell(script).data(&one, "/one").data(&two, "/two");
+            let finished = attempt.run();
+            let out = finished.stdout();
+            let mut lines = out.lines();
+            for at in ["/one", "/two"] {
+                let mount = lines.next().unwrap_or_default();
+                assert!(mount.starts_with(&format!("{at} ro,")), "{out}");
+                for flag in ["nosuid", "nodev", "noexec"] {
+                    assert!(mount.contains(flag), "{flag}: {out}");
+                }
+            }
+            let rest: Vec<&str> = lines.collect();
+            let read_only = rustix::io::Errno::ROFS.raw_os_error().to_string();
+            assert_eq!(rest[..12], vec![read_only.as_str(); 12], "{out}");
+            assert_eq!(rest[12..], ["1 2 3"], "{out}");
+            let after = fs::metadata(two.join("table")).unwrap();
+            assert_eq!(
+                (after.mtime_nsec(), after.ctime_nsec(), after.len()),
+                (before.mtime_nsec(), before.ctime_nsec(), before.len())
+            );
+        },
+    );
+}
+
 #[test]
 fn f12_only_the_three_streams_are_open() {
     row(

@@ -28,6 +28,41 @@ fn beside(first: &Attempt, second: &Attempt) -> Finished {
 }
 
 #[test]
+fn f3_a_dataset_of_one_job_is_nowhere_in_another() {
+    row(
+        &["F3"],
+        "neighbours::f3_a_dataset_of_one_job_is_nowhere_in_another",
+        || {
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            let dataset = tempfile::Builder::new()
+                .permissions(open)
+                .tempdir()
+                .unwrap();
+            fs::write(dataset.path().join("canary-of-the-other"), "").unwrap();
+            let first =
+                Attempt::shell("ls /data; echo ready; sleep 60").data(dataset.path(), "/data");
+            let name = dataset.path().file_name().unwrap().to_str().unwrap();
+            let second = Attempt::shell(&format!(
+                "ls -d /data {}; grep -c -e /data -e {name} /proc/self/mountinfo; \
+                 find / -xdev -name 'canary-of*' 2>/dev/null; ls /proc/*/root/data 2>/dev/null; echo done",
+                dataset.path().display()
+            ));
+            let finished = beside(&first, &second);
+            let out: Vec<String> = finished.stdout().lines().map(str::to_owned).collect();
+            assert_eq!(
+                out.iter().filter(|line| line.contains("canary")).count(),
+                0,
+                "{out:?}"
+            );
+            assert!(
+                out.ends_with(&["0".to_owned(), "done".to_owned()]),
+                "{out:?}"
+            );
+        },
+    );
+}
+
+#[test]
 fn f21_the_owners_sockets_are_out_of_reach() {
     row(
         &["F21"],

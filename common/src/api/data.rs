@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::page::Page;
 use crate::{
+    code::Code,
     dataset::{DatasetDeletion, DatasetRef, DatasetView, DeletedKey, DeletedView},
     id::{OrgId, TreeId},
     name::Name,
     status::Visibility,
+    time::{Span, Timestamp},
+    units::Bytes,
 };
 
 /// One question or command about a dataset that is there. Changes are answered by the dataset as it is then.
@@ -24,6 +27,10 @@ pub enum DataRequest {
         org: OrgId,
         after: Option<DeletedKey>,
     },
+    /// Brings a version to a machine before a job wants it.
+    Warm(WarmDataset),
+    /// How far that is.
+    ShowWarm(WarmDataset),
 }
 
 /// The answer to a [`DataRequest`].
@@ -38,6 +45,7 @@ pub enum DataAnswer {
     ListDeleted(Page<DeletedView, DeletedKey>),
     /// What was uploaded is what the newest version has, so that there is no new one.
     Unchanged(Box<DatasetView>),
+    Warm(WarmView),
 }
 
 /// Deletes one version where the reference names one, else the whole dataset.
@@ -56,6 +64,41 @@ pub struct RestoreDataset {
     pub dataset: DatasetRef,
     /// A name of its own from now on, where another dataset has its old one.
     pub under: Option<Name>,
+}
+
+/// A version of a dataset, and the machine that it is to be on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmDataset {
+    pub org: OrgId,
+    /// Without a version the newest.
+    pub dataset: DatasetRef,
+    pub machine: Name,
+}
+
+/// How far a dataset is that is to be on a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmView {
+    /// With its version.
+    pub dataset: DatasetRef,
+    pub machine: Name,
+    pub bytes: Bytes,
+    pub state: WarmState,
+    /// About how long it takes from its beginning, at the rate at which data came to the machine lately.
+    pub fetch_time: Span,
+}
+
+/// See [`WarmView`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarmState {
+    /// All of it is there. It stays as long as the machine's cache has room.
+    There,
+    /// The machine fetches it, or will once it is here and lends again.
+    Coming { until: Timestamp },
+    /// The machine could not.
+    Failed { code: Code, why: String },
+    /// Nobody asks for it.
+    NotWanted,
 }
 
 /// Changes what is `Some`.

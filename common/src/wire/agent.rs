@@ -28,6 +28,9 @@ use crate::{
 /// Most attempts in a machine's desired set.
 pub const MAX_ATTEMPTS_PER_MACHINE: usize = 1024;
 
+/// Most trees in a machine's desired set that no attempt asks for.
+pub const MAX_WANTED_TREES: usize = 16;
+
 /// The agent's first words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentHello {
@@ -72,6 +75,11 @@ pub enum AgentMessage {
     Usage { samples: Vec<AttemptSample> },
     /// Where other machines reach this one; said again where it changes.
     Door(PeerDoor),
+    /// A wanted tree is there, or why it cannot be. Said again after each connection, until it is not wanted any more.
+    Fetched {
+        tree: TreeId,
+        problem: Option<Problem>,
+    },
 }
 
 /// What happened to an attempt. Each is said until acknowledged, in this order.
@@ -142,6 +150,18 @@ pub struct Assignment {
     /// What the agent has besides is not wanted any more: it is ended if it runs, and forgotten.
     /// An ended attempt stays in the set until its log and artifacts have arrived.
     pub attempts: Vec<Assigned>,
+    /// Data that jobs may want soon, at most [`MAX_WANTED_TREES`]: fetched beside everything else, and kept like what
+    /// a job has just used.
+    #[serde(default)]
+    pub trees: Vec<WantedTree>,
+}
+
+/// Data that is to be on a machine before a job wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedTree {
+    pub tree: TreeId,
+    /// For people: `digits@3`.
+    pub name: String,
 }
 
 /// One attempt and what should become of it.

@@ -4,7 +4,10 @@ use common::{
     id::{AttemptId, MachineId},
     image::Image,
     time::Span,
-    wire::agent::{Assigned, Assignment, AttemptImage, AttemptSpec, Goal, MountedTree},
+    wire::agent::{
+        Assigned, Assignment, AttemptImage, AttemptSpec, Goal, MAX_WANTED_TREES, MountedTree,
+        WantedTree,
+    },
 };
 
 use crate::{
@@ -25,8 +28,13 @@ pub fn assign(state: &State, machine: MachineId) -> Assignment {
     };
     let desired = state.index.machines.get(&machine);
     let desired = desired.into_iter().flat_map(|on| &on.desired);
+    let wanted = row.wanted().take(MAX_WANTED_TREES).map(|warm| WantedTree {
+        tree: warm.tree,
+        name: warm.dataset.to_string(),
+    });
     Assignment {
         generation: row.generation,
+        trees: wanted.collect(),
         attempts: desired
             .filter_map(|id| assigned(state, *id, state.attempts.get(id)?))
             .collect(),

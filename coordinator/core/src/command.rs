@@ -20,7 +20,7 @@ use common::{
     },
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, InvitationId, JobId,
-        MachineId, OrgId, TokenId, UserId,
+        MachineId, OrgId, TokenId, TreeId, UserId,
     },
     join_link::LinkPurpose,
     limits::Limits,
@@ -34,8 +34,8 @@ use common::{
 use serde::Serialize;
 
 pub use self::account::{AccountCommand, Proof, SignIn};
-use self::invitation::InvitationCommand;
 pub use self::org::{OrgCommand, WhoMayCreateOrgs};
+use self::{dataset::WarmFailure, invitation::InvitationCommand};
 
 /// One thing asked, by whom and when. Fresh ids in it were minted by the door.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,6 +219,13 @@ pub enum Body {
     DeclineInvitation {
         code: CodeDigest,
     },
+    /// Machine. Data that was wanted on it is there, or why it cannot be.
+    ReportFetched {
+        tree: TreeId,
+        failed: Option<WarmFailure>,
+    },
+    /// System. Gives up data that was wanted on machines for long enough.
+    ExpireWarm,
     /// System. Forgets invitations and sign-in links that ended long ago, at most `most` rows.
     ForgetInvitations {
         most: u32,

@@ -199,6 +199,13 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             system(actor)?;
             Ok(dataset::deletion::finish(state, swept))
         }
+        Body::ReportFetched { tree, failed } => {
+            dataset::warm::fetched(state, machine(actor)?, *tree, failed.as_ref())
+        }
+        Body::ExpireWarm => {
+            system(actor)?;
+            Ok(dataset::warm::expire(state, at))
+        }
         Body::DeclineInvitation { code } => {
             stranger(actor)?;
             invitation::decline_by_code(state, at, *code)

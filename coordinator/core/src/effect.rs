@@ -69,6 +69,10 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             vec![Effect::Sweep, org(*id)]
         }
         Event::Artifact(event) => vec![Effect::Sweep, org(event.org())],
+        Event::Dataset(
+            DatasetEvent::DatasetWarmed { machine: id, .. }
+            | DatasetEvent::DatasetWarmEnded { machine: id, .. },
+        ) => vec![Effect::Assign(*id), machine(*id)],
         Event::Dataset(event) => vec![org(event.org())],
         Event::Project(event) => vec![org(event.org())],
         Event::Secret(event) => vec![org(event.org())],

@@ -4,7 +4,7 @@
 //! then by age. `explain` asks the same stages why a job waits.
 
 mod candidates;
-mod data;
+pub(crate) mod data;
 pub(crate) mod explain;
 mod feasible;
 pub(crate) mod plan;

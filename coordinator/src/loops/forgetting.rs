@@ -24,6 +24,13 @@ pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
         )
         .await;
         look(&desk, &stop, "old data", Body::ExpireData { most: MOST }).await;
+        look(
+            &desk,
+            &stop,
+            "data that machines were to have",
+            Body::ExpireWarm,
+        )
+        .await;
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
             () = stop.cancelled() => return,

@@ -10,6 +10,7 @@ fn desired(attempts: Vec<Assigned>) -> Desired {
     let assignment = Assignment {
         generation: 1,
         attempts,
+        trees: Vec::new(),
     };
     Desired::default().replaced_by(assignment).unwrap()
 }

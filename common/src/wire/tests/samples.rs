@@ -31,7 +31,7 @@ use crate::units::Bytes;
 use crate::usage::AttemptSample;
 use crate::wire::agent::{
     AgentHello, AgentMessage, AgentStream, Assigned, Assignment, AttemptReport, CoordinatorHello,
-    CoordinatorMessage, Goal, LogAck, LogData, LogResume, RegistryAnswer, ReportStage,
+    CoordinatorMessage, Goal, LogAck, LogData, LogResume, RegistryAnswer, ReportStage, WantedTree,
 };
 use crate::wire::client::{ClientStream, DownloadSource, UploadPurpose};
 use crate::wire::data::{Announced, ChunkAsk, Run, Stored, Wanted};
@@ -180,6 +180,13 @@ fn agent_messages() -> Vec<Sample> {
                 }],
             },
         ),
+        Sample::new(
+            "fetched",
+            &AgentMessage::Fetched {
+                tree: TREE,
+                problem: None,
+            },
+        ),
         Sample::new("started", &report(AttemptReport::Started { at: AT })),
         Sample::new("ended", &report(ended)),
         Sample::new(
@@ -242,6 +249,10 @@ fn coordinator_messages() -> Vec<Sample> {
                 spec: attempt_spec(),
             })
             .collect(),
+        trees: vec![WantedTree {
+            tree: TREE,
+            name: "digits@3".to_owned(),
+        }],
     };
     let ack = |stage| CoordinatorMessage::AttemptAck {
         attempt: ATTEMPT,

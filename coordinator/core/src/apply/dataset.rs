@@ -3,17 +3,22 @@
 use std::collections::BTreeMap;
 
 use common::{
-    id::{DatasetId, OrgId, TreeId, UserId},
+    id::{DatasetId, MachineId, OrgId, TreeId, UserId},
+    machine::MAX_CACHED_TREES,
     name::Name,
     status::Visibility,
     time::Timestamp,
 };
 
 use crate::{
-    event::{Event, dataset::DatasetEvent},
+    event::{
+        Event,
+        dataset::{DatasetEvent, WarmEnd},
+    },
     state::{
         State,
         dataset::{Dataset, DatasetVersion, Deleted, PastName},
+        machine::Warm,
     },
 };
 
@@ -140,6 +145,53 @@ pub(super) fn apply(state: &mut State, event: &DatasetEvent) {
                 state.discarded.remove(&(*org, *tree));
             }
         }
+        DatasetEvent::DatasetWarmed {
+            machine,
+            dataset,
+            tree,
+            until,
+            ..
+        } => {
+            let warm = Warm {
+                tree: *tree,
+                dataset: dataset.clone(),
+                until: *until,
+                failed: None,
+            };
+            rewarm(state, *machine, *tree, Some(warm));
+        }
+        DatasetEvent::DatasetWarmEnded {
+            machine, tree, end, ..
+        } => {
+            let row = state.machines.get(machine);
+            let warm = row.and_then(|row| row.warm.iter().find(|warm| warm.tree == *tree));
+            let kept = match (warm, end) {
+                (Some(warm), WarmEnd::Failed(failure)) => Some(Warm {
+                    failed: Some(failure.clone()),
+                    ..warm.clone()
+                }),
+                _ => None,
+            };
+            rewarm(state, *machine, *tree, kept);
+            if *end == WarmEnd::There
+                && let Some(report) = state.reports.get_mut(machine)
+                && let Err(place) = report.cached.binary_search(tree)
+                && report.cached.len() < MAX_CACHED_TREES
+            {
+                // The machine's next report says so, too.
+                report.cached.insert(place, *tree);
+            }
+        }
+    }
+}
+
+/// Puts what is wanted of a tree on a machine in the place of what was.
+fn rewarm(state: &mut State, machine: MachineId, tree: TreeId, warm: Option<Warm>) {
+    if let Some(row) = state.machines.get_mut(&machine) {
+        row.warm.retain(|warm| warm.tree != tree);
+        row.warm.extend(warm);
+        row.warm.sort_by_key(|warm| warm.tree);
+        row.generation += 1;
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 generation: 0,
                 last_seen: None,
                 executed: 0,
+                warm: Vec::new(),
                 lent: Span::default(),
             };
             state.index.machine_in(*machine, &row);

@@ -1,9 +1,11 @@
 //! What can be asked about datasets that are there.
 
 use common::{
-    api::data::{DeleteDataset, MoveDataset, RestoreDataset, SetDataset},
+    api::data::{DeleteDataset, MoveDataset, RestoreDataset, SetDataset, WarmDataset},
     id::{OrgId, TreeId},
 };
+
+pub use crate::state::machine::WarmFailure;
 
 /// A command about a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub enum DatasetCommand {
     Set(SetDataset),
     Move(MoveDataset),
     Restore(RestoreDataset),
+    /// Brings a version to a machine before a job wants it.
+    Warm(WarmDataset),
 }
 
 /// Content that a deleted dataset had.

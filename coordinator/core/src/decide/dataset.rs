@@ -4,6 +4,7 @@ pub(crate) mod deletion;
 mod restoring;
 mod settings;
 pub(crate) mod storage;
+pub(crate) mod warm;
 
 use common::{
     api::data::AddDatasetVersion,
@@ -41,6 +42,7 @@ pub(super) fn decide(
         DatasetCommand::Restore(request) => restoring::restore(state, at, user, request),
         DatasetCommand::Set(request) => settings::set(state, user, request),
         DatasetCommand::Move(request) => settings::relocate(state, user, request),
+        DatasetCommand::Warm(request) => warm::begin(state, at, user, request),
     }
 }
 

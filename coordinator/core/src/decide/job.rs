@@ -134,6 +134,12 @@ pub(crate) fn acceptable(
     })
 }
 
+impl Pinned {
+    pub(crate) fn into_datasets(self) -> Vec<PinnedDataset> {
+        self.datasets
+    }
+}
+
 /// Returns the project that the job is to belong to.
 fn project(
     state: &State,

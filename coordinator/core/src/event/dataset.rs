@@ -1,7 +1,8 @@
 //! What can have happened to a dataset that was there.
 
 use common::{
-    id::{DatasetId, OrgId, ProjectId, TreeId, UserId},
+    dataset::DatasetRef,
+    id::{DatasetId, MachineId, OrgId, ProjectId, TreeId, UserId},
     name::Name,
     status::Visibility,
     time::Timestamp,
@@ -9,7 +10,7 @@ use common::{
 };
 use serde::Serialize;
 
-use crate::state::rows::RowKey;
+use crate::state::{machine::WarmFailure, rows::RowKey};
 
 /// Something that happened to a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -98,6 +99,34 @@ pub enum DatasetEvent {
         #[serde(skip)]
         trees: Vec<TreeId>,
     },
+    /// A version is to be on a machine before a job wants it.
+    DatasetWarmed {
+        machine: MachineId,
+        org: OrgId,
+        dataset: DatasetRef,
+        tree: TreeId,
+        by: UserId,
+        until: Timestamp,
+        at: Timestamp,
+    },
+    /// The machine is not asked for it any more.
+    DatasetWarmEnded {
+        machine: MachineId,
+        org: OrgId,
+        dataset: DatasetRef,
+        tree: TreeId,
+        end: WarmEnd,
+    },
+}
+
+/// Why a machine is not asked for data any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarmEnd {
+    There,
+    Failed(WarmFailure),
+    /// It took too long.
+    GivenUp,
 }
 
 /// What is said of a dataset.
@@ -135,6 +164,10 @@ impl DatasetEvent {
             | Self::DatasetRestored { dataset, .. }
             | Self::DatasetVersionRestored { dataset, .. } => vec![RowKey::dataset(*dataset)],
             Self::DatasetFilesDeleted { org, trees, .. } => discarded(org, trees),
+            Self::DatasetWarmed { machine, .. } => vec![RowKey::machine(*machine)],
+            Self::DatasetWarmEnded { machine, .. } => {
+                vec![RowKey::machine(*machine), RowKey::report(*machine)]
+            }
         }
     }
 
@@ -147,7 +180,9 @@ impl DatasetEvent {
             | Self::DatasetRestored { org, .. }
             | Self::DatasetVersionRestored { org, .. }
             | Self::DatasetPurged { org, .. }
-            | Self::DatasetFilesDeleted { org, .. } => *org,
+            | Self::DatasetFilesDeleted { org, .. }
+            | Self::DatasetWarmed { org, .. }
+            | Self::DatasetWarmEnded { org, .. } => *org,
         }
     }
 }

@@ -167,6 +167,8 @@ fn of_request(request: &Request) -> Needs {
             DataRequest::Restore(restore) => in_org(Admin, restore.org),
             DataRequest::Set(set) => in_org(Admin, set.org),
             DataRequest::Move(relocate) => in_org(Admin, relocate.org),
+            DataRequest::Warm(warm) => in_org(Submit, warm.org),
+            DataRequest::ShowWarm(warm) => in_org(Read, warm.org),
         },
         Request::Storage(StorageRequest::Collect { org, dry_run: true }) => in_org(Read, *org),
         Request::Storage(StorageRequest::Collect { org, .. }) => in_org(Admin, *org),

@@ -25,7 +25,7 @@ use crate::{
     event::LogState,
     policy::{self, Action},
     rejection::{Rejection, secret::SecretRejection},
-    state::{State, deletion::keeps, job::Job, secret::Secret},
+    state::{State, deletion::keeps, job::Job, machine::Machine, secret::Secret},
 };
 
 /// What a member who wants a tree gets.
@@ -175,6 +175,14 @@ pub fn may_see_storage(state: &State, user: UserId, org: OrgId) -> Result<(), Pr
 
 /// Returns whether the tree is in the machine's desired set.
 pub fn machine_may_fetch(state: &State, machine: MachineId, tree: TreeId) -> bool {
+    let row = state.machines.get(&machine);
+    let kept = |row: &Machine| {
+        let used = state.index.orgs.get(&row.org);
+        used.is_some_and(|used| used.datasets.holds(tree))
+    };
+    if row.is_some_and(|row| row.wanted().any(|warm| warm.tree == tree) && kept(row)) {
+        return true;
+    }
     let used = state.index.machines.get(&machine);
     let mut live = used.into_iter().flat_map(|used| &used.live);
     live.any(|id| {

@@ -3,7 +3,7 @@
 use common::{
     api::{
         MAX_ROWS,
-        data::{DataAnswer, DataRequest},
+        data::{DataAnswer, DataRequest, WarmDataset, WarmState, WarmView},
         page::Page,
     },
     dataset::{DatasetDeletion, DatasetVersionView, DatasetView, DeletedKey, DeletedView},
@@ -19,13 +19,21 @@ use super::{
 };
 use crate::{
     decide::{
-        dataset::{deletion, find},
+        dataset::{
+            deletion, find,
+            warm::{Wish, wish},
+        },
         project::name_of,
     },
     event::{Event, dataset::DatasetEvent},
     policy,
     rejection::Rejection,
-    state::{State, dataset::Dataset},
+    schedule::data::fetch_time,
+    state::{
+        State,
+        dataset::Dataset,
+        machine::{Warm, WarmFailure},
+    },
 };
 
 /// Answers what only asks, and `None` what does not.
@@ -44,10 +52,45 @@ pub(super) fn answer(
             let page = list_deleted(state, user, *org, after.as_ref())?;
             Some(DataAnswer::ListDeleted(page))
         }
+        DataRequest::ShowWarm(request) => Some(DataAnswer::Warm(warm(state, user, request)?)),
         DataRequest::Delete(_)
+        | DataRequest::Warm(_)
         | DataRequest::Set(_)
         | DataRequest::Move(_)
         | DataRequest::Restore(_) => None,
+    })
+}
+
+/// Returns how far a version is that is to be on a machine.
+fn warm(state: &State, user: UserId, request: &WarmDataset) -> Result<WarmView, Rejection> {
+    let Wish {
+        machine,
+        row,
+        pinned,
+    } = wish(state, user, request)?;
+    let report = state.reports.get(&machine);
+    let there = report.is_some_and(|report| report.cached.binary_search(&pinned.tree).is_ok());
+    let wanted = row.warm.iter().find(|warm| warm.tree == pinned.tree);
+    let dataset = state.datasets.get(&pinned.dataset);
+    let version = dataset.and_then(|row| Some(row.version(Some(pinned.version))?.1));
+    let bytes = version.map_or(Bytes::ZERO, |version| version.bytes);
+    Ok(WarmView {
+        dataset: pinned.reference(),
+        machine: row.name.clone(),
+        bytes,
+        state: match wanted {
+            _ if there => WarmState::There,
+            None => WarmState::NotWanted,
+            Some(Warm {
+                failed: Some(WarmFailure { kind, why }),
+                ..
+            }) => WarmState::Failed {
+                code: kind.clone(),
+                why: why.clone(),
+            },
+            Some(Warm { until, .. }) => WarmState::Coming { until: *until },
+        },
+        fetch_time: fetch_time(bytes, report),
     })
 }
 

@@ -1,6 +1,9 @@
 //! What is said no to about datasets that are there.
 
-use common::{code::Code, dataset::DatasetRef, name::Name, problem::Problem, time::Timestamp};
+use common::{
+    code::Code, dataset::DatasetRef, name::Name, problem::Problem, time::Timestamp,
+    wire::agent::MAX_WANTED_TREES,
+};
 
 use super::Rejection;
 use crate::decide::dataset::deletion::Readers;
@@ -25,6 +28,10 @@ pub enum DatasetRejection {
     VersionUnderName,
     /// Something has the name, or had it since, so that its numbers mean other files.
     NameUsed { dataset: Name, name: Name },
+    /// Jobs with it may not run on that machine.
+    NotThere { machine: Name, why: String },
+    /// The machine is to fetch as much already as it may be asked to.
+    TooManyWanted { machine: Name },
 }
 
 impl DatasetRejection {
@@ -101,6 +108,18 @@ impl DatasetRejection {
             .help(format!(
                 "Choose a name that no dataset ever had: `compute-share dataset restore {dataset} --as NAME`."
             )),
+            Self::NotThere { machine, why } => Problem::new(
+                Code::OwnerRules,
+                format!("cannot bring data to machine {machine}"),
+                format!("your jobs could not run there: it {why}"),
+            )
+            .help("`compute-share submit --dry-run` with the dataset says where they could."),
+            Self::TooManyWanted { machine } => Problem::new(
+                Code::Busy,
+                format!("cannot bring more data to machine {machine}"),
+                format!("it is to fetch {MAX_WANTED_TREES} versions already, as many as a machine is asked to"),
+            )
+            .help("Wait until they are there."),
             Self::LastVersion { dataset } => Problem::new(
                 Code::WrongState,
                 format!("cannot delete version {dataset}"),

@@ -100,6 +100,11 @@ fn seconds(missing: Bytes, report: Option<&MachineReport>) -> u64 {
     missing.0.div_ceil(rate.unwrap_or(GUESSED_RATE).0.max(1))
 }
 
+/// Returns about how long so much takes to come to a machine.
+pub(crate) fn fetch_time(missing: Bytes, report: Option<&MachineReport>) -> Span {
+    Span::from_secs(seconds(missing, report))
+}
+
 /// Returns what these machines have of the subject's data, those first that have it soonest; nothing for a subject
 /// without data.
 pub(super) fn on_machines<'a>(
@@ -116,7 +121,7 @@ pub(super) fn on_machines<'a>(
         .map(|machine| {
             let missing = needs.missing(machine.report);
             let there = Bytes(total.0 - missing.0);
-            let takes = Span::from_secs(seconds(missing, machine.report));
+            let takes = fetch_time(missing, machine.report);
             let guessed = machine
                 .report
                 .is_none_or(|report| report.fetch_rate.is_none());

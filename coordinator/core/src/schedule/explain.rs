@@ -1,12 +1,18 @@
 //! Why a job waits: the very checks that placement makes, with all that is in the way instead of a yes or no.
 
 mod approval;
+mod ever;
 mod forecast;
 mod words;
 
-pub(crate) use self::words::pause_reason;
+pub(crate) use self::{
+    ever::{is_never, kept_from},
+    words::pause_reason,
+};
 
-use std::{borrow::Borrow, collections::BTreeMap};
+use self::ever::fit_nowhere;
+
+use std::collections::BTreeMap;
 
 use common::{
     api::explain::{Blocker, BlockerCode, Explanation, MAX_NAMED_MACHINES, MachineData},
@@ -104,32 +110,6 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
         };
     }
     explanation
-}
-
-/// Returns whether no machine of the org, even idle, could ever run it, or a limit forbids it for good.
-/// Looks at machines until one fits, and at no job that waits: asked at every submission.
-pub(crate) fn is_never(state: &State, subject: &Subject<'_>) -> bool {
-    let Some(org) = state.orgs.get(&subject.org) else {
-        return false;
-    };
-    let rooms = Rooms::of(state, subject);
-    let ask = Ask {
-        gpu_room: &rooms.now,
-        gpu_room_ever: &rooms.ever,
-        ..Ask::of(state, &org.limits, subject.owner, subject.spec)
-    };
-    let reached = reached(state, subject);
-    reached.iter().any(Reached::is_for_good)
-        || fit_nowhere(MachineView::all(state, subject.org), &ask)
-}
-
-/// Returns whether there are machines, and none could ever run it.
-fn fit_nowhere<'a, M: Borrow<MachineView<'a>>>(
-    machines: impl Iterator<Item = M>,
-    ask: &Ask<'_>,
-) -> bool {
-    let mut machines = machines.peekable();
-    machines.peek().is_some() && !machines.any(|machine| could_ever(machine.borrow(), ask).is_ok())
 }
 
 /// What the bounds leave of each model of GPUs, now and while nothing runs.

@@ -1,7 +1,9 @@
 //! Machines as rows.
 
 use common::{
-    id::{Fingerprint, OrgId, UserId},
+    code::Code,
+    dataset::DatasetRef,
+    id::{Fingerprint, OrgId, TreeId, UserId},
     name::Name,
     time::{Span, Timestamp},
 };
@@ -26,4 +28,33 @@ pub(crate) struct Machine {
     /// Attempts that ended on it, ever, and their wall time.
     pub(crate) executed: u64,
     pub(crate) lent: Span,
+    /// Data that members want on it before jobs do, by tree.
+    #[serde(default)]
+    pub(crate) warm: Vec<Warm>,
+}
+
+/// A version of a dataset that is to be on a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Warm {
+    pub(crate) tree: TreeId,
+    /// With its version.
+    pub(crate) dataset: DatasetRef,
+    pub(crate) until: Timestamp,
+    /// Why the machine cannot have it.
+    #[serde(default)]
+    pub(crate) failed: Option<WarmFailure>,
+}
+
+/// Why a machine could not fetch something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmFailure {
+    pub kind: Code,
+    pub why: String,
+}
+
+impl Machine {
+    /// Returns the data that it is to fetch before a job wants it.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = &Warm> {
+        self.warm.iter().filter(|warm| warm.failed.is_none())
+    }
 }

@@ -4,6 +4,7 @@ mod moved;
 mod projects;
 mod restored;
 mod swept;
+mod warmed;
 
 use std::time::Duration;
 

@@ -22,6 +22,7 @@ use common::{
 };
 use coordinator_core::{
     Actor, Body, assign,
+    command::dataset::WarmFailure,
     query::{access, enrolment},
 };
 use link::frames::{self, FrameReceiver, FrameSender};
@@ -272,6 +273,20 @@ async fn read(
                 let seen = agent.session.connection().remote_address().ip();
                 let swarms = &desk.wires.swarms;
                 swarms.set_door(agent.machine, door.addresses, seen);
+                continue;
+            }
+            AgentMessage::Fetched { tree, problem } => {
+                let failed = problem.map(|problem| WarmFailure {
+                    why: format!("{}: {}", problem.what, problem.why),
+                    kind: problem.code,
+                });
+                let body = Body::ReportFetched { tree, failed };
+                // Refused where it was taken out of the pool; then it is not wanted either.
+                drop(
+                    desk.engine
+                        .post(Actor::Machine(agent.machine), body)
+                        .await?,
+                );
                 continue;
             }
             AgentMessage::Renew { csr } => Outgoing::Message(match renew(agent, &csr).await {

@@ -107,7 +107,7 @@ async fn figures_of_large_files_of_which_one_percent_changed() {
     let folder = tempfile::tempdir().unwrap();
     let stock = |changed: bool| {
         for file in 0..4 {
-            let mut bytes = noise(file, mebibytes / 4 << 20);
+            let mut bytes = noise(file, (mebibytes / 4) << 20);
             let blocks = bytes.len() >> 16;
             for block in (0..blocks).step_by(100).filter(|_| changed) {
                 bytes[block << 16..(block + 1) << 16].copy_from_slice(&noise(1000 + file, 1 << 16));

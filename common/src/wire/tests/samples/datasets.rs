@@ -4,7 +4,8 @@ use super::super::Sample;
 use super::nouns::{AT, ORG, name};
 use super::views::dataset_view;
 use crate::api::data::{
-    DataAnswer, DataRequest, DeleteDataset, MoveDataset, RestoreDataset, SetDataset,
+    DataAnswer, DataRequest, DeleteDataset, MoveDataset, RestoreDataset, SetDataset, WarmDataset,
+    WarmState, WarmView,
 };
 use crate::api::page::Page;
 use crate::api::storage::{Scrub, StorageAnswer, StorageReport, StorageRequest, StoredNow};
@@ -13,6 +14,7 @@ use crate::code::Code;
 use crate::dataset::{DatasetDeletion, DatasetRef, DeletedKey, DeletedView};
 use crate::problem::Problem;
 use crate::status::Visibility;
+use crate::time::Span;
 use crate::tree::chunk_id;
 use crate::units::Bytes;
 
@@ -140,6 +142,18 @@ pub(super) fn datasets() -> Vec<Sample> {
             "dataset_unchanged",
             DataAnswer::Unchanged(Box::new(dataset_view())),
         ),
+        request("warm_dataset", DataRequest::Warm(warm())),
+        request("show_warm", DataRequest::ShowWarm(warm())),
+        answer("dataset_there", warmed(WarmState::There)),
+        answer("dataset_coming", warmed(WarmState::Coming { until: AT })),
+        answer(
+            "dataset_not_fetched",
+            warmed(WarmState::Failed {
+                code: Code::DiskFull,
+                why: "2 TiB are needed".to_owned(),
+            }),
+        ),
+        answer("dataset_not_wanted", warmed(WarmState::NotWanted)),
         answer("dataset_deletion", DataAnswer::Deletion(deletion(None))),
         answer("dataset_deleted", DataAnswer::Deleted(deletion(Some(3)))),
         answer("one_dataset", DataAnswer::One(Box::new(dataset_view()))),
@@ -182,4 +196,22 @@ fn stored() -> Vec<Sample> {
         answer("storage_collected", report(Some(scrub))),
         answer("storage_collected_unscrubbed", report(None)),
     ]
+}
+
+fn warm() -> WarmDataset {
+    WarmDataset {
+        org: ORG,
+        dataset: "digits@3".parse().unwrap(),
+        machine: name("box"),
+    }
+}
+
+fn warmed(state: WarmState) -> DataAnswer {
+    DataAnswer::Warm(WarmView {
+        dataset: "digits@3".parse().unwrap(),
+        machine: name("box"),
+        bytes: Bytes::gib(41),
+        state,
+        fetch_time: Span::from_secs(61),
+    })
 }

@@ -56,6 +56,7 @@ pub(super) fn put_machine(world: &mut World, number: u32) {
         generation: 0,
         last_seen: None,
         executed: 0,
+        warm: Vec::new(),
         lent: Span::default(),
     };
     world.state.machines.insert(machine(number), row);

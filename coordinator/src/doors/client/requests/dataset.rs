@@ -38,13 +38,19 @@ pub(super) async fn answer(
             act(DatasetCommand::Move(request)).await?;
             shown
         }
+        DataRequest::Warm(request) => {
+            act(DatasetCommand::Warm(request.clone())).await?;
+            return ask(member, user, &Request::Data(DataRequest::ShowWarm(request)));
+        }
         DataRequest::Restore(request) => {
             let name = request.under.as_ref().unwrap_or(&request.dataset.name);
             let shown = (request.org, name.clone());
             act(DatasetCommand::Restore(request)).await?;
             shown
         }
-        question @ (DataRequest::PreviewDeletion(_) | DataRequest::ListDeleted { .. }) => {
+        question @ (DataRequest::PreviewDeletion(_)
+        | DataRequest::ListDeleted { .. }
+        | DataRequest::ShowWarm(_)) => {
             return ask(member, user, &Request::Data(question));
         }
     };

@@ -4,13 +4,7 @@
 //! 10.3), which only whoever has the earlier process's key can make. So the key lies in the data folder: after a
 //! crash, agents connect again with their next packet and do not wait for the connection to time out.
 
-use std::{
-    fs, io,
-    net::{SocketAddr, UdpSocket},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use link::{endpoint::ListenError, files};
 use quinn::{
@@ -111,7 +105,8 @@ pub(crate) fn listen(
         .cid_generator(|| Box::new(RandomIds))
         .min_reset_interval(RESET_INTERVAL);
     let server = link::endpoint::server_tls(tls);
-    UdpSocket::bind(addr)
+    let config = link::endpoint::endpoint_config(config);
+    link::endpoint::socket(addr)
         .and_then(|socket| Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)))
         .map_err(|source| ListenError { addr, source })
 }

@@ -26,6 +26,8 @@ pub async fn send_description(manifest: &Manifest, tx: &mut FrameSender) -> Resu
 /// It is not a tree, it is too large, or the stream broke.
 pub async fn receive_description(rx: &mut FrameReceiver) -> Result<Manifest, Problem> {
     let mut gathered = Gathered::default();
+    // What a job leaves may be on its way for long: there is no telling when the first part comes.
+    gathered.add(rx.expect().await?).map_err(invalid)?;
     while !gathered.complete {
         let part: TreePart = unless_stalled(rx.expect()).await?;
         gathered.add(part).map_err(invalid)?;

@@ -26,11 +26,11 @@ use common::{
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use self::carry::{Lacking, carry, cost, costs, half, pack, reserve};
-use super::{MAX_STREAMS, Manifest, Progress, on_disk, protocol};
+use super::{MAX_STREAMS, Manifest, Progress, STALL, on_disk, protocol, stalled};
 use crate::frames::{FrameReceiver, FrameSender, RecvError};
 
 /// Chunks are handed over about so many bytes at a time.
@@ -161,6 +161,10 @@ impl Sending<'_> {
                     if work.is_none() {
                         self.carry_inline().await?;
                     }
+                }
+                // Begun anew with every turn: nothing has moved for so long.
+                () = sleep(STALL), if carried > 0 || !self.awaiting.is_empty() => {
+                    return Err(stalled());
                 }
                 batch = cuts.recv(), if room => match batch {
                     Some(batch) => self.offer(batch).await?,

@@ -21,4 +21,5 @@ mod peers;
 mod projects;
 mod refusals;
 mod story;
+mod transfers;
 mod uninstall;

@@ -1,0 +1,51 @@
+//! Messages about trees, as they come from a stranger.
+
+#![no_main]
+
+use common::wire::{
+    Header, Message,
+    data::{ChunkAsk, Offer, OfferedKind, OfferedPart, Run, TreePart, Wanted},
+    decode, encode,
+    frame::{CODEC_BINCODE, HEADER_BYTES},
+};
+use libfuzzer_sys::fuzz_target;
+
+fn read<M: Message + PartialEq + std::fmt::Debug>(payload: &[u8]) -> Option<M> {
+    let header = Header {
+        length: u32::try_from(payload.len()).ok()?,
+        codec: CODEC_BINCODE,
+        kind: M::KIND,
+        version: M::VERSION,
+    };
+    let message: M = decode(&header, payload).ok()?;
+    let again = encode(&message).expect("what was read can be sent");
+    let header = Header {
+        length: u32::try_from(again.len() - HEADER_BYTES).ok()?,
+        ..header
+    };
+    let again: M = decode(&header, &again[HEADER_BYTES..]).expect("what was sent can be read");
+    assert_eq!(again, message);
+    Some(message)
+}
+
+fn bounded(runs: &[Run]) {
+    if let Some(numbers) = Run::numbers(runs, 1000, 2000) {
+        assert!(numbers.len() <= 2000 && numbers.iter().all(|number| *number < 1000));
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let _any = read::<TreePart>(bytes);
+    let _any = read::<Offer>(bytes);
+    if let Some(wanted) = read::<Wanted>(bytes) {
+        bounded(&wanted.runs);
+    }
+    if let Some(ChunkAsk::Wanted(wanted)) = read::<ChunkAsk>(bytes) {
+        bounded(&wanted.runs);
+    }
+    for entry in read::<OfferedPart>(bytes).into_iter().flat_map(|part| part.entries) {
+        if let OfferedKind::File { chunks, .. } = entry.kind {
+            bounded(&chunks);
+        }
+    }
+});

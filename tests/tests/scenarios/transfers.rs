@@ -54,7 +54,7 @@ fn an_upload_that_is_killed_at_either_end_sends_only_the_rest() {
 
     let mut upload = org.alice.background("first upload", &arguments);
     until("something to be stored", || {
-        (stored(org.data()) > whole / 8).then_some(())
+        (stored(org.coordinator.data()) > whole / 8).then_some(())
     });
     upload.kill();
     org.alice
@@ -63,7 +63,7 @@ fn an_upload_that_is_killed_at_either_end_sends_only_the_rest() {
 
     let mut upload = org.alice.background("second upload", &arguments);
     until("more to be stored", || {
-        (stored(org.data()) > whole / 2).then_some(())
+        (stored(org.coordinator.data()) > whole / 2).then_some(())
     });
     org.coordinator.daemon.kill();
     assert!(!upload.wait().success());
@@ -73,7 +73,7 @@ fn an_upload_that_is_killed_at_either_end_sends_only_the_rest() {
     });
 
     org.alice.run(&arguments).expect_success();
-    let kept = stored(org.data());
+    let kept = stored(org.coordinator.data());
     // What was on its way when somebody was killed may have been written and not noted.
     assert!(kept < whole + whole / 2, "{kept} of {whole}");
     let shown = org.alice.json(&["dataset", "show", "d"]);
@@ -88,5 +88,5 @@ fn an_upload_that_is_killed_at_either_end_sends_only_the_rest() {
     }
     // The same once more: nothing is new.
     org.alice.run(&arguments).expect_success();
-    assert_eq!(stored(org.data()), kept);
+    assert_eq!(stored(org.coordinator.data()), kept);
 }

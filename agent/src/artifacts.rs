@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use agent_core::attempt::Step;
 use common::{
-    code::Code, id::AttemptId, tree::MAX_ENTRIES, units::Bytes, wire::agent::AttemptSpec,
+    code::Code, id::AttemptId, problem::Problem, tree::MAX_ENTRIES, units::Bytes, wire::agent::AttemptSpec,
 };
 use link::{backoff::Backoff, trees::on_disk};
 
@@ -19,8 +19,8 @@ use crate::{
 
 /// Waits before an upload is tried again on a connection that lives.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-const MOST_WAIT: Duration = Duration::from_secs(30);
-/// Tries on connections that live; a lost connection does not count.
+const MOST_WAIT: Duration = Duration::from_secs(300);
+/// Tries on connections that live; a lost connection does not count, nor what passes once somebody makes room.
 const MAX_TRIES: u32 = 20;
 /// An attempt may leave more than its disk limit where the machine cannot enforce one; this much is kept.
 const SLACK: u64 = 1 << 30;
@@ -88,7 +88,7 @@ async fn deliver(attempt: AttemptId, walked: &Walked, mut uplink: Uplink) -> Ste
             broken = Some(live.serial);
             continue;
         }
-        tries += 1;
+        tries += u32::from(!passes(&problem));
         if tries == MAX_TRIES || unwanted(&problem) || problem.code == Code::FileChanged {
             tracing::warn!(%attempt, %problem, "the artifacts are lost");
             return Step::Lose;
@@ -96,6 +96,11 @@ async fn deliver(attempt: AttemptId, walked: &Walked, mut uplink: Uplink) -> Ste
         tracing::info!(%attempt, %problem, "the artifacts have to be sent again");
         tokio::time::sleep(backoff.next()).await;
     }
+}
+
+/// Returns whether it is the coordinator's want of room or time: nothing is lost for that.
+fn passes(problem: &Problem) -> bool {
+    matches!(problem.code, Code::DiskFull | Code::Busy)
 }
 
 #[cfg(test)]

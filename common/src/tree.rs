@@ -4,6 +4,7 @@
 //! holds one knows that no path leaves the folder, that none stands under a file or a symbolic link, and that
 //! every symbolic link stays inside. Its id is the digest of its content, so equal folders are equal trees.
 
+pub mod diff;
 mod path;
 
 pub use self::path::{

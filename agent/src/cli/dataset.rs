@@ -1,9 +1,13 @@
 //! `dataset upload|list|show|download|set|move|delete|warm|gc`: shared, versioned data.
+//! `dataset upload|list|show|download|diff|verify|set|move|delete|restore|gc`: shared, versioned data.
 
 mod change;
+mod compare;
 mod delete;
+mod diff;
 mod gc;
 mod warm;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -14,8 +18,10 @@ use common::{
     name::Name,
     problem::Problem,
     status::Visibility,
+    tree::TreePath,
     wire::client::DownloadSource,
 };
+use link::trees::Manifest;
 use serde_json::json;
 
 use super::{
@@ -25,8 +31,8 @@ use super::{
     output::Facts,
     pages,
     progress::TransferBar,
-    sending::{Uploaded, Uploading, upload},
-    session::ask,
+    sending::{Uploaded, Uploading, describe, part, upload},
+    session::{Session, ask},
     table::Table,
 };
 use crate::transfer::{self, MemberTree, WalkOptions};
@@ -45,6 +51,8 @@ pub(super) enum Dataset {
     Restore(delete::Restore),
     Gc(gc::Gc),
     Warm(warm::WarmUp),
+    Diff(diff::Diff),
+    Verify(verify::Verify),
 }
 
 /// Upload a folder as a new version of a dataset
@@ -91,10 +99,13 @@ pub(super) struct Show {
 
 /// Download a dataset into a new folder
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  compute-share dataset download digits@3 --to ./digits")]
+#[command(after_help = "Examples:\n  compute-share dataset download digits@3 --to ./digits\n  compute-share dataset download digits --path train/2024")]
 pub(super) struct Download {
     #[arg(value_name = "NAME[@VERSION]")]
     dataset: DatasetRef,
+    /// Only this file or folder of it
+    #[arg(long, value_name = "PATH", value_parser = part)]
+    path: Option<TreePath>,
     /// Folder, empty or not there yet (default: the dataset's name)
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
@@ -114,6 +125,8 @@ impl Dataset {
             Self::Restore(restore) => restore.run(context).await,
             Self::Gc(gc) => gc.run(context).await,
             Self::Warm(warm) => warm.run(context).await,
+            Self::Diff(diff) => diff.run(context).await,
+            Self::Verify(verify) => verify.run(context).await,
         }
     }
 }
@@ -276,6 +289,12 @@ fn owner(dataset: &DatasetView) -> String {
     }
 }
 
+/// Returns the description of a version.
+async fn described(session: &Session, dataset: &DatasetRef) -> Result<Manifest, Problem> {
+    let DatasetRef { name, version } = dataset.clone();
+    describe(session, DownloadSource::Dataset { name, version }).await
+}
+
 impl Download {
     async fn run(self, context: &Context) -> Result<(), Problem> {
         let DatasetRef { name, version } = self.dataset;
@@ -291,7 +310,7 @@ impl Download {
             source,
         };
         let connection = session.client.connection();
-        let tree = transfer::download(connection, &from, &into, None, &bar).await;
+        let tree = transfer::download(connection, &from, &into, self.path.as_ref(), &bar).await;
         bar.finish();
         let tree = tree?;
         session.end().await;

@@ -1,5 +1,6 @@
-//! `ps` and `job list|show|top|logs|wait|cancel|why|pull`: what was submitted.
+//! `ps` and `job list|show|top|logs|wait|cancel|why|artifacts|pull`: what was submitted.
 
+mod artifacts;
 mod pull;
 mod show;
 mod top;
@@ -45,6 +46,7 @@ pub(super) enum Job {
     Wait(Wait),
     Cancel(Cancel),
     Why(Why),
+    Artifacts(artifacts::Artifacts),
     Pull(pull::Pull),
 }
 
@@ -131,6 +133,7 @@ impl Job {
             Self::Wait(wait) => return wait.run(context).await,
             Self::Cancel(cancel) => cancel.run(context).await?,
             Self::Why(why) => why.run(context).await?,
+            Self::Artifacts(artifacts) => artifacts.run(context).await?,
             Self::Pull(pull) => pull.run(context).await?,
         }
         Ok(ExitCode::SUCCESS)

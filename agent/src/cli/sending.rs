@@ -13,14 +13,16 @@ use common::{
     name::Name,
     problem::Problem,
     status::Visibility,
-    wire::client::UploadPurpose,
+    tree::{InvalidPath, TreePath},
+    wire::client::{DownloadSource, UploadPurpose},
 };
+use link::trees::Manifest;
 use serde::Serialize;
 
 use super::{Context, progress::TransferBar, session::Session};
 use crate::{
     client::unexpected,
-    transfer::{self, OrgFiles, WalkOptions, Walked},
+    transfer::{self, MemberTree, OrgFiles, WalkOptions, Walked},
 };
 
 /// A folder that becomes a new version of a dataset.
@@ -106,6 +108,21 @@ pub(super) async fn send(
     let sent = transfer::upload(session.client.connection(), &to, walked, &bar).await;
     bar.finish();
     sent
+}
+
+/// Reads a path inside a tree as people write it: `train/2024/`.
+pub(super) fn part(text: &str) -> Result<TreePath, InvalidPath> {
+    text.trim_end_matches('/').trim_start_matches("./").parse()
+}
+
+/// Returns the description of a tree: its paths, sizes and pieces, and no bytes.
+pub(super) async fn describe(
+    session: &Session,
+    source: DownloadSource,
+) -> Result<Manifest, Problem> {
+    let org = session.org;
+    let from = MemberTree { org, source };
+    transfer::describe(session.client.connection(), &from).await
 }
 
 /// Sends files and names them in a request; once more where the coordinator has forgotten by then who sent them, as it

@@ -10,6 +10,7 @@ use crate::{
     name::Name,
     status::Visibility,
     time::{Span, Timestamp},
+    tree::TreePath,
     units::Bytes,
 };
 
@@ -31,6 +32,7 @@ pub enum DataRequest {
     Warm(WarmDataset),
     /// How far that is.
     ShowWarm(WarmDataset),
+    Verify(VerifyDataset),
 }
 
 /// The answer to a [`DataRequest`].
@@ -46,6 +48,7 @@ pub enum DataAnswer {
     /// What was uploaded is what the newest version has, so that there is no new one.
     Unchanged(Box<DatasetView>),
     Warm(WarmView),
+    Verified(VerifiedPart),
 }
 
 /// Deletes one version where the reference names one, else the whole dataset.
@@ -56,6 +59,35 @@ pub struct DeleteDataset {
     /// For good at once, also what was deleted before and is kept for a while.
     pub now: bool,
 }
+
+/// Has the coordinator read and hash a part of what it has of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyDataset {
+    pub org: OrgId,
+    pub dataset: DatasetRef,
+    /// The first piece: 0, or what the last part said comes next.
+    pub from: u32,
+}
+
+/// What was found in one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedPart {
+    pub version: u32,
+    /// Of the whole version.
+    pub files: u64,
+    /// What all of its pieces add up to, each counted once.
+    pub total: Bytes,
+    /// Of this part.
+    pub bytes: Bytes,
+    /// The first of the files of which a piece in this part is damaged or missing.
+    pub damaged: Vec<TreePath>,
+    pub damaged_files: u64,
+    /// `None` where this was the last part.
+    pub next: Option<u32>,
+}
+
+/// Most files that [`VerifiedPart::damaged`] names.
+pub const MAX_DAMAGED_NAMED: usize = 100;
 
 /// Brings a deleted dataset back, the one that was deleted last where several had the name, or one deleted version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod approvals;
+mod artifacts;
 mod audit;
 mod datasets;
 mod deletion;

@@ -16,6 +16,7 @@ mod limits;
 mod lists;
 mod network;
 mod orgs;
+mod outputs;
 mod owner;
 mod peers;
 mod projects;

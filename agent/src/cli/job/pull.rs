@@ -1,6 +1,6 @@
 //! `job pull`: a job's artifacts into a folder.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use common::{
@@ -8,6 +8,8 @@ use common::{
     code::Code,
     job::{ArtifactsView, AttemptView, JobRef},
     problem::Problem,
+    time::Timestamp,
+    tree::TreePath,
     wire::client::DownloadSource,
 };
 use serde::Serialize;
@@ -15,19 +17,31 @@ use serde::Serialize;
 use super::super::{
     Context,
     amounts::counted,
+    moments::{local, now},
     progress::TransferBar,
+    sending::part,
     session::{Session, ask},
 };
+use super::artifacts::newest;
 use crate::transfer::{self, MemberTree};
+
+/// What is kept no longer than this is said to go.
+const NEAR: Duration = Duration::from_secs(7 * 86_400);
 
 /// Fetch a job's artifacts; those of an array's tasks into a folder each
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  compute-share job pull 42 --to results\n  compute-share job pull 42.7"
+    after_help = "Examples:\n  compute-share job pull 42 --to results\n  compute-share job pull 42 --path checkpoints/last\n  compute-share job pull 42.7"
 )]
 pub(in super::super) struct Pull {
     #[arg(value_name = "JOB[.TASK]")]
     job: JobRef,
+    /// Of this try (default: the newest)
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+    /// Only this file or folder of it
+    #[arg(long, value_name = "PATH", value_parser = part)]
+    path: Option<TreePath>,
     /// Folder, empty or not there yet (default: job-JOB)
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
@@ -59,8 +73,8 @@ impl Pull {
             Some(task) => PathBuf::from(format!("job-{number}.{task}")),
         });
         let one_each = job.spec.array.is_some() && task.is_none();
-        let tasks = with_artifacts(&job.attempts);
-        if tasks.is_empty() {
+        let left = with_artifacts(&job.attempts, self.attempt);
+        if left.is_empty() {
             let why = format!(
                 "job {number} is {}; what it writes to /output is kept once it ends",
                 job.summary.status
@@ -75,15 +89,27 @@ impl Pull {
             ));
         }
         let mut pulled = Vec::new();
-        for task in tasks {
+        for attempt in &left {
+            let task = attempt.task;
+            let source = DownloadSource::Artifacts {
+                job: number,
+                task,
+                attempt: self.attempt,
+            };
             let into = if one_each {
                 folder.join(task.to_string())
             } else {
                 folder.clone()
             };
-            pulled.push(pull_task(context, &session, self.job, task, into).await?);
+            pulled.push(pull_task(context, &session, source, self.path.as_ref(), into).await?);
         }
         session.end().await;
+        if let Some(until) = soonest(&left) {
+            let until = local(until);
+            context.output.note(&format!(
+                "The coordinator keeps this until {until}: what is needed longer is best kept as a dataset."
+            ));
+        }
         context.output.show(
             &pulled,
             |pulled| {
@@ -110,20 +136,20 @@ impl Pull {
 async fn pull_task(
     context: &Context,
     session: &Session,
-    job: JobRef,
-    task: u32,
+    source: DownloadSource,
+    path: Option<&TreePath>,
     into: PathBuf,
 ) -> Result<Pulled, Problem> {
+    let task = match source {
+        DownloadSource::Artifacts { task, .. } => task,
+        DownloadSource::Dataset { .. } => 0,
+    };
     let bar = TransferBar::new(context.output, &format!("task {task}"));
     let from = MemberTree {
         org: session.org,
-        source: DownloadSource::Artifacts {
-            job: job.number,
-            task,
-            attempt: None,
-        },
+        source,
     };
-    let tree = transfer::download(session.client.connection(), &from, &into, None, &bar).await;
+    let tree = transfer::download(session.client.connection(), &from, &into, path, &bar).await;
     bar.finish();
     let tree = tree?;
     Ok(Pulled {
@@ -134,20 +160,23 @@ async fn pull_task(
     })
 }
 
-/// Returns the tasks whose newest attempt left something, or may have.
-fn with_artifacts(attempts: &[AttemptView]) -> Vec<u32> {
-    let mut newest: BTreeMap<u32, &AttemptView> = BTreeMap::new();
-    for attempt in attempts {
-        let known = newest.entry(attempt.task).or_insert(attempt);
-        if attempt.number > known.number {
-            *known = attempt;
-        }
-    }
-    let left = newest.into_iter().filter(|(_, attempt)| {
+/// Returns when the first of this goes, if that is near.
+fn soonest(left: &[&AttemptView]) -> Option<Timestamp> {
+    let until = left
+        .iter()
+        .filter_map(|attempt| attempt.artifacts_kept_until);
+    let near = now().saturating_add(NEAR);
+    until.min().filter(|until| *until <= near)
+}
+
+/// Returns the attempts that left something, or may have: of each task the newest, or the one of this number.
+fn with_artifacts(attempts: &[AttemptView], number: Option<u32>) -> Vec<&AttemptView> {
+    let mut left = newest(attempts, number);
+    left.retain(|attempt| {
         matches!(
             attempt.artifacts,
             ArtifactsView::Stored { .. } | ArtifactsView::Pending
         )
     });
-    left.map(|(task, _)| task).collect()
+    left
 }

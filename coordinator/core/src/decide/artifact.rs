@@ -154,6 +154,25 @@ pub(super) fn pin(
     }
 }
 
+/// Returns the content that is meant, as it is now, as far as it is there; whose it is to have is not asked.
+pub(crate) fn trees(state: &State, org: OrgId, wanted: JobRef) -> Vec<TreeId> {
+    let number = (org, wanted.number);
+    let found = state.index.job_numbers.get(&number);
+    let Some((id, job)) = found.and_then(|id| Some((*id, state.jobs.get(id)?))) else {
+        return Vec::new();
+    };
+    let (first, last) = match wanted.task {
+        Some(task) => (task, task),
+        None => job.bounds(),
+    };
+    let tasks = (first..=last).take(MAX_DATASETS);
+    let left = tasks.filter_map(|task| match left(state, (id, job), task, None) {
+        Ok(Left::Stored(_, tree, _)) => Some(tree),
+        _ => None,
+    });
+    left.collect()
+}
+
 /// Pins what every task of an array left; tasks that left nothing are no folder.
 fn all(
     job: &Job,

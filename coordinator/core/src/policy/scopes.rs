@@ -163,6 +163,7 @@ fn of_request(request: &Request) -> Needs {
         Request::Data(request) => match request {
             DataRequest::PreviewDeletion(delete) => in_org(Read, delete.org),
             DataRequest::ListDeleted { org, .. } => in_org(Read, *org),
+            DataRequest::Verify(verify) => in_org(Read, verify.org),
             DataRequest::Delete(delete) => in_org(Admin, delete.org),
             DataRequest::Restore(restore) => in_org(Admin, restore.org),
             DataRequest::Set(set) => in_org(Admin, set.org),

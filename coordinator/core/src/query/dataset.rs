@@ -6,7 +6,9 @@ use common::{
         data::{DataAnswer, DataRequest, WarmDataset, WarmState, WarmView},
         page::Page,
     },
-    dataset::{DatasetDeletion, DatasetVersionView, DatasetView, DeletedKey, DeletedView},
+    dataset::{
+        DatasetDeletion, DatasetRef, DatasetVersionView, DatasetView, DeletedKey, DeletedView,
+    },
     id::{DatasetId, OrgId, UserId},
     name::Name,
     time::Timestamp,
@@ -57,7 +59,8 @@ pub(super) fn answer(
         | DataRequest::Warm(_)
         | DataRequest::Set(_)
         | DataRequest::Move(_)
-        | DataRequest::Restore(_) => None,
+        | DataRequest::Restore(_)
+        | DataRequest::Verify(_) => None,
     })
 }
 
@@ -202,6 +205,22 @@ pub(super) fn list(
         let row = row.filter(|row| policy::may_read_dataset(state, user, member.role, row));
         row.map(|row| view(state, *id, row)).transpose()
     })
+}
+
+/// Returns the number of the version that is meant.
+///
+/// # Errors
+/// There is none that the user may see.
+pub fn pinned(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    wanted: &DatasetRef,
+) -> Result<u32, Rejection> {
+    let (_, _, row) = find(state, user, org, &wanted.name)?;
+    let version = row.version(wanted.version);
+    let (number, _) = version.ok_or_else(|| Rejection::no_such_version(row, wanted))?;
+    Ok(number)
 }
 
 pub(super) fn show(

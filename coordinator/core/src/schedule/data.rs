@@ -11,7 +11,10 @@ use common::{
 };
 
 use super::{explain::Subject, view::MachineView};
-use crate::state::{State, job::Job};
+use crate::{
+    decide::artifact,
+    state::{State, job::Job},
+};
 
 /// How fast data comes to a machine that has not said so: a line of about 100 Mbit/s.
 pub(super) const GUESSED_RATE: Bytes = Bytes::mib(10);
@@ -25,20 +28,13 @@ pub(super) struct Needs(Vec<(TreeId, Bytes)>);
 impl Needs {
     /// Returns everything that a machine fetches before the job's task starts.
     pub(super) fn of(state: &State, job: &Job) -> Self {
-        let pinned = job.pinned.iter().chain(&job.pinned_image);
-        Self::new(
-            state,
-            job.org,
-            job.spec.workdir,
-            pinned.map(|pinned| pinned.tree),
-        )
+        Self::new(state, job.org, job.spec.workdir, job.named())
     }
 
     /// Returns the data that people named: of a job as it was pinned, else as it would be now.
     fn named(state: &State, subject: &Subject<'_>) -> Self {
         if let Some((_, job, _)) = subject.job {
-            let pinned = job.pinned.iter().chain(&job.pinned_image);
-            return Self::new(state, job.org, None, pinned.map(|pinned| pinned.tree));
+            return Self::new(state, job.org, None, job.named());
         }
         let names = state.index.dataset_names.get(&subject.org);
         let tree = |wanted: &DatasetRef| {
@@ -50,7 +46,9 @@ impl Needs {
             Image::Host | Image::Registry(_) => None,
         };
         let mounts = subject.spec.datasets.iter().map(|mount| &mount.dataset);
-        let trees = mounts.chain(image).filter_map(tree);
+        let left = subject.spec.artifacts.iter();
+        let left = left.flat_map(|mount| artifact::trees(state, subject.org, mount.job));
+        let trees = mounts.chain(image).filter_map(tree).chain(left);
         Self::new(state, subject.org, None, trees)
     }
 

@@ -134,10 +134,15 @@ impl Job {
 
     /// Returns every tree that a machine needs to run it.
     pub(crate) fn trees(&self) -> impl Iterator<Item = TreeId> {
+        self.spec.workdir.into_iter().chain(self.named())
+    }
+
+    /// Returns the data that people named for it: datasets, an image, what other jobs left.
+    pub(crate) fn named(&self) -> impl Iterator<Item = TreeId> {
         let pinned = self.pinned.iter().chain(&self.pinned_image);
         let pinned = pinned.map(|dataset| dataset.tree);
         let artifacts = self.pinned_artifacts.iter().map(|pinned| pinned.tree);
-        self.spec.workdir.into_iter().chain(pinned).chain(artifacts)
+        pinned.chain(artifacts)
     }
 }
 

@@ -6,6 +6,8 @@ use super::views::dataset_view;
 use crate::api::data::{
     DataAnswer, DataRequest, DeleteDataset, MoveDataset, RestoreDataset, SetDataset, WarmDataset,
     WarmState, WarmView,
+    DataAnswer, DataRequest, DeleteDataset, MoveDataset, RestoreDataset, SetDataset, VerifiedPart,
+    VerifyDataset,
 };
 use crate::api::page::Page;
 use crate::api::storage::{Scrub, StorageAnswer, StorageReport, StorageRequest, StoredNow};
@@ -136,6 +138,26 @@ pub(super) fn datasets() -> Vec<Sample> {
                     kept_until: AT,
                 }],
                 next: Some(key),
+            }),
+        ),
+        request(
+            "verify_dataset",
+            DataRequest::Verify(VerifyDataset {
+                org,
+                dataset: reference(Some(3)),
+                from: 1000,
+            }),
+        ),
+        answer(
+            "dataset_verified",
+            DataAnswer::Verified(VerifiedPart {
+                version: 3,
+                files: 2000,
+                total: Bytes::mib(5),
+                bytes: Bytes::mib(1),
+                damaged: vec!["a/b".parse().unwrap()],
+                damaged_files: 1,
+                next: Some(2000),
             }),
         ),
         answer(

@@ -46,7 +46,7 @@ impl World {
         self.user_does(by, Body::Dataset(command))
     }
 
-    fn expire_data(&mut self) -> Vec<Event> {
+    pub(in crate::tests) fn expire_data(&mut self) -> Vec<Event> {
         self.must(Actor::System, Body::ExpireData { most: 100 })
     }
 
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    fn kept_for(&mut self, setting: &str, value: &str) {
+    pub(in crate::tests) fn kept_for(&mut self, setting: &str, value: &str) {
         let mut change = common::org::settings::SettingsChange::default();
         change.set(setting, value).unwrap();
         let change = Box::new(change);

@@ -1,5 +1,7 @@
 //! Datasets that are there: changes are answered by the dataset as it is after them, a deletion by what went.
 
+mod verification;
+
 use common::{
     api::{
         Answer, Request,
@@ -51,6 +53,11 @@ pub(super) async fn answer(
         question @ (DataRequest::PreviewDeletion(_)
         | DataRequest::ListDeleted { .. }
         | DataRequest::ShowWarm(_)) => {
+        DataRequest::Verify(request) => {
+            let part = verification::part(&member.desk, user, request).await?;
+            return Ok(Answer::Data(DataAnswer::Verified(part)));
+        }
+        question @ (DataRequest::PreviewDeletion(_) | DataRequest::ListDeleted { .. }) => {
             return ask(member, user, &Request::Data(question));
         }
     };

@@ -6,7 +6,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use agent_core::attempt::Step;
 use common::{
-    code::Code, id::AttemptId, problem::Problem, tree::MAX_ENTRIES, units::Bytes, wire::agent::AttemptSpec,
+    code::Code, id::AttemptId, problem::Problem, tree::MAX_ENTRIES, units::Bytes,
+    wire::agent::AttemptSpec,
 };
 use link::{backoff::Backoff, trees::on_disk};
 

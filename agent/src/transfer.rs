@@ -8,6 +8,7 @@
 mod beneath;
 mod chunking;
 mod collect;
+mod left_out;
 mod read;
 mod walk;
 
@@ -22,6 +23,7 @@ mod cache;
 pub use self::{
     cache::{Cache, Owner, Pinned, copy_into},
     collect::{Collected, Skipped, Source, collect},
+    left_out::LeftOut,
     read::Walked,
     route::{AttemptFiles, Destination, MachineTree, MemberTree, OrgFiles, Origin},
     stream::{describe, download, upload},

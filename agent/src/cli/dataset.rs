@@ -58,7 +58,7 @@ pub(super) enum Dataset {
 /// Upload a folder as a new version of a dataset
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  compute-share dataset upload ./digits --name digits --description 'MNIST, as CSV'"
+    after_help = "Examples:\n  compute-share dataset upload ./digits --name digits --description 'MNIST, as CSV'\n  compute-share dataset upload ./digits --name digits --exclude '*.tmp' --gitignore\n\nOn a name that is there it makes the next version; none where nothing is different from the newest one."
 )]
 pub(super) struct Upload {
     folder: PathBuf,
@@ -77,6 +77,9 @@ pub(super) struct Upload {
     /// Leave out what matches, as in .gitignore
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
+    /// Also leave out what .gitignore files list; .computeshareignore files count in any case
+    #[arg(long)]
+    gitignore: bool,
 }
 
 /// List datasets
@@ -99,7 +102,9 @@ pub(super) struct Show {
 
 /// Download a dataset into a new folder
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share dataset download digits@3 --to ./digits\n  compute-share dataset download digits --path train/2024")]
+#[command(
+    after_help = "Examples:\n  compute-share dataset download digits@3 --to ./digits\n  compute-share dataset download digits --path train/2024"
+)]
 pub(super) struct Download {
     #[arg(value_name = "NAME[@VERSION]")]
     dataset: DatasetRef,
@@ -133,10 +138,10 @@ impl Dataset {
 
 impl Upload {
     async fn run(self, context: &Context) -> Result<(), Problem> {
-        // A dataset is the folder as it stands: ignore files are about source code.
+        // A dataset is the folder as it stands: what git ignores is just what data folders hold.
         let options = WalkOptions {
             exclude: self.exclude,
-            respect_ignore: false,
+            gitignore: self.gitignore,
             ..WalkOptions::default()
         };
         let uploading = Uploading {

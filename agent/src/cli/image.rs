@@ -130,7 +130,7 @@ impl Import {
         let uploading = Uploading {
             folder: layout,
             options: WalkOptions {
-                respect_ignore: false,
+                gitignore: false,
                 ..WalkOptions::default()
             },
             name: self.name,

@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::{Context, progress::TransferBar, session::Session};
 use crate::{
     client::unexpected,
-    transfer::{self, MemberTree, OrgFiles, WalkOptions, Walked},
+    transfer::{self, LeftOut, MemberTree, OrgFiles, WalkOptions, Walked},
 };
 
 /// A folder that becomes a new version of a dataset.
@@ -43,11 +43,17 @@ pub(super) struct Uploaded {
     pub(super) dataset: DatasetView,
     /// The newest version has just this already.
     pub(super) unchanged: bool,
+    /// How many files and folders did not travel because a rule says so.
+    pub(super) left_out: u64,
 }
 
 /// Sends what of a folder the coordinator lacks, and makes a version of it.
 pub(super) async fn upload(context: &Context, what: Uploading) -> Result<Uploaded, Problem> {
     let walked = walk(what.folder, what.options).await?;
+    let left_out = left_out(&walked).await;
+    if let Some(named) = named(&left_out) {
+        context.output.note(&named);
+    }
     let session = context.session().await?;
     let uploaded = with_files(async || {
         let purpose = UploadPurpose::Dataset {
@@ -67,10 +73,12 @@ pub(super) async fn upload(context: &Context, what: Uploading) -> Result<Uploade
             Answer::Dataset(dataset) => Ok(Uploaded {
                 dataset,
                 unchanged: false,
+                left_out: left_out.count,
             }),
             Answer::Data(DataAnswer::Unchanged(dataset)) => Ok(Uploaded {
                 dataset: *dataset,
                 unchanged: true,
+                left_out: left_out.count,
             }),
             answer => Err(unexpected(&answer)),
         }
@@ -78,6 +86,26 @@ pub(super) async fn upload(context: &Context, what: Uploading) -> Result<Uploade
     .await?;
     session.end().await;
     Ok(uploaded)
+}
+
+/// Looks once more at the folder, on a thread of its own.
+async fn left_out(walked: &Walked) -> LeftOut {
+    let walked = walked.clone();
+    let looking = tokio::task::spawn_blocking(move || walked.left_out());
+    // It is said for information only.
+    looking.await.unwrap_or_default()
+}
+
+/// Returns what was left out in a line; nothing where nothing was.
+fn named(left_out: &LeftOut) -> Option<String> {
+    let LeftOut { named, count } = left_out;
+    let more = count.saturating_sub(named.len() as u64);
+    let named = named.join(", ");
+    match (count, more) {
+        (0, _) => None,
+        (_, 0) => Some(format!("Left out: {named}")),
+        (_, more) => Some(format!("Left out: {named} and {more} more")),
+    }
 }
 
 /// Walks a folder on a thread of its own: a connection that is open meanwhile stays alive.

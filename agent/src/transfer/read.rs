@@ -87,6 +87,11 @@ impl Walked {
         self.0.found.is_empty()
     }
 
+    /// Returns the first of its folders, and everything that was found.
+    pub(super) fn found(&self) -> (&Folder, &[(TreePath, Found)]) {
+        (&self.0.roots[0], &self.0.found)
+    }
+
     /// Reads everything and returns what it would be as a tree. Blocks.
     ///
     /// # Errors

@@ -246,7 +246,7 @@ pub(super) fn up() -> AttemptFiles {
 
 pub(super) fn everything() -> WalkOptions {
     WalkOptions {
-        respect_ignore: false,
+        gitignore: false,
         ..WalkOptions::default()
     }
 }

@@ -26,8 +26,8 @@ const IGNORE_FILE: &str = ".computeshareignore";
 pub struct WalkOptions {
     /// Patterns as in `.gitignore` of what is left out.
     pub exclude: Vec<String>,
-    /// Whether `.gitignore` and `.computeshareignore` files are respected. `.git` is left out anyway.
-    pub respect_ignore: bool,
+    /// Whether `.gitignore` files are respected. `.computeshareignore` files are in any case, and `.git` is left out.
+    pub gitignore: bool,
     pub max_entries: usize,
     pub max_bytes: Bytes,
 }
@@ -36,7 +36,7 @@ impl Default for WalkOptions {
     fn default() -> Self {
         Self {
             exclude: Vec::new(),
-            respect_ignore: true,
+            gitignore: true,
             max_entries: MAX_ENTRIES,
             max_bytes: Bytes(u64::MAX),
         }
@@ -125,15 +125,13 @@ fn builder(path: &Path, options: &WalkOptions) -> Result<WalkBuilder, String> {
         .standard_filters(false)
         .overrides(overrides.build().map_err(|error| error.to_string())?)
         .filter_entry(|entry| entry.file_name() != ".git");
-    if options.respect_ignore {
-        // Ignore files above the folder count only where git itself would read them.
-        let in_repository = path.ancestors().any(|above| above.join(".git").exists());
-        builder
-            .git_ignore(true)
-            .require_git(false)
-            .parents(in_repository)
-            .add_custom_ignore_filename(IGNORE_FILE);
-    }
+    // Ignore files above the folder count only where git itself would read them.
+    let in_repository = path.ancestors().any(|above| above.join(".git").exists());
+    builder
+        .git_ignore(options.gitignore)
+        .require_git(false)
+        .parents(in_repository)
+        .add_custom_ignore_filename(IGNORE_FILE);
     Ok(builder)
 }
 

@@ -6,7 +6,14 @@ use compute_share_tests::{Cable, Org, Person, until};
 use serde_json::Value;
 
 fn run(person: &Person, more: &[&str], script: &str) -> String {
-    let asked = ["submit", "--no-workdir", "--cpu", "0.1", "--memory", "64MiB"];
+    let asked = [
+        "submit",
+        "--no-workdir",
+        "--cpu",
+        "0.1",
+        "--memory",
+        "64MiB",
+    ];
     let submitted = person.json(&[&asked[..], more, &["--", "sh", "-c", script]].concat());
     let number = submitted["number"].to_string();
     person.run(&["job", "wait", &number]).expect_success();
@@ -52,7 +59,10 @@ fn what_one_job_leaves_the_next_one_reads() {
     let log = alice.run(&["job", "logs", &second]).expect_success().stdout;
     assert!(log.starts_with("model\n"), "{log}");
     let shown = alice.run(&["job", "show", &second]).expect_success().stdout;
-    assert!(shown.contains(&format!("job:{first} at /data/prev")), "{shown}");
+    assert!(
+        shown.contains(&format!("job:{first} at /data/prev")),
+        "{shown}"
+    );
 
     // Of an array a folder for each task.
     let script = "echo $COMPUTE_SHARE_TASK_INDEX > /output/index";
@@ -63,10 +73,7 @@ fn what_one_job_leaves_the_next_one_reads() {
         let stored = all.filter(|one| one["artifacts"].get("stored").is_some());
         (stored.count() == 3).then_some(())
     });
-    let [all, one] = [
-        format!("job:{array}:/all"),
-        format!("job:{array}.1:/one"),
-    ];
+    let [all, one] = [format!("job:{array}:/all"), format!("job:{array}.1:/one")];
     let mounts = ["--dataset", &all, "--dataset", &one];
     let third = run(alice, &mounts, "cat /all/0/index /all/2/index /one/index");
     let log = alice.run(&["job", "logs", &third]).expect_success().stdout;
@@ -112,7 +119,12 @@ fn versions_are_compared_deleted_and_brought_back() {
     assert_eq!(upload()["versions"].as_array().unwrap().len(), 2);
     let different = alice.json(&["dataset", "diff", "digits@1", "digits@2"]);
     let said = |one: &Value| format!("{} {}", one["change"], one["path"]);
-    let said: Vec<String> = different["paths"].as_array().unwrap().iter().map(said).collect();
+    let said: Vec<String> = different["paths"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(said)
+        .collect();
     assert_eq!(
         said,
         [
@@ -121,8 +133,14 @@ fn versions_are_compared_deleted_and_brought_back() {
             "\"changed\" \"same\""
         ]
     );
-    let whole = alice.run(&["dataset", "verify", "digits@1"]).expect_success();
-    assert!(whole.stdout.contains("all of it is what it was"), "{}", whole.stdout);
+    let whole = alice
+        .run(&["dataset", "verify", "digits@1"])
+        .expect_success();
+    assert!(
+        whole.stdout.contains("all of it is what it was"),
+        "{}",
+        whole.stdout
+    );
 
     alice
         .run(&["--yes", "dataset", "delete", "digits"])

@@ -56,8 +56,8 @@ mod tests {
 
     use crate::transfer::{WalkOptions, walk};
 
-    fn left_out(folder: &Path, options: WalkOptions) -> Vec<String> {
-        let left_out = walk(folder, &options).unwrap().left_out();
+    fn left_out(folder: &Path, options: &WalkOptions) -> Vec<String> {
+        let left_out = walk(folder, options).unwrap().left_out();
         assert_eq!(left_out.count, left_out.named.len() as u64);
         left_out.named
     }
@@ -84,17 +84,17 @@ mod tests {
             ..WalkOptions::default()
         };
         let always = ["\".git\"", "\"logs\""];
-        assert_eq!(left_out(folder, plain.clone()), always);
+        assert_eq!(left_out(folder, &plain), always);
         let excluding = WalkOptions {
             exclude: vec!["*.tmp".to_owned()],
             ..plain
         };
         assert_eq!(
-            left_out(folder, excluding),
+            left_out(folder, &excluding),
             ["\".git\"", "\"kept/c.tmp\"", "\"logs\""]
         );
         assert_eq!(
-            left_out(folder, WalkOptions::default()),
+            left_out(folder, &WalkOptions::default()),
             ["\".git\"", "\"a.csv\"", "\"kept/b.csv\"", "\"logs\""]
         );
     }

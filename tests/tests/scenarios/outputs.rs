@@ -170,8 +170,8 @@ fn a_machine_that_is_killed_and_cut_off_while_it_sends_goes_on_where_it_was() {
     let mut agent = org.agent_behind(&cable, &bob, "box");
     let alice = &org.alice;
     // Does not shrink on its way.
-    let script = "head -c 300000000 /dev/urandom > /output/noise; sha256sum < /output/noise";
-    let job = run(alice, &["--disk", "1GiB", "--memory", "256MiB"], script);
+    let script = "head -c 200000000 /dev/urandom > /output/noise; sha256sum < /output/noise";
+    let job = run(alice, &["--disk", "1GiB"], script);
     let state = |wanted: &str| {
         let left = left(alice, &job);
         let state = &left["artifacts"];

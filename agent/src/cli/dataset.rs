@@ -1,13 +1,12 @@
-//! `dataset upload|list|show|download|set|move|delete|warm|gc`: shared, versioned data.
-//! `dataset upload|list|show|download|diff|verify|set|move|delete|restore|gc`: shared, versioned data.
+//! `dataset upload|list|show|download|diff|verify|set|move|delete|restore|warm|gc`: shared, versioned data.
 
 mod change;
 mod compare;
 mod delete;
 mod diff;
 mod gc;
-mod warm;
 mod verify;
+mod warm;
 
 use std::path::PathBuf;
 

@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    fn fetched(&self, by: common::id::UserId, attempt: Option<u32>) -> Result<Readable, Problem> {
+    fn pulled(&self, by: common::id::UserId, attempt: Option<u32>) -> Result<Readable, Problem> {
         let source = DownloadSource::Artifacts {
             job: JobNumber(1),
             task: 0,
@@ -114,7 +114,7 @@ fn they_are_kept_for_as_long_as_the_org_says_and_said_to_be_gone() {
     world.kept_for("artifacts_kept", "1001d");
     world.wait(DAY - 1);
     assert_eq!(world.expire_data(), []);
-    assert_eq!(world.fetched(BOB, None).unwrap(), Readable::Tree(tree(50)));
+    assert_eq!(world.pulled(BOB, None).unwrap(), Readable::Tree(tree(50)));
 
     world.wait(1);
     let at = world.now;
@@ -137,7 +137,7 @@ fn they_are_kept_for_as_long_as_the_org_says_and_said_to_be_gone() {
         (attempt.artifacts, attempt.artifacts_kept_until),
         (forgotten, None)
     );
-    let problem = world.fetched(BOB, None).unwrap_err();
+    let problem = world.pulled(BOB, None).unwrap_err();
     assert_eq!(problem.code, Code::NotFound);
     let since = format!("are gone since {}", at.to_second());
     assert!(problem.why.contains(&since), "{problem}");
@@ -344,16 +344,16 @@ fn who_may_not_fetch_it_does_not_read_it_in_a_job_either() {
 fn every_attempt_has_its_own() {
     let world = world();
     assert_eq!(
-        world.fetched(BOB, Some(1)).unwrap(),
+        world.pulled(BOB, Some(1)).unwrap(),
         Readable::Tree(tree(50))
     );
     for number in [0, 2, u32::MAX] {
-        let problem = world.fetched(BOB, Some(number)).unwrap_err();
+        let problem = world.pulled(BOB, Some(number)).unwrap_err();
         assert_eq!(problem.code, Code::NotFound);
         assert!(problem.why.contains("go from 1 to 1"), "{problem}");
     }
     assert_eq!(
-        world.fetched(CAROL, Some(1)).unwrap_err().code,
+        world.pulled(CAROL, Some(1)).unwrap_err().code,
         Code::NotFound
     );
 }

@@ -4,10 +4,8 @@ use super::super::Sample;
 use super::nouns::{AT, ORG, name};
 use super::views::dataset_view;
 use crate::api::data::{
-    DataAnswer, DataRequest, DeleteDataset, MoveDataset, RestoreDataset, SetDataset, WarmDataset,
-    WarmState, WarmView,
     DataAnswer, DataRequest, DeleteDataset, MoveDataset, RestoreDataset, SetDataset, VerifiedPart,
-    VerifyDataset,
+    VerifyDataset, WarmDataset, WarmState, WarmView,
 };
 use crate::api::page::Page;
 use crate::api::storage::{Scrub, StorageAnswer, StorageReport, StorageRequest, StoredNow};

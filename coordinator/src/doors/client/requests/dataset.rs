@@ -50,14 +50,13 @@ pub(super) async fn answer(
             act(DatasetCommand::Restore(request)).await?;
             shown
         }
-        question @ (DataRequest::PreviewDeletion(_)
-        | DataRequest::ListDeleted { .. }
-        | DataRequest::ShowWarm(_)) => {
         DataRequest::Verify(request) => {
             let part = verification::part(&member.desk, user, request).await?;
             return Ok(Answer::Data(DataAnswer::Verified(part)));
         }
-        question @ (DataRequest::PreviewDeletion(_) | DataRequest::ListDeleted { .. }) => {
+        question @ (DataRequest::PreviewDeletion(_)
+        | DataRequest::ListDeleted { .. }
+        | DataRequest::ShowWarm(_)) => {
             return ask(member, user, &Request::Data(question));
         }
     };

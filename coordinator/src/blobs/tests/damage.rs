@@ -178,3 +178,37 @@ fn a_pack_that_is_gone_or_cut_short_is_named() {
     let last = store.pieces(id, &[chunk(39)]).unwrap();
     last[0].open(&chunk(39)).unwrap();
 }
+
+#[test]
+fn behind_the_last_whole_piece_of_a_torn_end_nothing_stays() {
+    use std::io::Write as _;
+    let (folder, store) = store();
+    let numbers = [1, 2];
+    save(&store, &numbers);
+    let growing = store.0.journal.growing().unwrap();
+    let path = store.0.packs.path(growing);
+    drop(store);
+    let record = |number: u32| {
+        let (chunk, piece) = piece(number);
+        let header = Header::of(&chunk, &piece).unwrap();
+        [&header.encode()[..], piece.bytes()].concat()
+    };
+    let whole = fs::metadata(&path).unwrap().len() + record(7).len() as u64;
+    let mut wrong = record(8);
+    *wrong.last_mut().unwrap() ^= 1;
+    for torn in [&record(8)[..100], &wrong, &[0; 3000]] {
+        let mut file = File::options().append(true).open(&path).unwrap();
+        if fs::metadata(&path).unwrap().len() < whole {
+            file.write_all(&record(7)).unwrap();
+        }
+        file.write_all(torn).unwrap();
+        let store = store_at(folder.path(), BEGINNING);
+        assert_eq!(fs::metadata(&path).unwrap().len(), whole);
+        assert_eq!(stored(&store), [1, 2, 7]);
+        check_whole(&store, &numbers);
+        assert_eq!(bring(&store.begin(), &[7]), Ok(0));
+    }
+    let store = store_at(folder.path(), BEGINNING);
+    save(&store, &[7, 8]);
+    check_whole(&store, &[7, 8]);
+}

@@ -5,6 +5,8 @@
 
 pub mod peer;
 
+mod congestion;
+
 use std::{
     env, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -17,7 +19,6 @@ use common::{code::Code, problem::Problem};
 use quinn::{
     Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
     TokioRuntime, TransportConfig, VarInt,
-    congestion::CubicConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rustix::net::{
@@ -30,6 +31,7 @@ use tokio::{
     time,
 };
 
+use self::congestion::ByDistance;
 use crate::close_problem;
 
 /// How often a side that has nothing to say still says so: half of what home routers forget after, and several
@@ -367,7 +369,7 @@ fn transport() -> TransportConfig {
         .crypto_buffer_size(CRYPTO_BUFFER_BYTES)
         // Everything travels on streams; a datagram would only be memory.
         .datagram_receive_buffer_size(None)
-        .congestion_controller_factory(Arc::new(CubicConfig::default()))
+        .congestion_controller_factory(Arc::new(ByDistance))
         .enable_segmentation_offload(env::var_os(NO_GSO_VARIABLE).is_none());
     config
 }

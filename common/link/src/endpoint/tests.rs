@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Lets everybody in and says hello back on every stream.
-fn serve(endpoint: &Endpoint) {
+pub(super) fn serve(endpoint: &Endpoint) {
     async fn greet(incoming: Incoming) -> Option<()> {
         let connection = incoming.await.ok()?;
         while let Ok(stream) = connection.accept_bi().await {
@@ -29,7 +29,7 @@ fn serve(endpoint: &Endpoint) {
     });
 }
 
-async fn greet(connection: &Connection) -> Result<Hello, RecvError> {
+pub(super) async fn greet(connection: &Connection) -> Result<Hello, RecvError> {
     let (mut send, mut recv) = split(
         connection
             .open_bi()

@@ -2,6 +2,7 @@
 //! the keeper orders and tells it what happened; nothing is decided here.
 
 pub(crate) mod image;
+mod lazy;
 mod network;
 mod prepare;
 mod secrets;

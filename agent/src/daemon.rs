@@ -26,6 +26,7 @@ use crate::{
     control::{self, ConnectionState},
     journal::{Journal, Kept},
     keeper::{Keeper, KeeperParts, Word},
+    lazy::{self, Coordinator, Store},
     machine::{Machine, Parts, Standing, local_problem},
     peers::Door,
     probe::{OwnerFile, Probe, surroundings},
@@ -49,7 +50,12 @@ pub struct AgentConfig {
     pub folder: PathBuf,
     /// Where it looks who is at the keyboard and the like.
     pub surroundings: Roots,
+    /// The device by which datasets are mounted lazily, where it is there and works.
+    pub fuse: PathBuf,
 }
+
+/// The kernel's.
+const FUSE: &str = "/dev/fuse";
 
 impl AgentConfig {
     /// Returns what an agent is started with whose folder this is.
@@ -57,6 +63,7 @@ impl AgentConfig {
         Self {
             folder: folder.into(),
             surroundings: Roots::default(),
+            fuse: FUSE.into(),
         }
     }
 }
@@ -117,7 +124,8 @@ pub async fn run_with(config: AgentConfig, supervisor: PathBuf) -> Result<Runnin
 async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Running, Problem> {
     certs::install_crypto();
     let folder = AgentFolder::new(config.folder);
-    let opened = tokio::task::spawn_blocking(move || open(folder, supervisor)).await;
+    let fuse = config.fuse;
+    let opened = tokio::task::spawn_blocking(move || open(folder, supervisor, &fuse)).await;
     let Opened {
         lock,
         machine,
@@ -145,6 +153,13 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
     };
     tokio::spawn(door.keep());
     let (source, uplink) = uplink();
+    lazy::listen(
+        machine.folder.path(),
+        machine.lazy.clone(),
+        Coordinator(uplink.clone()),
+        stopping.clone(),
+    )
+    .map_err(|error| local_problem("the socket of lazy mounts cannot be made", &error))?;
     let (standing, watching) = watch::channel(Standing::default());
     let (wanted, wanting) = watch::channel(Vec::new());
     let lookout = surroundings::watch(
@@ -215,7 +230,7 @@ struct Opened {
 }
 
 /// Opens everything in the folder and looks at the machine. Blocks.
-fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Problem> {
+fn open(folder: AgentFolder, supervisor: Option<PathBuf>, fuse: &Path) -> Result<Opened, Problem> {
     let Some(registration) = Registration::load(&folder)? else {
         return Err(Problem::new(
             Code::NotRegistered,
@@ -231,13 +246,24 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
     let owner_file = OwnerFile::open(folder.owner_rules())?;
     let mut probe = Probe::new(&folder)?;
     let cache = Cache::open(&folder.cache(), Bytes::ZERO)?;
+    let lazy = Store::open(&folder.lazy(), cache.clone());
+    let lazy = lazy.map_err(|error| {
+        let what = format!("{} cannot be used", folder.lazy().display());
+        Problem::new(Code::Io, what, error.to_string())
+    })?;
+    cache.make_way_for(lazy.clone());
     let first = probe.sample(
         &Allocation::default(),
         cache.used(),
         &owner_file.ruled().rules,
     );
     cache.set_limit(first.cache_limit);
-    let host = sandbox::host(probe.gpus().files());
+    lazy.settle();
+    let mut host = sandbox::host(probe.gpus().files());
+    host.fuse = sandbox::lazy::usable(supervisor.as_deref(), fuse);
+    if host.fuse.is_none() {
+        tracing::info!(device = %fuse.display(), "datasets cannot be mounted lazily");
+    }
     let mut isolation = isolation(&folder, supervisor.as_deref(), &host);
     let disks = disks(&folder, &mut isolation);
     let machine = Machine::new(Parts {
@@ -246,6 +272,7 @@ fn open(folder: AgentFolder, supervisor: Option<PathBuf>) -> Result<Opened, Prob
         host,
         isolation,
         cache,
+        lazy,
         disks,
         supervisor,
         probe,

@@ -16,6 +16,7 @@ mod gpu;
 pub mod images;
 mod journal;
 mod keeper;
+pub mod lazy;
 mod lease_file;
 mod logs;
 mod machine;

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use crate::{
     clock,
     gpu::Gpus,
+    lazy::Store,
     peers::Peers,
     probe::{OwnerFile, Probe, Ruled, Sample, surroundings},
     registration::{AgentFolder, Registration},
@@ -42,6 +43,7 @@ pub(crate) struct Machine {
     pub(crate) system: SystemInfo,
     pub(crate) cache: Cache,
     pub(crate) peers: Peers,
+    pub(crate) lazy: Store,
     /// Attempts' own, where the machine can have such.
     pub(crate) disks: Option<Disks>,
     pub(crate) networks: Option<SpareNetworks>,
@@ -88,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) host: Host,
     pub(crate) isolation: Isolation,
     pub(crate) cache: Cache,
+    pub(crate) lazy: Store,
     pub(crate) disks: Option<Disks>,
     pub(crate) supervisor: Option<PathBuf>,
     pub(crate) probe: Probe,
@@ -106,6 +109,7 @@ impl Machine {
             isolation: parts.isolation,
             system: crate::probe::system_info(),
             cache: parts.cache,
+            lazy: parts.lazy,
             disks: parts.disks,
             networks: SpareNetworks::begin(&parts.host),
             supervisor: parts.supervisor,

@@ -103,6 +103,11 @@ impl AgentFolder {
         self.0.join("cache")
     }
 
+    /// What there is of lazily mounted trees.
+    pub(crate) fn lazy(&self) -> PathBuf {
+        self.0.join("lazy")
+    }
+
     pub fn attempt(&self, attempt: AttemptId) -> PathBuf {
         self.attempts().join(attempt.to_string())
     }

@@ -15,6 +15,7 @@ mod room;
 mod confine;
 mod filter;
 mod init;
+pub(crate) mod lazy;
 mod network;
 mod note;
 mod ownership;

@@ -18,6 +18,7 @@ mod role;
 
 mod disk;
 mod ending;
+mod feeder;
 mod frozen;
 mod gateway;
 mod gauge;
@@ -34,7 +35,7 @@ pub(crate) use handle::{clear, run_to_end};
 pub use handover::Given;
 pub use protocol::SandboxResult;
 pub use role::main;
-pub(crate) use role::{CHECK, INSIDE, PROXY};
+pub(crate) use role::{CHECK, INSIDE, LAZY, PROXY, TRY_LAZY};
 pub use secrets::Secrets;
 pub(crate) use secrets::in_memory;
 

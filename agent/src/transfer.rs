@@ -31,7 +31,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    cache::{About, ImageRoom, Listed, PinnedImage},
+    cache::{About, Beside, FOLDER_MODE, ImageRoom, Listed, PinnedImage, SEALED_AT, file_mode},
     collect::any_of,
     stock::Stock,
     stream::open,

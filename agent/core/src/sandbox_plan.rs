@@ -7,6 +7,7 @@
 mod environment;
 mod gpu;
 mod image_root;
+mod lazy;
 mod mounts;
 mod network;
 
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     gpu::{GPU_FOLDER, GpuFiles},
     image_root::ImageRoot,
+    lazy::{DatasetFolder, LAZY_PATIENCE, Lazy},
 };
 
 use self::{environment::environment, mounts::mounts};
@@ -80,6 +82,9 @@ pub struct Host {
     /// Other programs that this one works with, where they are installed.
     #[serde(default)]
     pub tools: Tools,
+    /// The device by which a process serves a file system to a sandbox; `None` where that does not work.
+    #[serde(default)]
+    pub fuse: Option<PathBuf>,
 }
 
 /// Programs of the machine that a sandbox may be made with. Absolute paths.
@@ -190,7 +195,7 @@ pub struct Folders {
     pub work: PathBuf,
     pub output: PathBuf,
     /// One for each dataset of the specification, in its order.
-    pub datasets: Vec<PathBuf>,
+    pub datasets: Vec<DatasetFolder>,
 }
 
 /// Everything about one sandbox.
@@ -218,6 +223,19 @@ pub struct SandboxPlan {
     /// Where the daemon notes how long the attempt may go on without it; `None` where nobody does.
     #[serde(default)]
     pub lease: Option<PathBuf>,
+    /// What the job's log begins with: what is not as it was asked for.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+impl SandboxPlan {
+    /// Returns what is served lazily, in the order of the mounts.
+    pub fn lazy(&self) -> impl Iterator<Item = &Lazy> {
+        self.mounts.iter().filter_map(|mount| match &mount.content {
+            Content::Lazy(lazy) => Some(lazy),
+            _ => None,
+        })
+    }
 }
 
 /// Something at a path of the sandbox.
@@ -250,6 +268,8 @@ pub enum Content {
     Scratch {
         size: Bytes,
     },
+    /// A dataset whose files a process of the attempt's own serves as they are read.
+    Lazy(Lazy),
 }
 
 /// What may be done with a bound file or folder. Set-user-id bits never count.
@@ -326,6 +346,7 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         cgroup: input.host.cgroup.clone(),
         disk: DiskBound::Counted,
         lease: None,
+        notes: lazy::notes(input),
     }
 }
 

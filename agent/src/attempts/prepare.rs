@@ -1,6 +1,6 @@
 //! What an attempt needs before it can be launched: its folders, its data, its plan.
 
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
 
 use agent_core::{
     attempt::Step,
@@ -10,30 +10,28 @@ use agent_core::{
         plan,
     },
 };
-use common::{code::Code, id::TreeId, job::Outcome, problem::Problem, status::EndReason};
+use common::{
+    id::TreeId, job::Outcome, problem::Problem, status::EndReason, wire::agent::MountedTree,
+};
 use link::{
-    backoff::Backoff,
     files::create_private_dir,
     trees::{io_problem, on_disk},
 };
 
-use super::{Work, image, network, never_ran, secrets};
+use super::{Work, image, lazy, network, never_ran, secrets};
 use crate::{
-    images, scrap,
+    images,
+    lazy::PinnedLazy,
+    scrap,
     scratch::{IMAGE, MOUNTED},
     supervise::Given,
     transfer::{Pinned, PinnedImage, copy_into},
 };
 
-/// Waits before a tree is asked for again on a connection that lives.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const MOST_WAIT: Duration = Duration::from_secs(10);
 /// What did not work, where the attempt's folders cannot be made.
 const UNMADE: &str = "the attempt's folders cannot be made";
 /// What owners read of a job's own folder.
 const WORK_FOLDER: &str = "(work folder)";
-/// Tries for one tree on connections that live; a lost connection does not count.
-const MAX_TRIES: u32 = 5;
 
 /// A sandbox that can be launched.
 pub(super) struct Prepared {
@@ -45,10 +43,11 @@ pub(super) struct Prepared {
 }
 
 /// What has to stay in the cache for as long as this is held.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pins {
-    _trees: Vec<Pinned>,
-    _image: Option<PinnedImage>,
+    trees: Vec<Pinned>,
+    lazy: Vec<PinnedLazy>,
+    image: Option<PinnedImage>,
 }
 
 /// Makes everything ready.
@@ -73,25 +72,42 @@ pub(super) async fn prepare(work: &Work) -> Result<Prepared, Box<Outcome>> {
 
 async fn make_ready(work: &Work, gpus: BTreeMap<String, GpuFiles>) -> Result<Prepared, Problem> {
     let spec = &work.spec;
-    let workdir = spec.workdir.map(|tree| (tree, WORK_FOLDER));
-    let datasets = spec.datasets.iter();
-    let datasets = datasets.map(|dataset| (dataset.tree, dataset.name.as_str()));
-    let wanted: Vec<(TreeId, &str)> = workdir.into_iter().chain(datasets).collect();
     let cache = &work.machine.cache;
+    let has = |tree| cache.has(Item::Tree(tree));
+    let ready = |dataset: &MountedTree| match lazy::device(work, dataset) {
+        Some(_) => work.machine.lazy.kept(dataset.tree).is_some(),
+        None => has(dataset.tree),
+    };
     let image_there = image::item(&spec.image).is_none_or(|item| cache.has(item));
-    let data_there = wanted.iter().all(|(tree, _)| cache.has(Item::Tree(*tree)));
-    if !image_there || !data_there {
+    if !(image_there && spec.workdir.is_none_or(has) && spec.datasets.iter().all(ready)) {
         work.happened(Step::Prepare).await;
     }
-    let mut pins = Vec::new();
-    for (tree, name) in wanted {
-        pins.push(fetch(work, tree, name).await?);
+    let workdir = match spec.workdir {
+        Some(tree) => Some(fetch(work, tree, WORK_FOLDER).await?),
+        None => None,
+    };
+    let mut pins = Pins::default();
+    let mut datasets = Vec::new();
+    for dataset in &spec.datasets {
+        datasets.push(match lazy::device(work, dataset) {
+            Some(device) => {
+                let pinned = lazy::describe(work, dataset.tree).await?;
+                let folder = lazy::folder(work, dataset, device, &pinned);
+                pins.lazy.push(pinned);
+                folder
+            }
+            None => {
+                let pinned = fetch(work, dataset.tree, &dataset.name).await?;
+                let folder = pinned.path().to_owned();
+                pins.trees.push(pinned);
+                folder.into()
+            }
+        });
     }
     let image = image::fetch(work).await?;
     let folder = work.machine.folder.attempt(work.attempt);
     let anew = folder.clone();
     on_disk(move || make_anew(&anew)).await?;
-    let workdir = spec.workdir.is_some().then(|| pins.remove(0));
     let disk = own_disk(work).await;
     let files = match &disk {
         Some(_) => folder.join(MOUNTED),
@@ -102,7 +118,7 @@ async fn make_ready(work: &Work, gpus: BTreeMap<String, GpuFiles>) -> Result<Pre
     let folders = Folders {
         work: files.join("work"),
         output: files.join("output"),
-        datasets: pins.iter().map(|pin| pin.path().to_owned()).collect(),
+        datasets,
     };
     let rules = network::rules(work).await;
     let host = Host {
@@ -128,10 +144,7 @@ async fn make_ready(work: &Work, gpus: BTreeMap<String, GpuFiles>) -> Result<Pre
         ..input
     });
     plan.lease = Some(work.machine.folder.lease());
-    let pins = Pins {
-        _trees: pins,
-        _image: image,
-    };
+    pins.image = image;
     if disk.is_some() {
         plan.disk = DiskBound::Own;
     }
@@ -217,42 +230,24 @@ pub(super) async fn fetch(work: &Work, tree: TreeId, name: &str) -> Result<Pinne
 /// Asks the coordinator for something, over as many connections as that takes.
 pub(super) async fn over_uplink<T, F: Future<Output = Result<T, Problem>>>(
     work: &Work,
-    mut ask: impl FnMut(quinn::Connection) -> F,
+    ask: impl FnMut(quinn::Connection) -> F,
 ) -> Result<T, Problem> {
-    let mut uplink = work.uplink.clone();
-    let mut backoff = Backoff::new(FIRST_WAIT, MOST_WAIT);
-    let mut broken = None;
-    let mut tries = 0;
-    loop {
-        let live = uplink.live(broken).await;
-        let problem = match ask(live.connection.clone()).await {
-            Ok(answer) => return Ok(answer),
-            Err(problem) => problem,
-        };
-        if live.connection.close_reason().is_some() {
-            broken = Some(live.serial);
-            continue;
-        }
-        tries += 1;
-        let passing = matches!(
-            problem.code,
-            Code::Busy | Code::Protocol | Code::Unreachable
-        );
-        if !passing || tries == MAX_TRIES {
-            return Err(problem);
-        }
-        tracing::info!(attempt = %work.attempt, %problem, "data has to be fetched again");
-        tokio::time::sleep(backoff.next()).await;
-    }
+    let asked = work.uplink.clone().ask(ask).await;
+    asked.inspect_err(
+        |problem| tracing::info!(attempt = %work.attempt, %problem, "data cannot be had"),
+    )
 }
 
 /// Keeps the datasets and the image of an attempt that runs already where they are.
 pub(super) fn pin_again(work: &Work) -> Pins {
     let cache = &work.machine.cache;
-    let trees = work.spec.datasets.iter().map(|dataset| dataset.tree);
+    let trees = || work.spec.datasets.iter().map(|dataset| dataset.tree);
     let image = image::item(&work.spec.image);
     Pins {
-        _trees: trees.filter_map(|tree| cache.pin(tree)).collect(),
-        _image: image.and_then(|item| cache.pin_image(item)),
+        trees: trees().filter_map(|tree| cache.pin(tree)).collect(),
+        lazy: trees()
+            .filter_map(|tree| work.machine.lazy.pin(tree))
+            .collect(),
+        image: image.and_then(|item| cache.pin_image(item)),
     }
 }

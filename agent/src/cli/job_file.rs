@@ -14,7 +14,7 @@ use common::{
     code::Code,
     id::TreeId,
     image::Image,
-    job::{ArraySpec, JobSpec, Mount, Retries},
+    job::{ArraySpec, InvalidMount, JobSpec, Mount, Retries},
     name::Name,
     problem::Problem,
     resources::{GpuRequest, Request},
@@ -89,11 +89,6 @@ pub(crate) fn load(path: &Path) -> Result<Draft, Problem> {
 fn parse(text: &str) -> Result<Draft, FileError> {
     let map = yaml::parse(text)?;
     let fields = Fields::new("", &map, &KEYS, &LATER)?;
-    let datasets = fields.texts("datasets")?.unwrap_or_default();
-    let datasets = datasets.iter().map(|text| {
-        text.parse()
-            .map_err(|error| fields.complain("datasets", &format!("{text:?}: {error}")))
-    });
     Ok(Draft {
         name: fields.text("name")?,
         image: fields.parsed("image")?,
@@ -101,7 +96,7 @@ fn parse(text: &str) -> Result<Draft, FileError> {
         workdir: fields.text("workdir")?.map(PathBuf::from),
         env: env(&fields)?,
         request: resources(&fields)?,
-        datasets: datasets.collect::<Result<_, _>>()?,
+        datasets: datasets(&fields)?,
         outputs: fields.texts("outputs")?.unwrap_or_default(),
         network: fields.parsed("network")?,
         isolation: fields.parsed("isolation")?,
@@ -206,6 +201,35 @@ fn gpu(map: &Map<String, Value>) -> Result<GpuRequest, FileError> {
         memory: fields.parsed("memory")?,
         share: fields.flag("share")?.unwrap_or(false),
     })
+}
+
+/// Reads mounts, each as a text (`digits@3:/data:lazy`) or with its parts named.
+fn datasets(fields: &Fields<'_>) -> Result<Vec<Mount>, FileError> {
+    let read = |text: &str| {
+        let complain = |error| fields.complain("datasets", &format!("{text:?}: {error}"));
+        text.parse().map_err(|error: InvalidMount| complain(error))
+    };
+    let each = |item: &Value| match item {
+        Value::String(text) => read(text),
+        Value::Object(map) => {
+            let named = Fields::new("datasets", map, &["dataset", "path", "lazy"], &[])?;
+            let part = |key| named.text(key).map(Option::unwrap_or_default);
+            let lazy = match named.flag("lazy")? {
+                Some(true) => ":lazy",
+                Some(false) | None => "",
+            };
+            read(&format!("{}:{}{lazy}", part("dataset")?, part("path")?))
+        }
+        _ => Err(fields.complain(
+            "datasets",
+            "expected a list of mounts, as in digits@3:/data",
+        )),
+    };
+    match fields.value("datasets") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(items)) => items.iter().map(each).collect(),
+        Some(_) => Err(fields.complain("datasets", "expected a list")),
+    }
 }
 
 fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {

@@ -47,8 +47,9 @@ pub(super) struct JobFlags {
     /// Take only that memory of a GPU and leave the rest to other jobs
     #[arg(long)]
     gpu_share: bool,
-    /// Mount a dataset read-only, or what a job left: job:42:/data/prev
-    #[arg(long = "dataset", value_name = "NAME[@VERSION]:PATH")]
+    /// Mount a dataset read-only, or what a job left: job:42:/data/prev; with `:lazy` a dataset's files come
+    /// when they are read
+    #[arg(long = "dataset", value_name = "NAME[@VERSION]:PATH[:lazy]")]
     datasets: Vec<Mount>,
     /// Set an environment variable
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]

@@ -199,7 +199,9 @@ fn arguments(plan: &SandboxPlan, staged: &Staged, masks: Masks) -> Vec<String> {
                 };
                 tell(&[how, source, target]);
             }
-            (Content::Text { .. }, Some(source)) => tell(&["--ro-bind", source, target]),
+            (Content::Text { .. } | Content::Lazy(_), Some(source)) => {
+                tell(&["--ro-bind", source, target]);
+            }
             (_, None) => {}
         }
     }

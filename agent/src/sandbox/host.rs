@@ -55,6 +55,7 @@ pub fn host(gpus: BTreeMap<String, GpuFiles>) -> Host {
         gpus,
         backend: backend(&tools),
         tools,
+        fuse: None,
     }
 }
 

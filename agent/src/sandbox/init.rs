@@ -26,7 +26,7 @@ use rustix::{
 
 use super::{
     cgroup::{Doors, MAX_DOORS},
-    confine, network,
+    confine, lazy, network,
     note::{GO, GO_ON, HOLD, Note, TERMINATE},
     politeness::{self, Sessions},
     program, root, system,
@@ -121,6 +121,7 @@ fn exit(code: i32) -> ! {
 /// Makes the sandbox around this process, up to where it has nothing left to give up.
 fn build(plan: &SandboxPlan, has_network: bool, control: &OwnedFd) -> Result<OwnedFd, Failed> {
     let sources = root::open_sources(plan)?;
+    lazy::hand_out(plan, &sources, control)?;
     let doors = begin(control).map_err(at("hear of the supervisor"))?;
     let last = doors.enter().map_err(at("enter the cgroup"))?;
     become_job(plan).map_err(at("change the user"))?;

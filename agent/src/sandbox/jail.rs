@@ -22,6 +22,7 @@ use super::{
     bubblewrap,
     cgroup::{AttemptCgroup, Used},
     init::{self, Ends, Failed, at},
+    lazy,
     network::{self, Outside},
     note::{GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE},
     ownership, processes, runsc, spare,
@@ -58,6 +59,8 @@ pub(crate) struct Output {
     pub(crate) stderr: PipeReader,
     /// What the job's helper is started with, or is.
     pub(crate) network: Option<Outside>,
+    /// By which lazily mounted datasets are served, in the order of the plan's.
+    pub(crate) lazy: Vec<OwnedFd>,
 }
 
 /// What happens in a sandbox.
@@ -172,10 +175,11 @@ impl Jail {
             .and_then(|doors| {
                 hand_over(plan)?;
                 map_user(plan, pid).map_err(at("map the job's user"))?;
-                network::go(plan, pid, &control, &doors)
+                let lazy = lazy::hear(plan, &control)?;
+                Ok((network::go(plan, pid, &control, &doors)?, lazy))
             });
-        let network = match ready {
-            Ok(network) => network,
+        let (network, lazy) = match ready {
+            Ok(ready) => ready,
             Err(failed) => {
                 let _ = pidfd_send_signal(&pidfd, Signal::KILL);
                 let _ = wait_for(pid);
@@ -190,6 +194,7 @@ impl Jail {
             stdout,
             stderr,
             network,
+            lazy,
         };
         Ok((pid, pidfd, control, output))
     }

@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use agent_core::sandbox_plan::{Access, Content, SandboxPlan};
+use agent_core::sandbox_plan::{Access, Content, Lazy, SandboxPlan};
 use rustix::{
     fs::{CWD, FileType, Mode, mknodat},
     mount::{
@@ -23,6 +23,7 @@ use rustix::{
 
 use super::{
     init::{Failed, at},
+    lazy,
     system::add_mount_attributes,
 };
 
@@ -44,7 +45,7 @@ pub(super) const MASKED_FILES: [&str; 9] = [
 pub(super) const MASKED_FOLDERS: [&str; 4] = ["acpi", "scsi", "firmware", "driver/nvidia"];
 pub(super) const FIXED_FOLDERS: [&str; 4] = ["sys", "irq", "bus", "fs"];
 
-/// Host files and folders, opened, in the order of the plan's mounts; `None` where nothing is bound.
+/// Host files, folders and devices, opened, in the order of the plan's mounts; `None` where nothing is bound.
 pub(super) struct Sources(pub(super) Vec<Option<OwnedFd>>);
 
 /// Opens everything of the host that the plan binds.
@@ -52,6 +53,10 @@ pub(super) fn open_sources(plan: &SandboxPlan) -> Result<Sources, Failed> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(at("make mounts private"))?;
     let open = |mount: &agent_core::sandbox_plan::Mount| {
+        if let Content::Lazy(Lazy { device, .. }) = &mount.content {
+            let failed = |error| Failed::new(&format!("open {}", device.display()), &error);
+            return lazy::open(device).map(Some).map_err(failed);
+        }
         let Content::Bind {
             source,
             access,
@@ -126,6 +131,13 @@ pub(super) fn put(target: &Path, content: &Content, source: Option<OwnedFd>) -> 
             let size = size.0.max(1 << 12);
             let options = format!("mode=1777,size={size},nr_inodes={MAX_SCRATCH_INODES}");
             scratch(target, &options)
+        }
+        Content::Lazy(_) => {
+            let Some(device) = source else {
+                return Ok(());
+            };
+            folder(target)?;
+            lazy::put(target, &device)
         }
         Content::Bind { .. } => {
             let Some(source) = source else {

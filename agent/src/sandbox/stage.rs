@@ -17,7 +17,7 @@ use rustix::{
 use super::{
     cgroup::LastDoor,
     init::{self, Failed, at, become_job, bound_user},
-    network,
+    lazy, network,
     root::{Sources, empty_file, open_sources, scratch},
 };
 
@@ -39,6 +39,7 @@ pub(super) fn prepare(plan: &SandboxPlan, control: &OwnedFd) -> Result<Staged, F
 /// Does the same up to where the sources are open.
 pub(super) fn begin(plan: &SandboxPlan, control: &OwnedFd) -> Result<Sources, Failed> {
     let sources = open_sources(plan)?;
+    lazy::hand_out(plan, &sources, control)?;
     let doors = init::begin(control).map_err(at("hear of the supervisor"))?;
     let entered = doors.enter().and_then(LastDoor::enter);
     entered.map_err(at("enter the cgroup"))?;
@@ -67,6 +68,10 @@ fn lay_out(plan: &SandboxPlan, sources: Sources) -> io::Result<Staged> {
                 (Content::Text { text }, _) => {
                     fs::write(&path, text)?;
                     fs::set_permissions(&path, fs::Permissions::from_mode(0o444))?;
+                }
+                (Content::Lazy(_), Some(device)) => {
+                    fs::create_dir(&path)?;
+                    lazy::put(path.as_ref(), &device)?;
                 }
                 (_, Some(source)) => put(source, &path)?,
                 (_, None) => return Ok(None),

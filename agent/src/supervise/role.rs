@@ -10,8 +10,8 @@ use rustix::{
 
 use super::{folder::AttemptFolder, handover::Handover, measure, run};
 use crate::{
-    proxy,
-    sandbox::{check_main, make_room, sandbox_inside},
+    lazy, proxy,
+    sandbox::{check_main, lazy::try_main as try_lazy, make_room, sandbox_inside},
 };
 
 /// Instead of a folder: look at the sandbox from inside. Started by the agent's own probe.
@@ -22,6 +22,12 @@ const MAKE_ROOM: &str = "--make-room";
 
 /// Instead of a folder: be a job's proxy. Started by the job's supervisor.
 pub(crate) const PROXY: &str = "--proxy";
+
+/// Instead of a folder: serve a job's lazily mounted datasets. Started by the job's supervisor.
+pub(crate) const LAZY: &str = "--lazy";
+
+/// Instead of a folder: try whether datasets can be mounted lazily. Started by the agent.
+pub(crate) const TRY_LAZY: &str = "--try-lazy";
 
 /// Instead of a folder: be the first process of a sandbox that another program has built. Started by that program.
 pub(crate) const INSIDE: &str = "--inside";
@@ -37,6 +43,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
         [check] if check == CHECK => check_main(),
         [room] if room == MAKE_ROOM => make_room(),
         [proxy, task] if proxy == PROXY => proxy::main(task),
+        [lazy, task] if lazy == LAZY => lazy::main(task),
+        [attempt, device] if attempt == TRY_LAZY => try_lazy(device.as_ref()),
         [inside, given @ ..] if inside == INSIDE => sandbox_inside(given),
         [measure, folder, pairs] if measure == MEASURE => {
             measure::main(folder.as_ref(), pairs.to_str().unwrap_or_default())

@@ -1,5 +1,6 @@
 //! A supervisor's one loop: it sleeps until the job writes or ends, the daemon speaks, or a limit is due.
 
+mod beside;
 mod lease;
 
 use std::{
@@ -23,6 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{
     disk::Disk,
     ending::Ending,
+    feeder::Feeder,
     folder::AttemptFolder,
     frozen::Frozen,
     gateway::Gateway,
@@ -65,8 +67,10 @@ pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
         disk: Disk::new(since_boot()),
         gauge: Gauge::new(since_boot()),
         gateway: Gateway::default(),
+        feeder: Feeder::default(),
         patterns: Patterns::new(secrets.patterns()),
     };
+    watch.note(plan.notes.clone());
     // From here on the program may have run.
     fs::write(folder.file("started"), now().to_string())?;
     let started = watch.mount(folder, disk).and_then(|()| {
@@ -113,6 +117,7 @@ struct Watch<'a> {
     disk: Disk,
     gauge: Gauge,
     gateway: Gateway,
+    feeder: Feeder,
     /// What the log is not to show.
     patterns: Arc<Patterns>,
 }
@@ -130,25 +135,15 @@ impl Watch<'_> {
 
     /// Waits until nothing runs in the sandbox.
     fn over(&mut self, jail: &mut Jail, output: Output) -> io::Result<Consumed> {
-        match Gateway::start(self.plan, jail.first(), output.network) {
-            Ok(gateway) => self.gateway = gateway,
-            Err(error) => {
-                let text = format!("cannot start the job's proxy: {error}");
-                self.ending.program = Some(JailEvent::Failed(text));
-                jail.kill();
-            }
-        }
+        self.start_beside(jail, output.network, output.lazy);
         let mut streams = Streams::new(output.stdout, output.stderr, &self.patterns);
         loop {
-            let [ended, out, err, network] = self.wait(jail, &streams)?;
+            let [ended, out, err, network, fed] = self.wait(jail, &streams)?;
             self.copy(jail, &mut streams, [out, err]);
             while let Some(event) = jail.event() {
                 self.on_event(event);
             }
-            if network {
-                let lines = self.gateway.hear();
-                self.note(lines);
-            }
+            self.hear_beside(network, fed);
             for order in self.visitors.serve(&self.so_far()) {
                 self.on_order(jail, order);
             }
@@ -163,7 +158,7 @@ impl Watch<'_> {
             }
         }
         // Frozen in this last moment, its first process would never be gone. Nobody writes then: streams have an end.
-        jail.kill();
+        self.kill(jail);
         while streams.are_open() {
             self.copy(jail, &mut streams, [true, true]);
         }
@@ -183,8 +178,8 @@ impl Watch<'_> {
     }
 
     /// Sleeps until something happens; returns whether the sandbox has ended and which streams are ready, the
-    /// gateway's last.
-    fn wait(&self, jail: &Jail, streams: &Streams) -> io::Result<[bool; 4]> {
+    /// gateway's and the feeder's last.
+    fn wait(&self, jail: &Jail, streams: &Streams) -> io::Result<[bool; 5]> {
         let mut waiting = vec![
             PollFd::from_borrowed_fd(jail.end(), PollFlags::IN),
             PollFd::from_borrowed_fd(jail.control(), PollFlags::IN),
@@ -203,6 +198,8 @@ impl Watch<'_> {
         }
         let words = self.gateway.words().unwrap_or(jail.end());
         waiting.push(PollFd::from_borrowed_fd(words, PollFlags::IN));
+        let words = self.feeder.words().unwrap_or(jail.end());
+        waiting.push(PollFd::from_borrowed_fd(words, PollFlags::IN));
         waiting.extend(self.visitors.waiting());
         let pause = self.pause().map(|pause| Timespec {
             tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
@@ -213,7 +210,7 @@ impl Watch<'_> {
             Err(error) => return Err(error.into()),
         }
         let ready = |index: usize| !waiting[index].revents().is_empty();
-        Ok([0, fixed, fixed + 1, fixed + 2].map(ready))
+        Ok([0, fixed, fixed + 1, fixed + 2, fixed + 3].map(ready))
     }
 
     /// Returns how long nothing is due.
@@ -281,7 +278,7 @@ impl Watch<'_> {
             self.stop_for(jail, EndReason::TimeLimit, detail);
         }
         if self.kill_at.is_some_and(|due| time >= due) {
-            jail.kill();
+            self.kill(jail);
             // Said once; the end follows by itself.
             self.kill_at = Some(Duration::MAX);
         }

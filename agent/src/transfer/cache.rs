@@ -9,6 +9,7 @@
 //! [`agent_core::cache_plan`].
 
 mod arrive;
+mod beside;
 mod check;
 mod copy;
 mod held;
@@ -19,11 +20,12 @@ mod rate;
 mod sealed;
 mod shelf;
 
+pub(crate) use self::beside::Beside;
 pub use self::copy::{Owner, copy_into};
-pub(super) use self::sealed::SEALED_AT;
 pub(crate) use self::{
     images::{About, ImageRoom, PinnedImage},
     list::Listed,
+    sealed::{FOLDER_MODE, SEALED_AT, file_mode},
 };
 
 use std::{
@@ -142,6 +144,11 @@ impl Cache {
     /// Changes how much the cache may hold and evicts what is too much, except what is in use. Blocks.
     pub fn set_limit(&self, limit: Bytes) {
         self.0.set_limit(limit);
+    }
+
+    /// Hears of whoever holds something beside, within the same limit. Only the first is heard of.
+    pub(crate) fn make_way_for(&self, beside: impl Beside + 'static) {
+        let _first = self.0.beside.set(Box::new(beside));
     }
 
     /// Pins a tree if it is there; for attempts that were running before the agent was restarted.

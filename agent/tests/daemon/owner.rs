@@ -33,8 +33,8 @@ fn ticking() -> String {
 async fn start_at(seat: &Seat, bench: &Bench, rules: &str) -> Running {
     std::fs::write(bench.folder().owner_rules(), rules).unwrap();
     let config = AgentConfig {
-        folder: bench.folder().path().to_owned(),
         surroundings: Roots::standing_in(seat.root(), seat.address()),
+        ..AgentConfig::new(bench.folder().path())
     };
     run_with(config, env!("CARGO_BIN_EXE_compute-share").into())
         .await

@@ -14,6 +14,7 @@ mod escapes;
 mod freezing;
 mod graphics;
 mod image;
+mod lazy;
 mod leaks;
 mod lifecycle;
 mod limits;

@@ -120,7 +120,7 @@ impl Attempt {
             output: path("output"),
             datasets: datasets
                 .iter()
-                .map(|(_, source)| (*source).to_owned())
+                .map(|(_, source)| source.to_path_buf().into())
                 .collect(),
         };
         let input = PlanInput {
@@ -258,6 +258,7 @@ fn mounted((path, _): &(&str, &Path)) -> MountedTree {
         name: "set@1".to_owned(),
         tree: TreeId::new([1; 32]),
         path: (*path).to_owned(),
+        lazy: false,
     }
 }
 

@@ -16,18 +16,29 @@ pub struct DatasetMount {
     pub dataset: DatasetRef,
     /// Absolute path.
     pub path: String,
+    /// Whether its files are to come when they are read, instead of all of them before the start.
+    #[serde(default)]
+    pub lazy: bool,
 }
+
+/// What a mount ends with that is lazy.
+const LAZY: &str = ":lazy";
 
 impl FromStr for DatasetMount {
     type Err = InvalidMount;
 
     fn from_str(text: &str) -> Result<Self, InvalidMount> {
+        let (text, lazy) = match text.strip_suffix(LAZY) {
+            Some(mount) => (mount, true),
+            None => (text, false),
+        };
         let (dataset, path) = text.split_once(':').ok_or(InvalidMount::NoPath)?;
         check_mount_path(path)?;
         let dataset = dataset.parse().map_err(InvalidMount::Dataset)?;
         Ok(Self {
             dataset,
             path: path.trim_end_matches('/').to_owned(),
+            lazy,
         })
     }
 }
@@ -69,6 +80,9 @@ impl FromStr for Mount {
         match text.strip_prefix(JOB_PREFIX) {
             Some(rest) if !rest.starts_with('/') => {
                 let (job, path) = rest.split_once(':').ok_or(InvalidMount::NoJobPath)?;
+                if path.ends_with(LAZY) {
+                    return Err(InvalidMount::LazyArtifacts);
+                }
                 check_mount_path(path)?;
                 Ok(Self::Artifacts(ArtifactMount {
                     job: job.parse()?,
@@ -118,6 +132,8 @@ pub enum InvalidMount {
     Reserved(String),
     #[error("what a job left is mounted as in job:42:/data/prev; the path is missing")]
     NoJobPath,
+    #[error("what a job left is mounted as a whole; leave :lazy out")]
+    LazyArtifacts,
     #[error(transparent)]
     Job(#[from] InvalidJobRef),
 }
@@ -125,6 +141,15 @@ pub enum InvalidMount {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_says_whether_it_is_lazy() {
+        let mount: DatasetMount = "digits@3:/data/:lazy".parse().unwrap();
+        assert!(mount.lazy && mount.path == "/data" && mount.dataset.version == Some(3));
+        assert!(!"digits:/lazy".parse::<DatasetMount>().unwrap().lazy);
+        let left = "job:42:/data/prev:lazy".parse::<Mount>();
+        assert_eq!(left, Err(InvalidMount::LazyArtifacts));
+    }
 
     #[test]
     fn mounts_keep_clear_of_the_sandbox() {
@@ -142,6 +167,8 @@ mod tests {
         }
         check("digits@3:/data/digits/", Ok("/data/digits"));
         check("digits", Err("path is missing"));
+        check("digits:lazy", Err("path is missing"));
+        check("digits:/data:lazy", Ok("/data"));
         check("digits:data", Err("absolute"));
         check("digits:/data/../usr", Err("plain"));
         check("digits:/", Err("plain"));

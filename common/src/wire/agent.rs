@@ -239,6 +239,9 @@ pub struct MountedTree {
     pub name: String,
     pub tree: TreeId,
     pub path: String,
+    /// Whether its files are to come when they are read.
+    #[serde(default)]
+    pub lazy: bool,
 }
 
 /// The first frame of an agent's further streams.

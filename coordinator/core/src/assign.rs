@@ -54,11 +54,13 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
         name: pinned.reference().to_string(),
         tree: pinned.tree,
         path: pinned.path.clone(),
+        lazy: pinned.lazy,
     });
     let left = job.pinned_artifacts.iter().map(|pinned| MountedTree {
         name: pinned.reference(),
         tree: pinned.tree,
         path: pinned.path.clone(),
+        lazy: false,
     });
     Some(Assigned {
         attempt: id,

@@ -5,8 +5,8 @@ use std::path::Path;
 use common::{name::Name, status::Network, units::Bytes};
 
 use super::{
-    Access, Content, Host, INSIDE_UID, Mount, OUTPUT, PlanInput, TopEntry, WORK, gpu::gpu_mounts,
-    image_root,
+    Access, Content, DatasetFolder, Host, INSIDE_UID, Mount, OUTPUT, PlanInput, TopEntry, WORK,
+    gpu::gpu_mounts, image_root,
 };
 use crate::address::NAMESERVER;
 
@@ -92,8 +92,13 @@ pub(super) fn own(input: &PlanInput<'_>, memory: Bytes) -> Vec<Mount> {
     mounts.push(bind(WORK, &folders.work, Access::Writable, false));
     mounts.push(bind(OUTPUT, &folders.output, Access::Writable, false));
     let datasets = input.spec.datasets.iter().zip(&folders.datasets);
-    mounts
-        .extend(datasets.map(|(dataset, source)| bind(&dataset.path, source, Access::Data, false)));
+    mounts.extend(datasets.map(|(dataset, folder)| match folder {
+        DatasetFolder::Whole(source) => bind(&dataset.path, source, Access::Data, false),
+        DatasetFolder::Lazy(lazy) => Mount {
+            target: dataset.path.clone(),
+            content: Content::Lazy(lazy.clone()),
+        },
+    }));
     mounts
 }
 

@@ -40,6 +40,7 @@ fn spec() -> AttemptSpec {
             name: "digits@3".to_owned(),
             tree: TreeId::new([1; 32]),
             path: "/data/digits".to_owned(),
+            lazy: false,
         }],
         outputs: Vec::new(),
         network: common::status::Network::None,
@@ -57,6 +58,7 @@ fn host(superuser: bool) -> Host {
         gpus: BTreeMap::from([gpu("GPU-a", 0), gpu("GPU-b", 1)]),
         backend: Backend::Native,
         tools: Tools::default(),
+        fuse: None,
     }
 }
 
@@ -93,7 +95,7 @@ fn planned_with(
     let folders = Folders {
         work: "/state/attempts/a/work".into(),
         output: "/state/attempts/a/output".into(),
-        datasets: vec!["/state/cache/0101".into()],
+        datasets: vec![DatasetFolder::Whole("/state/cache/0101".into())],
     };
     plan(&PlanInput {
         attempt: AttemptId {

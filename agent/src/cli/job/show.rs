@@ -57,10 +57,10 @@ impl Show {
 
 fn text(job: &JobDetail) -> String {
     let (summary, spec) = (&job.summary, &job.spec);
-    let datasets = spec
-        .datasets
-        .iter()
-        .map(|mount| format!("{} at {}", mount.dataset, mount.path));
+    let datasets = spec.datasets.iter().map(|mount| {
+        let lazy = if mount.lazy { ", lazily" } else { "" };
+        format!("{} at {}{lazy}", mount.dataset, mount.path)
+    });
     let left = spec.artifacts.iter();
     let left = left.map(|mount| format!("job:{} at {}", mount.job, mount.path));
     let datasets = datasets.chain(left);

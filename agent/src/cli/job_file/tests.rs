@@ -56,6 +56,26 @@ array: 0-99%10
 }
 
 #[test]
+fn a_dataset_can_be_mounted_lazily_in_both_ways_of_writing() {
+    for datasets in [
+        "[\"digits@3:/data:lazy\"]",
+        "[{dataset: digits@3, path: /data, lazy: true}]",
+    ] {
+        let draft = parse(&format!("command: x\ndatasets: {datasets}")).unwrap();
+        let [Mount::Dataset(mount)] = draft.datasets.as_slice() else {
+            panic!("one dataset: {datasets}");
+        };
+        assert!(mount.lazy && mount.path == "/data", "{datasets}");
+    }
+    refused(
+        "datasets: [{dataset: digits, path: /data, lasy: true}]",
+        "`datasets.lasy`",
+    );
+    refused("datasets: [{dataset: digits}]", "absolute");
+    refused("datasets: [3]", "expected a list of mounts");
+}
+
+#[test]
 fn an_unknown_key_names_the_nearest_known_one() {
     refused("comand: x", "unknown key `comand`; did you mean `command`?");
     refused("Name: x", "did you mean `name`?");

@@ -15,6 +15,7 @@ use common::{code::Code, problem::Problem, time::Timestamp, units::Bytes};
 use link::trees::io_problem;
 
 use super::{
+    beside::Beside,
     now,
     rate::Rate,
     remove,
@@ -25,7 +26,6 @@ use crate::{
     transfer::{beneath::Folder, layout::free},
 };
 
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) shelf: Shelf,
     state: Mutex<State>,
@@ -34,11 +34,15 @@ pub(super) struct Shared {
     pub(super) rate: Rate,
     /// Who helps to fetch.
     pub(super) peers: OnceLock<Peers>,
+    /// Whoever holds something beside, once there is such.
+    pub(super) beside: OnceLock<Box<dyn Beside>>,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) limit: Bytes,
+    /// Held beside, within the same limit.
+    pub(super) beside: Bytes,
     pub(super) held: BTreeMap<Item, Held>,
     /// Files that several trees have.
     pub(super) files: SharedFiles,
@@ -113,6 +117,14 @@ impl Drop for Pin {
     }
 }
 
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     pub(super) fn new(shelf: Shelf, found: Vec<Kept>, limit: Bytes) -> Self {
         let (mut held, mut files) = (BTreeMap::new(), SharedFiles::default());
@@ -137,6 +149,7 @@ impl Shared {
         }
         let state = Mutex::new(State {
             limit,
+            beside: Bytes::ZERO,
             held,
             files,
             turns: BTreeMap::new(),
@@ -147,6 +160,7 @@ impl Shared {
             next_number: AtomicU64::new(1),
             rate: Rate::default(),
             peers: OnceLock::new(),
+            beside: OnceLock::new(),
         }
     }
 
@@ -190,8 +204,10 @@ impl Shared {
         })
     }
 
+    /// Returns the room that everything takes, with what is held beside.
     pub(super) fn used(&self) -> Bytes {
-        self.state().used()
+        let state = self.state();
+        Bytes(state.used().0.saturating_add(state.beside.0))
     }
 
     /// Changes how much may be held and evicts what is too much, except what is in use. Blocks.
@@ -205,6 +221,7 @@ impl Shared {
             self.take_out(&mut state, &plan)
         };
         remove(&evicted);
+        self.crowd_out(Bytes::ZERO);
     }
 
     /// Takes room for something on its way. Blocks.
@@ -233,15 +250,16 @@ impl Shared {
 
     /// Gives something that is held room up to `bytes`, evicting what has to go. Blocks.
     pub(super) fn take_room(&self, item: Item, bytes: Bytes) -> Result<(), Problem> {
+        let has = |state: &State| state.held.get(&item).map_or(0, |held| held.alone.0);
+        let more = Bytes(bytes.0.saturating_sub(has(&self.state())));
+        self.crowd_out(more);
         let evicted = {
             let mut state = self.state();
             let disk = Folder::open(self.shelf.root()).and_then(|root| free(&root));
             let disk = disk.map_err(|error| io_problem("the data cannot be cached", &error))?;
-            let limit = state
-                .limit
+            let limit = Bytes(state.limit.0.saturating_sub(state.beside.0))
                 .min(Bytes(state.used().0.saturating_add(disk.0)));
-            let has = state.held.get(&item).map_or(0, |held| held.alone.0);
-            let more = Bytes(bytes.0.saturating_sub(has));
+            let more = Bytes(bytes.0.saturating_sub(has(&state)));
             let plan = make_room(&state.plan(), &state.files, limit, more);
             let plan = plan.map_err(|no_room| {
                 let what = "the data cannot be cached";
@@ -301,7 +319,7 @@ impl State {
         })
     }
 
-    fn used(&self) -> Bytes {
+    pub(super) fn used(&self) -> Bytes {
         cache_plan::used(self.cached(), &self.files)
     }
 

@@ -23,9 +23,9 @@ use crate::transfer::{
 
 /// When every sealed file says that it was written (2000-01-01): the same on every machine, and any later time
 /// means that somebody wrote to it.
-pub(in crate::transfer) const SEALED_AT: Duration = Duration::from_secs(946_684_800);
+pub(crate) const SEALED_AT: Duration = Duration::from_secs(946_684_800);
 
-const FOLDER_MODE: u32 = 0o555;
+pub(crate) const FOLDER_MODE: u32 = 0o555;
 const OPEN_FOLDER_MODE: u32 = 0o755;
 
 /// Seals everything in the folder at `path`, which holds `tree`, but neither the folder itself nor what is sealed
@@ -57,7 +57,8 @@ pub(super) fn seal(path: &Path, tree: &Tree, linked: &[Linked]) -> io::Result<()
     Ok(())
 }
 
-fn file_mode(executable: bool) -> u32 {
+/// Returns the mode that a sealed file has.
+pub(crate) const fn file_mode(executable: bool) -> u32 {
     if executable { 0o555 } else { 0o444 }
 }
 

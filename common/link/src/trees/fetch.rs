@@ -12,7 +12,7 @@ use std::{
 
 use common::{
     problem::Problem,
-    tree::{ChunkRef, TreePath},
+    tree::{ChunkRef, Entry, EntryKind, Tree, TreePath},
     units::Bytes,
     wire::{
         Message,
@@ -65,6 +65,38 @@ impl<M: Message + Sync> Fetcher<M> {
             manifest,
             numbers: None,
         }
+    }
+
+    /// Turns to some chunks of the peer's tree, whose description need not be here: `numbers` are the peer's ordinals,
+    /// and positions in them the ordinals of [`Fetcher::fetch`] and its sink. No chunk may be in it twice.
+    ///
+    /// # Errors
+    /// There are more of them than one file may have.
+    pub fn numbered(
+        connection: quinn::Connection,
+        first: M,
+        chunks: Vec<ChunkRef>,
+        numbers: Vec<u32>,
+    ) -> Result<Self, Problem> {
+        let unfit = |why: String| protocol(format!("these chunks cannot be asked for: {why}"));
+        let file = Entry {
+            path: TreePath::new(*b"chunks").map_err(|error| unfit(error.to_string()))?,
+            kind: EntryKind::File {
+                executable: false,
+                chunks,
+            },
+        };
+        let tree = Tree::new(vec![file]).map_err(|error| unfit(error.to_string()))?;
+        let manifest = Manifest::new(tree).map_err(|error| unfit(error.to_string()))?;
+        if manifest.chunks().len() != numbers.len() {
+            return Err(unfit("one of them is there twice".to_owned()));
+        }
+        Ok(Self {
+            connection,
+            first,
+            manifest,
+            numbers: Some(Arc::new(numbers)),
+        })
     }
 
     /// Turns to what is at `path` or below it; `None` if nothing is.

@@ -117,7 +117,11 @@ pub(crate) fn acceptable(
     };
     let pin = |wanted: &DatasetRef, path: &str| pin(state, &by, wanted, path);
     let mounts = spec.datasets.iter();
-    let datasets = mounts.map(|mount| pin(&mount.dataset, mount.path.trim_end_matches('/')));
+    let datasets = mounts.map(|mount| {
+        let pinned = pin(&mount.dataset, mount.path.trim_end_matches('/'))?;
+        let lazy = mount.lazy;
+        Ok::<_, Rejection>(PinnedDataset { lazy, ..pinned })
+    });
     let mut artifacts = Vec::new();
     for mount in &spec.artifacts {
         artifacts.extend(artifact::pin(state, user, org, project, mount)?);
@@ -197,6 +201,7 @@ fn pin(
         version: number,
         tree: version.tree,
         path: path.to_owned(),
+        lazy: false,
     })
 }
 

@@ -28,13 +28,13 @@ pub(super) struct Needs(Vec<(TreeId, Bytes)>);
 impl Needs {
     /// Returns everything that a machine fetches before the job's task starts.
     pub(super) fn of(state: &State, job: &Job) -> Self {
-        Self::new(state, job.org, job.spec.workdir, job.named())
+        Self::new(state, job.org, job.spec.workdir, before_start(job))
     }
 
     /// Returns the data that people named: of a job as it was pinned, else as it would be now.
     fn named(state: &State, subject: &Subject<'_>) -> Self {
         if let Some((_, job, _)) = subject.job {
-            return Self::new(state, job.org, None, job.named());
+            return Self::new(state, job.org, None, before_start(job));
         }
         let names = state.index.dataset_names.get(&subject.org);
         let tree = |wanted: &DatasetRef| {
@@ -45,7 +45,8 @@ impl Needs {
             Image::Imported(wanted) => Some(wanted),
             Image::Host | Image::Registry(_) => None,
         };
-        let mounts = subject.spec.datasets.iter().map(|mount| &mount.dataset);
+        let whole = subject.spec.datasets.iter().filter(|mount| !mount.lazy);
+        let mounts = whole.map(|mount| &mount.dataset);
         let left = subject.spec.artifacts.iter();
         let left = left.flat_map(|mount| artifact::trees(state, subject.org, mount.job));
         let trees = mounts.chain(image).filter_map(tree).chain(left);
@@ -87,6 +88,13 @@ impl Needs {
     pub(super) fn fetch_seconds(&self, report: Option<&MachineReport>) -> u64 {
         seconds(self.missing(report), report)
     }
+}
+
+/// Returns what of a job's data a machine needs before it can start: of what is mounted lazily nothing.
+fn before_start(job: &Job) -> impl Iterator<Item = TreeId> {
+    let whole = job.pinned.iter().filter(|pinned| !pinned.lazy);
+    let pinned = whole.chain(&job.pinned_image).map(|pinned| pinned.tree);
+    pinned.chain(job.pinned_artifacts.iter().map(|pinned| pinned.tree))
 }
 
 fn sum<'a>(trees: impl Iterator<Item = &'a (TreeId, Bytes)>) -> Bytes {

@@ -47,6 +47,9 @@ pub struct PinnedDataset {
     pub version: u32,
     pub tree: TreeId,
     pub path: String,
+    /// Nothing of it has to be on the machine before the job starts.
+    #[serde(default)]
+    pub lazy: bool,
 }
 
 /// What an attempt of another job left, that a job reads.

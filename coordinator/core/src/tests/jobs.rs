@@ -124,6 +124,7 @@ fn a_specification_is_checked_whole() {
             version: None,
         },
         path: path.to_owned(),
+        lazy: false,
     };
     let variable = |name: &str| (name.to_owned(), "1".to_owned());
     check(|s| s.command.clear(), "no command");
@@ -190,6 +191,7 @@ fn datasets_are_pinned_at_submission_and_read_only_by_who_may() {
                 version,
             },
             path: "/data".to_owned(),
+            lazy: false,
         }],
         ..spec()
     };

@@ -303,6 +303,34 @@ fn told_of_data(world: &World, number: u8) -> Vec<(String, String)> {
 }
 
 #[test]
+fn nothing_of_a_lazy_mount_has_to_be_there_before_the_start() {
+    let mut world = World::new();
+    world.dataset_of(ALICE, 5, "digits", Bytes::gib(4000));
+    world.dataset_of(ALICE, 6, "labels", Bytes::gib(1));
+    world.machine(10, CAROL, "small", report(capacity(16, 64)));
+    let mounts = ["digits:/a:lazy", "labels:/b"];
+    let spec = JobSpec {
+        datasets: mounts.map(|mount| mount.parse().unwrap()).into(),
+        ..asking(16, 64)
+    };
+    for number in 30..32 {
+        world.submit(ALICE, number, spec.clone()).unwrap();
+    }
+    let expect = "1 GiB to fetch (about 1m 43s, if it comes at 10 MiB/s)";
+    assert_eq!(
+        told_of_data(&world, 31),
+        [("small".to_owned(), expect.to_owned())]
+    );
+    assert_eq!(where_to(&world.schedule()), [machine_id(10)]);
+    let mounted = crate::assign::assign(&world.state, machine_id(10));
+    let mounted = &mounted.attempts[0].spec.datasets;
+    assert_eq!(
+        mounted.iter().map(|tree| tree.lazy).collect::<Vec<bool>>(),
+        [true, false]
+    );
+}
+
+#[test]
 fn the_machine_that_has_the_data_soonest_is_taken_and_everybody_is_told_why() {
     let mut world = World::new();
     world.dataset_of(ALICE, 5, "digits", Bytes::gib(41));

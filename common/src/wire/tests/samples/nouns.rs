@@ -124,6 +124,7 @@ pub(super) fn job_spec() -> JobSpec {
         datasets: vec![DatasetMount {
             dataset: "digits@3".parse().unwrap(),
             path: "/data/digits".to_owned(),
+            lazy: true,
         }],
         outputs: vec!["model.bin".to_owned()],
         network: Network::Full,
@@ -274,6 +275,7 @@ pub(super) fn attempt_spec() -> AttemptSpec {
             name: "digits@3".to_owned(),
             tree: TREE,
             path: "/data/digits".to_owned(),
+            lazy: true,
         }],
         outputs: vec!["model.bin".to_owned()],
         network: Network::Internet,

@@ -51,6 +51,7 @@ pub(crate) fn wish<'a>(
         datasets: vec![DatasetMount {
             dataset: dataset.clone(),
             path: "/data".to_owned(),
+            lazy: false,
         }],
         // What belongs to a project is used in it.
         project: home.and_then(|id| Some(state.projects.get(&id)?.name.clone())),

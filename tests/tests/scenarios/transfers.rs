@@ -59,7 +59,7 @@ fn an_upload_that_is_killed_at_either_end_sends_only_the_rest() {
     upload.kill();
     org.alice
         .run(&["dataset", "show", "d"])
-        .expect_refusal(3, "not_found");
+        .expect_refusal(4, "not_found");
 
     let mut upload = org.alice.background("second upload", &arguments);
     until("more to be stored", || {

@@ -20,5 +20,6 @@ mod renewal;
 mod secrets;
 mod storage;
 mod streams;
+mod swarm;
 mod trees;
 mod usage;

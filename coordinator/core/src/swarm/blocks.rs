@@ -1,5 +1,7 @@
 //! Sets of a tree's blocks, a bit each.
 
+use common::wire::peer::MAX_BLOCKS;
+
 /// Bits of a word.
 const WORD: u32 = 64;
 
@@ -24,8 +26,12 @@ impl Blocks {
 
     /// Reads a set; `None` if it is not one of this many blocks.
     pub fn from_words(blocks: u32, words: Vec<u64>) -> Option<Self> {
+        // Before anything is made of that size.
+        if blocks > MAX_BLOCKS {
+            return None;
+        }
         let read = Self(words);
-        let fits = read.0.len() == Self::none(blocks).0.len();
+        let fits = read.0.len() == blocks.div_ceil(WORD) as usize;
         let inside = |(word, all): (&u64, &u64)| word & !all == 0;
         (fits && read.0.iter().zip(&Self::all(blocks).0).all(inside)).then_some(read)
     }

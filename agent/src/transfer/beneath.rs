@@ -247,7 +247,7 @@ mod tests {
             folder.link(&below).unwrap_err();
             folder.write(&below, mode, OFlags::empty()).unwrap_err();
             folder
-                .make_folder(&format!("{link}/new"), mode)
+                .make_folder(format!("{link}/new"), mode)
                 .unwrap_err();
         }
         folder.make_folder("out", mode).unwrap_err();

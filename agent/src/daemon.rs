@@ -154,7 +154,7 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
     tokio::spawn(door.keep());
     let (source, uplink) = uplink();
     lazy::listen(
-        machine.folder.path(),
+        &machine.folder.lazy_door(),
         machine.lazy.clone(),
         Coordinator(uplink.clone()),
         stopping.clone(),

@@ -103,6 +103,11 @@ impl AgentFolder {
         self.0.join("cache")
     }
 
+    /// Where what serves lazy mounts reaches the agent.
+    pub(crate) fn lazy_door(&self) -> PathBuf {
+        self.0.join("lazy-door")
+    }
+
     /// What there is of lazily mounted trees.
     pub(crate) fn lazy(&self) -> PathBuf {
         self.0.join("lazy")

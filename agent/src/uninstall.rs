@@ -30,7 +30,7 @@ use crate::{
 const GRACE: Span = Span::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Everything that an agent makes in its folder.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     "agent.log",
     "attempts",
     "cache",
@@ -38,6 +38,8 @@ const NAMES: [&str; 16] = [
     "disks",
     "images",
     "journal.redb",
+    "lazy",
+    "lazy-door",
     "lease",
     "frozen",
     "frozen.draft",

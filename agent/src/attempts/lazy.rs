@@ -38,7 +38,7 @@ pub(super) fn folder(
         tree: dataset.tree,
         device: device.to_owned(),
         store: pinned.folder().to_owned(),
-        agent: work.machine.folder.path().to_owned(),
+        agent: work.machine.folder.lazy_door(),
         patience: LAZY_PATIENCE,
     })
 }

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use common::{id::TreeId, problem::Problem, tree::ChunkRef};
-use link::trees::on_disk;
+use link::{files::create_private_dir, trees::on_disk};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -57,8 +57,8 @@ pub trait Source: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
-/// Listens in `folder` until `stopping`. The caller holds the folder's lock, so a socket that is there is a dead
-/// agent's.
+/// Listens in `folder`, which is made if needed, until `stopping`. Of the agent's folder only one agent has the lock,
+/// so a socket that is there is a dead agent's.
 ///
 /// # Errors
 /// The socket cannot be made.
@@ -108,8 +108,11 @@ pub fn serve(
 }
 
 /// Binds through the folder's descriptor, because a socket's path has at most 108 bytes. Servers have become their
-/// job's users and reach it through the folder that they opened before, which others cannot.
+/// job's users: they reach it through the folder, which they opened before and may look things up in; others do not
+/// get there, because the folder above is the agent's alone.
 fn listen(folder: &Path) -> io::Result<UnixListener> {
+    create_private_dir(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
     let path = folder.join(SOCKET);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -193,8 +193,8 @@ fn reads_wait_for_an_agent_that_comes_back_and_for_no_longer_than_they_may() {
             ) {}
             let stopping = CancellationToken::new();
             let _end = stopping.clone().drop_guard();
-            let (folder, store) = (mounted.attempt.folder.path(), mounted.store.clone());
-            listen(folder, store, dataset.depot.clone(), stopping).unwrap();
+            let (door, store) = (mounted.attempt.path("door"), mounted.store.clone());
+            listen(&door, store, dataset.depot.clone(), stopping).unwrap();
             mounted.attempt.finish(&mut supervisor).await
         });
         assert_eq!(

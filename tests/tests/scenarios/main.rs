@@ -11,6 +11,7 @@ mod gpu;
 mod idle;
 mod images;
 mod jobs;
+mod lazy;
 mod ledger;
 mod limits;
 mod lists;

@@ -90,7 +90,13 @@ impl Site {
             refuses,
         };
         let stopping = CancellationToken::new();
-        serve(folder.path(), store, double.clone(), stopping.clone()).unwrap();
+        serve(
+            &folder.path().join("door"),
+            store,
+            double.clone(),
+            stopping.clone(),
+        )
+        .unwrap();
         Self {
             folder,
             pinned,
@@ -101,7 +107,7 @@ impl Site {
     }
 
     fn server(&self) -> Server {
-        let stream = StdStream::connect(self.folder.path().join(SOCKET)).unwrap();
+        let stream = StdStream::connect(self.folder.path().join("door").join(SOCKET)).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();

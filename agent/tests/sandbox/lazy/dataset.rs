@@ -214,6 +214,13 @@ impl Mounted {
         script: &str,
     ) -> Self {
         let mut attempt = Attempt::shell(script);
+        // As an agent's: nobody else comes further than the door.
+        let modes = [("", 0o700), ("door", 0o711)];
+        for (name, mode) in modes {
+            let path = attempt.path(name);
+            fs::create_dir_all(&path).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
         let store = Store::open(&attempt.path("lazy"), Limit(limit)).unwrap();
         let pinned = store.describe(&dataset.manifest).unwrap();
         attempt.plan.mounts.push(Mount {
@@ -223,7 +230,7 @@ impl Mounted {
                 tree: dataset.manifest.id(),
                 device: device.to_owned(),
                 store: pinned.folder().to_owned(),
-                agent: attempt.folder.path().to_owned(),
+                agent: attempt.path("door"),
                 patience,
             }),
         });
@@ -239,8 +246,13 @@ impl Mounted {
         block_on(async {
             let stopping = CancellationToken::new();
             let _end = stopping.clone().drop_guard();
-            let folder = self.attempt.folder.path();
-            listen(folder, self.store.clone(), depot.clone(), stopping).unwrap();
+            listen(
+                &self.attempt.path("door"),
+                self.store.clone(),
+                depot.clone(),
+                stopping,
+            )
+            .unwrap();
             let mut supervisor = self.attempt.launch();
             self.attempt.finish(&mut supervisor).await
         })

@@ -246,9 +246,7 @@ mod tests {
             folder.stat(&below).unwrap_err();
             folder.link(&below).unwrap_err();
             folder.write(&below, mode, OFlags::empty()).unwrap_err();
-            folder
-                .make_folder(format!("{link}/new"), mode)
-                .unwrap_err();
+            folder.make_folder(format!("{link}/new"), mode).unwrap_err();
         }
         folder.make_folder("out", mode).unwrap_err();
         folder.read("file").unwrap_err();

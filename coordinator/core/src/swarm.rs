@@ -26,8 +26,8 @@ pub const MAX_MEMBERS: usize = 256;
 /// Blocks that the coordinator sends to one machine at once while others want them too: enough that its line is never
 /// idle, and no more, so that blocks are spread.
 const SEEDS: usize = 2;
-/// The same for a machine that is alone.
-const SEEDS_ALONE: usize = 16;
+/// The same for a machine that is alone. Others may come a moment later, and its part of the line is small then.
+const SEEDS_ALONE: usize = 4;
 /// Blocks that come to a machine from others at once; in all, and from each.
 const FROM_PEERS: usize = 16;
 const FROM_ONE: usize = 4;
@@ -62,6 +62,8 @@ struct Member {
     /// Ordered ones among them.
     lacks: Blocks,
     ordered: BTreeMap<u32, Ordered>,
+    /// When a block came last.
+    came_at: Duration,
     reached: BTreeSet<MachineId>,
     lost: BTreeSet<MachineId>,
     accusers: BTreeSet<MachineId>,
@@ -98,6 +100,7 @@ impl Swarm {
             has,
             lacks,
             ordered: BTreeMap::new(),
+            came_at: Duration::ZERO,
             reached: BTreeSet::new(),
             lost: BTreeSet::new(),
             accusers: BTreeSet::new(),
@@ -275,9 +278,13 @@ impl Swarm {
         let mut free = open.clone();
         for (_, other) in others.clone() {
             free.take(&other.has);
-            let fresh = other.ordered.iter();
-            let fresh = fresh.filter(|(_, ordered)| now.saturating_sub(ordered.at) < patience);
-            fresh.for_each(|(block, _)| free.remove(*block));
+            // What is on its way to somebody to whom things come will be there.
+            let hoped = |ordered: &Ordered| {
+                let heard = ordered.at.max(other.came_at);
+                now.saturating_sub(heard) < patience
+            };
+            let hoped = other.ordered.iter().filter(|(_, ordered)| hoped(ordered));
+            hoped.for_each(|(block, _)| free.remove(*block));
         }
         let mut seeds = Vec::new();
         while running + seeds.len() < most
@@ -360,6 +367,7 @@ impl Member {
         if !done.came {
             return Some(None);
         }
+        self.came_at = now;
         self.lacks.remove(done.block);
         self.has.insert(done.block);
         let seed = ordered.from == Source::Coordinator;

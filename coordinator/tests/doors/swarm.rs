@@ -98,7 +98,7 @@ async fn machines_are_told_of_one_another_as_long_as_they_may_have_the_tree() {
 
     let (mut to_one, mut of_one) = come(&one, tree, 8).await;
     let alone: SwarmOrders = of_one.expect().await.unwrap();
-    assert_eq!(alone.orders.len(), 8, "nobody else fetches");
+    assert_eq!(alone.orders.len(), 4, "nobody else fetches");
     assert!(alone.contacts.is_empty());
     let (mut to_two, mut of_two) = come(&two, tree, 8).await;
     let told: SwarmOrders = of_two.expect().await.unwrap();

@@ -115,6 +115,8 @@ fn f11_strange_files_are_left_out_and_hold_nobody_up() {
             let collected = collected(&attempt.path("output"), 10_000).unwrap();
             let names = names(&collected);
             assert!(names.contains(&"fine".to_owned()));
+            // Whatever a name's bytes are, it is kept.
+            assert!(names.iter().any(|name| name.starts_with("name")));
             let strange = |name: &String| ["fifo", "socket", "device"].contains(&name.as_str());
             assert!(
                 !names.iter().any(strange) && names.len() < 3010,
@@ -122,7 +124,7 @@ fn f11_strange_files_are_left_out_and_hold_nobody_up() {
                 names.len()
             );
             assert!(
-                (3..=4).contains(&collected.skipped.count),
+                (2..=3).contains(&collected.skipped.count),
                 "{:?}",
                 collected.skipped
             );

@@ -71,8 +71,6 @@ fn ignore_files_count_outside_git_and_git_itself_is_never_sent() {
         ".computeshareignore",
         ".gitignore",
         "a.log",
-        "private",
-        "private/key",
         "src",
         "src/.gitignore",
         "src/keep.log",

@@ -6,9 +6,9 @@
 //! found in the packs after a crash was sent by somebody who may try again. It does not know who may see a tree: the
 //! doors ask the state before they call.
 //!
-//! In reading order: [`record`] and [`packs`] are the files, [`index`] says what they hold, [`journal`] is what was
-//! written and is not in the index yet, [`store`], [`read`] and [`incoming`] are what the doors use, [`holds`], [`collect`] and
-//! [`compact`] take away what nothing needs, [`recover`] is the start after whatever happened, [`scrub`] looks through everything.
+//! In reading order: `record` and `packs` are the files, `index` says what they hold, `journal` is what was
+//! written and is not in the index yet, `store`, `read` and `incoming` are what the doors use, `holds`, `collect` and
+//! `compact` take away what nothing needs, `recover` is the start after whatever happened, `scrub` looks through everything.
 
 mod check;
 mod collect;

@@ -92,6 +92,8 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
                 &path,
                 "--name",
                 name,
+                "--visibility",
+                "org_read",
                 "-q",
             ],
         )

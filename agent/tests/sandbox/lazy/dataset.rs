@@ -58,7 +58,11 @@ impl Device {
             mknodat(CWD, &path, FileType::CharacterDevice, Mode::RUSR, node).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         }
-        assert!(fs::metadata(&path).unwrap().file_type().is_char_device());
+        let Ok(found) = fs::metadata(&path) else {
+            eprintln!("SKIPPED {test}: {KERNELS} is root's alone on this machine");
+            return None;
+        };
+        assert!(found.file_type().is_char_device());
         Some(Self { path, own })
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
                 &name,
                 "-q",
             ];
-            wire(&mut table, "dataset upload", &home, || time(&bob, &upload))?;
+            table.measure("dataset upload", (&home, DEVICE), || time(&bob, &upload))?;
             let mount = format!("{name}:/data");
             let job = [
                 "compute-share",
@@ -86,15 +86,15 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
                 "--",
                 "true",
             ];
-            wire(&mut table, "job, data cold", &home, || time(&bob, &job))?;
+            table.measure("job, data cold", (&home, DEVICE), || time(&bob, &job))?;
             tools.change(&source, kind)?;
-            wire(&mut table, "rsync daemon down, 1 % changed", &home, || {
+            table.measure("rsync daemon down, 1 % changed", (&home, DEVICE), || {
                 rsync.down(&home, "data", &copies)
             })?;
-            wire(&mut table, "dataset upload, 1 % changed", &home, || {
+            table.measure("dataset upload, 1 % changed", (&home, DEVICE), || {
                 time(&bob, &upload)
             })?;
-            wire(&mut table, "job, 1 % changed", &home, || time(&bob, &job))?;
+            table.measure("job, 1 % changed", (&home, DEVICE), || time(&bob, &job))?;
             clear(&pool, &name, &source, &copies, &inbox)?;
             println!(
                 "{} files, round {round} of {ROUNDS}; load {}",
@@ -113,19 +113,6 @@ fn clear(pool: &Pool, name: &str, source: &Path, copies: &Path, inbox: &Path) ->
     for path in [source, copies, inbox] {
         fs::remove_dir_all(path)?;
     }
-    Ok(())
-}
-
-/// Adds a row with what it moved over the line.
-fn wire(
-    table: &mut Table,
-    name: &str,
-    at: &Place,
-    work: impl FnOnce() -> Result<f64>,
-) -> Result<()> {
-    let before = at.traffic(DEVICE)?;
-    let took = work()?;
-    table.add_wire(name, took, at.traffic(DEVICE)? - before);
     Ok(())
 }
 

@@ -23,6 +23,7 @@ const ROUNDS: usize = 3;
 const AGAIN: usize = 10;
 const IP: &str = "127.0.0.1";
 const ADDRESS: &str = "127.0.0.1:7000";
+const LOOPBACK: &str = "lo";
 const MACHINE: &str = "box";
 
 pub(super) fn measure(tools: &Tools) -> Result<()> {
@@ -88,12 +89,12 @@ fn one_round(
         &name,
         "-q",
     ];
-    wire(table, "dataset upload", place, || time(alice, &upload))?;
+    table.measure("dataset upload", (place, LOOPBACK), || time(alice, &upload))?;
 
     table.add("rsync daemon down", rsync.down(place, "data", &copies)?);
     let to_machine = with_data(&name);
     let plain = without_data();
-    wire(table, "job, data cold", place, || {
+    table.measure("job, data cold", (place, LOOPBACK), || {
         time(alice, &strs(&to_machine))
     })?;
     let download = [
@@ -105,7 +106,9 @@ fn one_round(
         "got",
         "-q",
     ];
-    wire(table, "dataset download", place, || time(alice, &download))?;
+    table.measure("dataset download", (place, LOOPBACK), || {
+        time(alice, &download)
+    })?;
     fs::remove_dir_all(alice.home().join("got"))?;
 
     for _ in 0..AGAIN {
@@ -114,22 +117,22 @@ fn one_round(
             rsync.down(place, "data", &copies)?,
         );
         table.add("job without data", time(alice, &strs(&plain))?);
-        wire(table, "job, data there", place, || {
+        table.measure("job, data there", (place, LOOPBACK), || {
             time(alice, &strs(&to_machine))
         })?;
     }
-    wire(table, "dataset upload, nothing changed", place, || {
+    table.measure("dataset upload, nothing changed", (place, LOOPBACK), || {
         time(alice, &upload)
     })?;
 
     tools.change(&source, kind)?;
-    wire(table, "rsync daemon down, 1 % changed", place, || {
+    table.measure("rsync daemon down, 1 % changed", (place, LOOPBACK), || {
         rsync.down(place, "data", &copies)
     })?;
-    wire(table, "dataset upload, 1 % changed", place, || {
+    table.measure("dataset upload, 1 % changed", (place, LOOPBACK), || {
         time(alice, &upload)
     })?;
-    wire(table, "job, 1 % changed", place, || {
+    table.measure("job, 1 % changed", (place, LOOPBACK), || {
         time(alice, &strs(&to_machine))
     })?;
 
@@ -165,19 +168,6 @@ fn strs(words: &[String]) -> Vec<&str> {
 
 pub(super) fn time(person: &Person, words: &[&str]) -> Result<f64> {
     seconds(&mut person.command(words))
-}
-
-/// Adds a row with what it moved over loopback.
-fn wire(
-    table: &mut Table,
-    name: &str,
-    place: &Place,
-    work: impl FnOnce() -> Result<f64>,
-) -> Result<()> {
-    let before = place.traffic("lo")?;
-    let took = work()?;
-    table.add_wire(name, took, place.traffic("lo")? - before);
-    Ok(())
 }
 
 fn report(kind: Kind, table: &Table) {

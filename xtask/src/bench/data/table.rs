@@ -1,5 +1,8 @@
 //! Measured times as lines: the median, the throughput, and how it compares.
 
+use anyhow::Result;
+
+use super::Place;
 use crate::bench::samples::Samples;
 
 /// One thing that was measured several times.
@@ -32,10 +35,19 @@ impl Table {
         self.row(name).seconds.add(seconds);
     }
 
-    pub(super) fn add_wire(&mut self, name: &str, seconds: f64, bytes: u64) {
+    /// Adds what a piece of work took, and what it moved over a device of `place`.
+    pub(super) fn measure(
+        &mut self,
+        name: &str,
+        (place, device): (&Place, &str),
+        work: impl FnOnce() -> Result<f64>,
+    ) -> Result<()> {
+        let before = place.traffic(device)?;
+        let took = work()?;
         let row = self.row(name);
-        row.seconds.add(seconds);
-        row.wire.add(bytes as f64);
+        row.seconds.add(took);
+        row.wire.add((place.traffic(device)? - before) as f64);
+        Ok(())
     }
 
     fn row(&mut self, name: &str) -> &mut Row {

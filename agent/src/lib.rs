@@ -24,6 +24,7 @@ mod peers;
 mod probe;
 mod proxy;
 pub mod registration;
+mod rights;
 pub mod sandbox;
 mod scrap;
 pub mod scratch;

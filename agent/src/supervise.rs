@@ -16,6 +16,7 @@ mod handle;
 
 mod role;
 
+mod companion;
 mod disk;
 mod ending;
 mod feeder;

@@ -27,10 +27,8 @@ use landlock::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{Gid, Mode, OFlags, Uid},
-    process::{Resource, Rlimit, Signal, getrlimit, setrlimit},
+    fs::{Mode, OFlags},
     stdio::{stdin, stdout},
-    thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +41,10 @@ use super::{
     store::{DATA, INDEX},
     tell::Teller,
 };
-use crate::sandbox::install_filter;
+use crate::{
+    rights::{Most, give_up},
+    sandbox::install_filter,
+};
 
 const LANDLOCK: ABI = ABI::V6;
 /// Threads that answer the kernel, of all mounts together, and of one.
@@ -168,28 +169,11 @@ fn await_mount(device: &OwnedFd) -> io::Result<()> {
 
 /// Gives up what is not needed. `uid` is the user to become, for root.
 fn confine(uid: Option<u32>) -> io::Result<()> {
-    if let Some(uid) = uid {
-        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-        set_thread_groups(&[])?;
-        set_thread_res_gid(group, group, group)?;
-        // Its capabilities go with it.
-        set_thread_res_uid(user, user, user)?;
-    }
-    // A change of the user forgets it, so it comes afterwards.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    let most = |resource: Resource, wanted: u64| {
-        let limit = Some(wanted.min(getrlimit(resource).maximum.unwrap_or(u64::MAX)));
-        let limit = Rlimit {
-            current: limit,
-            maximum: limit,
-        };
-        setrlimit(resource, limit)
+    let most = Most {
+        open_files: OPEN_FILES,
+        data_bytes: DATA_BYTES,
     };
-    most(Resource::Core, 0)?;
-    most(Resource::Fsize, 0)?;
-    most(Resource::Nofile, OPEN_FILES)?;
-    most(Resource::Data, DATA_BYTES)?;
-    set_no_new_privs(true)?;
+    give_up(uid, most)?;
     // Best effort: older kernels have none, and the user that it is owns nothing.
     let _ = no_paths();
     install_filter()

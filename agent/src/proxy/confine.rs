@@ -6,14 +6,13 @@ use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
     PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope,
 };
-use rustix::{
-    fs::{Gid, Uid},
-    process::{Resource, Rlimit, Signal, getrlimit, setpriority_process, setrlimit},
-    thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
-};
+use rustix::process::setpriority_process;
 
 use super::listen::MAX_CONNECTIONS;
-use crate::sandbox::install_filter;
+use crate::{
+    rights::{Most, give_up},
+    sandbox::install_filter,
+};
 
 const LANDLOCK: ABI = ABI::V6;
 /// What the C library reads in order to resolve a name.
@@ -50,31 +49,13 @@ const NICE: i32 = 19;
 
 /// Gives up what is not needed. `uid` is the user to become, for root.
 pub(super) fn confine(uid: Option<u32>) -> io::Result<()> {
-    if let Some(uid) = uid {
-        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-        set_thread_groups(&[])?;
-        set_thread_res_gid(group, group, group)?;
-        // Its capabilities go with it.
-        set_thread_res_uid(user, user, user)?;
-    }
-    // A change of the user forgets it, so it comes afterwards. A supervisor that is gone already is noticed when
-    // there is nobody to tell anything.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let most = Most {
+        open_files: OPEN_FILES,
+        data_bytes: DATA_BYTES,
+    };
+    give_up(uid, most)?;
     // Not being last is no reason not to work.
     let _ = setpriority_process(None, NICE);
-    let most = |resource: Resource, wanted: u64| {
-        let limit = Some(wanted.min(getrlimit(resource).maximum.unwrap_or(u64::MAX)));
-        let limit = Rlimit {
-            current: limit,
-            maximum: limit,
-        };
-        setrlimit(resource, limit)
-    };
-    most(Resource::Core, 0)?;
-    most(Resource::Fsize, 0)?;
-    most(Resource::Nofile, OPEN_FILES)?;
-    most(Resource::Data, DATA_BYTES)?;
-    set_no_new_privs(true)?;
     // Best effort: older kernels have none, and the user that it is owns nothing.
     let _ = restrict_paths();
     install_filter()

@@ -2,29 +2,18 @@
 //! it.
 
 use std::{
-    io::{self, PipeReader, Read as _},
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    process::{Child, Command, Stdio},
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
 };
 
 use agent_core::sandbox_plan::{Identity, SandboxPlan};
 
-use super::{LAZY, ROLE, protocol::decode};
+use super::{LAZY, companion::Companion};
 use crate::lazy::{ServeTask, ServedTree, Word, devices};
-
-/// Read in one go.
-const PIECE_BYTES: usize = 4096;
 
 /// A job's feeder, where it has one. Ends with this.
 #[derive(Debug, Default)]
-pub(super) struct Feeder(Option<Server>);
-
-#[derive(Debug)]
-struct Server {
-    child: Child,
-    words: PipeReader,
-    received: Vec<u8>,
-}
+pub(super) struct Feeder(Option<Companion>);
 
 impl Feeder {
     /// Starts what serves the plan's datasets by these devices.
@@ -40,26 +29,13 @@ impl Feeder {
                 Identity::Agent => None,
             },
         };
-        let (words, told) = io::pipe()?;
-        let child = Command::new("/proc/self/exe")
-            .args([ROLE, LAZY])
-            .arg(serde_json::to_string(&task)?)
-            .env_clear()
-            .current_dir("/")
-            .stdin(devices::pack(devices)?)
-            .stdout(told)
-            .stderr(Stdio::null())
-            .spawn()?;
-        Ok(Self(Some(Server {
-            child,
-            words,
-            received: Vec::new(),
-        })))
+        let server = Companion::start(LAZY, &task, devices::pack(devices)?)?;
+        Ok(Self(Some(server)))
     }
 
     /// Readable when [`Self::hear`] has something.
     pub(super) fn words(&self) -> Option<BorrowedFd<'_>> {
-        self.0.as_ref().map(|server| server.words.as_fd())
+        self.0.as_ref().map(Companion::words)
     }
 
     /// Takes in what it told, and returns what of that is for the job's log.
@@ -67,25 +43,9 @@ impl Feeder {
         let Some(server) = &mut self.0 else {
             return Vec::new();
         };
-        let mut piece = [0; PIECE_BYTES];
-        let open = match server.words.read(&mut piece) {
-            Ok(count) => {
-                server.received.extend_from_slice(&piece[..count]);
-                count > 0
-            }
-            Err(error) => error.kind() == io::ErrorKind::Interrupted,
-        };
-        let (mut lines, mut sound) = (Vec::new(), open);
-        loop {
-            match decode(&mut server.received) {
-                Ok(Some(Word::Said(line))) => lines.push(line),
-                Ok(None) => break,
-                Err(_) => {
-                    sound = false;
-                    break;
-                }
-            }
-        }
+        let (words, sound) = server.hear();
+        let line = |Word::Said(line)| line;
+        let mut lines: Vec<String> = words.into_iter().map(line).collect();
         if !sound {
             lines.push("what serves the lazily mounted datasets has ended".to_owned());
             self.end();
@@ -96,16 +56,6 @@ impl Feeder {
     /// Ends it. Reads that wait for it fail, so that whoever reads can end, too: not even a signal ends a process
     /// whose read is being served.
     pub(super) fn end(&mut self) {
-        if let Some(mut server) = self.0.take() {
-            // One that is gone already is gone.
-            let _ = server.child.kill();
-            let _ = server.child.wait();
-        }
-    }
-}
-
-impl Drop for Feeder {
-    fn drop(&mut self) {
-        self.end();
+        self.0 = None;
     }
 }

@@ -2,9 +2,8 @@
 
 use std::{
     fs::File,
-    io::{self, PipeReader, Read as _, Seek as _, SeekFrom},
-    os::fd::{AsFd as _, BorrowedFd},
-    process::{Child, Command, Stdio},
+    io::{self, Read as _, Seek as _, SeekFrom},
+    os::fd::BorrowedFd,
     time::Duration,
 };
 
@@ -12,10 +11,10 @@ use agent_core::sandbox_plan::{Identity, NetworkPlan, SandboxPlan};
 use common::units::Bytes;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Signal, kill_process},
+    process::Pid,
 };
 
-use super::{PROXY, ROLE, protocol::decode};
+use super::{PROXY, companion::Companion};
 use crate::{
     proxy::{ProxyTask, Word},
     sandbox::{INTERFACE, Outside, Slirp, since_boot},
@@ -23,15 +22,13 @@ use crate::{
 
 /// How long it has for its last words.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// Read in one go.
-const PIECE_BYTES: usize = 4096;
 /// Most that is read of the kernel's table of interfaces: a job has two.
 const MAX_COUNTERS_BYTES: u64 = 64 << 10;
 
 /// A job's gateway, where it has one. Ends with this.
 #[derive(Debug, Default)]
 pub(super) struct Gateway {
-    proxy: Option<Proxy>,
+    proxy: Option<Companion>,
     whole: Option<Whole>,
     most: Option<Bytes>,
     moved: Moved,
@@ -54,13 +51,6 @@ struct Whole {
     counters: File,
 }
 
-#[derive(Debug)]
-struct Proxy {
-    child: Child,
-    words: PipeReader,
-    received: Vec<u8>,
-}
-
 impl Gateway {
     /// Starts what the plan's network takes. `first` is the sandbox's first process.
     pub(super) fn start(
@@ -72,13 +62,14 @@ impl Gateway {
             (NetworkPlan::Proxy(rules), Some(Outside::Socket(socket))) => (rules, socket),
             (NetworkPlan::Full { rules, .. }, Some(Outside::Whole(slirp))) => {
                 let counters = format!("/proc/{}/net/dev", first.as_raw_nonzero());
-                let mut gateway = Self::default();
-                gateway.most = rules.most_bytes;
-                gateway.whole = Some(Whole {
-                    slirp,
-                    counters: File::open(counters)?,
+                return Ok(Self {
+                    most: rules.most_bytes,
+                    whole: Some(Whole {
+                        slirp,
+                        counters: File::open(counters)?,
+                    }),
+                    ..Self::default()
                 });
-                return Ok(gateway);
             }
             _ => return Ok(Self::default()),
         };
@@ -89,28 +80,15 @@ impl Gateway {
                 Identity::Agent => None,
             },
         };
-        let (words, told) = io::pipe()?;
-        let child = Command::new("/proc/self/exe")
-            .args([ROLE, PROXY])
-            .arg(serde_json::to_string(&task)?)
-            .env_clear()
-            .current_dir("/")
-            .stdin(socket)
-            .stdout(told)
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut gateway = Self::default();
-        gateway.proxy = Some(Proxy {
-            child,
-            words,
-            received: Vec::new(),
-        });
-        Ok(gateway)
+        Ok(Self {
+            proxy: Some(Companion::start(PROXY, &task, socket)?),
+            ..Self::default()
+        })
     }
 
     /// Readable when [`Self::hear`] has something.
     pub(super) fn words(&self) -> Option<BorrowedFd<'_>> {
-        self.proxy.as_ref().map(|proxy| proxy.words.as_fd())
+        self.proxy.as_ref().map(Companion::words)
     }
 
     pub(super) const fn moved(&self) -> Moved {
@@ -122,26 +100,12 @@ impl Gateway {
         let Some(proxy) = &mut self.proxy else {
             return Vec::new();
         };
-        let mut piece = [0; PIECE_BYTES];
-        let open = match proxy.words.read(&mut piece) {
-            Ok(count) => {
-                proxy.received.extend_from_slice(&piece[..count]);
-                count > 0
-            }
-            Err(error) => error.kind() == io::ErrorKind::Interrupted,
-        };
-        let (mut lines, mut sound) = (Vec::new(), open);
-        loop {
-            match decode(&mut proxy.received) {
-                Ok(Some(Word::Counted { sent, received })) => {
-                    self.moved = Moved { sent, received };
-                }
-                Ok(Some(Word::Said(line))) => lines.push(line),
-                Ok(None) => break,
-                Err(_) => {
-                    sound = false;
-                    break;
-                }
+        let (words, sound) = proxy.hear();
+        let mut lines = Vec::new();
+        for word in words {
+            match word {
+                Word::Counted { sent, received } => self.moved = Moved { sent, received },
+                Word::Said(line) => lines.push(line),
             }
         }
         if !sound {
@@ -181,7 +145,7 @@ impl Gateway {
         self.ending = true;
         let mut lines = self.count();
         if let Some(proxy) = &self.proxy {
-            ask_to_end(&proxy.child);
+            proxy.ask_to_end();
             let until = since_boot() + FAREWELL;
             while self.has_more(until) {
                 lines.extend(self.hear());
@@ -206,17 +170,7 @@ impl Gateway {
 
     fn end_now(&mut self) {
         self.whole = None;
-        if let Some(mut proxy) = self.proxy.take() {
-            // One that is gone already is gone.
-            let _ = proxy.child.kill();
-            let _ = proxy.child.wait();
-        }
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.end_now();
+        self.proxy = None;
     }
 }
 
@@ -235,11 +189,4 @@ fn moved_over(interface: &str, counters: &mut File) -> Option<Moved> {
         received: number(0)?,
         sent: number(8)?,
     })
-}
-
-fn ask_to_end(child: &Child) {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let Some(pid) = pid {
-        let _ = kill_process(pid, Signal::TERM);
-    }
 }

@@ -28,7 +28,6 @@ mod scrub;
 mod serve;
 mod store;
 
-pub use self::record::{Header, InvalidRecord, decode as decode_record};
 pub(crate) use self::{
     check::{Unsound, check},
     collect::{Collected, KEEP_UNNAMED},

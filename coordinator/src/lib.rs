@@ -18,7 +18,7 @@ mod engine;
 mod store;
 mod swarms;
 
-pub mod blobs;
+mod blobs;
 mod logs;
 
 mod desk;

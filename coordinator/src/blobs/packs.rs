@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    record::{HEADER_BYTES, Header, MAX_RECORD_BYTES},
+    record::{self, Header, MAX_RECORD_BYTES},
     step, sync_folder,
 };
 
@@ -79,20 +79,13 @@ impl Packs {
     ) -> Result<u32, E> {
         let mut at = from;
         while at < until {
-            let window = self.read(pack, at, WINDOW_BYTES.min(until - at) as usize)?;
-            let mut rest = window.clone();
+            let mut rest = self.read(pack, at, WINDOW_BYTES.min(until - at) as usize)?;
             let begin = at;
-            while let Ok(header) = Header::decode(&rest) {
-                let length = header.record_bytes();
-                if rest.len() < length as usize {
-                    break;
-                }
-                let mut piece = rest.split_to(length as usize);
-                let piece = piece.split_off(HEADER_BYTES as usize);
+            while let Ok((header, piece)) = record::split(&mut rest) {
                 if each(at, &header, piece)? == Step::Stop {
                     return Ok(at);
                 }
-                at += length;
+                at += header.record_bytes();
             }
             if at == begin {
                 break;
@@ -156,6 +149,13 @@ impl Packs {
         }
         open.insert(pack, Arc::clone(&file));
         Ok(file)
+    }
+
+    /// Has a pack's sync fail until it is opened again: this file is none that can be synced.
+    #[cfg(test)]
+    pub(super) fn fail_to_sync(&self, pack: u32) {
+        let file = File::open("/dev/null").expect("it is everywhere");
+        self.open().insert(pack, Arc::new(file));
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<File>>> {

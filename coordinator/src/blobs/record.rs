@@ -21,11 +21,11 @@ const COMPRESSED: u32 = 1 << 31;
 
 /// What stands before a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
-    pub chunk: ChunkRef,
-    pub encoding: Encoding,
+pub(super) struct Header {
+    pub(super) chunk: ChunkRef,
+    pub(super) encoding: Encoding,
     /// Length of the piece that follows.
-    pub stored: u32,
+    pub(super) stored: u32,
 }
 
 impl Header {
@@ -99,17 +99,19 @@ impl Header {
     }
 }
 
-/// Reads the record at the beginning of `bytes`; returns it and its length. Whether the piece is the chunk,
+/// Takes the record at the beginning off `bytes`; nothing where there is none. Whether the piece is the chunk,
 /// [`Piece::open`] says.
 ///
 /// # Errors
 /// There is no whole record.
-pub fn decode(bytes: &[u8]) -> Result<(ChunkRef, Piece, usize), InvalidRecord> {
+pub(super) fn split(bytes: &mut Bytes) -> Result<(Header, Bytes), InvalidRecord> {
     let header = Header::decode(bytes)?;
-    let (start, end) = (HEADER_BYTES as usize, header.record_bytes() as usize);
-    let piece = bytes.get(start..end).ok_or(InvalidRecord::Truncated)?;
-    let piece = Piece::from_parts(header.encoding, Bytes::copy_from_slice(piece));
-    Ok((header.chunk, piece, end))
+    let length = header.record_bytes() as usize;
+    if bytes.len() < length {
+        return Err(InvalidRecord::Truncated);
+    }
+    let piece = bytes.split_to(length).split_off(HEADER_BYTES as usize);
+    Ok((header, piece))
 }
 
 /// Returns a piece's length and form as one number.
@@ -143,7 +145,7 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 
 /// Why bytes are no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidRecord {
+pub(super) enum InvalidRecord {
     #[error("it is cut short")]
     Truncated,
     #[error("it is not of a version that this program knows")]
@@ -171,6 +173,12 @@ mod tests {
         (chunk, [&header.encode()[..], piece.bytes()].concat())
     }
 
+    /// Whether there is no record at the beginning, and nothing was taken off.
+    fn is_none(bytes: &[u8]) -> bool {
+        let mut rest = Bytes::copy_from_slice(bytes);
+        split(&mut rest).is_err() && rest == bytes
+    }
+
     proptest! {
         #[test]
         fn a_record_comes_back(plain in prop::collection::vec(any::<u8>(), 1..3000), value in any::<u8>(), after in any::<u8>()) {
@@ -178,26 +186,31 @@ mod tests {
                 let (chunk, mut bytes) = record(&plain);
                 let length = bytes.len();
                 bytes.push(after);
-                let (found, piece, end) = decode(&bytes).unwrap();
-                prop_assert_eq!((found, end), (chunk, length));
+                let mut rest = Bytes::from(bytes);
+                let (header, piece) = split(&mut rest).unwrap();
+                prop_assert_eq!((header.chunk, header.record_bytes() as usize), (chunk, length));
+                prop_assert_eq!(&rest[..], &[after]);
+                let piece = Piece::from_parts(header.encoding, piece);
                 prop_assert_eq!(piece.open(&chunk).unwrap(), Bytes::from(plain));
             }
         }
 
         #[test]
         fn hostile_bytes_meet_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
-            prop_assert!(decode(&bytes).is_err());
+            prop_assert!(is_none(&bytes));
             // Also behind a sound beginning, and with a sound checksum.
             let (_, whole) = record(&[7; 2000]);
             let mut changed = whole.clone();
             let at = at.index(HEADER_BYTES as usize);
             changed[at] ^= flip;
-            prop_assert!(decode(&changed).is_err());
+            prop_assert!(is_none(&changed));
             let sum = checksum(&changed[..CHECKED_BYTES]);
             changed[CHECKED_BYTES..HEADER_BYTES as usize].copy_from_slice(&sum);
-            if let Ok((chunk, piece, end)) = decode(&changed) {
-                prop_assert!(end <= changed.len());
-                prop_assert!(changed == whole || piece.open(&chunk).is_err());
+            let mut rest = Bytes::from(changed.clone());
+            if let Ok((header, piece)) = split(&mut rest) {
+                prop_assert_eq!(header.record_bytes() as usize + rest.len(), changed.len());
+                let piece = Piece::from_parts(header.encoding, piece);
+                prop_assert!(changed == whole || piece.open(&header.chunk).is_err());
             }
         }
     }
@@ -206,7 +219,9 @@ mod tests {
     fn cut_anywhere_it_is_none() {
         let (_, bytes) = record(&[1, 2, 3]);
         for end in 0..bytes.len() {
-            assert_eq!(decode(&bytes[..end]), Err(InvalidRecord::Truncated));
+            let mut cut = Bytes::copy_from_slice(&bytes[..end]);
+            assert_eq!(split(&mut cut), Err(InvalidRecord::Truncated));
+            assert_eq!(cut.len(), end, "nothing was taken off");
         }
     }
 

@@ -190,7 +190,7 @@ fn behind_the_last_whole_piece_of_a_torn_end_nothing_stays() {
     drop(store);
     let record = |number: u32| {
         let (chunk, piece) = piece(number);
-        let header = Header::of(&chunk, &piece).unwrap();
+        let header = record::Header::of(&chunk, &piece).unwrap();
         [&header.encode()[..], piece.bytes()].concat()
     };
     let whole = fs::metadata(&path).unwrap().len() + record(7).len() as u64;

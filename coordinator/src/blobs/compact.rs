@@ -51,14 +51,34 @@ impl Store {
 
     /// Moves what lives in a pack that does not grow, and deletes it.
     fn clear_up(&self, number: u32, pack: Pack) -> Result<(), BlobError> {
-        let mut moves = Moves::default();
+        let moves = self.copy_live(number, pack)?;
+        self.leave(number, &moves)?;
+        let pieces = moves.made.len();
+        tracing::debug!(org = %self.0.org, pack = number, bytes = pack.bytes, pieces, "a pack was cleared up");
+        Ok(())
+    }
+
+    /// Copies what lives in a pack.
+    pub(super) fn copy_live(&self, number: u32, pack: Pack) -> Result<Moves, BlobError> {
+        let mut moves = Moves {
+            losses: self.0.journal.losses(),
+            ..Moves::default()
+        };
         if pack.live > 0 {
             self.move_records(number, pack, &mut moves)?;
         }
         if moves.live < pack.live {
             self.move_rest(number, &mut moves)?;
         }
+        Ok(moves)
+    }
+
+    /// Notes where everything is now, and deletes the pack.
+    pub(super) fn leave(&self, number: u32, moves: &Moves) -> Result<(), BlobError> {
         self.0.commit(|change, snapshot, minute| {
+            if snapshot.losses != moves.losses {
+                return Err(BlobError::Lost);
+            }
             arrive_all(change, snapshot, minute)?;
             for (id, from, to) in &moves.made {
                 change.relocate(*id, *from, *to)?;
@@ -66,10 +86,7 @@ impl Store {
             change.doom_pack(number)
         })?;
         self.0.packs.remove(number)?;
-        self.0.change(|change| change.forget_pack(number))?;
-        let pieces = moves.made.len();
-        tracing::debug!(org = %self.0.org, pack = number, bytes = pack.bytes, pieces, "a pack was cleared up");
-        Ok(())
+        self.0.change(|change| change.forget_pack(number))
     }
 
     /// Copies the live records of a pack, front to back.
@@ -146,7 +163,9 @@ impl Store {
 
 /// What was copied from where to where; nowhere what is damaged.
 #[derive(Debug, Default)]
-struct Moves {
+pub(super) struct Moves {
+    /// See [`Journal::losses`](super::journal::Journal::losses): copies that were lost since are nowhere.
+    losses: u64,
     made: Vec<(ChunkId, Place, Option<Place>)>,
     /// Bytes of the records that were found.
     live: u32,

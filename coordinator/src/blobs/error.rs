@@ -17,6 +17,9 @@ pub(crate) enum BlobError {
     /// What is to be kept names a piece that is not here.
     #[error("its piece {0} was not sent")]
     NotSent(ChunkId),
+    /// What was written before is nowhere any more.
+    #[error("the coordinator's disk failed to keep what was written meanwhile")]
+    Lost,
 }
 
 impl BlobError {
@@ -33,6 +36,9 @@ impl BlobError {
                 Problem::new(code, what, chain(self))
             }
             Self::NotSent(_) => Problem::new(Code::BadRequest, what, self.to_string()),
+            Self::Lost => Problem::new(Code::Io, what, self.to_string()).help(
+                "Try again: what was lost is sent again, and what was stored before is there.",
+            ),
         }
     }
 }

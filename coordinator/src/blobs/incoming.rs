@@ -37,12 +37,19 @@ const NOT_STORED: &str = "the data was not stored";
 pub(crate) struct Incoming {
     store: Store,
     number: u64,
+    /// How often the journal had lost something when it began.
+    losses: u64,
 }
 
 impl Incoming {
     pub(super) fn new(store: Store) -> Self {
         let number = store.0.holds.begin();
-        Self { store, number }
+        let losses = store.0.journal.losses();
+        Self {
+            store,
+            number,
+            losses,
+        }
     }
 
     /// Returns of each chunk whether it has to be brought.
@@ -145,7 +152,13 @@ impl Incoming {
         if sealed.is_err() {
             self.store.release(tree);
         }
-        sealed.map_err(|error| error.problem(NOT_STORED))?;
+        sealed.map_err(|error| match error {
+            // It was sent, and was here for a while.
+            BlobError::NotSent(_) if self.store.0.journal.losses() != self.losses => {
+                BlobError::Lost.problem(NOT_STORED)
+            }
+            error => error.problem(NOT_STORED),
+        })?;
         Ok(tree)
     }
 

@@ -38,6 +38,8 @@ struct Written {
     unsynced: BTreeSet<u32>,
     /// Files were made whose names may not be on the disk.
     new_names: bool,
+    /// How often something was lost.
+    losses: u64,
 }
 
 /// What a commit takes from the journal.
@@ -46,6 +48,8 @@ pub(super) struct Snapshot {
     pub(super) pieces: HashMap<ChunkId, Place>,
     /// Packs, and how long they are.
     pub(super) packs: Vec<(u32, u32)>,
+    /// See [`Journal::losses`].
+    pub(super) losses: u64,
     unsynced: BTreeSet<u32>,
     new_names: bool,
 }
@@ -63,6 +67,7 @@ impl Journal {
                 grown: BTreeMap::new(),
                 unsynced: BTreeSet::new(),
                 new_names: false,
+                losses: 0,
             }),
         }
     }
@@ -75,6 +80,12 @@ impl Journal {
 
     pub(super) fn is_empty(&self) -> bool {
         self.written().pending.is_empty()
+    }
+
+    /// Returns how often something was lost so far: whoever wrote something and finds another number when it counts has
+    /// to write it again.
+    pub(super) fn losses(&self) -> u64 {
+        self.written().losses
     }
 
     /// Returns the number of the pack that grows now.
@@ -156,6 +167,7 @@ impl Journal {
                 .iter()
                 .map(|(pack, (_, length))| (*pack, *length))
                 .collect(),
+            losses: written.losses,
             unsynced: mem::take(&mut written.unsynced),
             new_names: mem::take(&mut written.new_names),
         }
@@ -183,9 +195,11 @@ impl Journal {
         }
     }
 
-    /// Forgets all that is not in the index, after the disk has failed to keep it: nobody can say what is there.
+    /// Forgets all that is not in the index, after the disk has failed to keep it: nobody can say what is there. Called
+    /// by whoever commits.
     pub(super) fn lose(&self, packs: &Packs) -> io::Result<()> {
         let mut written = self.written();
+        written.losses += 1;
         written.pending.clear();
         written.pending_bytes = 0;
         written.unsynced.clear();

@@ -16,6 +16,7 @@ use super::{incoming::Incoming, *};
 
 mod basics;
 mod damage;
+mod disk_fails;
 mod disk_full;
 pub(super) mod killed;
 mod model;

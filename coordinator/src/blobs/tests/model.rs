@@ -4,12 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
+use common::id::ChunkId;
+
 use super::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Sends these pieces and makes a tree of them, unless it breaks off.
-    Upload(BTreeSet<u32>, bool),
+    /// Sends these pieces and makes a tree of them, unless it breaks off. One that comes several times is in the tree as
+    /// often.
+    Upload(Vec<u32>, bool),
+    /// Sends one of the trees once more.
+    Again(prop::sample::Index),
     /// Takes the name of one of the trees away.
     Doom(prop::sample::Index),
     Collect,
@@ -22,9 +27,10 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let pieces = prop::collection::btree_set(0..40_u32, 1..12);
+    let pieces = prop::collection::vec(0..40_u32, 1..14);
     let step = prop_oneof![
         4 => (pieces, prop::bool::weighted(0.7)).prop_map(|(pieces, seals)| Step::Upload(pieces, seals)),
+        1 => any::<prop::sample::Index>().prop_map(Step::Again),
         3 => any::<prop::sample::Index>().prop_map(Step::Doom),
         2 => Just(Step::Collect),
         1 => (0..30_u64).prop_map(Step::Reopen),
@@ -39,12 +45,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Model {
     now: u64,
     trees: BTreeMap<TreeId, Vec<u32>>,
+    /// Every tree that ever was.
+    sealed: BTreeMap<TreeId, Manifest>,
     /// Pieces, and since when nothing has them; at once after a tree has gone.
     pieces: BTreeMap<u32, Option<u64>>,
     damaged: BTreeSet<u32>,
 }
 
 impl Model {
+    fn tree(&self, index: prop::sample::Index) -> Option<TreeId> {
+        let all: Vec<TreeId> = self.trees.keys().copied().collect();
+        (!all.is_empty()).then(|| all[index.index(all.len())])
+    }
+
     fn is_live(&self, number: u32) -> bool {
         self.trees.values().any(|numbers| numbers.contains(&number))
     }
@@ -69,15 +82,23 @@ proptest! {
         let mut model = Model { now: BEGINNING, ..Model::default() };
         let mut store = store_at(&path, model.now);
         for (number, step) in steps.into_iter().enumerate() {
+            let step = match step {
+                Step::Again(index) => match model.tree(index) {
+                    Some(tree) => Step::Upload(model.trees[&tree].clone(), true),
+                    None => continue,
+                },
+                step => step,
+            };
             match step {
                 Step::Upload(numbers, seals) => {
-                    let numbers: Vec<u32> = numbers.into_iter().collect();
-                    let lacking = numbers.iter().filter(|number| {
+                    let once: BTreeSet<u32> = numbers.iter().copied().collect();
+                    let once: Vec<u32> = once.into_iter().collect();
+                    let lacking = once.iter().filter(|number| {
                         !model.pieces.contains_key(number) || model.damaged.contains(number)
                     });
                     let lacking: Vec<u32> = lacking.copied().collect();
                     let incoming = store.begin();
-                    prop_assert_eq!(bring(&incoming, &numbers), Ok(lacking.len()));
+                    prop_assert_eq!(bring(&incoming, &once), Ok(lacking.len()));
                     for number in lacking {
                         model.damaged.remove(&number);
                         model.pieces.entry(number).or_insert(Some(model.now));
@@ -85,15 +106,15 @@ proptest! {
                     if seals {
                         let tree = incoming.seal(&made_of(&numbers)).unwrap();
                         store.release(tree);
+                        model.sealed.insert(tree, made_of(&numbers));
                         model.trees.insert(tree, numbers);
                     }
                 }
+                Step::Again(_) => unreachable!("it is an upload by now"),
                 Step::Doom(index) => {
-                    if model.trees.is_empty() {
+                    let Some(tree) = model.tree(index) else {
                         continue;
-                    }
-                    let all: Vec<TreeId> = model.trees.keys().copied().collect();
-                    let tree = all[index.index(all.len())];
+                    };
                     let kept = store.doom(&[tree]).unwrap();
                     if kept.is_empty() {
                         let numbers = model.trees.remove(&tree).unwrap();
@@ -159,6 +180,7 @@ fn check_model(store: &Store, model: &Model) {
         .filter(|number| !model.damaged.contains(number))
         .collect();
     assert_eq!(stored(store), here);
+    check_references(store, model);
     for numbers in model.trees.values() {
         if numbers.iter().all(|number| !model.damaged.contains(number)) {
             check_whole(store, numbers);
@@ -167,6 +189,26 @@ fn check_model(store: &Store, model: &Model) {
             assert!(store.pieces(tree.id(), tree.chunks()).is_err());
         }
     }
+}
+
+/// Checks that of each chunk is counted how many trees have it, or have not heard of their end.
+fn check_references(store: &Store, model: &Model) {
+    let view = store.0.view().unwrap();
+    let named = view.trees().unwrap().into_iter().map(|(tree, _)| (tree, 0));
+    let mut expected: BTreeMap<ChunkId, u32> = BTreeMap::new();
+    for (tree, heard) in named.chain(view.doomed().unwrap()) {
+        for chunk in &model.sealed[&tree].chunks()[heard as usize..] {
+            *expected.entry(chunk.id).or_default() += 1;
+        }
+    }
+    let mut counted = BTreeMap::new();
+    view.each_chunk(|id, row| {
+        counted.insert(id, row.references);
+        true
+    })
+    .unwrap();
+    counted.retain(|_, references| *references > 0);
+    assert_eq!(counted, expected);
 }
 
 /// Checks that the sums of packs are those of their pieces, and that none is mostly dead.

@@ -25,7 +25,7 @@ pub use self::copy::{Owner, copy_into};
 pub(crate) use self::{
     images::{About, ImageRoom, PinnedImage},
     list::Listed,
-    sealed::{FOLDER_MODE, SEALED_AT, file_mode, seal_file},
+    sealed::{FOLDER_MODE, SEALED_AT, file_mode},
 };
 
 use std::{
@@ -48,7 +48,7 @@ use self::{
     shelf::Shelf,
 };
 use super::{
-    layout::{Layout, Leave},
+    layout::{Layout, Linked},
     route::{MachineTree, Origin as _},
     stock::Stock,
     stream::{describe, prepare},
@@ -245,12 +245,11 @@ impl Cache {
             // The donors stay until the tree has arrived.
             let lent = Arc::new(lent);
             let arriving = (Arc::clone(&shared), manifest.clone(), Arc::clone(&lent));
-            let finish = move |layout: &Layout| {
+            let finish = move |_: &Path, linked: &[Linked]| {
                 let (shared, manifest, lent) = &arriving;
-                shared.arrive(manifest, layout, &lent.trees)
+                shared.arrive(manifest, linked, &lent.trees)
             };
-            let layout = prepare(&partial, &manifest, &lent.donors, Leave::Sealed, finish);
-            let mut layout = layout.map_err(failed)?;
+            let mut layout = prepare(&partial, &manifest, &lent.donors, finish).map_err(failed)?;
             // Not everything that could be linked need have been.
             let linked = layout.linked().iter().map(|linked| linked.bytes);
             shared.take_room(Item::Tree(tree), lend::beside(&manifest, linked))?;

@@ -26,7 +26,7 @@ use tokio::{sync::mpsc, task};
 
 use super::{
     donors::Donors,
-    layout::{Layout, Leave},
+    layout::{Layout, Linked},
     read::Walked,
     route::{Destination, Origin},
 };
@@ -215,14 +215,8 @@ async fn prepare_partial(
             }
             _ => failed(&error),
         })?;
-        let finish = move |layout: &Layout| put_in_place(layout.path(), &target, &parent);
-        let layout = prepare(
-            &partial,
-            &manifest,
-            &Donors::default(),
-            Leave::Open,
-            finish,
-        );
+        let finish = move |partial: &Path, _: &[Linked]| put_in_place(partial, &target, &parent);
+        let layout = prepare(&partial, &manifest, &Donors::default(), finish);
         Ok((Arc::new(layout.map_err(|error| failed(&error))?), lock))
     })
     .await
@@ -250,11 +244,10 @@ pub(super) fn prepare(
     partial: &Path,
     manifest: &Manifest,
     donors: &Donors,
-    leave: Leave,
-    finish: impl Fn(&Layout) -> Result<(), Problem> + Clone + Send + Sync + 'static,
+    finish: impl Fn(&Path, &[Linked]) -> Result<(), Problem> + Clone + Send + Sync + 'static,
 ) -> io::Result<Layout> {
     let again = finish.clone();
-    match Layout::prepare(partial, manifest, donors, leave, Box::new(finish)) {
+    match Layout::prepare(partial, manifest, donors, Box::new(finish)) {
         Err(error) if !is_full(&error) => {
             tracing::debug!(%error, "what an earlier transfer left cannot be used");
             for entry in fs::read_dir(partial)? {
@@ -265,7 +258,7 @@ pub(super) fn prepare(
                     fs::remove_file(entry.path())?;
                 }
             }
-            Layout::prepare(partial, manifest, donors, leave, Box::new(again))
+            Layout::prepare(partial, manifest, donors, Box::new(again))
         }
         done => done,
     }

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod clock;
+mod datasets;
 mod hostile;
 mod invitations;
 mod joining;

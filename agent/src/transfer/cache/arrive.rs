@@ -13,18 +13,17 @@ use super::{
     held::{Held, Shared},
     now, remove, shelf,
 };
-use crate::transfer::layout::Layout;
+use crate::transfer::layout::Linked;
 
 impl Shared {
     /// Gives a tree that was written its place. `donors` are the trees that files were linked from.
     pub(super) fn arrive(
         self: &Arc<Self>,
         manifest: &Manifest,
-        layout: &Layout,
+        linked: &[Linked],
         donors: &[TreeId],
     ) -> Result<(), Problem> {
-        self.shelf.complete(manifest, layout)?;
-        let linked = layout.linked();
+        self.shelf.complete(manifest, linked)?;
         let tree = manifest.id();
         let links = linked.iter().map(|linked| (linked.file, linked.bytes));
         let (alone, files) = shelf::room(manifest.tree(), links.collect());

@@ -15,6 +15,8 @@ pub struct Folders {
     pub config: PathBuf,
     /// What the agent keeps of this machine.
     pub agent: PathBuf,
+    /// What may be lost.
+    pub cache: PathBuf,
 }
 
 impl Folders {
@@ -47,9 +49,11 @@ impl Folders {
                 .join(OURS)
                 .join("agent"),
         };
+        let cache = base("XDG_CACHE_HOME", ".cache").ok_or_else(no_home)?;
         Ok(Self {
             config: config.join(OURS),
             agent,
+            cache: cache.join(OURS),
         })
     }
 }
@@ -69,10 +73,8 @@ mod tests {
             Some(PathBuf::from(found.1))
         };
         let folders = Folders::choose(agent.map(Path::new), variable).ok();
-        let expect = expect.map(|(config, agent)| Folders {
-            config: config.into(),
-            agent: agent.into(),
-        });
+        let folders = folders.map(|folders| (folders.config, folders.agent));
+        let expect = expect.map(|(config, agent)| (config.into(), agent.into()));
         assert_eq!(folders, expect);
     }
 
@@ -96,6 +98,18 @@ mod tests {
             None,
             Some((config, agent)),
         );
+        let cache = |variables: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(key, _)| *key == name)?;
+                Some(PathBuf::from(found.1))
+            };
+            Folders::choose(None, variable)
+                .ok()
+                .map(|folders| folders.cache)
+        };
+        assert_eq!(cache(&[home]), Some("/h/.cache/compute-share".into()));
+        let elsewhere = cache(&[home, ("XDG_CACHE_HOME", "/k")]);
+        assert_eq!(elsewhere, Some("/k/compute-share".into()));
         check(&[], None, None);
         check(&[("HOME", "")], None, None);
     }

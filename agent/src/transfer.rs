@@ -10,6 +10,7 @@ mod chunking;
 mod collect;
 mod left_out;
 mod read;
+mod remembered;
 mod walk;
 
 mod donors;
@@ -25,8 +26,9 @@ pub use self::{
     collect::{Collected, Skipped, Source, collect},
     left_out::LeftOut,
     read::Walked,
+    remembered::Memory,
     route::{AttemptFiles, Destination, MachineTree, MemberTree, OrgFiles, Origin},
-    stream::{describe, download, upload},
+    stream::{describe, download, upload, upload_again},
     walk::{WalkOptions, walk},
 };
 

@@ -34,7 +34,7 @@ pub(crate) use self::{
     error::BlobError,
     preview::Preview,
     scrub::Scrubbed,
-    serve::{Upload, serve_chunks, serve_description},
+    serve::{Upload, load_if_whole, serve_chunks, serve_description, serve_description_beside},
     store::Store,
 };
 

@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::{Context, progress::TransferBar, session::Session};
 use crate::{
     client::unexpected,
-    transfer::{self, LeftOut, MemberTree, OrgFiles, WalkOptions, Walked},
+    transfer::{self, LeftOut, MemberTree, Memory, OrgFiles, WalkOptions, Walked},
 };
 
 /// A folder that becomes a new version of a dataset.
@@ -49,18 +49,28 @@ pub(super) struct Uploaded {
 
 /// Sends what of a folder the coordinator lacks, and makes a version of it.
 pub(super) async fn upload(context: &Context, what: Uploading) -> Result<Uploaded, Problem> {
+    let folder = what.folder.clone();
     let walked = walk(what.folder, what.options).await?;
     let left_out = left_out(&walked).await;
     if let Some(named) = named(&left_out) {
         context.output.note(&named);
     }
     let session = context.session().await?;
+    let memory = Memory::of(&context.folders.cache, session.org, &what.name, &folder).ok();
     let uploaded = with_files(async || {
         let purpose = UploadPurpose::Dataset {
             name: what.name.clone(),
             project: what.project.clone(),
         };
-        let tree = send(context, &session, &walked, purpose, "uploading").await?;
+        let tree = send(
+            context,
+            &session,
+            &walked,
+            purpose,
+            memory.as_ref(),
+            "uploading",
+        )
+        .await?;
         let request = Request::AddDatasetVersion(AddDatasetVersion {
             org: session.org,
             name: what.name.clone(),
@@ -120,12 +130,13 @@ pub(super) async fn walk(folder: PathBuf, options: WalkOptions) -> Result<Walked
     })
 }
 
-/// Sends what of a folder the coordinator lacks; `doing` stands before the bar.
+/// Sends what of a folder the coordinator lacks; `doing` stands before the bar, `memory` is of that folder.
 pub(super) async fn send(
     context: &Context,
     session: &Session,
     walked: &Walked,
     purpose: UploadPurpose,
+    memory: Option<&Memory>,
     doing: &str,
 ) -> Result<TreeId, Problem> {
     let bar = TransferBar::new(context.output, doing);
@@ -133,7 +144,11 @@ pub(super) async fn send(
         org: session.org,
         purpose,
     };
-    let sent = transfer::upload(session.client.connection(), &to, walked, &bar).await;
+    let connection = session.client.connection();
+    let sent = match memory {
+        Some(memory) => transfer::upload_again(connection, &to, walked, memory, &bar).await,
+        None => transfer::upload(connection, &to, walked, &bar).await,
+    };
     bar.finish();
     sent
 }

@@ -94,7 +94,7 @@ pub(super) async fn submit(
                 project: spec.project.clone(),
             };
             let doing = "sending the work folder";
-            spec.workdir = Some(send(context, &session, walked, purpose, doing).await?);
+            spec.workdir = Some(send(context, &session, walked, purpose, None, doing).await?);
         }
         let request = Request::SubmitJob(Box::new(SubmitJob {
             org: session.org,

@@ -182,13 +182,13 @@ impl AsFd for Folder {
 /// What identifies a file and its state: if any of it differs, the file was changed or replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
-    device: u64,
-    inode: u64,
+    pub(super) device: u64,
+    pub(super) inode: u64,
     pub(super) size: u64,
     /// Since 1970.
     pub(super) modified: Duration,
     /// When anything of it was changed, its time included: that one nobody can set.
-    changed: Duration,
+    pub(super) changed: Duration,
     pub(super) executable: bool,
 }
 

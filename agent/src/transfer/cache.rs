@@ -25,7 +25,7 @@ pub use self::copy::{Owner, copy_into};
 pub(crate) use self::{
     images::{About, ImageRoom, PinnedImage},
     list::Listed,
-    sealed::{FOLDER_MODE, SEALED_AT, file_mode},
+    sealed::{FOLDER_MODE, SEALED_AT, file_mode, seal_file},
 };
 
 use std::{
@@ -37,10 +37,14 @@ use std::{
 
 use agent_core::cache_plan::Item;
 use common::{
-    code::Code, id::TreeId, problem::Problem, time::Timestamp, units::Bytes,
-    wire::agent::AgentStream,
+    code::Code,
+    id::TreeId,
+    problem::Problem,
+    time::Timestamp,
+    units::Bytes,
+    wire::{agent::AgentStream, data::MAX_BESIDE},
 };
-use link::trees::{Fetcher, Manifest, Progress, Received, io_problem, on_disk};
+use link::trees::{self, Fetcher, Manifest, Progress, Received, io_problem, on_disk};
 
 use self::{
     held::{Pin, Shared},
@@ -48,10 +52,10 @@ use self::{
     shelf::Shelf,
 };
 use super::{
-    layout::{Layout, Linked},
+    layout::{Layout, Leave},
     route::{MachineTree, Origin as _},
     stock::Stock,
-    stream::{describe, prepare},
+    stream::{describe, open, prepare},
 };
 use crate::peers::{Gathering, Peers};
 
@@ -178,7 +182,7 @@ impl Cache {
             }
             self.discard(pinned).await?;
         }
-        let manifest = describe(connection, &MachineTree(tree)).await?;
+        let manifest = self.describe(connection, tree).await?;
         if manifest.id() != tree {
             let what = "the data cannot be fetched";
             let why = format!("tree {} came instead of {tree}", manifest.id());
@@ -207,6 +211,29 @@ impl Cache {
             .await?;
         }
         received
+    }
+
+    /// Fetches a tree's description, beside those of trees that are here: of the next version little of it comes.
+    async fn describe(
+        &self,
+        connection: &quinn::Connection,
+        tree: TreeId,
+    ) -> Result<Manifest, Problem> {
+        let mut beside = self.0.latest();
+        beside.truncate(MAX_BESIDE);
+        if !beside.is_empty() {
+            let (mut tx, mut rx) =
+                open(connection, &AgentStream::Download { tree, beside }).await?;
+            tx.finish();
+            let shared = Arc::clone(&self.0);
+            let find = move |tree| shared.shelf.manifest(tree);
+            match trees::receive_description_beside(&mut rx, find).await {
+                // One of those that were named has just been evicted, or is damaged.
+                Err(problem) if [Code::Io, Code::Checksum].contains(&problem.code) => {}
+                described => return described,
+            }
+        }
+        describe(connection, &MachineTree(tree)).await
     }
 
     /// Fetches what the layout lacks: from other machines too, where there are such.
@@ -245,11 +272,12 @@ impl Cache {
             // The donors stay until the tree has arrived.
             let lent = Arc::new(lent);
             let arriving = (Arc::clone(&shared), manifest.clone(), Arc::clone(&lent));
-            let finish = move |_: &Path, linked: &[Linked]| {
+            let finish = move |layout: &Layout| {
                 let (shared, manifest, lent) = &arriving;
-                shared.arrive(manifest, linked, &lent.trees)
+                shared.arrive(manifest, layout, &lent.trees)
             };
-            let mut layout = prepare(&partial, &manifest, &lent.donors, finish).map_err(failed)?;
+            let layout = prepare(&partial, &manifest, &lent.donors, Leave::Sealed, finish);
+            let mut layout = layout.map_err(failed)?;
             // Not everything that could be linked need have been.
             let linked = layout.linked().iter().map(|linked| linked.bytes);
             shared.take_room(Item::Tree(tree), lend::beside(&manifest, linked))?;

@@ -31,7 +31,9 @@ impl Sizes {
     pub(super) const fn of_folder(total: Bytes) -> Self {
         const KIB: usize = 1 << 10;
         const GIB: u64 = 1 << 30;
-        let (least, average, most) = if total.0 <= 32 * GIB {
+        let (least, average, most) = if total.0 <= 8 * GIB {
+            (2 * KIB, 8 * KIB, 64 * KIB)
+        } else if total.0 <= 64 * GIB {
             (4 * KIB, 16 * KIB, 64 * KIB)
         } else if total.0 <= 256 * GIB {
             (16 * KIB, 64 * KIB, 256 * KIB)
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn where_a_file_is_cut_does_not_depend_on_how_it_is_read() {
-        for total in [0, 40 << 30, 300 << 30] {
+        for total in [0, 9 << 30, 70 << 30, 300 << 30] {
             let sizes = Sizes::of_folder(Bytes(total));
             let bytes = noise(9 << 20);
             let read = file(&bytes);

@@ -1,10 +1,11 @@
-//! A tree on its way into a folder: every file at its full length from the start, filled chunk by chunk.
+//! A tree on its way into a folder: files are made when something of them comes, and filled chunk by chunk.
 //!
 //! What an earlier try left in the folder is read and what matches is kept, so an interrupted transfer goes on
 //! where it was. What [`Donors`] have is linked and copied. The folder has a name of its own until everything is
 //! there; see [`super::stream`].
 
 mod borrow;
+mod fill;
 
 pub(super) use self::borrow::Linked;
 
@@ -13,7 +14,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::OnceLock,
 };
 
 use bytes::Bytes as Buffer;
@@ -29,6 +30,7 @@ use rustix::{
     io::Errno,
 };
 
+use self::fill::Left;
 use super::{
     beneath::Folder,
     donors::{Donors, size_of},
@@ -41,7 +43,16 @@ const KEEP_FREE: Bytes = Bytes::mib(16);
 const KEEP_FREE_PART: u64 = 20;
 
 /// What is done with the folder once everything is in it: it gets its name.
-type Finish = Box<dyn Fn(&Path, &[Linked]) -> Result<(), Problem> + Send + Sync>;
+type Finish = Box<dyn Fn(&Layout) -> Result<(), Problem> + Send + Sync>;
+
+/// How a file is left whose last chunk was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// As a person may go on with it.
+    Open,
+    /// As the cache keeps it, see [`Layout::is_sealed`].
+    Sealed,
+}
 
 /// The folder that a tree is written into.
 pub(super) struct Layout {
@@ -54,14 +65,19 @@ pub(super) struct Layout {
     kept: Vec<bool>,
     /// Files that are a donor's, by entry. Nothing may write to them.
     linked: Vec<Linked>,
-    /// The file that was written last.
-    open: Mutex<Option<(usize, File)>>,
+    leave: Leave,
+    /// Begun with the first chunk that comes.
+    left: OnceLock<Left>,
     finish: Finish,
 }
 
+/// The file of a layout that was used last: places come in order.
+#[derive(Debug, Default)]
+struct Open(Option<(usize, File)>);
+
 impl Layout {
-    /// Makes folders and empty files in the folder at `path`, which is there, links what donors have as whole
-    /// files, and looks for what is in the folder already. Blocks.
+    /// Makes folders in the folder at `path`, which is there, links what donors have as whole files, and looks for
+    /// what is in the folder already. Blocks.
     ///
     /// # Errors
     /// The folder holds something else, or the disk is full.
@@ -69,6 +85,7 @@ impl Layout {
         path: &Path,
         manifest: &Manifest,
         donors: &Donors,
+        leave: Leave,
         finish: Finish,
     ) -> io::Result<Self> {
         let mut layout = Self {
@@ -78,13 +95,19 @@ impl Layout {
             places: places(manifest),
             kept: vec![false; manifest.chunks().len()],
             linked: Vec::new(),
-            open: Mutex::new(None),
+            leave,
+            left: OnceLock::new(),
             finish,
         };
         let reused = layout.make_entries(donors)?;
         layout.leave_out_linked();
         layout.keep_what_matches(&reused)?;
         Ok(layout)
+    }
+
+    /// Returns the folder's name, which it has until it is complete.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Opens what is here, and what comes, for other machines. Blocks.
@@ -128,11 +151,14 @@ impl Layout {
                         linked.push(link);
                         continue;
                     }
-                    let mode = if *executable { 0o777 } else { 0o666 };
-                    let mode = Mode::from_raw_mode(mode);
-                    let file = self.folder.write(path, mode, OFlags::empty())?;
                     let size = size_of(chunks);
-                    let is_size = if fresh { 0 } else { file.metadata()?.len() };
+                    if fresh && size > 0 {
+                        continue;
+                    }
+                    let file = self
+                        .folder
+                        .write(path, made_mode(*executable), OFlags::empty())?;
+                    let is_size = file.metadata()?.len();
                     if is_size != size {
                         file.set_len(size)?;
                     }
@@ -152,14 +178,12 @@ impl Layout {
         if reused.is_empty() {
             return Ok(());
         }
+        let mut open = Open::default();
         let mut from = 0;
         while from < self.places.len() {
             let ordinal = self.places[from].0;
-            let to = from
-                + self.places[from..]
-                    .iter()
-                    .take_while(|place| place.0 == ordinal)
-                    .count();
+            let places = self.places[from..].iter();
+            let to = from + places.take_while(|place| place.0 == ordinal).count();
             let chunk = self.manifest.chunks()[ordinal as usize];
             let mut found = None;
             for &(_, index, offset) in &self.places[from..to] {
@@ -167,14 +191,17 @@ impl Layout {
                     continue;
                 }
                 let mut bytes = vec![0; chunk.bytes as usize];
-                self.with_file(index, |file| file.read_exact_at(&mut bytes, offset))?;
+                self.open(&mut open, index)?
+                    .read_exact_at(&mut bytes, offset)?;
                 if chunk_id(&bytes) == chunk.id {
                     found = Some(bytes);
                     break;
                 }
             }
             if let Some(bytes) = found {
-                self.write(ordinal, &bytes)?;
+                for &(_, index, offset) in &self.places[from..to] {
+                    self.open(&mut open, index)?.write_all_at(&bytes, offset)?;
+                }
                 self.kept[ordinal as usize] = true;
             }
             from = to;
@@ -182,36 +209,18 @@ impl Layout {
         Ok(())
     }
 
-    /// Writes a chunk wherever the tree has it.
-    fn write(&self, ordinal: u32, bytes: &[u8]) -> io::Result<()> {
-        let from = self.places.partition_point(|place| place.0 < ordinal);
-        for &(_, index, offset) in self.places[from..]
-            .iter()
-            .take_while(|place| place.0 == ordinal)
-        {
-            self.with_file(index, |file| file.write_all_at(bytes, offset))?;
-        }
-        Ok(())
-    }
-
-    fn with_file<T>(
-        &self,
-        index: usize,
-        work: impl FnOnce(&File) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((last, file)) = &*open
-            && *last == index
-        {
-            return work(file);
-        }
-        let path = &self.manifest.tree().entries()[index].path;
-        let file = self
-            .folder
-            .write(path, Mode::from_raw_mode(0o666), OFlags::empty())?;
-        let done = work(&file);
-        *open = Some((index, file));
-        done
+    /// Returns a file of the tree, which is made if it is not there.
+    fn open<'a>(&self, open: &'a mut Open, index: usize) -> io::Result<&'a File> {
+        let file = match open.0.take() {
+            Some(last) if last.0 == index => last,
+            _ => {
+                let entry = &self.manifest.tree().entries()[index];
+                let mode = made_mode(is_executable(&entry.kind));
+                let file = self.folder.write(&entry.path, mode, OFlags::empty())?;
+                (index, file)
+            }
+        };
+        Ok(&open.0.insert(file).1)
     }
 
     fn make_links(&self) -> io::Result<()> {
@@ -233,6 +242,21 @@ impl Layout {
     fn failed(&self, error: &io::Error) -> Problem {
         io_problem(format!("cannot write to {}", self.path.display()), error)
     }
+}
+
+/// Returns the mode with which a file is made, of which a person's habits take something away.
+fn made_mode(executable: bool) -> Mode {
+    Mode::from_raw_mode(if executable { 0o777 } else { 0o666 })
+}
+
+const fn is_executable(kind: &EntryKind) -> bool {
+    matches!(
+        kind,
+        EntryKind::File {
+            executable: true,
+            ..
+        }
+    )
 }
 
 fn places(manifest: &Manifest) -> Vec<(u32, usize, u64)> {
@@ -278,19 +302,12 @@ impl ChunkSink for Layout {
     }
 
     fn put(&self, chunks: &[(u32, Buffer)]) -> Result<(), Problem> {
-        let mut chunks = chunks.iter();
-        chunks
-            .try_for_each(|(ordinal, bytes)| self.write(*ordinal, bytes))
-            .map_err(|error| self.failed(&error))
+        self.fill(chunks).map_err(|error| self.failed(&error))
     }
 
     fn seal(&self) -> Result<(), Problem> {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
         self.make_links().map_err(|error| self.failed(&error))?;
-        (self.finish)(&self.path, &self.linked)
+        (self.finish)(self)
     }
 }
 

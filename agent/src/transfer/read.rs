@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::SystemTime,
 };
 
 use bytes::Bytes as Buffer;
@@ -24,6 +25,7 @@ use super::{
     beneath::Folder,
     chunking::{ChunkError, Sizes, cut},
     collect::Skipped,
+    remembered::Remembered,
     walk::{Found, Listed},
 };
 
@@ -43,6 +45,8 @@ struct Content {
     /// Sorted by path.
     found: Vec<(TreePath, Found)>,
     announced: Announced,
+    /// When all of it had been looked at.
+    looked_at: SystemTime,
     /// Where a person looks for it; `None` for what a job left, of which nobody loses all for one file.
     named: Option<PathBuf>,
 }
@@ -62,6 +66,7 @@ impl Walked {
         let mut announced = Announced {
             files: 0,
             bytes: Bytes::ZERO,
+            beside: None,
         };
         for (_, kind) in &found {
             if let Found::File(listed) = kind {
@@ -73,6 +78,7 @@ impl Walked {
             roots,
             found,
             announced,
+            looked_at: SystemTime::now(),
             named,
         }))
     }
@@ -87,6 +93,19 @@ impl Walked {
         self.0.found.is_empty()
     }
 
+    pub(super) fn looked_at(&self) -> SystemTime {
+        self.0.looked_at
+    }
+
+    #[cfg(test)]
+    pub(super) fn seen_at(self, looked_at: SystemTime) -> Self {
+        let content = Arc::into_inner(self.0).expect("nobody else has it");
+        Self(Arc::new(Content {
+            looked_at,
+            ..content
+        }))
+    }
+
     /// Returns the first of its folders, and everything that was found.
     pub(super) fn found(&self) -> (&Folder, &[(TreePath, Found)]) {
         (&self.0.roots[0], &self.0.found)
@@ -97,22 +116,24 @@ impl Walked {
     /// # Errors
     /// `file_changed` if a file is not as it was when it was walked; `bad_folder` names what cannot be read.
     pub fn manifest(&self) -> Result<Manifest, Problem> {
-        self.cut(&|_| true)
+        self.cut(None, &|_| true)
     }
 
     /// Reads everything, hands over each chunk with its bytes for as long as `hand` takes them, and returns the tree.
-    /// Blocks.
+    /// What is as `remembered` is handed over without bytes, and not read. Blocks.
     ///
     /// # Errors
     /// As for [`Walked::manifest`].
     pub(super) fn cut(
         &self,
+        remembered: Option<&Remembered>,
         hand: &(dyn Fn(Vec<Cut>) -> bool + Sync),
     ) -> Result<Manifest, Problem> {
         let content = &*self.0;
         let cutting = Cutting {
             content,
             sizes: Sizes::of_folder(content.announced.bytes),
+            remembered,
             next: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             hand,
@@ -229,6 +250,7 @@ impl From<ChunkError> for Failure {
 struct Cutting<'a> {
     content: &'a Content,
     sizes: Sizes,
+    remembered: Option<&'a Remembered>,
     next: AtomicUsize,
     stop: AtomicBool,
     hand: &'a (dyn Fn(Vec<Cut>) -> bool + Sync),
@@ -262,6 +284,17 @@ impl Cutting<'_> {
     }
 
     fn read(&self, path: &TreePath, listed: &Listed, batch: &mut Batch) -> Result<File, Failure> {
+        if let Some(known) = self.remembered
+            && let Some(chunks) = known.chunks(path, &listed.mark, self.sizes)
+        {
+            for chunk in chunks {
+                batch.push((*chunk, Buffer::new()), self.hand)?;
+            }
+            return Ok(File {
+                executable: listed.mark.executable,
+                chunks: chunks.to_vec(),
+            });
+        }
         let (file, mark) =
             self.content.roots[listed.root]
                 .read(path)

@@ -61,7 +61,8 @@ impl Origin for MachineTree {
     type First = AgentStream;
 
     fn description(&self) -> AgentStream {
-        AgentStream::Download { tree: self.0 }
+        let (tree, beside) = (self.0, Vec::new());
+        AgentStream::Download { tree, beside }
     }
 
     fn chunks(&self, tree: TreeId) -> AgentStream {

@@ -14,7 +14,7 @@ use common::{
     id::TreeId,
     problem::Problem,
     tree::{Tree, TreePath},
-    wire::Message,
+    wire::{Message, data::Announced},
 };
 use link::{
     close_problem,
@@ -26,8 +26,9 @@ use tokio::{sync::mpsc, task};
 
 use super::{
     donors::Donors,
-    layout::{Layout, Linked},
+    layout::{Layout, Leave},
     read::Walked,
+    remembered::{Memory, Remembered},
     route::{Destination, Origin},
 };
 
@@ -44,12 +45,61 @@ pub async fn upload<D: Destination>(
     walked: &Walked,
     progress: &dyn Progress,
 ) -> Result<TreeId, Problem> {
-    let announced = walked.announced();
+    let tree = send(connection, to, walked, None, progress).await?;
+    Ok(tree.id())
+}
+
+/// As [`upload`], of a folder that may have been sent before: what has not been touched since is not read again.
+///
+/// # Errors
+/// As for [`upload`].
+pub async fn upload_again<D: Destination>(
+    connection: &quinn::Connection,
+    to: &D,
+    walked: &Walked,
+    memory: &Memory,
+    progress: &dyn Progress,
+) -> Result<TreeId, Problem> {
+    let recalling = memory.clone();
+    let remembered = on_disk(move || Ok(recalling.recall())).await?;
+    let is_first = remembered.is_none();
+    let sent = match send(connection, to, walked, remembered, progress).await {
+        // The other side has lost something of what it said that it has.
+        Err(problem) if problem.code == Code::BadRequest && !is_first => {
+            memory.forget();
+            send(connection, to, walked, None, progress).await?
+        }
+        sent => sent?,
+    };
+    let (noting, walked, manifest) = (memory.clone(), walked.clone(), sent.clone());
+    let noted = on_disk(move || Ok(noting.note(&walked, &manifest))).await?;
+    if let Err(error) = noted {
+        tracing::warn!(%error, "it is not noted how the folder was; the next upload reads all of it");
+    }
+    Ok(sent.id())
+}
+
+async fn send<D: Destination>(
+    connection: &quinn::Connection,
+    to: &D,
+    walked: &Walked,
+    remembered: Option<Remembered>,
+    progress: &dyn Progress,
+) -> Result<Manifest, Problem> {
+    let beside = remembered.as_ref().map(|known| known.manifest().id());
+    let announced = Announced {
+        beside,
+        ..walked.announced()
+    };
     let (mut tx, mut rx) = open(connection, &to.upload(announced)).await?;
+    let remembered = match remembered {
+        Some(known) if trees::agree(&mut rx).await? => Some(known),
+        _ => None,
+    };
     let (hand, cuts) = mpsc::channel(CUTS_AHEAD);
-    let reading = walked.clone();
+    let (reading, known) = (walked.clone(), remembered.clone());
     let reading = task::spawn_blocking(move || {
-        let read = reading.cut(&|cuts| hand.blocking_send(cuts).is_ok());
+        let read = reading.cut(known.as_ref(), &|cuts| hand.blocking_send(cuts).is_ok());
         // Only now is it over for who takes the chunks: what is wrong is known by then.
         drop(hand);
         read
@@ -65,10 +115,12 @@ pub async fn upload<D: Destination>(
         pieces: to.pieces(tx.number()),
         tx: &mut tx,
         rx: &mut rx,
+        beside: remembered.as_ref().map(Remembered::manifest),
     };
     let sent = trees::send(lane, announced, cuts, tree, progress).await;
     let (tree, sent) = or_refuse(sent, &mut tx).await?;
-    tracing::debug!(%tree, chunks = sent.chunks, bytes = sent.bytes.0, "tree sent");
+    let id = tree.id();
+    tracing::debug!(tree = %id, chunks = sent.chunks, bytes = sent.bytes.0, "tree sent");
     Ok(tree)
 }
 
@@ -215,8 +267,8 @@ async fn prepare_partial(
             }
             _ => failed(&error),
         })?;
-        let finish = move |partial: &Path, _: &[Linked]| put_in_place(partial, &target, &parent);
-        let layout = prepare(&partial, &manifest, &Donors::default(), finish);
+        let finish = move |layout: &Layout| put_in_place(layout.path(), &target, &parent);
+        let layout = prepare(&partial, &manifest, &Donors::default(), Leave::Open, finish);
         Ok((Arc::new(layout.map_err(|error| failed(&error))?), lock))
     })
     .await
@@ -244,10 +296,11 @@ pub(super) fn prepare(
     partial: &Path,
     manifest: &Manifest,
     donors: &Donors,
-    finish: impl Fn(&Path, &[Linked]) -> Result<(), Problem> + Clone + Send + Sync + 'static,
+    leave: Leave,
+    finish: impl Fn(&Layout) -> Result<(), Problem> + Clone + Send + Sync + 'static,
 ) -> io::Result<Layout> {
     let again = finish.clone();
-    match Layout::prepare(partial, manifest, donors, Box::new(finish)) {
+    match Layout::prepare(partial, manifest, donors, leave, Box::new(finish)) {
         Err(error) if !is_full(&error) => {
             tracing::debug!(%error, "what an earlier transfer left cannot be used");
             for entry in fs::read_dir(partial)? {
@@ -258,7 +311,7 @@ pub(super) fn prepare(
                     fs::remove_file(entry.path())?;
                 }
             }
-            Layout::prepare(partial, manifest, donors, Box::new(again))
+            Layout::prepare(partial, manifest, donors, leave, Box::new(again))
         }
         done => done,
     }

@@ -97,6 +97,11 @@ impl Depot {
         self.trees.lock().unwrap()[&tree].clone()
     }
 
+    /// Loses the bytes of everything and keeps the descriptions.
+    pub(super) fn lose_chunks(&self) {
+        self.chunks.lock().unwrap().clear();
+    }
+
     /// Takes what a local folder holds without any connection.
     pub(super) fn stock(&self, folder: &Path) -> Manifest {
         let walked = super::walk(folder, &everything()).unwrap();
@@ -107,7 +112,7 @@ impl Depot {
             self.chunks.lock().unwrap().extend(packed);
             true
         };
-        let manifest = walked.cut(&take).unwrap();
+        let manifest = walked.cut(None, &take).unwrap();
         self.trees
             .lock()
             .unwrap()
@@ -145,14 +150,21 @@ impl Depot {
             found.ok_or_else(|| Problem::new(Code::NotFound, "no such tree", ""))
         };
         match rx.expect().await? {
-            AgentStream::Download { tree } => trees::send_description(&found(tree)?, tx).await,
+            AgentStream::Download { tree, beside } if beside.is_empty() => {
+                trees::send_description(&found(tree)?, tx).await
+            }
+            AgentStream::Download { tree, beside } => {
+                let alike = beside.into_iter().find_map(|beside| found(beside).ok());
+                trees::send_description_beside(&found(tree)?, alike.as_ref(), tx).await
+            }
             AgentStream::Chunks { tree } => {
                 trees::serve_chunks(&found(tree)?, self, &Pace::default(), tx, rx)
                     .await
                     .map(drop)
             }
             AgentStream::Upload { announced, .. } => {
-                let taking = Taking::new(Arc::clone(self), announced);
+                let beside = announced.beside.and_then(|beside| found(beside).ok());
+                let taking = Taking::new(Arc::clone(self), announced, beside.as_ref());
                 uploads
                     .lock()
                     .unwrap()
@@ -203,6 +215,9 @@ impl PieceKeeper for Depot {
         Ok(())
     }
     fn seal(&self, manifest: &Manifest) -> Result<(), Problem> {
+        if self.lacks(manifest.chunks())?.contains(&true) {
+            return Err(Problem::new(Code::BadRequest, "a chunk is missing", ""));
+        }
         let mut trees = self.trees.lock().unwrap();
         trees.insert(manifest.id(), manifest.clone());
         Ok(())

@@ -17,13 +17,15 @@ mod serve;
 mod take;
 
 pub use self::{
-    describe::{receive_description, send_description},
+    describe::{
+        receive_description, receive_description_beside, send_description, send_description_beside,
+    },
     disk::on_disk,
     fetch::{Fetcher, Received},
     manifest::Manifest,
     piece::Piece,
     pieces::{pieces_frame, read_pieces},
-    send::{CUT_BYTES, CUTS_AHEAD, Cut, Lane, Sent, send},
+    send::{CUT_BYTES, CUTS_AHEAD, Cut, Lane, Sent, agree, send},
     serve::{Served, serve_chunks},
     take::Taking,
 };

@@ -249,8 +249,13 @@ pub struct MountedTree {
 pub enum AgentStream {
     /// The log of an attempt goes up: [`LogResume`] comes, then [`LogData`] goes and [`LogAck`] comes back.
     Log { attempt: AttemptId },
-    /// The description of a tree of the machine's desired set comes down; see [`super::data`].
-    Download { tree: TreeId },
+    /// The description of a tree of the machine's desired set comes down; see [`super::data`]. Where trees are named
+    /// that are here, [`super::data::Based`] comes first.
+    Download {
+        tree: TreeId,
+        /// At most [`super::data::MAX_BESIDE`].
+        beside: Vec<TreeId>,
+    },
     /// The artifacts of an attempt go up.
     Upload {
         attempt: AttemptId,

@@ -9,6 +9,11 @@
 //! or over the same one where there is little. The description comes last, in [`OfferedPart`]s that name chunks by
 //! these numbers, and [`Stored`] says that everything is safe.
 //!
+//! *What is alike*: both sides often have a tree that is nearly the one which travels, such as the version before.
+//! Whoever begins names such trees; [`Based`] says which of them the other side takes, and its chunks have the first
+//! numbers then (see [`crate::tree::Tree::chunks`]), as if they had been offered and were there. A description comes
+//! down in [`Offer`]s and [`OfferedPart`]s then.
+//!
 //! A frame of kind `Pieces` is raw: of each piece its ordinal and the length of its bytes (four bytes each,
 //! big-endian; the length's highest bit says that they are compressed), then the bytes. What was interrupted is begun
 //! again: chunks that arrived are not wanted twice.
@@ -25,6 +30,8 @@ use crate::{
 pub const ENTRIES_PER_PART: usize = 1024;
 /// See [`ENTRIES_PER_PART`].
 pub const CHUNKS_PER_PART: usize = 64 << 10;
+/// Most trees that are named as alike.
+pub const MAX_BESIDE: usize = 32;
 /// Most chunks of one [`Offer`].
 pub const CHUNKS_PER_OFFER: usize = 8 << 10;
 /// Most runs of one [`Wanted`], and most chunks that one may name.
@@ -105,6 +112,14 @@ pub enum ChunkAsk {
 pub struct Announced {
     pub files: u64,
     pub bytes: crate::units::Bytes,
+    /// A tree that is alike and that the receiver may have; it is answered by [`Based`].
+    pub beside: Option<TreeId>,
+}
+
+/// Whether a tree that was named, and which, is one that both sides have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Based {
+    pub tree: Option<TreeId>,
 }
 
 /// Chunks that the sender has, each numbered: the first of the first offer is 0. None is offered twice.

@@ -44,13 +44,14 @@ pub enum Kind {
     ChunkAsk = 45,
     Offer = 46,
     OfferedPart = 47,
+    Based = 48,
     SwarmNews = 50,
     SwarmOrders = 51,
     PeerStream = 52,
 }
 
 impl Kind {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::Problem,
         Self::Hello,
         Self::AgentHello,
@@ -76,6 +77,7 @@ impl Kind {
         Self::ChunkAsk,
         Self::Offer,
         Self::OfferedPart,
+        Self::Based,
         Self::SwarmNews,
         Self::SwarmOrders,
         Self::PeerStream,
@@ -240,10 +242,10 @@ messages! {
     crate::api::Request => Request v 2, 1 << 20;
     crate::api::Answer => Answer v 2, 16 << 20;
     crate::api::job::FollowEvent => FollowEvent v 1, 1 << 20;
-    super::client::ClientStream => ClientStream v 2, 4 << 10;
+    super::client::ClientStream => ClientStream v 3, 4 << 10;
     super::agent::AgentMessage => AgentMessage v 2, 1 << 20;
     super::agent::CoordinatorMessage => CoordinatorMessage v 2, 16 << 20;
-    super::agent::AgentStream => AgentStream v 3, 4 << 10;
+    super::agent::AgentStream => AgentStream v 4, 4 << 10;
     super::agent::LogResume => LogResume v 1, 64;
     super::agent::LogData => LogData v 1, 300 << 10;
     super::agent::LogAck => LogAck v 1, 64;
@@ -256,6 +258,7 @@ messages! {
     super::data::ChunkAsk => ChunkAsk v 1, 1 << 20;
     super::data::Offer => Offer v 1, 1 << 20;
     super::data::OfferedPart => OfferedPart v 1, 8 << 20;
+    super::data::Based => Based v 1, 64;
     super::data::Stored => Stored v 1, 1 << 10;
     super::peer::SwarmNews => SwarmNews v 1, 128 << 10;
     super::peer::SwarmOrders => SwarmOrders v 1, 16 << 10;

@@ -23,6 +23,30 @@ pub(crate) async fn serve_description(
     trees::send_description(&load(store, tree).await?, tx).await
 }
 
+/// Sends the description of a stored tree to a peer who has named trees that it has; `beside` is the one of them that
+/// is alike.
+///
+/// # Errors
+/// The caller refuses the stream with the problem.
+pub(crate) async fn serve_description_beside(
+    store: &Store,
+    tree: TreeId,
+    beside: Option<TreeId>,
+    tx: &mut FrameSender,
+) -> Result<(), Problem> {
+    let manifest = load(store, tree).await?;
+    let beside = match beside {
+        Some(beside) => load_if_whole(store, beside).await,
+        None => None,
+    };
+    trees::send_description_beside(&manifest, beside.as_ref(), tx).await
+}
+
+/// Returns a stored tree's description; `None` where it cannot be read, of which whoever reads it next hears.
+pub(crate) async fn load_if_whole(store: &Store, tree: TreeId) -> Option<Manifest> {
+    load(store, tree).await.ok()
+}
+
 /// Sends chunks of a stored tree over a stream whose first frame was read, for as long as the peer asks. `may` is
 /// asked before each batch of pieces whether the peer may still have them.
 ///

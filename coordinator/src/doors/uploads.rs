@@ -8,7 +8,7 @@ use std::{
 use common::{code::Code, id::TreeId, problem::Problem, wire::data::Announced};
 use link::{
     frames::{FrameReceiver, FrameSender},
-    trees::Taking,
+    trees::{Manifest, Taking},
 };
 
 use crate::blobs::Upload;
@@ -18,7 +18,8 @@ use crate::blobs::Upload;
 pub(super) struct Uploads(Mutex<HashMap<u64, Arc<Taking<Upload>>>>);
 
 impl Uploads {
-    /// Takes a tree by a stream whose first frame was read. Returns once it is durable and the receipt is sent.
+    /// Takes a tree by a stream whose first frame was read; `beside` is one that is alike, is here and was announced.
+    /// Returns once it is durable and the receipt is sent.
     ///
     /// # Errors
     /// The caller refuses the stream with the problem. No tree is stored then; pieces that came are kept for a while,
@@ -26,12 +27,12 @@ impl Uploads {
     pub(super) async fn take(
         &self,
         upload: Arc<Upload>,
-        announced: Announced,
+        (announced, beside): (Announced, Option<Manifest>),
         tx: &mut FrameSender,
         rx: &mut FrameReceiver,
     ) -> Result<TreeId, Problem> {
         let number = tx.number();
-        let taking = Taking::new(upload, announced);
+        let taking = Taking::new(upload, announced, beside.as_ref());
         let listed = Listed { all: self, number };
         self.all().insert(number, Arc::clone(&taking));
         let taken = taking.serve(tx, rx).await;

@@ -97,6 +97,7 @@ async fn members_of_one_org_meet_nothing_of_the_other() {
             announced: Announced {
                 files: 1,
                 bytes: Bytes(1),
+                beside: None,
             },
             purpose: UploadPurpose::Workdir { project: None },
         },

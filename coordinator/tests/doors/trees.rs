@@ -15,7 +15,7 @@ use common::{
     name::Name,
     problem::Problem,
     project::{Grantee, Restrictions},
-    status::{Access, CopyOut, DownloadBy},
+    status::{Access, CopyOut, DownloadBy, Visibility},
     tree::{ChunkRef, Entry, EntryKind, Tree, chunk_id},
     units::Bytes,
     wire::{
@@ -59,6 +59,7 @@ fn announced(bytes: &[u8]) -> Announced {
     Announced {
         files: 1,
         bytes: Bytes(bytes.len() as u64),
+        beside: None,
     }
 }
 
@@ -78,10 +79,11 @@ async fn send_over<M: Message + Clone + Send + Sync + 'static>(
         tx: &mut tx,
         rx: &mut rx,
         pieces: first,
+        beside: None,
     };
     let tree = async { Ok(manifest_of(bytes)) };
     let sent = trees::send(lane, announced(bytes), cuts, tree, &()).await;
-    sent.map(|(tree, sent)| (tree, sent.chunks))
+    sent.map(|(tree, sent)| (tree.id(), sent.chunks))
 }
 
 fn upload(org: OrgId, bytes: &[u8]) -> ClientStream {
@@ -100,6 +102,28 @@ pub(crate) async fn send(
 ) -> (TreeId, usize) {
     let sent = send_over(connection, upload(org, bytes), bytes).await;
     sent.unwrap()
+}
+
+/// Returns whether an upload to a dataset may build upon a tree.
+async fn builds_upon(
+    connection: &quinn::Connection,
+    org: OrgId,
+    called: &str,
+    tree: TreeId,
+) -> bool {
+    let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
+    let announced = Announced {
+        beside: Some(tree),
+        ..announced(b"little")
+    };
+    let (name, project) = (name(called), None);
+    let first = ClientStream::Upload {
+        org,
+        announced,
+        purpose: UploadPurpose::Dataset { name, project },
+    };
+    tx.send(&first).await.unwrap();
+    trees::agree(&mut rx).await.unwrap()
 }
 
 pub(crate) fn version(org: OrgId, called: &str, tree: TreeId) -> AddDatasetVersion {
@@ -199,6 +223,17 @@ async fn whoever_sees_the_id_of_a_tree_has_not_got_its_bytes() {
         .await
         .unwrap();
     assert!(trees::receive_description(&mut rx).await.is_err());
+
+    // Nor is it one to build upon, which would bring them to whoever does.
+    assert!(!builds_upon(&bob, org, "scans", tree).await);
+    assert!(!builds_upon(&bob, org, "mine", tree).await);
+    assert!(!builds_upon(&alice, org, "other", tree).await);
+    let (open, _) = send(&alice, org, b"what all may have").await;
+    let mut add = version(org, "open", open);
+    add.visibility = Some(Visibility::OrgRead);
+    ask(&alice, Request::AddDatasetVersion(add)).await.unwrap();
+    assert!(builds_upon(&alice, org, "open", open).await);
+    assert!(builds_upon(&bob, org, "open", open).await);
 
     // Who has the files may name them, and nothing travels twice.
     let (again, asked_for) = send(&bob, org, b"what stays in the project").await;

@@ -13,17 +13,18 @@ use super::{
     held::{Held, Shared},
     now, remove, shelf,
 };
-use crate::transfer::layout::Linked;
+use crate::transfer::layout::Layout;
 
 impl Shared {
     /// Gives a tree that was written its place. `donors` are the trees that files were linked from.
     pub(super) fn arrive(
         self: &Arc<Self>,
         manifest: &Manifest,
-        linked: &[Linked],
+        layout: &Layout,
         donors: &[TreeId],
     ) -> Result<(), Problem> {
-        self.shelf.complete(manifest, linked)?;
+        self.shelf.complete(manifest, layout)?;
+        let linked = layout.linked();
         let tree = manifest.id();
         let links = linked.iter().map(|linked| (linked.file, linked.bytes));
         let (alone, files) = shelf::room(manifest.tree(), links.collect());

@@ -44,10 +44,9 @@ pub(super) fn beside(manifest: &Manifest, linked: impl Iterator<Item = Bytes>) -
 }
 
 impl Shared {
-    /// Looks through the trees that are here, those that were used last first. Blocks.
-    pub(super) fn lend(self: &Arc<Self>, manifest: &Manifest) -> io::Result<Lent> {
-        let mut lent = Lent::nothing();
-        let mut candidates: Vec<_> = {
+    /// Returns the trees that are here as a whole, those that were used last first.
+    pub(super) fn latest(&self) -> Vec<TreeId> {
+        let mut used: Vec<_> = {
             let state = self.state();
             let whole = state.held.iter().filter(|(_, held)| held.is_whole());
             let used = whole.filter_map(|(item, held)| match item {
@@ -56,14 +55,21 @@ impl Shared {
             });
             used.collect()
         };
+        used.sort_unstable();
+        used.into_iter().map(|(_, tree)| tree).collect()
+    }
+
+    /// Looks through the trees that are here, those that were used last first. Blocks.
+    pub(super) fn lend(self: &Arc<Self>, manifest: &Manifest) -> io::Result<Lent> {
+        let mut lent = Lent::nothing();
+        let candidates = self.latest();
         if candidates.is_empty() {
             return Ok(lent);
         }
-        candidates.sort_unstable();
         let most = manifest.tree().bytes().0 / READ_PART;
         let mut may_read = most.clamp(READ_LEAST, READ_MOST);
         let mut wishes = Wishes::of(manifest);
-        for (_, tree) in candidates {
+        for tree in candidates {
             if wishes.are_met() {
                 break;
             }

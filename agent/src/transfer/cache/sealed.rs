@@ -1,7 +1,7 @@
 //! A folder that nobody may write to, and whose files tell when they were altered.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, Permissions},
     io,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -18,7 +18,7 @@ use rustix::fs::{FileType, Mode, Stat, fchmod};
 use crate::transfer::{
     beneath::{Folder, Mark, Nearby},
     donors::size_of,
-    layout::Linked,
+    layout::Layout,
 };
 
 /// When every sealed file says that it was written (2000-01-01): the same on every machine, and any later time
@@ -30,22 +30,17 @@ const OPEN_FOLDER_MODE: u32 = 0o755;
 
 /// Seals everything in the folder at `path`, which holds `tree`, but neither the folder itself nor what is sealed
 /// already because it is another tree's.
-pub(super) fn seal(path: &Path, tree: &Tree, linked: &[Linked]) -> io::Result<()> {
+pub(super) fn seal(path: &Path, tree: &Tree, layout: &Layout) -> io::Result<()> {
     let root = Folder::open(path)?;
-    let time = SystemTime::UNIX_EPOCH + SEALED_AT;
+    let linked = layout.linked();
+    let is_linked = |index| linked.binary_search_by_key(&index, |linked| linked.entry);
     for (index, entry) in tree.entries().iter().enumerate().rev() {
         let at = &entry.path;
         match &entry.kind {
             EntryKind::File { executable, .. } => {
-                if linked
-                    .binary_search_by_key(&index, |linked| linked.entry)
-                    .is_ok()
-                {
-                    continue;
+                if !layout.is_sealed(index) && is_linked(index).is_err() {
+                    seal_file(&root.read(at)?.0, *executable)?;
                 }
-                let (file, _) = root.read(at)?;
-                file.set_modified(time)?;
-                file.set_permissions(Permissions::from_mode(file_mode(*executable)))?;
             }
             EntryKind::Directory => {
                 let mode = Mode::from_raw_mode(FOLDER_MODE);
@@ -55,6 +50,12 @@ pub(super) fn seal(path: &Path, tree: &Tree, linked: &[Linked]) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// Seals one file, of our own, to which everything was written.
+pub(crate) fn seal_file(file: &File, executable: bool) -> io::Result<()> {
+    file.set_modified(SystemTime::UNIX_EPOCH + SEALED_AT)?;
+    file.set_permissions(Permissions::from_mode(file_mode(executable)))
 }
 
 /// Returns the mode that a sealed file has.

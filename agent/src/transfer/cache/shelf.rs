@@ -17,7 +17,7 @@ use link::{
 use rustix::fs::syncfs;
 
 use super::{sealed, timestamp};
-use crate::transfer::layout::Linked;
+use crate::transfer::layout::Layout;
 
 /// What a file's last block and its inode take at most, on common file systems.
 const ENTRY_BYTES: u64 = 4096;
@@ -194,7 +194,7 @@ impl Shelf {
     }
 
     /// Seals what was written and gives it its name.
-    pub(super) fn complete(&self, manifest: &Manifest, linked: &[Linked]) -> Result<(), Problem> {
+    pub(super) fn complete(&self, manifest: &Manifest, layout: &Layout) -> Result<(), Problem> {
         let tree = manifest.id();
         let failed = |error: io::Error| io_problem("the data cannot be cached", &error);
         let bytes = manifest.encode().map_err(|error| {
@@ -205,7 +205,7 @@ impl Shelf {
             )
         })?;
         let partial = self.partial_path(tree);
-        sealed::seal(&partial, manifest.tree(), linked).map_err(failed)?;
+        sealed::seal(&partial, manifest.tree(), layout).map_err(failed)?;
         // Durable together with the content; see `Shelf::mark`.
         fs::write(self.described(tree), &bytes).map_err(failed)?;
         let content = self.content(tree);

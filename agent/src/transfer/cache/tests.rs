@@ -220,9 +220,9 @@ async fn a_tree_that_came_although_nobody_waited_is_there() {
     let (reserved, layout) = cache.prepare(&manifest).await.unwrap();
     let path = cache.0.shelf.partial(tree).unwrap();
     fs::write(path.join("data"), noise(1, 1000)).unwrap();
-    drop((reserved, layout));
+    drop(reserved);
     assert!(cache.ids().is_empty());
-    cache.0.arrive(&manifest, &[], &[]).unwrap();
+    cache.0.arrive(&manifest, &layout, &[]).unwrap();
     assert_eq!(cache.ids(), [tree]);
     drop(cache.fetch(&site.connection, tree, &()).await.unwrap());
     assert_eq!(site.depot.moved.load(Ordering::SeqCst), 0);

@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::Layout;
+use super::{Layout, Open};
 use crate::transfer::{
     beneath::{Folder, Nearby},
     donors::Donors,
@@ -163,6 +163,7 @@ impl Layout {
         lacking.sort_unstable_by_key(|&(_, index, offset)| (index, offset));
         let mut failed = HashSet::new();
         let mut copying = Copying { donors, open: None };
+        let mut open = Open::default();
         let (mut run, mut begun): (Option<Run>, usize) = (None, 0);
         for (at, &(ordinal, index, offset)) in lacking.iter().enumerate() {
             let Some(spot) = donors.chunk(ordinal) else {
@@ -179,7 +180,7 @@ impl Layout {
                 continue;
             }
             if let Some(run) = run
-                && !self.with_file(run.index, |file| copying.copy(run, file))?
+                && !copying.copy(run, self.open(&mut open, run.index)?)?
             {
                 failed.extend(lacking[begun..at].iter().map(|place| place.0));
             }
@@ -193,7 +194,7 @@ impl Layout {
             });
         }
         if let Some(run) = run
-            && !self.with_file(run.index, |file| copying.copy(run, file))?
+            && !copying.copy(run, self.open(&mut open, run.index)?)?
         {
             failed.extend(lacking[begun..].iter().map(|place| place.0));
         }

@@ -1,12 +1,17 @@
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    time::{Duration, SystemTime},
+};
 
+use common::id::OrgId;
 use proptest::{
     prelude::{ProptestConfig, Strategy, any},
     test_runner::TestRunner,
 };
 
 use super::{
-    super::{describe, download, upload, walk},
+    super::{Memory, describe, download, upload, upload_again, walk},
     *,
 };
 
@@ -304,4 +309,47 @@ fn any_folder_comes_back_as_it_was() {
         Ok(())
     });
     checked.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_is_sent_again_is_read_where_it_was_touched() {
+    let site = Site::new().await;
+    let place = tempfile::tempdir().unwrap();
+    let (folder, cache) = (place.path().join("data"), place.path().join("cache"));
+    fs::create_dir(&folder).unwrap();
+    for number in 0..20 {
+        fs::write(folder.join(format!("f{number}")), noise(number, 40_000)).unwrap();
+    }
+    let memory = Memory::of(
+        &cache,
+        OrgId::from_bytes([1; 16]),
+        &"digits".parse().unwrap(),
+        &folder,
+    )
+    .unwrap();
+    let again = async || {
+        let walked = walk(&folder, &WalkOptions::default()).unwrap();
+        let walked = walked.seen_at(SystemTime::now() + Duration::from_secs(60));
+        upload_again(&site.connection, &up(), &walked, &memory, &()).await
+    };
+    let first = again().await.unwrap();
+    let expected = tree_of(&folder).id();
+    assert_eq!(first, expected);
+    let moved = site.depot.moved.load(Ordering::SeqCst);
+    fs::write(folder.join("f3"), noise(99, 50_000)).unwrap();
+    fs::remove_file(folder.join("f4")).unwrap();
+    let second = again().await.unwrap();
+    assert_eq!(second, tree_of(&folder).id());
+    assert!(
+        site.depot.moved.load(Ordering::SeqCst) - moved <= 8,
+        "chunks of one file"
+    );
+    // Where the other side has lost what it said that it has, everything is read and sent.
+    site.depot.lose_chunks();
+    assert_eq!(again().await.unwrap(), second);
+    let chunks = tree_of(&folder).chunks();
+    assert_eq!(
+        site.depot.lacks(&chunks).unwrap(),
+        vec![false; chunks.len()]
+    );
 }

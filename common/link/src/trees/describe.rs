@@ -1,10 +1,21 @@
-//! A tree's description over a stream.
+//! A tree's description over a stream: all of it, or beside a tree that both sides have.
 
-use common::{problem::Problem, wire::data::TreePart};
+use std::collections::HashMap;
+
+use common::{
+    problem::Problem,
+    tree::{ChunkRef, Entry, EntryKind},
+    wire::{
+        Kind,
+        data::{
+            Based, CHUNKS_PER_OFFER, Offer, OfferedEntry, OfferedKind, OfferedPart, Run, TreePart,
+        },
+    },
+};
 
 use super::{
     Manifest,
-    manifest::{Gathered, InvalidManifest},
+    manifest::{Gathered, InvalidManifest, MAX_TREE_CHUNKS},
     on_disk, protocol, unless_stalled,
 };
 use crate::frames::{FrameReceiver, FrameSender};
@@ -16,6 +27,36 @@ use crate::frames::{FrameReceiver, FrameSender};
 pub async fn send_description(manifest: &Manifest, tx: &mut FrameSender) -> Result<(), Problem> {
     for part in manifest.parts() {
         tx.send(&part).await?;
+    }
+    Ok(())
+}
+
+/// Sends the description of a tree to a peer who has named trees that it has, of which `beside` is one.
+///
+/// # Errors
+/// The stream broke.
+pub async fn send_description_beside(
+    manifest: &Manifest,
+    beside: Option<&Manifest>,
+    tx: &mut FrameSender,
+) -> Result<(), Problem> {
+    let tree = beside.map(Manifest::id);
+    tx.send(&Based { tree }).await?;
+    let Some(beside) = beside else {
+        return send_description(manifest, tx).await;
+    };
+    let mut numbers = Numbers::of(beside);
+    for part in manifest.parts() {
+        let mut fresh = Vec::new();
+        for chunk in chunks(&part.entries) {
+            let (_, new) = numbers.number(chunk)?;
+            fresh.extend(new.then_some(*chunk));
+        }
+        for chunks in fresh.chunks(CHUNKS_PER_OFFER) {
+            let chunks = chunks.to_vec();
+            tx.send(&Offer { chunks }).await?;
+        }
+        tx.send(&numbers.part(part)?).await?;
     }
     Ok(())
 }
@@ -33,6 +74,127 @@ pub async fn receive_description(rx: &mut FrameReceiver) -> Result<Manifest, Pro
         gathered.add(part).map_err(invalid)?;
     }
     on_disk(move || gathered.into_manifest().map_err(invalid)).await
+}
+
+/// Receives the description of a tree from a peer to whom trees that are here were named; `find` returns one of them.
+///
+/// # Errors
+/// As for [`receive_description`]; the problem of `find`.
+pub async fn receive_description_beside(
+    rx: &mut FrameReceiver,
+    find: impl FnOnce(common::id::TreeId) -> Result<Manifest, Problem> + Send + 'static,
+) -> Result<Manifest, Problem> {
+    let Based { tree } = unless_stalled(rx.expect()).await?;
+    let Some(tree) = tree else {
+        return receive_description(rx).await;
+    };
+    let mut known = on_disk(move || Ok(find(tree)?.chunks().to_vec())).await?;
+    let mut gathered = Gathered::default();
+    while !gathered.complete {
+        match unless_stalled(rx.kind()).await? {
+            Some(Kind::Offer) => {
+                let offer: Offer = unless_stalled(rx.expect()).await?;
+                if known.len() + offer.chunks.len() > 2 * MAX_TREE_CHUNKS {
+                    return Err(protocol("more chunks came than a tree may have"));
+                }
+                known.extend(offer.chunks);
+            }
+            Some(Kind::OfferedPart) => {
+                let part: OfferedPart = unless_stalled(rx.expect()).await?;
+                gathered.add(resolved(part, &known)?).map_err(invalid)?;
+            }
+            Some(other) => return Err(protocol(format!("a {other:?} frame came"))),
+            None => return Err(protocol("the peer stopped before the tree was complete")),
+        }
+    }
+    on_disk(move || gathered.into_manifest().map_err(invalid)).await
+}
+
+/// The numbers of chunks that both sides know, by half of their ids, which is as good as all of them.
+#[derive(Debug, Default)]
+pub(super) struct Numbers(HashMap<[u8; 16], u32>);
+
+impl Numbers {
+    /// Returns the numbers that a tree's chunks have from the start.
+    pub(super) fn of(tree: &Manifest) -> Self {
+        let numbered = tree.chunks().iter().zip(0..);
+        Self(
+            numbered
+                .map(|(chunk, number)| (half(chunk), number))
+                .collect(),
+        )
+    }
+
+    /// Returns a chunk's number, and whether it got it just now.
+    pub(super) fn number(&mut self, chunk: &ChunkRef) -> Result<(u32, bool), Problem> {
+        let next = u32::try_from(self.0.len()).map_err(|_| protocol("too many chunks"))?;
+        let number = *self.0.entry(half(chunk)).or_insert(next);
+        Ok((number, number == next))
+    }
+
+    /// Returns a part with numbers in place of the chunks.
+    pub(super) fn part(&self, part: TreePart) -> Result<OfferedPart, Problem> {
+        let mut entries = Vec::with_capacity(part.entries.len());
+        for Entry { path, kind } in part.entries {
+            let kind = match kind {
+                EntryKind::Directory => OfferedKind::Directory,
+                EntryKind::Symlink { target } => OfferedKind::Symlink { target },
+                EntryKind::File { executable, chunks } => {
+                    let chunks = self.runs(&chunks)?;
+                    OfferedKind::File { executable, chunks }
+                }
+            };
+            entries.push(OfferedEntry { path, kind });
+        }
+        let last = part.last;
+        Ok(OfferedPart { entries, last })
+    }
+
+    fn runs(&self, chunks: &[ChunkRef]) -> Result<Vec<Run>, Problem> {
+        let numbers = chunks.iter().map(|chunk| self.0.get(&half(chunk)).copied());
+        let numbers: Option<Vec<u32>> = numbers.collect();
+        // Only a walker that describes what it did not hand over gets here.
+        numbers
+            .map(Run::of)
+            .ok_or_else(|| protocol("a chunk was not offered"))
+    }
+}
+
+/// Returns a part with the chunks themselves in place of their numbers.
+pub(super) fn resolved(part: OfferedPart, known: &[ChunkRef]) -> Result<TreePart, Problem> {
+    let chunks_of = |runs: &[Run]| {
+        let numbers = Run::numbers(runs, known.len(), MAX_TREE_CHUNKS);
+        let numbers = numbers.ok_or_else(|| protocol("a file of chunks that were not offered"))?;
+        let chunk = |number: u32| known[number as usize];
+        Ok::<Vec<ChunkRef>, Problem>(numbers.into_iter().map(chunk).collect())
+    };
+    let mut entries = Vec::with_capacity(part.entries.len());
+    for OfferedEntry { path, kind } in part.entries {
+        let kind = match kind {
+            OfferedKind::Directory => EntryKind::Directory,
+            OfferedKind::Symlink { target } => EntryKind::Symlink { target },
+            OfferedKind::File { executable, chunks } => EntryKind::File {
+                executable,
+                chunks: chunks_of(&chunks)?,
+            },
+        };
+        entries.push(Entry { path, kind });
+    }
+    let last = part.last;
+    Ok(TreePart { entries, last })
+}
+
+fn chunks(entries: &[Entry]) -> impl Iterator<Item = &ChunkRef> {
+    entries.iter().flat_map(|entry| match &entry.kind {
+        EntryKind::File { chunks, .. } => chunks.as_slice(),
+        EntryKind::Directory | EntryKind::Symlink { .. } => &[],
+    })
+}
+
+fn half(chunk: &ChunkRef) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&chunk.id.as_bytes()[..16]);
+    half
 }
 
 pub(super) fn invalid(cause: impl Into<InvalidManifest>) -> Problem {

@@ -3,24 +3,16 @@
 
 mod carry;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes as Buffer;
 use common::{
-    id::TreeId,
     problem::Problem,
-    tree::{ChunkRef, EntryKind, Tree},
+    tree::ChunkRef,
     units::Bytes,
     wire::{
         Message,
-        data::{
-            Announced, CHUNKS_PER_OFFER, CHUNKS_PER_PART, ENTRIES_PER_PART, Offer, OfferedEntry,
-            OfferedKind, OfferedPart, Run, Stored, Wanted,
-        },
+        data::{Announced, Based, CHUNKS_PER_OFFER, Offer, Run, Stored, Wanted},
     },
 };
 use tokio::{
@@ -29,8 +21,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::carry::{Lacking, carry, cost, costs, half, pack, reserve};
-use super::{MAX_STREAMS, Manifest, Progress, STALL, on_disk, protocol, stalled};
+use self::carry::{Lacking, carry, cost, costs, pack, reserve};
+use super::{
+    MAX_STREAMS, Manifest, Progress, STALL, describe::Numbers, on_disk, protocol, stalled,
+    unless_stalled,
+};
 use crate::frames::{FrameReceiver, FrameSender, RecvError};
 
 /// Chunks are handed over about so many bytes at a time.
@@ -56,6 +51,17 @@ pub struct Lane<'a, M> {
     pub tx: &'a mut FrameSender,
     pub rx: &'a mut FrameReceiver,
     pub pieces: M,
+    /// A tree that the peer has, see [`agree`].
+    pub beside: Option<&'a Manifest>,
+}
+
+/// Hears whether the peer takes the tree that was announced as alike. To be called first where one was.
+///
+/// # Errors
+/// The peer's refusal, or what broke the connection.
+pub async fn agree(rx: &mut FrameReceiver) -> Result<bool, Problem> {
+    let Based { tree } = unless_stalled(rx.expect()).await?;
+    Ok(tree.is_some())
 }
 
 /// What travelled.
@@ -77,7 +83,7 @@ pub async fn send<M: Message + Clone + Send + Sync + 'static>(
     cuts: mpsc::Receiver<Vec<Cut>>,
     tree: impl Future<Output = Result<Manifest, Problem>>,
     progress: &dyn Progress,
-) -> Result<(TreeId, Sent), Problem> {
+) -> Result<(Manifest, Sent), Problem> {
     progress.begin(announced.bytes, announced.bytes);
     let (done_tx, done) = mpsc::unbounded_channel();
     let (work, queue) = mpsc::channel(MAX_STREAMS);
@@ -94,7 +100,7 @@ pub async fn send<M: Message + Clone + Send + Sync + 'static>(
         tx: lane.tx,
         rx: lane.rx,
         progress,
-        numbers: HashMap::new(),
+        numbers: lane.beside.map(Numbers::of).unwrap_or_default(),
         awaiting: VecDeque::new(),
         ready: VecDeque::new(),
         in_flight: 0,
@@ -103,21 +109,21 @@ pub async fn send<M: Message + Clone + Send + Sync + 'static>(
     let work = (!streams.is_empty()).then_some(work);
     sending.run(cuts, work, done).await?;
     let manifest = tree.await?;
-    sending.describe(manifest.tree()).await?;
+    sending.describe(&manifest).await?;
     // Sealing takes as long as the other side's disk does; a dead connection is noticed by itself.
     let stored: Stored = sending.rx.expect().await?;
     if stored.tree != manifest.id() {
         return Err(protocol("the receipt is for another tree"));
     }
-    Ok((stored.tree, sending.sent))
+    Ok((manifest, sending.sent))
 }
 
 struct Sending<'a> {
     tx: &'a mut FrameSender,
     rx: &'a mut FrameReceiver,
     progress: &'a dyn Progress,
-    /// The number of each chunk that was offered, by half of its id, which is as good as all of it.
-    numbers: HashMap<[u8; 16], u32>,
+    /// Of what was offered, and what was there before.
+    numbers: Numbers,
     /// Offers that were not answered, oldest first.
     awaiting: VecDeque<Vec<(u32, Cut)>>,
     /// What is lacking and not yet given to a stream.
@@ -179,10 +185,8 @@ impl Sending<'_> {
     async fn offer(&mut self, batch: Vec<Cut>) -> Result<(), Problem> {
         let mut fresh = Vec::with_capacity(batch.len());
         for (chunk, bytes) in batch {
-            let number =
-                u32::try_from(self.numbers.len()).map_err(|_| protocol("too many chunks"))?;
-            let known = *self.numbers.entry(half(&chunk)).or_insert(number);
-            if known == number {
+            let (number, new) = self.numbers.number(&chunk)?;
+            if new {
                 fresh.push((number, (chunk, bytes)));
             } else {
                 self.progress.skip(Bytes(u64::from(chunk.bytes)));
@@ -252,62 +256,14 @@ impl Sending<'_> {
     }
 
     /// Sends the description of what was offered.
-    async fn describe(&mut self, tree: &Tree) -> Result<(), Problem> {
-        let mut part = Vec::new();
-        let mut room = CHUNKS_PER_PART;
-        for entry in tree.entries() {
-            let (path, kind) = (entry.path.clone(), &entry.kind);
-            let kind = match kind {
-                EntryKind::Directory => OfferedKind::Directory,
-                EntryKind::Symlink { target } => OfferedKind::Symlink {
-                    target: target.clone(),
-                },
-                EntryKind::File { executable, chunks } => {
-                    let executable = *executable;
-                    let mut runs = self.runs(chunks)?;
-                    // A file in more pieces than fit goes on in the next part, under the same path.
-                    while runs.len() > room {
-                        let rest = runs.split_off(room);
-                        let (path, chunks) = (path.clone(), std::mem::replace(&mut runs, rest));
-                        let kind = OfferedKind::File { executable, chunks };
-                        part.push(OfferedEntry { path, kind });
-                        self.send_part(&mut part, false).await?;
-                        room = CHUNKS_PER_PART;
-                    }
-                    room -= runs.len();
-                    OfferedKind::File {
-                        executable,
-                        chunks: runs,
-                    }
-                }
-            };
-            part.push(OfferedEntry { path, kind });
-            if part.len() == ENTRIES_PER_PART || room == 0 {
-                self.send_part(&mut part, false).await?;
-                room = CHUNKS_PER_PART;
+    async fn describe(&mut self, manifest: &Manifest) -> Result<(), Problem> {
+        for part in manifest.parts() {
+            let part = self.numbers.part(part)?;
+            if let Err(error) = self.tx.send(&part).await {
+                return Err(self.reason(error.into()).await);
             }
         }
-        self.send_part(&mut part, true).await
-    }
-
-    async fn send_part(&mut self, part: &mut Vec<OfferedEntry>, last: bool) -> Result<(), Problem> {
-        let entries = std::mem::take(part);
-        let sent = self.tx.send(&OfferedPart { entries, last }).await;
-        match sent {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.reason(error.into()).await),
-        }
-    }
-
-    fn runs(&self, chunks: &[ChunkRef]) -> Result<Vec<Run>, Problem> {
-        let numbers = chunks
-            .iter()
-            .map(|chunk| self.numbers.get(&half(chunk)).copied());
-        let numbers: Option<Vec<u32>> = numbers.collect();
-        // Only a walker that describes what it did not hand over gets here.
-        numbers
-            .map(Run::of)
-            .ok_or_else(|| protocol("a chunk was not offered"))
+        Ok(())
     }
 
     /// Returns why the peer takes no more, if it says so; else what was seen here.

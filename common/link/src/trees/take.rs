@@ -10,22 +10,20 @@ use std::{
 use bytes::Bytes as Buffer;
 use common::{
     code::Code,
+    id::TreeId,
     problem::Problem,
-    tree::{ChunkRef, Entry, EntryKind, MAX_CHUNK_BYTES},
+    tree::{ChunkRef, MAX_CHUNK_BYTES},
     units::Bytes,
     wire::{
         Kind,
-        data::{
-            Announced, CHUNKS_PER_OFFER, Offer, OfferedKind, OfferedPart, Run, Stored, TreePart,
-            Wanted,
-        },
+        data::{Announced, Based, CHUNKS_PER_OFFER, Offer, OfferedPart, Run, Stored, Wanted},
     },
 };
 use tokio::sync::Notify;
 
 use super::{
     Manifest, PieceKeeper, STALL,
-    describe::invalid,
+    describe::{invalid, resolved},
     manifest::{Gathered, MAX_TREE_CHUNKS},
     mismatch, on_disk, protocol, read_pieces, stalled, unless_stalled,
 };
@@ -39,14 +37,17 @@ const MAX_MISSING: usize = 512 << 10;
 pub struct Taking<K> {
     keeper: Arc<K>,
     announced: Announced,
+    beside: Option<TreeId>,
     state: Mutex<State>,
     changed: Notify,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Everything that was offered, by number.
+    /// Everything that was offered, by number, after what was here.
     offered: Vec<ChunkRef>,
+    /// How many were here.
+    before: usize,
     offered_bytes: u64,
     /// What was asked for and has not come.
     missing: HashSet<u32>,
@@ -56,12 +57,18 @@ struct State {
 }
 
 impl<K: PieceKeeper> Taking<K> {
-    pub fn new(keeper: Arc<K>, announced: Announced) -> Arc<Self> {
+    /// Begins to take what was announced; `beside` is the tree, of those that were named, which is here.
+    pub fn new(keeper: Arc<K>, announced: Announced, beside: Option<&Manifest>) -> Arc<Self> {
+        let known = beside
+            .map(|tree| tree.chunks().to_vec())
+            .unwrap_or_default();
         Arc::new(Self {
+            beside: beside.map(Manifest::id),
             keeper,
             announced,
             state: Mutex::new(State {
-                offered: Vec::new(),
+                before: known.len(),
+                offered: known,
                 offered_bytes: 0,
                 missing: HashSet::new(),
                 failed: None,
@@ -82,6 +89,10 @@ impl<K: PieceKeeper> Taking<K> {
         rx: &mut FrameReceiver,
     ) -> Result<Manifest, Problem> {
         let mut gathered = Gathered::default();
+        if self.announced.beside.is_some() {
+            let tree = self.beside;
+            tx.send(&Based { tree }).await?;
+        }
         while !gathered.complete {
             let kind = tokio::select! {
                 kind = rx.kind() => kind?,
@@ -100,7 +111,8 @@ impl<K: PieceKeeper> Taking<K> {
                 },
                 Some(Kind::OfferedPart) => {
                     let part: OfferedPart = unless_stalled(rx.expect()).await?;
-                    gathered.add(self.resolve(part)?).map_err(invalid)?;
+                    let part = resolved(part, &self.state().offered)?;
+                    gathered.add(part).map_err(invalid)?;
                 }
                 Some(other) => return Err(protocol(format!("a {other:?} frame came"))),
                 None => return Err(stopped()),
@@ -162,7 +174,7 @@ impl<K: PieceKeeper> Taking<K> {
             let mut state = self.state();
             let first = state.offered.len();
             state.offered_bytes += sizes.map(u64::from).sum::<u64>();
-            if first + count > MAX_TREE_CHUNKS {
+            if first - state.before + count > MAX_TREE_CHUNKS {
                 return Err(protocol("more chunks were offered than a tree may have"));
             }
             check_announced(self.announced, 0, state.offered_bytes)?;
@@ -227,35 +239,6 @@ impl<K: PieceKeeper> Taking<K> {
             Ok(())
         })
         .await
-    }
-
-    /// Returns a part with the chunks themselves in place of their numbers.
-    fn resolve(&self, part: OfferedPart) -> Result<TreePart, Problem> {
-        let state = self.state();
-        let chunks_of = |runs: &[Run]| {
-            let numbers = Run::numbers(runs, state.offered.len(), MAX_TREE_CHUNKS);
-            let numbers =
-                numbers.ok_or_else(|| protocol("a file of chunks that were not offered"))?;
-            let chunk = |number: u32| state.offered[number as usize];
-            Ok::<Vec<ChunkRef>, Problem>(numbers.into_iter().map(chunk).collect())
-        };
-        let mut entries = Vec::with_capacity(part.entries.len());
-        for entry in part.entries {
-            let kind = match entry.kind {
-                OfferedKind::Directory => EntryKind::Directory,
-                OfferedKind::Symlink { target } => EntryKind::Symlink { target },
-                OfferedKind::File { executable, chunks } => EntryKind::File {
-                    executable,
-                    chunks: chunks_of(&chunks)?,
-                },
-            };
-            let path = entry.path;
-            entries.push(Entry { path, kind });
-        }
-        Ok(TreePart {
-            entries,
-            last: part.last,
-        })
     }
 
     async fn all_here(&self) {

@@ -104,6 +104,8 @@ struct Memory {
     room: Option<u64>,
     suspects: Mutex<Vec<ChunkId>>,
     problems: Mutex<Vec<Problem>>,
+    /// What is described to who asks, and beside what.
+    described: Mutex<Option<(Manifest, Option<Manifest>)>>,
     /// Pieces that were put, and such that were read.
     put: AtomicUsize,
     read: AtomicUsize,
@@ -153,7 +155,9 @@ impl Memory {
     ) -> Result<(), Problem> {
         match rx.expect().await? {
             ClientStream::Upload { announced, .. } => {
-                let taking = Taking::new(Arc::clone(self), announced);
+                let beside = announced.beside;
+                let beside = beside.and_then(|tree| self.trees.lock().unwrap().get(&tree).cloned());
+                let taking = Taking::new(Arc::clone(self), announced, beside.as_ref());
                 uploads
                     .lock()
                     .unwrap()
@@ -169,6 +173,11 @@ impl Memory {
                 serve_chunks(&manifest, self, &Pace::default(), tx, rx)
                     .await
                     .map(drop)
+            }
+            ClientStream::Download { .. } => {
+                let described = self.described.lock().unwrap().clone();
+                let (manifest, beside) = described.expect("something to describe");
+                send_description_beside(&manifest, beside.as_ref(), tx).await
             }
             other => panic!("{other:?}"),
         }

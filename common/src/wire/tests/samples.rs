@@ -34,7 +34,7 @@ use crate::wire::agent::{
     CoordinatorMessage, Goal, LogAck, LogData, LogResume, RegistryAnswer, ReportStage, WantedTree,
 };
 use crate::wire::client::{ClientStream, DownloadSource, UploadPurpose};
-use crate::wire::data::{Announced, ChunkAsk, Run, Stored, Wanted};
+use crate::wire::data::{Announced, Based, ChunkAsk, Run, Stored, Wanted};
 use crate::wire::join::{JoinAnswer, JoinRequest};
 
 pub(super) fn samples() -> Vec<Sample> {
@@ -66,6 +66,8 @@ pub(super) fn samples() -> Vec<Sample> {
         Sample::new("offer", &offer()),
         Sample::new("offered_part", &offered_part()),
         Sample::new("stored", &Stored { tree: TREE }),
+        Sample::new("based", &Based { tree: Some(TREE) }),
+        Sample::new("not_based", &Based { tree: None }),
         Sample::new("tree_part", &tree_part()),
     ];
     all.extend(requests::requests());
@@ -91,6 +93,7 @@ pub(super) fn samples() -> Vec<Sample> {
 const ANNOUNCED: Announced = Announced {
     files: 3,
     bytes: Bytes(70_000),
+    beside: None,
 };
 
 fn client_streams() -> Vec<Sample> {
@@ -196,7 +199,20 @@ fn agent_messages() -> Vec<Sample> {
         Sample::new("artifacts_lost", &report(AttemptReport::ArtifactsLost)),
         Sample::new("renew", &AgentMessage::Renew { csr: vec![0x30] }),
         Sample::new("log", &AgentStream::Log { attempt: ATTEMPT }),
-        Sample::new("download", &AgentStream::Download { tree: TREE }),
+        Sample::new(
+            "download",
+            &AgentStream::Download {
+                tree: TREE,
+                beside: Vec::new(),
+            },
+        ),
+        Sample::new(
+            "download_beside",
+            &AgentStream::Download {
+                tree: TREE,
+                beside: vec![TREE],
+            },
+        ),
         Sample::new(
             "upload",
             &AgentStream::Upload {

@@ -191,6 +191,25 @@ pub fn machine_may_fetch(state: &State, machine: MachineId, tree: TreeId) -> boo
     })
 }
 
+/// Returns which of the trees that were named is most like a tree: the version of the same dataset with the nearest
+/// number. What two trees have in common is no secret from a machine that may have one and names the other.
+pub fn alike(state: &State, org: OrgId, tree: TreeId, named: &[TreeId]) -> Option<TreeId> {
+    let names = state.index.dataset_names.get(&org)?;
+    let rows = names.values().filter_map(|id| state.datasets.get(id));
+    let near = rows.flat_map(|row| {
+        let wanted = row
+            .living()
+            .filter(move |(_, version)| version.tree == tree);
+        wanted.flat_map(move |(wanted, _)| {
+            let others = row
+                .living()
+                .filter(move |(_, other)| other.tree != tree && named.contains(&other.tree));
+            others.map(move |(number, other)| (number.abs_diff(wanted), other.tree))
+        })
+    });
+    near.min().map(|(_, tree)| tree)
+}
+
 /// Returns machines of the org that have said that they hold the whole tree, of those that `open` lets pass.
 pub fn machines_with(
     state: &State,

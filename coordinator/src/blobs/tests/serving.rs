@@ -78,6 +78,7 @@ fn announced(manifest: &Manifest) -> Announced {
     Announced {
         files: tree.file_count(),
         bytes: tree.bytes(),
+        beside: None,
     }
 }
 
@@ -85,7 +86,7 @@ fn announced(manifest: &Manifest) -> Announced {
 async fn take(store: &Store, line: &Line, announced: Announced) -> Result<TreeId, Problem> {
     let (mut tx, mut rx) = split(line.far.accept_bi().await.unwrap());
     rx.expect::<Hello>().await.unwrap();
-    let taking = Taking::new(Upload::begin(store, Ok(()), drop), announced);
+    let taking = Taking::new(Upload::begin(store, Ok(()), drop), announced, None);
     let taken = taking.serve(&mut tx, &mut rx).await;
     if let Err(problem) = &taken {
         let _told = tx.refuse(problem).await;
@@ -109,6 +110,7 @@ async fn upload(store: &Store, manifest: &Manifest) -> (Result<TreeId, Problem>,
             tx: &mut tx,
             rx: &mut rx,
             pieces: Hello::ours(),
+            beside: None,
         };
         let tree = async { Ok(manifest.clone()) };
         trees::send(lane, announced(manifest), cuts, tree, &()).await

@@ -40,10 +40,15 @@ async fn serve_one(
     agent.authorise()?;
     match purpose {
         AgentStream::Log { attempt } => log::receive(agent, attempt, tx, rx).await,
-        AgentStream::Download { tree } => {
+        AgentStream::Download { tree, beside } => {
             may_fetch(agent, tree)()?;
-            let store = desk.store(org(agent)?).await?;
-            blobs::serve_description(&store, tree, tx).await
+            let org = org(agent)?;
+            let store = desk.store(org).await?;
+            if beside.is_empty() {
+                return blobs::serve_description(&store, tree, tx).await;
+            }
+            let beside = access::alike(&desk.engine.read(), org, tree, &beside);
+            blobs::serve_description_beside(&store, tree, beside, tx).await
         }
         AgentStream::Chunks { tree } => {
             let may = may_fetch(agent, tree);
@@ -73,7 +78,7 @@ async fn serve_one(
             let upload = Upload::begin(&desk.store(org).await?, Ok(()), stored);
             agent
                 .uploads
-                .take(upload, announced, tx, rx)
+                .take(upload, (announced, None), tx, rx)
                 .await
                 .map(drop)
         }

@@ -45,15 +45,22 @@ pub(super) async fn upload(
         announced,
         purpose,
     } = sending;
-    let room = {
+    let (room, beside) = {
         let state = desk.engine.read();
         access::may_upload(&state, user, org)?;
-        room(&state, user, org, &purpose, announced)
+        let room = room(&state, user, org, &purpose, announced);
+        (room, beside(&state, user, org, &purpose, announced))
     };
     let (receipts, clock) = (Arc::clone(&desk.receipts), Arc::clone(&desk.clock));
     let stored = move |tree| receipts.give(actor, org, tree, clock.now());
-    let upload = Upload::begin(&desk.store(org).await?, room, stored);
-    let tree = member.uploads.take(upload, announced, tx, rx).await?;
+    let store = desk.store(org).await?;
+    let beside = match beside {
+        Some(beside) => blobs::load_if_whole(&store, beside).await,
+        None => None,
+    };
+    let upload = Upload::begin(&store, room, stored);
+    let upload = member.uploads.take(upload, (announced, beside), tx, rx);
+    let tree = upload.await?;
     tracing::debug!(%user, %tree, "a tree was uploaded");
     Ok(())
 }
@@ -74,6 +81,26 @@ fn room(
         // Work folders go with their jobs and count as nobody's storage.
         UploadPurpose::Workdir { .. } => Ok(()),
     }
+}
+
+/// Returns the tree that was named as alike, if it is a version of the same dataset that the sender might fetch: who
+/// builds on a tree has it afterwards.
+fn beside(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    purpose: &UploadPurpose,
+    announced: Announced,
+) -> Option<TreeId> {
+    let (UploadPurpose::Dataset { name, .. }, Some(tree)) = (purpose, announced.beside) else {
+        return None;
+    };
+    let source = DownloadSource::Dataset {
+        name: name.clone(),
+        version: None,
+    };
+    let may = access::check_readable(state, user, org, &source, tree);
+    may.is_ok().then_some(tree)
 }
 
 /// Describes a tree; waits where it is still on its way from a machine.

@@ -88,9 +88,3 @@ pub(super) fn costs(lacking: &Lacking) -> (u64, u64) {
 pub(super) fn cost(chunks: &[ChunkRef]) -> u64 {
     size(chunks) + chunks.len() as u64 * CHUNK_COST
 }
-
-pub(super) fn half(chunk: &ChunkRef) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&chunk.id.as_bytes()[..16]);
-    half
-}

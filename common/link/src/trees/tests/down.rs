@@ -234,3 +234,50 @@ fn descriptions_are_bounded_and_valid() {
     let refused = hostile_description(vec![part(vec![], false)]);
     assert!(refused.why.contains("empty"), "{refused}");
 }
+
+/// Has a tree described beside another one, which whoever receives it has.
+async fn describe_beside(
+    tree: &Manifest,
+    beside: Option<&Manifest>,
+    has: Option<&Manifest>,
+) -> (Result<Manifest, Problem>, u64) {
+    let memory = Memory {
+        described: Mutex::new(Some((tree.clone(), beside.cloned()))),
+        ..Memory::default()
+    };
+    let site = Site::new(&Arc::new(memory)).await;
+    let before = site.near.stats().udp_rx.bytes;
+    let (org, source) = (ORG, source());
+    let first = ClientStream::Download { org, source };
+    let (mut tx, mut rx) = site.open(&first).await;
+    tx.finish();
+    let has = has.cloned();
+    let find = move |tree| {
+        let found = has.filter(|has| has.id() == tree);
+        found.ok_or_else(|| Problem::new(Code::Io, "gone", "gone"))
+    };
+    let came = receive_description_beside(&mut rx, find).await;
+    (came, site.near.stats().udp_rx.bytes - before)
+}
+
+#[tokio::test]
+async fn beside_a_tree_that_is_here_little_of_a_description_comes() {
+    let mut all = contents(20_000, 40);
+    let before = manifest_of(vec![file("all", &all)]);
+    all[70] = vec![1; 50];
+    all.insert(9000, vec![2; 50]);
+    all.push(all[3].clone());
+    let after = manifest_of(vec![file("all", &all), file("more", &[vec![3; 9]])]);
+    let (came, whole) = describe_beside(&after, None, Some(&before)).await;
+    assert_eq!(came.unwrap().id(), after.id());
+    let (came, little) = describe_beside(&after, Some(&before), Some(&before)).await;
+    assert_eq!(came.unwrap().id(), after.id());
+    assert!(little * 10 < whole, "{little} of {whole} bytes");
+    // One in which everything is other is described all the same.
+    let other = manifest_of(vec![file("all", &contents(9000, 41))]);
+    let (came, _) = describe_beside(&other, Some(&before), Some(&before)).await;
+    assert_eq!(came.unwrap().id(), other.id());
+    // What is not here any more cannot be built on.
+    let (came, _) = describe_beside(&after, Some(&before), None).await;
+    assert_eq!(came.unwrap_err().code, Code::Io);
+}

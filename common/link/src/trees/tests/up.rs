@@ -12,6 +12,7 @@ fn announced(contents: &[Vec<u8>]) -> Announced {
     Announced {
         files: 1,
         bytes: Bytes(contents.iter().map(|bytes| bytes.len() as u64).sum()),
+        beside: None,
     }
 }
 
@@ -41,8 +42,10 @@ async fn send_all(
         },
         tx: &mut tx,
         rx: &mut rx,
+        beside: None,
     };
     let sent = send(lane, announced, cuts, async { Ok(manifest) }, progress).await;
+    let sent = sent.map(|(manifest, sent)| (manifest.id(), sent));
     if let Err(problem) = &sent {
         let _told = tx.refuse(problem).await;
     }
@@ -144,6 +147,7 @@ async fn a_walker_that_fails_is_told_to_the_taker() {
         pieces,
         tx: &mut tx,
         rx: &mut rx,
+        beside: None,
     };
     let changed = || Problem::new(Code::FileChanged, "not sent", "it was changed");
     let sent = send(lane, announced, cuts, async { Err(changed()) }, &()).await;
@@ -169,6 +173,7 @@ impl Hostile {
         let announced = Announced {
             files: 1,
             bytes: Bytes(11),
+            beside: None,
         };
         let (mut tx, mut rx) = site.open(&upload(announced)).await;
         let chunks = vec![chunk(b"first"), chunk(b"second")];
@@ -318,4 +323,58 @@ async fn a_tree_beyond_what_was_offered_or_announced_is_refused() {
     let mut silent = Hostile::new().await;
     silent.part(vec![], false).await;
     assert_eq!(silent.end().await.unwrap_err().code, Code::Protocol);
+}
+
+/// Sends `contents` beside a tree, of which nothing is handed over with bytes; returns whether that was taken.
+async fn send_beside(site: &Site, beside: &Manifest, contents: &[Vec<u8>]) -> (bool, Sent) {
+    let announced = Announced {
+        beside: Some(beside.id()),
+        ..announced(contents)
+    };
+    let (mut tx, mut rx) = site.open(&upload(announced)).await;
+    let taken = agree(&mut rx).await.unwrap();
+    let known = |bytes: &Vec<u8>| taken && beside.chunks().contains(&chunk(bytes));
+    let cut = |bytes: &Vec<u8>| match known(bytes) {
+        true => (chunk(bytes), Buffer::new()),
+        false => (chunk(bytes), Buffer::from(bytes.clone())),
+    };
+    let (hand, cuts) = mpsc::channel(1);
+    hand.send(contents.iter().map(cut).collect()).await.unwrap();
+    drop(hand);
+    let manifest = manifest_of(vec![file("all", contents)]);
+    let lane = Lane {
+        connection: &site.near,
+        pieces: ClientStream::Pieces {
+            upload: tx.number(),
+        },
+        tx: &mut tx,
+        rx: &mut rx,
+        beside: taken.then_some(beside),
+    };
+    let expected = manifest.id();
+    let tree = async { Ok(manifest) };
+    let (sent, moved) = send(lane, announced, cuts, tree, &()).await.unwrap();
+    assert_eq!(sent.id(), expected);
+    (taken, moved)
+}
+
+#[tokio::test]
+async fn beside_a_tree_that_is_there_only_what_is_new_is_even_offered() {
+    let memory = Arc::new(Memory::default());
+    let site = Site::new(&memory).await;
+    let mut contents = contents(50, 2000);
+    let (before, _) = send_all(&site, &contents, &()).await.unwrap();
+    let before = memory.trees.lock().unwrap()[&before].clone();
+    contents.remove(7);
+    contents.insert(20, vec![7; 3000]);
+    contents.push(vec![8; 10]);
+    let (taken, moved) = send_beside(&site, &before, &contents).await;
+    assert!(taken);
+    let bytes = Bytes(3010);
+    assert_eq!(moved, Sent { chunks: 2, bytes });
+    // Whoever takes it may not have that tree, or not any more.
+    memory.trees.lock().unwrap().clear();
+    let (taken, moved) = send_beside(&site, &before, &contents).await;
+    assert!(!taken);
+    assert_eq!(moved.chunks, 0);
 }

@@ -6,7 +6,7 @@ use common::{
         data::{DataAnswer, DataRequest, WarmDataset, WarmState},
     },
     code::Code,
-    id::{MachineId, UserId},
+    id::{MachineId, TreeId, UserId},
     machine::Admits,
     units::Bytes,
     wire::agent::MAX_WANTED_TREES,
@@ -21,7 +21,7 @@ use crate::{
     Actor, Body, Effect, Event, Rejection, assign,
     command::dataset::{DatasetCommand, WarmFailure},
     effects,
-    query::access::machine_may_fetch,
+    query::access::{alike, machine_may_fetch},
 };
 
 const BOX: u8 = 10;
@@ -169,4 +169,28 @@ fn a_machine_is_asked_for_so_many_and_for_so_long() {
     assert_eq!(world.warmth(BOB, "data-1"), Ok(WarmState::NotWanted));
     world.warm(BOB, &one_more).unwrap();
     invariants::check(&world);
+}
+
+#[test]
+fn the_nearest_version_of_the_same_dataset_is_alike() {
+    let mut world = world();
+    for number in 6..9 {
+        // Versions 2 to 4 of the dataset.
+        world.dataset(ALICE, number, "digits");
+    }
+    world.dataset(ALICE, 20, "letters");
+    let alike = |world: &World, of, named: &[u8]| {
+        let named: Vec<TreeId> = named.iter().copied().map(tree).collect();
+        alike(&world.state, ORG, tree(of), &named)
+    };
+    assert_eq!(alike(&world, 8, &[5, 7, 20]), Some(tree(7)));
+    assert_eq!(alike(&world, 5, &[8, 6]), Some(tree(6)));
+    assert_eq!(
+        alike(&world, 8, &[20, 8]),
+        None,
+        "another dataset, and itself"
+    );
+    assert_eq!(alike(&world, 99, &[5]), None);
+    world.dataset(ALICE, 6, "letters");
+    assert_eq!(alike(&world, 6, &[20, 8]), Some(tree(20)));
 }

@@ -1,0 +1,138 @@
+//! What came, written to its places: neighbours with one call, and a file that is complete sealed while it is open.
+
+use std::{
+    fs::File,
+    io::{self, IoSlice},
+    os::unix::fs::FileExt,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use bytes::Bytes as Buffer;
+use rustix::{
+    fs::OFlags,
+    io::{Errno, pwritev},
+};
+
+use super::{Layout, Leave, is_executable, made_mode};
+use crate::transfer::{beneath::Nearby, cache::seal_file};
+
+/// Most buffers of one call (IOV_MAX).
+const MAX_SLICES: usize = 1024;
+/// Noted of a file that was sealed; no file has so many places.
+const SEALED: u32 = u32::MAX;
+
+/// What is left to write.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// By ordinal: whether somebody writes it, or has. Nobody else does: a file that is complete is not touched.
+    taken: Vec<AtomicBool>,
+    /// By entry: places that nobody has written, or [`SEALED`].
+    places: Vec<AtomicU32>,
+}
+
+/// Bytes for a place.
+#[derive(Debug, Clone, Copy)]
+struct Write<'a> {
+    /// An index into the tree's entries.
+    index: usize,
+    offset: u64,
+    bytes: &'a [u8],
+}
+
+impl Write<'_> {
+    const fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+}
+
+impl Layout {
+    /// Writes chunks wherever the tree has them, those that came before left out.
+    pub(super) fn fill(&self, chunks: &[(u32, Buffer)]) -> io::Result<()> {
+        let left = self.left.get_or_init(|| Left::of(self));
+        let mut writes = Vec::with_capacity(chunks.len());
+        for (ordinal, bytes) in chunks {
+            if left.taken[*ordinal as usize].swap(true, Ordering::AcqRel) {
+                continue;
+            }
+            let from = self.places.partition_point(|place| place.0 < *ordinal);
+            let places = self.places[from..].iter();
+            let places = places.take_while(|place| place.0 == *ordinal);
+            writes.extend(places.map(|&(_, index, offset)| Write {
+                index,
+                offset,
+                bytes,
+            }));
+        }
+        writes.sort_unstable_by_key(|write| (write.index, write.offset));
+        let mut nearby = Nearby::new(&self.folder);
+        for of_file in writes.chunk_by(|one, next| one.index == next.index) {
+            self.write(&mut nearby, of_file, left)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the file at this index of the tree's entries is sealed already.
+    pub(in crate::transfer) fn is_sealed(&self, index: usize) -> bool {
+        let left = self.left.get();
+        left.is_some_and(|left| left.places[index].load(Ordering::Acquire) == SEALED)
+    }
+
+    /// Writes to one file.
+    fn write(&self, nearby: &mut Nearby<'_>, writes: &[Write<'_>], left: &Left) -> io::Result<()> {
+        let Some(&Write { index, .. }) = writes.first() else {
+            return Ok(());
+        };
+        let entry = &self.manifest.tree().entries()[index];
+        let executable = is_executable(&entry.kind);
+        let (folder, name) = nearby.parent(entry.path.as_bytes())?;
+        let file = folder.write(name, made_mode(executable), OFlags::empty())?;
+        for run in writes.chunk_by(|one, next| one.end() == next.offset) {
+            run.chunks(MAX_SLICES)
+                .try_for_each(|part| write_all(&file, part))?;
+        }
+        let written = u32::try_from(writes.len()).map_err(io::Error::other)?;
+        let before = left.places[index].fetch_sub(written, Ordering::AcqRel);
+        if before == written && self.leave == Leave::Sealed {
+            seal_file(&file, executable)?;
+            left.places[index].store(SEALED, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+impl Left {
+    fn of(layout: &Layout) -> Self {
+        let taken = layout.kept.iter().copied().map(AtomicBool::new).collect();
+        let entries = layout.manifest.tree().entries().len();
+        let mut places = vec![0_u32; entries];
+        for (ordinal, index, _) in &layout.places {
+            places[*index] += u32::from(!layout.kept[*ordinal as usize]);
+        }
+        Self {
+            taken,
+            places: places.into_iter().map(AtomicU32::new).collect(),
+        }
+    }
+}
+
+/// Writes what stands beside each other.
+fn write_all(file: &File, run: &[Write<'_>]) -> io::Result<()> {
+    let slices: Vec<IoSlice<'_>> = run.iter().map(|write| IoSlice::new(write.bytes)).collect();
+    let Some(first) = run.first() else {
+        return Ok(());
+    };
+    let mut written = match pwritev(file, &slices, first.offset) {
+        Err(Errno::INTR) => 0,
+        written => written?,
+    };
+    // Seldom: what the kernel did not take at once.
+    for write in run {
+        let done = written.min(write.bytes.len());
+        written -= done;
+        let rest = &write.bytes[done..];
+        if !rest.is_empty() {
+            file.write_all_at(rest, write.offset + done as u64)?;
+        }
+    }
+    Ok(())
+}

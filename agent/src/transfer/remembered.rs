@@ -1,0 +1,227 @@
+//! What a folder was when it was sent last, so that its files that nobody has touched since need not be read again.
+//!
+//! It is believed only together with its receiver, who has to say that it has that tree: see [`super::upload_again`].
+//! Losing it costs time and nothing else.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use common::{
+    id::{ChunkId, OrgId},
+    name::Name,
+    tree::{ChunkRef, EntryKind, TreePath, chunk_id},
+};
+use link::{
+    files::{create_private_dir, write_atomic},
+    trees::Manifest,
+};
+
+use super::{
+    beneath::Mark,
+    chunking::Sizes,
+    read::Walked,
+    walk::{Found, Listed},
+};
+
+/// What such a file begins with; the last byte is the version.
+const MAGIC: [u8; 8] = *b"CSHSENT\x01";
+/// Folders of which something is kept.
+const MAX_FOLDERS: usize = 32;
+/// Longest file: of a folder with a million files.
+const MAX_BYTES: u64 = 256 << 20;
+const MODE: u32 = 0o600;
+/// A file that was changed so shortly before the look may be changed once more without a change of its times.
+const TIMES_ARE_ROUGH: Duration = Duration::from_secs(2);
+const MARK_BYTES: usize = 49;
+const CHECKSUM_BYTES: usize = 32;
+
+/// Where it is kept how one folder was.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    path: PathBuf,
+}
+
+/// How a folder was. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Remembered(Arc<Content>);
+
+#[derive(Debug)]
+struct Content {
+    manifest: Manifest,
+    sizes: Sizes,
+    /// By entry of the tree; `None` for what is no file, or may have changed unseen.
+    marks: Vec<Option<Mark>>,
+}
+
+impl Memory {
+    /// Returns where below `cache` it is kept how `folder` was when it became a version of a dataset.
+    ///
+    /// # Errors
+    /// The folder is not there.
+    pub fn of(cache: &Path, org: OrgId, dataset: &Name, folder: &Path) -> io::Result<Self> {
+        let folder = folder.canonicalize()?;
+        let mut key = org.to_string().into_bytes();
+        key.extend_from_slice(dataset.as_str().as_bytes());
+        key.push(0);
+        key.extend_from_slice(folder.as_os_str().as_encoded_bytes());
+        Ok(Self {
+            path: cache.join("sent").join(chunk_id(&key).to_string()),
+        })
+    }
+
+    /// Returns how the folder was; `None` where that is not known. Blocks.
+    pub(super) fn recall(&self) -> Option<Remembered> {
+        let length = fs::metadata(&self.path).ok()?.len();
+        let bytes = (length <= MAX_BYTES).then(|| fs::read(&self.path).ok())??;
+        let remembered = Remembered::decode(&bytes);
+        if remembered.is_none() {
+            self.forget();
+        }
+        remembered
+    }
+
+    /// Notes how the folder is that was sent. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn note(&self, walked: &Walked, manifest: &Manifest) -> io::Result<()> {
+        let bytes = encode(walked, manifest)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Ok(());
+        }
+        let Some(folder) = self.path.parent() else {
+            return Ok(());
+        };
+        create_private_dir(folder)?;
+        make_room(folder)?;
+        write_atomic(&self.path, &bytes, MODE)
+    }
+
+    pub(super) fn forget(&self) {
+        // What cannot be removed is not believed a second time either.
+        let _gone_already = fs::remove_file(&self.path);
+    }
+}
+
+impl Remembered {
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// Returns the chunks of a file, if it is as it was and would be cut as it was.
+    pub(super) fn chunks(&self, path: &TreePath, mark: &Mark, sizes: Sizes) -> Option<&[ChunkRef]> {
+        let entries = self.0.manifest.tree().entries();
+        let index = entries
+            .binary_search_by(|entry| entry.path.cmp(path))
+            .ok()?;
+        let same = self.0.sizes == sizes && self.0.marks[index].as_ref() == Some(mark);
+        match &entries[index].kind {
+            EntryKind::File { chunks, .. } if same => Some(chunks),
+            _ => None,
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (body, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>()?;
+        let rest = body.strip_prefix(&MAGIC[..])?;
+        let (count, rest) = rest.split_first_chunk::<8>()?;
+        let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
+        let (marks, manifest) = rest.split_at_checked(count.checked_mul(MARK_BYTES)?)?;
+        // The description has a checksum of its own.
+        if chunk_id(marks) != ChunkId::new(*sum) {
+            return None;
+        }
+        let manifest = Manifest::decode(manifest).ok()?;
+        let marks: Vec<_> = marks.chunks_exact(MARK_BYTES).map(decode_mark).collect();
+        let whole = marks.len() == manifest.tree().entries().len();
+        let sizes = Sizes::of_folder(manifest.tree().bytes());
+        whole.then(|| {
+            Self(Arc::new(Content {
+                manifest,
+                sizes,
+                marks,
+            }))
+        })
+    }
+}
+
+fn encode(walked: &Walked, manifest: &Manifest) -> io::Result<Vec<u8>> {
+    let (_, found) = walked.found();
+    let entries = manifest.tree().entries();
+    let since = walked.looked_at().duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    let mut marks = Vec::with_capacity(entries.len() * MARK_BYTES);
+    for entry in entries {
+        let at = found.binary_search_by(|(path, _)| path.cmp(&entry.path));
+        let listed = match at.ok().map(|at| &found[at].1) {
+            Some(Found::File(Listed { mark, .. })) => Some(mark),
+            _ => None,
+        };
+        let sure = listed.filter(|mark| mark.changed + TIMES_ARE_ROUGH <= since);
+        encode_mark(sure, &mut marks);
+    }
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&(entries.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(&marks);
+    bytes.extend_from_slice(&manifest.encode().map_err(io::Error::other)?);
+    bytes.extend_from_slice(chunk_id(&marks).as_bytes());
+    Ok(bytes)
+}
+
+fn encode_mark(mark: Option<&Mark>, into: &mut Vec<u8>) {
+    let Some(mark) = mark else {
+        into.resize(into.len() + MARK_BYTES, 0);
+        return;
+    };
+    into.push(1 + u8::from(mark.executable));
+    for number in [mark.device, mark.inode, mark.size] {
+        into.extend_from_slice(&number.to_le_bytes());
+    }
+    for time in [mark.modified, mark.changed] {
+        into.extend_from_slice(&time.as_secs().to_le_bytes());
+        into.extend_from_slice(&time.subsec_nanos().to_le_bytes());
+    }
+}
+
+fn decode_mark(bytes: &[u8]) -> Option<Mark> {
+    let number = |at: usize| {
+        let bytes: [u8; 8] = bytes.get(at..at + 8)?.try_into().ok()?;
+        Some(u64::from_le_bytes(bytes))
+    };
+    let time = |at: usize| {
+        let nanoseconds: [u8; 4] = bytes.get(at + 8..at + 12)?.try_into().ok()?;
+        Some(Duration::new(number(at)?, u32::from_le_bytes(nanoseconds)))
+    };
+    let executable = match bytes.first()? {
+        0 => return None,
+        flag => *flag == 2,
+    };
+    Some(Mark {
+        device: number(1)?,
+        inode: number(9)?,
+        size: number(17)?,
+        modified: time(25)?,
+        changed: time(37)?,
+        executable,
+    })
+}
+
+/// Forgets the folders that were sent longest ago, so that one more fits.
+fn make_room(folder: &Path) -> io::Result<()> {
+    let mut kept = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        kept.push((entry.metadata()?.modified()?, entry.path()));
+    }
+    kept.sort_unstable();
+    let many = kept.len().saturating_sub(MAX_FOLDERS - 1);
+    kept.drain(..many)
+        .try_for_each(|(_, path)| fs::remove_file(path))
+}
+
+#[cfg(test)]
+mod tests;

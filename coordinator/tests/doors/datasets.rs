@@ -86,6 +86,7 @@ async fn send(
     let announced = Announced {
         files: files.len() as u64,
         bytes: manifest_of(files).tree().bytes(),
+        beside: None,
     };
     let first = upload(org, called, announced);
     let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
@@ -101,10 +102,11 @@ async fn send(
         tx: &mut tx,
         rx: &mut rx,
         pieces: first,
+        beside: None,
     };
     let tree = async { Ok(manifest_of(files)) };
     let sent = trees::send(lane, announced, cuts, tree, &()).await;
-    sent.map(|(tree, _)| tree)
+    sent.map(|(tree, _)| tree.id())
 }
 
 async fn kept(connection: &quinn::Connection, org: OrgId) -> StorageReport {
@@ -141,6 +143,7 @@ async fn what_there_is_no_room_for_is_refused_before_a_byte_moves() {
     let announced = Announced {
         files: 2,
         bytes: Bytes(Bytes::mib(1).0 + 1),
+        beside: None,
     };
     let (mut tx, mut rx) = frames::split(alice.open_bi().await.unwrap());
     tx.send(&upload(org, "scans", announced)).await.unwrap();

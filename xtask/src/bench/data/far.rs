@@ -60,10 +60,10 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
             }
             let source = outbox.join("data");
             tools.fill(&source, kind.name(), MIB)?;
-            table.add("bare QUIC, 8 streams, CUBIC", quic.put(&home, MIB)?);
+            table.time("bare QUIC, 8 streams, CUBIC", || quic.put(&home, MIB))?;
             let rsync = Rsync::serve(&office, RIGHT, &folder, &outbox, &inbox)?;
-            table.add("rsync daemon up", rsync.up(&home, &source)?);
-            table.add("rsync daemon down", rsync.down(&home, "data", &copies)?);
+            table.time("rsync daemon up", || rsync.up(&home, &source))?;
+            table.time("rsync daemon down", || rsync.down(&home, "data", &copies))?;
             let name = format!("{}-data", kind.name());
             let path = source.display().to_string();
             let upload = [

@@ -1,8 +1,8 @@
 //! Two gigabytes over loopback, cold, again, and changed by one hundredth.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use super::{
     Kind, Place, Tools,
@@ -21,6 +21,8 @@ const MIB: u64 = 2048;
 const ROUNDS: usize = 3;
 /// How often a job is run with data that is there.
 const AGAIN: usize = 10;
+/// How often everything is read.
+const READS: usize = 3;
 const IP: &str = "127.0.0.1";
 const ADDRESS: &str = "127.0.0.1:7000";
 const LOOPBACK: &str = "lo";
@@ -73,10 +75,10 @@ fn one_round(
     tools.fill(&source, kind.name(), MIB)?;
     let rsync = Rsync::serve(place, IP, folder, &outbox, &inbox)?;
 
-    table.add("bare QUIC, 8 streams", quic.put(place, MIB)?);
-    table.add("cp -r", copy(&source, &copies.join("cp"))?);
+    table.time("bare QUIC, 8 streams", || quic.put(place, MIB))?;
+    table.time("cp -r", || copy(&source, &copies.join("cp")))?;
     fs::remove_dir_all(copies.join("cp"))?;
-    table.add("rsync daemon up", rsync.up(place, &source)?);
+    table.time("rsync daemon up", || rsync.up(place, &source))?;
     fs::remove_dir_all(inbox.join("data"))?;
     let name = format!("{}-data", kind.name());
     let path = source.display().to_string();
@@ -91,7 +93,7 @@ fn one_round(
     ];
     table.measure("dataset upload", (place, LOOPBACK), || time(alice, &upload))?;
 
-    table.add("rsync daemon down", rsync.down(place, "data", &copies)?);
+    table.time("rsync daemon down", || rsync.down(place, "data", &copies))?;
     let to_machine = with_data(&name);
     let plain = without_data();
     table.measure("job, data cold", (place, LOOPBACK), || {
@@ -112,13 +114,20 @@ fn one_round(
     fs::remove_dir_all(alice.home().join("got"))?;
 
     for _ in 0..AGAIN {
-        table.add(
-            "rsync daemon, nothing changed",
-            rsync.down(place, "data", &copies)?,
-        );
-        table.add("job without data", time(alice, &strs(&plain))?);
+        table.time("rsync daemon, nothing changed", || {
+            rsync.down(place, "data", &copies)
+        })?;
+        table.time("job without data", || time(alice, &strs(&plain)))?;
         table.measure("job, data there", (place, LOOPBACK), || {
             time(alice, &strs(&to_machine))
+        })?;
+    }
+    for _ in 0..READS {
+        table.time("reading, plain files", || {
+            read(&mut reading(&copies.join("data"), kind))
+        })?;
+        table.time("reading, in a job", || {
+            read(&mut alice.command(&strs(&reading_job(&name, kind))))
         })?;
     }
     table.measure("dataset upload, nothing changed", (place, LOOPBACK), || {
@@ -154,6 +163,37 @@ fn with_data(name: &str) -> Vec<String> {
         "true",
     ];
     words.map(str::to_owned).to_vec()
+}
+
+/// What reads everything and prints how many nanoseconds that took: large files with dd, small ones in a walk.
+fn reader(folder: &str, kind: Kind) -> String {
+    let each = match kind {
+        Kind::Big => "-exec dd if={} of=/dev/null bs=1M status=none \\;",
+        Kind::Small => "-exec cat {} + > /dev/null",
+    };
+    format!("b=$(date +%s%N); find {folder} -type f {each}; echo $(( $(date +%s%N) - b ))")
+}
+
+fn reading(folder: &Path, kind: Kind) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &reader(&folder.display().to_string(), kind)]);
+    shell
+}
+
+fn reading_job(name: &str, kind: Kind) -> Vec<String> {
+    let mut words = with_data(name);
+    words.pop();
+    words.extend(["sh", "-c", &reader("/data", kind)].map(str::to_owned));
+    words
+}
+
+/// Returns how long a command says that reading took.
+fn read(command: &mut Command) -> Result<f64> {
+    let output = command.output()?;
+    ensure!(output.status.success(), "{command:?} failed: {output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let nanoseconds: f64 = said.trim().parse().with_context(|| format!("{said:?}"))?;
+    Ok(nanoseconds / 1e9)
 }
 
 fn without_data() -> Vec<String> {
@@ -233,6 +273,11 @@ fn report(kind: Kind, table: &Table) {
             ),
         ]),
     }
+    verdict(
+        "throughput of plain files beside that of a mounted dataset",
+        table.median("reading, in a job") / table.median("reading, plain files"),
+        1.0 / 0.95,
+    );
     let mount = table.median("job, data there") - table.median("job without data");
     println!("  mount of data that is there: {:.2} ms", mount * 1e3);
     verdict(

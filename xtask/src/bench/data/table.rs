@@ -31,8 +31,12 @@ pub(super) struct Bound {
 }
 
 impl Table {
-    pub(super) fn add(&mut self, name: &str, seconds: f64) {
-        self.row(name).seconds.add(seconds);
+    /// Adds what a piece of work took.
+    pub(super) fn time(&mut self, name: &str, work: impl FnOnce() -> Result<f64>) -> Result<()> {
+        settle();
+        let took = work()?;
+        self.row(name).seconds.add(took);
+        Ok(())
     }
 
     /// Adds what a piece of work took, and what it moved over a device of `place`.
@@ -42,6 +46,7 @@ impl Table {
         (place, device): (&Place, &str),
         work: impl FnOnce() -> Result<f64>,
     ) -> Result<()> {
+        settle();
         let before = place.traffic(device)?;
         let took = work()?;
         let row = self.row(name);
@@ -106,6 +111,11 @@ impl Table {
             );
         }
     }
+}
+
+/// Has the disk take what was written before: nobody is to pay for somebody else's bytes.
+fn settle() {
+    rustix::fs::sync();
 }
 
 /// Prints whether a ratio is as small as it has to be.

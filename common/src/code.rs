@@ -132,6 +132,8 @@ codes! {
     SelfReference "self_reference" Usage "Write the value itself there, without `&` and `*`."
     SelfGrant "self_grant" Refused "Ask another administrator of the project; `compute-share project revoke` gives access back."
     ReservedName "reserved_name" Refused "Choose another name."
+    StorageUnreachable "storage_unreachable" Failed "Try again in a moment; an admin sees with `compute-share org storage` where the org's data lives."
+    StorageRefused "storage_refused" Refused "Ask the org's owner to look at its secrets S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, and at what they may do."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

@@ -5,6 +5,7 @@ pub mod departure;
 pub mod logo;
 pub mod retention;
 pub mod settings;
+pub mod storage;
 
 use serde::{Deserialize, Serialize};
 

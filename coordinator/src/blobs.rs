@@ -6,19 +6,25 @@
 //! found in the packs after a crash was sent by somebody who may try again. It does not know who may see a tree: the
 //! doors ask the state before they call.
 //!
-//! In reading order: `record` and `packs` are the files, `index` says what they hold, `journal` is what was
-//! written and is not in the index yet, `store`, `read` and `incoming` are what the doors use, `holds`, `collect` and
-//! `compact` take away what nothing needs, `recover` is the start after whatever happened, `scrub` looks through everything.
+//! An org's packs may live in a bucket of S3-compatible storage instead; index and descriptions are on the disk anyhow.
+//!
+//! In reading order: `record` and `packs` are the files, `depot` is a bucket, `index` says what they hold and where,
+//! `journal` is what was written and is not in the index yet, `store`, `read` and `incoming` are what the doors use,
+//! `holds`, `collect` and `compact` take away what nothing needs, `shipping` and `moving` take packs to a bucket and
+//! back, `recover` is the start after whatever happened, `scrub` looks through everything.
 
 mod check;
 mod collect;
 mod compact;
+mod depot;
 mod error;
 mod holds;
+mod home;
 mod incoming;
 mod index;
 mod journal;
 mod manifests;
+mod moving;
 mod packs;
 mod preview;
 mod read;
@@ -26,12 +32,15 @@ mod record;
 mod recover;
 mod scrub;
 mod serve;
+mod shipping;
 mod store;
 
 pub(crate) use self::{
     check::{Unsound, check},
     collect::{Collected, KEEP_UNNAMED},
+    depot::{Homes, Keys},
     error::BlobError,
+    moving::Moved,
     preview::Preview,
     scrub::Scrubbed,
     serve::{Upload, load_if_whole, serve_chunks, serve_description, serve_description_beside},
@@ -50,7 +59,7 @@ use common::{code::Code, id::OrgId, problem::Problem};
 use link::trees::io_problem;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use self::manifests::Manifests;
+use self::{depot::Depot, home::Home, manifests::Manifests};
 use crate::clock::Clock;
 
 /// Orgs whose stores stay open though nobody uses them.
@@ -63,6 +72,8 @@ const GOING: &str = "going-";
 struct Limits {
     /// Length of a pack, about.
     pack_bytes: u32,
+    /// Length of one that goes to a bucket, about: it is in memory while it does.
+    shipped_bytes: u32,
     /// Pieces that are written go into the index once there are so many, or so many bytes: this is what memory holds
     /// of an upload, and what is looked through after a kill.
     pending_pieces: usize,
@@ -71,6 +82,7 @@ struct Limits {
 
 const LIMITS: Limits = Limits {
     pack_bytes: 64 << 20,
+    shipped_bytes: 16 << 20,
     pending_pieces: 1 << 16,
     pending_bytes: 256 << 20,
 };
@@ -85,6 +97,7 @@ struct Shared {
     clock: Arc<Clock>,
     limits: Limits,
     manifests: Arc<Manifests>,
+    homes: Arc<dyn Homes>,
     /// Written while trees lose their names, see [`Stores::named`].
     naming: RwLock<()>,
     /// In the order in which they were used: longest ago first.
@@ -105,11 +118,20 @@ impl Stores {
     ///
     /// # Errors
     /// The folder cannot be made or read; it was written by a build from before packs.
-    pub(crate) fn open(folder: &Path, clock: Arc<Clock>) -> Result<Self, Problem> {
-        Self::open_with(folder, clock, LIMITS)
+    pub(crate) fn open(
+        folder: &Path,
+        clock: Arc<Clock>,
+        homes: Arc<dyn Homes>,
+    ) -> Result<Self, Problem> {
+        Self::open_with(folder, clock, homes, LIMITS)
     }
 
-    fn open_with(folder: &Path, clock: Arc<Clock>, limits: Limits) -> Result<Self, Problem> {
+    fn open_with(
+        folder: &Path,
+        clock: Arc<Clock>,
+        homes: Arc<dyn Homes>,
+        limits: Limits,
+    ) -> Result<Self, Problem> {
         let what = || format!("the data folder {} cannot be used", folder.display());
         if folder.join("chunks").is_dir() {
             let why =
@@ -133,6 +155,7 @@ impl Stores {
             clock,
             limits,
             manifests: Arc::default(),
+            homes,
             naming: RwLock::default(),
             orgs: Mutex::default(),
         })))
@@ -164,20 +187,43 @@ impl Stores {
         orgs_in(&self.0.root)
     }
 
-    /// Deletes everything of an org, if there is anything: after a crash too, once this has returned.
+    /// Returns whether the org's store has, or had, something in a bucket.
+    pub(crate) fn has_bucket(&self, org: OrgId) -> bool {
+        let home = Home::read(&self.folder(org));
+        home.is_ok_and(|home| home.is_some_and(|home| home.bucket.is_some()))
+    }
+
+    /// Deletes everything of an org, if there is anything: after a crash too, once this has returned. What a bucket has
+    /// of it stays where that cannot be used any more, as its keys go with the org: the log says where.
     ///
     /// # Errors
     /// The folder cannot be written; what is left goes when the coordinator starts next.
     pub(crate) fn remove(&self, org: OrgId) -> io::Result<()> {
         let slot = self.slot(org);
         let mut place = slot.store.lock().unwrap_or_else(PoisonError::into_inner);
-        *place = None;
+        self.clear_bucket(org, place.take().as_ref())?;
         let going = self.0.root.join(format!("{GOING}{org}"));
         there(fs::rename(self.folder(org), &going))?;
         sync_folder(&self.0.root)?;
         there(fs::remove_dir_all(&going))?;
         drop(place);
         self.slots().remove(&org);
+        Ok(())
+    }
+
+    fn clear_bucket(&self, org: OrgId, store: Option<&Store>) -> io::Result<()> {
+        let Some(home) = Home::read(&self.folder(org))? else {
+            return Ok(());
+        };
+        let Some(bucket) = home.bucket() else {
+            return Ok(());
+        };
+        // The one that is open has the keys still.
+        let open = store.and_then(Store::depot);
+        let depot = open.unwrap_or_else(|| Arc::new(Depot::new(org, bucket, &self.0.homes)));
+        if let Err(error) = depot.clear() {
+            tracing::error!(%org, %bucket, %error, "objects of a deleted org are left in its bucket, in the folder of its id: delete them there");
+        }
         Ok(())
     }
 
@@ -274,6 +320,8 @@ fn there(done: io::Result<()>) -> io::Result<()> {
 /// Called before each step whose order matters to whoever comes after a kill.
 #[cfg(not(test))]
 const fn step() {}
+#[cfg(test)]
+pub(crate) use self::tests::all_local;
 #[cfg(test)]
 use self::tests::killed::step;
 

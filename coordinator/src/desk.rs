@@ -44,7 +44,7 @@ pub(crate) struct Desk {
     pub(crate) engine: Engine,
     pub(crate) clock: Arc<Clock>,
     pub(crate) authority: Authority,
-    pub(crate) sealing_key: SealingKey,
+    pub(crate) sealing_key: Arc<SealingKey>,
     pub(crate) hashing: Hashing,
     pub(crate) logs: Logs,
     pub(crate) blobs: blobs::Stores,
@@ -68,6 +68,8 @@ pub(crate) struct Wires {
     pub(crate) usage: Arc<Usage>,
     /// Files of a deleted org wait.
     pub(crate) sweep: Arc<Notify>,
+    /// Bytes of an org are to live elsewhere.
+    pub(crate) moves: Arc<Notify>,
     pub(crate) swarms: Arc<Swarms>,
 }
 
@@ -79,6 +81,7 @@ impl Wires {
             topics: Topics::default(),
             usage: Arc::default(),
             sweep: Arc::default(),
+            moves: Arc::default(),
             swarms: Arc::default(),
         }
     }
@@ -91,6 +94,7 @@ impl Wires {
             Effect::Wake(topic) => self.topics.wake(Awaited::Topic(topic)),
             Effect::Forget(attempt) => self.usage.forget(attempt),
             Effect::Sweep => self.sweep.notify_one(),
+            Effect::Move => self.moves.notify_one(),
         }
     }
 }

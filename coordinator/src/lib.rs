@@ -23,6 +23,7 @@ mod logs;
 
 mod desk;
 mod guard;
+mod homes;
 mod listen;
 mod machines;
 mod proofs;

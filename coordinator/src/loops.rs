@@ -4,6 +4,7 @@
 pub(crate) mod forgetting;
 pub(crate) mod keeping;
 pub(crate) mod lease;
+pub(crate) mod moving;
 pub(crate) mod renewal;
 pub(crate) mod scrub;
 pub(crate) mod sweep;

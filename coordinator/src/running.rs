@@ -16,10 +16,11 @@ use crate::{
     engine::{Clerk, Engine, Outside},
     folder,
     guard::Guard,
+    homes::OrgHomes,
     kept::Kept,
     listen::{self, ResetKey},
     logs::Logs,
-    loops::{forgetting, keeping, lease, renewal, scrub, sweep},
+    loops::{forgetting, keeping, lease, moving, renewal, scrub, sweep},
     setup::{open_authority, open_sealing_key_of},
     store::{Opened, Store, StoreError},
 };
@@ -55,7 +56,7 @@ const NOT_STARTED: &str = "The coordinator was not started";
 struct Ready {
     config: Config,
     authority: Authority,
-    sealing_key: SealingKey,
+    sealing_key: Arc<SealingKey>,
     opened: Opened,
     logs: Logs,
     reset_key: ResetKey,
@@ -71,7 +72,7 @@ fn open(config: Config) -> Result<Ready, Problem> {
     let opened = Store::open(&folder::store(data))?;
     Ok(Ready {
         authority: open_authority(data)?,
-        sealing_key: open_sealing_key_of(data, &opened.state)?,
+        sealing_key: Arc::new(open_sealing_key_of(data, &opened.state)?),
         opened,
         logs: Logs::open(&folder::logs(data)).map_err(|error| io(&error))?,
         reset_key: ResetKey::open(&folder::reset_key(data)).map_err(|error| io(&error))?,
@@ -90,7 +91,6 @@ impl Ready {
         let seen = kept.system_at.unwrap_or(newest_at);
         let trusted = self.config.clock_is_right;
         let clock = Arc::new(Clock::resume(newest_at.max(kept.at), seen, trusted)?);
-        let blobs = blobs::Stores::open(&folder::blobs(&self.config.data), Arc::clone(&clock))?;
         let identity = self.authority.server_identity(clock.system());
         let identity = identity.map_err(|error| renewal::problem(&error))?;
         let tls = certs::server_config(&identity).map_err(|error| renewal::problem(&error))?;
@@ -121,6 +121,12 @@ impl Ready {
         let clerk = Clerk::new(state, store, Arc::clone(&clock));
         let (engine, engine_thread) = Engine::start(clerk, outside)
             .map_err(|error| Problem::new(Code::Io, NOT_STARTED, error.to_string()))?;
+        let homes = Arc::new(OrgHomes {
+            engine: engine.clone(),
+            sealing_key: Arc::clone(&self.sealing_key),
+        });
+        let folder = folder::blobs(&self.config.data);
+        let blobs = blobs::Stores::open(&folder, Arc::clone(&clock), homes)?;
         let fingerprint = self.authority.fingerprint();
         let desk = Arc::new(Desk {
             hashing: crate::proofs::Hashing::default(),
@@ -145,6 +151,7 @@ impl Ready {
         tasks.spawn(lease::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(sweep::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(scrub::run(Arc::clone(&desk), stop.clone()));
+        tasks.spawn(moving::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(forgetting::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(renewal::run(
             Arc::clone(&desk),

@@ -5,6 +5,7 @@
 //! is always for something that is seen to happen; a deadline only turns a hang into a failure.
 
 mod binaries;
+pub mod bucket;
 mod graphics;
 mod network;
 pub mod oci;

@@ -1,4 +1,4 @@
-//! `org show|list|use|create|settings|set|logo|transfer|leave|rejoin|delete|limits|audit`: the group, how it runs itself, and its bounds.
+//! `org show|list|use|create|settings|set|storage|logo|transfer|leave|rejoin|delete|limits|audit`: the group, how it runs itself, and its bounds.
 
 mod approvals;
 mod create;
@@ -8,6 +8,7 @@ mod limits;
 mod logo;
 mod rejoin;
 mod settings;
+mod storage;
 mod transfer;
 
 use clap::{Args, Subcommand};
@@ -39,6 +40,7 @@ pub(super) enum Org {
     Create(create::Create),
     Settings(settings::Settings),
     Set(settings::Set),
+    Storage(storage::Storage),
     Logo(logo::Logo),
     Transfer(transfer::Transfer),
     Leave(leave::Leave),
@@ -75,6 +77,7 @@ impl Org {
             Self::Create(create) => create.run(context).await,
             Self::Settings(settings) => settings.run(context).await,
             Self::Set(set) => set.run(context).await,
+            Self::Storage(storage) => storage.run(context).await,
             Self::Logo(logo) => logo.run(context).await,
             Self::Audit(audit) => audit.run(context).await,
             Self::Transfer(transfer) => transfer.run(context).await,
@@ -118,6 +121,7 @@ fn org_facts(org: &OrgOverview) -> String {
         .with("about", &org.settings.description)
         .with("contact", &org.settings.contact)
         .with_some("logo", org.logo.as_ref().map(logo::short))
+        .with("storage", &org.settings.storage)
         .with("id", org.id)
         .with("owner", &org.owner)
         .with("since", local(org.created_at))

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{ChunkId, OrgId},
+    org::storage::StoragePlace,
+    problem::Problem,
     time::Timestamp,
     units::Bytes,
 };
@@ -20,12 +22,32 @@ pub enum StorageRequest {
         /// Only say what would go.
         dry_run: bool,
     },
+    /// Where the org's bytes live, and how far they have moved. Answered by [`StorageAnswer::Whereabouts`].
+    Show { org: OrgId },
 }
 
 /// The answer to a [`StorageRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StorageAnswer {
     Collected(StorageReport),
+    Whereabouts(Whereabouts),
+}
+
+/// Where an org's bytes are, without descriptions of folders, which are on the coordinator's disk in any case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// Where they are to be: new ones go there.
+    pub storage: StoragePlace,
+    /// The bucket that some of them are in.
+    pub bucket: Option<StoragePlace>,
+    /// On the coordinator's disk.
+    pub local: Bytes,
+    /// In the bucket.
+    pub remote: Bytes,
+    /// Not all of them are where they are to be yet.
+    pub moving: bool,
+    /// Why the move does not go on; it is tried again.
+    pub held_up: Option<Problem>,
 }
 
 /// What went, or would go.
@@ -51,7 +73,7 @@ pub struct StorageReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StoredNow {
     pub trees: u64,
-    /// On the disk, without the index.
+    /// On the disk or in the org's bucket, without the index.
     pub bytes: Bytes,
     /// Of that nothing has; given back as soon as it is worth it.
     pub dead: Bytes,

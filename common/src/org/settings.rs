@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::retention::Retention;
+use super::{
+    retention::Retention,
+    storage::{InvalidPlace, StoragePlace},
+};
 use crate::{
     status::{UnknownWord, Visibility},
     time::{InvalidSpan, Span},
@@ -50,6 +53,8 @@ pub struct OrgSettings {
     pub artifacts_kept: Retention,
     /// Deleted datasets and versions, which can be brought back for so long. Holds for what is deleted from then on.
     pub deleted_data_kept: Retention,
+    /// Where the bytes of datasets, work folders and artifacts live.
+    pub storage: StoragePlace,
 }
 
 impl Default for OrgSettings {
@@ -67,6 +72,7 @@ impl Default for OrgSettings {
             require_two_factor: false,
             artifacts_kept: Retention::days(90),
             deleted_data_kept: Retention::days(7),
+            storage: StoragePlace::Local,
         }
     }
 }
@@ -87,6 +93,7 @@ pub struct SettingsChange {
     pub require_two_factor: Option<bool>,
     pub artifacts_kept: Option<Retention>,
     pub deleted_data_kept: Option<Retention>,
+    pub storage: Option<StoragePlace>,
 }
 
 /// Why settings cannot be.
@@ -120,6 +127,12 @@ pub enum InvalidSetting {
         value: Retention,
         most: Retention,
     },
+    #[error("{key}: {source}")]
+    Place {
+        key: &'static str,
+        #[source]
+        source: InvalidPlace,
+    },
     #[error("{key} has {bytes} bytes; it has room for {most}")]
     TooLong {
         key: &'static str,
@@ -134,7 +147,7 @@ pub enum InvalidSetting {
 
 impl SettingsChange {
     /// Every key that can be set, as people write it.
-    pub const KEYS: [&str; 12] = [
+    pub const KEYS: [&str; 13] = [
         "display_name",
         "description",
         "contact",
@@ -147,6 +160,7 @@ impl SettingsChange {
         "require_two_factor",
         "artifacts_kept",
         "deleted_data_kept",
+        "storage",
     ];
 
     /// Takes in one `KEY=VALUE`; in a key, `-` is as good as `_`.
@@ -170,6 +184,11 @@ impl SettingsChange {
             }
             "artifacts_kept" => self.artifacts_kept = Some(time(key, value)?),
             "deleted_data_kept" => self.deleted_data_kept = Some(time(key, value)?),
+            "storage" => {
+                let parsed = value.parse();
+                let parsed = parsed.map_err(|source| InvalidSetting::Place { key, source })?;
+                self.storage = Some(parsed);
+            }
             _ => {
                 let on = switch(key, value)?;
                 let field = match key {
@@ -214,6 +233,7 @@ impl SettingsChange {
             require_two_factor: self.require_two_factor.unwrap_or(before.require_two_factor),
             artifacts_kept: self.artifacts_kept.unwrap_or(before.artifacts_kept),
             deleted_data_kept: self.deleted_data_kept.unwrap_or(before.deleted_data_kept),
+            storage: self.storage.as_ref().unwrap_or(&before.storage).clone(),
         };
         after.check()?;
         Ok(after)

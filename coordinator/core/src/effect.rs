@@ -27,6 +27,8 @@ pub enum Effect {
     Forget(AttemptId),
     /// Files of a deleted org or dataset lie on the disk.
     Sweep,
+    /// An org's bytes are to live elsewhere.
+    Move,
 }
 
 /// What somebody may be waiting for.
@@ -56,8 +58,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::RoleChanged { org: id, .. }
         | Event::MemberRemoved { org: id, .. }
         | Event::Org(
-            OrgEvent::OrgSettingsChanged { org: id, .. }
-            | OrgEvent::OrgLogoChanged { org: id, .. }
+            OrgEvent::OrgLogoChanged { org: id, .. }
             | OrgEvent::OrgTransferred { org: id, .. }
             | OrgEvent::OrgFilesDeleted { org: id, .. }
             | OrgEvent::RejoinRequested { org: id, .. }
@@ -65,6 +66,14 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         )
         | Event::InvitationCreated { org: id, .. }
         | Event::DatasetVersionAdded { org: id, .. } => vec![org(*id)],
+        Event::Org(OrgEvent::OrgSettingsChanged {
+            org: id,
+            before,
+            after,
+        }) => {
+            let moves = (before.storage != after.storage).then_some(Effect::Move);
+            moves.into_iter().chain([org(*id)]).collect()
+        }
         Event::Dataset(DatasetEvent::DatasetPurged { org: id, .. }) => {
             vec![Effect::Sweep, org(*id)]
         }

@@ -16,6 +16,7 @@ mod org;
 mod page;
 mod project;
 pub mod secret;
+pub mod storage;
 pub mod usage;
 
 use std::{collections::BTreeMap, fmt, ops::Bound};

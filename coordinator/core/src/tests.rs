@@ -29,6 +29,7 @@ mod rules;
 mod scheduling;
 mod secrets;
 mod shares;
+mod storage;
 mod tokens;
 mod two_factor;
 mod two_orgs;

@@ -12,7 +12,7 @@ use super::{
     error::BlobError,
     index::RECOUNT,
     step,
-    store::{Store, minute, read_description},
+    store::{Store, arrive_all, minute, read_description},
     there,
 };
 
@@ -80,7 +80,7 @@ impl Store {
     pub(crate) fn collect(&self) -> Result<Collected, BlobError> {
         let _one = self.0.collecting();
         if !self.0.journal.is_empty() {
-            self.0.flush()?;
+            self.0.commit_here(arrive_all)?;
         }
         let mut collected = Collected::default();
         for (tree, cursor) in self.0.view()?.doomed()? {
@@ -92,7 +92,13 @@ impl Store {
             super::recover::recount(&self.0.root, &self.0.index, minute(&self.0.clock))?;
         }
         self.drop_idle(&mut collected)?;
-        self.compact()?;
+        match self.compact().and_then(|()| self.tidy_depot()) {
+            Err(error) if error.is_of_bucket() => {
+                let error = error.problem("dead space in the org's bucket stays for now");
+                tracing::warn!(org = %self.0.org, %error);
+            }
+            done => done?,
+        }
         Ok(collected)
     }
 

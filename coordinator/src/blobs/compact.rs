@@ -11,6 +11,7 @@ use common::{id::ChunkId, tree::ChunkRef};
 use super::{
     error::BlobError,
     index::{Pack, Place},
+    moving::is_lost,
     packs::Step,
     record::Header,
     store::{Store, arrive_all},
@@ -20,20 +21,41 @@ use super::{
 const DEAD_PART: u32 = 4;
 /// The pack that grows is left alone while less of it is dead.
 const LEAST_DEAD: u32 = 1 << 20;
+/// One pack is made of packs in the bucket that are shorter than this part of one, once there are so many of them.
+const SMALL_PART: u32 = 8;
+const LEAST_MERGED: usize = 8;
 /// Pieces are copied once there are so many bytes of them.
 const COPY_BYTES: usize = 4 << 20;
 
 impl Store {
-    /// Clears up the packs with much dead space.
+    /// Clears up the packs with much dead space, and makes one of many small ones in the bucket, where every sealed
+    /// tree begins a pack of its own.
     ///
     /// # Errors
     /// Something cannot be read or written; the next call goes on.
     pub(super) fn compact(&self) -> Result<(), BlobError> {
+        if self.0.journal.ships() {
+            // Where the bucket cannot be used, nothing is copied that could not go there.
+            self.0.flush()?;
+        }
         let mut packs = self.0.view()?.packs()?;
         // What needs no room first.
         packs.sort_by_key(|(_, pack)| pack.live);
+        let mut small = Vec::new();
         for (number, pack) in packs {
-            if pack.bytes == 0 || pack.dead() < pack.bytes.div_ceil(DEAD_PART) {
+            if self.0.journal.is_shipping(number) {
+                continue;
+            }
+            if pack.bytes == 0 {
+                // Its object could not be deleted before.
+                self.remove_pack(number)?;
+                continue;
+            }
+            if pack.dead() < pack.bytes.div_ceil(DEAD_PART) {
+                let most = self.0.limits.shipped_bytes / SMALL_PART;
+                if pack.bytes < most && self.0.packs.is_away(number) {
+                    small.push((number, pack));
+                }
                 continue;
             }
             if self.0.journal.growing() == Some(number) {
@@ -44,37 +66,49 @@ impl Store {
                 // What was written to it since is in the index from here on.
                 self.0.flush()?;
             }
-            self.clear_up(number, pack)?;
+            self.clear_up(&[(number, pack)])?;
+        }
+        // Smallest first, and several of them fit into one.
+        for some in small.chunks(SMALL_PART as usize * 2) {
+            if some.len() >= LEAST_MERGED {
+                self.clear_up(some)?;
+            }
         }
         Ok(())
     }
 
-    /// Moves what lives in a pack that does not grow, and deletes it.
-    fn clear_up(&self, number: u32, pack: Pack) -> Result<(), BlobError> {
-        let moves = self.copy_live(number, pack)?;
-        self.leave(number, &moves)?;
-        let pieces = moves.made.len();
-        tracing::debug!(org = %self.0.org, pack = number, bytes = pack.bytes, pieces, "a pack was cleared up");
+    /// Moves what lives in packs that do not grow, and deletes them.
+    pub(super) fn clear_up(&self, packs: &[(u32, Pack)]) -> Result<(), BlobError> {
+        let moves = self.copy_live(packs)?;
+        self.leave(packs, &moves)?;
+        let (pieces, packs) = (moves.made.len(), packs.len());
+        tracing::debug!(org = %self.0.org, packs, pieces, "packs were cleared up");
         Ok(())
     }
 
-    /// Copies what lives in a pack.
-    pub(super) fn copy_live(&self, number: u32, pack: Pack) -> Result<Moves, BlobError> {
+    /// Copies what lives in packs.
+    pub(super) fn copy_live(&self, packs: &[(u32, Pack)]) -> Result<Moves, BlobError> {
         let mut moves = Moves {
             losses: self.0.journal.losses(),
             ..Moves::default()
         };
-        if pack.live > 0 {
-            self.move_records(number, pack, &mut moves)?;
-        }
-        if moves.live < pack.live {
-            self.move_rest(number, &mut moves)?;
+        for (number, pack) in packs {
+            let before = moves.live;
+            if pack.live > 0 {
+                match self.move_records(*number, *pack, &mut moves) {
+                    Err(BlobError::Io(error)) if is_lost(&error) => {}
+                    moved => moved?,
+                }
+            }
+            if moves.live - before < pack.live {
+                self.move_rest(*number, &mut moves)?;
+            }
         }
         Ok(moves)
     }
 
-    /// Notes where everything is now, and deletes the pack.
-    pub(super) fn leave(&self, number: u32, moves: &Moves) -> Result<(), BlobError> {
+    /// Notes where everything is now, and deletes the packs.
+    pub(super) fn leave(&self, packs: &[(u32, Pack)], moves: &Moves) -> Result<(), BlobError> {
         self.0.commit(|change, snapshot, minute| {
             if snapshot.losses != moves.losses {
                 return Err(BlobError::Lost);
@@ -83,8 +117,16 @@ impl Store {
             for (id, from, to) in &moves.made {
                 change.relocate(*id, *from, *to)?;
             }
-            change.doom_pack(number)
+            packs
+                .iter()
+                .try_for_each(|(number, _)| change.doom_pack(*number))
         })?;
+        packs
+            .iter()
+            .try_for_each(|(number, _)| self.remove_pack(*number))
+    }
+
+    fn remove_pack(&self, number: u32) -> Result<(), BlobError> {
         self.0.packs.remove(number)?;
         self.0.change(|change| change.forget_pack(number))
     }

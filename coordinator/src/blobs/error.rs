@@ -5,6 +5,7 @@ use std::io;
 use common::{code::Code, id::ChunkId, problem::Problem};
 use link::trees::io_problem;
 
+use super::depot::AtPlace;
 use crate::store::{StoreError, chain};
 
 /// Why something could not be stored, read or taken away.
@@ -23,10 +24,17 @@ pub(crate) enum BlobError {
 }
 
 impl BlobError {
+    /// Returns whether it failed because the org's bucket cannot be used, which may be otherwise the next time.
+    pub(super) fn is_of_bucket(&self) -> bool {
+        matches!(self, Self::Io(error) if AtPlace::is_in(error))
+    }
+
     /// Returns what a person is told, who wanted `what`.
     pub(crate) fn problem(&self, what: &str) -> Problem {
         match self {
-            Self::Io(error) => io_problem(what, error),
+            Self::Io(error) => {
+                AtPlace::problem(error, what).unwrap_or_else(|| io_problem(what, error))
+            }
             Self::Index(error) => {
                 let code = match error.innermost() {
                     StoreError::Full(_) => Code::DiskFull,

@@ -116,6 +116,10 @@ impl Incoming {
         }
         let put = || {
             let inner = &*self.store.0;
+            if inner.journal.is_full() {
+                // It did not get into the bucket before: there is no more room until it does.
+                inner.flush()?;
+            }
             let view = inner.view()?;
             let mut new = Vec::with_capacity(records.len());
             for record in records {
@@ -123,9 +127,14 @@ impl Incoming {
                     new.push(record);
                 }
             }
-            for pack in inner.journal.arrive(&inner.packs, &new)? {
-                // Others write on meanwhile, and the commit finds most of the upload on the disk.
-                if let Err(error) = inner.packs.sync(pack) {
+            let full = inner.journal.arrive(&inner.packs, &new)?;
+            // Others write on meanwhile, and the commit finds most of the upload on the disk, or in the bucket.
+            if inner.journal.ships() {
+                inner.ship(false)?;
+                return Ok(());
+            }
+            for pack in full {
+                if let Err(error) = super::there(inner.packs.sync(pack)) {
                     let _one = inner.committing();
                     inner.journal.lose(&inner.packs)?;
                     return Err(error.into());
@@ -222,11 +231,11 @@ impl Incoming {
             step();
             sync_folder(&root.join("trees"))
         };
-        written().map_err(|error| {
+        written().inspect_err(|_| {
             // What stays is cleared when the store is opened next.
             let _ = fs::remove_file(&temp);
-            error.into()
-        })
+        })?;
+        Ok(self.store.ship_description(manifest.id(), bytes)?)
     }
 
     fn hold<'a>(&self, chunks: impl Iterator<Item = &'a ChunkRef>) {

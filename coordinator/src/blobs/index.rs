@@ -12,6 +12,7 @@ pub(super) use self::{
 };
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
 };
@@ -30,6 +31,8 @@ const CHUNKS: TableDefinition<'_, Id, &[u8; row::ROW_BYTES]> = TableDefinition::
 /// Chunks that no tree has, by the minute since which: zero where they may go at once.
 const IDLE: TableDefinition<'_, (u32, Id), ()> = TableDefinition::new("idle-chunks-1");
 const PACKS: TableDefinition<'_, u32, (u32, u32)> = TableDefinition::new("packs-1");
+/// Packs that are objects in a bucket instead of files.
+const AWAY: TableDefinition<'_, u32, ()> = TableDefinition::new("packs-away-1");
 const TREES: TableDefinition<'_, Id, (u64, u64, u32, bool)> = TableDefinition::new("trees-1");
 /// Trees that have lost their names, and how many of their chunks have heard of it.
 const DOOMED: TableDefinition<'_, Id, u32> = TableDefinition::new("doomed-trees-1");
@@ -40,6 +43,8 @@ const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes-1");
 pub(super) const SCRUB: &str = "scrub";
 /// Among the notes: that the counts of references have to be taken anew.
 pub(super) const RECOUNT: &str = "recount";
+/// Among the notes: that the index is new, and does not have all that packs and descriptions say yet.
+pub(super) const NEW: &str = "new";
 
 #[derive(Debug)]
 pub(super) struct Index {
@@ -49,15 +54,12 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Opens the index, which is made if there is none. Says whether it was made.
-    pub(super) fn open(path: &Path) -> Result<(Self, bool), BlobError> {
-        let new = !path.exists();
-        let database = open(path)?;
-        let index = Self {
+    /// Opens the index, which is made if there is none: then it has the note [`NEW`].
+    pub(super) fn open(path: &Path) -> Result<Self, BlobError> {
+        Ok(Self {
             path: path.to_owned(),
-            database: RwLock::new(Some(database)),
-        };
-        Ok((index, new))
+            database: RwLock::new(Some(open(path)?)),
+        })
     }
 
     /// Does `change` in one commit, which is on the disk when this returns; nothing of it where either fails.
@@ -125,8 +127,13 @@ fn open(path: &Path) -> Result<Database, BlobError> {
     builder.set_cache_size(CACHE_BYTES);
     let database = builder.create(path)?;
     let transaction = database.begin_write()?;
+    let new = transaction.list_tables()?.next().is_none();
     // Every table is there from the first view on.
-    drop(Change::open(&transaction)?);
+    let mut change = Change::open(&transaction)?;
+    if new {
+        change.note(NEW, b"1")?;
+    }
+    drop(change);
     transaction.commit()?;
     Ok(database)
 }
@@ -173,6 +180,13 @@ impl View {
             let (number, pack) = row?;
             Ok((number.value(), Pack::from(pack.value())))
         });
+        rows.collect()
+    }
+
+    /// Returns the packs that are in a bucket.
+    pub(super) fn away(&self) -> Result<BTreeSet<u32>, BlobError> {
+        let table = self.transaction.open_table(AWAY)?;
+        let rows = table.range::<u32>(..)?.map(|row| Ok(row?.0.value()));
         rows.collect()
     }
 

@@ -40,6 +40,12 @@ struct Written {
     new_names: bool,
     /// How often something was lost.
     losses: u64,
+    /// Packs that are begun go to a bucket once they are whole.
+    ships: bool,
+    /// Those that have not got there, and how long they are.
+    unshipped: BTreeMap<u32, u32>,
+    /// Those that are there, of which the index has not heard.
+    shipped: BTreeMap<u32, u32>,
 }
 
 /// What a commit takes from the journal.
@@ -50,6 +56,8 @@ pub(super) struct Snapshot {
     pub(super) packs: Vec<(u32, u32)>,
     /// See [`Journal::losses`].
     pub(super) losses: u64,
+    /// Packs that are in the bucket, and how long they are.
+    pub(super) shipped: BTreeMap<u32, u32>,
     unsynced: BTreeSet<u32>,
     new_names: bool,
 }
@@ -68,8 +76,56 @@ impl Journal {
                 unsynced: BTreeSet::new(),
                 new_names: false,
                 losses: 0,
+                ships: false,
+                unshipped: BTreeMap::new(),
+                shipped: BTreeMap::new(),
             }),
         }
+    }
+
+    /// Says whether packs that are begun from now on go to a bucket. What was begun before stays where it is.
+    pub(super) fn set_ships(&self, ships: bool) {
+        let mut written = self.written();
+        if written.ships != ships {
+            written.ships = ships;
+            written.writer = None;
+            written.unshipped.clear();
+        }
+    }
+
+    pub(super) fn ships(&self) -> bool {
+        self.written().ships
+    }
+
+    /// Returns the packs that are to go to the bucket and do not grow, and how long they are; with the one that grows,
+    /// which does so no more, where `all` are to go.
+    pub(super) fn to_ship(&self, all: bool) -> Vec<(u32, u32)> {
+        let mut written = self.written();
+        if all && written.ships {
+            written.writer = None;
+        }
+        let growing = written.writer.as_ref().map(|writer| writer.number);
+        let closed = written.unshipped.iter();
+        closed
+            .filter(|(pack, _)| Some(**pack) != growing)
+            .map(|(pack, length)| (*pack, *length))
+            .collect()
+    }
+
+    /// Notes that a pack is in the bucket.
+    pub(super) fn shipped(&self, pack: u32, length: u32) {
+        let mut written = self.written();
+        // Otherwise it was lost meanwhile, or is to stay here.
+        if written.unshipped.remove(&pack).is_some() {
+            written.unsynced.remove(&pack);
+            written.shipped.insert(pack, length);
+        }
+    }
+
+    /// Returns whether a pack is on its way to the bucket.
+    pub(super) fn is_shipping(&self, pack: u32) -> bool {
+        let written = self.written();
+        written.unshipped.contains_key(&pack) || written.shipped.contains_key(&pack)
     }
 
     /// Returns of each chunk whether it is here.
@@ -127,7 +183,7 @@ impl Journal {
                     new.push(piece);
                 }
             }
-            written.append(packs, self.limits.pack_bytes, new.into_iter(), &mut places)
+            written.append(packs, self.limits, new.into_iter(), &mut places)
         };
         for (id, place) in places {
             written.pending_bytes += u64::from(place.record_bytes());
@@ -148,7 +204,7 @@ impl Journal {
     ) -> io::Result<Vec<(ChunkId, Place)>> {
         let mut places = Vec::with_capacity(pieces.len());
         let mut written = self.written();
-        written.append(packs, self.limits.pack_bytes, pieces.iter(), &mut places)?;
+        written.append(packs, self.limits, pieces.iter(), &mut places)?;
         Ok(places)
     }
 
@@ -168,6 +224,7 @@ impl Journal {
                 .map(|(pack, (_, length))| (*pack, *length))
                 .collect(),
             losses: written.losses,
+            shipped: written.shipped.clone(),
             unsynced: mem::take(&mut written.unsynced),
             new_names: mem::take(&mut written.new_names),
         }
@@ -184,6 +241,9 @@ impl Journal {
         }
         if written.pending.is_empty() {
             written.pending.shrink_to_fit();
+        }
+        for pack in snapshot.shipped.keys() {
+            written.shipped.remove(pack);
         }
         for (pack, known) in &snapshot.packs {
             if let Some((before, length)) = written.grown.get_mut(pack) {
@@ -203,6 +263,8 @@ impl Journal {
         written.pending.clear();
         written.pending_bytes = 0;
         written.unsynced.clear();
+        written.unshipped.clear();
+        written.shipped.clear();
         written.writer = None;
         let grown = mem::take(&mut written.grown);
         grown
@@ -221,10 +283,14 @@ impl Written {
     fn append<'a>(
         &mut self,
         packs: &Packs,
-        pack_bytes: u32,
+        limits: Limits,
         pieces: impl Iterator<Item = &'a (Header, Bytes)>,
         places: &mut Vec<(ChunkId, Place)>,
     ) -> io::Result<()> {
+        let pack_bytes = match self.ships {
+            true => limits.shipped_bytes,
+            false => limits.pack_bytes,
+        };
         let mut records = Vec::new();
         let mut coming = Vec::new();
         for (header, bytes) in pieces {
@@ -254,6 +320,9 @@ impl Written {
     fn begin(&mut self, packs: &Packs) -> io::Result<()> {
         let writer = packs.writer(self.next, 0)?;
         self.new_names = true;
+        if self.ships {
+            self.unshipped.insert(self.next, 0);
+        }
         self.next += 1;
         self.writer = Some(writer);
         Ok(())
@@ -272,6 +341,9 @@ impl Written {
         writer.append(records)?;
         let grown = self.grown.entry(writer.number).or_insert((before, before));
         grown.1 = writer.length;
+        if let Some(length) = self.unshipped.get_mut(&writer.number) {
+            *length = writer.length;
+        }
         self.unsynced.insert(writer.number);
         records.clear();
         places.append(coming);

@@ -1,23 +1,27 @@
 //! The files in which pieces are: written from front to back by one writer, read at any place by many.
 //!
-//! Nothing here knows what a piece is for; what of a file counts, the index says.
+//! A pack is written on the disk. Where the org's bytes live in a bucket, a whole one is an object there, and its file
+//! goes. Nothing here knows what a piece is for; what of a pack counts, and where it is, the index says.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use bytes::Bytes;
 
 use super::{
+    depot::{AT_ONCE, Depot},
     record::{self, Header, MAX_RECORD_BYTES},
-    step, sync_folder,
+    step, sync_folder, there,
 };
 
+/// The folder of packs in a depot.
+pub(super) const PACKS: &str = "packs";
 /// Most files that stay open for readers.
 const MAX_OPEN: usize = 64;
 
@@ -36,14 +40,79 @@ pub(super) enum Step {
 pub(super) struct Packs {
     folder: PathBuf,
     open: Mutex<BTreeMap<u32, Arc<File>>>,
+    remote: RwLock<Remote>,
+}
+
+/// What is in a bucket.
+#[derive(Debug, Default)]
+struct Remote {
+    depot: Option<Arc<Depot>>,
+    packs: BTreeSet<u32>,
+}
+
+/// A part of a pack that is read in one go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) pack: u32,
+    pub(super) offset: u32,
+    pub(super) length: u32,
 }
 
 impl Packs {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    /// Knows of these packs that they are in the depot.
+    pub(super) fn new(folder: PathBuf, depot: Option<Arc<Depot>>, packs: BTreeSet<u32>) -> Self {
         Self {
             folder,
             open: Mutex::default(),
+            remote: RwLock::new(Remote { depot, packs }),
         }
+    }
+
+    /// Returns the depot, if packs are or were in one.
+    pub(super) fn depot(&self) -> Option<Arc<Depot>> {
+        self.remote(|remote| remote.depot.clone())
+    }
+
+    pub(super) fn set_depot(&self, depot: Option<Arc<Depot>>) {
+        self.change_remote(|remote| remote.depot = depot);
+    }
+
+    pub(super) fn is_away(&self, pack: u32) -> bool {
+        self.remote(|remote| remote.packs.contains(&pack))
+    }
+
+    /// Hears that the index says that a pack is in the depot: its file goes. Who reads it goes on.
+    pub(super) fn went(&self, pack: u32) -> io::Result<()> {
+        self.change_remote(|remote| {
+            remote.packs.insert(pack);
+        });
+        self.remove_file(pack)
+    }
+
+    /// Hears that the index says that a pack is on the disk.
+    pub(super) fn came(&self, pack: u32) {
+        self.change_remote(|remote| {
+            remote.packs.remove(&pack);
+        });
+    }
+
+    fn remote<T>(&self, look: impl FnOnce(&Remote) -> T) -> T {
+        // Every change of it is one step: it is whole whatever a thread that held it did.
+        look(&self.remote.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change_remote(&self, change: impl FnOnce(&mut Remote)) {
+        change(&mut self.remote.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Returns the depot where a pack is in it.
+    fn depot_of(&self, pack: u32) -> io::Result<Option<Arc<Depot>>> {
+        self.remote(|remote| {
+            let away = remote.packs.contains(&pack);
+            let lost = || io::Error::other("nobody knows any more in which bucket it is");
+            away.then(|| remote.depot.clone().ok_or_else(lost))
+                .transpose()
+        })
     }
 
     /// Returns the numbers of the files that are there, in order.
@@ -62,10 +131,45 @@ impl Packs {
 
     /// Returns these bytes of a pack.
     pub(super) fn read(&self, pack: u32, offset: u32, length: usize) -> io::Result<Bytes> {
+        if let Some(depot) = self.depot_of(pack)? {
+            let from = u64::from(offset);
+            let mut read = depot.read(&[(object(pack), from..from + length as u64)])?;
+            return read
+                .pop()
+                .ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+        }
         let file = self.file(pack)?;
         let mut bytes = vec![0; length];
         file.read_exact_at(&mut bytes, u64::from(offset))?;
         Ok(bytes.into())
+    }
+
+    /// Returns parts of packs, in this order. What is in a depot is read a few parts at once.
+    ///
+    /// # Errors
+    /// One cannot be read: with its place in the order.
+    pub(super) fn read_runs(&self, runs: &[Run]) -> Result<Vec<Bytes>, (usize, io::Error)> {
+        let mut read = Vec::with_capacity(runs.len());
+        while read.len() < runs.len() {
+            let at = read.len();
+            let failed = |error| (at, error);
+            let first = &runs[at];
+            let Some(depot) = self.depot_of(first.pack).map_err(failed)? else {
+                let bytes = self.read(first.pack, first.offset, first.length as usize);
+                read.push(bytes.map_err(failed)?);
+                continue;
+            };
+            let here = runs[at..].iter().take(AT_ONCE);
+            let here = here.take_while(|run| self.is_away(run.pack));
+            let parts: Vec<_> = here
+                .map(|run| {
+                    let from = u64::from(run.offset);
+                    (object(run.pack), from..from + u64::from(run.length))
+                })
+                .collect();
+            read.extend(depot.read(&parts).map_err(failed)?);
+        }
+        Ok(read)
     }
 
     /// Hands the records of a pack from `from` to `until` to `each`, with their places and pieces, front to back.
@@ -95,6 +199,9 @@ impl Packs {
     }
 
     pub(super) fn length(&self, pack: u32) -> io::Result<u64> {
+        if let Some(depot) = self.depot_of(pack)? {
+            return depot.length(&object(pack));
+        }
         Ok(fs::metadata(self.path(pack))?.len())
     }
 
@@ -123,14 +230,20 @@ impl Packs {
         sync_folder(&self.folder)
     }
 
-    /// Deletes a pack, if it is there. Who reads it goes on.
+    /// Deletes a pack, if it is there. Who reads its file goes on.
     pub(super) fn remove(&self, pack: u32) -> io::Result<()> {
+        if let Some(depot) = self.depot_of(pack)? {
+            step();
+            depot.remove(&object(pack))?;
+            self.came(pack);
+        }
+        self.remove_file(pack)
+    }
+
+    pub(super) fn remove_file(&self, pack: u32) -> io::Result<()> {
         step();
         self.open().remove(&pack);
-        match fs::remove_file(self.path(pack)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        there(fs::remove_file(self.path(pack)))
     }
 
     pub(super) fn path(&self, pack: u32) -> PathBuf {
@@ -162,6 +275,11 @@ impl Packs {
         // The table is whole whatever a thread that held it did.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the name of the object that a pack is in a depot.
+pub(super) fn object(pack: u32) -> String {
+    format!("{PACKS}/{pack:08}")
 }
 
 pub(super) fn path_in(folder: &Path, pack: u32) -> PathBuf {

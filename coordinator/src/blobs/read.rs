@@ -14,12 +14,15 @@ use link::trees::Piece;
 use super::{
     error::BlobError,
     index::Place,
+    packs::{Packs, Run},
     record::{HEADER_BYTES, Header},
     store::{Store, UNREADABLE},
 };
 
 /// Pieces that lie this near to each other are read in one go, with what is between them.
 const MAX_GAP_BYTES: u32 = 64 << 10;
+/// As much for a bucket, where a request costs more than some bytes.
+const MAX_REMOTE_GAP_BYTES: u32 = 512 << 10;
 /// Most bytes that are read in one go.
 const MAX_RUN_BYTES: u32 = 4 << 20;
 /// How often pieces are looked up again that were moved while somebody read them.
@@ -76,15 +79,24 @@ impl Store {
         }
         places.sort_unstable_by_key(|(place, at)| (place.pack, place.offset, *at));
         let mut pieces = vec![Piece::plain(Buffer::new()); chunks.len()];
-        for run in runs(&places) {
+        let runs: Vec<_> = runs(&places, &self.0.packs).collect();
+        let spans = runs.iter().map(|run| {
             let (first, last) = (run[0].0, run[run.len() - 1].0);
-            let length = last.end().saturating_sub(first.offset) as usize;
-            let read = self.0.packs.read(first.pack, first.offset, length);
-            let bytes = read.map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Unread::Moved,
-                io::ErrorKind::UnexpectedEof => Unread::Damaged(chunks[run[0].1]),
-                _ => Unread::Failed(error.into()),
-            })?;
+            Run {
+                pack: first.pack,
+                offset: first.offset,
+                length: last.end().saturating_sub(first.offset),
+            }
+        });
+        let spans: Vec<Run> = spans.collect();
+        let read = self.0.packs.read_runs(&spans);
+        let read = read.map_err(|(at, error)| match error.kind() {
+            io::ErrorKind::NotFound => Unread::Moved,
+            io::ErrorKind::UnexpectedEof => Unread::Damaged(chunks[runs[at][0].1]),
+            _ => Unread::Failed(error.into()),
+        })?;
+        for (run, bytes) in runs.into_iter().zip(read) {
+            let first = run[0].0;
             for (place, at) in run {
                 let start = (place.offset - first.offset) as usize;
                 let record = bytes.slice(start..start + place.record_bytes() as usize);
@@ -163,11 +175,15 @@ impl<E: Into<BlobError>> From<E> for Unread {
 }
 
 /// Returns sorted places in the runs in which they are read.
-fn runs(places: &[(Place, usize)]) -> impl Iterator<Item = &[(Place, usize)]> {
+fn runs<'a>(
+    places: &'a [(Place, usize)],
+    packs: &Packs,
+) -> impl Iterator<Item = &'a [(Place, usize)]> {
     let mut begin = places.first().map_or(0, |(place, _)| place.offset);
     places.chunk_by(move |(a, _), (b, _)| {
+        let gap = b.offset.saturating_sub(a.end());
         let near = a.pack == b.pack
-            && b.offset.saturating_sub(a.end()) <= MAX_GAP_BYTES
+            && (gap <= MAX_GAP_BYTES || (gap <= MAX_REMOTE_GAP_BYTES && packs.is_away(a.pack)))
             && b.end().saturating_sub(begin) <= MAX_RUN_BYTES;
         if !near {
             begin = b.offset;

@@ -2,21 +2,28 @@
 //!
 //! The index is the truth; packs may have more at their ends, which was written and not committed. Whole pieces of that
 //! are taken in, checked, so that whoever sent them need not do so again; the rest is cut off. Where there is no index,
-//! or it is damaged, it is made anew from packs and descriptions.
+//! or it is damaged, it is made anew from packs and descriptions, those in the org's bucket included.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    sync::Arc,
+};
 
-use common::id::TreeId;
+use common::id::{ChunkId, TreeId};
 use link::trees::Piece;
 
 use super::{
     Limits,
+    depot::Depot,
     error::BlobError,
-    index::{Index, Place, RECOUNT, TreeRow},
+    index::{Change, Index, NEW, Place, RECOUNT, TreeRow},
     journal::Journal,
-    packs::{Packs, Step},
+    packs::{PACKS, Packs, Step},
+    shipping::{TREES, description},
     store::read_description,
-    there,
+    sync_folder, there,
 };
 use crate::store::StoreError;
 
@@ -28,26 +35,44 @@ pub(super) struct Recovered {
     pub(super) journal: Journal,
 }
 
-/// Opens the index of the store in `folder` and brings it up to what is on the disk.
-pub(super) fn recover(folder: &Path, limits: Limits, minute: u32) -> Result<Recovered, BlobError> {
+/// Opens the index of the store in `folder` and brings it up to what is on the disk; a new one up to what is in the
+/// depot as well.
+pub(super) fn recover(
+    folder: &Path,
+    limits: Limits,
+    depot: Option<Arc<Depot>>,
+    minute: u32,
+) -> Result<Recovered, BlobError> {
     for entry in fs::read_dir(folder.join("temps"))? {
         fs::remove_file(entry?.path())?;
     }
-    let (index, new) = open_index(&folder.join("index.redb"))?;
-    let packs = Packs::new(folder.join("packs"));
+    let index = open_index(&folder.join("index.redb"))?;
+    let view = index.view()?;
+    let new = view.note(NEW)?.is_some();
+    let packs = Packs::new(folder.join("packs"), depot.clone(), view.away()?);
+    if let Some(depot) = depot.filter(|_| new) {
+        take_objects(folder, &index, &packs, &depot, minute)?;
+    }
     let known = index.view()?.packs()?;
     for (number, _) in known.iter().filter(|(_, pack)| pack.bytes == 0) {
-        packs.remove(*number)?;
-        index.write(|change| change.forget_pack(*number))?;
+        // What is in a depot, collection deletes.
+        packs.remove_file(*number)?;
+        if !packs.is_away(*number) {
+            index.write(|change| change.forget_pack(*number))?;
+        }
     }
     let numbers = packs.numbers()?;
     for number in &numbers {
+        if packs.is_away(*number) {
+            packs.remove_file(*number)?;
+            continue;
+        }
         let row = known.iter().find(|(known, _)| known == number);
         let indexed = row.map_or(0, |(_, pack)| pack.bytes);
         take_tail(&index, &packs, *number, indexed, minute)?;
     }
     for (number, _) in known.iter().filter(|(_, pack)| pack.bytes > 0) {
-        if !numbers.contains(number) {
+        if !numbers.contains(number) && !packs.is_away(*number) {
             tracing::error!(pack = number, folder = %folder.display(), "a pack is missing");
         }
     }
@@ -55,7 +80,10 @@ pub(super) fn recover(folder: &Path, limits: Limits, minute: u32) -> Result<Reco
     if index.view()?.note(RECOUNT)?.is_some() {
         recount(folder, &index, minute)?;
     }
-    let last = numbers.last().copied();
+    if new {
+        index.write(|change| change.note(NEW, b""))?;
+    }
+    let last = packs.numbers()?.last().copied();
     let next = known
         .last()
         .map(|(number, _)| *number)
@@ -76,8 +104,49 @@ pub(super) fn recover(folder: &Path, limits: Limits, minute: u32) -> Result<Reco
     })
 }
 
+/// Takes into a new index what the depot has: packs that are not on the disk as a whole, and descriptions.
+fn take_objects(
+    folder: &Path,
+    index: &Index,
+    packs: &Packs,
+    depot: &Depot,
+    minute: u32,
+) -> Result<(), BlobError> {
+    for (name, length) in depot.list(PACKS)? {
+        let Ok(number) = name.parse() else {
+            continue;
+        };
+        // One that is on the disk was not said to be in the depot yet, or has come back: unless it is torn.
+        let here = packs.length(number).unwrap_or(0);
+        if packs.is_away(number) || here >= length {
+            continue;
+        }
+        packs.went(number)?;
+        let (pieces, end) = whole_pieces(packs, number, 0, length)?;
+        take_pieces(index, number, end, &pieces, minute, |change| {
+            change.send_away(number)
+        })?;
+    }
+    for (name, _) in depot.list(TREES)? {
+        let Ok(tree) = name.parse::<TreeId>() else {
+            continue;
+        };
+        let path = folder.join("trees").join(tree.to_string());
+        if path.exists() {
+            continue;
+        }
+        let temp = folder.join("temps").join(&name);
+        let mut file = fs::File::create(&temp)?;
+        file.write_all(&depot.get(&description(tree))?)?;
+        file.sync_all()?;
+        fs::rename(&temp, &path)?;
+    }
+    sync_folder(&folder.join("trees"))?;
+    Ok(())
+}
+
 /// Opens the index; one that is damaged is put aside, as a person may want to look at it.
-fn open_index(path: &Path) -> Result<(Index, bool), BlobError> {
+fn open_index(path: &Path) -> Result<Index, BlobError> {
     match Index::open(path) {
         Err(BlobError::Index(error)) if matches!(error.innermost(), StoreError::Damaged(_)) => {
             let aside = path.with_extension("redb.damaged");
@@ -107,12 +176,37 @@ fn take_tail(
         );
         return Ok(());
     }
+    if length == 0 {
+        // It was only just begun.
+        packs.remove_file(number)?;
+    }
     if length == u64::from(indexed) {
         return Ok(());
     }
+    let (pieces, end) = whole_pieces(packs, number, indexed, length)?;
+    // Behind the last whole piece nothing stays, nor is anything lost: nobody was told that it is here.
+    drop(packs.writer(number, end)?);
+    packs.sync(number)?;
+    packs.sync_names()?;
+    take_pieces(index, number, end, &pieces, minute, |_| Ok(()))?;
+    tracing::info!(
+        pack = number,
+        pieces = pieces.len(),
+        "pieces of an upload that broke off were found"
+    );
+    Ok(())
+}
+
+/// Returns the pieces of a pack between these places, up to the first that is not whole, and where that begins.
+fn whole_pieces(
+    packs: &Packs,
+    number: u32,
+    from: u32,
+    length: u64,
+) -> Result<(Vec<(ChunkId, Place)>, u32), BlobError> {
     let until = u32::try_from(length).unwrap_or(u32::MAX);
     let mut pieces = Vec::new();
-    let end = packs.walk(number, indexed, until, |offset, header, bytes| {
+    let end = packs.walk(number, from, until, |offset, header, bytes| {
         let piece = Piece::from_parts(header.encoding, bytes);
         if piece.open(&header.chunk).is_err() {
             return Ok::<_, io::Error>(Step::Stop);
@@ -120,23 +214,25 @@ fn take_tail(
         pieces.push((header.chunk.id, Place::of(number, offset, header)));
         Ok(Step::On)
     })?;
-    // Behind the last whole piece nothing stays, nor is anything lost: nobody was told that it is here.
-    drop(packs.writer(number, end)?);
-    packs.sync(number)?;
-    packs.sync_names()?;
+    Ok((pieces, end))
+}
+
+/// Puts pieces of a pack into the index, with `more` in the same commit.
+fn take_pieces(
+    index: &Index,
+    number: u32,
+    end: u32,
+    pieces: &[(ChunkId, Place)],
+    minute: u32,
+    more: impl FnOnce(&mut Change<'_>) -> Result<(), BlobError>,
+) -> Result<(), BlobError> {
     index.write(|change| {
         change.grow_pack(number, end)?;
-        for (id, place) in &pieces {
+        for (id, place) in pieces {
             change.arrive(*id, *place, 0, minute)?;
         }
-        Ok(())
-    })?;
-    tracing::info!(
-        pack = number,
-        pieces = pieces.len(),
-        "pieces of an upload that broke off were found"
-    );
-    Ok(())
+        more(change)
+    })
 }
 
 /// Removes descriptions that no tree has; where the index is new, they are what it is made from.

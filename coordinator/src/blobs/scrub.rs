@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     error::BlobError,
     index::{Pack, Place, SCRUB},
+    moving::is_lost,
     packs::Step,
     store::{Store, read_description},
 };
@@ -126,7 +127,10 @@ impl Store {
         scrub: &mut Scrub,
     ) -> Result<Vec<(ChunkId, Place)>, BlobError> {
         let view = self.0.view()?;
-        let there = u32::try_from(self.0.packs.length(number).unwrap_or(0)).unwrap_or(u32::MAX);
+        let there = match self.0.packs.length(number) {
+            Err(error) if is_lost(&error) => 0,
+            length => u32::try_from(length?).unwrap_or(u32::MAX),
+        };
         let mut damaged = Vec::new();
         let mut seen = HashSet::new();
         let mut live = 0;

@@ -17,8 +17,10 @@ use link::trees::{Manifest, io_problem, manifest::MAX_MANIFEST_BYTES};
 
 use super::{
     Limits, Shared,
+    depot::{Depot, Homes},
     error::BlobError,
     holds::Holds,
+    home::Home,
     incoming::Incoming,
     index::{Change, Index, TreeRow, View},
     journal::{Journal, Snapshot},
@@ -47,9 +49,15 @@ pub(super) struct Inner {
     pub(super) journal: Journal,
     pub(super) holds: Holds,
     pub(super) manifests: Arc<Manifests>,
+    pub(super) homes: Arc<dyn Homes>,
+    home: Mutex<Home>,
+    /// Why the last step of a move failed.
+    held_up: Mutex<Option<Problem>>,
+    /// Held by whoever puts packs into the bucket, or clears up there. Taken before `home`, and that before `committing`.
+    shipping: Mutex<()>,
     /// Held by whoever changes the index: what a change was made from stays so until it is committed.
     committing: Mutex<()>,
-    /// Held by a collection: two would tell chunks twice that a tree has gone. Taken before `committing`.
+    /// Held by a collection, and by a move: two would tell chunks twice that a tree has gone. Taken before all others.
     collecting: Mutex<()>,
 }
 
@@ -61,7 +69,16 @@ impl Store {
         }
         sync_folder(folder)?;
         sync_folder(&shared.root)?;
-        let recovered = recover::recover(folder, shared.limits, minute(&shared.clock))?;
+        let homes = Arc::clone(&shared.homes);
+        let noted = Home::read(folder)?;
+        let home = noted.unwrap_or_else(|| Home::new(homes.place(org)));
+        let depot = home.bucket().map(|place| Depot::new(org, place, &homes));
+        let depot = depot.map(Arc::new);
+        let recovered = recover::recover(folder, shared.limits, depot, minute(&shared.clock))?;
+        if home.bucket.is_some() {
+            home.write(folder)?;
+        }
+        recovered.journal.set_ships(!home.storage.is_local());
         Ok(Self(Arc::new(Inner {
             org,
             root: folder.to_owned(),
@@ -72,6 +89,10 @@ impl Store {
             journal: recovered.journal,
             holds: Holds::default(),
             manifests: Arc::clone(&shared.manifests),
+            homes,
+            home: Mutex::new(home),
+            held_up: Mutex::default(),
+            shipping: Mutex::default(),
             committing: Mutex::default(),
             collecting: Mutex::default(),
         })))
@@ -165,6 +186,10 @@ impl Store {
         self.0.holds.release(tree);
     }
 
+    pub(super) fn depot(&self) -> Option<Arc<Depot>> {
+        self.0.packs.depot()
+    }
+
     /// Returns whether nobody uses the store: it may be closed.
     pub(super) fn is_idle(&self) -> bool {
         Arc::strong_count(&self.0) == 1 && self.0.holds.held().is_empty(Instant::now())
@@ -190,8 +215,17 @@ impl Inner {
     }
 
     /// Puts what was written into the index, with `change` in the same commit: it is handed the pieces and the minute,
-    /// and tells the index of all of them.
+    /// and tells the index of all of them. Where bytes live in a bucket, they are there first.
     pub(super) fn commit<T>(
+        &self,
+        change: impl FnOnce(&mut Change<'_>, &Snapshot, u32) -> Result<T, BlobError>,
+    ) -> Result<T, BlobError> {
+        self.ship(true)?;
+        self.commit_here(change)
+    }
+
+    /// Does as [`Inner::commit`], and leaves on the disk what is not in a bucket yet.
+    pub(super) fn commit_here<T>(
         &self,
         change: impl FnOnce(&mut Change<'_>, &Snapshot, u32) -> Result<T, BlobError>,
     ) -> Result<T, BlobError> {
@@ -206,8 +240,18 @@ impl Inner {
             for (pack, length) in &snapshot.packs {
                 tables.grow_pack(*pack, *length)?;
             }
+            for (pack, length) in &snapshot.shipped {
+                tables.grow_pack(*pack, *length)?;
+                tables.send_away(*pack)?;
+            }
             change(tables, &snapshot, minute)
         })?;
+        for pack in snapshot.shipped.keys() {
+            if let Err(error) = self.packs.went(*pack) {
+                // It goes when the store is opened next.
+                tracing::warn!(org = %self.org, pack, %error, "the file of a pack that is in the bucket is still there");
+            }
+        }
         self.journal.committed(&snapshot);
         Ok(done)
     }
@@ -219,6 +263,22 @@ impl Inner {
 
     pub(super) fn view(&self) -> Result<View, BlobError> {
         self.index.view()
+    }
+
+    /// Where packs are. Whoever has it does little.
+    pub(super) fn home(&self) -> MutexGuard<'_, Home> {
+        // Every change of it is one step: it is whole whatever a thread that held it did.
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn held_up(&self) -> MutexGuard<'_, Option<Problem>> {
+        // Either there is one or there is none.
+        self.held_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn shipping(&self) -> MutexGuard<'_, ()> {
+        // It guards no data of its own.
+        self.shipping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn collecting(&self) -> MutexGuard<'_, ()> {
@@ -240,7 +300,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // What is only in the journal is found again anyhow: this spares whoever opens the store next the search.
         if !self.journal.is_empty()
-            && let Err(error) = self.flush()
+            && let Err(error) = self.commit_here(arrive_all)
         {
             tracing::warn!(org = %self.org, %error, "the last pieces are not in the index yet");
         }

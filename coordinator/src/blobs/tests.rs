@@ -4,6 +4,7 @@ use bytes::Bytes as Buffer;
 use common::{
     code::Code,
     id::{OrgId, TreeId},
+    org::storage::StoragePlace,
     problem::Problem,
     time::Timestamp,
     tree::{ChunkRef, Entry, EntryKind, Tree, chunk_id},
@@ -15,11 +16,17 @@ use tempfile::TempDir;
 use super::{incoming::Incoming, *};
 
 mod basics;
+#[path = "../../../tests/src/bucket.rs"]
+#[allow(unreachable_pub, reason = "the harness has it as well")]
+mod bucket;
 mod damage;
 mod disk_fails;
 mod disk_full;
+mod in_bucket;
 pub(super) mod killed;
 mod model;
+mod move_killed;
+mod moves;
 mod scrubbing;
 mod serving;
 mod sizes;
@@ -32,6 +39,7 @@ const DAY: u64 = 24 * 3600 * 1000;
 /// Small enough that a few pieces fill a pack.
 const SMALL: Limits = Limits {
     pack_bytes: 8 << 10,
+    shipped_bytes: 4 << 10,
     pending_pieces: 16,
     pending_bytes: 64 << 10,
 };
@@ -81,9 +89,50 @@ fn tree(count: u32) -> Manifest {
     made_of(&(0..count).collect::<Vec<_>>())
 }
 
+/// A place for everybody's bytes, and what opens it.
+#[derive(Debug)]
+struct Fixed {
+    place: StoragePlace,
+    keys: Mutex<[String; 2]>,
+}
+
+impl Fixed {
+    fn at(place: StoragePlace) -> Arc<Self> {
+        let keys = [bucket::ID, bucket::SECRET].map(str::to_owned);
+        Arc::new(Self {
+            place,
+            keys: Mutex::new(keys),
+        })
+    }
+}
+
+impl Homes for Fixed {
+    fn place(&self, _: OrgId) -> StoragePlace {
+        self.place.clone()
+    }
+
+    fn keys(&self, _: OrgId) -> Result<Keys, Problem> {
+        let [id, secret] = self.keys.lock().unwrap().clone().map(Into::into);
+        Ok(Keys { id, secret })
+    }
+}
+
+/// Returns homes of which everybody's is the disk.
+pub(crate) fn all_local() -> Arc<dyn Homes> {
+    Fixed::at(StoragePlace::Local)
+}
+
+fn place_in(bucket: &bucket::Bucket, prefix: &str) -> StoragePlace {
+    bucket.place(prefix).parse().unwrap()
+}
+
 fn stores_at(folder: &Path, at: u64) -> Stores {
+    stores_of(folder, at, all_local())
+}
+
+fn stores_of(folder: &Path, at: u64, homes: Arc<dyn Homes>) -> Stores {
     let clock = Arc::new(Clock::starting_at(Timestamp::from_unix_ms(at)));
-    Stores::open_with(folder, clock, SMALL).unwrap()
+    Stores::open_with(folder, clock, homes, SMALL).unwrap()
 }
 
 fn store_at(folder: &Path, at: u64) -> Store {

@@ -134,7 +134,7 @@ mod tests {
     use tokio::time::{Instant, sleep, sleep_until};
 
     use super::*;
-    use crate::clock::Clock;
+    use crate::{blobs, clock::Clock};
 
     const BEGINNING: u64 = 1_800_000_000_000;
     const ORG: OrgId = OrgId::from_bytes([1; 16]);
@@ -146,7 +146,7 @@ mod tests {
 
     fn stores(folder: &Path) -> Stores {
         let clock = Clock::starting_at(Timestamp::from_unix_ms(BEGINNING));
-        Stores::open(folder, Arc::new(clock)).unwrap()
+        Stores::open(folder, Arc::new(clock), blobs::all_local()).unwrap()
     }
 
     /// Stores so many pieces of the largest size.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot go on fails")]
 
 mod accounts;
+mod buckets;
 mod cached;
 mod classroom;
 mod disks;

@@ -67,7 +67,7 @@ fn facts(report: &StorageReport) -> String {
         held => format!("{}, in use just now", counted(*held, "tree")),
     };
     let stored = format!(
-        "{}, {} on the disk, {} of it free to be used again",
+        "{}, {}, {} of it free to be used again",
         counted(kept.trees, "tree"),
         kept.bytes,
         kept.dead

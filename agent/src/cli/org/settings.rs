@@ -25,10 +25,17 @@ Examples:
   compute-share org set display_name='The Lab' contact='ada@lab.example'
   compute-share org set members_may_invite=on default_visibility=personal
   compute-share org set artifacts_kept=30d deleted_data_kept=3d
+  compute-share org set storage='s3://bucket/prefix?region=eu-central-1'
 
 artifacts_kept is for how long the coordinator keeps what jobs left, forever if need be; where it is
 shortened, what is older goes within the hour. deleted_data_kept is for how long deleted datasets can be
-brought back; 0 takes them away at once.")]
+brought back; 0 takes them away at once.
+
+storage is where the bytes of datasets, work folders and artifacts live: local is the coordinator's disk,
+s3://BUCKET/PREFIX a bucket of S3-compatible storage, with ?region=NAME and &endpoint=https://HOST where it is
+not Amazon's. Its keys are the org's secrets S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, set with
+`compute-share secret set`. What is stored moves there while everybody works on; `compute-share org storage`
+shows how far it is.")]
 pub(in crate::cli) struct Set {
     /// A setting and its new value, as `org settings` shows them; empty takes a text away
     #[arg(required = true, value_name = "KEY=VALUE")]
@@ -110,6 +117,7 @@ fn facts(settings: &OrgSettings) -> String {
         .with("require_two_factor", switch(settings.require_two_factor))
         .with("artifacts_kept", settings.artifacts_kept)
         .with("deleted_data_kept", settings.deleted_data_kept)
+        .with("storage", &settings.storage)
         .to_text()
 }
 

@@ -31,6 +31,7 @@ fn every_key_is_a_field_and_changes_it_alone() {
             }
             _ if key == "default_visibility" => "org_read",
             _ if key.ends_with("_kept") => "30d",
+            _ if key == "storage" => "s3://data/lab",
             _ => "text",
         };
         let after = serde_json::to_value(changed(key, value).unwrap()).unwrap();
@@ -71,6 +72,11 @@ fn a_setting_that_cannot_be_says_why() {
         "artifacts_kept",
         "soon",
         "is a time such as 30d, or forever",
+    );
+    refused(
+        "storage",
+        "s3://data?endpoint=http://s3.example",
+        "storage: \"http://s3.example\" sends data and signatures unprotected",
     );
     refused("artifacts_kept", "59m", "is 1h at least, not 59m");
     refused(

@@ -171,7 +171,9 @@ fn of_request(request: &Request) -> Needs {
             DataRequest::Warm(warm) => in_org(Submit, warm.org),
             DataRequest::ShowWarm(warm) => in_org(Read, warm.org),
         },
-        Request::Storage(StorageRequest::Collect { org, dry_run: true }) => in_org(Read, *org),
+        Request::Storage(
+            StorageRequest::Collect { org, dry_run: true } | StorageRequest::Show { org },
+        ) => in_org(Read, *org),
         Request::Storage(StorageRequest::Collect { org, .. }) => in_org(Admin, *org),
         Request::Invitation(request) => match request {
             InvitationRequest::Mine { .. }

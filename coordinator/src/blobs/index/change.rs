@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, ops::Bound};
 use common::id::{ChunkId, TreeId};
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::{CHUNKS, DOOMED, IDLE, Id, NOTES, PACKS, Place, Row, TREES, TreeRow, row};
+use super::{AWAY, CHUNKS, DOOMED, IDLE, Id, NOTES, PACKS, Place, Row, TREES, TreeRow, row};
 use crate::blobs::error::BlobError;
 
 /// Rows that are read at once where all are changed.
@@ -20,6 +20,7 @@ pub(in super::super) struct Change<'txn> {
     chunks: Table<'txn, Id, &'static [u8; row::ROW_BYTES]>,
     idle: Table<'txn, (u32, Id), ()>,
     packs: Table<'txn, u32, (u32, u32)>,
+    away: Table<'txn, u32, ()>,
     trees: Table<'txn, Id, (u64, u64, u32, bool)>,
     doomed: Table<'txn, Id, u32>,
     notes: Table<'txn, &'static str, &'static [u8]>,
@@ -33,6 +34,7 @@ impl<'txn> Change<'txn> {
             chunks: transaction.open_table(CHUNKS)?,
             idle: transaction.open_table(IDLE)?,
             packs: transaction.open_table(PACKS)?,
+            away: transaction.open_table(AWAY)?,
             trees: transaction.open_table(TREES)?,
             doomed: transaction.open_table(DOOMED)?,
             notes: transaction.open_table(NOTES)?,
@@ -213,6 +215,19 @@ impl<'txn> Change<'txn> {
     /// Notes that a pack's file is gone.
     pub(in super::super) fn forget_pack(&mut self, pack: u32) -> Result<(), BlobError> {
         self.packs.remove(pack)?;
+        self.away.remove(pack)?;
+        Ok(())
+    }
+
+    /// Notes that a pack is an object in the bucket.
+    pub(in super::super) fn send_away(&mut self, pack: u32) -> Result<(), BlobError> {
+        self.away.insert(pack, ())?;
+        Ok(())
+    }
+
+    /// Notes that a pack is a file.
+    pub(in super::super) fn bring_back(&mut self, pack: u32) -> Result<(), BlobError> {
+        self.away.remove(pack)?;
         Ok(())
     }
 

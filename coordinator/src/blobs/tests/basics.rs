@@ -170,7 +170,7 @@ fn a_folder_from_before_packs_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("chunks/ab")).unwrap();
     let clock = Arc::new(Clock::starting_at(Timestamp::from_unix_ms(BEGINNING)));
-    let refused = Stores::open(folder.path(), clock).unwrap_err();
+    let refused = Stores::open(folder.path(), clock, all_local()).unwrap_err();
     assert_eq!(refused.code, Code::WrongState);
     assert!(refused.help.contains("Move it away"));
     assert!(folder.path().join("chunks/ab").is_dir());

@@ -1,9 +1,9 @@
 //! Flipped bytes, lost files, and an index that is gone: nothing wrong is served, and what was lost is named.
 
-use super::*;
+use super::{bucket::Bucket, *};
 
 /// Flips a bit of a stored piece, so far behind the beginning of its record.
-pub(super) fn flip(folder: &Path, store: &Store, number: u32, at: u32) {
+pub(super) fn flip(folder: &Path, bucket: Option<&Bucket>, store: &Store, number: u32, at: u32) {
     let row = store
         .0
         .view()
@@ -12,7 +12,14 @@ pub(super) fn flip(folder: &Path, store: &Store, number: u32, at: u32) {
         .unwrap()
         .unwrap();
     let place = row.place.unwrap();
-    let packs = folder.join(ORG.to_string()).join("packs");
+    let packs = match bucket.filter(|_| store.0.packs.is_away(place.pack)) {
+        Some(bucket) => {
+            let prefix = folder.parent().unwrap().file_name().unwrap();
+            let prefix = prefix.to_str().unwrap().trim_start_matches('.');
+            bucket.folder(&format!("{prefix}/{ORG}/packs"))
+        }
+        None => folder.join(ORG.to_string()).join("packs"),
+    };
     let path = packs::path_in(&packs, place.pack);
     let mut bytes = fs::read(&path).unwrap();
     bytes[(place.offset + at) as usize] ^= 1;
@@ -29,7 +36,7 @@ fn what_a_receiver_suspects_is_looked_at_and_the_next_upload_heals_it() {
     let id = save(&store, &numbers);
     assert_eq!(store.suspect(&chunk(7)), Ok(false));
     check_whole(&store, &numbers);
-    flip(folder.path(), &store, 7, 100);
+    flip(folder.path(), None, &store, 7, 100);
     let piece = &store.pieces(id, &[chunk(7)]).unwrap()[0];
     assert!(piece.open(&chunk(7)).is_err(), "the receiver sees it");
     assert_eq!(store.suspect(&chunk(7)), Ok(true));
@@ -56,7 +63,7 @@ fn a_damaged_header_is_no_record_and_is_named() {
     let (folder, store) = store();
     let numbers: Vec<u32> = (0..10).collect();
     let id = save(&store, &numbers);
-    flip(folder.path(), &store, 4, 20);
+    flip(folder.path(), None, &store, 4, 20);
     let lost = store.pieces(id, &[chunk(4)]).unwrap_err();
     assert_eq!(lost.code, Code::Checksum);
     drop(store);
@@ -72,7 +79,7 @@ fn a_damaged_header_does_not_take_its_neighbours_along() {
     save(&store, &numbers);
     let half: Vec<u32> = (0..40).step_by(2).collect();
     save(&store, &half);
-    flip(folder.path(), &store, 2, 20);
+    flip(folder.path(), None, &store, 2, 20);
     store.doom(&[made_of(&numbers).id()]).unwrap();
     store.collect().unwrap();
     let rest: Vec<u32> = half.iter().copied().filter(|number| *number != 2).collect();

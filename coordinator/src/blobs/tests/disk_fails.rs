@@ -93,7 +93,7 @@ fn a_pack_stays_when_the_disk_did_not_keep_what_was_copied_of_it() {
     save(&store, &first);
     let (pack, row) = store.0.view().unwrap().packs().unwrap()[0];
     store.0.journal.retire(pack);
-    let moves = store.copy_live(pack, row).unwrap();
+    let moves = store.copy_live(&[(pack, row)]).unwrap();
     // An upload beside it meets the failure.
     assert_eq!(bring(&store.begin(), &second), Ok(6));
     store
@@ -101,12 +101,12 @@ fn a_pack_stays_when_the_disk_did_not_keep_what_was_copied_of_it() {
         .packs
         .fail_to_sync(store.0.journal.growing().unwrap());
     store.0.flush().unwrap_err();
-    let error = store.leave(pack, &moves).unwrap_err();
+    let error = store.leave(&[(pack, row)], &moves).unwrap_err();
     assert!(matches!(error, BlobError::Lost), "{error}");
     check_lost(folder.path(), &store, &first, &second);
 
-    let moves = store.copy_live(pack, row).unwrap();
-    store.leave(pack, &moves).unwrap();
+    let moves = store.copy_live(&[(pack, row)]).unwrap();
+    store.leave(&[(pack, row)], &moves).unwrap();
     assert!(!store.0.packs.path(pack).exists());
     check_sound(folder.path(), store, &[&first, &second]);
 }

@@ -13,8 +13,8 @@ use std::{
 use super::*;
 
 /// Tells the process that dies before which step; it is this test again.
-const KILL_AT: &str = "COMPUTE_SHARE_TEST_KILL_AT";
-const FOLDER: &str = "COMPUTE_SHARE_TEST_FOLDER";
+pub(super) const KILL_AT: &str = "COMPUTE_SHARE_TEST_KILL_AT";
+pub(super) const FOLDER: &str = "COMPUTE_SHARE_TEST_FOLDER";
 const NAME: &str =
     "blobs::tests::killed::whatever_was_said_to_be_stored_is_whole_wherever_the_process_is_killed";
 
@@ -70,6 +70,11 @@ fn whatever_was_said_to_be_stored_is_whole_wherever_the_process_is_killed() {
     assert_eq!(seen.len(), 6, "between any two of what it says: {seen:?}");
 }
 
+/// Has the process killed before so many more steps.
+pub(super) fn kill_before(steps: u32) {
+    LEFT.store(steps, Ordering::SeqCst);
+}
+
 /// Uploads, deletes, and has dead space cleared up; says what is done.
 fn live_and_die(folder: &Path, at: u32) {
     let say = |what: &str| {
@@ -82,7 +87,7 @@ fn live_and_die(folder: &Path, at: u32) {
             .unwrap();
         writeln!(file, "{what}").unwrap();
     };
-    LEFT.store(at, Ordering::SeqCst);
+    kill_before(at);
     let store = store_at(folder, BEGINNING);
     save(&store, &SECOND.collect::<Vec<_>>());
     say("second");
@@ -96,7 +101,7 @@ fn live_and_die(folder: &Path, at: u32) {
     say("collected");
     save(&store, &THIRD.collect::<Vec<_>>());
     say("third");
-    LEFT.store(u32::MAX, Ordering::SeqCst);
+    kill_before(u32::MAX);
     std::process::exit(0);
 }
 

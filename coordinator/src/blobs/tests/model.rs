@@ -1,12 +1,16 @@
 //! Anything that may happen to a store, in any order, against a model of what must be there.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use common::id::ChunkId;
+use proptest::prelude::{
+    Just, ProptestConfig, Strategy, TestCaseError, any, prop, prop_assert_eq, prop_oneof, proptest,
+};
 
-use super::*;
+use super::{bucket::Bucket, *};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -24,6 +28,8 @@ enum Step {
     Kill,
     /// A receiver says that a piece is damaged, which it is.
     Damage(prop::sample::Index),
+    /// So many steps to the bucket, or back.
+    Move(bool, usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -36,6 +42,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..30_u64).prop_map(Step::Reopen),
         2 => Just(Step::Kill),
         1 => any::<prop::sample::Index>().prop_map(Step::Damage),
+        2 => (any::<bool>(), 0..4_usize).prop_map(|(out, steps)| Step::Move(out, steps)),
     ];
     prop::collection::vec(step, 1..25)
 }
@@ -74,101 +81,160 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, max_shrink_iters: 200, ..Default::default() })]
+    #![proptest_config(cases(24))]
     #[test]
     fn no_live_piece_is_ever_lost_and_dead_ones_go(steps in steps()) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut path = folder.path().join("0");
-        let mut model = Model { now: BEGINNING, ..Model::default() };
-        let mut store = store_at(&path, model.now);
-        for (number, step) in steps.into_iter().enumerate() {
-            let step = match step {
-                Step::Again(index) => match model.tree(index) {
-                    Some(tree) => Step::Upload(model.trees[&tree].clone(), true),
-                    None => continue,
-                },
-                step => step,
-            };
-            match step {
-                Step::Upload(numbers, seals) => {
-                    let once: BTreeSet<u32> = numbers.iter().copied().collect();
-                    let once: Vec<u32> = once.into_iter().collect();
-                    let lacking = once.iter().filter(|number| {
-                        !model.pieces.contains_key(number) || model.damaged.contains(number)
-                    });
-                    let lacking: Vec<u32> = lacking.copied().collect();
-                    let incoming = store.begin();
-                    prop_assert_eq!(bring(&incoming, &once), Ok(lacking.len()));
-                    for number in lacking {
-                        model.damaged.remove(&number);
-                        model.pieces.entry(number).or_insert(Some(model.now));
-                    }
-                    if seals {
-                        let tree = incoming.seal(&made_of(&numbers)).unwrap();
-                        store.release(tree);
-                        model.sealed.insert(tree, made_of(&numbers));
-                        model.trees.insert(tree, numbers);
-                    }
+        live(steps, None)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(16))]
+    #[test]
+    fn no_live_piece_is_ever_lost_in_a_bucket_or_on_the_way(steps in steps()) {
+        static BUCKET: LazyLock<Bucket> = LazyLock::new(Bucket::start);
+        live(steps, Some(&BUCKET))?;
+    }
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    }
+}
+
+/// Lives through all of it; with a bucket, begins there and moves.
+fn live(steps: Vec<Step>, bucket: Option<&Bucket>) -> Result<(), TestCaseError> {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().file_name().unwrap().display().to_string();
+    let away = bucket.map(|bucket| place_in(bucket, prefix.trim_start_matches('.')));
+    let home = away.clone().unwrap_or_default();
+    let mut path = folder.path().join("0");
+    let mut model = Model {
+        now: BEGINNING,
+        ..Model::default()
+    };
+    let opened = |path: &Path, now: u64| {
+        stores_of(path, now, Fixed::at(home.clone()))
+            .org(ORG)
+            .unwrap()
+    };
+    let mut store = opened(&path, model.now);
+    for (number, step) in steps.into_iter().enumerate() {
+        let step = match step {
+            Step::Again(index) => match model.tree(index) {
+                Some(tree) => Step::Upload(model.trees[&tree].clone(), true),
+                None => continue,
+            },
+            step => step,
+        };
+        match step {
+            Step::Upload(numbers, seals) => {
+                let once: BTreeSet<u32> = numbers.iter().copied().collect();
+                let once: Vec<u32> = once.into_iter().collect();
+                let lacking = once.iter().filter(|number| {
+                    !model.pieces.contains_key(number) || model.damaged.contains(number)
+                });
+                let lacking: Vec<u32> = lacking.copied().collect();
+                let incoming = store.begin();
+                prop_assert_eq!(bring(&incoming, &once), Ok(lacking.len()));
+                for number in lacking {
+                    model.damaged.remove(&number);
+                    model.pieces.entry(number).or_insert(Some(model.now));
                 }
-                Step::Again(_) => unreachable!("it is an upload by now"),
-                Step::Doom(index) => {
-                    let Some(tree) = model.tree(index) else {
-                        continue;
-                    };
-                    let kept = store.doom(&[tree]).unwrap();
-                    if kept.is_empty() {
-                        let numbers = model.trees.remove(&tree).unwrap();
-                        for number in numbers {
-                            if !model.is_live(number) {
-                                model.pieces.insert(number, None);
-                            }
+                if seals {
+                    let tree = incoming.seal(&made_of(&numbers)).unwrap();
+                    store.release(tree);
+                    model.sealed.insert(tree, made_of(&numbers));
+                    model.trees.insert(tree, numbers);
+                }
+            }
+            Step::Again(_) => unreachable!("it is an upload by now"),
+            Step::Doom(index) => {
+                let Some(tree) = model.tree(index) else {
+                    continue;
+                };
+                let kept = store.doom(&[tree]).unwrap();
+                if kept.is_empty() {
+                    let numbers = model.trees.remove(&tree).unwrap();
+                    for number in numbers {
+                        if !model.is_live(number) {
+                            model.pieces.insert(number, None);
                         }
                     }
                 }
-                Step::Collect => {
-                    store.collect().unwrap();
-                    model.collect();
-                    check_packs(&store);
-                }
-                Step::Reopen(hours) => {
-                    drop(store);
-                    model.now += hours * 3_600_000;
-                    store = store_at(&path, model.now);
-                }
-                Step::Kill => {
-                    let next = folder.path().join((number + 1).to_string());
-                    copy_folder(&path, &next);
-                    // Its last words go to the old folder.
-                    drop(store);
-                    path = next;
-                    store = store_at(&path, model.now);
-                }
-                Step::Damage(index) => {
-                    // The journal is not where a receiver has pieces from.
-                    store.0.flush().unwrap();
-                    let here: Vec<u32> = model.pieces.keys().copied().filter(|number| !model.damaged.contains(number)).collect();
-                    if !here.is_empty() {
-                        let number = here[index.index(here.len())];
-                        damage::flip(&path, &store, number, 49);
-                        prop_assert_eq!(store.suspect(&chunk(number)), Ok(true));
-                        model.damaged.insert(number);
+            }
+            Step::Move(out, steps) => {
+                if let Some(away) = &away {
+                    let place = if out {
+                        away.clone()
+                    } else {
+                        StoragePlace::Local
+                    };
+                    for _ in 0..steps {
+                        store.go_on(&place).unwrap();
                     }
                 }
             }
-            check_model(&store, &model);
+            Step::Collect => {
+                store.collect().unwrap();
+                model.collect();
+                check_packs(&store);
+            }
+            Step::Reopen(hours) => {
+                drop(store);
+                model.now += hours * 3_600_000;
+                store = opened(&path, model.now);
+            }
+            Step::Kill => {
+                let next = folder.path().join((number + 1).to_string());
+                copy_folder(&path, &next);
+                // Its last words go to the old folder.
+                drop(store);
+                path = next;
+                store = opened(&path, model.now);
+            }
+            Step::Damage(index) => {
+                // The journal is not where a receiver has pieces from.
+                store.0.flush().unwrap();
+                let here: Vec<u32> = model
+                    .pieces
+                    .keys()
+                    .copied()
+                    .filter(|number| !model.damaged.contains(number))
+                    .collect();
+                if !here.is_empty() {
+                    let number = here[index.index(here.len())];
+                    damage::flip(&path, bucket, &store, number, 49);
+                    prop_assert_eq!(store.suspect(&chunk(number)), Ok(true));
+                    model.damaged.insert(number);
+                }
+            }
         }
-        for tree in model.trees.keys() {
-            store.doom(&[*tree]).unwrap();
-        }
-        drop(store);
-        let store = store_at(&path, model.now + 2 * DAY);
-        store.collect().unwrap();
-        let left: Vec<TreeId> = store.0.view().unwrap().trees().unwrap().into_iter().map(|(tree, _)| tree).collect();
-        store.doom(&left).unwrap();
-        store.collect().unwrap();
-        prop_assert_eq!(stored(&store), [0_u32; 0]);
-        check_packs(&store);
+        check_model(&store, &model);
     }
+    for tree in model.trees.keys() {
+        store.doom(&[*tree]).unwrap();
+    }
+    drop(store);
+    let store = opened(&path, model.now + 2 * DAY);
+    store.collect().unwrap();
+    let left: Vec<TreeId> = store
+        .0
+        .view()
+        .unwrap()
+        .trees()
+        .unwrap()
+        .into_iter()
+        .map(|(tree, _)| tree)
+        .collect();
+    store.doom(&left).unwrap();
+    store.collect().unwrap();
+    prop_assert_eq!(stored(&store), [0_u32; 0]);
+    check_packs(&store);
+    Ok(())
 }
 
 fn check_model(store: &Store, model: &Model) {
@@ -214,8 +280,14 @@ fn check_references(store: &Store, model: &Model) {
 /// Checks that the sums of packs are those of their pieces, and that none is mostly dead.
 fn check_packs(store: &Store) {
     // What grew while others were cleared up has its turn the next time.
-    store.collect().unwrap();
-    store.collect().unwrap();
+    let packs = || store.0.view().unwrap().packs().unwrap();
+    for _ in 0..8 {
+        let before = packs();
+        store.collect().unwrap();
+        if packs() == before {
+            break;
+        }
+    }
     let view = store.0.view().unwrap();
     let mut live: BTreeMap<u32, u32> = BTreeMap::new();
     view.each_chunk(|_, row| {

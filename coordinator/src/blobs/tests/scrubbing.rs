@@ -26,8 +26,8 @@ fn a_look_finds_every_flipped_byte_and_goes_on_after_a_restart() {
     assert_eq!(store.last_scrub().unwrap(), Some(whole));
 
     // A piece, a header with pieces behind it, and a description.
-    flip(folder.path(), &store, 6, 60);
-    flip(folder.path(), &store, 17, 20);
+    flip(folder.path(), None, &store, 6, 60);
+    flip(folder.path(), None, &store, 17, 20);
     let sick = save(&store, &[1, 2]);
     fs::write(store.tree_path(sick), b"nonsense").unwrap();
     store

@@ -211,7 +211,7 @@ async fn a_damaged_chunk_is_never_served_and_the_next_upload_heals_it() {
     let (folder, store) = store();
     let manifest = tree(20);
     upload(&store, &manifest).await.0.unwrap();
-    damage::flip(folder.path(), &store, 7, 100);
+    damage::flip(folder.path(), None, &store, 7, 100);
     assert_eq!(
         download(&store, manifest.id()).await.unwrap_err().code,
         Code::Checksum

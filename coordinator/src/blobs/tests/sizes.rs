@@ -51,7 +51,7 @@ fn on_disk(path: &Path) -> u64 {
 fn a_second_version_that_shares_99_percent_takes_two_percent_more() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(Clock::starting_at(Timestamp::from_unix_ms(BEGINNING)));
-    let stores = Stores::open(folder.path(), clock).unwrap();
+    let stores = Stores::open(folder.path(), clock, all_local()).unwrap();
     let store = stores.org(ORG).unwrap();
     upload(&store, 0..CHUNKS);
     let first = on_disk(folder.path());

@@ -8,10 +8,13 @@ use crate::api::data::{
     VerifyDataset, WarmDataset, WarmState, WarmView,
 };
 use crate::api::page::Page;
-use crate::api::storage::{Scrub, StorageAnswer, StorageReport, StorageRequest, StoredNow};
+use crate::api::storage::{
+    Scrub, StorageAnswer, StorageReport, StorageRequest, StoredNow, Whereabouts,
+};
 use crate::api::{Answer, Request};
 use crate::code::Code;
 use crate::dataset::{DatasetDeletion, DatasetRef, DeletedKey, DeletedView};
+use crate::org::storage::StoragePlace;
 use crate::problem::Problem;
 use crate::status::Visibility;
 use crate::time::Span;
@@ -211,10 +214,28 @@ fn stored() -> Vec<Sample> {
     };
     let answer =
         |called, report| Sample::new(called, &Answer::Storage(StorageAnswer::Collected(report)));
+    let whereabouts = |called, held_up| {
+        let shown = Whereabouts {
+            storage: StoragePlace::Local,
+            bucket: "s3://data/lab?region=eu-central-1".parse().ok(),
+            local: Bytes::gib(1),
+            remote: Bytes::gib(3),
+            moving: true,
+            held_up,
+        };
+        Sample::new(called, &Answer::Storage(StorageAnswer::Whereabouts(shown)))
+    };
+    let held_up = Problem::new(Code::StorageUnreachable, "not moved", "nobody answers");
     vec![
         Sample::new("collect_storage", &Request::Storage(collect)),
         answer("storage_collected", report(Some(scrub))),
         answer("storage_collected_unscrubbed", report(None)),
+        Sample::new(
+            "show_storage",
+            &Request::Storage(StorageRequest::Show { org: ORG }),
+        ),
+        whereabouts("storage_shown", None),
+        whereabouts("storage_shown_held_up", Some(held_up)),
     ]
 }
 

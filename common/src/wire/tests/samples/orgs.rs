@@ -28,6 +28,7 @@ pub(super) fn orgs() -> Vec<Sample> {
         require_two_factor: Some(true),
         artifacts_kept: Some(Retention::Forever),
         deleted_data_kept: Some(Retention::days(3)),
+        storage: "s3://data/lab?region=eu-central-1".parse().ok(),
     };
     let settings = change.made_to(&OrgSettings::default());
     let settings = settings.expect("these settings can be");

@@ -22,9 +22,10 @@ pub(super) fn change(
     permit(state, org, user, Action::ChangeSettings)?;
     let before = &state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?.settings;
     let after = change.made_to(before).map_err(OrgRejection::Setting)?;
-    // With these an admin could take the org from its owner, or lock others out of it.
+    // With these an admin could take the org from its owner, lock others out of it, or take all of its data away.
     if after.admins_may_manage_admins != before.admins_may_manage_admins
         || after.require_two_factor != before.require_two_factor
+        || after.storage != before.storage
     {
         permit(state, org, user, Action::ChangeSafetySettings)?;
     }

@@ -7,7 +7,7 @@ use common::{
 };
 use coordinator_core::{Body, command::OrgCommand};
 
-use super::ask;
+use super::{ask, storage};
 use crate::{doors::client::Member, mint};
 
 pub(super) async fn answer(
@@ -19,6 +19,9 @@ pub(super) async fn answer(
     let actor = member.actor;
     let command = match request {
         OrgRequest::ChangeSettings { org, change } => {
+            if let Some(place) = &change.storage {
+                storage::try_place(&member.desk, user, org, place).await?;
+            }
             let command = OrgCommand::ChangeSettings { org, change };
             engine.ask(actor, Body::Org(command)).await?;
             let now = Request::Org(OrgRequest::ShowSettings { org });
@@ -33,7 +36,11 @@ pub(super) async fn answer(
         }
         OrgRequest::Leave { org } => OrgCommand::Leave { org },
         OrgRequest::Transfer { org, to, typed } => OrgCommand::Transfer { org, to, typed },
-        OrgRequest::Delete { org, typed } => OrgCommand::Delete { org, typed },
+        OrgRequest::Delete { org, typed } => {
+            // What is in its bucket goes with it, and its keys are gone once it is.
+            storage::take_key(&member.desk, user, org).await;
+            OrgCommand::Delete { org, typed }
+        }
         OrgRequest::RequestRejoin { name } => OrgCommand::RequestRejoin {
             request: ApprovalId::new(mint::uuid(member.desk.now())),
             name,

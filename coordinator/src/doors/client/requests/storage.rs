@@ -1,17 +1,21 @@
-//! What an org has stored, for its admins.
+//! What an org has stored, for its admins, and where.
 
 use common::{
     api::{
         Answer,
-        storage::{StorageAnswer, StorageRequest},
+        storage::{StorageAnswer, StorageRequest, Whereabouts},
     },
-    id::UserId,
+    id::{OrgId, UserId},
+    org::storage::StoragePlace,
     problem::Problem,
 };
-use coordinator_core::query::access;
+use coordinator_core::query::{access, storage};
 
 use super::Member;
-use crate::loops::sweep;
+use crate::{
+    desk::{Desk, blocking},
+    loops::sweep,
+};
 
 pub(super) async fn answer(
     member: &Member,
@@ -19,12 +23,59 @@ pub(super) async fn answer(
     request: StorageRequest,
 ) -> Result<Answer, Problem> {
     let desk = &*member.desk;
-    let StorageRequest::Collect { org, dry_run } = request;
+    let (StorageRequest::Collect { org, .. } | StorageRequest::Show { org }) = request;
     access::may_see_storage(&desk.engine.read(), user, org)?;
-    let report = if dry_run {
-        sweep::preview(desk, org).await?
-    } else {
-        sweep::now(desk, org).await?
+    let answer = match request {
+        StorageRequest::Collect { dry_run: true, .. } => {
+            StorageAnswer::Collected(sweep::preview(desk, org).await?)
+        }
+        StorageRequest::Collect { .. } => StorageAnswer::Collected(sweep::now(desk, org).await?),
+        StorageRequest::Show { .. } => StorageAnswer::Whereabouts(whereabouts(desk, org).await?),
     };
-    Ok(Answer::Storage(StorageAnswer::Collected(report)))
+    Ok(Answer::Storage(answer))
+}
+
+async fn whereabouts(desk: &Desk, org: OrgId) -> Result<Whereabouts, Problem> {
+    let storage = storage::place(&desk.engine.read(), org);
+    let store = desk.store(org).await?;
+    let (placed, held_up) = blocking(move || (store.placed(), store.held_up())).await;
+    let placed = placed.map_err(|error| error.problem("where the org's data is cannot be read"))?;
+    let elsewhere = if storage.is_local() {
+        // A bucket is left once nothing of the org's is there.
+        placed.bucket.is_some()
+    } else {
+        placed.local.0 > 0
+    };
+    Ok(Whereabouts {
+        moving: storage != placed.storage || elsewhere,
+        storage,
+        bucket: placed.bucket,
+        local: placed.local,
+        remote: placed.remote,
+        held_up,
+    })
+}
+
+/// Checks that an org's bytes can live in a place before that is decided.
+pub(super) async fn try_place(
+    desk: &Desk,
+    user: UserId,
+    org: OrgId,
+    place: &StoragePlace,
+) -> Result<(), Problem> {
+    storage::may_place(&desk.engine.read(), user, org)?;
+    let (store, place) = (desk.store(org).await?, place.clone());
+    blocking(move || store.try_place(&place)).await
+}
+
+/// Has the org's store open with what opens its bucket, where the user may delete the org.
+pub(super) async fn take_key(desk: &Desk, user: UserId, org: OrgId) {
+    let remote = |placed: &StoragePlace| !placed.is_local();
+    let may = storage::may_place(&desk.engine.read(), user, org).is_ok();
+    if may
+        && remote(&storage::place(&desk.engine.read(), org))
+        && let Ok(store) = desk.store(org).await
+    {
+        blocking(move || store.take_key()).await;
+    }
 }

@@ -1,0 +1,300 @@
+//! Moving an org's packs between the coordinator's disk and a bucket, one at a time, while everybody works on.
+//!
+//! A pack is whole at its new place before the commit that says so, and goes from the old one after that: killed or
+//! turned back at any point, the next step goes on with what the index says.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    sync::Arc,
+};
+
+use common::{code::Code, org::storage::StoragePlace, problem::Problem, units::Bytes};
+
+use super::{
+    depot::Depot,
+    error::BlobError,
+    home::Home,
+    index::Pack,
+    packs::{PACKS, object, path_in},
+    shipping::{TREES, description},
+    step,
+    store::Store,
+    sync_folder,
+};
+
+/// What is read at once of a pack that comes back.
+const READ_BYTES: u64 = 4 << 20;
+
+/// What a step of a move has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// One pack has moved; so much of it has gone to the bucket.
+    On(usize),
+    /// Everything is where it is to be.
+    Done,
+}
+
+/// Where packs are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) storage: StoragePlace,
+    pub(crate) bucket: Option<StoragePlace>,
+    pub(crate) local: Bytes,
+    pub(crate) remote: Bytes,
+}
+
+impl Store {
+    /// Says where packs are.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub(crate) fn placed(&self) -> Result<Placed, BlobError> {
+        let Home { storage, bucket } = self.0.home().clone();
+        let view = self.0.view()?;
+        let away = view.away()?;
+        let (mut local, mut remote) = (Bytes::ZERO, Bytes::ZERO);
+        for (number, pack) in view.packs()? {
+            let sum = if away.contains(&number) {
+                &mut remote
+            } else {
+                &mut local
+            };
+            sum.0 += u64::from(pack.bytes);
+        }
+        Ok(Placed {
+            storage,
+            bucket,
+            local,
+            remote,
+        })
+    }
+
+    /// Checks that packs can be kept in a place, by writing, reading and removing an object there.
+    ///
+    /// # Errors
+    /// The place cannot be used, or some packs are in another bucket still.
+    pub(crate) fn try_place(&self, place: &StoragePlace) -> Result<(), Problem> {
+        const WHAT: &str = "the org's data cannot be kept there";
+        let StoragePlace::S3(bucket) = place else {
+            return Ok(());
+        };
+        if let Some(present) = self
+            .0
+            .home()
+            .bucket
+            .as_ref()
+            .filter(|present| *present != place)
+        {
+            let why = format!("some of it is in {present} still");
+            return Err(Problem::new(Code::WrongState, WHAT, why)
+                .help("Run `compute-share org set storage=local` first, and wait until `compute-share org storage` says that all of it is there."));
+        }
+        let depot = Depot::new(self.0.org, bucket, &self.0.homes);
+        let tried = depot.probe().map_err(BlobError::from);
+        tried.map_err(|error| error.problem(WHAT))
+    }
+
+    /// Has new packs go to a place from now on; [`Store::move_step`] takes the others there.
+    ///
+    /// # Errors
+    /// Some packs are in another bucket still; it cannot be noted.
+    pub(super) fn aim(&self, place: &StoragePlace) -> Result<(), BlobError> {
+        let _one = self.0.shipping();
+        let mut home = self.0.home();
+        if home.storage == *place {
+            return Ok(());
+        }
+        let mut next = Home {
+            storage: place.clone(),
+            ..home.clone()
+        };
+        if !place.is_local() {
+            if home.bucket.as_ref().is_some_and(|bucket| bucket != place) {
+                let why = "some of the org's data is in another bucket still";
+                return Err(io::Error::other(why).into());
+            }
+            next.bucket = Some(place.clone());
+        }
+        next.write(&self.0.root)?;
+        if let Some(bucket) = next.bucket().filter(|_| self.0.packs.depot().is_none()) {
+            let depot = Depot::new(self.0.org, bucket, &self.0.homes);
+            self.0.packs.set_depot(Some(Arc::new(depot)));
+        }
+        self.0.journal.set_ships(!place.is_local());
+        *home = next;
+        Ok(())
+    }
+
+    /// Has new packs go to a place, and takes one of the others there. Why it cannot is kept, see [`Store::held_up`].
+    ///
+    /// # Errors
+    /// As for [`Store::aim`]; something cannot be read or written: the next call goes on with it.
+    pub(crate) fn go_on(&self, place: &StoragePlace) -> Result<Moved, Problem> {
+        let done = self.aim(place).and_then(|()| self.move_step());
+        let done = done.map_err(|error| error.problem("the org's data is not moved"));
+        *self.0.held_up() = done.as_ref().err().cloned();
+        done
+    }
+
+    /// Returns why the last step of a move failed, if it did.
+    pub(crate) fn held_up(&self) -> Option<Problem> {
+        self.0.held_up().clone()
+    }
+
+    /// Gets ready for the removal of everything: what opens the bucket is known from here on, if it can be.
+    pub(crate) fn take_key(&self) {
+        if let Some(depot) = self.0.packs.depot()
+            && let Err(error) = depot.unlock()
+        {
+            tracing::warn!(org = %self.0.org, %error, "what an org has in its bucket will stay there");
+        }
+    }
+
+    /// Takes one pack to where packs are to be.
+    fn move_step(&self) -> Result<Moved, BlobError> {
+        let _one = self.0.collecting();
+        let Some(depot) = self.0.packs.depot() else {
+            return Ok(Moved::Done);
+        };
+        if self.0.journal.ships() {
+            self.step_out(&depot)
+        } else {
+            self.step_back(&depot)
+        }
+    }
+
+    fn step_out(&self, depot: &Depot) -> Result<Moved, BlobError> {
+        // What was written of late goes by itself, with the commit of this.
+        self.0.flush()?;
+        let packs = self.0.view()?.packs()?;
+        let next = packs.into_iter().find(|(number, pack)| {
+            pack.bytes > 0 && !self.0.packs.is_away(*number) && !self.0.journal.is_shipping(*number)
+        });
+        match next {
+            Some((number, pack)) => {
+                self.send(depot, number, pack)?;
+                Ok(Moved::On(pack.bytes as usize))
+            }
+            None => self.send_descriptions(depot).map(|()| Moved::Done),
+        }
+    }
+
+    fn send(&self, depot: &Depot, number: u32, pack: Pack) -> Result<(), BlobError> {
+        let bytes = match self.0.whole_file(number, pack.bytes) {
+            Err(error) if is_lost(&error) => {
+                tracing::error!(org = %self.0.org, pack = number, "a pack that is to move is damaged");
+                return self.clear_up(&[(number, pack)]);
+            }
+            bytes => bytes?,
+        };
+        let _one = self.0.shipping();
+        step();
+        depot.put(&[(object(number), bytes)])?;
+        step();
+        self.0.change(|change| change.send_away(number))?;
+        self.0.packs.went(number)?;
+        tracing::debug!(org = %self.0.org, pack = number, "a pack has moved to the bucket");
+        Ok(())
+    }
+
+    /// Puts the descriptions into the bucket that are not there.
+    fn send_descriptions(&self, depot: &Depot) -> Result<(), BlobError> {
+        let there = depot.list(TREES)?;
+        let there: std::collections::HashSet<&str> =
+            there.iter().map(|(name, _)| name.as_str()).collect();
+        for (tree, row) in self.0.view()?.trees()? {
+            if row.damaged || there.contains(tree.to_string().as_str()) {
+                continue;
+            }
+            match fs::read(self.tree_path(tree)) {
+                Ok(bytes) => depot.put(&[(description(tree), bytes.into())])?,
+                // It has gone meanwhile, or a scrub will find that it is lost.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn step_back(&self, depot: &Depot) -> Result<Moved, BlobError> {
+        let packs = self.0.view()?.packs()?;
+        let next = packs
+            .into_iter()
+            .find(|(number, _)| self.0.packs.is_away(*number));
+        match next {
+            Some((number, Pack { bytes: 0, .. })) => {
+                self.0.packs.remove(number)?;
+                self.0.change(|change| change.forget_pack(number))?;
+                Ok(Moved::On(0))
+            }
+            Some((number, pack)) => self.fetch(depot, number, pack).map(|()| Moved::On(0)),
+            None => self.leave_bucket(depot).map(|()| Moved::Done),
+        }
+    }
+
+    fn fetch(&self, depot: &Depot, number: u32, pack: Pack) -> Result<(), BlobError> {
+        let temp = path_in(&self.0.root.join("temps"), number);
+        let fetched = || -> io::Result<()> {
+            let mut file = File::create(&temp)?;
+            let (mut at, end) = (0, u64::from(pack.bytes));
+            while at < end {
+                let until = end.min(at + READ_BYTES);
+                for bytes in depot.read(&[(object(number), at..until)])? {
+                    file.write_all(&bytes)?;
+                }
+                at = until;
+            }
+            file.sync_all()?;
+            step();
+            fs::rename(&temp, self.0.packs.path(number))?;
+            sync_folder(&self.0.root.join(PACKS))
+        };
+        match fetched() {
+            Err(error) if is_lost(&error) => {
+                tracing::error!(org = %self.0.org, pack = number, "a pack that is to come back is damaged");
+                return self.clear_up(&[(number, pack)]);
+            }
+            Err(error) => {
+                // What stays is cleared when the store is opened next.
+                let _ = fs::remove_file(&temp);
+                return Err(error.into());
+            }
+            Ok(()) => {}
+        }
+        step();
+        self.0.change(|change| change.bring_back(number))?;
+        self.0.packs.came(number);
+        step();
+        if let Err(error) = depot.remove(&object(number)) {
+            // All that is left goes in the end.
+            tracing::warn!(org = %self.0.org, pack = number, %error, "an object that nothing needs is still there");
+        }
+        tracing::debug!(org = %self.0.org, pack = number, "a pack has moved to the disk");
+        Ok(())
+    }
+
+    /// Leaves a bucket in which nothing is needed any more.
+    fn leave_bucket(&self, depot: &Depot) -> Result<(), BlobError> {
+        let _one = self.0.shipping();
+        let mut home = self.0.home();
+        if !home.storage.is_local() {
+            // Turned back just now.
+            return Ok(());
+        }
+        depot.clear()?;
+        let left = Home::default();
+        left.write(&self.0.root)?;
+        *home = left;
+        self.0.packs.set_depot(None);
+        Ok(())
+    }
+}
+
+/// Returns whether what was to be read is not there, or not as long as it was.
+pub(super) fn is_lost(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    )
+}

@@ -1,0 +1,113 @@
+//! Packs on their way to the org's bucket.
+//!
+//! Where an org's bytes live in a bucket, a pack is put there as a whole before the commit that makes trees of its
+//! pieces; the same commit says that it is there, and its file goes after that. Killed in between, either the file is
+//! still what the index knows, or it is removed at the next start. Objects that no index names are removed by
+//! collection. Descriptions are objects there as well, besides their files, so that a bucket alone says what is in it.
+
+use std::{collections::BTreeSet, fs, io, time::Instant};
+
+use bytes::Bytes;
+use common::id::TreeId;
+
+use super::{
+    depot::{AT_ONCE, Depot},
+    error::BlobError,
+    packs::{PACKS, object},
+    step,
+    store::{Inner, Store},
+};
+
+/// The folder of descriptions in a depot.
+pub(super) const TREES: &str = "trees";
+
+/// Returns the name of the object that a description is in a depot.
+pub(super) fn description(tree: TreeId) -> String {
+    format!("{TREES}/{tree}")
+}
+
+impl Inner {
+    /// Puts packs that do not grow into the bucket, or all of them; the next commit says that they are there.
+    pub(super) fn ship(&self, all: bool) -> Result<(), BlobError> {
+        let _one = self.shipping();
+        let packs = self.journal.to_ship(all);
+        let (Some(depot), false) = (self.packs.depot(), packs.is_empty()) else {
+            return Ok(());
+        };
+        for few in packs.chunks(AT_ONCE) {
+            let mut objects = Vec::with_capacity(few.len());
+            for (pack, length) in few {
+                objects.push((object(*pack), self.whole_file(*pack, *length)?));
+            }
+            step();
+            depot.put(&objects)?;
+            step();
+            for (pack, length) in few {
+                self.journal.shipped(*pack, *length);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the beginning of a pack's file, as long as it is known to be.
+    pub(super) fn whole_file(&self, pack: u32, length: u32) -> io::Result<Bytes> {
+        let mut bytes = fs::read(self.packs.path(pack))?;
+        if bytes.len() < length as usize {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes.truncate(length as usize);
+        Ok(bytes.into())
+    }
+}
+
+impl Store {
+    /// Puts a description into the bucket, where bytes live in one.
+    pub(super) fn ship_description(&self, tree: TreeId, bytes: Vec<u8>) -> io::Result<()> {
+        match self.0.packs.depot().filter(|_| self.0.journal.ships()) {
+            Some(depot) => {
+                step();
+                depot.put(&[(description(tree), bytes.into())])
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Removes objects that nothing needs: those of uploads that broke off, and what was to go while the bucket could
+    /// not be reached.
+    pub(super) fn tidy_depot(&self) -> Result<(), BlobError> {
+        let Some(depot) = self.0.packs.depot() else {
+            return Ok(());
+        };
+        self.tidy_packs(&depot)?;
+        let trees: Vec<TreeId> = depot
+            .list(TREES)?
+            .iter()
+            .filter_map(|(name, _)| name.parse().ok())
+            .collect();
+        let view = self.0.view()?;
+        let doomed: BTreeSet<TreeId> = view.doomed()?.into_iter().map(|(tree, _)| tree).collect();
+        for tree in trees {
+            let known = view.tree(tree)?.is_some() || doomed.contains(&tree);
+            // Whoever seals it holds it before they write its description, and the view is from after the list.
+            if !known && !self.0.holds.held().has_tree(tree, Instant::now()) {
+                depot.remove(&description(tree))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tidy_packs(&self, depot: &Depot) -> Result<(), BlobError> {
+        let _one = self.0.shipping();
+        for (name, _) in depot.list(PACKS)? {
+            let Ok(pack) = name.parse() else {
+                tracing::warn!(org = %self.0.org, name, "an object among the packs is none");
+                continue;
+            };
+            if !self.0.packs.is_away(pack) && !self.0.journal.is_shipping(pack) {
+                step();
+                depot.remove(&object(pack))?;
+            }
+        }
+        Ok(())
+    }
+}

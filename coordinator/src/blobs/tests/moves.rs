@@ -1,0 +1,110 @@
+//! Packs on their way to a bucket and back, while others read, write and delete.
+
+use super::bucket::Bucket;
+use super::*;
+
+/// Takes steps until everything is there; returns how many it took.
+pub(super) fn settle(store: &Store, place: &StoragePlace) -> usize {
+    (1..)
+        .find(|_| store.go_on(place) == Ok(Moved::Done))
+        .unwrap_or_default()
+}
+
+#[test]
+fn everything_moves_there_and_back_and_can_be_read_all_along() {
+    let bucket = Bucket::start();
+    let (folder, store) = store();
+    let (place, local) = (place_in(&bucket, ""), StoragePlace::Local);
+    let objects = |part: &str| bucket.objects(format!("{ORG}/{part}"));
+    let first: Vec<u32> = (0..40).collect();
+    let id = save(&store, &first);
+    let packs = files(folder.path(), "packs").len();
+    assert!(packs > 2);
+
+    assert_eq!(store.try_place(&place), Ok(()));
+    assert_eq!(
+        bucket.objects(ORG.to_string()),
+        [""; 0],
+        "the probe is gone"
+    );
+    assert!(matches!(store.go_on(&place), Ok(Moved::On(_))));
+    assert_eq!(files(folder.path(), "packs").len(), packs - 1);
+    assert_eq!(objects("packs").len(), 1);
+    check_whole(&store, &first);
+    // New ones go there at once, whatever still waits.
+    save(&store, &[1, 41, 42]);
+    assert_eq!(files(folder.path(), "packs").len(), packs - 1);
+    let placed = store.placed().unwrap();
+    assert!(placed.local.0 > 0 && placed.remote.0 > 0);
+    let other = place_in(&bucket, "other");
+    assert_eq!(store.try_place(&other).unwrap_err().code, Code::WrongState);
+    assert!(store.aim(&other).is_err());
+
+    // Turned back half-way, and back again.
+    assert!(matches!(store.go_on(&local), Ok(Moved::On(0))));
+    check_whole(&store, &first);
+    assert_eq!(settle(&store, &place), packs + 1);
+    assert_eq!(files(folder.path(), "packs"), [""; 0]);
+    assert_eq!(objects("trees").len(), 2);
+    check_whole(&store, &first);
+    assert_eq!(store.placed().unwrap().local, Bytes::ZERO);
+    store.doom(&[made_of(&[1, 41, 42]).id()]).unwrap();
+    store.collect().unwrap();
+
+    // It is held up where the bucket cannot be used, and goes on by itself.
+    bucket.cut_after(0);
+    let held_up = store.go_on(&local).unwrap_err();
+    assert_eq!(held_up.code, Code::StorageUnreachable);
+    assert_eq!(store.held_up(), Some(held_up));
+    bucket.mend();
+    settle(&store, &local);
+    assert_eq!(store.held_up(), None);
+    assert_eq!(bucket.objects(ORG.to_string()), [""; 0]);
+    let placed = store.placed().unwrap();
+    assert_eq!((placed.bucket, placed.remote), (None, Bytes::ZERO));
+    check_whole(&store, &first);
+    // By now it may be another bucket, and another process.
+    drop(store);
+    let store = store_at(folder.path(), BEGINNING);
+    check_whole(&store, &first);
+    settle(&store, &other);
+    check_whole(&store, &first);
+    assert_eq!(
+        bucket.objects(format!("other/{ORG}/trees")),
+        [id.to_string()]
+    );
+}
+
+#[test]
+fn what_is_damaged_holds_no_move_up() {
+    let bucket = Bucket::start();
+    let (folder, store) = store();
+    let place = place_in(&bucket, "lab");
+    let numbers: Vec<u32> = (0..40).collect();
+    let id = save(&store, &numbers);
+    let lost = |number: u32, store: &Store| {
+        let row = store.0.view().unwrap().chunk(chunk(number).id).unwrap();
+        row.unwrap().place.unwrap().pack
+    };
+    let gone = store.0.packs.path(lost(0, &store));
+    drop(store);
+    fs::remove_file(gone).unwrap();
+    let store = store_at(folder.path(), BEGINNING);
+    settle(&store, &place);
+    assert_eq!(files(folder.path(), "packs"), [""; 0]);
+    let gone = lost(39, &store);
+    fs::remove_file(packs::path_in(
+        &bucket.folder(&format!("lab/{ORG}/packs")),
+        gone,
+    ))
+    .unwrap();
+    settle(&store, &StoragePlace::Local);
+    let here = stored(&store);
+    assert!(!here.contains(&0) && !here.contains(&39) && here.len() > 10);
+    for number in here {
+        let piece = &store.pieces(id, &[chunk(number)]).unwrap()[0];
+        piece.open(&chunk(number)).unwrap();
+    }
+    save(&store, &numbers);
+    check_whole(&store, &numbers);
+}

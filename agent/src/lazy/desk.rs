@@ -4,7 +4,7 @@
 //! hangs up is not answered any more; one that an agent's restart cut off asks again by itself.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     future::Future,
     io,
     os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
@@ -149,18 +149,32 @@ impl Coming {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns which of these have to be brought; the others are on their way.
-    fn begin(&self, tree: TreeId, ordinals: Vec<u32>, waiter: Option<&Waiter>) -> Vec<u32> {
+    /// Notes that these are wanted; returns those that are here, and those that have to be brought from now on. The
+    /// others are on their way: a chunk is so until it is noted as here, so that none is brought twice.
+    fn want(&self, kept: &Kept, ordinals: &[u32], waiter: Option<&Waiter>) -> (Vec<u32>, Vec<u32>) {
         let mut all = self.all();
-        let mut begun = Vec::new();
-        for ordinal in ordinals {
-            let waiters = all.entry((tree, ordinal)).or_insert_with(|| {
-                begun.push(ordinal);
-                Vec::new()
-            });
-            waiters.extend(waiter.cloned());
+        let mut missing = kept.missing(ordinals).into_iter().peekable();
+        let (mut here, mut begun) = (Vec::new(), Vec::new());
+        for &ordinal in ordinals {
+            let is_missing = missing.next_if_eq(&ordinal).is_some();
+            match all.entry((kept.tree(), ordinal)) {
+                Entry::Occupied(mut waiters) => waiters.get_mut().extend(waiter.cloned()),
+                Entry::Vacant(nobody) if is_missing => {
+                    nobody.insert(waiter.cloned().into_iter().collect());
+                    begun.push(ordinal);
+                }
+                Entry::Vacant(_) => here.push(ordinal),
+            }
         }
-        begun
+        (here, begun)
+    }
+
+    /// Returns who has waited for it so far; it is still on its way.
+    fn waiters(&self, tree: TreeId, ordinal: u32) -> Vec<Waiter> {
+        let mut all = self.all();
+        all.get_mut(&(tree, ordinal))
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     fn end(&self, tree: TreeId, ordinal: u32) -> Vec<Waiter> {
@@ -225,27 +239,26 @@ impl<S: Source> Desk<S> {
             return;
         };
         self.store.touch(&kept, &touched);
-        if !wanted.is_empty() {
-            let lacking = self.answer_kept(&kept, wanted, waiter).await;
-            let begun = self.coming.begin(tree, lacking, Some(waiter));
+        let mut wanted = wanted;
+        while !wanted.is_empty() {
+            let (here, begun) = self.coming.want(&kept, &wanted, Some(waiter));
             self.bring(&kept, begun, true);
+            // What turns out to be damaged, or was given up just now.
+            wanted = self.answer(&kept, here, waiter).await;
         }
-        let ahead = kept.missing(&ahead);
-        let begun = self.coming.begin(tree, ahead, None);
+        let (_, begun) = self.coming.want(&kept, &ahead, None);
         self.bring(&kept, begun, false);
     }
 
-    /// Answers what is here; returns the rest.
-    async fn answer_kept(&self, kept: &Arc<Kept>, wanted: Vec<u32>, waiter: &Waiter) -> Vec<u32> {
-        let missing = kept.missing(&wanted);
-        if missing.len() == wanted.len() {
-            return missing;
+    /// Answers what is here; returns what is not after all.
+    async fn answer(&self, kept: &Arc<Kept>, here: Vec<u32>, waiter: &Waiter) -> Vec<u32> {
+        if here.is_empty() {
+            return here;
         }
         let (store, kept, waiter) = (self.store.clone(), Arc::clone(kept), waiter.clone());
-        let all = wanted.clone();
         let looked = on_disk(move || {
             let tree = kept.tree();
-            let known = wanted
+            let known = here
                 .iter()
                 .filter(|ordinal| **ordinal < kept.index().chunks());
             let chunks = kept
@@ -265,7 +278,8 @@ impl<S: Source> Desk<S> {
             }
             Ok(lacking)
         });
-        looked.await.unwrap_or(all)
+        // It fails only where the process ends.
+        looked.await.unwrap_or_default()
     }
 
     /// Has chunks brought.
@@ -338,16 +352,20 @@ impl Arriving {
         let Some(chunk) = self.chunks.get(&ordinal) else {
             return;
         };
-        // Who waits for it does not wait for the disk. Who asks between the two has it brought once more.
         let tree = self.kept.tree();
-        for waiter in self.coming.end(tree, ordinal) {
-            waiter.answer(&Answer::Piece {
-                tree,
-                ordinal,
-                bytes: bytes.clone(),
-            });
-        }
+        let answer = |waiters: Vec<Waiter>| {
+            for waiter in waiters {
+                waiter.answer(&Answer::Piece {
+                    tree,
+                    ordinal,
+                    bytes: bytes.clone(),
+                });
+            }
+        };
+        // Who waits for it does not wait for the disk. Who asks meanwhile does.
+        answer(self.coming.waiters(tree, ordinal));
         self.store.write(&self.kept, chunk, bytes);
+        answer(self.coming.end(tree, ordinal));
     }
 }
 

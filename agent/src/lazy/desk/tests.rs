@@ -16,10 +16,13 @@ use tempfile::TempDir;
 use super::*;
 use crate::lazy::{PinnedLazy, Room};
 
-struct Plenty;
+/// As much as anybody likes, once nobody holds this.
+#[derive(Default, Clone)]
+struct Plenty(Arc<Mutex<()>>);
 
 impl Room for Plenty {
     fn lend(&self, _: units::Bytes) -> units::Bytes {
+        let _one = self.0.lock().unwrap();
         units::Bytes(1 << 30)
     }
 }
@@ -64,13 +67,16 @@ struct Site {
     pinned: PinnedLazy,
     tree: TreeId,
     double: Double,
+    /// Held, nothing that came is kept yet.
+    disk: Arc<Mutex<()>>,
     stopping: CancellationToken,
 }
 
 impl Site {
     fn new(refuses: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("lazy"), Plenty).unwrap();
+        let plenty = Plenty::default();
+        let store = Store::open(&folder.path().join("lazy"), plenty.clone()).unwrap();
         let chunks = (0..100).map(|ordinal| ChunkRef {
             id: chunk_id(&content(ordinal)),
             bytes: u32::try_from(content(ordinal).len()).unwrap(),
@@ -102,6 +108,7 @@ impl Site {
             pinned,
             tree: manifest.id(),
             double,
+            disk: plenty.0,
             stopping,
         }
     }
@@ -188,6 +195,41 @@ async fn what_several_want_comes_once_and_what_came_is_there() {
     assert_eq!(heard[&3], Ok(content(3)));
     assert_eq!(site.double.asked.lock().unwrap().len(), 3);
     assert!(site.pinned.folder().exists());
+    site.stopping.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_come_and_is_not_kept_yet_is_not_brought_again() {
+    let site = Site::new(false);
+    site.double.turns.add_permits(100);
+    let (mut one, mut two) = (site.server(), site.server());
+    let (double, disk) = (site.double.clone(), Arc::clone(&site.disk));
+    let heard = tokio::task::spawn_blocking(move || {
+        one.ask(&[9], &[]);
+        one.hear(1);
+        let writing = disk.lock().unwrap();
+        one.ask(&[3], &[4]);
+        assert_eq!(
+            one.hear(1)[&3],
+            Ok(content(3)),
+            "who waits does not wait for the disk"
+        );
+        // Both are on their way to the disk, or wait for their turn.
+        two.ask(&[3, 4], &[3, 4]);
+        // Heard after that, and answered from the disk.
+        two.ask(&[9], &[]);
+        assert_eq!(two.hear(1)[&9], Ok(content(9)));
+        drop(writing);
+        two.hear(2)
+    });
+    let two = heard.await.unwrap();
+    assert_eq!(
+        two,
+        BTreeMap::from([(3, Ok(content(3))), (4, Ok(content(4)))])
+    );
+    let mut asked = double.asked.lock().unwrap().concat();
+    asked.sort_unstable();
+    assert_eq!(asked, [3, 4, 9], "each once");
     site.stopping.cancel();
 }
 

@@ -242,9 +242,9 @@ impl Claim {
 
 /// A session with the agent.
 pub(crate) struct Coordinator {
-    connection: quinn::Connection,
+    pub(crate) connection: quinn::Connection,
     pub(crate) hello: AgentHello,
-    tx: FrameSender,
+    pub(crate) tx: FrameSender,
     rx: FrameReceiver,
     /// Whether heartbeats are answered.
     answers: bool,
@@ -367,7 +367,7 @@ impl Coordinator {
     }
 }
 
-fn spec(script: &str, own_machine: bool) -> AttemptSpec {
+pub(crate) fn spec(script: &str, own_machine: bool) -> AttemptSpec {
     AttemptSpec {
         org: "lab".parse().unwrap(),
         job_number: JobNumber(1),

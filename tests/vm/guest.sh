@@ -128,6 +128,8 @@ uname -r
 systemctl --version | head -n 1
 stat -fc 'cgroups: %T' /sys/fs/cgroup
 trial "sandbox as root" sandbox a
+# As udev, which is not here, has it on people's machines: anybody may open it, for lazily mounted datasets.
+[ -e /dev/fuse ] && chmod 666 /dev/fuse
 trial "sandbox as an ordinary user with delegated cgroups" sandbox b --uid=nobody
 trial "the service is set up as the README says" set_up
 trial "a job runs" runs_a_job

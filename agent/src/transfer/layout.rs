@@ -63,6 +63,8 @@ pub(super) struct Layout {
     places: Vec<(u32, usize, u64)>,
     /// By ordinal: whether the chunk is here already.
     kept: Vec<bool>,
+    /// Files that had content before, by entry.
+    reused: Vec<usize>,
     /// Files that are a donor's, by entry. Nothing may write to them.
     linked: Vec<Linked>,
     leave: Leave,
@@ -94,14 +96,15 @@ impl Layout {
             manifest: manifest.clone(),
             places: places(manifest),
             kept: vec![false; manifest.chunks().len()],
+            reused: Vec::new(),
             linked: Vec::new(),
             leave,
             left: OnceLock::new(),
             finish,
         };
-        let reused = layout.make_entries(donors)?;
+        layout.reused = layout.make_entries(donors)?;
         layout.leave_out_linked();
-        layout.keep_what_matches(&reused)?;
+        layout.keep_what_matches()?;
         Ok(layout)
     }
 
@@ -174,8 +177,8 @@ impl Layout {
         Ok(reused)
     }
 
-    fn keep_what_matches(&mut self, reused: &[usize]) -> io::Result<()> {
-        if reused.is_empty() {
+    fn keep_what_matches(&mut self) -> io::Result<()> {
+        if self.reused.is_empty() {
             return Ok(());
         }
         let mut open = Open::default();
@@ -187,7 +190,7 @@ impl Layout {
             let chunk = self.manifest.chunks()[ordinal as usize];
             let mut found = None;
             for &(_, index, offset) in &self.places[from..to] {
-                if reused.binary_search(&index).is_err() {
+                if !self.is_reused(index) {
                     continue;
                 }
                 let mut bytes = vec![0; chunk.bytes as usize];
@@ -207,6 +210,10 @@ impl Layout {
             from = to;
         }
         Ok(())
+    }
+
+    fn is_reused(&self, index: usize) -> bool {
+        self.reused.binary_search(&index).is_ok()
     }
 
     /// Returns a file of the tree, which is made if it is not there.

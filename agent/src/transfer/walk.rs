@@ -82,7 +82,7 @@ pub fn walk(folder: &Path, options: &WalkOptions) -> Result<Walked, Problem> {
             Ok(entry) if entry.depth() == 0 => continue,
             Ok(entry) => entry,
             Err(error) => {
-                offences.add(error.to_string());
+                offences.add(told(&path, &error));
                 continue;
             }
         };
@@ -147,6 +147,23 @@ fn examine(
     let stat = looker.stat(bytes).map_err(|error| named(&error))?;
     let kind = classify(looker.root(), 0, &path, &stat)?;
     Ok((path, kind))
+}
+
+/// Returns why something was not found, for people. A path in it is as bytes are shown, and said once.
+fn told(base: &Path, error: &ignore::Error) -> String {
+    match error {
+        ignore::Error::WithPath { path, err } => {
+            let relative = path.strip_prefix(base).unwrap_or(path);
+            let bytes = relative.as_os_str().as_encoded_bytes();
+            format!("{}: {}", shown(bytes), told(base, err))
+        }
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
+            told(base, err)
+        }
+        // Its own words would say the path once more, as it is.
+        ignore::Error::Io(error) => error.kind().to_string(),
+        other => common::tree::escaped(other.to_string().as_bytes()).into_owned(),
+    }
 }
 
 /// Returns a name for people, in quotes, cut where it is very long.
@@ -217,5 +234,24 @@ impl Offences {
             self.named.push(format!("and {} more", self.more));
         }
         (!self.named.is_empty()).then(|| self.named.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_looked_at_is_named_as_no_terminal_obeys_it() {
+        let denied = io::Error::new(io::ErrorKind::PermissionDenied, "/base/\x1b[31m: no");
+        let error = ignore::Error::WithPath {
+            path: "/base/\x1b[31m\n".into(),
+            err: Box::new(ignore::Error::WithDepth {
+                depth: 1,
+                err: Box::new(denied.into()),
+            }),
+        };
+        let said = told(Path::new("/base"), &error);
+        assert_eq!(said, "\"\\x1b[31m\\x0a\": permission denied");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use common::{
-    tree::{ChunkRef, Entry, EntryKind, Tree, TreePath, chunk_id},
+    tree::{ChunkRef, Entry, EntryKind, Tree, TreePath, chunk_id, escaped},
     units::Bytes,
 };
 use link::trees::Progress;
@@ -50,8 +50,9 @@ pub(super) struct Compared {
     /// The first of what differs.
     pub(super) different: Vec<Off>,
     pub(super) different_count: u64,
-    /// The first of what is in the folder alone; nothing below a folder that is listed itself.
-    pub(super) extra: Vec<PathBuf>,
+    /// The first of what is in the folder alone, as paths of a version are shown; nothing below a folder that is listed
+    /// itself.
+    pub(super) extra: Vec<String>,
     pub(super) extra_count: u64,
 }
 
@@ -86,7 +87,8 @@ pub(super) fn compare(folder: &Path, tree: &Tree, progress: &dyn Progress) -> io
                 None => {
                     found.extra_count += 1;
                     if found.extra.len() < MAX_NAMED {
-                        found.extra.push(path);
+                        let shown = escaped(path.as_os_str().as_bytes());
+                        found.extra.push(shown.into_owned());
                     }
                 }
             }
@@ -249,9 +251,23 @@ mod tests {
             expect.map(|(path, state)| (path.to_owned(), state))
         );
         assert_eq!(found.different_count, 7);
-        assert_eq!(found.extra, [PathBuf::from("a/new"), PathBuf::from("more")]);
+        assert_eq!(found.extra, ["a/new", "more"]);
         assert!(compare(&folder.join("nowhere"), &tree, &()).is_err());
         let nothing = compare(folder, &Tree::default(), &()).unwrap();
         assert_eq!((nothing.different_count, nothing.extra_count), (0, 8));
+    }
+
+    #[test]
+    fn names_that_are_not_text_can_be_said() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path();
+        for name in [&b"b\xffd"[..], b"new\nline", b"\x1b[31mred"] {
+            fs::write(folder.join(OsStr::from_bytes(name)), "").unwrap();
+        }
+        let found = compare(folder, &Tree::default(), &()).unwrap();
+        let shown = ["\\x1b[31mred", "b\\xffd", "new\\x0aline"];
+        assert_eq!(found.extra, shown);
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(json["extra"], serde_json::json!(shown));
     }
 }

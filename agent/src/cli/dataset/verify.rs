@@ -160,8 +160,7 @@ async fn here(
     };
     let extra = compared.extra_count;
     if extra > 0 {
-        let named = compared.extra.iter().map(|path| path.display().to_string());
-        let named = some(named.collect(), extra);
+        let named = some(compared.extra.clone(), extra);
         context
             .output
             .note(&format!("In the folder alone: {named}"));

@@ -8,13 +8,14 @@ use std::{
 };
 
 use bytes::Bytes as Buffer;
+use common::tree::EntryKind;
 use rustix::{
     fs::OFlags,
     io::{Errno, pwritev},
 };
 
 use super::{Layout, Leave, is_executable, made_mode};
-use crate::transfer::{beneath::Nearby, cache::seal_file};
+use crate::transfer::{beneath::Nearby, cache::seal_file, donors::size_of};
 
 /// Most buffers of one call (IOV_MAX).
 const MAX_SLICES: usize = 1024;
@@ -37,6 +38,8 @@ struct Write<'a> {
     index: usize,
     offset: u64,
     bytes: &'a [u8],
+    /// Need not be written: a new file has zeros there by itself, and they take no room.
+    hole: bool,
 }
 
 impl Write<'_> {
@@ -57,10 +60,12 @@ impl Layout {
             let from = self.places.partition_point(|place| place.0 < *ordinal);
             let places = self.places[from..].iter();
             let places = places.take_while(|place| place.0 == *ordinal);
+            let zeros = bytes.iter().all(|byte| *byte == 0);
             writes.extend(places.map(|&(_, index, offset)| Write {
                 index,
                 offset,
                 bytes,
+                hole: zeros && self.has_hole(index, offset + bytes.len() as u64),
             }));
         }
         writes.sort_unstable_by_key(|write| (write.index, write.offset));
@@ -69,6 +74,15 @@ impl Layout {
             self.write(&mut nearby, of_file, left)?;
         }
         Ok(())
+    }
+
+    /// Returns whether zeros up to here need not be written: the file is new, and what is written behind them makes it
+    /// as long as it is.
+    fn has_hole(&self, index: usize, end: u64) -> bool {
+        let EntryKind::File { chunks, .. } = &self.manifest.tree().entries()[index].kind else {
+            return false;
+        };
+        !self.is_reused(index) && end < size_of(chunks)
     }
 
     /// Returns whether the file at this index of the tree's entries is sealed already.
@@ -86,7 +100,9 @@ impl Layout {
         let executable = is_executable(&entry.kind);
         let (folder, name) = nearby.parent(entry.path.as_bytes())?;
         let file = folder.write(name, made_mode(executable), OFlags::empty())?;
-        for run in writes.chunk_by(|one, next| one.end() == next.offset) {
+        let beside =
+            |one: &Write<'_>, next: &Write<'_>| one.end() == next.offset && one.hole == next.hole;
+        for run in writes.chunk_by(beside).filter(|run| !run[0].hole) {
             run.chunks(MAX_SLICES)
                 .try_for_each(|part| write_all(&file, part))?;
         }

@@ -5,10 +5,10 @@ use super::{
     *,
 };
 
-/// Mounts a file system of this many bytes that only this thread and those it starts see. Needs root.
-fn small_disk(at: &Path, bytes: u64) {
+/// Gives this thread and those it starts mounts of their own. Needs root.
+pub(super) fn own_mounts() {
     use rustix::{
-        mount::{MountFlags, MountPropagationFlags, mount, mount_change},
+        mount::{MountPropagationFlags, mount_change},
         thread::{UnshareFlags, unshare_unsafe},
     };
     #[allow(unsafe_code, reason = "a system call that no safe function wraps")]
@@ -19,13 +19,19 @@ fn small_disk(at: &Path, bytes: u64) {
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )
     .unwrap();
+}
+
+/// Mounts a file system of this many bytes that only this thread and those it starts see. Needs root.
+pub(super) fn small_disk(at: &Path, bytes: u64) {
+    use rustix::mount::{MountFlags, mount};
+    own_mounts();
     let size = std::ffi::CString::new(format!("size={bytes}")).unwrap();
     mount("none", at, "tmpfs", MountFlags::empty(), size.as_c_str()).unwrap();
 }
 
 /// Runs the test of this name again as root of a user namespace of its own, and returns whether that is
-/// where it should go on. Without root there is no other way to have a small disk.
-fn as_root(test: &str) -> bool {
+/// where it should go on. Without root there is no other way to mount anything.
+pub(super) fn as_root(test: &str) -> bool {
     if rustix::process::geteuid().is_root() {
         return true;
     }
@@ -74,24 +80,31 @@ fn a_full_disk_ends_a_transfer_with_its_cause_and_leaves_nothing() {
             .unwrap_err();
         assert_eq!(refused.code, Code::DiskFull);
 
-        // Somebody else fills the disk while chunks come.
-        fs::remove_file(&filler).unwrap();
-        let fill = Filling(filler.clone());
-        let problem = download(&site.connection, &first, &into, None, &fill)
-            .await
-            .unwrap_err();
-        assert_eq!(problem.code, Code::DiskFull, "{problem}");
-        assert!(!into.exists());
-        fs::remove_file(&filler).unwrap();
-        let fill = Filling(filler.clone());
-        let refused = cache
-            .fetch(&site.connection, manifest.id(), &fill)
-            .await
-            .unwrap_err();
-        assert_eq!(refused.code, Code::DiskFull, "{refused}");
-        assert_eq!(cache.used(), Bytes(0));
-        let temps = disk.path().join("cache/temps");
-        assert_eq!(fs::read_dir(temps).unwrap().count(), 0);
+        // Somebody else fills the disk before the first chunk comes, and after a third of them.
+        for after in [0, 1 << 20] {
+            fs::remove_file(&filler).unwrap();
+            let fill = Filling::new(&filler, after);
+            let problem = download(&site.connection, &first, &into, None, &fill)
+                .await
+                .unwrap_err();
+            assert_eq!(problem.code, Code::DiskFull, "{problem}");
+            assert!(problem.what.starts_with("cannot write"), "{problem}");
+            // Nothing of it, and the room that it took is free again.
+            let mut left = fs::read_dir(disk.path()).unwrap().flatten();
+            assert!(!left.any(|entry| entry.file_name().to_string_lossy().contains("out")));
+            fs::remove_file(&filler).unwrap();
+            let fill = Filling::new(&filler, after);
+            let refused = cache
+                .fetch(&site.connection, manifest.id(), &fill)
+                .await
+                .unwrap_err();
+            assert_eq!(refused.code, Code::DiskFull, "{refused}");
+            assert_eq!(cache.used(), Bytes(0));
+            for part in ["temps", "trees"] {
+                let part = disk.path().join("cache").join(part);
+                assert_eq!(fs::read_dir(part).unwrap().count(), 0, "{after}");
+            }
+        }
 
         // With room again everything goes well.
         fs::remove_file(&filler).unwrap();
@@ -106,13 +119,37 @@ fn a_full_disk_ends_a_transfer_with_its_cause_and_leaves_nothing() {
     });
 }
 
-/// Fills the disk as soon as a transfer begins.
-struct Filling(std::path::PathBuf);
+/// Fills the disk once so much of a transfer has come.
+struct Filling {
+    filler: std::path::PathBuf,
+    left: Mutex<Option<u64>>,
+}
+
+impl Filling {
+    fn new(filler: &Path, after: u64) -> Self {
+        Self {
+            filler: filler.to_owned(),
+            left: Mutex::new(Some(after)),
+        }
+    }
+
+    fn came(&self, bytes: u64) {
+        let mut left = self.left.lock().unwrap();
+        if let Some(more) = left.take() {
+            *left = more.checked_sub(bytes).filter(|more| *more > 0);
+            if left.is_none() {
+                fs::write(&self.filler, vec![1; 8 << 20]).unwrap_err();
+            }
+        }
+    }
+}
 
 impl Progress for Filling {
     fn begin(&self, _: Bytes, _: Bytes) {
-        fs::write(&self.0, vec![1; 8 << 20]).unwrap_err();
+        self.came(0);
     }
-    fn advance(&self, _: Bytes) {}
+    fn advance(&self, bytes: Bytes) {
+        self.came(bytes.0);
+    }
     fn skip(&self, _: Bytes) {}
 }

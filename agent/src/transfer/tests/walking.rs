@@ -148,6 +148,74 @@ fn what_cannot_travel_is_named() {
 }
 
 #[test]
+fn a_device_is_refused_by_name() {
+    let test = "transfer::tests::walking::a_device_is_refused_by_name";
+    if !disk_full::as_root(test) {
+        return;
+    }
+    disk_full::own_mounts();
+    let why = refused(|folder| {
+        let place = folder.join("null");
+        fs::write(&place, "").unwrap();
+        rustix::mount::mount_bind("/dev/null", &place).unwrap();
+    });
+    assert!(why.contains("\"null\" is a device"), "{why}");
+}
+
+/// Makes a folder in a folder in a folder, so many in all, with a file in the last: deeper than a path can say.
+fn make_deep(folder: &Path, name: &[u8], count: usize) {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    let (flags, private) = (OFlags::PATH | OFlags::CLOEXEC, Mode::RWXU);
+    let mut inside = openat(CWD, folder, flags, Mode::empty()).unwrap();
+    for _ in 0..count {
+        mkdirat(&inside, name, private).unwrap();
+        inside = openat(&inside, name, flags, Mode::empty()).unwrap();
+    }
+    openat(&inside, "f", OFlags::CREATE | OFlags::WRONLY, private).unwrap();
+}
+
+#[test]
+fn paths_of_4096_bytes_are_refused_in_few_words_that_no_terminal_obeys() {
+    let name = [b"\x1b[31m\n", &[b'd'; 243][..]].concat();
+    let count = 4096 / name.len() + 1;
+    let why = refused(|folder| make_deep(folder, &name, count));
+    let lines: Vec<&str> = why.lines().collect();
+    assert!(lines[0].starts_with("\"\\x1b[31m\\x0addd"), "{why}");
+    assert!(lines[0].contains("longer than 2048 bytes"), "{why}");
+    assert!(lines.len() < 11 && why.len() < 4000, "{why}");
+    let plain = |letter: char| letter == '\n' || !letter.is_control();
+    assert!(why.chars().all(plain), "{why}");
+}
+
+#[test]
+fn a_hundred_thousand_empty_files_are_a_folder_like_any() {
+    const FILES: usize = 100_000;
+    let test = "transfer::tests::walking::a_hundred_thousand_empty_files_are_a_folder_like_any";
+    if !disk_full::as_root(test) {
+        return;
+    }
+    // In memory: making them takes longer than anything else here.
+    let folder = tempfile::tempdir().unwrap();
+    disk_full::small_disk(folder.path(), 1 << 30);
+    for part in 0..100 {
+        let part = folder.path().join(part.to_string());
+        fs::create_dir(&part).unwrap();
+        for number in 0..FILES / 100 {
+            fs::File::create(part.join(number.to_string())).unwrap();
+        }
+    }
+    let walked = walk(folder.path(), &everything()).unwrap();
+    let announced = walked.announced();
+    assert_eq!((announced.files, announced.bytes), (FILES as u64, Bytes(0)));
+    let manifest = walked.manifest().unwrap();
+    assert_eq!(manifest.tree().entries().len(), FILES + 100);
+    assert_eq!(manifest.tree().file_count(), FILES as u64);
+    assert!(manifest.chunks().is_empty());
+    let kept = Manifest::decode(&manifest.encode().unwrap()).unwrap();
+    assert_eq!(kept.id(), manifest.id());
+}
+
+#[test]
 fn a_folder_that_is_none_or_too_large_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fill(folder.path(), &[("a", "12345"), ("b", "12345")]);

@@ -84,7 +84,7 @@ async fn serve(
         tokio::spawn(async move {
             let (mut tx, mut rx) = split(stream);
             match rx.expect().await.unwrap() {
-                AgentStream::Download { tree } if tree == manifest.id() => {
+                AgentStream::Download { tree, .. } if tree == manifest.id() => {
                     trees::send_description(&manifest, &mut tx).await.unwrap();
                 }
                 AgentStream::Chunks { tree } if tree == manifest.id() => {

@@ -114,6 +114,7 @@ impl Depot {
 
     /// Finds out what opens the bucket, for requests from here on.
     pub(super) fn unlock(&self) -> io::Result<()> {
+        *self.clients() = None;
         self.client().map(drop)
     }
 
@@ -127,7 +128,7 @@ impl Depot {
         same.ok_or_else(|| self.failed(DepotError::Unreliable))
     }
 
-    /// Writes objects, a few at once. Those before the first that cannot be written are there.
+    /// Writes objects, a few at once. Where one cannot be written, some of the others may be there.
     pub(super) fn put(&self, objects: &[(String, Bytes)]) -> io::Result<()> {
         for few in objects.chunks(AT_ONCE) {
             let begun = few.iter().map(|(name, bytes)| {
@@ -137,9 +138,9 @@ impl Depot {
                 })
             });
             let begun: Vec<Pending<()>> = begun.collect::<io::Result<_>>()?;
-            for put in begun {
-                self.end(&put)?;
-            }
+            // None of them is under way any more when this returns.
+            let ended: Vec<io::Result<()>> = begun.iter().map(|put| self.end(put)).collect();
+            ended.into_iter().collect::<io::Result<()>>()?;
         }
         Ok(())
     }
@@ -156,7 +157,7 @@ impl Depot {
             });
             let begun: Vec<Pending<Bytes>> = begun.collect::<io::Result<_>>()?;
             for (pending, (_, range)) in begun.into_iter().zip(few) {
-                let bytes = self.end(&pending)?;
+                let bytes = self.end(&pending).map_err(|error| self.surely(error))?;
                 if (bytes.len() as u64) < range.end - range.start {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
@@ -178,7 +179,27 @@ impl Depot {
     pub(super) fn length(&self, name: &str) -> io::Result<u64> {
         let path = self.path(name);
         let head = self.begin(0, |client| async move { client.head(&path).await })?;
-        Ok(self.end(&head)?.size)
+        let head = self.end(&head).map_err(|error| self.surely(error))?;
+        Ok(head.size)
+    }
+
+    /// Says that an object is not there only where its bucket is: what else answers so, and a bucket that is gone, do
+    /// not make what it had a thing to forget.
+    fn surely(&self, error: io::Error) -> io::Error {
+        if error.kind() != io::ErrorKind::NotFound {
+            return error;
+        }
+        let path = Path::from(self.folder.as_str());
+        let looked = self.begin(0, |client| async move {
+            client.list(Some(&path)).try_next().await.map(drop)
+        });
+        match looked.and_then(|looked| self.end(&looked)) {
+            Err(wrong) if wrong.kind() == io::ErrorKind::NotFound => {
+                self.failed(DepotError::NoBucket)
+            }
+            Err(wrong) => wrong,
+            Ok(()) => error,
+        }
     }
 
     /// Returns the names of the objects in a folder, and how long they are.

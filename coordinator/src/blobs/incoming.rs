@@ -24,11 +24,6 @@ use super::{
     sync_folder,
 };
 
-/// Kept free beside what is stored, so that the book, on the same disk, can still be written.
-const KEEP_FREE: Bytes = Bytes::mib(64);
-/// No more than this part of a small disk is kept free.
-const KEEP_FREE_PART: u64 = 20;
-
 const NOT_STORED: &str = "the data was not stored";
 
 /// An upload on its way. Until it is dropped, what it was told is here stays here, and so does what it brought; after
@@ -82,12 +77,14 @@ impl Incoming {
         if missing == Bytes::ZERO {
             return Ok(());
         }
-        let disk = rustix::fs::statvfs(&self.store.0.root)
-            .map_err(|errno| io_problem(NOT_STORED, &errno.into()))?;
-        let keep = KEEP_FREE
-            .0
-            .min(disk.f_blocks * disk.f_frsize / KEEP_FREE_PART);
-        let free = Bytes((disk.f_bavail * disk.f_frsize).saturating_sub(keep));
+        let free = self.store.0.free();
+        let free = free.map_err(|error| io_problem(NOT_STORED, &error))?;
+        // What goes to a bucket stays only until it is there.
+        let passing = Bytes(self.store.0.limits.pending_bytes);
+        let missing = match self.store.0.journal.ships() {
+            true => missing.min(passing),
+            false => missing,
+        };
         if missing > free {
             let why = format!("{missing} are to be stored, but the coordinator has {free} free");
             let help = "Ask who runs the coordinator to free some space, then try again.";

@@ -144,6 +144,12 @@ impl Journal {
         self.written().losses
     }
 
+    /// Returns whether there is nothing to put into the index or the bucket.
+    pub(super) fn is_idle(&self) -> bool {
+        let written = self.written();
+        written.pending.is_empty() && written.unshipped.is_empty() && written.shipped.is_empty()
+    }
+
     /// Returns the number of the pack that grows now.
     pub(super) fn growing(&self) -> Option<u32> {
         self.written().writer.as_ref().map(|writer| writer.number)

@@ -165,8 +165,10 @@ impl Store {
     }
 
     fn step_out(&self, depot: &Depot) -> Result<Moved, BlobError> {
-        // What was written of late goes by itself, with the commit of this.
-        self.0.flush()?;
+        if !self.0.journal.is_idle() {
+            // What was written of late goes by itself, with the commit of this.
+            self.0.flush()?;
+        }
         let packs = self.0.view()?.packs()?;
         let next = packs.into_iter().find(|(number, pack)| {
             pack.bytes > 0 && !self.0.packs.is_away(*number) && !self.0.journal.is_shipping(*number)
@@ -188,7 +190,6 @@ impl Store {
             }
             bytes => bytes?,
         };
-        let _one = self.0.shipping();
         step();
         depot.put(&[(object(number), bytes)])?;
         step();
@@ -234,6 +235,11 @@ impl Store {
     }
 
     fn fetch(&self, depot: &Depot, number: u32, pack: Pack) -> Result<(), BlobError> {
+        let (bytes, free) = (Bytes(pack.bytes.into()), self.0.free()?);
+        if bytes > free {
+            let why = format!("{bytes} are to come back, but the coordinator has {free} free");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, why).into());
+        }
         let temp = path_in(&self.0.root.join("temps"), number);
         let fetched = || -> io::Result<()> {
             let mut file = File::create(&temp)?;

@@ -29,6 +29,9 @@ pub(super) fn description(tree: TreeId) -> String {
 impl Inner {
     /// Puts packs that do not grow into the bucket, or all of them; the next commit says that they are there.
     pub(super) fn ship(&self, all: bool) -> Result<(), BlobError> {
+        if !self.journal.ships() {
+            return Ok(());
+        }
         let _one = self.shipping();
         let packs = self.journal.to_ship(all);
         let (Some(depot), false) = (self.packs.depot(), packs.is_empty()) else {
@@ -97,13 +100,14 @@ impl Store {
     }
 
     fn tidy_packs(&self, depot: &Depot) -> Result<(), BlobError> {
-        let _one = self.0.shipping();
         for (name, _) in depot.list(PACKS)? {
             let Ok(pack) = name.parse() else {
                 tracing::warn!(org = %self.0.org, name, "an object among the packs is none");
                 continue;
             };
-            if !self.0.packs.is_away(pack) && !self.0.journal.is_shipping(pack) {
+            // It was on its way from before it was there until the index had it: in this order, one of the two is
+            // true of every pack that is needed.
+            if !self.0.journal.is_shipping(pack) && !self.0.packs.is_away(pack) {
                 step();
                 depot.remove(&object(pack))?;
             }

@@ -30,6 +30,11 @@ use super::{
 };
 use crate::clock::Clock;
 
+/// Kept free beside what is stored, so that the book, on the same disk, can still be written.
+const KEEP_FREE: Bytes = Bytes::mib(64);
+/// No more than this part of a small disk is kept free.
+const KEEP_FREE_PART: u64 = 20;
+
 pub(super) const UNREADABLE: &str = "stored data cannot be read";
 
 /// What one org has stored. Cheap to clone.
@@ -259,6 +264,15 @@ impl Inner {
     /// Puts what was written into the index: a tree may have it, or it goes after a while.
     pub(super) fn flush(&self) -> Result<(), BlobError> {
         self.commit(arrive_all)
+    }
+
+    /// Returns how much the disk has room for.
+    pub(super) fn free(&self) -> io::Result<Bytes> {
+        let disk = rustix::fs::statvfs(&self.root)?;
+        let keep = KEEP_FREE
+            .0
+            .min(disk.f_blocks * disk.f_frsize / KEEP_FREE_PART);
+        Ok(Bytes((disk.f_bavail * disk.f_frsize).saturating_sub(keep)))
     }
 
     pub(super) fn view(&self) -> Result<View, BlobError> {

@@ -100,10 +100,10 @@ pub(super) fn of_request(
 ) -> io::Error {
     let text = error.to_string();
     let code = server_code(&text);
+    if code.as_deref() == Some("NoSuchBucket") {
+        return failed(DepotError::NoBucket);
+    }
     match error {
-        object_store::Error::NotFound { .. } if code.as_deref() == Some("NoSuchBucket") => {
-            failed(DepotError::NoBucket)
-        }
         object_store::Error::NotFound { .. } => io::ErrorKind::NotFound.into(),
         object_store::Error::PermissionDenied { .. }
         | object_store::Error::Unauthenticated { .. } => failed(DepotError::Refused(

@@ -224,3 +224,39 @@ fn a_deleted_org_leaves_nothing_in_its_bucket() {
     stores.remove(ORG).unwrap();
     assert_eq!(stores.orgs().unwrap(), []);
 }
+
+#[test]
+fn a_bucket_that_is_gone_is_no_reason_to_forget_what_it_had() {
+    let bucket = Bucket::start();
+    let (folder, homes, store) = store_in(&bucket);
+    let numbers: Vec<u32> = (0..20).collect();
+    let id = save(&store, &numbers);
+    let here = bucket.folder("");
+    let gone = here.with_file_name("gone");
+    fs::rename(&here, &gone).unwrap();
+    let failed = store.pieces(id, &[chunk(1)]).unwrap_err();
+    assert_eq!(failed.code, Code::StorageUnreachable, "{failed}");
+    assert!(failed.why.contains("there is no bucket"), "{failed}");
+    assert!(store.suspect(&chunk(1)).is_err());
+    let now = Timestamp::from_unix_ms(BEGINNING);
+    assert!(store.scrub_step(now).is_err());
+    store.go_on(&StoragePlace::Local).unwrap_err();
+    fs::rename(&gone, &here).unwrap();
+    check_whole(&store, &numbers);
+    assert_eq!(stored(&store), numbers);
+    drop(store);
+
+    // Nor is a server that does not speak TLS where it should.
+    let place = bucket.place("lab").replace("http://", "https://");
+    let place = place.trim_end_matches("&insecure=yes").parse().unwrap();
+    let other = Arc::new(Fixed {
+        place,
+        keys: Mutex::new(homes.keys.lock().unwrap().clone()),
+    });
+    fs::remove_dir_all(folder.path().join(ORG.to_string())).unwrap();
+    let homes: Arc<dyn Homes> = other;
+    let refused = stores_of(folder.path(), BEGINNING, homes).org(ORG);
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code, Code::StorageUnreachable);
+    assert!(refused.why.contains("no connection"), "{refused}");
+}

@@ -10,5 +10,6 @@ fn main() -> ExitCode {
     if args.next().is_some_and(|role| role == supervise::ROLE) {
         supervise::main(args);
     }
+    link::memory::few_arenas();
     agent::cli::main()
 }

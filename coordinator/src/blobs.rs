@@ -83,8 +83,8 @@ struct Limits {
 const LIMITS: Limits = Limits {
     pack_bytes: 64 << 20,
     shipped_bytes: 16 << 20,
-    pending_pieces: 1 << 16,
-    pending_bytes: 256 << 20,
+    pending_pieces: 1 << 17,
+    pending_bytes: 1 << 30,
 };
 
 /// The stores of all orgs. Cheap to clone.

@@ -21,6 +21,7 @@ const WORKERS: usize = 2;
 const BLOCKING_THREADS: usize = 64;
 
 fn main() -> ExitCode {
+    link::memory::few_arenas();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return not_understood(&error),

@@ -204,7 +204,7 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
         let whole = HEADER_BYTES + length;
         while self.buffer.len() < whole {
             let missing = whole - self.buffer.len();
-            let step = missing.min(self.buffer.len().max(LEAST_STEP_BYTES));
+            let step = missing.min((3 * self.buffer.len()).max(LEAST_STEP_BYTES));
             if self.fill(step).await? == 0 {
                 return Err(RecvError::Cut);
             }

@@ -1,5 +1,5 @@
 //! The shell around the wire: QUIC endpoints, framed streams, and what every daemon needs besides
-//! (configuration files, telemetry, shutdown, careful files).
+//! (configuration files, telemetry, shutdown, careful files, the allocator).
 //!
 //! Nothing is decided here: what a message means is for whoever reads it, who may send it for the coordinator.
 //! Coordinator, agent and command line all build on it.
@@ -14,6 +14,7 @@ pub mod arguments;
 pub mod backoff;
 pub mod config;
 pub mod files;
+pub mod memory;
 pub mod shutdown;
 pub mod telemetry;
 

@@ -290,14 +290,17 @@ impl Written {
         &mut self,
         packs: &Packs,
         limits: Limits,
-        pieces: impl Iterator<Item = &'a (Header, Bytes)>,
+        pieces: impl Iterator<Item = &'a (Header, Bytes)> + Clone,
         places: &mut Vec<(ChunkId, Place)>,
     ) -> io::Result<()> {
         let pack_bytes = match self.ships {
             true => limits.shipped_bytes,
             false => limits.pack_bytes,
         };
-        let mut records = Vec::new();
+        let all = pieces
+            .clone()
+            .map(|(header, _)| header.record_bytes() as usize);
+        let mut records = Vec::with_capacity(all.sum::<usize>().min(WRITE_BYTES));
         let mut coming = Vec::new();
         for (header, bytes) in pieces {
             let gathered = u32::try_from(records.len()).map_err(io::Error::other)?;

@@ -145,8 +145,22 @@ impl Depot {
         Ok(())
     }
 
+    /// Returns a part of an object, as long as was asked for.
+    pub(super) fn read(&self, name: &str, range: Range<u64>) -> io::Result<Bytes> {
+        let read = self.read_all(&[(name.to_owned(), range)]);
+        let mut read = read.map_err(|(_, error)| error)?;
+        read.pop()
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
     /// Returns parts of objects, as long as was asked for; a few requests at once.
-    pub(super) fn read(&self, parts: &[(String, Range<u64>)]) -> io::Result<Vec<Bytes>> {
+    ///
+    /// # Errors
+    /// One cannot be read: with its place among them.
+    pub(super) fn read_all(
+        &self,
+        parts: &[(String, Range<u64>)],
+    ) -> Result<Vec<Bytes>, (usize, io::Error)> {
         let mut read = Vec::with_capacity(parts.len());
         for few in parts.chunks(AT_ONCE) {
             let begun = few.iter().map(|(name, range)| {
@@ -155,11 +169,13 @@ impl Depot {
                     client.get_range(&path, range).await
                 })
             });
-            let begun: Vec<Pending<Bytes>> = begun.collect::<io::Result<_>>()?;
+            let begun = begun.collect::<io::Result<Vec<Pending<Bytes>>>>();
+            let begun = begun.map_err(|error| (read.len(), error))?;
             for (pending, (_, range)) in begun.into_iter().zip(few) {
-                let bytes = self.end(&pending).map_err(|error| self.surely(error))?;
+                let bytes = self.end(&pending).map_err(|error| self.surely(error));
+                let bytes = bytes.map_err(|error| (read.len(), error))?;
                 if (bytes.len() as u64) < range.end - range.start {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+                    return Err((read.len(), io::ErrorKind::UnexpectedEof.into()));
                 }
                 read.push(bytes);
             }

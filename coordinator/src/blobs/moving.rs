@@ -246,9 +246,7 @@ impl Store {
             let (mut at, end) = (0, u64::from(pack.bytes));
             while at < end {
                 let until = end.min(at + READ_BYTES);
-                for bytes in depot.read(&[(object(number), at..until)])? {
-                    file.write_all(&bytes)?;
-                }
+                file.write_all(&depot.read(&object(number), at..until)?)?;
                 at = until;
             }
             file.sync_all()?;

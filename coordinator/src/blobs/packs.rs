@@ -131,17 +131,16 @@ impl Packs {
 
     /// Returns these bytes of a pack.
     pub(super) fn read(&self, pack: u32, offset: u32, length: usize) -> io::Result<Bytes> {
-        if let Some(depot) = self.depot_of(pack)? {
-            let from = u64::from(offset);
-            let mut read = depot.read(&[(object(pack), from..from + length as u64)])?;
-            return read
-                .pop()
-                .ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
-        }
-        let file = self.file(pack)?;
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, u64::from(offset))?;
-        Ok(bytes.into())
+        wherever(|| {
+            if let Some(depot) = self.depot_of(pack)? {
+                let from = u64::from(offset);
+                return depot.read(&object(pack), from..from + length as u64);
+            }
+            let file = self.file(pack)?;
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, u64::from(offset))?;
+            Ok(bytes.into())
+        })
     }
 
     /// Returns parts of packs, in this order. What is in a depot is read a few parts at once.
@@ -167,7 +166,8 @@ impl Packs {
                     (object(run.pack), from..from + u64::from(run.length))
                 })
                 .collect();
-            read.extend(depot.read(&parts).map_err(failed)?);
+            let parts = depot.read_all(&parts);
+            read.extend(parts.map_err(|(after, error)| (at + after, error))?);
         }
         Ok(read)
     }
@@ -199,10 +199,10 @@ impl Packs {
     }
 
     pub(super) fn length(&self, pack: u32) -> io::Result<u64> {
-        if let Some(depot) = self.depot_of(pack)? {
-            return depot.length(&object(pack));
-        }
-        Ok(fs::metadata(self.path(pack))?.len())
+        wherever(|| match self.depot_of(pack)? {
+            Some(depot) => depot.length(&object(pack)),
+            None => Ok(fs::metadata(self.path(pack))?.len()),
+        })
     }
 
     /// Opens a pack to write at `length`, behind which nothing stays.
@@ -274,6 +274,14 @@ impl Packs {
     fn open(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<File>>> {
         // The table is whole whatever a thread that held it did.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads once more where a pack is not there: one that moves meanwhile is at its other place by then.
+fn wherever<T>(read: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => read(),
+        done => done,
     }
 }
 

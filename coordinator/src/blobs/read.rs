@@ -12,6 +12,7 @@ use common::{
 use link::trees::Piece;
 
 use super::{
+    depot::AT_ONCE,
     error::BlobError,
     index::Place,
     packs::{Packs, Run},
@@ -80,28 +81,31 @@ impl Store {
         places.sort_unstable_by_key(|(place, at)| (place.pack, place.offset, *at));
         let mut pieces = vec![Piece::plain(Buffer::new()); chunks.len()];
         let runs: Vec<_> = runs(&places, &self.0.packs).collect();
-        let spans = runs.iter().map(|run| {
-            let (first, last) = (run[0].0, run[run.len() - 1].0);
-            Run {
-                pack: first.pack,
-                offset: first.offset,
-                length: last.end().saturating_sub(first.offset),
-            }
-        });
-        let spans: Vec<Run> = spans.collect();
-        let read = self.0.packs.read_runs(&spans);
-        let read = read.map_err(|(at, error)| match error.kind() {
-            io::ErrorKind::NotFound => Unread::Moved,
-            io::ErrorKind::UnexpectedEof => Unread::Damaged(chunks[runs[at][0].1]),
-            _ => Unread::Failed(error.into()),
-        })?;
-        for (run, bytes) in runs.into_iter().zip(read) {
-            let first = run[0].0;
-            for (place, at) in run {
-                let start = (place.offset - first.offset) as usize;
-                let record = bytes.slice(start..start + place.record_bytes() as usize);
-                let piece = open_record(&chunks[*at], place, &record);
-                pieces[*at] = piece.ok_or(Unread::Damaged(chunks[*at]))?;
+        for runs in runs.chunks(AT_ONCE) {
+            let spans: Vec<Run> = runs.iter().map(|run| span(run)).collect();
+            let read = self.0.packs.read_runs(&spans);
+            let read = read.map_err(|(at, error)| match error.kind() {
+                io::ErrorKind::NotFound => Unread::Moved,
+                io::ErrorKind::UnexpectedEof => Unread::Damaged(chunks[runs[at][0].1]),
+                _ => Unread::Failed(error.into()),
+            })?;
+            for (run, bytes) in runs.iter().zip(read) {
+                // What is mostly gaps is not kept in memory for the sake of a few pieces.
+                let used: usize = run
+                    .iter()
+                    .map(|(place, _)| place.record_bytes() as usize)
+                    .sum();
+                let sparse = used < bytes.len() / 2;
+                let first = run[0].0;
+                for (place, at) in *run {
+                    let start = (place.offset - first.offset) as usize;
+                    let mut record = bytes.slice(start..start + place.record_bytes() as usize);
+                    if sparse {
+                        record = Buffer::copy_from_slice(&record);
+                    }
+                    let piece = open_record(&chunks[*at], place, &record);
+                    pieces[*at] = piece.ok_or(Unread::Damaged(chunks[*at]))?;
+                }
             }
         }
         Ok(pieces)
@@ -190,6 +194,16 @@ fn runs<'a>(
         }
         near
     })
+}
+
+/// Returns the part of a pack that has these places, which are sorted.
+fn span(run: &[(Place, usize)]) -> Run {
+    let (first, last) = (run[0].0, run[run.len() - 1].0);
+    Run {
+        pack: first.pack,
+        offset: first.offset,
+        length: last.end().saturating_sub(first.offset),
+    }
 }
 
 /// Returns the piece of a record, if that is the chunk's.

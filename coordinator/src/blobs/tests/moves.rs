@@ -1,5 +1,7 @@
 //! Packs on their way to a bucket and back, while others read, write and delete.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::bucket::Bucket;
 use super::*;
 
@@ -107,4 +109,77 @@ fn what_is_damaged_holds_no_move_up() {
     }
     save(&store, &numbers);
     check_whole(&store, &numbers);
+}
+
+#[test]
+fn uploads_reads_looks_collections_and_moves_at_once_lose_nothing() {
+    let bucket = Bucket::start();
+    let (folder, store) = store();
+    let place = place_in(&bucket, "lab");
+    let ended = AtomicBool::new(false);
+    let trees = |from: u32| (0..6).map(move |at| (from + at..from + at + 10).collect::<Vec<_>>());
+    std::thread::scope(|scope| {
+        let (store, ended, place) = (&store, &ended, &place);
+        let ends = || ended.load(Ordering::SeqCst);
+        scope.spawn(move || {
+            while !ends() {
+                store.collect().unwrap();
+            }
+        });
+        scope.spawn(move || {
+            while !ends() {
+                // A pack may go while it is looked through; nothing is taken for damaged that is not.
+                let step = store.scrub_step(Timestamp::from_unix_ms(BEGINNING));
+                if let Ok(Scrubbed::Done(scrub)) = step {
+                    assert_eq!(scrub.damaged, 0);
+                }
+            }
+        });
+        scope.spawn(move || {
+            for turn in 0.. {
+                let back = turn % 16 >= 8;
+                let place = if back { &StoragePlace::Local } else { place };
+                store.go_on(place).unwrap();
+                if ends() {
+                    break;
+                }
+            }
+        });
+        std::thread::scope(|uploads| {
+            for from in [0, 8, 16] {
+                uploads.spawn(move || {
+                    for numbers in trees(from) {
+                        let incoming = store.begin();
+                        bring(&incoming, &numbers).unwrap();
+                        let tree = incoming.seal(&made_of(&numbers)).unwrap();
+                        check_whole(store, &numbers);
+                        store.release(tree);
+                        // Every other one goes again.
+                        if !numbers[0].is_multiple_of(2) {
+                            store.doom(&[tree]).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        ended.store(true, Ordering::SeqCst);
+    });
+    let check = |store: &Store| {
+        let all = [0, 8, 16].into_iter().flat_map(trees);
+        let kept = all.filter(|numbers| numbers[0].is_multiple_of(2));
+        kept.for_each(|numbers| check_whole(store, &numbers));
+    };
+    check(&store);
+    settle(&store, &place);
+    check(&store);
+    assert_eq!(files(folder.path(), "packs"), [""; 0]);
+    store.collect().unwrap();
+    let packs = store.0.view().unwrap().packs().unwrap();
+    assert_eq!(
+        bucket.objects(format!("lab/{ORG}/packs")).len(),
+        packs.len()
+    );
+    settle(&store, &StoragePlace::Local);
+    check(&store);
+    assert_eq!(bucket.objects("lab"), [""; 0]);
 }

@@ -6,7 +6,7 @@ mod memory;
 
 use common::wire::{
     Header, Message,
-    data::{ChunkAsk, Offer, OfferedKind, OfferedPart, Run, TreePart, Wanted},
+    data::{Based, ChunkAsk, Offer, OfferedKind, OfferedPart, Run, TreePart, Wanted},
     decode, encode,
     frame::{CODEC_BINCODE, HEADER_BYTES},
 };
@@ -46,6 +46,7 @@ fn bounded(runs: &[Run]) {
 fuzz_target!(|bytes: &[u8]| {
     let _any = read::<TreePart>(bytes);
     let _any = read::<Offer>(bytes);
+    let _any = read::<Based>(bytes);
     if let Some(wanted) = read::<Wanted>(bytes) {
         bounded(&wanted.runs);
     }

@@ -8,7 +8,8 @@ use common::{
     wire::{
         Kind,
         data::{
-            Based, CHUNKS_PER_OFFER, Offer, OfferedEntry, OfferedKind, OfferedPart, Run, TreePart,
+            Based, CHUNKS_PER_OFFER, CHUNKS_PER_PART, Offer, OfferedEntry, OfferedKind,
+            OfferedPart, Run, TreePart,
         },
     },
 };
@@ -160,11 +161,15 @@ impl Numbers {
     }
 }
 
-/// Returns a part with the chunks themselves in place of their numbers.
+/// Returns a part with the chunks themselves in place of their numbers: no more than a part may name, since a few bytes
+/// can stand for millions.
 pub(super) fn resolved(part: OfferedPart, known: &[ChunkRef]) -> Result<TreePart, Problem> {
-    let chunks_of = |runs: &[Run]| {
-        let numbers = Run::numbers(runs, known.len(), MAX_TREE_CHUNKS);
-        let numbers = numbers.ok_or_else(|| protocol("a file of chunks that were not offered"))?;
+    let mut room = CHUNKS_PER_PART;
+    let mut chunks_of = |runs: &[Run]| {
+        let numbers = Run::numbers(runs, known.len(), room).ok_or_else(|| {
+            protocol("a file of chunks that were not offered, or more than a part may name")
+        })?;
+        room -= numbers.len();
         let chunk = |number: u32| known[number as usize];
         Ok::<Vec<ChunkRef>, Problem>(numbers.into_iter().map(chunk).collect())
     };
@@ -199,4 +204,45 @@ fn half(chunk: &ChunkRef) -> [u8; 16] {
 
 pub(super) fn invalid(cause: impl Into<InvalidManifest>) -> Problem {
     protocol(format!("the tree is not valid: {}", cause.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use common::tree::chunk_id;
+
+    use super::*;
+
+    #[test]
+    fn a_few_bytes_do_not_become_millions_of_chunks() {
+        let chunk = ChunkRef {
+            id: chunk_id(b"x"),
+            bytes: 1,
+        };
+        let known = vec![chunk; CHUNKS_PER_PART];
+        let all = |path: &str, count: usize| OfferedEntry {
+            path: path.parse().unwrap(),
+            kind: OfferedKind::File {
+                executable: false,
+                chunks: Run::of(0..u32::try_from(count).unwrap()),
+            },
+        };
+        let part = |entries| OfferedPart {
+            entries,
+            last: true,
+        };
+        let most = part(vec![all("a", CHUNKS_PER_PART - 1), all("b", 1)]);
+        assert_eq!(resolved(most, &known).unwrap().entries.len(), 2);
+        for entries in [
+            vec![all("a", CHUNKS_PER_PART - 1), all("b", 2)],
+            (0..1000)
+                .map(|number| all(&number.to_string(), CHUNKS_PER_PART))
+                .collect(),
+        ] {
+            let refused = resolved(part(entries), &known).unwrap_err();
+            assert!(
+                refused.why.contains("more than a part may name"),
+                "{refused}"
+            );
+        }
+    }
 }

@@ -32,7 +32,7 @@ const LIMIT: Duration = Duration::from_secs(3600);
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
-    /// Two gigabytes, in large files and in small ones, over loopback.
+    /// A gigabyte in large files and one in small ones, over loopback.
     Near,
     /// The same kinds of data over 100 Mbit/s with 40 ms and 1 % loss.
     Far,

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use super::{Place, Tools, near::time, stage, table::verdict};
 use crate::{person::Voice, pool::Pool};
 
+/// The rules of a machine's owner, in their home.
+const RULES: &str = ".local/state/compute-share/agent/owner.yaml";
 const ADDRESS: &str = "127.0.0.1:7000";
 const TEN_GIB: u64 = 10 << 10;
 const MOST_MIB: f64 = 200.0;
@@ -27,6 +29,10 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
         let network = Some(place.pid());
         let pool = Pool::open_at(stage, &tools.programs, Voice::Silent, ADDRESS, network)?;
         let bob = pool.member_in("bob", network)?;
+        // A quarter of what is lent is the cache's: half of a free disk, the default, need not do.
+        let rules = bob.home().join(RULES);
+        fs::create_dir_all(rules.parent().context("a folder")?)?;
+        fs::write(rules, "resources: {disk_limit: 1TiB}\n")?;
         pool.lend(&bob, "box")?;
         let path = source.display().to_string();
         let up = time(

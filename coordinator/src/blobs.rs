@@ -43,7 +43,7 @@ pub(crate) use self::{
     moving::Moved,
     preview::Preview,
     scrub::Scrubbed,
-    serve::{Upload, load_if_whole, serve_chunks, serve_description, serve_description_beside},
+    serve::{Upload, load_beside, serve_chunks, serve_description, serve_description_beside},
     store::Store,
 };
 

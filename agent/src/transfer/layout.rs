@@ -313,6 +313,10 @@ impl ChunkSink for Layout {
     }
 
     fn seal(&self) -> Result<(), Problem> {
+        if !self.is_full() {
+            let cause = io::Error::other("something of it is still being written, or could not be");
+            return Err(self.failed(&cause));
+        }
         self.make_links().map_err(|error| self.failed(&error))?;
         (self.finish)(self)
     }

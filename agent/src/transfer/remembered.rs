@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -20,6 +21,8 @@ use link::{
     trees::Manifest,
 };
 
+use rustix::fs::statfs;
+
 use super::{
     beneath::Mark,
     chunking::Sizes,
@@ -34,8 +37,21 @@ const MAX_FOLDERS: usize = 32;
 /// Longest file: of a folder with a million files.
 const MAX_BYTES: u64 = 256 << 20;
 const MODE: u32 = 0o600;
-/// A file that was changed so shortly before the look may be changed once more without a change of its times.
-const TIMES_ARE_ROUGH: Duration = Duration::from_secs(2);
+/// A file that was changed so shortly before the look may be changed once more without a change of its times: clocks
+/// tick in steps, and what a process writes through a mapping shows when the kernel has written it back, which takes it
+/// half a minute.
+const TIMES_ARE_ROUGH: Duration = Duration::from_secs(60);
+/// File systems (statfs(2)) whose times are this kernel's own: ext4, XFS, Btrfs, F2FS, ZFS, overlayfs, tmpfs. Elsewhere
+/// somebody else may write, and be heard of later.
+const LOCAL: [i64; 7] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0xf2f5_2010,
+    0x2fc1_2fc1,
+    0x794c_7630,
+    0x0102_1994,
+];
 const MARK_BYTES: usize = 49;
 const CHECKSUM_BYTES: usize = 32;
 
@@ -43,6 +59,8 @@ const CHECKSUM_BYTES: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Memory {
     path: PathBuf,
+    /// The folder's. Files of another one below it are read every time.
+    device: u64,
 }
 
 /// How a folder was. Cheap to clone.
@@ -61,15 +79,20 @@ impl Memory {
     /// Returns where below `cache` it is kept how `folder` was when it became a version of a dataset.
     ///
     /// # Errors
-    /// The folder is not there.
+    /// The folder is not there, or is on a file system of which not all changes are seen.
     pub fn of(cache: &Path, org: OrgId, dataset: &Name, folder: &Path) -> io::Result<Self> {
         let folder = folder.canonicalize()?;
+        let system: i64 = statfs(&folder)?.f_type;
+        if !LOCAL.contains(&(system & 0xffff_ffff)) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let mut key = org.to_string().into_bytes();
         key.extend_from_slice(dataset.as_str().as_bytes());
         key.push(0);
         key.extend_from_slice(folder.as_os_str().as_encoded_bytes());
         Ok(Self {
             path: cache.join("sent").join(chunk_id(&key).to_string()),
+            device: folder.metadata()?.dev(),
         })
     }
 
@@ -89,7 +112,7 @@ impl Memory {
     /// # Errors
     /// It cannot be written.
     pub(super) fn note(&self, walked: &Walked, manifest: &Manifest) -> io::Result<()> {
-        let bytes = encode(walked, manifest)?;
+        let bytes = encode(walked, manifest, self.device)?;
         if bytes.len() as u64 > MAX_BYTES {
             return Ok(());
         }
@@ -149,7 +172,7 @@ impl Remembered {
     }
 }
 
-fn encode(walked: &Walked, manifest: &Manifest) -> io::Result<Vec<u8>> {
+fn encode(walked: &Walked, manifest: &Manifest, device: u64) -> io::Result<Vec<u8>> {
     let (_, found) = walked.found();
     let entries = manifest.tree().entries();
     let since = walked.looked_at().duration_since(SystemTime::UNIX_EPOCH);
@@ -161,7 +184,8 @@ fn encode(walked: &Walked, manifest: &Manifest) -> io::Result<Vec<u8>> {
             Some(Found::File(Listed { mark, .. })) => Some(mark),
             _ => None,
         };
-        let sure = listed.filter(|mark| mark.changed + TIMES_ARE_ROUGH <= since);
+        let sure = |mark: &&Mark| mark.device == device && mark.changed + TIMES_ARE_ROUGH <= since;
+        let sure = listed.filter(sure);
         encode_mark(sure, &mut marks);
     }
     let mut bytes = MAGIC.to_vec();

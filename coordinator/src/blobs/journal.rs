@@ -90,6 +90,9 @@ impl Journal {
             written.ships = ships;
             written.writer = None;
             written.unshipped.clear();
+            // Their files are here until a commit says that they are in the bucket, and now none will.
+            let here = mem::take(&mut written.shipped);
+            written.unsynced.extend(here.into_keys());
         }
     }
 

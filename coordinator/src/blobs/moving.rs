@@ -230,7 +230,7 @@ impl Store {
                 Ok(Moved::On(0))
             }
             Some((number, pack)) => self.fetch(depot, number, pack).map(|()| Moved::On(0)),
-            None => self.leave_bucket(depot).map(|()| Moved::Done),
+            None => self.leave_bucket(depot),
         }
     }
 
@@ -279,19 +279,28 @@ impl Store {
     }
 
     /// Leaves a bucket in which nothing is needed any more.
-    fn leave_bucket(&self, depot: &Depot) -> Result<(), BlobError> {
+    fn leave_bucket(&self, depot: &Depot) -> Result<Moved, BlobError> {
         let _one = self.0.shipping();
         let mut home = self.0.home();
         if !home.storage.is_local() {
             // Turned back just now.
-            return Ok(());
+            return Ok(Moved::Done);
+        }
+        // A commit that was under way may have named a pack in the bucket since the look; later ones name none.
+        drop(self.0.committing());
+        let packs = self.0.view()?.packs()?;
+        if packs
+            .iter()
+            .any(|(number, _)| self.0.packs.is_away(*number))
+        {
+            return Ok(Moved::On(0));
         }
         depot.clear()?;
         let left = Home::default();
         left.write(&self.0.root)?;
         *home = left;
         self.0.packs.set_depot(None);
-        Ok(())
+        Ok(Moved::Done)
     }
 }
 

@@ -11,6 +11,9 @@ use link::{
 
 use super::{incoming::Incoming, store::Store};
 
+/// Most chunks of a tree beside which another one travels.
+const MAX_CHUNKS_BESIDE: usize = 1 << 20;
+
 /// Sends the description of a stored tree over a stream whose first frame was read.
 ///
 /// # Errors
@@ -36,15 +39,17 @@ pub(crate) async fn serve_description_beside(
 ) -> Result<(), Problem> {
     let manifest = load(store, tree).await?;
     let beside = match beside {
-        Some(beside) => load_if_whole(store, beside).await,
+        Some(beside) => load_beside(store, beside).await,
         None => None,
     };
     trees::send_description_beside(&manifest, beside.as_ref(), tx).await
 }
 
-/// Returns a stored tree's description; `None` where it cannot be read, of which whoever reads it next hears.
-pub(crate) async fn load_if_whole(store: &Store, tree: TreeId) -> Option<Manifest> {
-    load(store, tree).await.ok()
+/// Returns the description of a stored tree beside which another one travels; `None` where it cannot be read, of which
+/// whoever reads it next hears, or is so large that it costs more memory than it saves bytes.
+pub(crate) async fn load_beside(store: &Store, tree: TreeId) -> Option<Manifest> {
+    let manifest = load(store, tree).await.ok();
+    manifest.filter(|manifest| manifest.chunks().len() <= MAX_CHUNKS_BESIDE)
 }
 
 /// Sends chunks of a stored tree over a stream whose first frame was read, for as long as the peer asks. `may` is

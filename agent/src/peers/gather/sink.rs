@@ -56,6 +56,10 @@ impl<K: ChunkSink> ChunkSink for Guarded<K> {
     fn seal(&self) -> Result<(), Problem> {
         let mut sealed = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
         *sealed = true;
+        // What came twice counts once: the other one may be the one that was not kept.
+        if let Some(problem) = self.problem() {
+            return Err(problem);
+        }
         self.sink.seal()
     }
 }

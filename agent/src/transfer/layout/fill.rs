@@ -85,6 +85,13 @@ impl Layout {
         !self.is_reused(index) && end < size_of(chunks)
     }
 
+    /// Returns whether everything that was to be written is.
+    pub(super) fn is_full(&self) -> bool {
+        let written = |places: &AtomicU32| [0, SEALED].contains(&places.load(Ordering::Acquire));
+        let left = self.left.get();
+        left.is_none_or(|left| left.places.iter().all(written))
+    }
+
     /// Returns whether the file at this index of the tree's entries is sealed already.
     pub(in crate::transfer) fn is_sealed(&self, index: usize) -> bool {
         let left = self.left.get();

@@ -57,7 +57,7 @@ fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-const LATER: Duration = Duration::from_secs(60);
+const LATER: Duration = Duration::from_secs(100);
 
 #[test]
 fn what_nobody_has_touched_is_known_and_anything_else_is_not() {

@@ -341,7 +341,7 @@ async fn a_folder_that_is_sent_again_is_read_where_it_was_touched() {
     .unwrap();
     let again = async || {
         let walked = walk(&folder, &WalkOptions::default()).unwrap();
-        let walked = walked.seen_at(SystemTime::now() + Duration::from_secs(60));
+        let walked = walked.seen_at(SystemTime::now() + Duration::from_secs(100));
         upload_again(&site.connection, &up(), &walked, &memory, &()).await
     };
     let first = again().await.unwrap();

@@ -46,7 +46,8 @@ pub async fn send_description_beside(
     let Some(beside) = beside else {
         return send_description(manifest, tx).await;
     };
-    let mut numbers = Numbers::of(beside);
+    let beside = beside.clone();
+    let mut numbers = on_disk(move || Ok(Numbers::of(&beside))).await?;
     for part in manifest.parts() {
         let mut fresh = Vec::new();
         for chunk in chunks(&part.entries) {
@@ -89,16 +90,22 @@ pub async fn receive_description_beside(
     let Some(tree) = tree else {
         return receive_description(rx).await;
     };
-    let mut known = on_disk(move || Ok(find(tree)?.chunks().to_vec())).await?;
+    let tree = on_disk(move || {
+        let tree = find(tree)?;
+        // Numbered here, not on a thread that serves streams.
+        tree.chunks();
+        Ok(tree)
+    });
+    let mut known = Known::beside(Some(tree.await?));
     let mut gathered = Gathered::default();
     while !gathered.complete {
         match unless_stalled(rx.kind()).await? {
             Some(Kind::Offer) => {
                 let offer: Offer = unless_stalled(rx.expect()).await?;
-                if known.len() + offer.chunks.len() > 2 * MAX_TREE_CHUNKS {
+                if known.offered() + offer.chunks.len() > MAX_TREE_CHUNKS {
                     return Err(protocol("more chunks came than a tree may have"));
                 }
-                known.extend(offer.chunks);
+                known.add(&offer.chunks);
             }
             Some(Kind::OfferedPart) => {
                 let part: OfferedPart = unless_stalled(rx.expect()).await?;
@@ -161,16 +168,58 @@ impl Numbers {
     }
 }
 
+/// Chunks by number: those of the tree that both sides have, then those that were offered.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    beside: Option<Manifest>,
+    offered: Vec<ChunkRef>,
+}
+
+impl Known {
+    pub(super) const fn beside(tree: Option<Manifest>) -> Self {
+        Self {
+            beside: tree,
+            offered: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, offered: &[ChunkRef]) {
+        self.offered.extend_from_slice(offered);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.before().len() + self.offered.len()
+    }
+
+    /// Returns how many were offered.
+    pub(super) const fn offered(&self) -> usize {
+        self.offered.len()
+    }
+
+    /// Returns a chunk whose number is known to be below [`Known::len`].
+    pub(super) fn chunk(&self, number: u32) -> ChunkRef {
+        let (number, before) = (number as usize, self.before());
+        match number.checked_sub(before.len()) {
+            Some(offered) => self.offered[offered],
+            None => before[number],
+        }
+    }
+
+    fn before(&self) -> &[ChunkRef] {
+        self.beside.as_ref().map_or(&[], Manifest::chunks)
+    }
+}
+
 /// Returns a part with the chunks themselves in place of their numbers: no more than a part may name, since a few bytes
 /// can stand for millions.
-pub(super) fn resolved(part: OfferedPart, known: &[ChunkRef]) -> Result<TreePart, Problem> {
+pub(super) fn resolved(part: OfferedPart, known: &Known) -> Result<TreePart, Problem> {
     let mut room = CHUNKS_PER_PART;
     let mut chunks_of = |runs: &[Run]| {
         let numbers = Run::numbers(runs, known.len(), room).ok_or_else(|| {
             protocol("a file of chunks that were not offered, or more than a part may name")
         })?;
         room -= numbers.len();
-        let chunk = |number: u32| known[number as usize];
+        let chunk = |number: u32| known.chunk(number);
         Ok::<Vec<ChunkRef>, Problem>(numbers.into_iter().map(chunk).collect())
     };
     let mut entries = Vec::with_capacity(part.entries.len());
@@ -218,7 +267,8 @@ mod tests {
             id: chunk_id(b"x"),
             bytes: 1,
         };
-        let known = vec![chunk; CHUNKS_PER_PART];
+        let mut known = Known::default();
+        known.add(&vec![chunk; CHUNKS_PER_PART]);
         let all = |path: &str, count: usize| OfferedEntry {
             path: path.parse().unwrap(),
             kind: OfferedKind::File {

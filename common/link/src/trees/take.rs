@@ -12,7 +12,7 @@ use common::{
     code::Code,
     id::TreeId,
     problem::Problem,
-    tree::{ChunkRef, MAX_CHUNK_BYTES},
+    tree::MAX_CHUNK_BYTES,
     units::Bytes,
     wire::{
         Kind,
@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use super::{
     Manifest, PieceKeeper, STALL,
-    describe::{invalid, resolved},
+    describe::{Known, invalid, resolved},
     manifest::{Gathered, MAX_TREE_CHUNKS},
     mismatch, on_disk, protocol, read_pieces, stalled, unless_stalled,
 };
@@ -44,10 +44,8 @@ pub struct Taking<K> {
 
 #[derive(Debug)]
 struct State {
-    /// Everything that was offered, by number, after what was here.
-    offered: Vec<ChunkRef>,
-    /// How many were here.
-    before: usize,
+    /// By number.
+    known: Known,
     offered_bytes: u64,
     /// What was asked for and has not come.
     missing: HashSet<u32>,
@@ -59,16 +57,12 @@ struct State {
 impl<K: PieceKeeper> Taking<K> {
     /// Begins to take what was announced; `beside` is the tree, of those that were named, which is here.
     pub fn new(keeper: Arc<K>, announced: Announced, beside: Option<&Manifest>) -> Arc<Self> {
-        let known = beside
-            .map(|tree| tree.chunks().to_vec())
-            .unwrap_or_default();
         Arc::new(Self {
             beside: beside.map(Manifest::id),
             keeper,
             announced,
             state: Mutex::new(State {
-                before: known.len(),
-                offered: known,
+                known: Known::beside(beside.cloned()),
                 offered_bytes: 0,
                 missing: HashSet::new(),
                 failed: None,
@@ -111,7 +105,7 @@ impl<K: PieceKeeper> Taking<K> {
                 },
                 Some(Kind::OfferedPart) => {
                     let part: OfferedPart = unless_stalled(rx.expect()).await?;
-                    let part = resolved(part, &self.state().offered)?;
+                    let part = resolved(part, &self.state().known)?;
                     gathered.add(part).map_err(invalid)?;
                 }
                 Some(other) => return Err(protocol(format!("a {other:?} frame came"))),
@@ -172,13 +166,13 @@ impl<K: PieceKeeper> Taking<K> {
         }
         let first = {
             let mut state = self.state();
-            let first = state.offered.len();
+            let first = state.known.len();
             state.offered_bytes += sizes.map(u64::from).sum::<u64>();
-            if first - state.before + count > MAX_TREE_CHUNKS {
+            if state.known.offered() + count > MAX_TREE_CHUNKS {
                 return Err(protocol("more chunks were offered than a tree may have"));
             }
             check_announced(self.announced, 0, state.offered_bytes)?;
-            state.offered.extend(&offer.chunks);
+            state.known.add(&offer.chunks);
             u32::try_from(first).map_err(|_| protocol("too many chunks"))?
         };
         let keeper = Arc::clone(&self.keeper);
@@ -218,7 +212,7 @@ impl<K: PieceKeeper> Taking<K> {
                     if !state.missing.contains(&number) {
                         return Err(protocol(format!("piece {number} came unasked")));
                     }
-                    numbered.push((number, state.offered[number as usize], piece));
+                    numbered.push((number, state.known.chunk(number), piece));
                 }
             }
             let mut checked = Vec::with_capacity(numbered.len());

@@ -183,3 +183,25 @@ fn uploads_reads_looks_collections_and_moves_at_once_lose_nothing() {
     check(&store);
     assert_eq!(bucket.objects("lab"), [""; 0]);
 }
+
+#[test]
+fn what_was_shipped_and_not_committed_comes_home_too() {
+    let bucket = Bucket::start();
+    let (folder, store) = store();
+    let (place, local) = (place_in(&bucket, ""), StoragePlace::Local);
+    assert_eq!(store.try_place(&place), Ok(()));
+    settle(&store, &place);
+    // An upload whose pieces fill packs, which go to the bucket before it ends.
+    let incoming = store.begin();
+    let all: Vec<u32> = (0..9).collect();
+    bring(&incoming, &all).unwrap();
+    store.0.ship(true).unwrap();
+    assert!(!bucket.objects(format!("{ORG}/packs")).is_empty());
+    assert!(store.0.journal.snapshot().shipped.len() + files(folder.path(), "packs").len() > 0);
+    settle(&store, &local);
+    let tree = incoming.seal(&made_of(&all)).unwrap();
+    store.release(tree);
+    drop(incoming);
+    check_whole(&store, &all);
+    assert_eq!(bucket.objects(ORG.to_string()), [""; 0]);
+}

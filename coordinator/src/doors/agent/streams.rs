@@ -8,7 +8,10 @@ use common::{
     problem::Problem,
     seal::RegistryLogin,
     secret::SecretValue,
-    wire::agent::{AgentStream, RegistryAnswer, SecretsAnswer},
+    wire::{
+        agent::{AgentStream, RegistryAnswer, SecretsAnswer},
+        data::MAX_BESIDE,
+    },
 };
 use coordinator_core::{Actor, query::access};
 use link::frames::{self, FrameReceiver, FrameSender};
@@ -44,6 +47,11 @@ async fn serve_one(
             may_fetch(agent, tree)()?;
             let org = org(agent)?;
             let store = desk.store(org).await?;
+            if beside.len() > MAX_BESIDE {
+                let why = format!("it named {} trees, at most {MAX_BESIDE}", beside.len());
+                let what = "the tree is not described";
+                return Err(Problem::new(Code::BadRequest, what, why));
+            }
             if beside.is_empty() {
                 return blobs::serve_description(&store, tree, tx).await;
             }

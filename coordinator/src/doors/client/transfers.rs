@@ -55,7 +55,7 @@ pub(super) async fn upload(
     let stored = move |tree| receipts.give(actor, org, tree, clock.now());
     let store = desk.store(org).await?;
     let beside = match beside {
-        Some(beside) => blobs::load_if_whole(&store, beside).await,
+        Some(beside) => blobs::load_beside(&store, beside).await,
         None => None,
     };
     let upload = Upload::begin(&store, room, stored);

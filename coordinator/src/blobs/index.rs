@@ -23,7 +23,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition};
 use super::{error::BlobError, step};
 
 /// Memory for pages of one org's index. Org stores that nobody uses are closed, so that many orgs cost little.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 16 << 20;
 
 type Id = &'static [u8; 32];
 

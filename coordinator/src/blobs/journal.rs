@@ -253,6 +253,8 @@ impl Journal {
         }
         for pack in snapshot.shipped.keys() {
             written.shipped.remove(pack);
+            // Its file has gone, also where it was to stay since the snapshot.
+            written.unsynced.remove(pack);
         }
         for (pack, known) in &snapshot.packs {
             if let Some((before, length)) = written.grown.get_mut(pack) {

@@ -116,6 +116,8 @@ impl<K: PieceKeeper> Taking<K> {
             () = self.all_here() => {}
             problem = self.broken() => return Err(problem),
         }
+        // What was offered is in the description by now; sealing a large tree takes memory enough.
+        self.state().known = Known::default();
         let (announced, keeper) = (self.announced, Arc::clone(&self.keeper));
         let manifest = on_disk(move || {
             let manifest = gathered.into_manifest().map_err(invalid)?;

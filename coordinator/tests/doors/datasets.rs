@@ -18,51 +18,25 @@ use common::{
     problem::Problem,
     project::{Grantee, Restrictions},
     status::{Access, DownloadBy},
-    tree::{ChunkRef, Entry, EntryKind, Tree, chunk_id},
     units::Bytes,
     wire::{
         client::{ClientStream, DownloadSource, UploadPurpose},
         data::{Announced, ChunkAsk, Offer, Run, Wanted},
     },
 };
-use link::{
-    frames,
-    trees::{self, Lane, Manifest},
-};
-use tokio::sync::mpsc;
+use link::{frames, trees};
 
 use crate::{
     lab::{Lab, Signed, ask, invite, name},
-    trees::version,
+    trees::{Files, all_of, chunk, manifest_of, send_over, version},
 };
 
-/// Names and contents, each of one chunk that does not compress.
-type Files = &'static [(&'static str, &'static [u8])];
-
-const FIRST: Files = &[
+const FIRST: Files<'static> = &[
     ("a", b"what is in a"),
     ("b", b"what is in b"),
     ("sub/c", b"what is in c"),
 ];
-const SECOND: Files = &[("a", b"what is in a"), ("b", b"something else")];
-
-fn chunk(bytes: &[u8]) -> ChunkRef {
-    ChunkRef {
-        id: chunk_id(bytes),
-        bytes: u32::try_from(bytes.len()).unwrap(),
-    }
-}
-
-fn manifest_of(files: Files) -> Manifest {
-    let entry = |(path, bytes): &(&str, &[u8])| Entry {
-        path: path.parse().unwrap(),
-        kind: EntryKind::File {
-            executable: false,
-            chunks: vec![chunk(bytes)],
-        },
-    };
-    Manifest::new(Tree::new(files.iter().map(entry).collect()).unwrap()).unwrap()
-}
+const SECOND: Files<'static> = &[("a", b"what is in a"), ("b", b"something else")];
 
 fn upload(org: OrgId, called: &str, announced: Announced) -> ClientStream {
     let purpose = UploadPurpose::Dataset {
@@ -81,32 +55,11 @@ async fn send(
     connection: &quinn::Connection,
     org: OrgId,
     called: &str,
-    files: Files,
+    files: Files<'_>,
 ) -> Result<TreeId, Problem> {
-    let announced = Announced {
-        files: files.len() as u64,
-        bytes: manifest_of(files).tree().bytes(),
-        beside: None,
-    };
-    let first = upload(org, called, announced);
-    let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
-    tx.send(&first).await.unwrap();
-    let (hand, cuts) = mpsc::channel(1);
-    let cut = files
-        .iter()
-        .map(|(_, bytes)| (chunk(bytes), (*bytes).into()));
-    hand.send(cut.collect()).await.unwrap();
-    drop(hand);
-    let lane = Lane {
-        connection,
-        tx: &mut tx,
-        rx: &mut rx,
-        pieces: first,
-        beside: None,
-    };
-    let tree = async { Ok(manifest_of(files)) };
-    let sent = trees::send(lane, announced, cuts, tree, &()).await;
-    sent.map(|(tree, _)| tree.id())
+    let first = upload(org, called, all_of(&manifest_of(files)));
+    let sent = send_over(connection, first, files).await;
+    sent.map(|(tree, _)| tree)
 }
 
 async fn kept(connection: &quinn::Connection, org: OrgId) -> StorageReport {

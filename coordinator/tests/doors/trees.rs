@@ -17,7 +17,6 @@ use common::{
     project::{Grantee, Restrictions},
     status::{Access, CopyOut, DownloadBy, Visibility},
     tree::{ChunkRef, Entry, EntryKind, Tree, chunk_id},
-    units::Bytes,
     wire::{
         Message,
         agent::{AgentStream, AttemptReport, ReportStage},
@@ -36,43 +35,55 @@ use crate::{
     machine::{Control, ended, job, machine, machine_of, submit},
 };
 
-/// Returns a folder with one file, which is one chunk.
-fn manifest_of(bytes: &[u8]) -> Manifest {
-    let file = Entry {
-        path: "data".parse().unwrap(),
+/// Names and contents, each of one chunk.
+pub(crate) type Files<'a> = &'a [(&'a str, &'static [u8])];
+
+/// Returns a folder with these files.
+pub(crate) fn manifest_of(files: Files<'_>) -> Manifest {
+    let entry = |(path, bytes): &(&str, &'static [u8])| Entry {
+        path: path.parse().unwrap(),
         kind: EntryKind::File {
             executable: false,
             chunks: vec![chunk(bytes)],
         },
     };
-    Manifest::new(Tree::new(vec![file]).unwrap()).unwrap()
+    Manifest::new(Tree::new(files.iter().map(entry).collect()).unwrap()).unwrap()
 }
 
-fn chunk(bytes: &[u8]) -> ChunkRef {
+pub(crate) fn chunk(bytes: &[u8]) -> ChunkRef {
     ChunkRef {
         id: chunk_id(bytes),
         bytes: u32::try_from(bytes.len()).unwrap(),
     }
 }
 
-fn announced(bytes: &[u8]) -> Announced {
+/// Announces a tree as it is.
+pub(crate) fn all_of(manifest: &Manifest) -> Announced {
+    let tree = manifest.tree();
     Announced {
-        files: 1,
-        bytes: Bytes(bytes.len() as u64),
+        files: tree.file_count(),
+        bytes: tree.bytes(),
         beside: None,
     }
 }
 
-/// Sends a folder with one file over streams that begin so; returns its tree and how many chunks were asked for.
-async fn send_over<M: Message + Clone + Send + Sync + 'static>(
+fn announced(bytes: &'static [u8]) -> Announced {
+    all_of(&manifest_of(&[("data", bytes)]))
+}
+
+/// Sends files over streams that begin so; returns their tree and how many chunks were asked for.
+pub(crate) async fn send_over<M: Message + Clone + Send + Sync + 'static>(
     connection: &quinn::Connection,
     first: M,
-    bytes: &'static [u8],
+    files: Files<'_>,
 ) -> Result<(TreeId, usize), Problem> {
     let (mut tx, mut rx) = frames::split(connection.open_bi().await.unwrap());
     tx.send(&first).await.unwrap();
     let (hand, cuts) = mpsc::channel(1);
-    hand.send(vec![(chunk(bytes), bytes.into())]).await.unwrap();
+    let cut = files
+        .iter()
+        .map(|(_, bytes)| (chunk(bytes), (*bytes).into()));
+    hand.send(cut.collect()).await.unwrap();
     drop(hand);
     let lane = Lane {
         connection,
@@ -81,12 +92,13 @@ async fn send_over<M: Message + Clone + Send + Sync + 'static>(
         pieces: first,
         beside: None,
     };
-    let tree = async { Ok(manifest_of(bytes)) };
-    let sent = trees::send(lane, announced(bytes), cuts, tree, &()).await;
+    let manifest = manifest_of(files);
+    let announced = all_of(&manifest);
+    let sent = trees::send(lane, announced, cuts, async { Ok(manifest) }, &()).await;
     sent.map(|(tree, sent)| (tree.id(), sent.chunks))
 }
 
-fn upload(org: OrgId, bytes: &[u8]) -> ClientStream {
+fn upload(org: OrgId, bytes: &'static [u8]) -> ClientStream {
     ClientStream::Upload {
         org,
         announced: announced(bytes),
@@ -100,7 +112,7 @@ pub(crate) async fn send(
     org: OrgId,
     bytes: &'static [u8],
 ) -> (TreeId, usize) {
-    let sent = send_over(connection, upload(org, bytes), bytes).await;
+    let sent = send_over(connection, upload(org, bytes), &[("data", bytes)]).await;
     sent.unwrap()
 }
 
@@ -249,7 +261,7 @@ async fn send_artifacts(control: &Control, attempt: AttemptId, bytes: &'static [
         attempt,
         announced: announced(bytes),
     };
-    let sent = send_over(&control.connection, first, bytes).await;
+    let sent = send_over(&control.connection, first, &[("data", bytes)]).await;
     sent.unwrap().0
 }
 

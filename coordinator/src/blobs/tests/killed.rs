@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     env,
     os::unix::process::ExitStatusExt as _,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -50,12 +50,7 @@ fn whatever_was_said_to_be_stored_is_whole_wherever_the_process_is_killed() {
     for at in 0.. {
         let copy = folder.path().join("copy");
         copy_folder(&begun, &copy);
-        let mut again = Command::new(env::current_exe().unwrap());
-        again.args(["--exact", NAME, "--nocapture"]);
-        again.env(KILL_AT, at.to_string()).env(FOLDER, &copy);
-        again.stdout(Stdio::null()).stderr(Stdio::null());
-        let status = again.status().unwrap();
-        let said = fs::read_to_string(copy.join("said")).unwrap_or_default();
+        let (status, said) = live_again(NAME, &copy, at, &[]);
         seen.insert(said.lines().count());
         look(&copy, &said);
         fs::remove_dir_all(&copy).unwrap();
@@ -68,6 +63,24 @@ fn whatever_was_said_to_be_stored_is_whole_wherever_the_process_is_killed() {
     println!("killed before {kills} steps");
     assert!(kills > 40, "{kills}");
     assert_eq!(seen.len(), 6, "between any two of what it says: {seen:?}");
+}
+
+/// Starts a test again as the process that dies before a step; returns how it ended, and what it said in its folder
+/// that it had done.
+pub(super) fn live_again(
+    name: &str,
+    folder: &Path,
+    at: u32,
+    told: &[(&str, String)],
+) -> (ExitStatus, String) {
+    let mut again = Command::new(env::current_exe().unwrap());
+    again.args(["--exact", name, "--nocapture"]);
+    again.env(KILL_AT, at.to_string()).env(FOLDER, folder);
+    again.envs(told.iter().map(|(name, value)| (name, value)));
+    again.stdout(Stdio::null()).stderr(Stdio::null());
+    let status = again.status().unwrap();
+    let said = fs::read_to_string(folder.join("said")).unwrap_or_default();
+    (status, said)
 }
 
 /// Has the process killed before so many more steps.

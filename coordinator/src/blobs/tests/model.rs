@@ -65,6 +65,14 @@ impl Model {
         (!all.is_empty()).then(|| all[index.index(all.len())])
     }
 
+    /// Returns the pieces that are there and not damaged.
+    fn whole(&self) -> Vec<u32> {
+        let whole = self.pieces.keys().copied();
+        whole
+            .filter(|number| !self.damaged.contains(number))
+            .collect()
+    }
+
     fn is_live(&self, number: u32) -> bool {
         self.trees.values().any(|numbers| numbers.contains(&number))
     }
@@ -199,12 +207,7 @@ fn live(steps: Vec<Step>, bucket: Option<&Bucket>) -> Result<(), TestCaseError> 
             Step::Damage(index) => {
                 // The journal is not where a receiver has pieces from.
                 store.0.flush().unwrap();
-                let here: Vec<u32> = model
-                    .pieces
-                    .keys()
-                    .copied()
-                    .filter(|number| !model.damaged.contains(number))
-                    .collect();
+                let here = model.whole();
                 if !here.is_empty() {
                     let number = here[index.index(here.len())];
                     damage::flip(&path, bucket, &store, number, 49);
@@ -239,12 +242,7 @@ fn live(steps: Vec<Step>, bucket: Option<&Bucket>) -> Result<(), TestCaseError> 
 
 fn check_model(store: &Store, model: &Model) {
     store.0.flush().unwrap();
-    let here: Vec<u32> = model
-        .pieces
-        .keys()
-        .copied()
-        .filter(|number| !model.damaged.contains(number))
-        .collect();
+    let here = model.whole();
     assert_eq!(stored(store), here);
     check_references(store, model);
     for numbers in model.trees.values() {

@@ -1,14 +1,10 @@
 //! A store in a bucket, and its moves, are killed before each step in turn: nothing is lost on either side.
 
-use std::{
-    env,
-    os::unix::process::ExitStatusExt as _,
-    process::{Command, Stdio},
-};
+use std::{env, os::unix::process::ExitStatusExt as _};
 
 use super::{
     bucket::Bucket,
-    killed::{FOLDER, KILL_AT, kill_before},
+    killed::{FOLDER, KILL_AT, kill_before, live_again},
     moves::settle,
     *,
 };
@@ -37,13 +33,7 @@ fn nothing_is_lost_wherever_a_process_with_a_bucket_is_killed() {
         copy_folder(&begun, &copy);
         let prefix = format!("at-{at}");
         let place = place_in(&bucket, &prefix);
-        let mut again = Command::new(env::current_exe().unwrap());
-        again.args(["--exact", NAME, "--nocapture"]);
-        again.env(KILL_AT, at.to_string()).env(FOLDER, &copy);
-        again.env(PLACE, place.to_string());
-        again.stdout(Stdio::null()).stderr(Stdio::null());
-        let status = again.status().unwrap();
-        let said = fs::read_to_string(copy.join("said")).unwrap_or_default();
+        let (status, said) = live_again(NAME, &copy, at, &[(PLACE, place.to_string())]);
         look(&copy, &place, &said);
         assert_eq!(
             bucket.objects(format!("{prefix}/{ORG}")),

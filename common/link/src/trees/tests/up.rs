@@ -16,6 +16,22 @@ fn announced(contents: &[Vec<u8>]) -> Announced {
     }
 }
 
+fn lane<'a>(
+    site: &'a Site,
+    (tx, rx): (&'a mut FrameSender, &'a mut FrameReceiver),
+    beside: Option<&'a Manifest>,
+) -> Lane<'a, ClientStream> {
+    Lane {
+        connection: &site.near,
+        pieces: ClientStream::Pieces {
+            upload: tx.number(),
+        },
+        tx,
+        rx,
+        beside,
+    }
+}
+
 /// Sends a folder with one file.
 async fn send_all(
     site: &Site,
@@ -35,15 +51,7 @@ async fn send_all(
         }
     });
     let manifest = manifest_of(vec![file("all", contents)]);
-    let lane = Lane {
-        connection: &site.near,
-        pieces: ClientStream::Pieces {
-            upload: tx.number(),
-        },
-        tx: &mut tx,
-        rx: &mut rx,
-        beside: None,
-    };
+    let lane = lane(site, (&mut tx, &mut rx), None);
     let sent = send(lane, announced, cuts, async { Ok(manifest) }, progress).await;
     let sent = sent.map(|(manifest, sent)| (manifest.id(), sent));
     if let Err(problem) = &sent {
@@ -343,15 +351,7 @@ async fn send_beside(site: &Site, beside: &Manifest, contents: &[Vec<u8>]) -> (b
     hand.send(contents.iter().map(cut).collect()).await.unwrap();
     drop(hand);
     let manifest = manifest_of(vec![file("all", contents)]);
-    let lane = Lane {
-        connection: &site.near,
-        pieces: ClientStream::Pieces {
-            upload: tx.number(),
-        },
-        tx: &mut tx,
-        rx: &mut rx,
-        beside: taken.then_some(beside),
-    };
+    let lane = lane(site, (&mut tx, &mut rx), taken.then_some(beside));
     let expected = manifest.id();
     let tree = async { Ok(manifest) };
     let (sent, moved) = send(lane, announced, cuts, tree, &()).await.unwrap();

@@ -255,6 +255,7 @@ impl Machine {
             system: self.system.clone(),
             cached,
             fetch_rate: self.cache.fetch_rate(),
+            cache_limit: Some(sample.cache_limit),
         }
     }
 }
@@ -267,6 +268,7 @@ pub(crate) fn is_news(earlier: &MachineReport, report: &MachineReport) -> bool {
         || earlier.admits != report.admits
         || earlier.isolation != report.isolation
         || earlier.cached != report.cached
+        || earlier.cache_limit != report.cache_limit
 }
 
 /// Makes the problem of something that this computer did not let us do.

@@ -38,6 +38,9 @@ pub struct MachineReport {
     /// How many bytes a second came lately; `None` where nothing large did.
     #[serde(default)]
     pub fetch_rate: Option<Bytes>,
+    /// How much data it can keep at once; `None` where it has not said so.
+    #[serde(default)]
+    pub cache_limit: Option<Bytes>,
 }
 
 impl MachineReport {
@@ -52,6 +55,7 @@ impl MachineReport {
             system,
             cached: Vec::new(),
             fetch_rate: None,
+            cache_limit: None,
         }
     }
 }

@@ -42,7 +42,9 @@ pub fn offer(capacity: &Capacity, free_disk: Bytes, rules: &OwnerRules) -> Capac
 
 /// Returns how much of the lent disk the cache may take. Jobs have the rest: nothing is lent twice.
 pub fn cache_limit(capacity: &Capacity, free_disk: Bytes, rules: &OwnerRules) -> Bytes {
-    Bytes(lent_disk(capacity, free_disk, rules).0 / CACHE_PART)
+    let lent = lent_disk(capacity, free_disk, rules);
+    let part = Bytes(lent.0 / CACHE_PART);
+    rules.cache_limit.unwrap_or(part).min(lent)
 }
 
 fn lent_disk(capacity: &Capacity, free_disk: Bytes, rules: &OwnerRules) -> Bytes {
@@ -141,16 +143,22 @@ mod tests {
     fn jobs_and_the_cache_together_keep_to_the_disk_that_is_lent() {
         let limited = rules(r#"{"resources": {"disk_limit": "10GiB"}}"#);
         let none = rules(r#"{"resources": {"disk_limit": 0}}"#);
+        let kept = r#"{"resources": {"disk_limit": "10GiB"}, "data": {"cache_limit": "7GiB"}}"#;
+        let kept = rules(kept);
         for (free, rules, expect) in [
             (Bytes::gib(300), &limited, Bytes::gib(10)),
             (Bytes(4_000_000_007), &limited, Bytes(4_000_000_007)),
             (Bytes::gib(900), &OwnerRules::default(), Bytes::gib(450)),
             (Bytes::gib(300), &none, Bytes::ZERO),
             (Bytes(3), &OwnerRules::default(), Bytes(1)),
+            (Bytes::gib(300), &kept, Bytes::gib(10)),
+            (Bytes::gib(6), &kept, Bytes::gib(6)),
         ] {
             let jobs = offer(&machine(), free, rules).disk;
             let cache = cache_limit(&machine(), free, rules);
             assert_eq!(Bytes(jobs.0 + cache.0), expect, "{free} free, {rules:?}");
+            let part = rules.cache_limit.unwrap_or(Bytes(expect.0 / CACHE_PART));
+            assert_eq!(cache, part.min(expect), "{free} free, {rules:?}");
         }
     }
 

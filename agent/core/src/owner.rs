@@ -10,7 +10,7 @@
 //! when: {hours: [mon-fri 18:00-08:00, sat-sun], idle_for: 15m, not_while: [steam]}
 //! yield: {on_return: freeze, freeze_at_most: 10m, grace: 30s}
 //! gpus: {while_present: withhold, while_used_by_others: evict}
-//! data: {peers: on, peer_rate: 50Mbit}
+//! data: {cache_limit: 100GiB, peers: on, peer_rate: 50Mbit}
 //! ```
 //!
 //! Everything may be left out; an unknown key is an error that names the nearest known one. The shipped
@@ -48,6 +48,8 @@ pub struct OwnerRules {
     pub cpu_limit: Option<Percent>,
     pub memory_limit: Option<Bytes>,
     pub disk_limit: Option<Bytes>,
+    /// Of what is lent, for data that jobs read; `None` is a quarter.
+    pub cache_limit: Option<Bytes>,
     pub gpus: GpuRule,
     /// Who and what may run.
     pub admits: Admits,

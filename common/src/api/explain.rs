@@ -114,6 +114,8 @@ pub enum BlockerCode {
     AwaitsApproval,
     /// Its project is archived.
     ProjectArchived,
+    /// The machine's cache cannot take all the data that the job reads.
+    TooSmallCache,
 }
 
 impl BlockerCode {
@@ -154,6 +156,7 @@ impl BlockerCode {
             Self::ArtifactStorageLimit => "artifact_storage_limit",
             Self::AwaitsApproval => "awaits_approval",
             Self::ProjectArchived => "project_archived",
+            Self::TooSmallCache => "too_small_cache",
         }
     }
 }

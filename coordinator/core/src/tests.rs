@@ -25,6 +25,7 @@ mod owner;
 mod permission;
 mod projects;
 mod returned;
+mod room_for_data;
 mod rules;
 mod scheduling;
 mod secrets;

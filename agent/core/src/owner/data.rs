@@ -1,8 +1,8 @@
-//! What the machine does for others' data: whether they may fetch from its cache, and how fast.
+//! Data on the machine: how much of it is kept, whether others may fetch it, and how fast.
 
 use std::{fmt, net::SocketAddr};
 
-use common::bit_rate::BitRate;
+use common::{bit_rate::BitRate, units::written_bytes::Written};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
@@ -13,6 +13,7 @@ use super::keys::section;
 section! {
     /// The part `data`.
     DataKeys {
+        "cache_limit" => cache_limit: Written,
         "peers" => peers: Switch,
         "peer_rate" => peer_rate: BitRate,
         "peer_address" => peer_address: SocketAddr,

@@ -71,7 +71,9 @@ impl FileKeys {
         rules.admits = admits(self.who.unwrap_or_default(), what);
         self.when.unwrap_or_default().lay_over(&mut rules);
         self.yielding.unwrap_or_default().lay_over(&mut rules);
-        rules.peers = self.data.unwrap_or_default().rules();
+        let data = self.data.unwrap_or_default();
+        rules.cache_limit = data.cache_limit.as_ref().map(|written| written.0);
+        rules.peers = data.rules();
         let gpus = self.gpus.unwrap_or_default();
         let uses = &mut rules.gpu_use;
         uses.while_present = gpus.while_present.unwrap_or(uses.while_present);

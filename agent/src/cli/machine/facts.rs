@@ -88,6 +88,10 @@ pub(super) fn text(machine: &MachineView) -> String {
             .with("agent", &system.agent_version)
             .with("data there", cached(&machine.cached, report.cached.len()))
             .with_some(
+                "keeps data",
+                report.cache_limit.map(|most| format!("up to {most}")),
+            )
+            .with_some(
                 "data came at",
                 report.fetch_rate.map(|rate| format!("{rate}/s")),
             );

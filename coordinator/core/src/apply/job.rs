@@ -1,10 +1,11 @@
 //! Jobs and how far they are.
 
-use common::id::JobId;
+use common::{id::JobId, units::Bytes};
 
 use crate::{
     event::Event,
     lifecycle::job::JobStep,
+    schedule::data,
     state::{
         State,
         job::{Job, JobProgress},
@@ -27,7 +28,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             pinned_artifacts,
             at,
         } => {
-            let job = Job {
+            let mut job = Job {
                 org: *org,
                 number: *number,
                 owner: *owner,
@@ -38,8 +39,10 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 pinned: pinned.clone(),
                 pinned_image: pinned_image.clone(),
                 pinned_artifacts: pinned_artifacts.clone(),
+                data: Bytes::ZERO,
                 submitted_at: *at,
             };
+            job.data = data::cached_by(state, &job);
             let (first, last) = job.bounds();
             let progress = JobProgress::new(first, last);
             if let Some(row) = state.orgs.get_mut(org) {

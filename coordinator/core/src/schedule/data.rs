@@ -1,9 +1,11 @@
 //! What data a task needs, what of it a machine lacks, and how long that takes to come.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use common::{
     api::explain::{MAX_NAMED_MACHINES, MachineData},
     dataset::DatasetRef,
-    id::{OrgId, TreeId},
+    id::{DatasetId, OrgId, TreeId},
     image::Image,
     machine::MachineReport,
     time::Span,
@@ -36,20 +38,8 @@ impl Needs {
         if let Some((_, job, _)) = subject.job {
             return Self::new(state, job.org, None, before_start(job));
         }
-        let names = state.index.dataset_names.get(&subject.org);
-        let tree = |wanted: &DatasetRef| {
-            let dataset = state.datasets.get(names?.get(&wanted.name)?)?;
-            Some(dataset.version(wanted.version)?.1.tree)
-        };
-        let image = match &subject.spec.image {
-            Image::Imported(wanted) => Some(wanted),
-            Image::Host | Image::Registry(_) => None,
-        };
-        let whole = subject.spec.datasets.iter().filter(|mount| !mount.lazy);
-        let mounts = whole.map(|mount| &mount.dataset);
-        let left = subject.spec.artifacts.iter();
-        let left = left.flat_map(|mount| artifact::trees(state, subject.org, mount.job));
-        let trees = mounts.chain(image).filter_map(tree).chain(left);
+        let (datasets, left) = (datasets_now(state, subject), artifacts_now(state, subject));
+        let trees = datasets.map(|(_, tree)| tree).chain(left);
         Self::new(state, subject.org, None, trees)
     }
 
@@ -88,6 +78,81 @@ impl Needs {
     pub(super) fn fetch_seconds(&self, report: Option<&MachineReport>) -> u64 {
         seconds(self.missing(report), report)
     }
+}
+
+/// Returns the datasets of a job that could be submitted now, with their trees, but not those mounted lazily.
+fn datasets_now<'a>(
+    state: &'a State,
+    subject: &Subject<'a>,
+) -> impl Iterator<Item = (DatasetId, TreeId)> + use<'a> {
+    let names = state.index.dataset_names.get(&subject.org);
+    let image = match &subject.spec.image {
+        Image::Imported(wanted) => Some(wanted),
+        Image::Host | Image::Registry(_) => None,
+    };
+    let whole = subject.spec.datasets.iter().filter(|mount| !mount.lazy);
+    let mounts = whole.map(|mount| &mount.dataset);
+    mounts.chain(image).filter_map(move |wanted: &DatasetRef| {
+        let id = names?.get(&wanted.name)?;
+        let dataset = state.datasets.get(id)?;
+        Some((*id, dataset.version(wanted.version)?.1.tree))
+    })
+}
+
+fn artifacts_now<'a>(
+    state: &'a State,
+    subject: &Subject<'a>,
+) -> impl Iterator<Item = TreeId> + use<'a> {
+    let org = subject.org;
+    let left = subject.spec.artifacts.iter();
+    left.flat_map(move |mount| artifact::trees(state, org, mount.job))
+}
+
+/// Returns what a job's data takes of a machine's cache, all at once.
+pub(crate) fn cached_by(state: &State, job: &Job) -> Bytes {
+    let whole = job.pinned.iter().filter(|pinned| !pinned.lazy);
+    let datasets = whole.chain(&job.pinned_image);
+    let datasets = datasets.map(|pinned| (pinned.dataset, pinned.tree));
+    let left = job.pinned_artifacts.iter().map(|pinned| pinned.tree);
+    cached(state, job.org, datasets, left)
+}
+
+/// Does as [`cached_by`] for what is asked about.
+pub(super) fn cached_for(state: &State, subject: &Subject<'_>) -> Bytes {
+    match subject.job {
+        Some((_, job, _)) => job.data,
+        None => cached(
+            state,
+            subject.org,
+            datasets_now(state, subject),
+            artifacts_now(state, subject),
+        ),
+    }
+}
+
+/// Of several versions of one dataset the largest counts: they have most of their files in common, and what is asked
+/// for too little is noticed on the machine.
+fn cached(
+    state: &State,
+    org: OrgId,
+    datasets: impl Iterator<Item = (DatasetId, TreeId)>,
+    artifacts: impl Iterator<Item = TreeId>,
+) -> Bytes {
+    let Some(used) = state.index.orgs.get(&org) else {
+        return Bytes::ZERO;
+    };
+    let mut largest: BTreeMap<DatasetId, Bytes> = BTreeMap::new();
+    for (dataset, tree) in datasets {
+        let bytes = used.datasets.size(tree).unwrap_or_default();
+        let most = largest.entry(dataset).or_default();
+        *most = (*most).max(bytes);
+    }
+    let left: BTreeSet<TreeId> = artifacts.collect();
+    let left = left
+        .into_iter()
+        .filter_map(|tree| used.artifacts.size(tree));
+    let all = largest.into_values().chain(left);
+    Bytes(all.fold(0, |sum: u64, bytes| sum.saturating_add(bytes.0)))
 }
 
 /// Returns what of a job's data a machine needs before it can start: of what is mounted lazily nothing.

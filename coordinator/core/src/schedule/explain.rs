@@ -147,6 +147,7 @@ impl<'a> Inquiry<'a> {
             ask: Ask {
                 gpu_room: &rooms.now,
                 gpu_room_ever: &rooms.ever,
+                data: data::cached_for(state, subject),
                 ..Ask::of(state, &limits, subject.owner, subject.spec)
             },
             limits,
@@ -351,7 +352,8 @@ impl<'a> Inquiry<'a> {
             Obstacle::TooSmall(_)
             | Obstacle::NetworkForbidden
             | Obstacle::ImageForbidden
-            | Obstacle::RunTooLong => 100,
+            | Obstacle::RunTooLong
+            | Obstacle::CacheTooSmall => 100,
             Obstacle::Isolation | Obstacle::NoNetwork | Obstacle::StrongGpu | Obstacle::KeptOut => {
                 1000
             }

@@ -11,6 +11,7 @@ use common::{
     resources::{Allocation, Capacity, GpuRoom, Request, Shortage},
     status::{MinIsolation, Network},
     time::Span,
+    units::Bytes,
 };
 
 use super::view::MachineView;
@@ -38,6 +39,8 @@ pub(crate) struct Ask<'a> {
     /// Machines whose owners took them back from this task. Not of the class: it counts on the member's own machine
     /// alone, while a rule of its owner holds.
     pub(crate) given_back: &'a [MachineId],
+    /// What its data takes of a machine's cache.
+    pub(crate) data: Bytes,
     /// How many GPUs of each model the bounds on member and org leave.
     pub(crate) gpu_room: &'a GpuRoom,
     /// The same while nothing else runs.
@@ -64,6 +67,8 @@ pub(crate) enum Obstacle {
     ImageForbidden,
     /// Its owner allows shorter runs only.
     RunTooLong,
+    /// Keeps less data at once.
+    CacheTooSmall,
     /// It has the GPUs, and no more of their model may be held.
     ModelLimit,
     /// Lends less, even when idle.
@@ -86,6 +91,7 @@ impl Obstacle {
             Self::NetworkForbidden => BlockerCode::OwnerForbidsNetwork,
             Self::ImageForbidden => BlockerCode::OwnerForbidsImages,
             Self::RunTooLong => BlockerCode::OwnerLimitsRuntime,
+            Self::CacheTooSmall => BlockerCode::TooSmallCache,
             Self::ModelLimit => BlockerCode::GpuModelLimit,
             Self::TooSmall(Shortage::Cpu) => BlockerCode::TooSmallCpu,
             Self::TooSmall(Shortage::Memory) => BlockerCode::TooSmallMemory,
@@ -112,6 +118,7 @@ impl<'a> Ask<'a> {
             org_isolation: limits.min_isolation,
             max_runtime: max_runtime(spec.max_runtime, limits),
             given_back: &[],
+            data: Bytes::ZERO,
             gpu_room: &UNLIMITED,
             gpu_room_ever: &UNLIMITED,
         }
@@ -291,6 +298,10 @@ fn by_rule(machine: &MachineView<'_>, report: &MachineReport, ask: &Ask<'_>) -> 
         (
             foreign && admits.max_runtime.is_some_and(too_long),
             Obstacle::RunTooLong,
+        ),
+        (
+            report.cache_limit.is_some_and(|most| ask.data > most),
+            Obstacle::CacheTooSmall,
         ),
     ];
     let in_the_way = checks.into_iter().filter(|(holds, _)| *holds);

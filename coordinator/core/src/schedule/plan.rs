@@ -331,6 +331,7 @@ impl<'a> Pass<'a> {
         let ask = Ask {
             given_back: &history.given_back,
             gpu_room: &gpu_room,
+            data: job.data,
             ..Ask::of(self.state, self.limits, job.owner, &job.spec)
         };
         let needs = Needs::of(self.state, job);

@@ -7,6 +7,7 @@ use common::{
     name::Name,
     status::{JobStatus, Visibility},
     time::Timestamp,
+    units::Bytes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,9 @@ pub(crate) struct Job {
     /// What other jobs left, as it was at that moment.
     #[serde(default)]
     pub(crate) pinned_artifacts: Vec<PinnedArtifacts>,
+    /// How much of a machine's cache all of that takes, where it does not come while the job runs.
+    #[serde(default)]
+    pub(crate) data: Bytes,
     pub(crate) submitted_at: Timestamp,
 }
 

@@ -12,6 +12,7 @@ use common::{
     resources::Request,
     status::{MinIsolation, Network, Priority},
     time::Span,
+    units::Bytes,
 };
 
 use super::job::Job;
@@ -25,6 +26,8 @@ pub(crate) struct Class {
     /// Whether it brings an image.
     image: bool,
     isolation: Option<MinIsolation>,
+    /// What its data takes of a machine's cache.
+    data: Bytes,
     /// Last, so that classes which differ in nothing else lie together.
     pub(crate) project: Option<ProjectId>,
 }
@@ -48,6 +51,7 @@ impl Class {
             network: job.spec.network,
             image: job.spec.image != Image::Host,
             isolation: job.spec.isolation,
+            data: job.data,
             project: job.project,
         }
     }
@@ -60,11 +64,12 @@ impl Class {
             network,
             image,
             isolation,
+            data,
             project: _,
         } = self;
         request == &other.request
             && (max_runtime, network) == (&other.max_runtime, &other.network)
-            && (image, isolation) == (&other.image, &other.isolation)
+            && (image, isolation, data) == (&other.image, &other.isolation, &other.data)
     }
 }
 

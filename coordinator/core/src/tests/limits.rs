@@ -6,7 +6,7 @@ mod told;
 
 use common::{
     api::{
-        explain::{BlockerCode, Explanation},
+        explain::BlockerCode,
         limits::{BoundSource, LimitsAnswer, LimitsRequest, MemberLimits},
     },
     code::Code,
@@ -26,10 +26,7 @@ use super::{
         refused, report, spec,
     },
 };
-use crate::{
-    Actor, Body, query,
-    schedule::explain::{Subject, explain},
-};
+use crate::{Actor, Body, query};
 
 /// Returns a machine that lends GPUs of these models.
 pub(super) fn lending(models: &[&str]) -> MachineReport {
@@ -66,12 +63,6 @@ fn many(tasks: u32, spec: JobSpec) -> JobSpec {
         array: array(tasks, None).array,
         ..spec
     }
-}
-
-fn why(world: &World, number: u8) -> Explanation {
-    let id = job_id(number);
-    let (job, progress) = (&world.state.jobs[&id], &world.state.progress[&id]);
-    explain(&world.state, world.now, &Subject::of(id, job, progress))
 }
 
 fn per_user(limits: &[(&str, u64)]) -> Limits {
@@ -120,7 +111,7 @@ fn a_member_bound_stops_that_member_and_nobody_else() {
             .count()
     };
     assert_eq!((of(30), of(31), of(32)), (2, 2, 1));
-    let explanation = why(&world, 30);
+    let explanation = world.why(30);
     assert_eq!(
         explanation.blockers[0].code,
         BlockerCode::MemberResourceLimit
@@ -157,11 +148,7 @@ fn the_org_as_a_whole_holds_no_more_than_it_may() {
     assert_eq!(world.schedule().len(), 3);
     // Which of them came first does not matter: three processors, and eight GiB.
     for number in [30, 32] {
-        let codes: Vec<BlockerCode> = why(&world, number)
-            .blockers
-            .iter()
-            .map(|b| b.code)
-            .collect();
+        let codes: Vec<BlockerCode> = world.why(number).blockers.iter().map(|b| b.code).collect();
         assert!(codes.contains(&BlockerCode::OrgResourceLimit), "{codes:?}");
     }
     invariants::check(&world);
@@ -195,7 +182,7 @@ fn a_task_that_takes_any_model_gets_one_that_is_left() {
         models
     };
     assert_eq!(models(&world), ["rtx-3090", "rtx-5090"]);
-    let explanation = why(&world, 30);
+    let explanation = world.why(30);
     assert_eq!(explanation.blockers[0].code, BlockerCode::GpuModelLimit);
     assert_eq!(
         explanation.blockers[0].text,
@@ -295,5 +282,5 @@ fn an_expected_start_waits_for_the_bounds() {
     let third = world
         .now
         .saturating_add(std::time::Duration::from_secs(3 * 3600));
-    assert_eq!(why(&world, 32).expected_start, Some(third));
+    assert_eq!(world.why(32).expected_start, Some(third));
 }

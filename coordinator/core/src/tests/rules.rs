@@ -3,7 +3,7 @@
 mod projects;
 
 use common::{
-    api::explain::{BlockerCode, Explanation},
+    api::explain::BlockerCode,
     code::Code,
     image::Image,
     job::JobSpec,
@@ -17,10 +17,7 @@ use super::{
     invariants,
     world::{ALICE, BOB, CAROL, World, capacity, job_id, machine_id, name, refused, report, spec},
 };
-use crate::{
-    Body,
-    schedule::explain::{Subject, explain},
-};
+use crate::Body;
 
 /// An image that is pinned.
 pub(super) fn pinned_image() -> Image {
@@ -56,12 +53,6 @@ fn networked(can: &[Network], allowed: &[Network]) -> MachineReport {
     report
 }
 
-fn why(world: &World, number: u8) -> Explanation {
-    let id = job_id(number);
-    let (job, progress) = (&world.state.jobs[&id], &world.state.progress[&id]);
-    explain(&world.state, world.now, &Subject::of(id, job, progress))
-}
-
 /// One machine `box` of bob's and a job of carol's: either it runs, or it is refused at submission with this code
 /// and these words; and it waits with them where the machine changes after it was submitted.
 #[track_caller]
@@ -92,7 +83,7 @@ pub(super) fn check(
     world.submit(CAROL, 30, spec).unwrap();
     world.machine(10, BOB, "box", report);
     assert!(world.schedule().is_empty());
-    let explanation = why(&world, 30);
+    let explanation = world.why(30);
     let codes: Vec<BlockerCode> = explanation.blockers.iter().map(|b| b.code).collect();
     assert_eq!(codes, [code]);
     assert_eq!(explanation.blockers[0].machines, [name("box")]);
@@ -313,7 +304,7 @@ fn everything_in_the_way_is_said_at_once() {
         "near",
         networked(&[Network::Internet], &[Network::Internet]),
     );
-    let explanation = why(&world, 30);
+    let explanation = world.why(30);
     let codes: Vec<(BlockerCode, u32)> = explanation
         .blockers
         .iter()

@@ -1,8 +1,7 @@
 //! Who goes first, and where to.
 
 use common::{
-    api::explain::{BlockerCode, Explanation},
-    id::{AttemptId, MachineId},
+    api::explain::BlockerCode,
     job::JobSpec,
     limits::Limits,
     machine::Pause,
@@ -15,23 +14,13 @@ use super::{
     invariants,
     world::{
         ALICE, BOB, CAROL, World, array, asking, capacity, job_id, machine_id, outcome, report,
-        spec, tree,
+        spec, tree, where_to,
     },
 };
-use crate::schedule::explain::{Subject, explain};
-
-fn where_to(placed: &[(AttemptId, MachineId)]) -> Vec<MachineId> {
-    placed.iter().map(|(_, machine)| *machine).collect()
-}
-
-fn why(world: &World, number: u8) -> Explanation {
-    let id = job_id(number);
-    let (job, progress) = (&world.state.jobs[&id], &world.state.progress[&id]);
-    explain(&world.state, world.now, &Subject::of(id, job, progress))
-}
 
 fn codes(world: &World, number: u8) -> Vec<BlockerCode> {
-    why(world, number)
+    world
+        .why(number)
         .blockers
         .iter()
         .map(|blocker| blocker.code)
@@ -56,7 +45,7 @@ fn priority_comes_first_then_the_smaller_share_then_age() {
         .unwrap();
     let jobs: Vec<_> = world.schedule().iter().map(|(id, _)| id.job).collect();
     assert_eq!(jobs, [job_id(32), job_id(31)]);
-    assert_eq!(why(&world, 30).ahead, Some(0));
+    assert_eq!(world.why(30).ahead, Some(0));
     assert_eq!(codes(&world, 30), [BlockerCode::BusyCpu]);
 }
 
@@ -81,7 +70,7 @@ fn machines_that_cannot_are_passed_by_and_say_why() {
     world.disconnect(13);
     world.submit(CAROL, 30, asking(4, 4)).unwrap();
     assert!(world.schedule().is_empty());
-    let explanation = why(&world, 30);
+    let explanation = world.why(30);
     let seen: Vec<(BlockerCode, &str, u32)> = explanation
         .blockers
         .iter()
@@ -168,7 +157,7 @@ fn limits_hold_and_a_lowered_one_ends_nothing() {
     });
     assert!(world.schedule().is_empty());
     assert_eq!(world.live().len(), 3);
-    assert!(codes(&world, 30).contains(&BlockerCode::JobMemoryLimit) && why(&world, 30).never);
+    assert!(codes(&world, 30).contains(&BlockerCode::JobMemoryLimit) && world.why(30).never);
     invariants::check_waiting_is_explained(&world);
     world.limit(Limits::default());
     assert_eq!(world.schedule().len(), 3);
@@ -204,7 +193,7 @@ fn the_run_time_is_the_tighter_of_job_and_org_at_placement() {
     let hour = world
         .now
         .saturating_add(std::time::Duration::from_secs(3600));
-    assert_eq!(why(&world, 31).expected_start, Some(hour));
+    assert_eq!(world.why(31).expected_start, Some(hour));
     world.limit(Limits {
         max_job_runtime: Some("1m".parse().unwrap()),
         ..Limits::default()
@@ -297,7 +286,7 @@ fn a_pass_places_no_more_than_it_is_told() {
 
 /// Submits nothing; says what the explanation tells of the data on each machine.
 fn told_of_data(world: &World, number: u8) -> Vec<(String, String)> {
-    let told = why(world, number).data.into_iter();
+    let told = world.why(number).data.into_iter();
     told.map(|data| (data.machine.to_string(), data.text))
         .collect()
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use common::{
     api::{
         self,
+        explain::Explanation,
         job::{CancelJob, SubmitJob},
         limits::SetMemberLimits,
     },
@@ -36,6 +37,7 @@ use crate::{
     decide,
     lifecycle::attempt::AttemptState,
     query::{Presence, Samples, answer},
+    schedule::explain::{Subject, explain},
 };
 
 pub(super) const ORG: OrgId = OrgId::from_bytes([1; 16]);
@@ -83,6 +85,11 @@ pub(super) fn machine_id(number: u8) -> MachineId {
 
 pub(super) fn job_id(number: u8) -> JobId {
     JobId::from_bytes([number; 16])
+}
+
+/// Returns the machines in the order in which they were placed on.
+pub(super) fn where_to(placed: &[(AttemptId, MachineId)]) -> Vec<MachineId> {
+    placed.iter().map(|(_, machine)| *machine).collect()
 }
 
 pub(super) fn tree(number: u8) -> TreeId {
@@ -407,6 +414,13 @@ impl World {
             task,
         });
         self.user_does(by, body)
+    }
+
+    /// Says why a job waits.
+    pub(super) fn why(&self, number: u8) -> Explanation {
+        let id = job_id(number);
+        let (job, progress) = (&self.state.jobs[&id], &self.state.progress[&id]);
+        explain(&self.state, self.now, &Subject::of(id, job, progress))
     }
 
     /// Places until nothing more fits, and returns what was placed where.

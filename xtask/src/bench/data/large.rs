@@ -29,10 +29,10 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
         let network = Some(place.pid());
         let pool = Pool::open_at(stage, &tools.programs, Voice::Silent, ADDRESS, network)?;
         let bob = pool.member_in("bob", network)?;
-        // A quarter of what is lent is the cache's: half of a free disk, the default, need not do.
+        // By default half of a free disk is lent, and a quarter of that is the cache's.
         let rules = bob.home().join(RULES);
         fs::create_dir_all(rules.parent().context("a folder")?)?;
-        fs::write(rules, "resources: {disk_limit: 1TiB}\n")?;
+        fs::write(rules, "resources: {disk_limit: 1TiB}\ndata: {cache_limit: 20GiB}\n")?;
         pool.lend(&bob, "box")?;
         let path = source.display().to_string();
         let up = time(

@@ -249,6 +249,7 @@ pub(super) fn machine_report() -> MachineReport {
         },
         cached: vec![TREE],
         fetch_rate: Some(Bytes::mib(11)),
+        cache_limit: Some(Bytes(3 << 30)),
     }
 }
 

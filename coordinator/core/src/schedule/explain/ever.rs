@@ -8,6 +8,7 @@ use super::{Rooms, Subject, words};
 use crate::{
     bounds::{Reached, reached},
     schedule::{
+        data,
         feasible::{Ask, Obstacle, could_ever},
         view::MachineView,
     },
@@ -24,6 +25,7 @@ pub(crate) fn is_never(state: &State, subject: &Subject<'_>) -> bool {
     let ask = Ask {
         gpu_room: &rooms.now,
         gpu_room_ever: &rooms.ever,
+        data: data::cached_for(state, subject),
         ..Ask::of(state, &org.limits, subject.owner, subject.spec)
     };
     let reached = reached(state, subject);

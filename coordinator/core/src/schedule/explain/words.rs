@@ -122,6 +122,17 @@ pub(super) fn on_machines(
             });
             asked + &longest.unwrap_or_default()
         }
+        BlockerCode::TooSmallCache => {
+            let most = best(machines, |report| report.cache_limit);
+            let most = most.and_then(|(machine, report)| Some((machine.name, report.cache_limit?)));
+            let most = most.map_or_else(String::new, |(name, most)| {
+                format!("; the most that a machine keeps is {most} ({name})")
+            });
+            format!(
+                "reads {} of data, which has to be there at once{most}",
+                ask.data
+            )
+        }
         BlockerCode::TooSmallCpu => {
             format!(
                 "asks for {}{}",

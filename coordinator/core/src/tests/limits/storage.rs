@@ -14,7 +14,6 @@ use super::super::{
     invariants,
     world::{ALICE, BOB, CAROL, ORG, World, array, capacity, outcome, refused, report, spec, tree},
 };
-use super::why;
 use crate::Body;
 
 fn storage(datasets: Option<Bytes>, artifacts: Option<Bytes>) -> Limits {
@@ -94,7 +93,7 @@ fn artifacts_over_their_bound_stop_what_is_new_and_lose_nothing() {
     }
     invariants::check(&world);
     assert!(world.schedule().is_empty());
-    let blocker = &why(&world, 30).blockers[0];
+    let blocker = &world.why(30).blockers[0];
     assert_eq!(blocker.code, BlockerCode::ArtifactStorageLimit);
     let problem = refused(world.submit(CAROL, 31, spec()));
     assert_eq!(problem.code, Code::Limit);

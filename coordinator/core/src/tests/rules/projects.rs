@@ -14,7 +14,7 @@ use super::{
         projects::inside,
         world::{ALICE, BOB, CAROL, ORG, World, job_id, name, spec},
     },
-    admitting, networked, why,
+    admitting, networked,
 };
 use crate::schedule::plan::plan;
 
@@ -56,11 +56,7 @@ fn check(report: &MachineReport, expect: [bool; 3]) {
     invariants::check(&world);
     invariants::check_waiting_is_explained(&world);
     for (number, runs) in [30, 31, 32].into_iter().zip(expect) {
-        let codes: Vec<BlockerCode> = why(&world, number)
-            .blockers
-            .iter()
-            .map(|b| b.code)
-            .collect();
+        let codes: Vec<BlockerCode> = world.why(number).blockers.iter().map(|b| b.code).collect();
         assert_eq!(
             codes.contains(&BlockerCode::OwnerKeepsOut),
             !runs,
@@ -100,7 +96,7 @@ fn what_is_kept_out_says_by_what_it_could_come_in() {
     world.submit(CAROL, 30, inside("games")).unwrap();
     world.machine(10, BOB, "box", letting(None, Some("vision"), ""));
     assert!(world.schedule().is_empty());
-    let explanation = why(&world, 30);
+    let explanation = world.why(30);
     let said = &explanation.blockers[0].text;
     assert_eq!(said, "its owner does not let carol or project games in");
     let change = explanation.smallest_change.unwrap();
@@ -126,7 +122,7 @@ fn check_remedy(kept_out: MachineReport, text: &str, change: &str, mended: Machi
     world.submit(CAROL, 30, inside("games")).unwrap();
     world.machine(10, BOB, "box", kept_out);
     assert!(world.schedule().is_empty());
-    let explanation = why(&world, 30);
+    let explanation = world.why(30);
     assert_eq!(explanation.blockers[0].text, text);
     assert_eq!(explanation.smallest_change.as_deref(), Some(change));
     world.connect(10, mended, &[]);

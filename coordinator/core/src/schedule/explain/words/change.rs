@@ -72,6 +72,11 @@ fn rule_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacle: Obstacle) -> 
                 "ask to run for at most {most} (max_runtime), or the owner of {name} allows longer runs"
             ))
         }
+        Obstacle::CacheTooSmall => Some(format!(
+            "mount less data at once, or with `:lazy`, or the owner of {name} lets its cache hold {} (cache_limit in \
+             owner.yaml)",
+            ask.data
+        )),
         Obstacle::ModelLimit => {
             let ever = report
                 .offer

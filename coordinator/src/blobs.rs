@@ -9,10 +9,12 @@
 //! An org's packs may live in a bucket of S3-compatible storage instead; index and descriptions are on the disk anyhow.
 //!
 //! In reading order: `record` and `packs` are the files, `depot` is a bucket, `index` says what they hold and where,
-//! `journal` is what was written and is not in the index yet, `store`, `read` and `incoming` are what the doors use,
+//! `journal` is what was written and is not in the index yet, `store`, `read` and `incoming` are what the doors use, on
+//! the threads of `apart` where a bucket may have to answer,
 //! `holds`, `collect` and `compact` take away what nothing needs, `shipping` and `moving` take packs to a bucket and
 //! back, `recover` is the start after whatever happened, `scrub` looks through everything.
 
+mod apart;
 mod check;
 mod collect;
 mod compact;
@@ -52,11 +54,11 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use common::{code::Code, id::OrgId, problem::Problem};
-use link::trees::io_problem;
+use link::trees::{Slots, io_problem};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::{depot::Depot, home::Home, manifests::Manifests};
@@ -66,6 +68,7 @@ use crate::clock::Clock;
 const MAX_IDLE: usize = 8;
 /// How the folder of an org's store is called while it is being deleted.
 const GOING: &str = "going-";
+const NOT_OPENED: &str = "the org's data cannot be read";
 
 /// Sizes of a store, smaller in tests.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +111,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Slot {
     store: Mutex<Option<Store>>,
+    /// Those who wait for it to be opened, which may take a bucket's answer, hold no thread but one.
+    opening: OnceLock<Slots>,
     /// When it was asked for, in a count of all.
     used: std::sync::atomic::AtomicU64,
 }
@@ -172,11 +177,41 @@ impl Stores {
             return Ok(store.clone());
         }
         let opened = Store::open(org, &self.folder(org), &self.0);
-        let store = opened.map_err(|error| error.problem("the org's data cannot be read"))?;
+        let store = opened.map_err(|error| error.problem(NOT_OPENED))?;
         *place = Some(store.clone());
         drop(place);
         self.close_idle();
         Ok(store)
+    }
+
+    /// Does as [`Stores::org`], for whoever may not block.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) async fn open_org(&self, org: OrgId) -> Result<Store, Problem> {
+        let slot = self.slot(org);
+        if let Ok(place) = slot.store.try_lock()
+            && let Some(store) = &*place
+        {
+            return Ok(store.clone());
+        }
+        let (stores, disk) = (self.clone(), Slots::of_disk());
+        let opened = disk.run(move || match stores.waits_for_bucket(org) {
+            true => Ok(None),
+            false => stores.org(org).map(Some),
+        });
+        if let Some(store) = opened.await? {
+            return Ok(store);
+        }
+        let opening = match slot.opening.get() {
+            Some(opening) => opening.clone(),
+            None => {
+                let slots = depot::slots(1).map_err(|error| io_problem(NOT_OPENED, &error))?;
+                slot.opening.get_or_init(|| slots).clone()
+            }
+        };
+        let stores = self.clone();
+        opening.run(move || stores.org(org)).await
     }
 
     /// Returns the orgs that have a store.
@@ -185,6 +220,11 @@ impl Stores {
     /// The folder cannot be read.
     pub(crate) fn orgs(&self) -> io::Result<Vec<OrgId>> {
         orgs_in(&self.0.root)
+    }
+
+    /// Returns whether a bucket may have to answer before the org's store is open.
+    fn waits_for_bucket(&self, org: OrgId) -> bool {
+        !self.0.homes.place(org).is_local() || self.has_bucket(org)
     }
 
     /// Returns whether the org's store has, or had, something in a bucket.

@@ -117,8 +117,7 @@ impl Desk {
     /// # Errors
     /// It cannot be opened.
     pub(crate) async fn store(&self, org: OrgId) -> Result<blobs::Store, Problem> {
-        let blobs = self.blobs.clone();
-        blocking(move || blobs.org(org)).await
+        self.blobs.open_org(org).await
     }
 
     /// Signs a certificate. It is good for nothing until the engine has committed it.

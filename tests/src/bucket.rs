@@ -36,6 +36,9 @@ use tokio::{
 pub const ID: &str = "AKIDEXAMPLE";
 pub const SECRET: &str = "wJalrXUtnFEMIK7MDENG";
 
+/// What of a line stands for one on which nothing comes any more, nor anything goes.
+const SILENT: i64 = i64::MIN;
+
 /// The server; it ends with this.
 #[derive(Debug)]
 pub struct Bucket {
@@ -90,6 +93,11 @@ impl Bucket {
         self.line.store(bytes, Ordering::SeqCst);
     }
 
+    /// Has it take connections, those that are open included, and never answer.
+    pub fn hang(&self) {
+        self.line.store(SILENT, Ordering::SeqCst);
+    }
+
     pub fn mend(&self) {
         self.line.store(i64::MAX, Ordering::SeqCst);
     }
@@ -131,10 +139,16 @@ impl AsyncRead for Line {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.left.load(Ordering::SeqCst) == SILENT {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         let read = i64::try_from(buf.filled().len() - before).unwrap_or(i64::MAX);
         let left = self.left.load(Ordering::SeqCst);
+        if left == SILENT {
+            return Poll::Pending;
+        }
         if left == i64::MAX {
             return polled;
         }

@@ -20,7 +20,7 @@ pub use self::{
     describe::{
         receive_description, receive_description_beside, send_description, send_description_beside,
     },
-    disk::on_disk,
+    disk::{Slots, on_disk},
     fetch::{Fetcher, Received},
     manifest::Manifest,
     piece::Piece,
@@ -53,6 +53,11 @@ pub trait PieceSource: Send + Sync + 'static {
 
     /// Hears that somebody received this chunk damaged.
     fn suspect(&self, chunk: &ChunkRef);
+
+    /// Returns where it is asked: the slots of the disk, unless it may wait for something else.
+    fn slots(&self) -> Slots {
+        Slots::of_disk()
+    }
 }
 
 /// Whoever wants the chunks of a tree. Called on threads that may block.
@@ -104,6 +109,11 @@ pub trait PieceKeeper: Send + Sync + 'static {
     /// # Errors
     /// The tree could not be made safe; nothing of it may be visible as whole.
     fn seal(&self, manifest: &Manifest) -> Result<(), Problem>;
+
+    /// Returns where it is asked: the slots of the disk, unless it may wait for something else.
+    fn slots(&self) -> Slots {
+        Slots::of_disk()
+    }
 }
 
 /// Whoever watches a tree travel. Called often; must not block.

@@ -23,6 +23,7 @@ use common::{
     problem::Problem,
 };
 use futures_util::TryStreamExt as _;
+use link::trees::Slots;
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
@@ -72,14 +73,32 @@ pub(crate) trait Homes: fmt::Debug + Send + Sync {
     fn keys(&self, org: OrgId) -> Result<Keys, Problem>;
 }
 
-/// Requests are served here, so that whoever waits for one may be on any thread.
+/// Threads that wait for buckets, at most: those of a hundred orgs whose buckets do not answer.
+const MAX_WAITING: usize = 1024;
+
+/// Requests are served here, and who waits for them waits here: whoever needs no bucket shares no thread with them.
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .max_blocking_threads(MAX_WAITING)
         .thread_name("s3")
         .enable_all()
         .build()
 });
+
+fn runtime() -> io::Result<&'static Runtime> {
+    RUNTIME
+        .as_ref()
+        .map_err(|error| io::Error::from(error.kind()))
+}
+
+/// Returns slots for what may wait for a bucket.
+///
+/// # Errors
+/// No threads can be had.
+pub(super) fn slots(count: usize) -> io::Result<Slots> {
+    Ok(Slots::apart(count, runtime()?.handle().clone()))
+}
 
 #[derive(Debug)]
 pub(super) struct Depot {
@@ -271,9 +290,7 @@ impl Depot {
     {
         let request = request(self.client()?);
         let limit = PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SEC);
-        let runtime = RUNTIME
-            .as_ref()
-            .map_err(|error| io::Error::from(error.kind()))?;
+        let runtime = runtime()?;
         let (done, answer) = mpsc::sync_channel(1);
         runtime.spawn(async move {
             if let Ok(ended) = tokio::time::timeout(limit, request).await {

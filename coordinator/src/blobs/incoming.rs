@@ -12,7 +12,7 @@ use common::{
     tree::ChunkRef,
     units::Bytes,
 };
-use link::trees::{Manifest, Piece, io_problem};
+use link::trees::{Manifest, Piece, Slots, io_problem};
 
 use super::{
     error::BlobError,
@@ -233,6 +233,10 @@ impl Incoming {
             let _ = fs::remove_file(&temp);
         })?;
         Ok(self.store.ship_description(manifest.id(), bytes)?)
+    }
+
+    pub(super) fn slots(&self) -> Slots {
+        self.store.slots()
     }
 
     fn hold<'a>(&self, chunks: impl Iterator<Item = &'a ChunkRef>) {

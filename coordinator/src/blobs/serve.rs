@@ -6,7 +6,7 @@ use common::{id::TreeId, problem::Problem, tree::ChunkRef, units::Bytes};
 use link::{
     frames::{FrameReceiver, FrameSender},
     pace::Pace,
-    trees::{self, Manifest, Piece, PieceKeeper, PieceSource, on_disk},
+    trees::{self, Manifest, Piece, PieceKeeper, PieceSource, Slots, on_disk},
 };
 
 use super::{incoming::Incoming, store::Store};
@@ -138,6 +138,10 @@ impl PieceKeeper for Upload {
         (self.stored)(tree);
         Ok(())
     }
+
+    fn slots(&self) -> Slots {
+        self.incoming.slots()
+    }
 }
 
 struct Download<F> {
@@ -162,5 +166,9 @@ impl<F: Fn() -> Result<(), Problem> + Send + Sync + 'static> PieceSource for Dow
                 tracing::error!(chunk = %chunk.id, %problem, "a piece cannot be checked")
             }
         }
+    }
+
+    fn slots(&self) -> Slots {
+        self.store.slots()
     }
 }

@@ -17,6 +17,7 @@ use link::trees::{Manifest, io_problem, manifest::MAX_MANIFEST_BYTES};
 
 use super::{
     Limits, Shared,
+    apart::Turns,
     depot::{Depot, Homes},
     error::BlobError,
     holds::Holds,
@@ -55,6 +56,7 @@ pub(super) struct Inner {
     pub(super) holds: Holds,
     pub(super) manifests: Arc<Manifests>,
     pub(super) homes: Arc<dyn Homes>,
+    pub(super) turns: Turns,
     home: Mutex<Home>,
     /// Why the last step of a move failed.
     held_up: Mutex<Option<Problem>>,
@@ -95,6 +97,7 @@ impl Store {
             holds: Holds::default(),
             manifests: Arc::clone(&shared.manifests),
             homes,
+            turns: Turns::new()?,
             home: Mutex::new(home),
             held_up: Mutex::default(),
             shipping: Mutex::default(),

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::{incoming::Incoming, *};
 
+mod apart;
 mod basics;
 #[path = "../../../tests/src/bucket.rs"]
 #[allow(unreachable_pub, reason = "the harness has it as well")]

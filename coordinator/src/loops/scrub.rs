@@ -68,26 +68,38 @@ impl Watch<'_> {
             if !(self.knows_org)(org) || ended.get(&org).is_some_and(|at| !self.is_due(*at)) {
                 continue;
             }
-            let store = self.store(org).await?;
-            let last = blocking(move || store.last_scrub()).await;
-            let last = last.map_err(|error| error.problem(NOT_READ))?;
-            if let Some(last) = last.filter(|last| !self.is_due(last.ended_at)) {
-                ended.insert(org, last.ended_at);
-                continue;
-            }
-            if let Some(scrub) = self.scrub(org).await? {
-                ended.insert(org, scrub.ended_at);
+            match self.look_at(org).await {
+                Ok(Some(at)) => drop(ended.insert(org, at)),
+                Ok(None) => {}
+                // Others are looked through all the same.
+                Err(problem) => {
+                    tracing::error!(%org, %problem, "stored data was not looked through");
+                }
             }
         }
         Ok(())
+    }
+
+    /// Looks through an org's store where that is due; returns when a look ended last.
+    async fn look_at(&self, org: OrgId) -> Result<Option<Timestamp>, Problem> {
+        let store = self.store(org).await?;
+        let last = blocking(move || store.last_scrub()).await;
+        let last = last.map_err(|error| error.problem(NOT_READ))?;
+        if let Some(last) = last.filter(|last| !self.is_due(last.ended_at)) {
+            return Ok(Some(last.ended_at));
+        }
+        Ok(self.scrub(org).await?.map(|scrub| scrub.ended_at))
     }
 
     /// Looks through an org's store; `None` where it was stopped before its end.
     async fn scrub(&self, org: OrgId) -> Result<Option<Scrub>, Problem> {
         loop {
             let (store, now) = (self.store(org).await?, (self.now)());
-            let step = blocking(move || store.scrub_step(now)).await;
-            match step.map_err(|error| error.problem(NOT_READ))? {
+            let step = store.beside(move |store| {
+                let step = store.scrub_step(now);
+                step.map_err(|error| error.problem(NOT_READ))
+            });
+            match step.await? {
                 Scrubbed::Done(scrub) => {
                     let Scrub {
                         pieces,
@@ -115,8 +127,7 @@ impl Watch<'_> {
 
     /// Opened anew for each step: between two it may be closed, or go.
     async fn store(&self, org: OrgId) -> Result<Store, Problem> {
-        let blobs = self.blobs.clone();
-        blocking(move || blobs.org(org)).await
+        self.blobs.open_org(org).await
     }
 
     /// Returns whether a look that ended then is long ago.

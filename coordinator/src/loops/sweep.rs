@@ -2,7 +2,8 @@
 //! the next start. Once a day all stores are looked through for what nobody ever named.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,6 +18,7 @@ use coordinator_core::{
     Actor, Body,
     query::access::{self, Leftovers},
 };
+use futures_util::{StreamExt as _, stream};
 use link::trees::io_problem;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +33,8 @@ const RETRY: Duration = Duration::from_secs(600);
 const ROUND: Duration = Duration::from_secs(24 * 3600);
 /// Most trees of deleted datasets that are finished by one command.
 const MAX_FINISHED: usize = 1000;
+/// Stores that are swept at once.
+const AT_ONCE: usize = 8;
 
 const NOT_SWEPT: &str = "files that nothing needs are still there";
 const NOT_READ: &str = "what is stored cannot be read";
@@ -138,12 +142,16 @@ async fn report(
 async fn sweep(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Swept>, Problem> {
     let (mut leftovers, mut swept) = doom(desk, scope).await?;
     let mut failed = None;
-    for (org, swept) in &mut swept {
-        match collect(desk, *org).await {
-            Ok(collected) => swept.collected = collected,
+    // A few at once: one whose bucket does not answer holds up no other.
+    let orgs: Vec<OrgId> = swept.keys().copied().collect();
+    let collecting = stream::iter(orgs).map(|org| async move { (org, collect(desk, org).await) });
+    let mut collecting = pin!(collecting.buffer_unordered(AT_ONCE));
+    while let Some((org, collected)) = collecting.next().await {
+        match collected {
+            Ok(collected) => swept.entry(org).or_default().collected = collected,
             Err(problem) => {
                 tracing::error!(%org, %problem, "an org's store cannot be swept");
-                leftovers.discarded.retain(|one| one.org != *org);
+                leftovers.discarded.retain(|one| one.org != org);
                 failed = Some(problem);
             }
         }
@@ -176,11 +184,16 @@ async fn sweep(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Swept>, Prob
 async fn doom(desk: &Desk, scope: Scope) -> Result<(Leftovers, BTreeMap<OrgId, Swept>), Problem> {
     // Opening stores takes a while: nobody waits for it who names a tree.
     let old = old(desk, scope).await?;
+    let open = open(desk, scope, old.keys()).await?;
     let _unnamed = desk.blobs.unnamed().await;
     let (mut leftovers, going) = going(desk, scope, old).await;
     let mut swept = BTreeMap::new();
     for (org, trees) in going {
-        let store = desk.store(org).await?;
+        let Some(store) = open.get(&org).cloned() else {
+            // Something of it was deleted just now, or it cannot be opened: another sweep takes it.
+            leftovers.discarded.retain(|one| one.org != org);
+            continue;
+        };
         let doomed = blocking(move || store.doom(&trees)).await;
         let held = doomed.map_err(|error| error.problem(NOT_SWEPT))?;
         if !held.is_empty() {
@@ -193,6 +206,35 @@ async fn doom(desk: &Desk, scope: Scope) -> Result<(Leftovers, BTreeMap<OrgId, S
         entry.held = held.len() as u64;
     }
     Ok((leftovers, swept))
+}
+
+/// Opens the stores of these orgs, and of those that have trees that were deleted. One that cannot be opened is left
+/// out, unless it is all that is swept.
+async fn open(
+    desk: &Desk,
+    scope: Scope,
+    orgs: impl Iterator<Item = &OrgId>,
+) -> Result<BTreeMap<OrgId, Store>, Problem> {
+    let mut orgs: BTreeSet<OrgId> = orgs.copied().collect();
+    {
+        let state = desk.engine.read();
+        orgs.retain(|org| access::knows_org(&state, *org));
+        if !matches!(scope, Scope::Org(_)) {
+            let deleted = access::leftovers(&state).trees;
+            orgs.extend(deleted.into_iter().map(|(org, _)| org));
+        }
+    }
+    let opening = stream::iter(orgs).map(|org| async move { (org, desk.store(org).await) });
+    let mut opening = pin!(opening.buffer_unordered(AT_ONCE));
+    let mut open = BTreeMap::new();
+    while let Some((org, opened)) = opening.next().await {
+        match opened {
+            Ok(store) => drop(open.insert(org, store)),
+            Err(problem) if matches!(scope, Scope::Org(_)) => return Err(problem),
+            Err(problem) => tracing::error!(%org, %problem, "an org's store cannot be swept"),
+        }
+    }
+    Ok(open)
 }
 
 /// Returns what nothing needs any more, with those of the `old` trees that nothing names.
@@ -238,11 +280,11 @@ async fn old(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Vec<TreeId>>, 
             orgs.map_err(|error| io_problem(NOT_SWEPT, &error))?
         }
     };
+    let open = open(desk, scope, orgs.iter()).await?;
     let mut old = BTreeMap::new();
     for org in orgs {
         let mut trees = Vec::new();
-        if access::knows_org(&desk.engine.read(), org) {
-            let store = desk.store(org).await?;
+        if let Some(store) = open.get(&org).cloned() {
             let found = blocking(move || store.trees_older_than(KEEP_UNNAMED)).await;
             trees = found.map_err(|error| error.problem(NOT_SWEPT))?;
         }
@@ -253,8 +295,11 @@ async fn old(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Vec<TreeId>>, 
 
 async fn collect(desk: &Desk, org: OrgId) -> Result<Collected, Problem> {
     let store = desk.store(org).await?;
-    let collected = blocking(move || store.collect()).await;
-    let collected = collected.map_err(|error| error.problem(NOT_SWEPT))?;
+    let collected = store.beside(|store| {
+        let collected = store.collect();
+        collected.map_err(|error| error.problem(NOT_SWEPT))
+    });
+    let collected = collected.await?;
     if collected != Collected::default() {
         let Collected {
             trees,

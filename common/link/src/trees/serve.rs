@@ -11,8 +11,7 @@ use common::{
 };
 
 use super::{
-    BATCH_BYTES, Manifest, PieceSource, on_disk, pieces::PiecesWriter, protocol, size,
-    unless_stalled,
+    BATCH_BYTES, Manifest, PieceSource, pieces::PiecesWriter, protocol, size, unless_stalled,
 };
 use crate::{
     frames::{FrameReceiver, FrameSender},
@@ -46,12 +45,12 @@ pub async fn serve_chunks<S: PieceSource>(
             ChunkAsk::Wanted(wanted) => wanted,
             ChunkAsk::Damaged { ordinal } => {
                 let chunk = *all.get(ordinal as usize).ok_or_else(none_such)?;
-                let source = Arc::clone(source);
-                on_disk(move || {
-                    source.suspect(&chunk);
+                let (suspected, slots) = (Arc::clone(source), source.slots());
+                let looking = slots.run(move || {
+                    suspected.suspect(&chunk);
                     Ok(())
-                })
-                .await?;
+                });
+                looking.await?;
                 continue;
             }
         };
@@ -108,8 +107,8 @@ async fn read<S: PieceSource>(
     let Some(batch) = batch else {
         return Ok(Vec::new());
     };
-    let source = Arc::clone(source);
-    on_disk(move || {
+    let (source, slots) = (Arc::clone(source), source.slots());
+    let reading = slots.run(move || {
         let chunks: Vec<ChunkRef> = batch.iter().map(|(_, chunk)| *chunk).collect();
         let pieces = source.pieces(&chunks)?;
         let mut writer = PiecesWriter::default();
@@ -118,8 +117,8 @@ async fn read<S: PieceSource>(
             writer.push(*number, piece, bytes);
         }
         Ok(writer.finish())
-    })
-    .await
+    });
+    reading.await
 }
 
 fn none_such() -> Problem {

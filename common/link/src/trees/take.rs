@@ -25,7 +25,7 @@ use super::{
     Manifest, PieceKeeper, STALL,
     describe::{Known, invalid, resolved},
     manifest::{Gathered, MAX_TREE_CHUNKS},
-    mismatch, on_disk, protocol, read_pieces, stalled, unless_stalled,
+    mismatch, protocol, read_pieces, stalled, unless_stalled,
 };
 use crate::frames::{FrameReceiver, FrameSender};
 
@@ -119,14 +119,15 @@ impl<K: PieceKeeper> Taking<K> {
         // What was offered is in the description by now; sealing a large tree takes memory enough.
         self.state().known = Known::default();
         let (announced, keeper) = (self.announced, Arc::clone(&self.keeper));
-        let manifest = on_disk(move || {
+        let slots = self.keeper.slots();
+        let sealing = slots.run(move || {
             let manifest = gathered.into_manifest().map_err(invalid)?;
             let tree = manifest.tree();
             check_announced(announced, tree.file_count(), tree.bytes().0)?;
             keeper.seal(&manifest)?;
             Ok(manifest)
-        })
-        .await?;
+        });
+        let manifest = sealing.await?;
         let tree = manifest.id();
         tx.send(&Stored { tree }).await?;
         Ok(manifest)
@@ -178,7 +179,8 @@ impl<K: PieceKeeper> Taking<K> {
             u32::try_from(first).map_err(|_| protocol("too many chunks"))?
         };
         let keeper = Arc::clone(&self.keeper);
-        let wanted: Vec<u32> = on_disk(move || {
+        let slots = self.keeper.slots();
+        let looking = slots.run(move || {
             let lacks = keeper.lacks(&offer.chunks)?;
             let numbered = (first..).zip(&offer.chunks).zip(lacks);
             let lacking = numbered.filter_map(|(chunk, lacks)| lacks.then_some(chunk));
@@ -187,8 +189,8 @@ impl<K: PieceKeeper> Taking<K> {
                 .unzip();
             keeper.reserve(Bytes(sizes.into_iter().sum()))?;
             Ok(numbers)
-        })
-        .await?;
+        });
+        let wanted: Vec<u32> = looking.await?;
         let mut state = self.state();
         if state.missing.len() + wanted.len() > MAX_MISSING {
             return Err(protocol(
@@ -204,7 +206,8 @@ impl<K: PieceKeeper> Taking<K> {
     /// Checks pieces and hands them to the keeper.
     async fn keep(self: &Arc<Self>, payload: Buffer) -> Result<(), Problem> {
         let taking = Arc::clone(self);
-        on_disk(move || {
+        let slots = self.keeper.slots();
+        let keeping = slots.run(move || {
             let pieces = read_pieces(payload).map_err(|error| protocol(error.to_string()))?;
             let mut numbered = Vec::with_capacity(pieces.len());
             {
@@ -233,8 +236,8 @@ impl<K: PieceKeeper> Taking<K> {
                 taking.changed.notify_waiters();
             }
             Ok(())
-        })
-        .await
+        });
+        keeping.await
     }
 
     async fn all_here(&self) {

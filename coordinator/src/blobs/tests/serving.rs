@@ -95,7 +95,7 @@ async fn take(store: &Store, line: &Line, announced: Announced) -> Result<TreeId
 }
 
 /// Sends a tree of the first chunks; returns what the store says, and how many chunks it lacked.
-async fn upload(store: &Store, manifest: &Manifest) -> (Result<TreeId, Problem>, usize) {
+pub(super) async fn upload(store: &Store, manifest: &Manifest) -> (Result<TreeId, Problem>, usize) {
     let line = line().await;
     let (hand, cuts) = mpsc::channel(1);
     let count = u32::try_from(manifest.chunks().len()).unwrap();
@@ -119,7 +119,7 @@ async fn upload(store: &Store, manifest: &Manifest) -> (Result<TreeId, Problem>,
     (served, sent.map_or(0, |(_, sent)| sent.chunks))
 }
 
-async fn download(store: &Store, tree: TreeId) -> Result<TreeId, Problem> {
+pub(super) async fn download(store: &Store, tree: TreeId) -> Result<TreeId, Problem> {
     download_while(store, tree, || Ok(()), 1).await
 }
 

@@ -65,7 +65,7 @@ pub(super) async fn try_place(
 ) -> Result<(), Problem> {
     storage::may_place(&desk.engine.read(), user, org)?;
     let (store, place) = (desk.store(org).await?, place.clone());
-    blocking(move || store.try_place(&place)).await
+    store.apart(move |store| store.try_place(&place)).await
 }
 
 /// Has the org's store open with what opens its bucket, where the user may delete the org.
@@ -76,6 +76,11 @@ pub(super) async fn take_key(desk: &Desk, user: UserId, org: OrgId) {
         && remote(&storage::place(&desk.engine.read(), org))
         && let Ok(store) = desk.store(org).await
     {
-        blocking(move || store.take_key()).await;
+        let taken = store.beside(|store| {
+            store.take_key();
+            Ok(())
+        });
+        // The log says what stays.
+        let _ = taken.await;
     }
 }

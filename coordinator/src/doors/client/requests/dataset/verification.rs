@@ -14,7 +14,6 @@ use coordinator_core::query::{
     access::{self, Readable},
     dataset,
 };
-use link::trees::on_disk;
 
 use crate::{blobs::Store, desk::Desk};
 
@@ -43,7 +42,8 @@ pub(super) async fn part(
         }
     };
     let store = desk.store(org).await?;
-    on_disk(move || look(&store, version, tree, from)).await
+    let slots = store.slots();
+    slots.run(move || look(&store, version, tree, from)).await
 }
 
 fn look(store: &Store, version: u32, tree: TreeId, from: u32) -> Result<VerifiedPart, Problem> {

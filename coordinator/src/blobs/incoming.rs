@@ -131,12 +131,11 @@ impl Incoming {
                 return Ok(());
             }
             for pack in full {
-                if let Err(error) = super::there(inner.packs.sync(pack)) {
+                if let Err(error) = inner.journal.sync_full(&inner.packs, pack) {
                     let _one = inner.committing();
                     inner.journal.lose(&inner.packs)?;
                     return Err(error.into());
                 }
-                inner.journal.synced(pack);
             }
             if inner.journal.is_full() {
                 inner.flush()?;

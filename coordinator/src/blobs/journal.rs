@@ -16,15 +16,21 @@ use super::{
     index::Place,
     packs::{Packs, Writer},
     record::Header,
+    there,
 };
 
 /// Records that are written with one call of the system, about.
 const WRITE_BYTES: usize = 4 << 20;
+const NOT_KEPT: &str = "the coordinator's disk failed to keep what was written before";
 
 #[derive(Debug)]
 pub(super) struct Journal {
     limits: Limits,
     written: Mutex<Written>,
+    /// Held while packs are synced, and whether that has failed and [`Journal::lose`] has not heard of it yet. A system
+    /// says once that it could not keep what was written, to whoever asks first: nobody else takes a pack for safe
+    /// between that and the note here. Taken before `written`.
+    syncing: Mutex<bool>,
 }
 
 #[derive(Debug)]
@@ -58,8 +64,6 @@ pub(super) struct Snapshot {
     pub(super) losses: u64,
     /// Packs that are in the bucket, and how long they are.
     pub(super) shipped: BTreeMap<u32, u32>,
-    unsynced: BTreeSet<u32>,
-    new_names: bool,
 }
 
 impl Journal {
@@ -80,6 +84,7 @@ impl Journal {
                 unshipped: BTreeMap::new(),
                 shipped: BTreeMap::new(),
             }),
+            syncing: Mutex::new(false),
         }
     }
 
@@ -217,26 +222,36 @@ impl Journal {
         Ok(places)
     }
 
-    /// Notes that the caller is about to sync a full pack.
-    pub(super) fn synced(&self, pack: u32) {
+    /// Sees to it that a full pack is on the disk, while others write on. One that has gone need not be.
+    ///
+    /// # Errors
+    /// It is not: [`Journal::lose`] has to be called, as nothing is committed before.
+    pub(super) fn sync_full(&self, packs: &Packs, pack: u32) -> io::Result<()> {
+        let mut failed = self.syncing();
+        if *failed {
+            return Err(io::Error::other(NOT_KEPT));
+        }
+        there(packs.sync(pack)).inspect_err(|_| *failed = true)?;
         self.written().unsynced.remove(&pack);
+        Ok(())
     }
 
-    /// Returns all that is here, for a commit.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let mut written = self.written();
-        Snapshot {
-            pieces: written.pending.clone(),
-            packs: written
-                .grown
-                .iter()
-                .map(|(pack, (_, length))| (*pack, *length))
-                .collect(),
-            losses: written.losses,
-            shipped: written.shipped.clone(),
-            unsynced: mem::take(&mut written.unsynced),
-            new_names: mem::take(&mut written.new_names),
+    /// Returns all that is here, for a commit: it is on the disk.
+    ///
+    /// # Errors
+    /// As for [`Journal::sync_full`].
+    pub(super) fn snapshot(&self, packs: &Packs) -> io::Result<Snapshot> {
+        let mut failed = self.syncing();
+        if *failed {
+            return Err(io::Error::other(NOT_KEPT));
         }
+        let (snapshot, unsynced, new_names) = self.written().snapshot();
+        let sync = || {
+            unsynced.iter().try_for_each(|pack| packs.sync(*pack))?;
+            new_names.then(|| packs.sync_names()).transpose()
+        };
+        sync().inspect_err(|_| *failed = true)?;
+        Ok(snapshot)
     }
 
     /// Notes that the index knows what the snapshot had.
@@ -266,9 +281,16 @@ impl Journal {
         }
     }
 
-    /// Forgets all that is not in the index, after the disk has failed to keep it: nobody can say what is there. Called
-    /// by whoever commits.
+    /// Forgets all that is not in the index, after the disk has failed to keep it: nobody can say what is there. Does
+    /// nothing where that was done since. Called by whoever commits.
+    ///
+    /// # Errors
+    /// What a pack has behind what the index knows is still there: nothing is committed until this was done.
     pub(super) fn lose(&self, packs: &Packs) -> io::Result<()> {
+        let mut failed = self.syncing();
+        if !*failed {
+            return Ok(());
+        }
         let mut written = self.written();
         written.losses += 1;
         written.pending.clear();
@@ -277,10 +299,18 @@ impl Journal {
         written.unshipped.clear();
         written.shipped.clear();
         written.writer = None;
-        let grown = mem::take(&mut written.grown);
-        grown
-            .into_iter()
-            .try_for_each(|(pack, (known, _))| packs.writer(pack, known).map(drop))
+        while let Some((pack, (known, _))) = written.grown.pop_first() {
+            packs.writer(pack, known).inspect_err(|_| {
+                written.grown.insert(pack, (known, known));
+            })?;
+        }
+        *failed = false;
+        Ok(())
+    }
+
+    fn syncing(&self) -> MutexGuard<'_, bool> {
+        // Every change of it is one step.
+        self.syncing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
@@ -290,6 +320,19 @@ impl Journal {
 }
 
 impl Written {
+    /// Returns all that is here, with the packs that are to be synced, and whether files' names are.
+    fn snapshot(&mut self) -> (Snapshot, BTreeSet<u32>, bool) {
+        let packs = self.grown.iter();
+        let snapshot = Snapshot {
+            pieces: self.pending.clone(),
+            packs: packs.map(|(pack, (_, length))| (*pack, *length)).collect(),
+            losses: self.losses,
+            shipped: self.shipped.clone(),
+        };
+        let unsynced = mem::take(&mut self.unsynced);
+        (snapshot, unsynced, mem::take(&mut self.new_names))
+    }
+
     /// Writes records, and notes in `places` those that were written even where it fails.
     fn append<'a>(
         &mut self,
@@ -361,19 +404,6 @@ impl Written {
         self.unsynced.insert(writer.number);
         records.clear();
         places.append(coming);
-        Ok(())
-    }
-}
-
-impl Snapshot {
-    /// Sees to it that all of it is on the disk.
-    pub(super) fn sync(&self, packs: &Packs) -> io::Result<()> {
-        for pack in &self.unsynced {
-            packs.sync(*pack)?;
-        }
-        if self.new_names {
-            packs.sync_names()?;
-        }
         Ok(())
     }
 }

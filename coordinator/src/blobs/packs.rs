@@ -222,7 +222,12 @@ impl Packs {
     /// Sees to it that a pack's bytes are on the disk.
     pub(super) fn sync(&self, pack: u32) -> io::Result<()> {
         step();
-        self.file(pack)?.sync_data()
+        let synced = self.file(pack)?.sync_data();
+        if synced.is_err() {
+            // Whoever writes it next opens it anew.
+            self.open().remove(&pack);
+        }
+        synced
     }
 
     /// Sees to it that the files' names are on the disk.
@@ -264,7 +269,7 @@ impl Packs {
         Ok(file)
     }
 
-    /// Has a pack's sync fail until it is opened again: this file is none that can be synced.
+    /// Has a pack's sync fail once: this file is none that can be synced.
     #[cfg(test)]
     pub(super) fn fail_to_sync(&self, pack: u32) {
         let file = File::open("/dev/null").expect("it is everywhere");

@@ -238,11 +238,13 @@ impl Inner {
         change: impl FnOnce(&mut Change<'_>, &Snapshot, u32) -> Result<T, BlobError>,
     ) -> Result<T, BlobError> {
         let _one = self.committing();
-        let snapshot = self.journal.snapshot();
-        if let Err(error) = snapshot.sync(&self.packs) {
-            self.journal.lose(&self.packs)?;
-            return Err(error.into());
-        }
+        let snapshot = match self.journal.snapshot(&self.packs) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.journal.lose(&self.packs)?;
+                return Err(error.into());
+            }
+        };
         let minute = minute(&self.clock);
         let done = self.index.write(|tables| {
             for (pack, length) in &snapshot.packs {

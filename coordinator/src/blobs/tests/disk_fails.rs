@@ -1,6 +1,6 @@
 //! The disk takes what is written and fails to keep it: what was stored stays, what was not is nowhere.
 
-use super::*;
+use super::{store::Inner, *};
 
 const FIRST: std::ops::Range<u32> = 0..10;
 const SECOND: std::ops::Range<u32> = 5..16;
@@ -83,6 +83,30 @@ fn pieces_of_a_full_pack_that_the_disk_did_not_keep_are_refused() {
     assert_eq!(refused.code, Code::Io, "{refused}");
     drop(incoming);
     check_lost(folder.path(), &store, &first, &second);
+    check_sound(folder.path(), store, &[&first, &second]);
+}
+
+#[test]
+fn nothing_is_committed_between_a_failure_to_sync_and_the_note_of_it() {
+    let (folder, store) = store();
+    let (first, second) = (numbers(FIRST), numbers(SECOND));
+    save(&store, &first);
+    let incoming = store.begin();
+    assert_eq!(bring(&incoming, &second), Ok(6));
+    let Inner { journal, packs, .. } = &*store.0;
+    // The system says it once: to an upload that has filled the pack.
+    let pack = journal.growing().unwrap();
+    packs.fail_to_sync(pack);
+    journal.sync_full(packs, pack).unwrap_err();
+    packs.sync(pack).unwrap();
+    let lost = incoming.seal(&made_of(&second)).unwrap_err();
+    assert_eq!(lost.code, Code::Io, "{lost}");
+    // The upload hears of it afterwards, and nothing is lost twice.
+    assert_eq!(bring(&store.begin(), &second), Ok(6));
+    journal.lose(packs).unwrap();
+    assert_eq!(bring(&store.begin(), &second), Ok(0));
+    drop(incoming);
+    save(&store, &second);
     check_sound(folder.path(), store, &[&first, &second]);
 }
 

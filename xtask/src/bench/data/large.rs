@@ -32,7 +32,10 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
         // By default half of a free disk is lent, and a quarter of that is the cache's.
         let rules = bob.home().join(RULES);
         fs::create_dir_all(rules.parent().context("a folder")?)?;
-        fs::write(rules, "resources: {disk_limit: 1TiB}\ndata: {cache_limit: 20GiB}\n")?;
+        fs::write(
+            rules,
+            "resources: {disk_limit: 1TiB}\ndata: {cache_limit: 20GiB}\n",
+        )?;
         pool.lend(&bob, "box")?;
         let path = source.display().to_string();
         let up = time(

@@ -10,14 +10,15 @@
 //!
 //! In reading order: `record` and `packs` are the files, `depot` is a bucket, `index` says what they hold and where,
 //! `journal` is what was written and is not in the index yet, `store`, `read` and `incoming` are what the doors use, on
-//! the threads of `apart` where a bucket may have to answer,
-//! `holds`, `collect` and `compact` take away what nothing needs, `shipping` and `moving` take packs to a bucket and
-//! back, `recover` is the start after whatever happened, `scrub` looks through everything.
+//! the threads of `apart` where a bucket may have to answer, `count`, `holds`, `collect` and `compact` take away what
+//! nothing needs, `shipping` and `moving` take packs to a bucket and back, `recover` is the start after
+//! whatever happened, `scrub` looks through everything.
 
 mod apart;
 mod check;
 mod collect;
 mod compact;
+mod count;
 mod depot;
 mod error;
 mod holds;
@@ -45,7 +46,7 @@ pub(crate) use self::{
     moving::Moved,
     preview::Preview,
     scrub::Scrubbed,
-    serve::{Upload, load_beside, serve_chunks, serve_description, serve_description_beside},
+    serve::{Upload, serve_chunks, serve_description, serve_description_beside},
     store::Store,
 };
 
@@ -81,6 +82,8 @@ struct Limits {
     /// of an upload, and what is looked through after a kill.
     pending_pieces: usize,
     pending_bytes: u64,
+    /// Pieces that hear in one commit that a tree has come or gone.
+    told_pieces: usize,
 }
 
 const LIMITS: Limits = Limits {
@@ -88,6 +91,7 @@ const LIMITS: Limits = Limits {
     shipped_bytes: 16 << 20,
     pending_pieces: 1 << 17,
     pending_bytes: 1 << 30,
+    told_pieces: 1 << 16,
 };
 
 /// The stores of all orgs. Cheap to clone.
@@ -276,6 +280,15 @@ impl Stores {
     /// Returns the guard while which nobody names a tree, for [`Store::doom`].
     pub(crate) async fn unnamed(&self) -> RwLockWriteGuard<'_, ()> {
         self.0.naming.write().await
+    }
+
+    /// Returns the orgs whose stores are open.
+    pub(crate) fn open_orgs(&self) -> Vec<OrgId> {
+        let slots = self.slots();
+        // One that is being opened counts for the next time.
+        let open = |slot: &Slot| slot.store.try_lock().is_ok_and(|place| place.is_some());
+        let open = slots.iter().filter(|(_, slot)| open(slot));
+        open.map(|(org, _)| *org).collect()
     }
 
     /// Forgets what nobody asked for of late.

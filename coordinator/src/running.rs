@@ -20,7 +20,7 @@ use crate::{
     kept::Kept,
     listen::{self, ResetKey},
     logs::Logs,
-    loops::{forgetting, keeping, lease, moving, renewal, scrub, sweep},
+    loops::{counting, forgetting, keeping, lease, moving, renewal, scrub, sweep},
     setup::{open_authority, open_sealing_key_of},
     store::{Opened, Store, StoreError},
 };
@@ -150,6 +150,7 @@ impl Ready {
         tasks.spawn(keeping::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(lease::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(sweep::run(Arc::clone(&desk), stop.clone()));
+        tasks.spawn(counting::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(scrub::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(moving::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(forgetting::run(Arc::clone(&desk), stop.clone()));

@@ -1,8 +1,16 @@
 //! Whether stores are sound, as far as their indexes know: for `check`, while no coordinator runs.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
-use super::{error::BlobError, index::Index, orgs_in, packs::path_in};
+use common::id::ChunkId;
+
+use super::{
+    error::BlobError,
+    index::{Index, View},
+    orgs_in,
+    packs::path_in,
+    store::read_description,
+};
 
 /// Most damaged things of a kind that are named.
 const MAX_NAMED: usize = 1000;
@@ -53,14 +61,40 @@ pub(crate) fn check(folder: &Path) -> Result<Unsound, BlobError> {
                 add(&mut unsound.packs, path.display().to_string());
             }
         }
-        view.each_chunk(|id, row| {
-            if row.place.is_none() && row.references > 0 {
+        // Those of no tree, as far as those were counted.
+        let mut rest = BTreeSet::new();
+        view.each_lost(|id, row| {
+            if row.references > 0 {
                 add(&mut unsound.pieces, id.to_string());
+            } else if rest.len() < MAX_NAMED {
+                rest.insert(id);
             }
             unsound.pieces.len() < MAX_NAMED
         })?;
+        if !rest.is_empty() {
+            for id in uncounted(&store, &view, &rest)? {
+                add(&mut unsound.pieces, id.to_string());
+            }
+        }
     }
     Ok(unsound)
+}
+
+/// Returns which of these chunks are of trees that are not counted.
+fn uncounted(
+    store: &Path,
+    view: &View,
+    chunks: &BTreeSet<ChunkId>,
+) -> Result<BTreeSet<ChunkId>, BlobError> {
+    let mut found = BTreeSet::new();
+    for (tree, _) in view.uncounted()? {
+        let path = store.join("trees").join(tree.to_string());
+        if let Ok(manifest) = read_description(&path, tree)? {
+            let ids = manifest.chunks().iter().map(|chunk| chunk.id);
+            found.extend(ids.filter(|id| chunks.contains(id)));
+        }
+    }
+    Ok(found)
 }
 
 fn add(names: &mut Vec<String>, name: String) {

@@ -10,7 +10,7 @@ use common::id::{ChunkId, TreeId};
 
 use super::{
     error::BlobError,
-    index::RECOUNT,
+    index::{Doomed, RECOUNT},
     step,
     store::{Store, arrive_all, minute, read_description},
     there,
@@ -20,8 +20,6 @@ use super::{
 pub(crate) const KEEP_UNNAMED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long pieces stay that an upload brought which made no tree of them.
 pub(super) const KEEP_UNUSED: Duration = Duration::from_secs(24 * 3600);
-/// Chunks of a tree that hear in one commit that it has gone.
-const UNREFER_STEP: usize = 1 << 16;
 /// Chunks that go in one commit, while which no upload begins or ends.
 const DROP_STEP: usize = 4096;
 
@@ -83,8 +81,9 @@ impl Store {
             self.0.commit_here(arrive_all)?;
         }
         let mut collected = Collected::default();
-        for (tree, cursor) in self.0.view()?.doomed()? {
-            self.dismantle(tree, cursor)?;
+        self.count()?;
+        for doomed in self.0.view()?.doomed()? {
+            self.dismantle(doomed)?;
             collected.trees += 1;
         }
         if self.0.view()?.note(RECOUNT)?.is_some() {
@@ -102,8 +101,10 @@ impl Store {
         Ok(collected)
     }
 
-    /// Tells the chunks of a doomed tree from this one on that it has gone.
-    fn dismantle(&self, tree: TreeId, cursor: u32) -> Result<(), BlobError> {
+    /// Tells the chunks of a doomed tree that have not heard of it that it has gone: no more than were counted lose a
+    /// reference.
+    pub(super) fn dismantle(&self, doomed: Doomed) -> Result<(), BlobError> {
+        let tree = doomed.tree;
         let described = read_description(&self.tree_path(tree), tree)?;
         let described = match described {
             Ok(manifest) => Some(manifest),
@@ -112,18 +113,22 @@ impl Store {
                 None
             }
         };
-        let mut at = cursor as usize;
+        let mut at = doomed.heard as usize;
         if let Some(manifest) = &described {
             while at < manifest.chunks().len() {
-                let end = manifest.chunks().len().min(at + UNREFER_STEP);
-                let mut step: Vec<ChunkId> = manifest.chunks()[at..end]
-                    .iter()
-                    .map(|chunk| chunk.id)
-                    .collect();
+                let end = manifest.chunks().len().min(at + self.0.limits.told_pieces);
+                let chunks = manifest.chunks()[at..end].iter().map(|chunk| chunk.id);
+                let counted = (at..end).map(|ordinal| ordinal < doomed.counted as usize);
+                let mut step: Vec<(ChunkId, bool)> = chunks.zip(counted).collect();
                 step.sort_unstable();
                 let cursor = u32::try_from(end).map_err(std::io::Error::other)?;
                 self.0.change(|change| {
-                    step.iter().try_for_each(|id| change.unrefer(*id))?;
+                    for (id, counted) in step {
+                        match counted {
+                            true => change.unrefer(id)?,
+                            false => change.expire(id)?,
+                        }
+                    }
                     change.advance_doomed(tree, Some(cursor))
                 })?;
                 at = end;
@@ -147,7 +152,7 @@ impl Store {
     }
 
     /// Takes out chunks that no tree has, and that nobody holds.
-    fn drop_idle(&self, collected: &mut Collected) -> Result<(), BlobError> {
+    pub(super) fn drop_idle(&self, collected: &mut Collected) -> Result<(), BlobError> {
         let until = self.minute_before(KEEP_UNUSED);
         let mut after = None;
         loop {
@@ -156,7 +161,12 @@ impl Store {
                 return Ok(());
             };
             after = Some(*last);
-            let _one = self.0.committing();
+            // A tree that was sealed just now may have some of them.
+            let _one = self.all_counted()?;
+            if let Some(tree) = self.0.view()?.uncountable()?.first() {
+                tracing::error!(org = %self.0.org, %tree, "no piece is deleted before a damaged tree was uploaded again, or has gone");
+                return Ok(());
+            }
             // Until the commit: who holds a chunk from then on finds that it has gone.
             let held = self.0.holds.held();
             let free = || step.iter().filter(|(_, id)| !held.has(*id));

@@ -25,6 +25,8 @@ pub(super) struct Held {
     /// Of each upload, by a number of its own, the beginnings of its chunks' ids: chunks that are alike in them stay
     /// a little longer, and a million takes some ten megabytes.
     uploads: BTreeMap<u64, HashSet<u64>>,
+    /// The trees beside which they come, which keep their names.
+    beside: BTreeMap<u64, TreeId>,
     next: u64,
     /// Trees that have arrived, oldest first; as often as they did.
     unnamed: VecDeque<(TreeId, Instant)>,
@@ -47,8 +49,15 @@ impl Holds {
         }
     }
 
+    /// Holds a tree until the upload ends.
+    pub(super) fn hold_beside(&self, upload: u64, tree: TreeId) {
+        self.held().beside.insert(upload, tree);
+    }
+
     pub(super) fn end(&self, upload: u64) {
-        self.held().uploads.remove(&upload);
+        let mut held = self.held();
+        held.uploads.remove(&upload);
+        held.beside.remove(&upload);
     }
 
     /// Holds a tree from before it is sealed until a row names it.
@@ -83,6 +92,7 @@ impl Held {
             self.unnamed.pop_front();
         }
         self.unnamed.iter().any(|(held, _)| *held == tree)
+            || self.beside.values().any(|held| *held == tree)
     }
 
     pub(super) fn has(&self, chunk: ChunkId) -> bool {

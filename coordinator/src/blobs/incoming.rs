@@ -3,13 +3,14 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
+    sync::OnceLock,
 };
 
 use common::{
     code::Code,
     id::{ChunkId, TreeId},
     problem::Problem,
-    tree::ChunkRef,
+    tree::{ChunkRef, Tree},
     units::Bytes,
 };
 use link::trees::{Manifest, Piece, Slots, io_problem};
@@ -34,6 +35,8 @@ pub(crate) struct Incoming {
     number: u64,
     /// How often the journal had lost something when it began.
     losses: u64,
+    /// The tree beside which it comes.
+    beside: OnceLock<Manifest>,
 }
 
 impl Incoming {
@@ -44,7 +47,19 @@ impl Incoming {
             store,
             number,
             losses,
+            beside: OnceLock::new(),
         }
+    }
+
+    /// Has the upload be of a tree that is like this one, which stays until the upload has ended: what of this one it
+    /// has too is here then.
+    ///
+    /// # Errors
+    /// This tree is not here.
+    pub(crate) fn beside(&self, tree: TreeId) -> Result<Manifest, Problem> {
+        self.store.0.holds.hold_beside(self.number, tree);
+        let beside = self.store.load_tree(tree)?;
+        Ok(self.beside.get_or_init(|| beside).clone())
     }
 
     /// Returns of each chunk whether it has to be brought.
@@ -169,29 +184,41 @@ impl Incoming {
 
     fn try_seal(&self, manifest: &Manifest) -> Result<(), BlobError> {
         let (store, tree) = (&self.store, manifest.id());
-        // Held too where nobody asked: all of them have to be here.
-        self.hold(manifest.chunks().iter());
         let size = TreeRow {
             bytes: manifest.tree().bytes(),
             files: manifest.tree().file_count(),
             since: 0,
             damaged: false,
         };
+        let mut beside = self.beside.get();
+        let mut chunks = match beside {
+            Some(beside) => chunks_beside(manifest.tree(), beside.tree()),
+            None => sorted(manifest.chunks()),
+        };
         loop {
+            // Held too where nobody asked: all of them have to be here.
+            self.hold(chunks.iter());
             let there = store.0.view()?.tree(tree)?.is_some_and(|row| !row.damaged);
             if !there {
                 self.write_description(manifest)?;
             }
             let sealed = store.0.commit(|change, snapshot, minute| {
                 let before = change.tree(tree)?;
-                if there && before.is_none() {
-                    // It has lost its name since the look. From now on it is held: the next look is the last.
+                // It has lost its name since the look: from now on it is held, and the next look finds it gone.
+                let gone = there && before.is_none();
+                let vouched = match beside {
+                    Some(beside) => change.has_whole(beside.id())?,
+                    None => true,
+                };
+                if gone || !vouched {
                     arrive_all(change, snapshot, minute)?;
                     return Ok(None);
                 }
-                // One that is here has its references, and may have got a piece back that was damaged.
-                let more = u32::from(before.is_none());
-                refer_to_all(change, manifest, snapshot, more, minute)?;
+                // Those of one that is here may have got a piece back that was damaged.
+                arrive_with(change, &chunks, snapshot, minute)?;
+                if before.is_none() {
+                    change.note_counted(tree, Some(0))?;
+                }
                 change.put_tree(
                     tree,
                     TreeRow {
@@ -204,7 +231,11 @@ impl Incoming {
             if sealed.is_some() {
                 break;
             }
+            if beside.take().is_some() {
+                chunks = sorted(manifest.chunks());
+            }
         }
+        store.0.manifests.keep(store.0.org, manifest);
         // Where nothing was damaged, there is nothing to remove.
         super::there(fs::remove_file(store.damaged_path(tree)))?;
         Ok(())
@@ -250,21 +281,16 @@ impl Drop for Incoming {
     }
 }
 
-/// Puts what was written into the index, and notes that `more` trees have the chunks of this one.
-fn refer_to_all(
+/// Puts what was written into the index for a tree that has these chunks, all of which have to be here then.
+fn arrive_with(
     change: &mut Change<'_>,
-    manifest: &Manifest,
+    chunks: &[ChunkRef],
     snapshot: &Snapshot,
-    more: u32,
     minute: u32,
 ) -> Result<(), BlobError> {
-    // In the order of the index, whose pages are then written once.
-    let mut chunks: Vec<ChunkRef> = manifest.chunks().to_vec();
-    chunks.sort_unstable();
-    for chunk in &chunks {
+    for chunk in chunks {
         let row = match snapshot.pieces.get(&chunk.id) {
-            Some(place) => Some(change.arrive(chunk.id, *place, more, minute)?),
-            None if more > 0 => change.refer(chunk.id)?,
+            Some(place) => Some(change.arrive_for_tree(chunk.id, *place, minute)?),
             None => change.chunk(chunk.id)?,
         };
         if row.and_then(|row| row.whole(chunk)).is_none() {
@@ -273,9 +299,33 @@ fn refer_to_all(
     }
     let ours = |id: &ChunkId| chunks.binary_search_by_key(id, |chunk| chunk.id).is_ok();
     for (id, place) in snapshot.pieces.iter().filter(|(id, _)| !ours(id)) {
-        change.arrive(*id, *place, 0, minute)?;
+        change.arrive(*id, *place, minute)?;
     }
     Ok(())
+}
+
+/// Returns the chunks of a tree in the order of the index, whose pages are then written once.
+fn sorted(chunks: &[ChunkRef]) -> Vec<ChunkRef> {
+    let mut chunks = chunks.to_vec();
+    chunks.sort_unstable();
+    chunks
+}
+
+/// Returns the chunks of the files that a tree beside this one has not got under the same name, in the order of the
+/// index.
+fn chunks_beside(tree: &Tree, beside: &Tree) -> Vec<ChunkRef> {
+    let mut others = beside.files().peekable();
+    let mut chunks = Vec::new();
+    for (path, ours) in tree.files() {
+        while others.next_if(|(other, _)| *other < path).is_some() {}
+        let theirs = others.next_if(|(other, _)| *other == path);
+        if theirs.is_none_or(|(_, theirs)| theirs != ours) {
+            chunks.extend_from_slice(ours);
+        }
+    }
+    chunks.sort_unstable();
+    chunks.dedup();
+    chunks
 }
 
 fn is_here(view: &View, chunk: &ChunkRef) -> Result<bool, BlobError> {

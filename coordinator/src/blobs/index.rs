@@ -8,7 +8,7 @@ mod row;
 
 pub(super) use self::{
     change::Change,
-    row::{Pack, Place, Row, TreeRow},
+    row::{Doomed, Pack, Place, Row, TreeRow},
 };
 
 use std::{
@@ -18,7 +18,7 @@ use std::{
 };
 
 use common::id::{ChunkId, TreeId};
-use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, TableHandle as _};
 
 use super::{error::BlobError, step};
 
@@ -28,14 +28,21 @@ const CACHE_BYTES: usize = 16 << 20;
 type Id = &'static [u8; 32];
 
 const CHUNKS: TableDefinition<'_, Id, &[u8; row::ROW_BYTES]> = TableDefinition::new("chunks-1");
-/// Chunks that no tree has, by the minute since which: zero where they may go at once.
+/// Chunks that no tree has, by the minute since which: zero where they may go at once. One that came with a tree whose
+/// chunks are not counted yet need not be among them.
 const IDLE: TableDefinition<'_, (u32, Id), ()> = TableDefinition::new("idle-chunks-1");
 const PACKS: TableDefinition<'_, u32, (u32, u32)> = TableDefinition::new("packs-1");
+/// Chunks whose piece is damaged or missing.
+const LOST: TableDefinition<'_, Id, ()> = TableDefinition::new("lost-chunks-1");
 /// Packs that are objects in a bucket instead of files.
 const AWAY: TableDefinition<'_, u32, ()> = TableDefinition::new("packs-away-1");
 const TREES: TableDefinition<'_, Id, (u64, u64, u32, bool)> = TableDefinition::new("trees-1");
+/// Trees not all of whose chunks are counted, and how many are.
+const UNCOUNTED: TableDefinition<'_, Id, u32> = TableDefinition::new("uncounted-trees-1");
 /// Trees that have lost their names, and how many of their chunks have heard of it.
 const DOOMED: TableDefinition<'_, Id, u32> = TableDefinition::new("doomed-trees-1");
+/// Of those that were uncounted then: how many of their chunks were counted.
+const COUNTED: TableDefinition<'_, Id, u32> = TableDefinition::new("doomed-counted-1");
 /// What the store notes for itself, by name.
 const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes-1");
 
@@ -128,10 +135,15 @@ fn open(path: &Path) -> Result<Database, BlobError> {
     let database = builder.create(path)?;
     let transaction = database.begin_write()?;
     let new = transaction.list_tables()?.next().is_none();
+    let mut tables = transaction.list_tables()?;
+    let lists_lost = tables.any(|table| table.name() == LOST.name());
+    drop(tables);
     // Every table is there from the first view on.
     let mut change = Change::open(&transaction)?;
     if new {
         change.note(NEW, b"1")?;
+    } else if !lists_lost {
+        change.list_lost()?;
     }
     drop(change);
     transaction.commit()?;
@@ -165,13 +177,65 @@ impl View {
         rows.collect()
     }
 
-    pub(super) fn doomed(&self) -> Result<Vec<(TreeId, u32)>, BlobError> {
+    pub(super) fn doomed(&self) -> Result<Vec<Doomed>, BlobError> {
         let table = self.transaction.open_table(DOOMED)?;
+        let counted = self.transaction.open_table(COUNTED)?;
         let rows = table.range::<Id>(..)?.map(|row| {
-            let (id, cursor) = row?;
-            Ok((TreeId::new(*id.value()), cursor.value()))
+            let (id, heard) = row?;
+            let counted = counted.get(id.value())?.map(|counted| counted.value());
+            Ok(Doomed {
+                tree: TreeId::new(*id.value()),
+                heard: heard.value(),
+                counted: counted.unwrap_or(u32::MAX),
+            })
         });
         rows.collect()
+    }
+
+    /// Returns the trees not all of whose chunks are counted, and how many are; not those that are
+    /// [uncountable](View::uncountable).
+    pub(super) fn uncounted(&self) -> Result<Vec<(TreeId, u32)>, BlobError> {
+        let mut uncounted = self.to_count()?;
+        uncounted.retain(|(.., damaged)| !damaged);
+        let uncounted = uncounted.into_iter();
+        Ok(uncounted
+            .map(|(tree, counted, _)| (tree, counted))
+            .collect())
+    }
+
+    /// Returns the trees that nobody can count, as their descriptions are damaged.
+    pub(super) fn uncountable(&self) -> Result<Vec<TreeId>, BlobError> {
+        let uncounted = self.to_count()?.into_iter();
+        let damaged = uncounted.filter(|(.., damaged)| *damaged);
+        Ok(damaged.map(|(tree, ..)| tree).collect())
+    }
+
+    fn to_count(&self) -> Result<Vec<(TreeId, u32, bool)>, BlobError> {
+        let table = self.transaction.open_table(UNCOUNTED)?;
+        let trees = self.transaction.open_table(TREES)?;
+        let rows = table.range::<Id>(..)?.map(|row| {
+            let (id, counted) = row?;
+            let tree = trees.get(id.value())?;
+            let damaged = tree.is_some_and(|tree| TreeRow::from(tree.value()).damaged);
+            Ok((TreeId::new(*id.value()), counted.value(), damaged))
+        });
+        rows.collect()
+    }
+
+    /// Hands every chunk whose piece is damaged or missing to `each`, until that says that it has enough.
+    pub(super) fn each_lost(
+        &self,
+        mut each: impl FnMut(ChunkId, Row) -> bool,
+    ) -> Result<(), BlobError> {
+        for row in self.transaction.open_table(LOST)?.range::<Id>(..)? {
+            let id = ChunkId::new(*row?.0.value());
+            if let Some(row) = self.chunk(id)?
+                && !each(id, row)
+            {
+                break;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn packs(&self) -> Result<Vec<(u32, Pack)>, BlobError> {

@@ -16,6 +16,10 @@ use link::trees::Manifest;
 const MAX_BYTES: u64 = 64 << 20;
 /// Most descriptions that are kept.
 const MAX_KEPT: usize = 256;
+/// Memory for one that is kept though nobody asked for it.
+const MAX_MADE_BYTES: u64 = 16 << 20;
+/// Memory for an entry's name, about.
+const ENTRY_BYTES: usize = 256;
 /// After which one that nobody asked for is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
 /// Descriptions of so many bytes on the disk are read one at a time: several streams want the same one.
@@ -56,6 +60,19 @@ impl Manifests {
         Ok(manifest)
     }
 
+    /// Keeps one that was made just now: whoever sealed a tree mostly has it fetched next.
+    /// Not a large one, whose memory is better given back.
+    pub(super) fn keep(&self, org: OrgId, manifest: &Manifest) {
+        self.forget(org, manifest.id());
+        let chunks = size_of_val(manifest.chunks());
+        let entries = manifest.tree().entries().len() * ENTRY_BYTES;
+        // A chunk is in an entry and among the numbered ones.
+        let bytes = (2 * chunks + entries) as u64;
+        if bytes <= MAX_MADE_BYTES {
+            self.kept().add(org, manifest.clone(), bytes);
+        }
+    }
+
     pub(super) fn forget(&self, org: OrgId, tree: TreeId) {
         self.kept()
             .manifests
@@ -67,7 +84,8 @@ impl Manifests {
         self.kept().tidy(Instant::now());
     }
 
-    fn find(&self, org: OrgId, tree: TreeId) -> Option<Manifest> {
+    /// Returns the description from memory.
+    pub(super) fn find(&self, org: OrgId, tree: TreeId) -> Option<Manifest> {
         let mut kept = self.kept();
         kept.tidy(Instant::now());
         let found = kept.manifests.iter();

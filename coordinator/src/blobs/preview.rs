@@ -11,6 +11,7 @@ use common::{
 use super::{
     collect::{Collected, KEEP_UNUSED},
     error::BlobError,
+    index::Doomed,
     store::{Store, read_description},
 };
 
@@ -35,7 +36,11 @@ impl Store {
     /// # Errors
     /// Something cannot be read.
     pub(crate) fn preview(&self, trees: &[TreeId]) -> Result<Preview, BlobError> {
-        let view = self.0.view()?;
+        // As a collection begins: it says the same then.
+        let view = {
+            let _one = self.all_counted()?;
+            self.0.view()?
+        };
         let mut preview = Preview {
             gone: Collected::default(),
             held: 0,
@@ -44,8 +49,13 @@ impl Store {
         // How many of the trees that go have a chunk.
         let mut going: HashMap<ChunkId, u32> = HashMap::new();
         let doomed = view.doomed()?.into_iter();
-        let named = trees.iter().map(|tree| (*tree, 0));
-        for (tree, cursor) in doomed.chain(named) {
+        let named = trees.iter().map(|tree| Doomed {
+            tree: *tree,
+            heard: 0,
+            counted: u32::MAX,
+        });
+        for doomed in doomed.chain(named) {
+            let tree = doomed.tree;
             if trees.contains(&tree) {
                 if view.tree(tree)?.is_none() {
                     continue;
@@ -63,9 +73,18 @@ impl Store {
                 preview.more = true;
                 continue;
             }
-            for chunk in manifest.chunks().iter().skip(cursor as usize) {
-                *going.entry(chunk.id).or_default() += 1;
+            for (chunk, ordinal) in manifest
+                .chunks()
+                .iter()
+                .zip(0..)
+                .skip(doomed.heard as usize)
+            {
+                *going.entry(chunk.id).or_default() += u32::from(ordinal < doomed.counted);
             }
+        }
+        if !view.uncountable()?.is_empty() {
+            // Nobody knows which pieces those have.
+            return Ok(preview);
         }
         let mut count = |id: ChunkId, trees: u32| -> Result<(), BlobError> {
             let row = view.chunk(id)?.filter(|row| row.references == trees);
@@ -77,8 +96,8 @@ impl Store {
             }
             Ok(())
         };
-        for (id, trees) in going {
-            count(id, trees)?;
+        for (id, trees) in &going {
+            count(*id, *trees)?;
         }
         let mut after = None;
         loop {
@@ -87,8 +106,8 @@ impl Store {
                 return Ok(preview);
             };
             after = Some(*last);
-            for (_, id) in step {
-                count(id, 0)?;
+            for (_, id) in step.iter().filter(|(_, id)| !going.contains_key(id)) {
+                count(*id, 0)?;
             }
         }
     }

@@ -229,7 +229,7 @@ fn take_pieces(
     index.write(|change| {
         change.grow_pack(number, end)?;
         for (id, place) in pieces {
-            change.arrive(*id, *place, 0, minute)?;
+            change.arrive(*id, *place, minute)?;
         }
         more(change)
     })
@@ -246,7 +246,7 @@ fn take_trees(folder: &Path, index: &Index, new: bool, minute: u32) -> Result<()
             tracing::warn!(path = %path.display(), "a file among the trees is none");
             continue;
         };
-        if view.tree(tree)?.is_some() || doomed.iter().any(|(id, _)| *id == tree) {
+        if view.tree(tree)?.is_some() || doomed.iter().any(|one| one.tree == tree) {
             continue;
         }
         if !new {
@@ -277,24 +277,39 @@ fn take_trees(folder: &Path, index: &Index, new: bool, minute: u32) -> Result<()
 /// Counts anew how many trees have each chunk. A chunk that a tree has and no pack is noted as missing.
 pub(super) fn recount(folder: &Path, index: &Index, minute: u32) -> Result<(), BlobError> {
     let view = index.view()?;
-    let trees = view.trees()?.into_iter().filter(|(_, row)| !row.damaged);
-    let trees: Vec<(TreeId, u32)> = trees
-        .map(|(tree, _)| (tree, 0))
-        .chain(view.doomed()?)
-        .collect();
     index.write(|change| {
         change.reset_references(minute)?;
-        for (tree, cursor) in trees {
-            let path = folder.join("trees").join(tree.to_string());
-            match read_description(&path, tree)? {
-                Ok(manifest) => {
-                    for chunk in manifest.chunks().iter().skip(cursor as usize) {
-                        change.recount(chunk.id)?;
-                    }
-                }
-                Err(why) => tracing::error!(%tree, why, "a stored tree is damaged"),
-            }
+        for (tree, row) in view.trees()? {
+            let counted = !row.damaged && refer_from(change, folder, tree, 0)?;
+            // One whose description comes anew is counted then.
+            change.note_counted(tree, (!counted).then_some(0))?;
+        }
+        for doomed in view.doomed()? {
+            let counted = refer_from(change, folder, doomed.tree, doomed.heard)?;
+            change.recount_doomed(doomed.tree, counted)?;
         }
         change.note(RECOUNT, b"")
     })
+}
+
+/// Notes that a tree has its chunks from this one on; returns whether its description says which those are.
+fn refer_from(
+    change: &mut Change<'_>,
+    folder: &Path,
+    tree: TreeId,
+    first: u32,
+) -> Result<bool, BlobError> {
+    let path = folder.join("trees").join(tree.to_string());
+    match read_description(&path, tree)? {
+        Ok(manifest) => {
+            for chunk in manifest.chunks().iter().skip(first as usize) {
+                change.refer(chunk.id)?;
+            }
+            Ok(true)
+        }
+        Err(why) => {
+            tracing::error!(%tree, why, "a stored tree is damaged");
+            Ok(false)
+        }
+    }
 }

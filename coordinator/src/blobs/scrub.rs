@@ -105,11 +105,12 @@ impl Store {
 
     /// Counts what is damaged, whoever found it: what was made whole meanwhile is not.
     fn count_damaged(&self, scrub: &mut Scrub) -> Result<(), BlobError> {
+        self.count()?;
         let view = self.0.view()?;
         let trees = view.trees()?.into_iter().filter(|(_, row)| row.damaged);
         scrub.damaged = trees.count() as u64;
-        view.each_chunk(|id, row| {
-            if row.place.is_none() && row.references > 0 {
+        view.each_lost(|id, row| {
+            if row.references > 0 {
                 scrub.damaged += 1;
                 if scrub.named.len() < MAX_DAMAGED {
                     scrub.named.push(id);

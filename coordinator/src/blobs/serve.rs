@@ -47,9 +47,13 @@ pub(crate) async fn serve_description_beside(
 
 /// Returns the description of a stored tree beside which another one travels; `None` where it cannot be read, of which
 /// whoever reads it next hears, or is so large that it costs more memory than it saves bytes.
-pub(crate) async fn load_beside(store: &Store, tree: TreeId) -> Option<Manifest> {
+async fn load_beside(store: &Store, tree: TreeId) -> Option<Manifest> {
     let manifest = load(store, tree).await.ok();
-    manifest.filter(|manifest| manifest.chunks().len() <= MAX_CHUNKS_BESIDE)
+    manifest.filter(may_be_beside)
+}
+
+fn may_be_beside(manifest: &Manifest) -> bool {
+    manifest.chunks().len() <= MAX_CHUNKS_BESIDE
 }
 
 /// Sends chunks of a stored tree over a stream whose first frame was read, for as long as the peer asks. `may` is
@@ -108,6 +112,19 @@ impl Upload {
             room,
             stored: Box::new(stored),
         })
+    }
+
+    /// Returns the description of a stored tree beside which this one comes, and which stays until then; `None` as for
+    /// [`load_beside`].
+    pub(crate) async fn beside(self: &Arc<Self>, tree: TreeId) -> Option<Manifest> {
+        let upload = Arc::clone(self);
+        let manifest = on_disk(move || {
+            let manifest = upload.incoming.beside(tree)?;
+            // Numbered here, not on a thread that serves streams.
+            manifest.chunks();
+            Ok(manifest)
+        });
+        manifest.await.ok().filter(may_be_beside)
     }
 }
 

@@ -88,7 +88,7 @@ impl Store {
             .filter_map(|(name, _)| name.parse().ok())
             .collect();
         let view = self.0.view()?;
-        let doomed: BTreeSet<TreeId> = view.doomed()?.into_iter().map(|(tree, _)| tree).collect();
+        let doomed: BTreeSet<TreeId> = view.doomed()?.into_iter().map(|one| one.tree).collect();
         for tree in trees {
             let known = view.tree(tree)?.is_some() || doomed.contains(&tree);
             // Whoever seals it holds it before they write its description, and the view is from after the list.

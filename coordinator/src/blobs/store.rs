@@ -173,11 +173,19 @@ impl Store {
 
     /// Puts a description away that says nothing any more. The next upload of the tree makes it whole.
     pub(super) fn set_tree_aside(&self, tree: TreeId) -> Result<(), BlobError> {
-        let _one = self.0.committing();
+        self.0.change(|change| self.set_aside_in(change, tree))
+    }
+
+    /// Does as [`Store::set_tree_aside`], in a change.
+    pub(super) fn set_aside_in(
+        &self,
+        change: &mut Change<'_>,
+        tree: TreeId,
+    ) -> Result<(), BlobError> {
         tracing::error!(org = %self.0.org, %tree, "a stored tree is damaged and was set aside");
         self.0.manifests.forget(self.0.org, tree);
         super::there(fs::rename(self.tree_path(tree), self.damaged_path(tree)))?;
-        self.0.index.write(|change| match change.tree(tree)? {
+        match change.tree(tree)? {
             Some(row) => change.put_tree(
                 tree,
                 TreeRow {
@@ -186,7 +194,7 @@ impl Store {
                 },
             ),
             None => Ok(()),
-        })
+        }
     }
 
     /// Hears that a row names the tree from now on, or that nobody will.
@@ -333,7 +341,7 @@ pub(super) fn arrive_all(
     minute: u32,
 ) -> Result<(), BlobError> {
     for (id, place) in &snapshot.pieces {
-        change.arrive(*id, *place, 0, minute)?;
+        change.arrive(*id, *place, minute)?;
     }
     Ok(())
 }

@@ -3,9 +3,12 @@
 use std::{collections::BTreeMap, fmt, ops::Bound};
 
 use common::id::{ChunkId, TreeId};
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata as _, Table, WriteTransaction};
 
-use super::{AWAY, CHUNKS, DOOMED, IDLE, Id, NOTES, PACKS, Place, Row, TREES, TreeRow, row};
+use super::{
+    AWAY, CHUNKS, COUNTED, DOOMED, IDLE, Id, LOST, NOTES, PACKS, Place, Row, TREES, TreeRow,
+    UNCOUNTED, row,
+};
 use crate::blobs::error::BlobError;
 
 /// Rows that are read at once where all are changed.
@@ -19,10 +22,13 @@ fn after_key(after: Option<&ChunkId>) -> Bound<&[u8; 32]> {
 pub(in super::super) struct Change<'txn> {
     chunks: Table<'txn, Id, &'static [u8; row::ROW_BYTES]>,
     idle: Table<'txn, (u32, Id), ()>,
+    lost: Table<'txn, Id, ()>,
     packs: Table<'txn, u32, (u32, u32)>,
     away: Table<'txn, u32, ()>,
     trees: Table<'txn, Id, (u64, u64, u32, bool)>,
+    uncounted: Table<'txn, Id, u32>,
     doomed: Table<'txn, Id, u32>,
+    counted: Table<'txn, Id, u32>,
     notes: Table<'txn, &'static str, &'static [u8]>,
     /// By how much the live bytes of packs have changed.
     live: BTreeMap<u32, i64>,
@@ -33,10 +39,13 @@ impl<'txn> Change<'txn> {
         Ok(Self {
             chunks: transaction.open_table(CHUNKS)?,
             idle: transaction.open_table(IDLE)?,
+            lost: transaction.open_table(LOST)?,
             packs: transaction.open_table(PACKS)?,
             away: transaction.open_table(AWAY)?,
             trees: transaction.open_table(TREES)?,
+            uncounted: transaction.open_table(UNCOUNTED)?,
             doomed: transaction.open_table(DOOMED)?,
+            counted: transaction.open_table(COUNTED)?,
             notes: transaction.open_table(NOTES)?,
             live: BTreeMap::new(),
         })
@@ -58,15 +67,37 @@ impl<'txn> Change<'txn> {
         Ok(row.map(|row| Row::decode(row.value())))
     }
 
-    /// Notes where a chunk is that was written, and that so many more trees have it. One that is here already stays
-    /// where it is: what was written is dead then.
+    /// Notes where a chunk is that was written, for no tree. One that is here already stays where it is: what was
+    /// written is dead then.
     pub(in super::super) fn arrive(
         &mut self,
         id: ChunkId,
         place: Place,
-        references: u32,
+        minute: u32,
+    ) -> Result<(), BlobError> {
+        let (before, row) = self.placed(id, place, minute)?;
+        self.count(id, before, row, row.references)
+    }
+
+    /// Does as [`Change::arrive`] for a tree that is to be counted: until then nobody asks whether the chunk is idle.
+    pub(in super::super) fn arrive_for_tree(
+        &mut self,
+        id: ChunkId,
+        place: Place,
         minute: u32,
     ) -> Result<Row, BlobError> {
+        let (before, row) = self.placed(id, place, minute)?;
+        self.put_chunk(id, before, row)?;
+        Ok(row)
+    }
+
+    /// Returns a chunk's row, and what it is once a piece of it is at `place`.
+    fn placed(
+        &mut self,
+        id: ChunkId,
+        place: Place,
+        minute: u32,
+    ) -> Result<(Option<Row>, Row), BlobError> {
         let before = self.chunk(id)?;
         let mut row = before.unwrap_or(Row {
             place: None,
@@ -77,16 +108,18 @@ impl<'txn> Change<'txn> {
             row.place = Some(place);
             *self.live.entry(place.pack).or_default() += i64::from(place.record_bytes());
         }
-        self.count(id, before, row, row.references.saturating_add(references))
+        Ok((before, row))
     }
 
-    /// Notes that one more tree has the chunk; returns its row, if there is one.
-    pub(in super::super) fn refer(&mut self, id: ChunkId) -> Result<Option<Row>, BlobError> {
-        let Some(row) = self.chunk(id)? else {
-            return Ok(None);
-        };
-        let references = row.references.saturating_add(1);
-        self.count(id, Some(row), row, references).map(Some)
+    /// Notes that one more tree has the chunk, whether it is here or not.
+    pub(in super::super) fn refer(&mut self, id: ChunkId) -> Result<(), BlobError> {
+        let before = self.chunk(id)?;
+        let row = before.unwrap_or(Row {
+            place: None,
+            references: 0,
+            since: 0,
+        });
+        self.count(id, before, row, row.references.saturating_add(1))
     }
 
     /// Notes that a tree fewer has the chunk. One that none has may go at once.
@@ -101,6 +134,15 @@ impl<'txn> Change<'txn> {
         Ok(())
     }
 
+    /// Notes that a tree has gone that was not counted for the chunk: it may go at once where no other one has it.
+    pub(in super::super) fn expire(&mut self, id: ChunkId) -> Result<(), BlobError> {
+        if let Some(before) = self.chunk(id)?.filter(|row| row.references == 0) {
+            let row = Row { since: 0, ..before };
+            self.count(id, Some(before), row, 0)?;
+        }
+        Ok(())
+    }
+
     /// Writes a chunk's row with this many references, and whether it is idle.
     fn count(
         &mut self,
@@ -108,7 +150,7 @@ impl<'txn> Change<'txn> {
         before: Option<Row>,
         mut row: Row,
         references: u32,
-    ) -> Result<Row, BlobError> {
+    ) -> Result<(), BlobError> {
         row.references = references;
         if let Some(before) = before.filter(|before| before.references == 0) {
             self.idle.remove((before.since, id.as_bytes()))?;
@@ -116,8 +158,19 @@ impl<'txn> Change<'txn> {
         if references == 0 {
             self.idle.insert((row.since, id.as_bytes()), ())?;
         }
+        self.put_chunk(id, before, row)
+    }
+
+    /// Writes a chunk's row, and whether it is lost.
+    fn put_chunk(&mut self, id: ChunkId, before: Option<Row>, row: Row) -> Result<(), BlobError> {
+        let was_lost = before.is_some_and(|before| before.place.is_none());
+        match (was_lost, row.place.is_none()) {
+            (false, true) => drop(self.lost.insert(id.as_bytes(), ())?),
+            (true, false) => drop(self.lost.remove(id.as_bytes())?),
+            _ => {}
+        }
         self.chunks.insert(id.as_bytes(), &row.encode())?;
-        Ok(row)
+        Ok(())
     }
 
     /// Takes an idle chunk out; returns the bytes that are dead now.
@@ -132,6 +185,7 @@ impl<'txn> Change<'txn> {
         };
         self.chunks.remove(id.as_bytes())?;
         let Some(place) = row.place else {
+            self.lost.remove(id.as_bytes())?;
             return Ok(0);
         };
         *self.live.entry(place.pack).or_default() -= i64::from(place.record_bytes());
@@ -145,20 +199,33 @@ impl<'txn> Change<'txn> {
         from: Place,
         to: Option<Place>,
     ) -> Result<(), BlobError> {
-        let Some(mut row) = self.chunk(id)?.filter(|row| row.place == Some(from)) else {
+        let Some(before) = self.chunk(id)?.filter(|row| row.place == Some(from)) else {
             return Ok(());
         };
-        row.place = to;
+        let row = Row {
+            place: to,
+            ..before
+        };
         *self.live.entry(from.pack).or_default() -= i64::from(from.record_bytes());
         if let Some(to) = to {
             *self.live.entry(to.pack).or_default() += i64::from(to.record_bytes());
         }
-        self.chunks.insert(id.as_bytes(), &row.encode())?;
+        self.put_chunk(id, Some(before), row)
+    }
+
+    /// Lists the chunks that are lost, for the first time.
+    pub(super) fn list_lost(&mut self) -> Result<(), BlobError> {
+        for row in self.chunks.iter()? {
+            let (id, row) = row?;
+            if Row::decode(row.value()).place.is_none() {
+                self.lost.insert(id.value(), ())?;
+            }
+        }
         Ok(())
     }
 
     /// Takes all chunks' references away, for a count that is taken anew: what nothing has in the end is idle since
-    /// `minute`.
+    /// `minute`, unless it was idle before.
     pub(in super::super) fn reset_references(&mut self, minute: u32) -> Result<(), BlobError> {
         let mut after = None;
         loop {
@@ -176,26 +243,14 @@ impl<'txn> Change<'txn> {
             };
             after = Some(*last);
             for (id, before) in step {
-                let row = Row {
-                    since: minute,
-                    ..before
+                let since = match before.references {
+                    0 => before.since,
+                    _ => minute,
                 };
+                let row = Row { since, ..before };
                 self.count(id, Some(before), row, 0)?;
             }
         }
-    }
-
-    /// Notes that one more tree has the chunk, whether it is here or not.
-    pub(in super::super) fn recount(&mut self, id: ChunkId) -> Result<(), BlobError> {
-        if self.refer(id)?.is_none() {
-            let lost = Row {
-                place: None,
-                references: 0,
-                since: 0,
-            };
-            self.count(id, None, lost, 1)?;
-        }
-        Ok(())
     }
 
     /// Notes that so much of a pack is on the disk.
@@ -247,10 +302,53 @@ impl<'txn> Change<'txn> {
         Ok(())
     }
 
-    /// Takes the tree's name away: it is doomed, if it was there.
+    /// Returns whether the tree is here with all of its chunks: as it was sealed, and nothing at all is lost.
+    pub(in super::super) fn has_whole(&self, id: TreeId) -> Result<bool, BlobError> {
+        let row = self.tree(id)?;
+        Ok(row.is_some_and(|row| !row.damaged) && self.lost.is_empty()?)
+    }
+
+    /// Returns how many of a tree's chunks are counted, if they are not all.
+    pub(in super::super) fn uncounted(&self, id: TreeId) -> Result<Option<u32>, BlobError> {
+        let counted = self.uncounted.get(id.as_bytes())?;
+        Ok(counted.map(|counted| counted.value()))
+    }
+
+    /// Notes how many of a tree's chunks are counted; `None` when all are.
+    pub(in super::super) fn note_counted(
+        &mut self,
+        id: TreeId,
+        counted: Option<u32>,
+    ) -> Result<(), BlobError> {
+        match counted {
+            Some(counted) => drop(self.uncounted.insert(id.as_bytes(), counted)?),
+            None => drop(self.uncounted.remove(id.as_bytes())?),
+        }
+        Ok(())
+    }
+
+    /// Takes the tree's name away: it is doomed, if it was there, and no more of it is counted.
     pub(in super::super) fn doom_tree(&mut self, id: TreeId) -> Result<(), BlobError> {
         if self.trees.remove(id.as_bytes())?.is_some() {
             self.doomed.insert(id.as_bytes(), 0)?;
+            if let Some(counted) = self.uncounted(id)? {
+                self.uncounted.remove(id.as_bytes())?;
+                self.counted.insert(id.as_bytes(), counted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that the chunks of a doomed tree that have not heard of it are all counted, or none of them.
+    pub(in super::super) fn recount_doomed(
+        &mut self,
+        id: TreeId,
+        all: bool,
+    ) -> Result<(), BlobError> {
+        if all {
+            self.counted.remove(id.as_bytes())?;
+        } else {
+            self.counted.insert(id.as_bytes(), 0)?;
         }
         Ok(())
     }
@@ -267,7 +365,10 @@ impl<'txn> Change<'txn> {
     ) -> Result<(), BlobError> {
         match cursor {
             Some(cursor) => drop(self.doomed.insert(id.as_bytes(), cursor)?),
-            None => drop(self.doomed.remove(id.as_bytes())?),
+            None => {
+                self.doomed.remove(id.as_bytes())?;
+                self.counted.remove(id.as_bytes())?;
+            }
         }
         Ok(())
     }

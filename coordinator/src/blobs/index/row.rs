@@ -1,6 +1,6 @@
 //! Rows of the index.
 
-use common::{tree::ChunkRef, units::Bytes};
+use common::{id::TreeId, tree::ChunkRef, units::Bytes};
 use link::trees::piece::Encoding;
 
 use super::super::record::{HEADER_BYTES, Header, form, read_form};
@@ -44,7 +44,7 @@ impl Place {
 pub(in super::super) struct Row {
     /// `None` where the piece was found damaged: trees may have it, and the next upload sends it anew.
     pub(in super::super) place: Option<Place>,
-    /// How many trees have it.
+    /// How many trees have it, of those that are counted.
     pub(in super::super) references: u32,
     /// Under which minute it is among the idle ones, where no tree has it.
     pub(in super::super) since: u32,
@@ -111,6 +111,16 @@ impl From<(u32, u32)> for Pack {
     fn from((bytes, live): (u32, u32)) -> Self {
         Self { bytes, live }
     }
+}
+
+/// A tree that has lost its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Doomed {
+    pub(in super::super) tree: TreeId,
+    /// How many of its chunks have heard of it.
+    pub(in super::super) heard: u32,
+    /// How many of its chunks were counted; the largest number where all were.
+    pub(in super::super) counted: u32,
 }
 
 /// A tree's row.

@@ -94,6 +94,7 @@ fn a_damaged_description_stops_nothing_and_is_whole_after_the_next_upload() {
     let (folder, store) = store();
     let (sick, old) = ([0, 1], [1, 2]);
     let (id, gone) = (save(&store, &sick), save(&store, &old));
+    store.count().unwrap();
     store.doom(&[gone]).unwrap();
     fs::write(store.tree_path(id), b"nonsense").unwrap();
     store.collect().unwrap();

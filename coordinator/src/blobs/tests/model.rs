@@ -5,18 +5,29 @@ use std::{
     sync::LazyLock,
 };
 
-use common::id::ChunkId;
 use proptest::prelude::{
-    Just, ProptestConfig, Strategy, TestCaseError, any, prop, prop_assert_eq, prop_oneof, proptest,
+    Just, ProptestConfig, Strategy, TestCaseError, any, prop, prop_assert, prop_assert_eq,
+    prop_oneof, proptest,
 };
 
+use self::sound::{check_packs, check_references};
 use super::{bucket::Bucket, *};
+
+mod sound;
 
 #[derive(Debug, Clone)]
 enum Step {
     /// Sends these pieces and makes a tree of them, unless it breaks off. One that comes several times is in the tree as
     /// often.
     Upload(Vec<u32>, bool),
+    /// Sends a tree of these and what another one has, beside that.
+    Beside(Vec<u32>, prop::sample::Index),
+    /// Counts a part of what is not counted, or all.
+    Count(bool),
+    /// Has all counts taken anew, by whoever comes to it next.
+    Recount,
+    /// Looks what a collection would take, were one of the trees to lose its name, and has it do so.
+    Sweep(prop::sample::Index),
     /// Sends one of the trees once more.
     Again(prop::sample::Index),
     /// Takes the name of one of the trees away.
@@ -36,6 +47,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let pieces = prop::collection::vec(0..40_u32, 1..14);
     let step = prop_oneof![
         4 => (pieces, prop::bool::weighted(0.7)).prop_map(|(pieces, seals)| Step::Upload(pieces, seals)),
+        2 => (prop::collection::vec(0..40_u32, 0..6), any::<prop::sample::Index>()).prop_map(|(pieces, beside)| Step::Beside(pieces, beside)),
+        2 => any::<bool>().prop_map(Step::Count),
+        1 => any::<prop::sample::Index>().prop_map(Step::Sweep),
+        1 => Just(Step::Recount),
         1 => any::<prop::sample::Index>().prop_map(Step::Again),
         3 => any::<prop::sample::Index>().prop_map(Step::Doom),
         2 => Just(Step::Collect),
@@ -75,6 +90,22 @@ impl Model {
 
     fn is_live(&self, number: u32) -> bool {
         self.trees.values().any(|numbers| numbers.contains(&number))
+    }
+
+    fn doom(&mut self, trees: &[TreeId]) {
+        for tree in trees {
+            for number in self.trees.remove(tree).unwrap() {
+                if !self.is_live(number) {
+                    self.pieces.insert(number, None);
+                }
+            }
+        }
+    }
+
+    /// Notes that these were sent, and that a tree was made of them.
+    fn seal(&mut self, tree: TreeId, numbers: Vec<u32>) {
+        self.sealed.insert(tree, made_of(&numbers));
+        self.trees.insert(tree, numbers);
     }
 
     fn collect(&mut self) {
@@ -136,6 +167,16 @@ fn live(steps: Vec<Step>, bucket: Option<&Bucket>) -> Result<(), TestCaseError> 
                 Some(tree) => Step::Upload(model.trees[&tree].clone(), true),
                 None => continue,
             },
+            Step::Sweep(index) => {
+                let trees: Vec<TreeId> = model.tree(index).into_iter().collect();
+                let preview = store.preview(&trees).unwrap();
+                prop_assert_eq!(store.doom(&trees).unwrap(), Vec::new());
+                model.doom(&trees);
+                let collected = store.collect().unwrap();
+                prop_assert_eq!((preview.gone, preview.held), (collected, 0));
+                model.collect();
+                Step::Collect
+            }
             step => step,
         };
         match step {
@@ -155,23 +196,28 @@ fn live(steps: Vec<Step>, bucket: Option<&Bucket>) -> Result<(), TestCaseError> 
                 if seals {
                     let tree = incoming.seal(&made_of(&numbers)).unwrap();
                     store.release(tree);
-                    model.sealed.insert(tree, made_of(&numbers));
-                    model.trees.insert(tree, numbers);
+                    model.seal(tree, numbers);
                 }
             }
-            Step::Again(_) => unreachable!("it is an upload by now"),
+            Step::Beside(more, index) => {
+                let Some(beside) = model.tree(index) else {
+                    continue;
+                };
+                beside_it(&store, &mut model, beside, &more)?;
+            }
+            Step::Recount => {
+                let note = store.0.change(|change| change.note(index::RECOUNT, b"1"));
+                note.unwrap();
+            }
+            Step::Count(true) => store.count().unwrap(),
+            Step::Count(false) => drop(store.count_step(&mut None).unwrap()),
+            Step::Again(_) | Step::Sweep(_) => unreachable!("it is another step by now"),
             Step::Doom(index) => {
                 let Some(tree) = model.tree(index) else {
                     continue;
                 };
-                let kept = store.doom(&[tree]).unwrap();
-                if kept.is_empty() {
-                    let numbers = model.trees.remove(&tree).unwrap();
-                    for number in numbers {
-                        if !model.is_live(number) {
-                            model.pieces.insert(number, None);
-                        }
-                    }
+                if store.doom(&[tree]).unwrap().is_empty() {
+                    model.doom(&[tree]);
                 }
             }
             Step::Move(out, steps) => {
@@ -240,75 +286,58 @@ fn live(steps: Vec<Step>, bucket: Option<&Bucket>) -> Result<(), TestCaseError> 
     Ok(())
 }
 
+/// Sends a tree that has all of another one in a file of the same name, and some more: only those are asked for.
+fn beside_it(
+    store: &Store,
+    model: &mut Model,
+    beside: TreeId,
+    more: &[u32],
+) -> Result<(), TestCaseError> {
+    let incoming = store.begin();
+    let other = incoming.beside(beside).unwrap();
+    prop_assert_eq!(store.doom(&[beside]).unwrap(), [beside], "it is held");
+    bring(&incoming, more).unwrap();
+    for number in more {
+        model.damaged.remove(number);
+        model.pieces.entry(*number).or_insert(Some(model.now));
+    }
+    let (mut numbers, manifest) = (model.trees[&beside].clone(), and_more(&other, more));
+    let whole = numbers.iter().all(|number| !model.damaged.contains(number));
+    match incoming.seal(&manifest) {
+        Ok(tree) => {
+            prop_assert!(whole);
+            store.release(tree);
+            numbers.extend(more);
+            model.sealed.insert(tree, manifest);
+            model.trees.insert(tree, numbers);
+        }
+        Err(problem) => prop_assert!(!whole, "{}", problem),
+    }
+    Ok(())
+}
+
+fn and_more(other: &Manifest, more: &[u32]) -> Manifest {
+    let mut entries = other.tree().entries().to_vec();
+    let path = format!("more{}", entries.len()).parse().unwrap();
+    let kind = EntryKind::File {
+        executable: false,
+        chunks: more.iter().copied().map(chunk).collect(),
+    };
+    entries.push(Entry { path, kind });
+    Manifest::new(Tree::new(entries).unwrap()).unwrap()
+}
+
 fn check_model(store: &Store, model: &Model) {
     store.0.flush().unwrap();
     let here = model.whole();
     assert_eq!(stored(store), here);
     check_references(store, model);
-    for numbers in model.trees.values() {
+    for (tree, numbers) in &model.trees {
+        let manifest = store.load_tree(*tree).unwrap();
         if numbers.iter().all(|number| !model.damaged.contains(number)) {
-            check_whole(store, numbers);
+            check_pieces(store, &manifest);
         } else {
-            let tree = made_of(numbers);
-            assert!(store.pieces(tree.id(), tree.chunks()).is_err());
+            assert!(store.pieces(*tree, manifest.chunks()).is_err());
         }
     }
-}
-
-/// Checks that of each chunk is counted how many trees have it, or have not heard of their end.
-fn check_references(store: &Store, model: &Model) {
-    let view = store.0.view().unwrap();
-    let named = view.trees().unwrap().into_iter().map(|(tree, _)| (tree, 0));
-    let mut expected: BTreeMap<ChunkId, u32> = BTreeMap::new();
-    for (tree, heard) in named.chain(view.doomed().unwrap()) {
-        for chunk in &model.sealed[&tree].chunks()[heard as usize..] {
-            *expected.entry(chunk.id).or_default() += 1;
-        }
-    }
-    let mut counted = BTreeMap::new();
-    view.each_chunk(|id, row| {
-        counted.insert(id, row.references);
-        true
-    })
-    .unwrap();
-    counted.retain(|_, references| *references > 0);
-    assert_eq!(counted, expected);
-}
-
-/// Checks that the sums of packs are those of their pieces, and that none is mostly dead.
-fn check_packs(store: &Store) {
-    // What grew while others were cleared up has its turn the next time.
-    let packs = || store.0.view().unwrap().packs().unwrap();
-    for _ in 0..8 {
-        let before = packs();
-        store.collect().unwrap();
-        if packs() == before {
-            break;
-        }
-    }
-    let view = store.0.view().unwrap();
-    let mut live: BTreeMap<u32, u32> = BTreeMap::new();
-    view.each_chunk(|_, row| {
-        if let Some(place) = row.place {
-            *live.entry(place.pack).or_default() += place.record_bytes();
-        }
-        true
-    })
-    .unwrap();
-    for (number, pack) in view.packs().unwrap() {
-        assert_eq!(
-            pack.live,
-            live.remove(&number).unwrap_or(0),
-            "pack {number}"
-        );
-        let length = store.0.packs.length(number).unwrap();
-        assert_eq!(length, u64::from(pack.bytes), "pack {number}");
-        if store.0.journal.growing() != Some(number) {
-            assert!(
-                pack.dead() < pack.bytes.div_ceil(4),
-                "pack {number}: {pack:?}"
-            );
-        }
-    }
-    assert!(live.is_empty(), "{live:?}");
 }

@@ -45,6 +45,106 @@ fn what_an_upload_was_told_is_here_stays_until_it_has_ended() {
 }
 
 #[test]
+fn what_is_sealed_while_a_collection_is_under_way_keeps_all_of_its_chunks() {
+    let (_folder, store) = store();
+    let old = save(&store, &[0, 1, 2]);
+    let incoming = store.begin();
+    let lacks = incoming.lacks(&[chunk(1), chunk(2)]);
+    assert_eq!(lacks, Ok(vec![false, false]));
+    store.doom(&[old]).unwrap();
+    // The collection has counted, and nothing had these chunks any more.
+    store.count().unwrap();
+    for doomed in store.0.view().unwrap().doomed().unwrap() {
+        store.dismantle(doomed).unwrap();
+    }
+    let new = incoming.seal(&made_of(&[1, 2])).unwrap();
+    drop(incoming);
+    store.release(new);
+    store.drop_idle(&mut Collected::default()).unwrap();
+    assert_eq!(stored(&store), [1, 2]);
+    check_whole(&store, &[1, 2]);
+}
+
+#[test]
+fn a_tree_that_goes_before_all_of_it_is_counted_takes_no_more_than_was() {
+    let numbers: Vec<u32> = (0..20).collect();
+    let some: Vec<u32> = (5..15).collect();
+    for steps in 0..4 {
+        let (_folder, store) = store();
+        save(&store, &some);
+        store.count().unwrap();
+        let all = save(&store, &numbers);
+        for _ in 0..steps {
+            store.count_step(&mut None).unwrap();
+        }
+        store.doom(&[all]).unwrap();
+        let preview = store.preview(&[]).unwrap();
+        assert_eq!(store.collect().unwrap(), preview.gone, "{steps} steps");
+        assert_eq!(stored(&store), some, "{steps} steps");
+        assert_eq!(store.doom(&[made_of(&some).id()]).unwrap(), []);
+        store.collect().unwrap();
+        assert_eq!(stored(&store), [0; 0], "{steps} steps");
+    }
+}
+
+#[test]
+fn two_who_count_at_once_count_once() {
+    let (_folder, store) = store();
+    let tree = save(&store, &(0..20).collect::<Vec<_>>());
+    let late = store.next_parts(&mut None).unwrap();
+    assert!(store.count_step(&mut None).unwrap());
+    let counted = store.0.change(|change| store.count_parts(change, &late));
+    counted.unwrap();
+    store.doom(&[tree]).unwrap();
+    store.collect().unwrap();
+    assert_eq!(stored(&store), [0; 0]);
+}
+
+#[test]
+fn a_damaged_tree_is_counted_once_its_description_has_come_again() {
+    let (folder, store) = store();
+    let numbers: Vec<u32> = (0..20).collect();
+    let (tree, other) = (save(&store, &numbers), save(&store, &[30]));
+    // Nobody can say which chunks the other one had: all are counted anew, without the first one's.
+    for tree in [tree, other] {
+        let path = folder.path().join(ORG.to_string()).join("trees");
+        fs::write(path.join(tree.to_string()), b"nothing").unwrap();
+    }
+    drop(store);
+    let store = store_at(folder.path(), BEGINNING);
+    store.load_tree(tree).unwrap_err();
+    store.doom(&[other]).unwrap();
+    store.collect().unwrap();
+    drop(store);
+    let store = store_at(folder.path(), BEGINNING + 2 * DAY);
+    store.collect().unwrap();
+    assert_eq!(bring(&store.begin(), &numbers), Ok(0), "they have stayed");
+    save(&store, &numbers);
+    drop(store);
+    let store = store_at(folder.path(), BEGINNING + 2 * DAY);
+    store.collect().unwrap();
+    check_whole(&store, &numbers);
+    assert_eq!(stored(&store), numbers);
+}
+
+#[test]
+fn a_tree_beside_which_another_one_comes_keeps_its_name() {
+    let (_folder, store) = store();
+    let old = save(&store, &[0, 1, 2]);
+    let incoming = store.begin();
+    assert_eq!(incoming.beside(old).unwrap().id(), old);
+    assert_eq!(store.doom(&[old]).unwrap(), [old]);
+    bring(&incoming, &[3]).unwrap();
+    incoming.seal(&made_of(&[0, 1, 2, 3])).unwrap();
+    drop(incoming);
+    assert_eq!(store.doom(&[old]).unwrap(), []);
+    store.collect().unwrap();
+    check_whole(&store, &[0, 1, 2, 3]);
+    let gone = store.begin().beside(old).unwrap_err();
+    assert_eq!(gone.code, Code::NotFound);
+}
+
+#[test]
 fn what_an_upload_held_that_broke_off_goes_with_the_next_collection() {
     let (_folder, store) = store();
     let old = save(&store, &[0, 1, 2]);
@@ -182,6 +282,11 @@ fn what_comes_and_goes_at_once_is_whole_whenever_it_was_said_to_be_here() {
             while uploading.load(Ordering::Relaxed) {
                 store.doom(&ids).unwrap();
                 store.collect().unwrap();
+            }
+        });
+        scope.spawn(|| {
+            while uploading.load(Ordering::Relaxed) {
+                store.count().unwrap();
             }
         });
         let uploaders = TREES.map(|numbers| {

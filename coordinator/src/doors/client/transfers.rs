@@ -54,11 +54,11 @@ pub(super) async fn upload(
     let (receipts, clock) = (Arc::clone(&desk.receipts), Arc::clone(&desk.clock));
     let stored = move |tree| receipts.give(actor, org, tree, clock.now());
     let store = desk.store(org).await?;
+    let upload = Upload::begin(&store, room, stored);
     let beside = match beside {
-        Some(beside) => blobs::load_beside(&store, beside).await,
+        Some(beside) => upload.beside(beside).await,
         None => None,
     };
-    let upload = Upload::begin(&store, room, stored);
     let upload = member.uploads.take(upload, (announced, beside), tx, rx);
     let tree = upload.await?;
     tracing::debug!(%user, %tree, "a tree was uploaded");

@@ -18,8 +18,8 @@ use crate::{
     units::Bytes,
 };
 
-/// Most entries of one tree.
-pub const MAX_ENTRIES: usize = 1_000_000;
+/// Most entries of one tree: a million files, and their folders.
+pub const MAX_ENTRIES: usize = 2_000_000;
 /// Largest chunk. A chunk is read, hashed and sent as one piece.
 pub const MAX_CHUNK_BYTES: u32 = 1 << 20;
 

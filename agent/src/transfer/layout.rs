@@ -5,9 +5,10 @@
 //! there; see [`super::stream`].
 
 mod borrow;
+mod empty;
 mod fill;
 
-pub(super) use self::borrow::Linked;
+pub(super) use self::{borrow::Linked, empty::Empty};
 
 use std::{
     fs::File,
@@ -67,6 +68,8 @@ pub(super) struct Layout {
     reused: Vec<usize>,
     /// Files that are a donor's, by entry. Nothing may write to them.
     linked: Vec<Linked>,
+    /// Files without content that have several names.
+    empty: Vec<Empty>,
     leave: Leave,
     /// Begun with the first chunk that comes.
     left: OnceLock<Left>,
@@ -98,6 +101,7 @@ impl Layout {
             kept: vec![false; manifest.chunks().len()],
             reused: Vec::new(),
             linked: Vec::new(),
+            empty: Vec::new(),
             leave,
             left: OnceLock::new(),
             finish,
@@ -124,6 +128,7 @@ impl Layout {
         let (mut reused, mut linked) = (Vec::new(), Vec::new());
         let fresh = self.folder.names(0)?.is_empty();
         let mut linking = borrow::Linking::new(&self.folder, donors);
+        let mut emptying = empty::Emptying::new(&self.folder, self.leave);
         for (index, entry) in self.manifest.tree().entries().iter().enumerate() {
             // A tree need not list the folders above an entry.
             let mut above: Vec<&[u8]> = entry.path.ancestors().collect();
@@ -155,7 +160,11 @@ impl Layout {
                         continue;
                     }
                     let size = size_of(chunks);
-                    if fresh && size > 0 {
+                    if size == 0 {
+                        emptying.make(path, *executable)?;
+                        continue;
+                    }
+                    if fresh {
                         continue;
                     }
                     let file = self
@@ -173,6 +182,7 @@ impl Layout {
                 EntryKind::Symlink { .. } => {}
             }
         }
+        self.empty = emptying.finish();
         self.linked = linked;
         Ok(reused)
     }

@@ -1,12 +1,13 @@
 //! How a tree's transfer ends: it gets its place, or what came of it is kept for the next try.
 
 use std::{
+    iter,
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
 use agent_core::cache_plan::Item;
-use common::{id::TreeId, problem::Problem};
+use common::{id::TreeId, problem::Problem, units::Bytes};
 use link::trees::Manifest;
 
 use super::{
@@ -27,7 +28,9 @@ impl Shared {
         let linked = layout.linked();
         let tree = manifest.id();
         let links = linked.iter().map(|linked| (linked.file, linked.bytes));
-        let (alone, files) = shelf::room(manifest.tree(), links.collect());
+        let empty = layout.empty().iter();
+        let empty = empty.flat_map(|empty| iter::repeat_n((empty.file, Bytes::ZERO), empty.names));
+        let (alone, files) = shelf::room(manifest.tree(), links.chain(empty).collect());
         let arrival = Some(self.next_number.fetch_add(1, Ordering::Relaxed));
         let mut state = self.state();
         for linked in linked {

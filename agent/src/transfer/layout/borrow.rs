@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Layout, Open};
+use super::{Empty, Layout, Open};
 use crate::transfer::{
     beneath::{Folder, Nearby},
     donors::Donors,
@@ -142,6 +142,11 @@ impl Layout {
     /// Returns the files that are a donor's.
     pub(in crate::transfer) fn linked(&self) -> &[Linked] {
         &self.linked
+    }
+
+    /// Returns the files without content that have several names.
+    pub(in crate::transfer) fn empty(&self) -> &[Empty] {
+        &self.empty
     }
 
     /// Copies the chunks that donors have. Blocks.

@@ -94,6 +94,11 @@ impl Layout {
 
     /// Returns whether the file at this index of the tree's entries is sealed already.
     pub(in crate::transfer) fn is_sealed(&self, index: usize) -> bool {
+        let kind = &self.manifest.tree().entries()[index].kind;
+        if matches!(kind, EntryKind::File { chunks, .. } if chunks.is_empty()) {
+            // Since it was made.
+            return self.leave == Leave::Sealed;
+        }
         let left = self.left.get();
         left.is_some_and(|left| left.places[index].load(Ordering::Acquire) == SEALED)
     }

@@ -106,6 +106,53 @@ async fn a_second_version_brings_only_what_is_new_and_shares_the_rest() {
 }
 
 #[tokio::test]
+async fn files_without_content_are_one_with_many_names_and_counted_so() {
+    let site = Site::new().await;
+    let stocked = |more: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("deep/er")).unwrap();
+        for (name, mode) in [
+            ("a", 0o644),
+            ("deep/b", 0o755),
+            ("deep/er/c", 0o644),
+            ("e", 0o755),
+            ("f", 0o644),
+        ] {
+            let path = folder.path().join(name);
+            fs::write(&path, b"").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        }
+        if more {
+            fs::write(folder.path().join("more"), noise(1, 5000)).unwrap();
+        }
+        site.depot.stock(folder.path())
+    };
+    let (first, second) = (stocked(false), stocked(true));
+    let (folder, cache) = cache(PLENTY);
+    let fetch = async |manifest: &Manifest| {
+        let fetched = cache.fetch(&site.connection, manifest.id(), &()).await;
+        fetched.unwrap()
+    };
+    let one = fetch(&first).await;
+    assert_eq!(tree_of(one.path()), *first.tree());
+    for (file, other) in [("a", "deep/er/c"), ("a", "f"), ("deep/b", "e")] {
+        assert_eq!(inode(&one, file), inode(&one, other), "{file} {other}");
+    }
+    assert_ne!(inode(&one, "a"), inode(&one, "e"));
+    let about = fs::metadata(one.path().join("f")).unwrap();
+    assert_eq!((about.mode() & 0o777, about.mtime()), (0o444, 946_684_800));
+    let two = fetch(&second).await;
+    assert_eq!(tree_of(two.path()), *second.tree());
+    drop((one, two));
+    let used = cache.used();
+    drop(cache);
+    let cache = Cache::open(&folder.path().join("cache"), PLENTY).unwrap();
+    assert_eq!((cache.used(), cache.ids().len()), (used, 2));
+    cache.set_limit(Bytes::ZERO);
+    assert_eq!(cache.used(), Bytes::ZERO);
+}
+
+#[tokio::test]
 async fn what_was_altered_lends_nothing() {
     let site = Site::new().await;
     let (first, second) = (stock_version(&site.depot, 1), stock_version(&site.depot, 2));

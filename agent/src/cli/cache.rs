@@ -113,8 +113,10 @@ fn content_text(content: &CacheContent) -> String {
         None => String::new(),
     };
     format!(
-        "{table}\n\n{} of {} are used{rate}.",
-        content.used, content.limit
+        "{}\n\n{} of {} are used{rate}.",
+        table.trim_end(),
+        content.used,
+        content.limit
     )
 }
 

@@ -52,31 +52,40 @@ pub(super) fn answer(cache: &Cache, request: &CacheRequest) -> ControlAnswer {
 fn chosen<'a>(all: &'a [Listed], which: &[String]) -> Result<Vec<&'a Listed>, Problem> {
     let mut chosen: Vec<&Listed> = Vec::new();
     for name in which {
-        let one = find(all, name)?;
-        if one.pinned {
-            let what = format!("{} cannot be evicted", called(one));
-            return Err(Problem::new(
-                Code::InUse,
-                what,
-                "a job on this machine uses it",
-            ));
-        }
-        if !chosen.contains(&one) {
-            chosen.push(one);
+        for one in find(all, name)? {
+            if one.pinned {
+                let what = format!("{} cannot be evicted", called(one));
+                return Err(Problem::new(
+                    Code::InUse,
+                    what,
+                    "a job on this machine uses it",
+                ));
+            }
+            if !chosen.contains(&one) {
+                chosen.push(one);
+            }
         }
     }
     Ok(chosen)
 }
 
-/// Returns the one thing that has this name, or whose id begins so.
-fn find<'a>(all: &'a [Listed], name: &str) -> Result<&'a Listed, Problem> {
+/// Returns the one thing that has this name, or whose id begins so; all versions of a dataset that is named without one.
+fn find<'a>(all: &'a [Listed], name: &str) -> Result<Vec<&'a Listed>, Problem> {
     let begins = |listed: &Listed| name.len() >= LEAST_DIGITS && id(listed.item).starts_with(name);
     let fits = |listed: &&Listed| listed.name == name || begins(listed);
     let found: Vec<&Listed> = all.iter().filter(fits).collect();
+    let is_version = |listed: &&Listed| {
+        let version = listed.name.strip_prefix(name);
+        version.is_some_and(|version| version.starts_with('@'))
+    };
+    let versions: Vec<&Listed> = all.iter().filter(is_version).collect();
+    if found.is_empty() && !versions.is_empty() {
+        return Ok(versions);
+    }
     let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
     let what = format!("there is no {name} in this machine's cache");
     match found.as_slice() {
-        [one] => Ok(one),
+        [_] => Ok(found),
         [] => Err(
             Problem::new(Code::NotFound, what, "nothing has that name or id")
                 .help("`compute-share cache list` shows what is there."),
@@ -157,12 +166,14 @@ mod tests {
         };
         assert_eq!(meant(&["digits@1", "131313", "digits@1"]), Ok(2));
         assert_eq!(meant(&["digits@1", "digits@2"]), Err(Code::InUse));
-        assert_eq!(meant(&["digits"]), Err(Code::NotFound));
+        assert_eq!(meant(&["digit"]), Err(Code::NotFound));
+        assert_eq!(meant(&["digits"]), Err(Code::InUse));
         assert_eq!(meant(&["1313"]), Err(Code::NotFound));
         let twice = [
             listed(0x11, "digits@1", false),
             listed(0x12, "digits@1", false),
         ];
+        assert_eq!(find(&twice, "digits").map(|versions| versions.len()), Ok(2));
         let problem = find(&twice, "digits@1").unwrap_err();
         assert!(problem.why.contains("any of 2: 1111"), "{problem}");
     }

@@ -69,10 +69,16 @@ pub(super) enum Found {
 pub fn walk(folder: &Path, options: &WalkOptions) -> Result<Walked, Problem> {
     let what = || format!("the folder {} cannot be sent", folder.display());
     let bad = |why: String| Problem::new(Code::BadFolder, what(), why);
-    let path = folder
-        .canonicalize()
-        .map_err(|error| bad(error.to_string()))?;
-    let root = Folder::open(&path).map_err(|error| bad(error.to_string()))?;
+    let unopened = |error: io::Error| {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+            io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
+            _ => error.to_string(),
+        };
+        bad(why).help("Check the path, and that you may read what is there.")
+    };
+    let path = folder.canonicalize().map_err(unopened)?;
+    let root = Folder::open(&path).map_err(unopened)?;
     let mut looker = Nearby::new(&root);
     let mut found = Vec::new();
     let mut total = Bytes::ZERO;

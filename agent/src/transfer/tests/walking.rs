@@ -224,8 +224,10 @@ fn a_folder_that_is_none_or_too_large_is_refused() {
         assert_eq!(problem.code, Code::BadFolder);
         problem.why
     };
-    bad(&folder.path().join("missing"), &everything());
-    bad(&folder.path().join("a"), &everything());
+    let missing = bad(&folder.path().join("missing"), &everything());
+    assert_eq!(missing, "there is no such folder");
+    let file = bad(&folder.path().join("a"), &everything());
+    assert_eq!(file, "it is not a folder");
     let few = WalkOptions {
         max_entries: 1,
         ..everything()

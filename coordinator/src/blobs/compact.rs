@@ -63,10 +63,10 @@ impl Store {
                     continue;
                 }
                 self.0.journal.retire(number);
-                // What was written to it since is in the index from here on.
-                self.0.flush()?;
             }
-            self.clear_up(&[(number, pack)])?;
+            if let Some(pack) = self.whole_row(number)? {
+                self.clear_up(&[(number, pack)])?;
+            }
         }
         // Smallest first, and several of them fit into one.
         for some in small.chunks(SMALL_PART as usize * 2) {
@@ -77,7 +77,18 @@ impl Store {
         Ok(())
     }
 
-    /// Moves what lives in packs that do not grow, and deletes them.
+    /// Returns the row of a pack that does not grow, once all that it has is in the index: uploads, and what was copied
+    /// of others, may have come to it since somebody looked.
+    fn whole_row(&self, number: u32) -> Result<Option<Pack>, BlobError> {
+        if self.0.journal.has_more(number) {
+            self.0.flush()?;
+        }
+        let packs = self.0.view()?.packs()?;
+        let row = packs.into_iter().find(|(pack, _)| *pack == number);
+        Ok(row.map(|(_, pack)| pack))
+    }
+
+    /// Moves what lives in packs that do not grow, and of which the index has all; deletes them.
     pub(super) fn clear_up(&self, packs: &[(u32, Pack)]) -> Result<(), BlobError> {
         let moves = self.copy_live(packs)?;
         self.leave(packs, &moves)?;

@@ -163,6 +163,11 @@ impl Journal {
         self.written().writer.as_ref().map(|writer| writer.number)
     }
 
+    /// Returns whether a pack has more than the index knows.
+    pub(super) fn has_more(&self, pack: u32) -> bool {
+        self.written().grown.contains_key(&pack)
+    }
+
     /// Has no pack grow any more that did so far.
     pub(super) fn retire(&self, pack: u32) {
         let mut written = self.written();

@@ -312,3 +312,23 @@ fn comes_and_goes(store: &Store, numbers: &[u32]) {
     check_whole(store, numbers);
     store.release(tree);
 }
+
+#[test]
+fn what_is_written_to_a_pack_while_others_are_cleared_up_moves_with_it() {
+    let (_folder, store) = store();
+    let all: Vec<u32> = (0..34).collect();
+    let id = save(&store, &all);
+    let growing = store.0.journal.growing().unwrap();
+    let pack_of = |number: u32| {
+        let row = store.0.view().unwrap().chunk(chunk(number).id).unwrap();
+        row.unwrap().place.unwrap().pack
+    };
+    // Of the pack that grows more stays than of the others, which are cleared up first, into it.
+    let (here, others): (Vec<u32>, Vec<u32>) = all.iter().partition(|n| pack_of(**n) == growing);
+    assert!(here.len() > 10 && others.len() > 15, "{here:?}");
+    let stays: Vec<u32> = others.iter().step_by(15).chain(&here[..4]).copied().collect();
+    save(&store, &stays);
+    store.doom(&[id]).unwrap();
+    store.collect().unwrap();
+    check_whole(&store, &stays);
+}

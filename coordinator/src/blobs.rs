@@ -62,7 +62,7 @@ use common::{code::Code, id::OrgId, problem::Problem};
 use link::trees::{Slots, io_problem};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use self::{depot::Depot, home::Home, manifests::Manifests};
+use self::{home::Home, manifests::Manifests};
 use crate::clock::Clock;
 
 /// Orgs whose stores stay open though nobody uses them.
@@ -152,7 +152,10 @@ impl Stores {
             fs::create_dir_all(folder)?;
             for entry in fs::read_dir(folder)? {
                 let entry = entry?;
-                if entry.file_name().to_string_lossy().starts_with(GOING) {
+                let going = entry.file_name().to_string_lossy().starts_with(GOING);
+                // What one has in a bucket goes once it is asked for again, and knows from here where that is.
+                let has_bucket = |home: Home| home.bucket.is_some();
+                if going && !Home::read(&entry.path())?.is_some_and(has_bucket) {
                     fs::remove_dir_all(entry.path())?;
                 }
             }
@@ -245,30 +248,33 @@ impl Stores {
     pub(crate) fn remove(&self, org: OrgId) -> io::Result<()> {
         let slot = self.slot(org);
         let mut place = slot.store.lock().unwrap_or_else(PoisonError::into_inner);
-        self.clear_bucket(org, place.take().as_ref())?;
-        let going = self.0.root.join(format!("{GOING}{org}"));
-        there(fs::rename(self.folder(org), &going))?;
+        let store = place.take();
+        // What an earlier try has left goes first.
+        self.remove_going(org, store.as_ref())?;
+        // From here on there is no index that names what goes from the bucket.
+        step();
+        there(fs::rename(self.folder(org), self.going(org)))?;
         sync_folder(&self.0.root)?;
-        there(fs::remove_dir_all(&going))?;
+        self.remove_going(org, store.as_ref())?;
         drop(place);
         self.slots().remove(&org);
         Ok(())
     }
 
-    fn clear_bucket(&self, org: OrgId, store: Option<&Store>) -> io::Result<()> {
-        let Some(home) = Home::read(&self.folder(org))? else {
-            return Ok(());
-        };
-        let Some(bucket) = home.bucket() else {
-            return Ok(());
-        };
-        // The one that is open has the keys still.
-        let open = store.and_then(Store::depot);
-        let depot = open.unwrap_or_else(|| Arc::new(Depot::new(org, bucket, &self.0.homes)));
-        if let Err(error) = depot.clear() {
-            tracing::error!(%org, %bucket, %error, "objects of a deleted org are left in its bucket, in the folder of its id: delete them there");
+    fn remove_going(&self, org: OrgId, store: Option<&Store>) -> io::Result<()> {
+        let going = self.going(org);
+        if let Some(home) = Home::read(&going)?
+            && let Some(bucket) = home.bucket()
+        {
+            // The one that is open has the keys still.
+            let open = store.and_then(Store::depot);
+            let depot = open.or_else(|| home.depot(org, &self.0.homes).map(Arc::new));
+            if let Some(Err(error)) = depot.map(|depot| depot.clear()) {
+                tracing::error!(%org, %bucket, %error, "objects of a deleted org are left in its bucket, in the folder of its id: delete them there");
+            }
         }
-        Ok(())
+        step();
+        there(fs::remove_dir_all(&going))
     }
 
     /// Returns a guard while which no tree loses its name: held from the look whether a tree is here to the commit that
@@ -333,6 +339,11 @@ impl Stores {
     fn slots(&self) -> MutexGuard<'_, HashMap<OrgId, Arc<Slot>>> {
         // The table is whole whatever a thread that held it did.
         self.0.orgs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the folder of a store that is being deleted.
+    fn going(&self, org: OrgId) -> PathBuf {
+        self.0.root.join(format!("{GOING}{org}"))
     }
 
     fn folder(&self, org: OrgId) -> PathBuf {

@@ -6,13 +6,16 @@
 //! written by one request, so that it is there as a whole or not at all. No key is in any error or log.
 
 mod error;
+mod line;
+mod marker;
+mod request;
 
 use std::{
     fmt,
     future::Future,
     io,
     ops::Range,
-    sync::{Arc, LazyLock, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -23,18 +26,22 @@ use common::{
     problem::Problem,
 };
 use futures_util::TryStreamExt as _;
-use link::trees::Slots;
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
     path::Path,
 };
-use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::{packs::PACKS, shipping::TREES, step, there};
 
-pub(super) use self::error::{AtPlace, DepotError};
+use self::{error::Unfit, line::Line, request::Pending};
+pub(super) use self::{
+    error::{AtPlace, DepotError},
+    marker::StoreId,
+    request::slots,
+};
 
 /// Requests of one caller that are under way at once.
 pub(super) const AT_ONCE: usize = 4;
@@ -44,10 +51,26 @@ const SLOWEST_BYTES_PER_SEC: u64 = 256 << 10;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How often a request is tried again that the other side, or the line, could not serve.
 const MAX_RETRIES: usize = 3;
-/// Most objects that are listed at once: of packs, 16 TiB of data.
-const MAX_LISTED: usize = 1 << 20;
+/// What a list of many pages may take.
+const LIST_PATIENCE: Duration = Duration::from_secs(3600);
+/// Longest name of an object that may be ours, behind its folder.
+const MAX_NAME_BYTES: usize = 128;
 /// After which keys are looked up anew, in case they were changed; at once where they are refused.
 const KEYS_LIFE: Duration = Duration::from_secs(300);
+
+/// What a server is trusted with, smaller in tests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trust {
+    /// What a request may take, or a page of a list; what is long may take longer.
+    pub(super) patience: Duration,
+    /// Most objects that are listed at once: of packs, 16 TiB of data.
+    pub(super) listed: usize,
+}
+
+const TRUST: Trust = Trust {
+    patience: PATIENCE,
+    listed: 1 << 20,
+};
 
 /// What opens a bucket.
 pub(crate) struct Keys {
@@ -73,33 +96,6 @@ pub(crate) trait Homes: fmt::Debug + Send + Sync {
     fn keys(&self, org: OrgId) -> Result<Keys, Problem>;
 }
 
-/// Threads that wait for buckets, at most: those of a hundred orgs whose buckets do not answer.
-const MAX_WAITING: usize = 1024;
-
-/// Requests are served here, and who waits for them waits here: whoever needs no bucket shares no thread with them.
-static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(MAX_WAITING)
-        .thread_name("s3")
-        .enable_all()
-        .build()
-});
-
-fn runtime() -> io::Result<&'static Runtime> {
-    RUNTIME
-        .as_ref()
-        .map_err(|error| io::Error::from(error.kind()))
-}
-
-/// Returns slots for what may wait for a bucket.
-///
-/// # Errors
-/// No threads can be had.
-pub(super) fn slots(count: usize) -> io::Result<Slots> {
-    Ok(Slots::apart(count, runtime()?.handle().clone()))
-}
-
 #[derive(Debug)]
 pub(super) struct Depot {
     org: OrgId,
@@ -108,16 +104,15 @@ pub(super) struct Depot {
     folder: String,
     homes: Arc<dyn Homes>,
     client: Mutex<Option<(Arc<AmazonS3>, Instant)>>,
-}
-
-/// A request that is under way.
-struct Pending<T> {
-    answer: mpsc::Receiver<object_store::Result<T>>,
-    limit: Duration,
+    store: StoreId,
+    /// The store's marker was seen there.
+    ours: AtomicBool,
+    trust: Trust,
 }
 
 impl Depot {
-    pub(super) fn new(org: OrgId, place: &S3Place, homes: &Arc<dyn Homes>) -> Self {
+    /// Returns the place of a store: nothing is asked of it where another store's marker is, or none.
+    pub(super) fn new(org: OrgId, place: &S3Place, homes: &Arc<dyn Homes>, store: StoreId) -> Self {
         let folder = match place.prefix.as_str() {
             "" => org.to_string(),
             prefix => format!("{prefix}/{org}"),
@@ -128,7 +123,15 @@ impl Depot {
             folder,
             homes: Arc::clone(homes),
             client: Mutex::default(),
+            store,
+            ours: AtomicBool::new(false),
+            trust: TRUST,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// Finds out what opens the bucket, for requests from here on.
@@ -137,31 +140,31 @@ impl Depot {
         self.client().map(drop)
     }
 
-    /// Checks that objects can be written, read and removed there.
-    pub(super) fn probe(&self) -> io::Result<()> {
-        let (name, bytes) = ("probe", Bytes::from_static(b"Compute Share was here"));
-        self.put(&[(name.to_owned(), bytes.clone())])?;
-        let read = self.get(name)?;
-        self.remove(name)?;
-        let same = (read == bytes).then_some(());
-        same.ok_or_else(|| self.failed(DepotError::Unreliable))
-    }
-
-    /// Writes objects, a few at once. Where one cannot be written, some of the others may be there.
+    /// Writes objects, a few at once. Where one cannot be written, some of the others may be there. None of them is
+    /// under way any more when this returns.
     pub(super) fn put(&self, objects: &[(String, Bytes)]) -> io::Result<()> {
+        self.check()?;
         for few in objects.chunks(AT_ONCE) {
-            let begun = few.iter().map(|(name, bytes)| {
-                let (path, bytes) = (self.path(name), bytes.clone());
-                self.begin(bytes.len() as u64, |client| async move {
-                    client.put(&path, bytes.into()).await.map(drop)
-                })
-            });
-            let begun: Vec<Pending<()>> = begun.collect::<io::Result<_>>()?;
-            // None of them is under way any more when this returns.
-            let ended: Vec<io::Result<()>> = begun.iter().map(|put| self.end(put)).collect();
-            ended.into_iter().collect::<io::Result<()>>()?;
+            let begun = few.iter().map(|(name, bytes)| self.begin_put(name, bytes));
+            self.end_all(begun.collect())?;
         }
         Ok(())
+    }
+
+    fn begin_put(&self, name: &str, bytes: &Bytes) -> io::Result<Pending<()>> {
+        let (path, bytes) = (self.path(name), bytes.clone());
+        self.begin(bytes.len() as u64, |client| async move {
+            client.put(&path, bytes.into()).await.map(drop)
+        })
+    }
+
+    /// Waits until all of these have ended, those behind one that failed included.
+    fn end_all(&self, begun: Vec<io::Result<Pending<()>>>) -> io::Result<()> {
+        let ended: Vec<io::Result<()>> = begun
+            .into_iter()
+            .map(|pending| self.end(pending?))
+            .collect();
+        ended.into_iter().collect()
     }
 
     /// Returns a part of an object, as long as was asked for.
@@ -181,103 +184,127 @@ impl Depot {
         parts: &[(String, Range<u64>)],
     ) -> Result<Vec<Bytes>, (usize, io::Error)> {
         let mut read = Vec::with_capacity(parts.len());
+        self.check().map_err(|error| (0, error))?;
         for few in parts.chunks(AT_ONCE) {
-            let begun = few.iter().map(|(name, range)| {
-                let (path, range) = (self.path(name), range.clone());
-                self.begin(range.end - range.start, |client| async move {
-                    client.get_range(&path, range).await
-                })
-            });
+            let begun = few.iter().map(|(name, range)| self.begin_get(name, range));
             let begun = begun.collect::<io::Result<Vec<Pending<Bytes>>>>();
             let begun = begun.map_err(|error| (read.len(), error))?;
             for (pending, (_, range)) in begun.into_iter().zip(few) {
-                let bytes = self.end(&pending).map_err(|error| self.surely(error));
-                let bytes = bytes.map_err(|error| (read.len(), error))?;
-                if (bytes.len() as u64) < range.end - range.start {
-                    return Err((read.len(), io::ErrorKind::UnexpectedEof.into()));
-                }
+                let bytes = self.end_get(pending, range);
+                let bytes = bytes.map_err(|error| (read.len(), self.surely(error)))?;
                 read.push(bytes);
             }
         }
         Ok(read)
     }
 
-    /// Returns a whole object.
-    pub(super) fn get(&self, name: &str) -> io::Result<Bytes> {
-        let length = self.length(name)?;
-        let path = self.path(name);
-        self.end(&self.begin(length, |client| async move {
-            client.get(&path).await?.bytes().await
-        })?)
+    fn begin_get(&self, name: &str, range: &Range<u64>) -> io::Result<Pending<Bytes>> {
+        let (path, range) = (self.path(name), range.clone());
+        self.begin(range.end - range.start, |client| async move {
+            client.get_range(&path, range).await
+        })
+    }
+
+    fn end_get(&self, pending: Pending<Bytes>, range: &Range<u64>) -> io::Result<Bytes> {
+        let bytes = self.end(pending)?;
+        match (bytes.len() as u64).cmp(&(range.end - range.start)) {
+            std::cmp::Ordering::Less => Err(io::ErrorKind::UnexpectedEof.into()),
+            std::cmp::Ordering::Equal => Ok(bytes),
+            std::cmp::Ordering::Greater => Err(self.failed(DepotError::TooMuch)),
+        }
+    }
+
+    /// Returns a whole object that is no longer than this.
+    pub(super) fn get(&self, name: &str, most: u64) -> io::Result<Bytes> {
+        self.check()?;
+        self.get_unchecked(name, most)
+            .map_err(|error| self.surely(error))
+    }
+
+    fn get_unchecked(&self, name: &str, most: u64) -> io::Result<Bytes> {
+        let length = self.length_unchecked(name)?;
+        if length > most {
+            return Err(self.failed(DepotError::TooMuch));
+        }
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let range = 0..length;
+        self.end_get(self.begin_get(name, &range)?, &range)
     }
 
     pub(super) fn length(&self, name: &str) -> io::Result<u64> {
+        self.check()?;
+        self.length_unchecked(name)
+            .map_err(|error| self.surely(error))
+    }
+
+    fn length_unchecked(&self, name: &str) -> io::Result<u64> {
         let path = self.path(name);
         let head = self.begin(0, |client| async move { client.head(&path).await })?;
-        let head = self.end(&head).map_err(|error| self.surely(error))?;
-        Ok(head.size)
+        Ok(self.end(head)?.size)
     }
 
-    /// Says that an object is not there only where its bucket is: what else answers so, and a bucket that is gone, do
-    /// not make what it had a thing to forget.
-    fn surely(&self, error: io::Error) -> io::Error {
-        if error.kind() != io::ErrorKind::NotFound {
-            return error;
-        }
-        let path = Path::from(self.folder.as_str());
-        let looked = self.begin(0, |client| async move {
-            client.list(Some(&path)).try_next().await.map(drop)
-        });
-        match looked.and_then(|looked| self.end(&looked)) {
-            Err(wrong) if wrong.kind() == io::ErrorKind::NotFound => {
-                self.failed(DepotError::NoBucket)
-            }
-            Err(wrong) => wrong,
-            Ok(()) => error,
-        }
-    }
-
-    /// Returns the names of the objects in a folder, and how long they are.
+    /// Returns the names of the objects in a folder, and how long they are: all that can be ours.
     pub(super) fn list(&self, folder: &str) -> io::Result<Vec<(String, u64)>> {
-        let path = self.path(folder);
-        let listed = self.begin(MAX_LISTED as u64, |client| async move {
-            let mut found = Vec::new();
+        self.check()?;
+        let (path, Trust { patience, listed }) = (self.path(folder), self.trust);
+        let list = self.begin_within(LIST_PATIENCE, |client| async move {
+            let (mut found, mut count) = (Vec::new(), 0);
             let mut all = client.list(Some(&path));
-            while let Some(object) = all.try_next().await? {
+            loop {
+                // A page each time, or the next of one that is here.
+                let next = timeout(patience, all.try_next()).await;
+                let Some(object) = next.map_err(|_| Unfit::Silent(patience))?? else {
+                    return Ok(found);
+                };
+                count += 1;
+                if count > listed {
+                    return Err(Unfit::TooMuch.into());
+                }
                 let name = object.location.filename().unwrap_or_default();
-                found.push((name.to_owned(), object.size));
-                if found.len() == MAX_LISTED {
-                    break;
+                if name.len() <= MAX_NAME_BYTES {
+                    found.push((name.to_owned(), object.size));
                 }
             }
-            Ok(found)
         })?;
-        self.end(&listed)
+        self.end(list)
     }
 
     /// Removes an object, if it is there.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        let path = self.path(name);
-        let removed = self.begin(0, |client| async move { client.delete(&path).await })?;
-        there(self.end(&removed))
+        self.check()?;
+        there(self.end(self.begin_remove(name)?))
     }
 
-    /// Removes everything that is there of the org.
+    fn begin_remove(&self, name: &str) -> io::Result<Pending<()>> {
+        let path = self.path(name);
+        self.begin(0, |client| async move {
+            match client.delete(&path).await {
+                Err(object_store::Error::NotFound { .. }) => Ok(()),
+                done => done,
+            }
+        })
+    }
+
+    /// Removes everything that is there of the org's store, its marker last.
     pub(super) fn clear(&self) -> io::Result<()> {
+        match self.check() {
+            // That went last.
+            Err(error) if AtPlace::is_unmarked(&error) => return Ok(()),
+            checked => checked?,
+        }
         for folder in [PACKS, TREES] {
             for few in self.list(folder)?.chunks(AT_ONCE) {
                 step();
-                let begun = few.iter().map(|(name, _)| {
-                    let path = self.path(&format!("{folder}/{name}"));
-                    self.begin(0, |client| async move { client.delete(&path).await })
-                });
-                let begun: Vec<Pending<()>> = begun.collect::<io::Result<_>>()?;
-                for removed in begun {
-                    there(self.end(&removed))?;
-                }
+                let begun = few
+                    .iter()
+                    .map(|(name, _)| self.begin_remove(&format!("{folder}/{name}")));
+                self.end_all(begun.collect())?;
             }
         }
-        Ok(())
+        step();
+        self.leave()
     }
 
     fn begin<T: Send + 'static, F>(
@@ -288,23 +315,23 @@ impl Depot {
     where
         F: Future<Output = object_store::Result<T>> + Send + 'static,
     {
-        let request = request(self.client()?);
-        let limit = PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SEC);
-        let runtime = runtime()?;
-        let (done, answer) = mpsc::sync_channel(1);
-        runtime.spawn(async move {
-            if let Ok(ended) = tokio::time::timeout(limit, request).await {
-                // Whoever does not wait any more has failed at another one.
-                let _ = done.send(ended);
-            }
-        });
-        Ok(Pending { answer, limit })
+        let limit = self.trust.patience + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SEC);
+        self.begin_within(limit, request)
     }
 
-    fn end<T>(&self, pending: &Pending<T>) -> io::Result<T> {
-        let Ok(ended) = pending.answer.recv() else {
-            return Err(self.failed(DepotError::Silent(pending.limit)));
-        };
+    fn begin_within<T: Send + 'static, F>(
+        &self,
+        limit: Duration,
+        request: impl FnOnce(Arc<AmazonS3>) -> F,
+    ) -> io::Result<Pending<T>>
+    where
+        F: Future<Output = object_store::Result<T>> + Send + 'static,
+    {
+        Pending::begin(limit, request(self.client()?))
+    }
+
+    fn end<T>(&self, pending: Pending<T>) -> io::Result<T> {
+        let ended = pending.end();
         ended.map_err(|error| error::of_request(&error, |error| self.failed(error)))
     }
 
@@ -365,6 +392,7 @@ fn build(place: &S3Place, keys: &Keys) -> object_store::Result<AmazonS3> {
         .with_access_key_id(keys.id.as_str())
         .with_secret_access_key(keys.secret.as_str())
         .with_client_options(options)
+        .with_http_connector(Line)
         .with_retry(retry);
     if let Some(endpoint) = &place.endpoint {
         builder = builder.with_endpoint(endpoint);

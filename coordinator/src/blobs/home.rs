@@ -5,12 +5,19 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::Path,
+    sync::Arc,
 };
 
-use common::org::storage::{S3Place, StoragePlace};
+use common::{
+    id::OrgId,
+    org::storage::{S3Place, StoragePlace},
+};
 use serde::{Deserialize, Serialize};
 
-use super::{step, sync_folder};
+use super::{
+    depot::{Depot, Homes, StoreId},
+    step, sync_folder,
+};
 
 const NAME: &str = "home.json";
 
@@ -19,15 +26,53 @@ const NAME: &str = "home.json";
 pub(super) struct Home {
     /// Where new ones go.
     pub(super) storage: StoragePlace,
-    /// The bucket that some may be in.
+    /// The bucket that some may be in: the store's mark is there.
     pub(super) bucket: Option<StoragePlace>,
+    /// As what the store marks a bucket, once it has.
+    #[serde(default)]
+    pub(super) store: Option<StoreId>,
 }
 
 impl Home {
     /// Returns a home of which nothing was noted.
     pub(super) fn new(storage: StoragePlace) -> Self {
         let bucket = (!storage.is_local()).then(|| storage.clone());
-        Self { storage, bucket }
+        Self {
+            storage,
+            bucket,
+            store: None,
+        }
+    }
+
+    /// Returns the bucket that some packs may be in, with what the store is called there.
+    pub(super) fn depot(&self, org: OrgId, homes: &Arc<dyn Homes>) -> Option<Depot> {
+        let store = self.store.clone().unwrap_or_else(StoreId::new);
+        let place = self.bucket()?;
+        Some(Depot::new(org, place, homes, store))
+    }
+
+    /// Returns the bucket, of which nothing is asked yet. A store that has no name for itself, as it is new or has lost
+    /// its disk, goes on as the one whose the bucket is, or makes it its own.
+    pub(super) fn enter(
+        &mut self,
+        org: OrgId,
+        homes: &Arc<dyn Homes>,
+    ) -> io::Result<Option<Depot>> {
+        let Some(depot) = self.depot(org, homes) else {
+            return Ok(None);
+        };
+        if self.store.is_some() {
+            return Ok(Some(depot));
+        }
+        self.store = depot.holder()?;
+        if self.store.is_none() {
+            self.store = Some(StoreId::new());
+            if let Some(depot) = self.depot(org, homes) {
+                step();
+                depot.take()?;
+            }
+        }
+        Ok(self.depot(org, homes))
     }
 
     pub(super) fn bucket(&self) -> Option<&S3Place> {

@@ -12,7 +12,7 @@ use std::{
 use common::{code::Code, org::storage::StoragePlace, problem::Problem, units::Bytes};
 
 use super::{
-    depot::Depot,
+    depot::{Depot, StoreId},
     error::BlobError,
     home::Home,
     index::Pack,
@@ -50,7 +50,9 @@ impl Store {
     /// # Errors
     /// The index cannot be read.
     pub(crate) fn placed(&self) -> Result<Placed, BlobError> {
-        let Home { storage, bucket } = self.0.home().clone();
+        let Home {
+            storage, bucket, ..
+        } = self.0.home().clone();
         let view = self.0.view()?;
         let away = view.away()?;
         let (mut local, mut remote) = (Bytes::ZERO, Bytes::ZERO);
@@ -79,20 +81,21 @@ impl Store {
         let StoragePlace::S3(bucket) = place else {
             return Ok(());
         };
-        if let Some(present) = self
-            .0
-            .home()
-            .bucket
-            .as_ref()
-            .filter(|present| *present != place)
-        {
+        let home = self.0.home().clone();
+        if let Some(present) = home.bucket.filter(|present| present != place) {
             let why = format!("some of it is in {present} still");
             return Err(Problem::new(Code::WrongState, WHAT, why)
                 .help("Run `compute-share org set storage=local` first, and wait until `compute-share org storage` says that all of it is there."));
         }
-        let depot = Depot::new(self.0.org, bucket, &self.0.homes);
-        let tried = depot.probe().map_err(BlobError::from);
-        tried.map_err(|error| error.problem(WHAT))
+        let tried = || match self.0.packs.depot() {
+            // Whoever says it once more takes the bucket as it is now.
+            Some(depot) => depot.probe().and_then(|()| depot.take()),
+            None => {
+                let store = home.store.unwrap_or_else(StoreId::new);
+                Depot::new(self.0.org, bucket, &self.0.homes, store).probe()
+            }
+        };
+        tried().map_err(|error| BlobError::from(error).problem(WHAT))
     }
 
     /// Has new packs go to a place from now on; [`Store::move_step`] takes the others there.
@@ -101,7 +104,8 @@ impl Store {
     /// Some packs are in another bucket still; it cannot be noted.
     pub(super) fn aim(&self, place: &StoragePlace) -> Result<(), BlobError> {
         let _one = self.0.shipping();
-        let mut home = self.0.home();
+        // Nobody else changes it.
+        let home = self.0.home().clone();
         if home.storage == *place {
             return Ok(());
         }
@@ -114,15 +118,36 @@ impl Store {
                 let why = "some of the org's data is in another bucket still";
                 return Err(io::Error::other(why).into());
             }
-            next.bucket = Some(place.clone());
+            self.take(&mut next, home)?;
         }
         next.write(&self.0.root)?;
-        if let Some(bucket) = next.bucket().filter(|_| self.0.packs.depot().is_none()) {
-            let depot = Depot::new(self.0.org, bucket, &self.0.homes);
-            self.0.packs.set_depot(Some(Arc::new(depot)));
-        }
         self.0.journal.set_ships(!place.is_local());
-        *home = next;
+        *self.0.home() = next;
+        Ok(())
+    }
+
+    /// Makes the place of `next` the store's: what it is called there is noted first.
+    fn take(&self, next: &mut Home, home: Home) -> Result<(), BlobError> {
+        next.bucket = Some(next.storage.clone());
+        if next.store.is_none() {
+            next.store = Some(StoreId::new());
+            let named = Home {
+                store: next.store.clone(),
+                ..home
+            };
+            named.write(&self.0.root)?;
+            *self.0.home() = named;
+        }
+        let depot = match self.0.packs.depot() {
+            Some(depot) => Some(depot),
+            None => next.depot(self.0.org, &self.0.homes).map(Arc::new),
+        };
+        if let Some(depot) = depot {
+            step();
+            depot.take()?;
+            step();
+            self.0.packs.set_depot(Some(depot));
+        }
         Ok(())
     }
 
@@ -281,7 +306,8 @@ impl Store {
     /// Leaves a bucket in which nothing is needed any more.
     fn leave_bucket(&self, depot: &Depot) -> Result<Moved, BlobError> {
         let _one = self.0.shipping();
-        let mut home = self.0.home();
+        // Nobody else changes it.
+        let home = self.0.home().clone();
         if !home.storage.is_local() {
             // Turned back just now.
             return Ok(Moved::Done);
@@ -296,9 +322,12 @@ impl Store {
             return Ok(Moved::On(0));
         }
         depot.clear()?;
-        let left = Home::default();
+        let left = Home {
+            store: home.store,
+            ..Home::default()
+        };
         left.write(&self.0.root)?;
-        *home = left;
+        *self.0.home() = left;
         self.0.packs.set_depot(None);
         Ok(Moved::Done)
     }

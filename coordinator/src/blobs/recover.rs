@@ -12,7 +12,7 @@ use std::{
 };
 
 use common::id::{ChunkId, TreeId};
-use link::trees::Piece;
+use link::trees::{Piece, manifest::MAX_MANIFEST_BYTES};
 
 use super::{
     Limits,
@@ -137,7 +137,7 @@ fn take_objects(
         }
         let temp = folder.join("temps").join(&name);
         let mut file = fs::File::create(&temp)?;
-        file.write_all(&depot.get(&description(tree))?)?;
+        file.write_all(&depot.get(&description(tree), MAX_MANIFEST_BYTES)?)?;
         file.sync_all()?;
         fs::rename(&temp, &path)?;
     }

@@ -78,9 +78,8 @@ impl Store {
         sync_folder(&shared.root)?;
         let homes = Arc::clone(&shared.homes);
         let noted = Home::read(folder)?;
-        let home = noted.unwrap_or_else(|| Home::new(homes.place(org)));
-        let depot = home.bucket().map(|place| Depot::new(org, place, &homes));
-        let depot = depot.map(Arc::new);
+        let mut home = noted.unwrap_or_else(|| Home::new(homes.place(org)));
+        let depot = home.enter(org, &homes)?.map(Arc::new);
         let recovered = recover::recover(folder, shared.limits, depot, minute(&shared.clock))?;
         if home.bucket.is_some() {
             home.write(folder)?;

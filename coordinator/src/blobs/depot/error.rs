@@ -22,8 +22,32 @@ pub(in super::super) enum DepotError {
     Silent(Duration),
     /// What was written is not what was read.
     Unreliable,
+    /// Its server sends more than was asked for.
+    TooMuch,
+    /// Another store's marker is there.
+    Taken,
+    /// The store's marker is not there.
+    Unmarked,
     /// The client cannot be made.
     Unusable,
+}
+
+/// What is wrong with an answer, below the client: among the sources of its error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error("more came than was asked for")]
+    TooMuch,
+    #[error("nothing came within {} s", .0.as_secs())]
+    Silent(Duration),
+}
+
+impl From<Unfit> for object_store::Error {
+    fn from(error: Unfit) -> Self {
+        Self::Generic {
+            store: "S3",
+            source: Box::new(error),
+        }
+    }
 }
 
 /// [`DepotError`], and where.
@@ -48,6 +72,11 @@ impl AtPlace {
         Self::of(error).is_some()
     }
 
+    /// Returns whether an operation failed because the place is nobody's.
+    pub(super) fn is_unmarked(error: &io::Error) -> bool {
+        Self::of(error).is_some_and(|at| at.error == DepotError::Unmarked)
+    }
+
     fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
@@ -61,12 +90,15 @@ impl AtPlace {
                 return Some(Problem::new(problem.code, what, problem.why).help(problem.help));
             }
             DepotError::Refused(_) => Code::StorageRefused,
+            DepotError::Taken | DepotError::Unmarked => Code::StorageForeign,
             _ => Code::StorageUnreachable,
         };
         let problem = Problem::new(code, what, at.to_string());
         Some(match &at.error {
             DepotError::NoBucket => problem
                 .help("Make the bucket, or have the org's owner correct its storage setting."),
+            DepotError::Unmarked => problem
+                .help("Have the bucket be what it was. Where what it had is lost, have the org's owner set the same storage once more: what is missing is then found by the next look and comes with the next upload."),
             _ => problem,
         })
     }
@@ -86,6 +118,14 @@ impl fmt::Display for AtPlace {
             DepotError::Unreliable => {
                 write!(f, "{bucket} does not return what was written to it")
             }
+            DepotError::TooMuch => {
+                write!(f, "the server of {bucket} sends more than it was asked for")
+            }
+            DepotError::Taken => write!(f, "{bucket} has the data of another store there"),
+            DepotError::Unmarked => write!(
+                f,
+                "{bucket} is not what it was: the mark of the org's store is not there"
+            ),
             DepotError::Unusable => write!(f, "{bucket} cannot be used with these settings"),
         }
     }
@@ -98,6 +138,12 @@ pub(super) fn of_request(
     error: &object_store::Error,
     failed: impl FnOnce(DepotError) -> io::Error,
 ) -> io::Error {
+    let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
+    match causes.filter_map(|cause| cause.downcast_ref()).last() {
+        Some(Unfit::TooMuch) => return failed(DepotError::TooMuch),
+        Some(Unfit::Silent(limit)) => return failed(DepotError::Silent(*limit)),
+        None => {}
+    }
     let text = error.to_string();
     let code = server_code(&text);
     if code.as_deref() == Some("NoSuchBucket") {

@@ -326,7 +326,12 @@ fn what_is_written_to_a_pack_while_others_are_cleared_up_moves_with_it() {
     // Of the pack that grows more stays than of the others, which are cleared up first, into it.
     let (here, others): (Vec<u32>, Vec<u32>) = all.iter().partition(|n| pack_of(**n) == growing);
     assert!(here.len() > 10 && others.len() > 15, "{here:?}");
-    let stays: Vec<u32> = others.iter().step_by(15).chain(&here[..4]).copied().collect();
+    let stays: Vec<u32> = others
+        .iter()
+        .step_by(15)
+        .chain(&here[..4])
+        .copied()
+        .collect();
     save(&store, &stays);
     store.doom(&[id]).unwrap();
     store.collect().unwrap();

@@ -28,6 +28,7 @@ mod index;
 mod journal;
 mod manifests;
 mod moving;
+mod object;
 mod packs;
 mod preview;
 mod read;

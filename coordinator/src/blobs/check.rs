@@ -54,7 +54,7 @@ pub(crate) fn check(folder: &Path) -> Result<Unsound, BlobError> {
         // What is in a bucket, only a coordinator with its keys can look at.
         let away = view.away()?;
         let here = view.packs()?.into_iter();
-        for (number, pack) in here.filter(|(number, _)| !away.contains(number)) {
+        for (number, pack) in here.filter(|(number, _)| !away.contains_key(number)) {
             let path = path_in(&store.join("packs"), number);
             let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
             if length < u64::from(pack.bytes) {

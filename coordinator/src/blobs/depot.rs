@@ -22,21 +22,17 @@ use std::{
 use bytes::Bytes;
 use common::{
     id::OrgId,
-    org::storage::{DEFAULT_REGION, S3Place, StoragePlace},
+    org::storage::{S3Place, StoragePlace},
     problem::Problem,
 };
 use futures_util::TryStreamExt as _;
-use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder},
-    path::Path,
-};
+use object_store::{ObjectStore, ObjectStoreExt as _, aws::AmazonS3, path::Path};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::{packs::PACKS, shipping::TREES, step, there};
 
-use self::{error::Unfit, line::Line, request::Pending};
+use self::{error::Unfit, line::build, request::Pending};
 pub(super) use self::{
     error::{AtPlace, DepotError},
     marker::StoreId,
@@ -48,9 +44,6 @@ pub(super) const AT_ONCE: usize = 4;
 /// What any request may take, retries included, and how slow the line may be besides.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SLOWEST_BYTES_PER_SEC: u64 = 256 << 10;
-const CONNECT: Duration = Duration::from_secs(5);
-/// How often a request is tried again that the other side, or the line, could not serve.
-const MAX_RETRIES: usize = 3;
 /// What a list of many pages may take.
 const LIST_PATIENCE: Duration = Duration::from_secs(3600);
 /// Longest name of an object that may be ours, behind its folder.
@@ -364,38 +357,4 @@ impl Depot {
     fn path(&self, name: &str) -> Path {
         Path::from(format!("{}/{name}", self.folder))
     }
-}
-
-fn build(place: &S3Place, keys: &Keys) -> object_store::Result<AmazonS3> {
-    certs::install_crypto();
-    let open = place.endpoint.as_ref();
-    let open = open.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let options = ClientOptions::new()
-        .with_allow_http(open)
-        .with_no_system_certificates(open)
-        .with_connect_timeout(CONNECT)
-        // Each request has its own limit.
-        .with_timeout_disabled();
-    let retry = RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(100),
-            max_backoff: Duration::from_secs(2),
-            base: 2.0,
-        },
-        max_retries: MAX_RETRIES,
-        retry_timeout: PATIENCE,
-    };
-    // Nothing is taken from the coordinator's own surroundings: neither variables nor the cloud it may run in.
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(&place.bucket)
-        .with_region(place.region.as_deref().unwrap_or(DEFAULT_REGION))
-        .with_access_key_id(keys.id.as_str())
-        .with_secret_access_key(keys.secret.as_str())
-        .with_client_options(options)
-        .with_http_connector(Line)
-        .with_retry(retry);
-    if let Some(endpoint) = &place.endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    builder.build()
 }

@@ -12,7 +12,7 @@ pub(super) use self::{
 };
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
 };
@@ -36,6 +36,8 @@ const PACKS: TableDefinition<'_, u32, (u32, u32)> = TableDefinition::new("packs-
 const LOST: TableDefinition<'_, Id, ()> = TableDefinition::new("lost-chunks-1");
 /// Packs that are objects in a bucket instead of files.
 const AWAY: TableDefinition<'_, u32, ()> = TableDefinition::new("packs-away-1");
+/// By which opening those have their names, see [`Object`](super::object::Object).
+const OPENINGS: TableDefinition<'_, u32, u64> = TableDefinition::new("packs-away-openings-1");
 const TREES: TableDefinition<'_, Id, (u64, u64, u32, bool)> = TableDefinition::new("trees-1");
 /// Trees not all of whose chunks are counted, and how many are.
 const UNCOUNTED: TableDefinition<'_, Id, u32> = TableDefinition::new("uncounted-trees-1");
@@ -247,10 +249,18 @@ impl View {
         rows.collect()
     }
 
-    /// Returns the packs that are in a bucket.
-    pub(super) fn away(&self) -> Result<BTreeSet<u32>, BlobError> {
+    /// Returns the packs that are in a bucket, and the openings by which they have their names.
+    pub(super) fn away(&self) -> Result<BTreeMap<u32, u64>, BlobError> {
         let table = self.transaction.open_table(AWAY)?;
-        let rows = table.range::<u32>(..)?.map(|row| Ok(row?.0.value()));
+        let openings = self.transaction.open_table(OPENINGS)?;
+        let rows = table.range::<u32>(..)?.map(|row| {
+            let pack = row?.0.value();
+            let opening = openings.get(pack)?;
+            Ok((
+                pack,
+                opening.map(|opening| opening.value()).unwrap_or_default(),
+            ))
+        });
         rows.collect()
     }
 

@@ -16,7 +16,7 @@ use super::{
     error::BlobError,
     home::Home,
     index::Pack,
-    packs::{PACKS, object, path_in},
+    packs::{PACKS, path_in},
     shipping::{TREES, description},
     step,
     store::Store,
@@ -57,7 +57,7 @@ impl Store {
         let away = view.away()?;
         let (mut local, mut remote) = (Bytes::ZERO, Bytes::ZERO);
         for (number, pack) in view.packs()? {
-            let sum = if away.contains(&number) {
+            let sum = if away.contains_key(&number) {
                 &mut remote
             } else {
                 &mut local
@@ -216,10 +216,11 @@ impl Store {
             bytes => bytes?,
         };
         step();
-        depot.put(&[(object(number), bytes)])?;
+        let object = self.0.packs.shipped_as(number);
+        depot.put(&[(object.name(), bytes)])?;
         step();
-        self.0.change(|change| change.send_away(number))?;
-        self.0.packs.went(number)?;
+        self.0.change(|change| change.send_away(object))?;
+        self.0.packs.went(object)?;
         tracing::debug!(org = %self.0.org, pack = number, "a pack has moved to the bucket");
         Ok(())
     }
@@ -265,13 +266,16 @@ impl Store {
             let why = format!("{bytes} are to come back, but the coordinator has {free} free");
             return Err(io::Error::new(io::ErrorKind::StorageFull, why).into());
         }
+        let Some((_, name)) = self.0.packs.depot_of(number)? else {
+            return Ok(());
+        };
         let temp = path_in(&self.0.root.join("temps"), number);
         let fetched = || -> io::Result<()> {
             let mut file = File::create(&temp)?;
             let (mut at, end) = (0, u64::from(pack.bytes));
             while at < end {
                 let until = end.min(at + READ_BYTES);
-                file.write_all(&depot.read(&object(number), at..until)?)?;
+                file.write_all(&depot.read(&name, at..until)?)?;
                 at = until;
             }
             file.sync_all()?;
@@ -295,7 +299,7 @@ impl Store {
         self.0.change(|change| change.bring_back(number))?;
         self.0.packs.came(number);
         step();
-        if let Err(error) = depot.remove(&object(number)) {
+        if let Err(error) = depot.remove(&name) {
             // All that is left goes in the end.
             tracing::warn!(org = %self.0.org, pack = number, %error, "an object that nothing needs is still there");
         }

@@ -4,7 +4,7 @@
 //! goes. Nothing here knows what a piece is for; what of a pack counts, and where it is, the index says.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt as _,
@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::{
     depot::{AT_ONCE, Depot},
+    object::Object,
     record::{self, Header, MAX_RECORD_BYTES},
     step, sync_folder, there,
 };
@@ -41,13 +42,16 @@ pub(super) struct Packs {
     folder: PathBuf,
     open: Mutex<BTreeMap<u32, Arc<File>>>,
     remote: RwLock<Remote>,
+    /// See [`Object`].
+    opening: u64,
 }
 
 /// What is in a bucket.
 #[derive(Debug, Default)]
 struct Remote {
     depot: Option<Arc<Depot>>,
-    packs: BTreeSet<u32>,
+    /// With the openings by which they have their names.
+    packs: BTreeMap<u32, u64>,
 }
 
 /// A part of a pack that is read in one go.
@@ -60,11 +64,16 @@ pub(super) struct Run {
 
 impl Packs {
     /// Knows of these packs that they are in the depot.
-    pub(super) fn new(folder: PathBuf, depot: Option<Arc<Depot>>, packs: BTreeSet<u32>) -> Self {
+    pub(super) fn new(
+        folder: PathBuf,
+        depot: Option<Arc<Depot>>,
+        packs: BTreeMap<u32, u64>,
+    ) -> Self {
         Self {
             folder,
             open: Mutex::default(),
             remote: RwLock::new(Remote { depot, packs }),
+            opening: rand::random::<u64>().max(1),
         }
     }
 
@@ -78,15 +87,28 @@ impl Packs {
     }
 
     pub(super) fn is_away(&self, pack: u32) -> bool {
-        self.remote(|remote| remote.packs.contains(&pack))
+        self.remote(|remote| remote.packs.contains_key(&pack))
+    }
+
+    /// Returns as what a pack goes to the depot.
+    pub(super) const fn shipped_as(&self, pack: u32) -> Object {
+        Object {
+            pack,
+            opening: self.opening,
+        }
+    }
+
+    /// Returns whether this is what a pack in the depot is.
+    pub(super) fn has_object(&self, object: Object) -> bool {
+        self.remote(|remote| remote.packs.get(&object.pack) == Some(&object.opening))
     }
 
     /// Hears that the index says that a pack is in the depot: its file goes. Who reads it goes on.
-    pub(super) fn went(&self, pack: u32) -> io::Result<()> {
+    pub(super) fn went(&self, object: Object) -> io::Result<()> {
         self.change_remote(|remote| {
-            remote.packs.insert(pack);
+            remote.packs.insert(object.pack, object.opening);
         });
-        self.remove_file(pack)
+        self.remove_file(object.pack)
     }
 
     /// Hears that the index says that a pack is on the disk.
@@ -105,13 +127,15 @@ impl Packs {
         change(&mut self.remote.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Returns the depot where a pack is in it.
-    fn depot_of(&self, pack: u32) -> io::Result<Option<Arc<Depot>>> {
+    /// Returns the depot where a pack is in it, and the name that it has there.
+    pub(super) fn depot_of(&self, pack: u32) -> io::Result<Option<(Arc<Depot>, String)>> {
         self.remote(|remote| {
-            let away = remote.packs.contains(&pack);
+            let Some(&opening) = remote.packs.get(&pack) else {
+                return Ok(None);
+            };
             let lost = || io::Error::other("nobody knows any more in which bucket it is");
-            away.then(|| remote.depot.clone().ok_or_else(lost))
-                .transpose()
+            let depot = remote.depot.clone().ok_or_else(lost)?;
+            Ok(Some((depot, Object { pack, opening }.name())))
         })
     }
 
@@ -132,9 +156,9 @@ impl Packs {
     /// Returns these bytes of a pack.
     pub(super) fn read(&self, pack: u32, offset: u32, length: usize) -> io::Result<Bytes> {
         wherever(|| {
-            if let Some(depot) = self.depot_of(pack)? {
+            if let Some((depot, name)) = self.depot_of(pack)? {
                 let from = u64::from(offset);
-                return depot.read(&object(pack), from..from + length as u64);
+                return depot.read(&name, from..from + length as u64);
             }
             let file = self.file(pack)?;
             let mut bytes = vec![0; length];
@@ -153,19 +177,17 @@ impl Packs {
             let at = read.len();
             let failed = |error| (at, error);
             let first = &runs[at];
-            let Some(depot) = self.depot_of(first.pack).map_err(failed)? else {
+            let Some((depot, _)) = self.depot_of(first.pack).map_err(failed)? else {
                 let bytes = self.read(first.pack, first.offset, first.length as usize);
                 read.push(bytes.map_err(failed)?);
                 continue;
             };
-            let here = runs[at..].iter().take(AT_ONCE);
-            let here = here.take_while(|run| self.is_away(run.pack));
-            let parts: Vec<_> = here
-                .map(|run| {
-                    let from = u64::from(run.offset);
-                    (object(run.pack), from..from + u64::from(run.length))
-                })
-                .collect();
+            let here = runs[at..].iter().take(AT_ONCE).map_while(|run| {
+                let (_, name) = self.depot_of(run.pack).ok()??;
+                let from = u64::from(run.offset);
+                Some((name, from..from + u64::from(run.length)))
+            });
+            let parts: Vec<_> = here.collect();
             let parts = depot.read_all(&parts);
             read.extend(parts.map_err(|(after, error)| (at + after, error))?);
         }
@@ -200,7 +222,7 @@ impl Packs {
 
     pub(super) fn length(&self, pack: u32) -> io::Result<u64> {
         wherever(|| match self.depot_of(pack)? {
-            Some(depot) => depot.length(&object(pack)),
+            Some((depot, name)) => depot.length(&name),
             None => Ok(fs::metadata(self.path(pack))?.len()),
         })
     }
@@ -237,9 +259,9 @@ impl Packs {
 
     /// Deletes a pack, if it is there. Who reads its file goes on.
     pub(super) fn remove(&self, pack: u32) -> io::Result<()> {
-        if let Some(depot) = self.depot_of(pack)? {
+        if let Some((depot, name)) = self.depot_of(pack)? {
             step();
-            depot.remove(&object(pack))?;
+            depot.remove(&name)?;
             self.came(pack);
         }
         self.remove_file(pack)
@@ -288,11 +310,6 @@ fn wherever<T>(read: impl Fn() -> io::Result<T>) -> io::Result<T> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => read(),
         done => done,
     }
-}
-
-/// Returns the name of the object that a pack is in a depot.
-pub(super) fn object(pack: u32) -> String {
-    format!("{PACKS}/{pack:08}")
 }
 
 pub(super) fn path_in(folder: &Path, pack: u32) -> PathBuf {

@@ -5,6 +5,7 @@
 //! or it is damaged, it is made anew from packs and descriptions, those in the org's bucket included.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Write as _},
     path::Path,
@@ -20,6 +21,7 @@ use super::{
     error::BlobError,
     index::{Change, Index, NEW, Place, RECOUNT, TreeRow},
     journal::Journal,
+    object::Object,
     packs::{PACKS, Packs, Step},
     shipping::{TREES, description},
     store::read_description,
@@ -112,19 +114,26 @@ fn take_objects(
     depot: &Depot,
     minute: u32,
 ) -> Result<(), BlobError> {
+    // Of several of one pack, the longest is what it became in the end.
+    let mut objects = BTreeMap::new();
     for (name, length) in depot.list(PACKS)? {
-        let Ok(number) = name.parse() else {
-            continue;
-        };
+        if let Some(object) = Object::parse(&name) {
+            let longest = objects.entry(object.pack).or_insert((length, object));
+            if length > longest.0 {
+                *longest = (length, object);
+            }
+        }
+    }
+    for (number, (length, object)) in objects {
         // One that is on the disk was not said to be in the depot yet, or has come back: unless it is torn.
         let here = packs.length(number).unwrap_or(0);
         if packs.is_away(number) || here >= length {
             continue;
         }
-        packs.went(number)?;
+        packs.went(object)?;
         let (pieces, end) = whole_pieces(packs, number, 0, length)?;
         take_pieces(index, number, end, &pieces, minute, |change| {
-            change.send_away(number)
+            change.send_away(object)
         })?;
     }
     for (name, _) in depot.list(TREES)? {

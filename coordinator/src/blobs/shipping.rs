@@ -13,7 +13,8 @@ use common::id::TreeId;
 use super::{
     depot::{AT_ONCE, Depot},
     error::BlobError,
-    packs::{PACKS, object},
+    object::Object,
+    packs::PACKS,
     step,
     store::{Inner, Store},
 };
@@ -40,7 +41,8 @@ impl Inner {
         for few in packs.chunks(AT_ONCE) {
             let mut objects = Vec::with_capacity(few.len());
             for (pack, length) in few {
-                objects.push((object(*pack), self.whole_file(*pack, *length)?));
+                let name = self.packs.shipped_as(*pack).name();
+                objects.push((name, self.whole_file(*pack, *length)?));
             }
             step();
             depot.put(&objects)?;
@@ -101,15 +103,17 @@ impl Store {
 
     fn tidy_packs(&self, depot: &Depot) -> Result<(), BlobError> {
         for (name, _) in depot.list(PACKS)? {
-            let Ok(pack) = name.parse() else {
+            let Some(object) = Object::parse(&name) else {
                 tracing::warn!(org = %self.0.org, name, "an object among the packs is none");
                 continue;
             };
             // It was on its way from before it was there until the index had it: in this order, one of the two is
             // true of every pack that is needed.
-            if !self.0.journal.is_shipping(pack) && !self.0.packs.is_away(pack) {
+            let shipped = object == self.0.packs.shipped_as(object.pack);
+            let shipping = shipped && self.0.journal.is_shipping(object.pack);
+            if !shipping && !self.0.packs.has_object(object) {
                 step();
-                depot.remove(&object(pack))?;
+                depot.remove(&object.name())?;
             }
         }
         Ok(())

@@ -259,12 +259,12 @@ impl Inner {
             }
             for (pack, length) in &snapshot.shipped {
                 tables.grow_pack(*pack, *length)?;
-                tables.send_away(*pack)?;
+                tables.send_away(self.packs.shipped_as(*pack))?;
             }
             change(tables, &snapshot, minute)
         })?;
         for pack in snapshot.shipped.keys() {
-            if let Err(error) = self.packs.went(*pack) {
+            if let Err(error) = self.packs.went(self.packs.shipped_as(*pack)) {
                 // It goes when the store is opened next.
                 tracing::warn!(org = %self.org, pack, %error, "the file of a pack that is in the bucket is still there");
             }

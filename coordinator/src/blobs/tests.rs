@@ -204,6 +204,14 @@ fn files(folder: &Path, part: &str) -> Vec<String> {
     names
 }
 
+/// Returns the file of a pack in a folder of the disk, or of a bucket.
+fn pack_file(folder: &Path, pack: u32) -> PathBuf {
+    let beginning = format!("{pack:08}");
+    let mut entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let found = entries.find(|entry| entry.file_name().to_string_lossy().starts_with(&beginning));
+    found.unwrap().path()
+}
+
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -1,25 +1,66 @@
 //! The line to a server, over which no more of an answer is taken than was asked for: what a server sends besides is
 //! never in memory.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use bytes::BytesMut;
+use common::org::storage::{DEFAULT_REGION, S3Place};
 use futures_util::TryStreamExt as _;
 use object_store::{
-    ClientOptions,
+    BackoffConfig, ClientOptions, RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder},
     client::{
         HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
         HttpService, ReqwestConnector,
     },
 };
 
-use super::error::Unfit;
+use super::{Keys, PATIENCE, error::Unfit};
 
 /// Longest answer to what asks for no bytes of an object: a page of a list has up to a thousand names of a kibibyte.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
+const CONNECT: Duration = Duration::from_secs(5);
+/// How often a request is tried again that the other side, or the line, could not serve.
+const MAX_RETRIES: usize = 3;
+
+/// Returns what speaks to a place's server.
+pub(super) fn build(place: &S3Place, keys: &Keys) -> object_store::Result<AmazonS3> {
+    certs::install_crypto();
+    let open = place.endpoint.as_ref();
+    let open = open.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let options = ClientOptions::new()
+        .with_allow_http(open)
+        .with_no_system_certificates(open)
+        .with_connect_timeout(CONNECT)
+        // Each request has its own limit.
+        .with_timeout_disabled();
+    let retry = RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(2),
+            base: 2.0,
+        },
+        max_retries: MAX_RETRIES,
+        retry_timeout: PATIENCE,
+    };
+    // Nothing is taken from the coordinator's own surroundings: neither variables nor the cloud it may run in.
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(&place.bucket)
+        .with_region(place.region.as_deref().unwrap_or(DEFAULT_REGION))
+        .with_access_key_id(keys.id.as_str())
+        .with_secret_access_key(keys.secret.as_str())
+        .with_client_options(options)
+        .with_http_connector(Line)
+        .with_retry(retry);
+    if let Some(endpoint) = &place.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    builder.build()
+}
+
 #[derive(Debug)]
-pub(super) struct Line;
+struct Line;
 
 impl HttpConnector for Line {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {

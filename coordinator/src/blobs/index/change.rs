@@ -6,10 +6,10 @@ use common::id::{ChunkId, TreeId};
 use redb::{ReadableTable, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::{
-    AWAY, CHUNKS, COUNTED, DOOMED, IDLE, Id, LOST, NOTES, PACKS, Place, Row, TREES, TreeRow,
-    UNCOUNTED, row,
+    AWAY, CHUNKS, COUNTED, DOOMED, IDLE, Id, LOST, NOTES, OPENINGS, PACKS, Place, Row, TREES,
+    TreeRow, UNCOUNTED, row,
 };
-use crate::blobs::error::BlobError;
+use crate::blobs::{error::BlobError, object::Object};
 
 /// Rows that are read at once where all are changed.
 const RESET_STEP: usize = 4096;
@@ -25,6 +25,7 @@ pub(in super::super) struct Change<'txn> {
     lost: Table<'txn, Id, ()>,
     packs: Table<'txn, u32, (u32, u32)>,
     away: Table<'txn, u32, ()>,
+    openings: Table<'txn, u32, u64>,
     trees: Table<'txn, Id, (u64, u64, u32, bool)>,
     uncounted: Table<'txn, Id, u32>,
     doomed: Table<'txn, Id, u32>,
@@ -42,6 +43,7 @@ impl<'txn> Change<'txn> {
             lost: transaction.open_table(LOST)?,
             packs: transaction.open_table(PACKS)?,
             away: transaction.open_table(AWAY)?,
+            openings: transaction.open_table(OPENINGS)?,
             trees: transaction.open_table(TREES)?,
             uncounted: transaction.open_table(UNCOUNTED)?,
             doomed: transaction.open_table(DOOMED)?,
@@ -270,19 +272,20 @@ impl<'txn> Change<'txn> {
     /// Notes that a pack's file is gone.
     pub(in super::super) fn forget_pack(&mut self, pack: u32) -> Result<(), BlobError> {
         self.packs.remove(pack)?;
-        self.away.remove(pack)?;
-        Ok(())
+        self.bring_back(pack)
     }
 
     /// Notes that a pack is an object in the bucket.
-    pub(in super::super) fn send_away(&mut self, pack: u32) -> Result<(), BlobError> {
-        self.away.insert(pack, ())?;
+    pub(in super::super) fn send_away(&mut self, object: Object) -> Result<(), BlobError> {
+        self.away.insert(object.pack, ())?;
+        self.openings.insert(object.pack, object.opening)?;
         Ok(())
     }
 
     /// Notes that a pack is a file.
     pub(in super::super) fn bring_back(&mut self, pack: u32) -> Result<(), BlobError> {
         self.away.remove(pack)?;
+        self.openings.remove(pack)?;
         Ok(())
     }
 

@@ -20,7 +20,7 @@ pub(super) fn flip(folder: &Path, bucket: Option<&Bucket>, store: &Store, number
         }
         None => folder.join(ORG.to_string()).join("packs"),
     };
-    let path = packs::path_in(&packs, place.pack);
+    let path = pack_file(&packs, place.pack);
     let mut bytes = fs::read(&path).unwrap();
     bytes[(place.offset + at) as usize] ^= 1;
     // In place: the store has the file open.

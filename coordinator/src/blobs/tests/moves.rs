@@ -95,11 +95,7 @@ fn what_is_damaged_holds_no_move_up() {
     settle(&store, &place);
     assert_eq!(files(folder.path(), "packs"), [""; 0]);
     let gone = lost(39, &store);
-    fs::remove_file(packs::path_in(
-        &bucket.folder(&format!("lab/{ORG}/packs")),
-        gone,
-    ))
-    .unwrap();
+    fs::remove_file(pack_file(&bucket.folder(&format!("lab/{ORG}/packs")), gone)).unwrap();
     settle(&store, &StoragePlace::Local);
     let here = stored(&store);
     assert!(!here.contains(&0) && !here.contains(&39) && here.len() > 10);
@@ -205,4 +201,33 @@ fn what_was_shipped_and_not_committed_comes_home_too() {
     drop(incoming);
     check_whole(&store, &all);
     assert_eq!(bucket.objects(ORG.to_string()), [""; 0]);
+}
+
+#[test]
+fn what_a_dead_process_was_about_to_write_takes_nobodys_place() {
+    let bucket = Bucket::start();
+    let place = place_in(&bucket, "lab");
+    let (folder, before) = store();
+    settle(&before, &place);
+    bring(&before.begin(), &[1, 2, 3]).unwrap();
+    // As it was when it was killed, with a request under way.
+    let after = tempfile::tempdir().unwrap();
+    copy_folder(folder.path(), after.path());
+    before.0.ship(true).unwrap();
+    let packs = bucket.folder(&format!("lab/{ORG}/packs"));
+    let late = bucket.objects(format!("lab/{ORG}/packs")).remove(0);
+    let late = (packs.join(&late), fs::read(packs.join(&late)).unwrap());
+
+    let store = store_at(after.path(), BEGINNING);
+    let numbers = [1, 2, 3, 4, 6];
+    save(&store, &numbers);
+    settle(&store, &place);
+    assert_eq!(files(after.path(), "packs"), [""; 0]);
+    fs::write(late.0, late.1).unwrap();
+    check_whole(&store, &numbers);
+    // It goes as nobody's.
+    store.collect().unwrap();
+    check_whole(&store, &numbers);
+    let here = bucket.objects(format!("lab/{ORG}/packs")).len();
+    assert_eq!(here, store.0.view().unwrap().packs().unwrap().len());
 }

@@ -155,7 +155,10 @@ fn a_page_that_does_not_come_is_no_end_of_a_list() {
                 page(["00000001".to_owned()].into_iter(), Some(1)).as_bytes(),
             ),
             // It keeps the line open.
-            _ => Ok(thread::park()),
+            _ => {
+                thread::park();
+                Ok(())
+            }
         }
     });
     let refused = problem(depot_at(port, 100).list("packs").unwrap_err());

@@ -210,19 +210,21 @@ fn what_a_dead_process_was_about_to_write_takes_nobodys_place() {
     let (folder, before) = store();
     settle(&before, &place);
     bring(&before.begin(), &[1, 2, 3]).unwrap();
-    // As it was when it was killed, with a request under way.
-    let after = tempfile::tempdir().unwrap();
-    copy_folder(folder.path(), after.path());
     before.0.ship(true).unwrap();
     let packs = bucket.folder(&format!("lab/{ORG}/packs"));
     let late = bucket.objects(format!("lab/{ORG}/packs")).remove(0);
     let late = (packs.join(&late), fs::read(packs.join(&late)).unwrap());
+    // It dies with its disk, and the request is under way still.
+    drop((before, folder));
+    fs::remove_file(&late.0).unwrap();
 
-    let store = store_at(after.path(), BEGINNING);
-    let numbers = [1, 2, 3, 4, 6];
+    let folder = tempfile::tempdir().unwrap();
+    let homes = Fixed::at(place.clone());
+    let stores = stores_of(folder.path(), BEGINNING, homes);
+    let store = stores.org(ORG).unwrap();
+    let numbers = [11, 12, 13, 14, 16];
     save(&store, &numbers);
-    settle(&store, &place);
-    assert_eq!(files(after.path(), "packs"), [""; 0]);
+    assert_eq!(files(folder.path(), "packs"), [""; 0]);
     fs::write(late.0, late.1).unwrap();
     check_whole(&store, &numbers);
     // It goes as nobody's.

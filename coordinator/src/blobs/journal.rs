@@ -313,6 +313,20 @@ impl Journal {
         Ok(())
     }
 
+    /// Forgets what the index does not know of a pack that cannot be read any more. Called by whoever commits.
+    pub(super) fn abandon(&self, pack: u32) {
+        self.retire(pack);
+        let mut written = self.written();
+        let before = written.pending.len();
+        written.pending.retain(|_, place| place.pack != pack);
+        let rest = written.pending.values();
+        written.pending_bytes = rest.map(|place| u64::from(place.record_bytes())).sum();
+        written.losses += u64::from(written.pending.len() < before);
+        written.unshipped.remove(&pack);
+        written.unsynced.remove(&pack);
+        written.grown.remove(&pack);
+    }
+
     fn syncing(&self) -> MutexGuard<'_, bool> {
         // Every change of it is one step.
         self.syncing.lock().unwrap_or_else(PoisonError::into_inner)

@@ -284,7 +284,7 @@ impl Store {
             sync_folder(&self.0.root.join(PACKS))
         };
         match fetched() {
-            Err(error) if is_lost(&error) => {
+            Err(error) if is_gone(&error) => {
                 tracing::error!(org = %self.0.org, pack = number, "a pack that is to come back is damaged");
                 return self.clear_up(&[(number, pack)]);
             }
@@ -337,8 +337,12 @@ impl Store {
     }
 }
 
-/// Returns whether what was to be read is not there, or not as long as it was.
+/// Returns whether what was to be read is not there, or not as long as it was, or nowhere that its disk can read.
 pub(super) fn is_lost(error: &io::Error) -> bool {
+    is_gone(error) || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
+fn is_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof

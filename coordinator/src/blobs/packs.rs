@@ -291,6 +291,12 @@ impl Packs {
         Ok(file)
     }
 
+    /// Has every file be opened anew.
+    #[cfg(test)]
+    pub(super) fn forget_open(&self) {
+        self.open().clear();
+    }
+
     /// Has a pack's sync fail once: this file is none that can be synced.
     #[cfg(test)]
     pub(super) fn fail_to_sync(&self, pack: u32) {

@@ -15,6 +15,7 @@ use super::{
     depot::AT_ONCE,
     error::BlobError,
     index::Place,
+    moving::is_lost,
     packs::{Packs, Run},
     record::{HEADER_BYTES, Header},
     store::{Store, UNREADABLE},
@@ -142,10 +143,8 @@ impl Store {
         let length = place.record_bytes() as usize;
         match self.0.packs.read(place.pack, place.offset, length) {
             Ok(record) => Ok(open_record(chunk, place, &record)),
-            Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => Ok(None),
-                _ => Err(error.into()),
-            },
+            Err(error) if is_lost(&error) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -13,6 +13,7 @@ use common::id::TreeId;
 use super::{
     depot::{AT_ONCE, Depot},
     error::BlobError,
+    moving::is_lost,
     object::Object,
     packs::PACKS,
     step,
@@ -40,18 +41,32 @@ impl Inner {
         };
         for few in packs.chunks(AT_ONCE) {
             let mut objects = Vec::with_capacity(few.len());
+            let mut sent = Vec::with_capacity(few.len());
             for (pack, length) in few {
-                let name = self.packs.shipped_as(*pack).name();
-                objects.push((name, self.whole_file(*pack, *length)?));
+                match self.whole_file(*pack, *length) {
+                    Err(error) if is_lost(&error) => self.abandon(*pack, &error),
+                    bytes => {
+                        objects.push((self.packs.shipped_as(*pack).name(), bytes?));
+                        sent.push((*pack, *length));
+                    }
+                }
             }
             step();
             depot.put(&objects)?;
             step();
-            for (pack, length) in few {
-                self.journal.shipped(*pack, *length);
+            for (pack, length) in sent {
+                self.journal.shipped(pack, length);
             }
         }
         Ok(())
+    }
+
+    /// Leaves a pack behind that cannot be read any more, so that others go on: whoever brought what is in it brings it
+    /// again. What the index has of it is found damaged by whoever reads it, or moves it.
+    fn abandon(&self, pack: u32, error: &io::Error) {
+        tracing::error!(org = %self.org, pack, %error, "a pack on its way to the bucket cannot be read: what was brought last has to come again");
+        let _one = self.committing();
+        self.journal.abandon(pack);
     }
 
     /// Returns the beginning of a pack's file, as long as it is known to be.

@@ -261,3 +261,42 @@ fn a_bucket_that_is_gone_is_no_reason_to_forget_what_it_had() {
     assert_eq!(refused.code, Code::StorageUnreachable);
     assert!(refused.why.contains("no connection"), "{refused}");
 }
+
+#[test]
+fn a_pack_that_cannot_be_read_holds_up_nobody_but_who_brought_it() {
+    let bucket = Bucket::start();
+    let (folder, _homes, store) = store_in(&bucket);
+    let numbers = [1, 2, 3];
+    for unreadable in ["/nowhere", "/proc/self/mem"] {
+        let incoming = store.begin();
+        assert_eq!(bring(&incoming, &numbers), Ok(3));
+        let packs = folder.path().join(ORG.to_string()).join("packs");
+        let growing = packs::path_in(&packs, store.0.journal.growing().unwrap());
+        fs::remove_file(&growing).unwrap();
+        // It is not there, or the system cannot read it.
+        std::os::unix::fs::symlink(unreadable, &growing).unwrap();
+        let lost = incoming.seal(&made_of(&numbers)).unwrap_err();
+        assert_eq!(lost.code, Code::Io, "{lost}");
+        assert!(lost.help.starts_with("Try again"), "{lost}");
+        save(&store, &[10, 11]);
+        check_whole(&store, &[10, 11]);
+        drop(incoming);
+        fs::remove_file(&growing).unwrap();
+    }
+    save(&store, &numbers);
+    check_whole(&store, &numbers);
+    // What the index has of one is set aside where it moves.
+    bring(&store.begin(), &[20, 21]).unwrap();
+    store.0.commit_here(store::arrive_all).unwrap();
+    let view = store.0.view().unwrap();
+    let place = view.chunk(chunk(21).id).unwrap().unwrap().place.unwrap();
+    let path = store.0.packs.path(place.pack);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", &path).unwrap();
+    store.0.packs.forget_open();
+    store.0.flush().unwrap();
+    moves::settle(&store, &place_in(&bucket, "lab"));
+    assert!(!stored(&store).contains(&21));
+    save(&store, &[20, 21]);
+    check_whole(&store, &[20, 21]);
+}

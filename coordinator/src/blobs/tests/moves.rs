@@ -219,7 +219,7 @@ fn what_a_dead_process_was_about_to_write_takes_nobodys_place() {
     fs::remove_file(&late.0).unwrap();
 
     let folder = tempfile::tempdir().unwrap();
-    let homes = Fixed::at(place.clone());
+    let homes = Fixed::at(place);
     let stores = stores_of(folder.path(), BEGINNING, homes);
     let store = stores.org(ORG).unwrap();
     let numbers = [11, 12, 13, 14, 16];

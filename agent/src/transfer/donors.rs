@@ -12,7 +12,7 @@ use std::{
 
 use common::{
     id::ChunkId,
-    tree::{ChunkRef, EntryKind, Tree, TreePath},
+    tree::{ChunkRef, Entry, EntryKind, Tree, TreePath},
     units::Bytes,
 };
 use link::trees::Manifest;
@@ -46,95 +46,52 @@ pub(super) fn size_of(chunks: &[ChunkRef]) -> u64 {
 #[derive(Debug)]
 pub(super) struct Wishes<'a> {
     manifest: &'a Manifest,
-    /// By content, the entries that have it. An empty file is no wish: it is made as fast as it is linked.
-    files: HashMap<Key, Vec<usize>>,
-    /// The ordinal of each, and in how many places it is lacking.
-    chunks: HashMap<ChunkId, (u32, u32)>,
+    /// Entries. An empty file is no wish: it is made as fast as it is linked.
+    files: Vec<usize>,
+    /// The same by content, once a tree was asked for files of the same names: of the next version that leaves little.
+    rest: Option<Rest>,
     found: Donors,
 }
 
-impl<'a> Wishes<'a> {
-    pub(super) fn of(manifest: &'a Manifest) -> Self {
-        let numbered = (0_u32..).zip(manifest.chunks());
-        let mut chunks: HashMap<ChunkId, (u32, u32)> = numbered
-            .map(|(ordinal, chunk)| (chunk.id, (ordinal, 0)))
-            .collect();
+/// What is lacking, by content.
+#[derive(Debug)]
+struct Rest {
+    /// The entries that have it.
+    files: HashMap<Key, Vec<usize>>,
+    /// The ordinal of each, and in how many places it is lacking.
+    chunks: HashMap<ChunkId, (u32, u32)>,
+}
+
+impl Rest {
+    fn of(manifest: &Manifest, lacking: &[usize]) -> Self {
+        let mut chunks: HashMap<ChunkId, (u32, u32)> = HashMap::new();
         let mut files: HashMap<Key, Vec<usize>> = HashMap::new();
-        for (index, entry) in manifest.tree().entries().iter().enumerate() {
+        for &index in lacking {
             if let EntryKind::File {
                 executable,
                 chunks: made_of,
-            } = &entry.kind
-                && !made_of.is_empty()
+            } = &manifest.tree().entries()[index].kind
             {
-                files
-                    .entry(key(*executable, made_of))
-                    .or_default()
-                    .push(index);
+                let with = files.entry(key(*executable, made_of));
+                with.or_default().push(index);
                 for chunk in made_of {
                     chunks.entry(chunk.id).or_default().1 += 1;
                 }
             }
         }
-        Self {
-            manifest,
-            files,
-            chunks,
-            found: Donors::default(),
-        }
-    }
-
-    /// Returns whether nothing is lacking any more.
-    pub(super) fn are_met(&self) -> bool {
-        self.chunks.is_empty()
-    }
-
-    /// Holds what is lacking against a tree whose content is in `folder`. Returns whether it has anything of it.
-    pub(super) fn ask(&mut self, folder: &Path, tree: &Tree) -> io::Result<bool> {
-        let opened = Folder::open(folder)?;
-        let (mut gave, number) = (false, self.found.folders.len());
-        for entry in tree.entries() {
-            let EntryKind::File { executable, chunks } = &entry.kind else {
-                continue;
-            };
-            let mut source = None;
-            let mut from = |found: &mut Donors| {
-                *source.get_or_insert_with(|| {
-                    found.sources.push(Source {
-                        folder: number,
-                        path: entry.path.clone(),
-                        bytes: size_of(chunks),
-                    });
-                    found.sources.len() - 1
-                })
-            };
-            if let Some(indexes) = self.files.remove(&key(*executable, chunks)) {
-                for index in indexes {
-                    let source = from(&mut self.found);
-                    self.found.files.insert(index, source);
-                    self.met(index);
+        if !chunks.is_empty() {
+            for (ordinal, chunk) in (0_u32..).zip(manifest.chunks()) {
+                if let Some(wish) = chunks.get_mut(&chunk.id) {
+                    wish.0 = ordinal;
                 }
             }
-            let mut offset = 0;
-            for chunk in chunks {
-                if let Slot::Occupied(wish) = self.chunks.entry(chunk.id) {
-                    let (ordinal, _) = wish.remove();
-                    let source = from(&mut self.found);
-                    self.found.chunks.insert(ordinal, Spot { source, offset });
-                }
-                offset += u64::from(chunk.bytes);
-            }
-            gave |= source.is_some();
         }
-        if gave {
-            self.found.folders.push(opened);
-        }
-        Ok(gave)
+        Self { files, chunks }
     }
 
     /// Takes note that an entry's file comes as a whole.
-    fn met(&mut self, index: usize) {
-        if let EntryKind::File { chunks, .. } = &self.manifest.tree().entries()[index].kind {
+    fn met(&mut self, entry: &Entry) {
+        if let EntryKind::File { chunks, .. } = &entry.kind {
             for chunk in chunks {
                 if let Slot::Occupied(mut wish) = self.chunks.entry(chunk.id) {
                     wish.get_mut().1 -= 1;
@@ -144,6 +101,96 @@ impl<'a> Wishes<'a> {
                 }
             }
         }
+    }
+}
+
+impl<'a> Wishes<'a> {
+    pub(super) fn of(manifest: &'a Manifest) -> Self {
+        let is_wish = |entry: &Entry| matches!(&entry.kind, EntryKind::File { chunks, .. } if !chunks.is_empty());
+        let entries = manifest.tree().entries().iter().enumerate();
+        let wishes = entries.filter(|(_, entry)| is_wish(entry));
+        Self {
+            manifest,
+            files: wishes.map(|(index, _)| index).collect(),
+            rest: None,
+            found: Donors::default(),
+        }
+    }
+
+    /// Returns whether nothing is lacking any more.
+    pub(super) fn are_met(&self) -> bool {
+        match &self.rest {
+            Some(rest) => rest.chunks.is_empty(),
+            None => self.files.is_empty(),
+        }
+    }
+
+    /// Holds what is lacking against a tree whose content is in `folder`. Returns whether it has anything of it.
+    pub(super) fn ask(&mut self, folder: &Path, tree: &Tree) -> io::Result<bool> {
+        let opened = Folder::open(folder)?;
+        let number = self.found.folders.len();
+        let mut gave = false;
+        let mut rest = match self.rest.take() {
+            Some(rest) => rest,
+            None => {
+                gave = self.ask_by_name(number, tree);
+                Rest::of(self.manifest, &self.files)
+            }
+        };
+        for entry in tree.entries() {
+            let EntryKind::File { executable, chunks } = &entry.kind else {
+                continue;
+            };
+            if rest.chunks.is_empty() {
+                break;
+            }
+            let mut source = None;
+            let mut from = |found: &mut Donors| {
+                *source.get_or_insert_with(|| found.add(number, &entry.path, chunks))
+            };
+            if let Some(indexes) = rest.files.remove(&key(*executable, chunks)) {
+                for index in indexes {
+                    let source = from(&mut self.found);
+                    self.found.files.insert(index, source);
+                    rest.met(&self.manifest.tree().entries()[index]);
+                }
+            }
+            let mut offset = 0;
+            for chunk in chunks {
+                if let Slot::Occupied(wish) = rest.chunks.entry(chunk.id) {
+                    let (ordinal, _) = wish.remove();
+                    let source = from(&mut self.found);
+                    self.found.chunks.insert(ordinal, Spot { source, offset });
+                }
+                offset += u64::from(chunk.bytes);
+            }
+            gave |= source.is_some();
+        }
+        self.rest = Some(rest);
+        if gave {
+            self.found.folders.push(opened);
+        }
+        Ok(gave)
+    }
+
+    /// Takes the files that a tree has under the same names. Returns whether it has any.
+    fn ask_by_name(&mut self, folder: usize, tree: &Tree) -> bool {
+        let (entries, found) = (self.manifest.tree().entries(), &mut self.found);
+        let mut theirs = tree.entries().iter().peekable();
+        let before = self.files.len();
+        self.files.retain(|&index| {
+            let ours = &entries[index];
+            while theirs.next_if(|entry| entry.path < ours.path).is_some() {}
+            let Some(same) = theirs.next_if(|entry| *entry == ours) else {
+                return true;
+            };
+            if let EntryKind::File { chunks, .. } = &same.kind {
+                let source = found.add(folder, &same.path, chunks);
+                found.files.insert(index, source);
+            }
+            false
+        });
+        self.files.len() < before
     }
 
     pub(super) fn into_donors(self) -> Donors {
@@ -179,6 +226,16 @@ pub(super) struct Spot {
 }
 
 impl Donors {
+    /// Takes note of a file that has something; returns its number.
+    fn add(&mut self, folder: usize, path: &TreePath, chunks: &[ChunkRef]) -> usize {
+        self.sources.push(Source {
+            folder,
+            path: path.clone(),
+            bytes: size_of(chunks),
+        });
+        self.sources.len() - 1
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.folders.is_empty()
     }

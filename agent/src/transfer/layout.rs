@@ -11,6 +11,7 @@ mod fill;
 pub(super) use self::{borrow::Linked, empty::Empty};
 
 use std::{
+    collections::HashMap,
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -21,6 +22,7 @@ use std::{
 use bytes::Bytes as Buffer;
 use common::{
     code::Code,
+    id::ChunkId,
     problem::Problem,
     tree::{ChunkRef, EntryKind, chunk_id},
     units::Bytes,
@@ -97,8 +99,8 @@ impl Layout {
             path: path.to_owned(),
             folder: Folder::open(path)?,
             manifest: manifest.clone(),
-            places: places(manifest),
-            kept: vec![false; manifest.chunks().len()],
+            places: Vec::new(),
+            kept: vec![true; manifest.chunks().len()],
             reused: Vec::new(),
             linked: Vec::new(),
             empty: Vec::new(),
@@ -107,7 +109,10 @@ impl Layout {
             finish,
         };
         layout.reused = layout.make_entries(donors)?;
-        layout.leave_out_linked();
+        layout.places = places(manifest, &layout.linked);
+        for (ordinal, ..) in &layout.places {
+            layout.kept[*ordinal as usize] = false;
+        }
         layout.keep_what_matches()?;
         Ok(layout)
     }
@@ -276,21 +281,34 @@ const fn is_executable(kind: &EntryKind) -> bool {
     )
 }
 
-fn places(manifest: &Manifest) -> Vec<(u32, usize, u64)> {
-    let mut ordinals = std::collections::HashMap::with_capacity(manifest.chunks().len());
-    for (ordinal, chunk) in (0_u32..).zip(manifest.chunks()) {
-        ordinals.insert(chunk.id, ordinal);
-    }
-    let mut places = Vec::new();
+/// Returns every place of every chunk, sorted, those in linked files left out: nobody writes there.
+fn places(manifest: &Manifest, linked: &[Linked]) -> Vec<(u32, usize, u64)> {
+    let mut linked = linked.iter().peekable();
+    let mut by_id: Vec<(ChunkId, usize, u64)> = Vec::new();
     for (index, entry) in manifest.tree().entries().iter().enumerate() {
+        if linked.next_if(|linked| linked.entry == index).is_some() {
+            continue;
+        }
         if let EntryKind::File { chunks, .. } = &entry.kind {
             let mut offset = 0;
             for chunk in chunks {
-                places.push((ordinals[&chunk.id], index, offset));
+                by_id.push((chunk.id, index, offset));
                 offset += u64::from(chunk.bytes);
             }
         }
     }
+    let mut ordinals: HashMap<ChunkId, u32> = by_id.iter().map(|(id, ..)| (*id, 0)).collect();
+    if !ordinals.is_empty() {
+        for (ordinal, chunk) in (0_u32..).zip(manifest.chunks()) {
+            ordinals
+                .entry(chunk.id)
+                .and_modify(|known| *known = ordinal);
+        }
+    }
+    let mut places: Vec<_> = by_id
+        .into_iter()
+        .map(|(id, index, offset)| (ordinals[&id], index, offset))
+        .collect();
     places.sort_unstable();
     places
 }

@@ -3,7 +3,7 @@
 use std::{
     iter,
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use agent_core::cache_plan::Item;
@@ -15,6 +15,9 @@ use super::{
     now, remove, shelf,
 };
 use crate::transfer::layout::Layout;
+
+/// How long a description stays in memory after its tree has come: the next version may follow.
+const KEEP_DESCRIPTION: Duration = Duration::from_secs(600);
 
 impl Shared {
     /// Gives a tree that was written its place. `donors` are the trees that files were linked from.
@@ -65,6 +68,11 @@ impl Shared {
         // The job need not wait for the disk: a tree that is not marked is fetched again after a crash.
         let shared = Arc::clone(self);
         tokio::task::spawn_blocking(move || shared.settle(tree, arrival));
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(KEEP_DESCRIPTION).await;
+            shared.shelf.forget(tree);
+        });
         Ok(())
     }
 

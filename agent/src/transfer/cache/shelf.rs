@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -29,9 +30,16 @@ const MANIFEST_MODE: u32 = 0o600;
 /// Changes with every start of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
+/// Memory for the description that was used last; a larger one is read again.
+const MAX_LAST_BYTES: usize = 16 << 20;
+/// Memory for an entry's name, about.
+const NAME_BYTES: usize = 256;
+
 #[derive(Debug)]
 pub(super) struct Shelf {
     root: PathBuf,
+    /// The description that was used last: while the next version of a tree is fetched, several want it.
+    last: Mutex<Option<Manifest>>,
 }
 
 /// What an earlier process fetched.
@@ -56,6 +64,7 @@ impl Shelf {
         create_private_dir(root)?;
         let shelf = Self {
             root: root.to_owned(),
+            last: Mutex::default(),
         };
         for part in ["trees", "manifests", "synced", "names", "images", "temps"] {
             create_private_dir(&root.join(part))?;
@@ -74,7 +83,7 @@ impl Shelf {
             let whole = tree.and_then(|tree| {
                 let synced = shelf.synced(tree).exists();
                 // What was not synced is only sure to be whole while the machine has not stopped.
-                let manifest = (synced || same_boot).then(|| shelf.manifest(tree).ok())??;
+                let manifest = (synced || same_boot).then(|| shelf.read_manifest(tree).ok())??;
                 let links = sealed::look(&folder, manifest.tree())?;
                 unsynced.extend((!synced).then_some(tree));
                 let used = fs::metadata(shelf.described(tree)).and_then(|file| file.modified());
@@ -175,7 +184,37 @@ impl Shelf {
         self.root.join("temps").join(tree.to_string())
     }
 
+    /// Returns a tree's description.
     pub(super) fn manifest(&self, tree: TreeId) -> Result<Manifest, Problem> {
+        let last = self.last().clone();
+        if let Some(last) = last.filter(|last| last.id() == tree) {
+            return Ok(last);
+        }
+        let manifest = self.read_manifest(tree)?;
+        self.remember(&manifest);
+        Ok(manifest)
+    }
+
+    fn remember(&self, manifest: &Manifest) {
+        // A chunk is in an entry and among the numbered ones.
+        let chunks = 2 * size_of_val(manifest.chunks());
+        let names = manifest.tree().entries().len() * NAME_BYTES;
+        let fits = chunks + names <= MAX_LAST_BYTES;
+        *self.last() = fits.then(|| manifest.clone());
+    }
+
+    /// Forgets a description that nobody is about to use.
+    pub(super) fn forget(&self, tree: TreeId) {
+        self.last().take_if(|last| last.id() == tree);
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Manifest>> {
+        // Either there is one or there is none.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a tree's description as it is on the disk.
+    fn read_manifest(&self, tree: TreeId) -> Result<Manifest, Problem> {
         let what = format!("tree {tree} cannot be used");
         let path = self.described(tree);
         let size = fs::metadata(&path)
@@ -211,7 +250,9 @@ impl Shelf {
         let content = self.content(tree);
         fs::rename(&partial, &content).map_err(failed)?;
         // A folder that moves must be writable, so the outermost one is sealed last.
-        sealed::seal_outermost(&content).map_err(failed)
+        sealed::seal_outermost(&content).map_err(failed)?;
+        self.remember(manifest);
+        Ok(())
     }
 
     /// Sees to it that everything in the cache is on the disk.
@@ -240,7 +281,7 @@ impl Shelf {
 
     /// Returns whether a tree's content is as it was sealed, all of it.
     pub(super) fn is_intact(&self, tree: TreeId) -> bool {
-        self.manifest(tree)
+        self.read_manifest(tree)
             .is_ok_and(|manifest| sealed::look(&self.content(tree), manifest.tree()).is_some())
     }
 
@@ -253,6 +294,7 @@ impl Shelf {
 
     /// Takes a tree's name away. Returns the folder, to be removed.
     pub(super) fn take_out(&self, tree: TreeId, number: u64) -> io::Result<PathBuf> {
+        self.forget(tree);
         let gone = self.root.join("temps").join(format!("evicted-{number}"));
         let content = self.content(tree);
         sealed::open_outermost(&content)?;

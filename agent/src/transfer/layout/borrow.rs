@@ -121,24 +121,6 @@ struct Run {
 }
 
 impl Layout {
-    /// Takes the places of linked files out of what is to be written.
-    pub(super) fn leave_out_linked(&mut self) {
-        if self.linked.is_empty() {
-            return;
-        }
-        let linked = &self.linked;
-        let is_linked = |index| {
-            linked
-                .binary_search_by_key(&index, |linked| linked.entry)
-                .is_ok()
-        };
-        self.places.retain(|(_, index, _)| !is_linked(*index));
-        self.kept.fill(true);
-        for (ordinal, ..) in &self.places {
-            self.kept[*ordinal as usize] = false;
-        }
-    }
-
     /// Returns the files that are a donor's.
     pub(in crate::transfer) fn linked(&self) -> &[Linked] {
         &self.linked

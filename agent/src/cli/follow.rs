@@ -35,6 +35,8 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 const TELL_WAITING: Duration = Duration::from_secs(1);
 const TELL_WHY: Duration = Duration::from_secs(2);
 const TELL_AGAIN: Duration = Duration::from_secs(5);
+/// How often they are told that it is being prepared, by the seconds that takes.
+const TELL_PREPARING: Duration = Duration::from_secs(1);
 
 /// A job, or one task of it, that is being followed.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub(super) struct Watch<'a> {
     summary: Option<JobSummary>,
     line: StatusLine,
     began: Instant,
+    /// Since when a machine prepares it.
+    prepares_since: Option<Instant>,
     tell_at: Instant,
 }
 
@@ -70,6 +74,7 @@ impl<'a> Watch<'a> {
             summary: None,
             line: StatusLine::new(context.output.draws() && until_end),
             began,
+            prepares_since: None,
             tell_at: began + TELL_WAITING,
         }
     }
@@ -170,6 +175,13 @@ impl<'a> Watch<'a> {
                 if !waits(&summary) {
                     self.line.clear();
                 }
+                if !prepares(&summary) {
+                    self.prepares_since = None;
+                } else if self.prepares_since.is_none() {
+                    let now = Instant::now();
+                    self.prepares_since = Some(now);
+                    self.tell_at = now + TELL_WAITING;
+                }
                 self.summary = Some(summary);
                 Ok(())
             }
@@ -190,11 +202,17 @@ impl<'a> Watch<'a> {
 
     /// Whether somebody watches and has nothing to look at.
     fn tells(&self) -> bool {
+        let waits = |summary: &JobSummary| waits(summary) || prepares(summary);
         self.line.is_drawn() && self.summary.as_ref().is_none_or(waits)
     }
 
     async fn tell_waiting(&mut self, session: &Session) {
         let number = self.job.number;
+        if let (Some(since), Some(summary)) = (self.prepares_since, &self.summary) {
+            self.line.set(&preparing(summary, since.elapsed()));
+            self.tell_at = Instant::now() + TELL_PREPARING;
+            return;
+        }
         if self.began.elapsed() < TELL_WHY {
             self.line.set(&format!("job {number} waits …"));
             self.tell_at = self.began + TELL_WHY;
@@ -242,9 +260,55 @@ fn waits(summary: &JobSummary) -> bool {
     )
 }
 
+/// Whether machines fetch data, or make folders, and nothing of it has run yet.
+fn prepares(summary: &JobSummary) -> bool {
+    summary.status == JobStatus::Running && summary.started_at.is_none()
+}
+
+fn preparing(summary: &JobSummary, elapsed: Duration) -> String {
+    let machines = summary.machines.iter().map(|machine| machine.as_str());
+    let machines: Vec<&str> = machines.collect();
+    let on = match machines.as_slice() {
+        [] => String::new(),
+        [one] => format!(" on {one}"),
+        [one, others @ ..] => format!(" on {one} and {} more", others.len()),
+    };
+    let number = summary.number;
+    format!("job {number} gets its data{on}: {} s …", elapsed.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
+    use common::{id::JobId, job::TaskCounts, status::Priority, time::Timestamp};
+
     use super::*;
+
+    #[test]
+    fn what_is_prepared_is_told_by_machine_and_seconds() {
+        let mut summary = JobSummary {
+            id: JobId::from_bytes([1; 16]),
+            number: JobNumber(7),
+            name: "x".to_owned(),
+            owner: "alice".parse().unwrap(),
+            project: None,
+            status: JobStatus::Running,
+            priority: Priority::Normal,
+            tasks: TaskCounts::default(),
+            submitted_at: Timestamp::default(),
+            started_at: None,
+            ended_at: None,
+            machines: vec!["box".parse().unwrap()],
+            exit_code: None,
+        };
+        assert!(prepares(&summary) && !waits(&summary));
+        let told = preparing(&summary, Duration::from_millis(12_900));
+        assert_eq!(told, "job 7 gets its data on box: 12 s …");
+        summary.machines.push("lab-1".parse().unwrap());
+        let told = preparing(&summary, Duration::from_secs(1));
+        assert_eq!(told, "job 7 gets its data on box and 1 more: 1 s …");
+        summary.started_at = Some(Timestamp::default());
+        assert!(!prepares(&summary));
+    }
 
     #[test]
     fn what_comes_again_is_not_shown_again_and_a_gap_is_not_hidden() {

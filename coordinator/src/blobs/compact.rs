@@ -38,7 +38,10 @@ impl Store {
             // Where the bucket cannot be used, nothing is copied that could not go there.
             self.0.flush()?;
         }
-        let mut packs = self.0.view()?.packs()?;
+        let view = self.0.view()?;
+        // Of the same moment: a pack that is in the bucket there does not grow, and its row is its last.
+        let (mut packs, away) = (view.packs()?, view.away()?);
+        drop(view);
         // What needs no room first.
         packs.sort_by_key(|(_, pack)| pack.live);
         let mut small = Vec::new();
@@ -53,7 +56,7 @@ impl Store {
             }
             if pack.dead() < pack.bytes.div_ceil(DEAD_PART) {
                 let most = self.0.limits.shipped_bytes / SMALL_PART;
-                if pack.bytes < most && self.0.packs.is_away(number) {
+                if pack.bytes < most && away.contains_key(&number) {
                     small.push((number, pack));
                 }
                 continue;
@@ -79,7 +82,7 @@ impl Store {
 
     /// Returns the row of a pack that does not grow, once all that it has is in the index: uploads, and what was copied
     /// of others, may have come to it since somebody looked.
-    fn whole_row(&self, number: u32) -> Result<Option<Pack>, BlobError> {
+    pub(super) fn whole_row(&self, number: u32) -> Result<Option<Pack>, BlobError> {
         if self.0.journal.has_more(number) {
             self.0.flush()?;
         }
@@ -120,6 +123,12 @@ impl Store {
 
     /// Notes where everything is now, and deletes the packs.
     pub(super) fn leave(&self, packs: &[(u32, Pack)], moves: &Moves) -> Result<(), BlobError> {
+        let lost = moves.made.iter().filter(|(.., to)| to.is_none());
+        let lost: BTreeSet<u32> = lost.map(|(_, from, _)| from.pack).collect();
+        for (number, _) in packs.iter().filter(|(number, _)| lost.contains(number)) {
+            // Its disk may be able to read it another day.
+            self.0.packs.keep_damaged(*number, &self.0.root)?;
+        }
         self.0.commit(|change, snapshot, minute| {
             if snapshot.losses != moves.losses {
                 return Err(BlobError::Lost);

@@ -204,8 +204,9 @@ impl Incoming {
             }
             let sealed = store.0.commit(|change, snapshot, minute| {
                 let before = change.tree(tree)?;
-                // It has lost its name since the look: from now on it is held, and the next look finds it gone.
-                let gone = there && before.is_none();
+                // It has lost its name, or its description, since the look: from now on it is held, and the next look
+                // finds it gone.
+                let gone = there && before.is_none_or(|row| row.damaged);
                 let vouched = match beside {
                     Some(beside) => change.has_whole(beside.id())?,
                     None => true,

@@ -114,20 +114,21 @@ impl Index {
         &self,
         work: impl FnOnce(&Database) -> Result<T, BlobError>,
     ) -> Result<T, BlobError> {
-        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(database) = &*guard {
-            return work(database);
+        loop {
+            let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(database) = &*guard {
+                return work(database);
+            }
+            drop(guard);
+            // Nobody works while others cannot look: what they hold may be what the work waits for.
+            let mut guard = self
+                .database
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            if guard.is_none() {
+                *guard = Some(open(&self.path)?);
+            }
         }
-        drop(guard);
-        let mut guard = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let database = match guard.take() {
-            Some(database) => database,
-            None => open(&self.path)?,
-        };
-        work(guard.insert(database))
     }
 }
 

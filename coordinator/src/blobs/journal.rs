@@ -317,11 +317,11 @@ impl Journal {
     pub(super) fn abandon(&self, pack: u32) {
         self.retire(pack);
         let mut written = self.written();
-        let before = written.pending.len();
+        // Also where nothing was pending: what was copied to it is nowhere now.
+        written.losses += 1;
         written.pending.retain(|_, place| place.pack != pack);
         let rest = written.pending.values();
         written.pending_bytes = rest.map(|place| u64::from(place.record_bytes())).sum();
-        written.losses += u64::from(written.pending.len() < before);
         written.unshipped.remove(&pack);
         written.unsynced.remove(&pack);
         written.grown.remove(&pack);

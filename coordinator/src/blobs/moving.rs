@@ -194,16 +194,23 @@ impl Store {
             // What was written of late goes by itself, with the commit of this.
             self.0.flush()?;
         }
-        let packs = self.0.view()?.packs()?;
+        let view = self.0.view()?;
+        let (packs, away) = (view.packs()?, view.away()?);
+        drop(view);
         let next = packs.into_iter().find(|(number, pack)| {
-            pack.bytes > 0 && !self.0.packs.is_away(*number) && !self.0.journal.is_shipping(*number)
+            pack.bytes > 0 && !away.contains_key(number) && !self.0.journal.is_shipping(*number)
         });
-        match next {
-            Some((number, pack)) => {
+        let Some((number, _)) = next else {
+            return self.send_descriptions(depot).map(|()| Moved::Done);
+        };
+        // It may have grown, or have got into the bucket with a commit, since the look; it does neither any more.
+        let row = self.whole_row(number)?;
+        match row.filter(|pack| pack.bytes > 0 && !self.0.packs.is_away(number)) {
+            Some(pack) => {
                 self.send(depot, number, pack)?;
                 Ok(Moved::On(pack.bytes as usize))
             }
-            None => self.send_descriptions(depot).map(|()| Moved::Done),
+            None => Ok(Moved::On(0)),
         }
     }
 
@@ -245,10 +252,13 @@ impl Store {
     }
 
     fn step_back(&self, depot: &Depot) -> Result<Moved, BlobError> {
-        let packs = self.0.view()?.packs()?;
+        let view = self.0.view()?;
+        // Of the same moment: a pack that is in the bucket there does not grow, and its row is its last.
+        let (packs, away) = (view.packs()?, view.away()?);
+        drop(view);
         let next = packs
             .into_iter()
-            .find(|(number, _)| self.0.packs.is_away(*number));
+            .find(|(number, _)| away.contains_key(number));
         match next {
             Some((number, Pack { bytes: 0, .. })) => {
                 self.0.packs.remove(number)?;

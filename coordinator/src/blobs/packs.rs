@@ -267,6 +267,15 @@ impl Packs {
         self.remove_file(pack)
     }
 
+    /// Keeps the file of a pack that goes, where there is one, among what is damaged.
+    pub(super) fn keep_damaged(&self, pack: u32, root: &Path) -> io::Result<()> {
+        let kept = root.join("damaged").join(format!("pack-{pack}"));
+        match fs::hard_link(self.path(pack), kept) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            done => there(done),
+        }
+    }
+
     pub(super) fn remove_file(&self, pack: u32) -> io::Result<()> {
         step();
         self.open().remove(&pack);

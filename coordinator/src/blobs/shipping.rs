@@ -126,7 +126,12 @@ impl Store {
             // true of every pack that is needed.
             let shipped = object == self.0.packs.shipped_as(object.pack);
             let shipping = shipped && self.0.journal.is_shipping(object.pack);
-            if !shipping && !self.0.packs.has_object(object) {
+            if shipping || self.0.packs.has_object(object) {
+                continue;
+            }
+            // Unless a commit is about to name it, of packs that were on their way before the storage was set anew.
+            drop(self.0.committing());
+            if !self.0.packs.has_object(object) {
                 step();
                 depot.remove(&object.name())?;
             }

@@ -181,19 +181,20 @@ impl Store {
         change: &mut Change<'_>,
         tree: TreeId,
     ) -> Result<(), BlobError> {
+        let Some(row) = change.tree(tree)?.filter(|row| !row.damaged) else {
+            // What is there under its name by now is what somebody is about to seal.
+            return Ok(());
+        };
         tracing::error!(org = %self.0.org, %tree, "a stored tree is damaged and was set aside");
         self.0.manifests.forget(self.0.org, tree);
         super::there(fs::rename(self.tree_path(tree), self.damaged_path(tree)))?;
-        match change.tree(tree)? {
-            Some(row) => change.put_tree(
-                tree,
-                TreeRow {
-                    damaged: true,
-                    ..row
-                },
-            ),
-            None => Ok(()),
-        }
+        change.put_tree(
+            tree,
+            TreeRow {
+                damaged: true,
+                ..row
+            },
+        )
     }
 
     /// Hears that a row names the tree from now on, or that nobody will.

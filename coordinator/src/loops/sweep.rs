@@ -184,11 +184,18 @@ async fn sweep(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Swept>, Prob
 async fn doom(desk: &Desk, scope: Scope) -> Result<(Leftovers, BTreeMap<OrgId, Swept>), Problem> {
     // Opening stores takes a while: nobody waits for it who names a tree.
     let old = old(desk, scope).await?;
-    let open = open(desk, scope, old.keys()).await?;
+    let one = matches!(scope, Scope::Org(_));
+    let some = old.iter().filter(|(_, trees)| one || !trees.is_empty());
+    let open = open(desk, scope, some.map(|(org, _)| org)).await?;
     let _unnamed = desk.blobs.unnamed().await;
     let (mut leftovers, going) = going(desk, scope, old).await;
     let mut swept = BTreeMap::new();
     for (org, trees) in going {
+        if trees.is_empty() {
+            // What broke off or has lost its name before is collected all the same.
+            swept.insert(org, Swept::default());
+            continue;
+        }
         let Some(store) = open.get(&org).cloned() else {
             // Something of it was deleted just now, or it cannot be opened: another sweep takes it.
             leftovers.discarded.retain(|one| one.org != org);
@@ -280,17 +287,30 @@ async fn old(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Vec<TreeId>>, 
             orgs.map_err(|error| io_problem(NOT_SWEPT, &error))?
         }
     };
-    let open = open(desk, scope, orgs.iter()).await?;
+    let looking = stream::iter(orgs).map(|org| async move { (org, old_of(desk, org).await) });
+    // Few are open at once, however many there are.
+    let mut looking = pin!(looking.buffer_unordered(AT_ONCE));
     let mut old = BTreeMap::new();
-    for org in orgs {
-        let mut trees = Vec::new();
-        if let Some(store) = open.get(&org).cloned() {
-            let found = blocking(move || store.trees_older_than(KEEP_UNNAMED)).await;
-            trees = found.map_err(|error| error.problem(NOT_SWEPT))?;
+    while let Some((org, found)) = looking.next().await {
+        match found {
+            Ok(trees) => drop(old.insert(org, trees)),
+            Err(problem) if matches!(scope, Scope::Org(_)) => return Err(problem),
+            Err(problem) => {
+                tracing::error!(%org, %problem, "an org's store cannot be swept");
+                old.insert(org, Vec::new());
+            }
         }
-        old.insert(org, trees);
     }
     Ok(old)
+}
+
+async fn old_of(desk: &Desk, org: OrgId) -> Result<Vec<TreeId>, Problem> {
+    if !access::knows_org(&desk.engine.read(), org) {
+        return Ok(Vec::new());
+    }
+    let store = desk.store(org).await?;
+    let found = blocking(move || store.trees_older_than(KEEP_UNNAMED)).await;
+    found.map_err(|error| error.problem(NOT_SWEPT))
 }
 
 async fn collect(desk: &Desk, org: OrgId) -> Result<Collected, Problem> {

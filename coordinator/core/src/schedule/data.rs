@@ -7,6 +7,7 @@ use common::{
     dataset::DatasetRef,
     id::{DatasetId, OrgId, TreeId},
     image::Image,
+    job::JobNumber,
     machine::MachineReport,
     time::Span,
     units::Bytes,
@@ -39,6 +40,7 @@ impl Needs {
             return Self::new(state, job.org, None, before_start(job));
         }
         let (datasets, left) = (datasets_now(state, subject), artifacts_now(state, subject));
+        let left = left.map(|(_, tree)| tree);
         let trees = datasets.map(|(_, tree)| tree).chain(left);
         Self::new(state, subject.org, None, trees)
     }
@@ -102,18 +104,22 @@ fn datasets_now<'a>(
 fn artifacts_now<'a>(
     state: &'a State,
     subject: &Subject<'a>,
-) -> impl Iterator<Item = TreeId> + use<'a> {
+) -> impl Iterator<Item = (JobNumber, TreeId)> + use<'a> {
     let org = subject.org;
     let left = subject.spec.artifacts.iter();
-    left.flat_map(move |mount| artifact::trees(state, org, mount.job))
+    left.flat_map(move |mount| {
+        let trees = artifact::trees(state, org, mount.job);
+        trees.into_iter().map(|tree| (mount.job.number, tree))
+    })
 }
 
-/// Returns what a job's data takes of a machine's cache, all at once.
+/// Returns what a job's data takes of a machine's cache, all at once: as much as that at least.
 pub(crate) fn cached_by(state: &State, job: &Job) -> Bytes {
     let whole = job.pinned.iter().filter(|pinned| !pinned.lazy);
     let datasets = whole.chain(&job.pinned_image);
     let datasets = datasets.map(|pinned| (pinned.dataset, pinned.tree));
-    let left = job.pinned_artifacts.iter().map(|pinned| pinned.tree);
+    let left = job.pinned_artifacts.iter();
+    let left = left.map(|pinned| (pinned.job.number, pinned.tree));
     cached(state, job.org, datasets, left)
 }
 
@@ -130,29 +136,36 @@ pub(super) fn cached_for(state: &State, subject: &Subject<'_>) -> Bytes {
     }
 }
 
-/// Of several versions of one dataset the largest counts: they have most of their files in common, and what is asked
-/// for too little is noticed on the machine.
+/// Of several versions of one dataset the largest counts, and of what one job's tasks left: they may have most of their
+/// files in common. What is asked for too little is noticed on the machine; too much would refuse what fits.
 fn cached(
     state: &State,
     org: OrgId,
     datasets: impl Iterator<Item = (DatasetId, TreeId)>,
-    artifacts: impl Iterator<Item = TreeId>,
+    artifacts: impl Iterator<Item = (JobNumber, TreeId)>,
 ) -> Bytes {
     let Some(used) = state.index.orgs.get(&org) else {
         return Bytes::ZERO;
     };
-    let mut largest: BTreeMap<DatasetId, Bytes> = BTreeMap::new();
-    for (dataset, tree) in datasets {
-        let bytes = used.datasets.size(tree).unwrap_or_default();
-        let most = largest.entry(dataset).or_default();
-        *most = (*most).max(bytes);
-    }
-    let left: BTreeSet<TreeId> = artifacts.collect();
-    let left = left
-        .into_iter()
-        .filter_map(|tree| used.artifacts.size(tree));
-    let all = largest.into_values().chain(left);
+    let sized = |kept: Option<Bytes>, tree| (kept.unwrap_or_default(), tree);
+    let datasets = datasets.map(|(id, tree)| (id, sized(used.datasets.size(tree), tree)));
+    let artifacts =
+        artifacts.map(|(number, tree)| (number, sized(used.artifacts.size(tree), tree)));
+    // The same tree takes its room once, whatever it is called.
+    let trees: BTreeSet<(Bytes, TreeId)> = largest(datasets).chain(largest(artifacts)).collect();
+    let all = trees.into_iter().map(|(bytes, _)| bytes);
     Bytes(all.fold(0, |sum: u64, bytes| sum.saturating_add(bytes.0)))
+}
+
+/// Returns the largest value of each key.
+fn largest<K: Ord, V: Ord>(all: impl Iterator<Item = (K, V)>) -> impl Iterator<Item = V> {
+    let mut largest: BTreeMap<K, V> = BTreeMap::new();
+    for (key, value) in all {
+        if largest.get(&key).is_none_or(|most| *most < value) {
+            largest.insert(key, value);
+        }
+    }
+    largest.into_values()
 }
 
 /// Returns what of a job's data a machine needs before it can start: of what is mounted lazily nothing.

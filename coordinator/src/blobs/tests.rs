@@ -27,6 +27,7 @@ mod hostile;
 mod in_bucket;
 pub(super) mod killed;
 mod marks;
+mod meanwhile;
 mod model;
 mod move_killed;
 mod moves;

@@ -102,6 +102,31 @@ fn small_packs_become_one() {
 }
 
 #[test]
+fn what_is_written_while_small_packs_become_one_is_in_none_that_goes() {
+    let bucket = Bucket::start();
+    let (folder, homes, store) = store_in(&bucket);
+    for number in 0..12 {
+        save(&store, &[5 * number]);
+    }
+    let gone = save(&store, &[70, 71]);
+    store.doom(&[gone]).unwrap();
+    let incoming = store.begin();
+    bring(&incoming, &[99]).unwrap();
+    let mut came = meanwhile::while_others_write(&store, 100, || {
+        store.collect().unwrap();
+    });
+    assert!(came.len() > 10, "{came:?}");
+    came.insert(0, 99);
+    incoming.seal(&made_of(&came)).unwrap();
+    store.release(made_of(&came).id());
+    drop(incoming);
+    check_whole(&store, &came);
+    (0..12).for_each(|number| check_whole(&store, &[5 * number]));
+    drop(store);
+    check_whole(&reopened(folder.path(), &homes, BEGINNING), &came);
+}
+
+#[test]
 fn a_bucket_that_cannot_be_used_refuses_what_comes_and_loses_nothing() {
     let bucket = Bucket::start();
     let (folder, homes, store) = store_in(&bucket);

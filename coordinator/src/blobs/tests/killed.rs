@@ -26,6 +26,7 @@ static LEFT: AtomicU32 = AtomicU32::new(u32::MAX);
 
 /// Counts a step; before the last one the process is killed.
 pub(in crate::blobs) fn step() {
+    meanwhile::step();
     let left = LEFT.load(Ordering::SeqCst);
     if left == 0 {
         let itself = rustix::process::getpid();

@@ -18,11 +18,12 @@ const MOST_SECONDS: f64 = 30.0;
 
 pub(super) fn measure(tools: &Tools) -> Result<()> {
     println!("\nlarge: ten gibibytes, then a million empty files");
-    let place = Place::new()?;
     for (kind, amount, most) in [
         ("big", TEN_GIB, MOST_MIB),
         ("empty", THOUSANDS, MOST_MANIFEST_MIB),
     ] {
+        // The end of a stage ends everything that was started here.
+        let place = Place::new()?;
         let stage = stage()?;
         let source = stage.path().join("source");
         tools.fill(&source, kind, amount)?;

@@ -5,6 +5,8 @@ use std::{
     fs::File,
     io,
     os::{fd::AsFd, unix::fs::FileExt},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 use agent_core::cache_plan::FileNumber;
@@ -22,6 +24,8 @@ use crate::transfer::{
 
 /// What a file system shares, or copies at once where it does not, begins at multiples of this.
 const BLOCK_BYTES: u64 = 4096;
+/// Files that are copied into at once.
+const MAX_COPYING: usize = 4;
 /// Copied at once where the kernel does not do it.
 const BUFFER_BYTES: usize = 1 << 20;
 /// What a file of our own may have, so that it can be written.
@@ -148,29 +152,70 @@ impl Layout {
             .filter(|place| has(place.0).is_some())
             .collect();
         lacking.sort_unstable_by_key(|&(_, index, offset)| (index, offset));
-        let mut failed = HashSet::new();
-        let mut copying = Copying { donors, open: None };
+        let files: Vec<&[(u32, usize, u64)]> = lacking.chunk_by(|a, b| a.1 == b.1).collect();
+        let next = AtomicUsize::new(0);
+        let copy = || -> io::Result<Vec<u32>> {
+            let mut copying = Copying { donors, open: None };
+            let mut failed = Vec::new();
+            while let Some(places) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.copy_file(&mut copying, places, &mut failed)?;
+            }
+            Ok(failed)
+        };
+        let failed: Vec<io::Result<Vec<u32>>> = thread::scope(|scope| {
+            // Of different files, so that nobody waits for another's lock. Without a thread this one does it all.
+            let others = 1..MAX_COPYING.min(files.len());
+            let others =
+                others.map_while(|_| thread::Builder::new().spawn_scoped(scope, copy).ok());
+            let others: Vec<_> = others.collect();
+            let panicked = |_| Err(io::Error::other("a copying thread ended unexpectedly"));
+            let joined = others.into_iter().map(|other| other.join());
+            let own = copy();
+            joined
+                .map(|done| done.unwrap_or_else(panicked))
+                .chain([own])
+                .collect()
+        });
+        let failed: io::Result<Vec<Vec<u32>>> = failed.into_iter().collect();
+        let failed: HashSet<u32> = failed?.into_iter().flatten().collect();
+        for (ordinal, ..) in lacking {
+            self.kept[ordinal as usize] = !failed.contains(&ordinal);
+        }
+        Ok(())
+    }
+
+    /// Copies the places of one file that donors have, in their order; notes those that could not be.
+    fn copy_file(
+        &self,
+        copying: &mut Copying<'_>,
+        places: &[(u32, usize, u64)],
+        failed: &mut Vec<u32>,
+    ) -> io::Result<()> {
+        let donors = copying.donors;
         let mut open = Open::default();
         let (mut run, mut begun): (Option<Run>, usize) = (None, 0);
-        for (at, &(ordinal, index, offset)) in lacking.iter().enumerate() {
+        let mut finish = |run: Option<Run>, places: &[(u32, usize, u64)]| -> io::Result<()> {
+            if let Some(run) = run
+                && !copying.copy(run, self.open(&mut open, run.index)?)?
+            {
+                failed.extend(places.iter().map(|place| place.0));
+            }
+            Ok(())
+        };
+        for (at, &(ordinal, index, offset)) in places.iter().enumerate() {
             let Some(spot) = donors.chunk(ordinal) else {
                 continue;
             };
             let bytes = u64::from(self.manifest.chunks()[ordinal as usize].bytes);
             if let Some(run) = &mut run
                 && run.source == spot.source
-                && run.index == index
                 && run.from + run.bytes == spot.offset
                 && run.to + run.bytes == offset
             {
                 run.bytes += bytes;
                 continue;
             }
-            if let Some(run) = run
-                && !copying.copy(run, self.open(&mut open, run.index)?)?
-            {
-                failed.extend(lacking[begun..at].iter().map(|place| place.0));
-            }
+            finish(run, &places[begun..at])?;
             begun = at;
             run = Some(Run {
                 source: spot.source,
@@ -180,15 +225,7 @@ impl Layout {
                 bytes,
             });
         }
-        if let Some(run) = run
-            && !copying.copy(run, self.open(&mut open, run.index)?)?
-        {
-            failed.extend(lacking[begun..].iter().map(|place| place.0));
-        }
-        for (ordinal, ..) in lacking {
-            self.kept[ordinal as usize] = !failed.contains(&ordinal);
-        }
-        Ok(())
+        finish(run, &places[begun..])
     }
 }
 

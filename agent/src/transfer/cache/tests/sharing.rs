@@ -5,13 +5,15 @@ use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
 use super::*;
 use crate::transfer::tests::tree_of;
 
-/// A folder of two large files and many small ones; the version decides what is in one of each.
+/// A folder of a few large files and many small ones; the version decides what is in three of them and in one.
 fn version(folder: &Path, number: u64) {
     fs::create_dir_all(folder.join("small")).unwrap();
     fs::write(folder.join("same.bin"), noise(1, 1 << 20)).unwrap();
-    let mut other = noise(2, 2 << 20);
-    other[1 << 20..(1 << 20) + 20].copy_from_slice(&noise(100 + number, 20));
-    fs::write(folder.join("other.bin"), other).unwrap();
+    for (name, seed) in [("other.bin", 2), ("another.bin", 3), ("third.bin", 4)] {
+        let mut other = noise(seed, 2 << 20);
+        other[1 << 20..(1 << 20) + 20].copy_from_slice(&noise(100 * seed + number, 20));
+        fs::write(folder.join(name), other).unwrap();
+    }
     for file in 0..50 {
         let seed = if file == 7 { 1000 + number } else { file };
         fs::write(folder.join(format!("small/{file}")), noise(seed, 3000)).unwrap();
@@ -74,7 +76,7 @@ async fn a_second_version_brings_only_what_is_new_and_shares_the_rest() {
         .await
         .unwrap();
     let came = moved() - whole;
-    assert!(came <= 4, "{came} chunks came of {}", second.chunks().len());
+    assert!(came <= 8, "{came} chunks came of {}", second.chunks().len());
     assert_eq!(tree_of(one.path()), *first.tree());
     assert_eq!(tree_of(two.path()), *second.tree());
     for same in ["same.bin", "small/9"] {
@@ -85,7 +87,7 @@ async fn a_second_version_brings_only_what_is_new_and_shares_the_rest() {
     }
     assert_counted(&cache);
     let more = cache.used().0 - before.0;
-    assert!(more < (2 << 20) + 60_000, "{more}");
+    assert!(more < (6 << 20) + 80_000, "{more}");
 
     // What goes first leaves what the other has.
     drop((one, two));

@@ -197,7 +197,7 @@ impl Incoming {
         };
         loop {
             // Held too where nobody asked: all of them have to be here.
-            self.hold(chunks.iter());
+            self.hold(chunks.iter().copied());
             let there = store.0.view()?.tree(tree)?.is_some_and(|row| !row.damaged);
             if !there {
                 self.write_description(manifest)?;
@@ -285,7 +285,7 @@ impl Drop for Incoming {
 /// Puts what was written into the index for a tree that has these chunks, all of which have to be here then.
 fn arrive_with(
     change: &mut Change<'_>,
-    chunks: &[ChunkRef],
+    chunks: &[&ChunkRef],
     snapshot: &Snapshot,
     minute: u32,
 ) -> Result<(), BlobError> {
@@ -305,23 +305,23 @@ fn arrive_with(
     Ok(())
 }
 
-/// Returns the chunks of a tree in the order of the index, whose pages are then written once.
-fn sorted(chunks: &[ChunkRef]) -> Vec<ChunkRef> {
-    let mut chunks = chunks.to_vec();
+/// Returns the chunks of a tree in the order of the index, whose pages are then written once. There may be millions.
+fn sorted(chunks: &[ChunkRef]) -> Vec<&ChunkRef> {
+    let mut chunks: Vec<&ChunkRef> = chunks.iter().collect();
     chunks.sort_unstable();
     chunks
 }
 
 /// Returns the chunks of the files that a tree beside this one has not got under the same name, in the order of the
 /// index.
-fn chunks_beside(tree: &Tree, beside: &Tree) -> Vec<ChunkRef> {
+fn chunks_beside<'a>(tree: &'a Tree, beside: &Tree) -> Vec<&'a ChunkRef> {
     let mut others = beside.files().peekable();
     let mut chunks = Vec::new();
     for (path, ours) in tree.files() {
         while others.next_if(|(other, _)| *other < path).is_some() {}
         let theirs = others.next_if(|(other, _)| *other == path);
         if theirs.is_none_or(|(_, theirs)| theirs != ours) {
-            chunks.extend_from_slice(ours);
+            chunks.extend(ours);
         }
     }
     chunks.sort_unstable();

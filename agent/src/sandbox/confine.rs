@@ -2,7 +2,7 @@
 
 use std::io;
 
-use agent_core::sandbox_plan::{DiskBound, SandboxPlan};
+use agent_core::sandbox_plan::{Backend, DiskBound, SandboxPlan};
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
     Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
@@ -47,18 +47,26 @@ pub(super) fn confine(plan: &SandboxPlan) -> Result<(), Failed> {
     filter::install().map_err(at("install the system call filter"))
 }
 
-fn limit(plan: &SandboxPlan) -> io::Result<()> {
-    let set = |resource: Resource, wanted: u64| {
-        let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-        let limit = Some(wanted.min(most));
-        setrlimit(
-            resource,
-            Rlimit {
-                current: limit,
-                maximum: limit,
-            },
-        )
+/// Bounds what a process has mapped, where that is all that there is: not the same as a limit on the whole job, each
+/// process has at most so much. Called last by the process that becomes the job's program, because the agent's own,
+/// from which it was forked, may have more. A kernel in user space maps far more than it uses, and counts by itself.
+pub(super) fn limit_mapped(plan: &SandboxPlan) -> io::Result<()> {
+    let is_kernel = matches!(plan.backend, Backend::Runsc { .. });
+    let mapped = plan.limits.mapped.filter(|_| !is_kernel);
+    mapped.map_or(Ok(()), |mapped| set(Resource::As, mapped.0))
+}
+
+fn set(resource: Resource, wanted: u64) -> io::Result<()> {
+    let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    let limit = Some(wanted.min(most));
+    let limit = Rlimit {
+        current: limit,
+        maximum: limit,
     };
+    Ok(setrlimit(resource, limit)?)
+}
+
+fn limit(plan: &SandboxPlan) -> io::Result<()> {
     set(Resource::Core, 0)?;
     // Whatever the agent itself was given: no job gets ahead of the owner's own work.
     set(Resource::Rtprio, 0)?;
@@ -70,12 +78,7 @@ fn limit(plan: &SandboxPlan) -> io::Result<()> {
         set(Resource::Fsize, plan.limits.disk.0.max(1))?;
     }
     // Counted among the users of this sandbox only, as it has a user namespace of its own.
-    set(Resource::Nproc, u64::from(plan.limits.processes))?;
-    if let Some(mapped) = plan.limits.mapped {
-        // Not the same as a limit on the whole job, but all that there is: each process has at most so much.
-        set(Resource::As, mapped.0)?;
-    }
-    Ok(())
+    set(Resource::Nproc, u64::from(plan.limits.processes))
 }
 
 fn give_up_capabilities() -> io::Result<()> {

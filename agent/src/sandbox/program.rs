@@ -7,7 +7,7 @@ use std::{
 
 use agent_core::sandbox_plan::SandboxPlan;
 
-use super::system;
+use super::{confine, system};
 
 /// Runs the job's program as a shell would find it; returns the error, and whether there was a file at all.
 pub(super) fn execute(plan: &SandboxPlan) -> (i32, bool) {
@@ -31,16 +31,21 @@ pub(super) fn execute(plan: &SandboxPlan) -> (i32, bool) {
     } else {
         plan.env.get("PATH").map_or("", String::as_str)
     };
+    let paths = folders.split(':').map(|folder| match folder {
+        "" => name.to_owned(),
+        folder => format!("{folder}/{name}"),
+    });
+    let paths: Vec<(String, CString)> = paths
+        .filter_map(|path| Some((path.clone(), CString::new(path).ok()?)))
+        .collect();
+    // From here on nothing large is asked for.
+    if let Err(error) = confine::limit_mapped(plan) {
+        return (error.raw_os_error().unwrap_or(libc::EIO), true);
+    }
     let mut best = (libc::ENOENT, false);
-    for folder in folders.split(':') {
-        let path = if folder.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{folder}/{name}")
-        };
-        let Ok(program) = text(&path) else { continue };
-        let errno = execute_one(&program, &arguments, &env);
-        let exists = Path::new(&path).exists();
+    for (path, program) in &paths {
+        let errno = execute_one(program, &arguments, &env);
+        let exists = Path::new(path).exists();
         if exists || errno != libc::ENOENT && !best.1 {
             best = (errno, exists);
         }

@@ -279,27 +279,15 @@ fn preparing(summary: &JobSummary, elapsed: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use common::{id::JobId, job::TaskCounts, status::Priority, time::Timestamp};
+    use common::time::Timestamp;
 
     use super::*;
+    use crate::cli::tests::job_summary;
 
     #[test]
     fn what_is_prepared_is_told_by_machine_and_seconds() {
-        let mut summary = JobSummary {
-            id: JobId::from_bytes([1; 16]),
-            number: JobNumber(7),
-            name: "x".to_owned(),
-            owner: "alice".parse().unwrap(),
-            project: None,
-            status: JobStatus::Running,
-            priority: Priority::Normal,
-            tasks: TaskCounts::default(),
-            submitted_at: Timestamp::default(),
-            started_at: None,
-            ended_at: None,
-            machines: vec!["box".parse().unwrap()],
-            exit_code: None,
-        };
+        let mut summary = job_summary(7, JobStatus::Running);
+        summary.machines.push("box".parse().unwrap());
         assert!(prepares(&summary) && !waits(&summary));
         let told = preparing(&summary, Duration::from_millis(12_900));
         assert_eq!(told, "job 7 gets its data on box: 12 s …");

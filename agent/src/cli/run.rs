@@ -198,30 +198,19 @@ fn failures(summary: &JobSummary, attempts: &[AttemptView], said: &[String]) -> 
 #[cfg(test)]
 mod tests {
     use common::{
-        id::JobId,
-        job::{ArtifactsView, AttemptUsage, Outcome, TaskCounts},
+        job::{ArtifactsView, AttemptUsage, Outcome},
         resources::Allocation,
-        status::{AttemptStatus, Priority},
+        status::AttemptStatus,
         time::Timestamp,
     };
 
     use super::*;
+    use crate::cli::tests::job_summary;
 
     fn summary(status: JobStatus, exit_code: Option<i32>) -> JobSummary {
         JobSummary {
-            id: JobId::from_bytes([1; 16]),
-            number: JobNumber(1),
-            name: "x".to_owned(),
-            owner: "alice".parse().unwrap(),
-            project: None,
-            status,
-            priority: Priority::Normal,
-            tasks: TaskCounts::default(),
-            submitted_at: Timestamp::default(),
-            started_at: None,
-            ended_at: None,
-            machines: Vec::new(),
             exit_code,
+            ..job_summary(1, status)
         }
     }
 

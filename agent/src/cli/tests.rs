@@ -1,6 +1,31 @@
 use clap::Command as ClapCommand;
+use common::{
+    id::JobId,
+    job::{JobNumber, JobSummary, TaskCounts},
+    status::{JobStatus, Priority},
+    time::Timestamp,
+};
 
 use super::*;
+
+/// A job `x` of alice's, with this number, as it is listed.
+pub(super) fn job_summary(number: u64, status: JobStatus) -> JobSummary {
+    JobSummary {
+        id: JobId::from_bytes([1; 16]),
+        number: JobNumber(number),
+        name: "x".to_owned(),
+        owner: "alice".parse().unwrap(),
+        project: None,
+        status,
+        priority: Priority::Normal,
+        tasks: TaskCounts::default(),
+        submitted_at: Timestamp::default(),
+        started_at: None,
+        ended_at: None,
+        machines: Vec::new(),
+        exit_code: None,
+    }
+}
 
 fn collect(command: &ClapCommand, path: &str, found: &mut Vec<(String, ClapCommand)>) {
     for sub in command

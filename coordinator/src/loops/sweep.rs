@@ -235,13 +235,27 @@ async fn open(
     let mut opening = pin!(opening.buffer_unordered(AT_ONCE));
     let mut open = BTreeMap::new();
     while let Some((org, opened)) = opening.next().await {
-        match opened {
-            Ok(store) => drop(open.insert(org, store)),
-            Err(problem) if matches!(scope, Scope::Org(_)) => return Err(problem),
-            Err(problem) => tracing::error!(%org, %problem, "an org's store cannot be swept"),
+        if let Some(store) = unless_one_of_many(scope, org, opened)? {
+            open.insert(org, store);
         }
     }
     Ok(open)
+}
+
+/// Fails where the org is all that is swept: among many, one whose store cannot be used is passed over.
+fn unless_one_of_many<T>(
+    scope: Scope,
+    org: OrgId,
+    done: Result<T, Problem>,
+) -> Result<Option<T>, Problem> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(problem) if matches!(scope, Scope::Org(_)) => Err(problem),
+        Err(problem) => {
+            tracing::error!(%org, %problem, "an org's store cannot be swept");
+            Ok(None)
+        }
+    }
 }
 
 /// Returns what nothing needs any more, with those of the `old` trees that nothing names.
@@ -292,14 +306,8 @@ async fn old(desk: &Desk, scope: Scope) -> Result<BTreeMap<OrgId, Vec<TreeId>>, 
     let mut looking = pin!(looking.buffer_unordered(AT_ONCE));
     let mut old = BTreeMap::new();
     while let Some((org, found)) = looking.next().await {
-        match found {
-            Ok(trees) => drop(old.insert(org, trees)),
-            Err(problem) if matches!(scope, Scope::Org(_)) => return Err(problem),
-            Err(problem) => {
-                tracing::error!(%org, %problem, "an org's store cannot be swept");
-                old.insert(org, Vec::new());
-            }
-        }
+        let trees = unless_one_of_many(scope, org, found)?;
+        old.insert(org, trees.unwrap_or_default());
     }
     Ok(old)
 }

@@ -1,16 +1,16 @@
 use std::time::Duration;
 
 use common::{
-    id::JobId,
-    job::{ArtifactsView, JobNumber, JobSpec, JobSummary, TaskCounts},
+    job::{ArtifactsView, JobSpec, JobSummary, TaskCounts},
     resources::Allocation,
-    status::{AttemptStatus, Priority},
+    status::AttemptStatus,
     units::MilliCpu,
     usage::UsageSample,
 };
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
+use crate::cli::tests::job_summary;
 
 fn attempt(task: u32, samples: Vec<UsageSample>) -> AttemptView {
     AttemptView {
@@ -48,23 +48,15 @@ fn samples(count: u32, frozen: bool) -> Vec<UsageSample> {
 fn snapshot() -> Snapshot {
     let job = JobDetail {
         summary: JobSummary {
-            id: JobId::from_bytes([1; 16]),
-            number: JobNumber(42),
             name: "train\u{1b}[2J".to_owned(),
             owner: "bob".parse().unwrap(),
-            project: None,
-            status: JobStatus::Running,
-            priority: Priority::Normal,
             tasks: TaskCounts {
                 running: 2,
                 succeeded: 1,
                 ..TaskCounts::default()
             },
-            submitted_at: Timestamp::default(),
             started_at: Some(Timestamp::from_unix_ms(5_000)),
-            ended_at: None,
-            machines: Vec::new(),
-            exit_code: None,
+            ..job_summary(42, JobStatus::Running)
         },
         spec: JobSpec {
             network: Network::Internet,

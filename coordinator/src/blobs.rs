@@ -91,7 +91,7 @@ const LIMITS: Limits = Limits {
     pack_bytes: 64 << 20,
     shipped_bytes: 16 << 20,
     pending_pieces: 1 << 17,
-    pending_bytes: 1 << 30,
+    pending_bytes: 2 << 30,
     told_pieces: 1 << 16,
 };
 

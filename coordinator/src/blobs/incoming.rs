@@ -18,7 +18,7 @@ use link::trees::{Manifest, Piece, Slots, io_problem};
 use super::{
     error::BlobError,
     index::{Change, TreeRow, View},
-    journal::Snapshot,
+    journal::{Fullness, Snapshot},
     record::Header,
     step,
     store::{Store, arrive_all},
@@ -128,8 +128,8 @@ impl Incoming {
         }
         let put = || {
             let inner = &*self.store.0;
-            if inner.journal.is_full() {
-                // It did not get into the bucket before: there is no more room until it does.
+            if inner.journal.fullness() == Fullness::Over {
+                // It got neither into the index nor into the bucket: there is no more room until it does.
                 inner.flush()?;
             }
             let view = inner.view()?;
@@ -152,8 +152,8 @@ impl Incoming {
                     return Err(error.into());
                 }
             }
-            if inner.journal.is_full() {
-                inner.flush()?;
+            if inner.journal.fullness() != Fullness::Room {
+                inner.flush_beside()?;
             }
             Ok(())
         };
@@ -289,18 +289,25 @@ fn arrive_with(
     snapshot: &Snapshot,
     minute: u32,
 ) -> Result<(), BlobError> {
+    let mut brought = 0;
     for chunk in chunks {
         let row = match snapshot.pieces.get(&chunk.id) {
-            Some(place) => Some(change.arrive_for_tree(chunk.id, *place, minute)?),
+            Some(place) => {
+                brought += 1;
+                Some(change.arrive_for_tree(chunk.id, *place, minute)?)
+            }
             None => change.chunk(chunk.id)?,
         };
         if row.and_then(|row| row.whole(chunk)).is_none() {
             return Err(BlobError::NotSent(chunk.id));
         }
     }
+    if brought == snapshot.pieces.len() {
+        return Ok(());
+    }
     let ours = |id: &ChunkId| chunks.binary_search_by_key(id, |chunk| chunk.id).is_ok();
-    for (id, place) in snapshot.pieces.iter().filter(|(id, _)| !ours(id)) {
-        change.arrive(*id, *place, minute)?;
+    for (id, place) in snapshot.in_order(|id| !ours(id)) {
+        change.arrive(id, place, minute)?;
     }
     Ok(())
 }

@@ -2,12 +2,15 @@
 //!
 //! What is here is found again after the process was killed (see [`super::recover`]), so that nobody sends it twice.
 
+mod snapshot;
 mod writing;
 
+pub(super) use self::snapshot::{Pieces, Snapshot};
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     io, mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -20,6 +23,9 @@ use super::{
     record::Header,
     there,
 };
+
+/// How much more than what should go into the index may be here while a commit is under way: one part in so many.
+const OVER_PART: usize = 4;
 
 const NOT_KEPT: &str = "the coordinator's disk failed to keep what was written before";
 
@@ -37,8 +43,10 @@ pub(super) struct Journal {
 struct Written {
     writer: Option<Writer>,
     next: u32,
-    pending: HashMap<ChunkId, Place>,
+    pending: Pieces,
     pending_bytes: u64,
+    /// What a commit puts into the index now, or one that failed did not.
+    leaving: Arc<Pieces>,
     /// Of packs with more than the index knows: how much it knows, and how much there is.
     grown: BTreeMap<u32, (u32, u32)>,
     unsynced: BTreeSet<u32>,
@@ -54,16 +62,14 @@ struct Written {
     shipped: BTreeMap<u32, u32>,
 }
 
-/// What a commit takes from the journal.
-#[derive(Debug, Default)]
-pub(super) struct Snapshot {
-    pub(super) pieces: HashMap<ChunkId, Place>,
-    /// Packs, and how long they are.
-    pub(super) packs: Vec<(u32, u32)>,
-    /// See [`Journal::losses`].
-    pub(super) losses: u64,
-    /// Packs that are in the bucket, and how long they are.
-    pub(super) shipped: BTreeMap<u32, u32>,
+/// How much is here of what may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fullness {
+    Room,
+    /// Somebody should put it into the index, while others write on.
+    Full,
+    /// Nobody writes on until that is done.
+    Over,
 }
 
 impl Journal {
@@ -74,8 +80,9 @@ impl Journal {
             written: Mutex::new(Written {
                 writer,
                 next,
-                pending: HashMap::new(),
+                pending: Pieces::new(),
                 pending_bytes: 0,
+                leaving: Arc::default(),
                 grown: BTreeMap::new(),
                 unsynced: BTreeSet::new(),
                 new_names: false,
@@ -139,11 +146,11 @@ impl Journal {
     /// Returns of each chunk whether it is here.
     pub(super) fn have(&self, ids: impl Iterator<Item = ChunkId>) -> Vec<bool> {
         let written = self.written();
-        ids.map(|id| written.pending.contains_key(&id)).collect()
+        ids.map(|id| written.has(id)).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.written().pending.is_empty()
+        self.written().holds_nothing()
     }
 
     /// Returns how often something was lost so far: whoever wrote something and finds another number when it counts has
@@ -155,7 +162,7 @@ impl Journal {
     /// Returns whether there is nothing to put into the index or the bucket.
     pub(super) fn is_idle(&self) -> bool {
         let written = self.written();
-        written.pending.is_empty() && written.unshipped.is_empty() && written.shipped.is_empty()
+        written.holds_nothing() && written.unshipped.is_empty() && written.shipped.is_empty()
     }
 
     /// Returns the number of the pack that grows now.
@@ -180,11 +187,23 @@ impl Journal {
         }
     }
 
-    /// Returns whether so much is here that it should go into the index.
-    pub(super) fn is_full(&self) -> bool {
+    /// Returns whether what is here should go into the index, beside what a commit takes there now.
+    pub(super) fn fullness(&self) -> Fullness {
         let written = self.written();
-        written.pending.len() >= self.limits.pending_pieces
-            || written.pending_bytes >= self.limits.pending_bytes
+        let reaches = |pieces: usize, bytes: u64| {
+            written.pending.len() >= pieces || written.pending_bytes >= bytes
+        };
+        let (pieces, bytes) = (self.limits.pending_pieces, self.limits.pending_bytes);
+        if reaches(
+            pieces + pieces / OVER_PART,
+            bytes + bytes / OVER_PART as u64,
+        ) {
+            Fullness::Over
+        } else if reaches(pieces, bytes) {
+            Fullness::Full
+        } else {
+            Fullness::Room
+        }
     }
 
     /// Writes pieces that arrived, without those that are here. Returns packs that are full now: the caller syncs them
@@ -198,7 +217,7 @@ impl Journal {
             let mut new = Vec::with_capacity(pieces.len());
             for piece in pieces {
                 let id = piece.0.chunk.id;
-                if !written.pending.contains_key(&id) && seen.insert(id) {
+                if !written.has(id) && seen.insert(id) {
                     new.push(piece);
                 }
             }
@@ -262,15 +281,7 @@ impl Journal {
     /// Notes that the index knows what the snapshot had.
     pub(super) fn committed(&self, snapshot: &Snapshot) {
         let mut written = self.written();
-        for (id, place) in &snapshot.pieces {
-            if written.pending.get(id) == Some(place) {
-                written.pending.remove(id);
-                written.pending_bytes -= u64::from(place.record_bytes());
-            }
-        }
-        if written.pending.is_empty() {
-            written.pending.shrink_to_fit();
-        }
+        written.leaving = Arc::default();
         for pack in snapshot.shipped.keys() {
             written.shipped.remove(pack);
             // Its file has gone, also where it was to stay since the snapshot.
@@ -298,8 +309,9 @@ impl Journal {
         }
         let mut written = self.written();
         written.losses += 1;
-        written.pending.clear();
+        written.pending = Pieces::new();
         written.pending_bytes = 0;
+        written.leaving = Arc::default();
         written.unsynced.clear();
         written.unshipped.clear();
         written.shipped.clear();
@@ -320,6 +332,7 @@ impl Journal {
         // Also where nothing was pending: what was copied to it is nowhere now.
         written.losses += 1;
         written.pending.retain(|_, place| place.pack != pack);
+        Arc::make_mut(&mut written.leaving).retain(|_, place| place.pack != pack);
         let rest = written.pending.values();
         written.pending_bytes = rest.map(|place| u64::from(place.record_bytes())).sum();
         written.unshipped.remove(&pack);
@@ -339,11 +352,27 @@ impl Journal {
 }
 
 impl Written {
+    fn has(&self, id: ChunkId) -> bool {
+        self.pending.contains_key(&id) || self.leaving.contains_key(&id)
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.pending.is_empty() && self.leaving.is_empty()
+    }
+
     /// Returns all that is here, with the packs that are to be synced, and whether files' names are.
     fn snapshot(&mut self) -> (Snapshot, BTreeSet<u32>, bool) {
+        let pending = mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        if self.leaving.is_empty() {
+            self.leaving = Arc::new(pending);
+        } else {
+            // The last commit failed: this one is to put that into the index too.
+            Arc::make_mut(&mut self.leaving).extend(pending);
+        }
         let packs = self.grown.iter();
         let snapshot = Snapshot {
-            pieces: self.pending.clone(),
+            pieces: Arc::clone(&self.leaving),
             packs: packs.map(|(pack, (_, length))| (*pack, *length)).collect(),
             losses: self.losses,
             shipped: self.shipped.clone(),

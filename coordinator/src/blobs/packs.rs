@@ -6,13 +6,14 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, IoSlice},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use bytes::Bytes;
+use rustix::io::{Errno, pwritev};
 
 use super::{
     depot::{AT_ONCE, Depot},
@@ -26,6 +27,8 @@ pub(super) const PACKS: &str = "packs";
 /// Most files that stay open for readers.
 const MAX_OPEN: usize = 64;
 
+/// Most parts of one write (IOV_MAX).
+const MAX_PARTS: usize = 1024;
 /// So much is read at once of a pack that is walked through.
 const WINDOW_BYTES: u32 = 4 << 20;
 const _: () = assert!(WINDOW_BYTES >= MAX_RECORD_BYTES);
@@ -341,17 +344,34 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Appends records; none of them is there where this fails.
-    pub(super) fn append(&mut self, records: &[u8]) -> io::Result<()> {
+    /// Appends what is in these parts; nothing of it is there where this fails.
+    pub(super) fn append(&mut self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let at = u64::from(self.length);
+        let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
         step();
-        if let Err(error) = self.file.write_all_at(records, at) {
+        if let Err(error) = write_all_at(&self.file, parts, at) {
             // What stays is behind the end, and overwritten next.
             let _ = self.file.set_len(at);
             return Err(error);
         }
-        let more = u32::try_from(records.len()).map_err(io::Error::other)?;
+        let more = u32::try_from(bytes).map_err(io::Error::other)?;
         self.length += more;
         Ok(())
     }
+}
+
+fn write_all_at(file: &File, mut parts: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
+    while !parts.is_empty() {
+        let most = parts.len().min(MAX_PARTS);
+        match pwritev(file, &parts[..most], at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                IoSlice::advance_slices(&mut parts, written);
+                at += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
 }

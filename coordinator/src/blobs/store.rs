@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     time::Instant,
 };
 
@@ -245,7 +245,15 @@ impl Inner {
         &self,
         change: impl FnOnce(&mut Change<'_>, &Snapshot, u32) -> Result<T, BlobError>,
     ) -> Result<T, BlobError> {
-        let _one = self.committing();
+        self.commit_alone(&self.committing(), change)
+    }
+
+    /// Does as [`Inner::commit_here`] for whoever is the one that commits.
+    fn commit_alone<T>(
+        &self,
+        _one: &MutexGuard<'_, ()>,
+        change: impl FnOnce(&mut Change<'_>, &Snapshot, u32) -> Result<T, BlobError>,
+    ) -> Result<T, BlobError> {
         let snapshot = match self.journal.snapshot(&self.packs) {
             Ok(snapshot) => snapshot,
             Err(error) => {
@@ -277,6 +285,16 @@ impl Inner {
     /// Puts what was written into the index: a tree may have it, or it goes after a while.
     pub(super) fn flush(&self) -> Result<(), BlobError> {
         self.commit(arrive_all)
+    }
+
+    /// Does as [`Inner::flush`], except where somebody commits already: then it does nothing. Not for a store whose
+    /// bytes live in a bucket.
+    pub(super) fn flush_beside(&self) -> Result<(), BlobError> {
+        match self.committing.try_lock() {
+            Err(TryLockError::WouldBlock) => Ok(()),
+            Err(TryLockError::Poisoned(one)) => self.commit_alone(&one.into_inner(), arrive_all),
+            Ok(one) => self.commit_alone(&one, arrive_all),
+        }
     }
 
     /// Returns how much the disk has room for.
@@ -340,8 +358,8 @@ pub(super) fn arrive_all(
     snapshot: &Snapshot,
     minute: u32,
 ) -> Result<(), BlobError> {
-    for (id, place) in &snapshot.pieces {
-        change.arrive(*id, *place, minute)?;
+    for (id, place) in snapshot.in_order(|_| true) {
+        change.arrive(id, place, minute)?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ mod bucket;
 mod damage;
 mod disk_fails;
 mod disk_full;
+mod flushing;
 mod hostile;
 mod in_bucket;
 pub(super) mod killed;

@@ -77,8 +77,11 @@ impl<'txn> Change<'txn> {
         place: Place,
         minute: u32,
     ) -> Result<(), BlobError> {
-        let (before, row) = self.placed(id, place, minute)?;
-        self.count(id, before, row, row.references)
+        let row = self.place(id, place, minute)?;
+        if row.references == 0 {
+            self.idle.insert((row.since, id.as_bytes()), ())?;
+        }
+        Ok(())
     }
 
     /// Does as [`Change::arrive`] for a tree that is to be counted: until then nobody asks whether the chunk is idle.
@@ -88,29 +91,31 @@ impl<'txn> Change<'txn> {
         place: Place,
         minute: u32,
     ) -> Result<Row, BlobError> {
-        let (before, row) = self.placed(id, place, minute)?;
-        self.put_chunk(id, before, row)?;
-        Ok(row)
+        self.place(id, place, minute)
     }
 
-    /// Returns a chunk's row, and what it is once a piece of it is at `place`.
-    fn placed(
-        &mut self,
-        id: ChunkId,
-        place: Place,
-        minute: u32,
-    ) -> Result<(Option<Row>, Row), BlobError> {
-        let before = self.chunk(id)?;
-        let mut row = before.unwrap_or(Row {
-            place: None,
+    /// Returns a chunk's row once a piece of it is at `place`, or where it was before.
+    fn place(&mut self, id: ChunkId, place: Place, minute: u32) -> Result<Row, BlobError> {
+        let row = Row {
+            place: Some(place),
             references: 0,
             since: minute,
-        });
-        if row.place.is_none() {
-            row.place = Some(place);
+        };
+        // Most are new: the row is not looked for first, what it was is put back.
+        let before = self.chunks.insert(id.as_bytes(), &row.encode())?;
+        let before = before.map(|row| Row::decode(row.value()));
+        if before.is_none_or(|before| before.place.is_none()) {
             *self.live.entry(place.pack).or_default() += i64::from(place.record_bytes());
         }
-        Ok((before, row))
+        let Some(before) = before else {
+            return Ok(row);
+        };
+        let row = Row {
+            place: before.place.or(row.place),
+            ..before
+        };
+        self.put_chunk(id, Some(before), row)?;
+        Ok(row)
     }
 
     /// Notes that one more tree has the chunk, whether it is here or not.

@@ -1,0 +1,39 @@
+//! What a commit takes from the journal.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use common::id::ChunkId;
+
+use super::super::index::Place;
+
+/// Where pieces are.
+pub(in super::super) type Pieces = HashMap<ChunkId, Place>;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(in super::super) struct Snapshot {
+    pub(in super::super) pieces: Arc<Pieces>,
+    /// Packs, and how long they are.
+    pub(in super::super) packs: Vec<(u32, u32)>,
+    /// See [`Journal::losses`].
+    pub(in super::super) losses: u64,
+    /// Packs that are in the bucket, and how long they are.
+    pub(in super::super) shipped: BTreeMap<u32, u32>,
+}
+
+impl Snapshot {
+    /// Returns the pieces that `is_asked` wants, in the order of the index: its pages are then changed one after the
+    /// other.
+    pub(in super::super) fn in_order(
+        &self,
+        is_asked: impl Fn(&ChunkId) -> bool,
+    ) -> Vec<(ChunkId, Place)> {
+        let asked = self.pieces.iter().filter(|(id, _)| is_asked(id));
+        let mut asked: Vec<_> = asked.map(|(id, place)| (*id, *place)).collect();
+        asked.sort_unstable_by_key(|(id, _)| *id);
+        asked
+    }
+}

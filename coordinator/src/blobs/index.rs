@@ -241,6 +241,12 @@ impl View {
         Ok(())
     }
 
+    /// Returns a pack's row; empty where there is none.
+    pub(super) fn pack(&self, number: u32) -> Result<Pack, BlobError> {
+        let row = self.transaction.open_table(PACKS)?.get(number)?;
+        Ok(Pack::from(row.map(|row| row.value()).unwrap_or_default()))
+    }
+
     pub(super) fn packs(&self) -> Result<Vec<(u32, Pack)>, BlobError> {
         let table = self.transaction.open_table(PACKS)?;
         let rows = table.range::<u32>(..)?.map(|row| {

@@ -7,13 +7,15 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use bytes::Bytes;
-use rustix::io::{Errno, pwritev};
+use rustix::{
+    buffer::spare_capacity,
+    io::{Errno, pread, pwritev},
+};
 
 use super::{
     depot::{AT_ONCE, Depot},
@@ -164,8 +166,17 @@ impl Packs {
                 return depot.read(&name, from..from + length as u64);
             }
             let file = self.file(pack)?;
-            let mut bytes = vec![0; length];
-            file.read_exact_at(&mut bytes, u64::from(offset))?;
+            let mut bytes = Vec::with_capacity(length);
+            while bytes.len() < length {
+                let at = u64::from(offset) + bytes.len() as u64;
+                // Not cleared first: megabytes are read at once.
+                match pread(&file, spare_capacity(&mut bytes), at) {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            bytes.truncate(length);
             Ok(bytes.into())
         })
     }

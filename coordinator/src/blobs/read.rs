@@ -1,5 +1,7 @@
 //! Pieces for whoever fetches a tree: many at once, neighbours in one go.
 
+mod places;
+
 use std::io;
 
 use bytes::Bytes as Buffer;
@@ -14,7 +16,7 @@ use link::trees::Piece;
 use super::{
     depot::AT_ONCE,
     error::BlobError,
-    index::Place,
+    index::{Place, View},
     moving::is_lost,
     packs::{Packs, Run},
     record::{HEADER_BYTES, Header},
@@ -38,10 +40,16 @@ impl Store {
     /// # Errors
     /// `not_found` if the tree has gone. `checksum_mismatch` if a piece is missing or is not what it was.
     pub(crate) fn pieces(&self, tree: TreeId, chunks: &[ChunkRef]) -> Result<Vec<Piece>, Problem> {
+        match self.try_pieces(chunks, places::derived) {
+            Ok(pieces) => return Ok(pieces),
+            Err(Unread::Failed(error)) => return Err(error.problem(UNREADABLE)),
+            // Not in the row that it looked like, or what the index says too.
+            Err(_) => {}
+        }
         let mut looks = 0;
         loop {
             looks += 1;
-            match self.try_pieces(chunks) {
+            match self.try_pieces(chunks, places::looked_up) {
                 Ok(pieces) => return Ok(pieces),
                 // Its pack was cleared up meanwhile: the index knows by now where it is.
                 Err(Unread::Moved) if looks < LOOKS => {}
@@ -71,14 +79,13 @@ impl Store {
         }
     }
 
-    fn try_pieces(&self, chunks: &[ChunkRef]) -> Result<Vec<Piece>, Unread> {
-        let view = self.0.view()?;
-        let mut places = Vec::with_capacity(chunks.len());
-        for (at, chunk) in chunks.iter().enumerate() {
-            let row = view.chunk(chunk.id)?;
-            let place = row.and_then(|row| row.whole(chunk));
-            places.push((place.ok_or(Unread::Missing(chunk.id))?, at));
-        }
+    fn try_pieces(
+        &self,
+        chunks: &[ChunkRef],
+        find: impl FnOnce(&View, &[ChunkRef]) -> Result<Vec<Place>, Unread>,
+    ) -> Result<Vec<Piece>, Unread> {
+        let places = find(&self.0.view()?, chunks)?.into_iter();
+        let mut places: Vec<(Place, usize)> = places.zip(0..).collect();
         places.sort_unstable_by_key(|(place, at)| (place.pack, place.offset, *at));
         let mut pieces = vec![Piece::plain(Buffer::new()); chunks.len()];
         let runs: Vec<_> = runs(&places, &self.0.packs).collect();

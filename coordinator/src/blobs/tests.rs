@@ -32,6 +32,7 @@ mod meanwhile;
 mod model;
 mod move_killed;
 mod moves;
+mod rows;
 mod scrubbing;
 mod serving;
 mod sizes;

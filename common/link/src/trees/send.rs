@@ -23,8 +23,8 @@ use tokio::{
 
 use self::carry::{Lacking, carry, cost, costs, pack, reserve};
 use super::{
-    MAX_STREAMS, Manifest, Progress, STALL, describe::Numbers, on_disk, protocol, stalled,
-    unless_stalled,
+    MAX_STREAMS, Manifest, Progress, STALL, describe::Numbers, on_disk, piece::Packer, protocol,
+    stalled, unless_stalled,
 };
 use crate::frames::{FrameReceiver, FrameSender, RecvError};
 
@@ -244,7 +244,7 @@ impl Sending<'_> {
     async fn carry_inline(&mut self) -> Result<(), Problem> {
         while let Some(lacking) = self.ready.pop_front() {
             let (bytes, cost) = costs(&lacking);
-            for frame in on_disk(move || Ok(pack(lacking))).await? {
+            for frame in on_disk(move || Ok(pack(lacking, &mut Packer::default()))).await? {
                 if let Err(error) = self.tx.send_frame(frame).await {
                     return Err(self.reason(error.into()).await);
                 }

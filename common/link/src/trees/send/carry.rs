@@ -37,11 +37,17 @@ pub(super) async fn carry<M: Message + Sync>(
 ) {
     let carrying = async {
         let mut stream = None;
+        let mut packer = Packer::default();
         loop {
             let next = queue.lock().await.recv().await;
             let Some(lacking) = next else { break };
             let costs = costs(&lacking);
-            let frames = on_disk(move || Ok(pack(lacking))).await?;
+            let (frames, packed) = on_disk(move || {
+                let frames = pack(lacking, &mut packer);
+                Ok((frames, packer))
+            })
+            .await?;
+            packer = packed;
             let (tx, _) = match &mut stream {
                 Some(open) => open,
                 None => {
@@ -69,9 +75,8 @@ pub(super) async fn carry<M: Message + Sync>(
     }
 }
 
-pub(super) fn pack(lacking: Lacking) -> Vec<Buffer> {
+pub(super) fn pack(lacking: Lacking, packer: &mut Packer) -> Vec<Buffer> {
     let (bytes, _) = costs(&lacking);
-    let mut packer = Packer::default();
     let mut writer = PiecesWriter::default();
     for (number, (_, content)) in lacking {
         writer.push(number, &packer.pack(content), bytes);

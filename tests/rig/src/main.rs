@@ -58,6 +58,12 @@ enum Rig {
     },
     /// Changes one hundredth of a filled folder.
     Change { folder: PathBuf, kind: Kind },
+    /// Uses so much memory for a moment. A virtual machine gets memory that it has not used lately from its host page by
+    /// page, ten times as slowly as it can use it: whatever is measured afterwards does not pay for that.
+    Warm {
+        #[arg(long)]
+        mib: usize,
+    },
 }
 
 /// What a folder is full of.
@@ -101,6 +107,10 @@ fn main() -> ExitCode {
         }
         Rig::Fill { folder, kind, mib } => samples::fill(&folder, kind, mib),
         Rig::Change { folder, kind } => samples::change(&folder, kind),
+        Rig::Warm { mib } => {
+            std::hint::black_box(vec![1_u8; mib << 20]);
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

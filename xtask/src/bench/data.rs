@@ -29,6 +29,9 @@ use crate::{
 /// The whole measurement, on a machine under load.
 const LIMIT: Duration = Duration::from_secs(3600);
 
+/// More than what any of it takes at once.
+const WARM_MIB: &str = "3072";
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
@@ -113,6 +116,12 @@ impl Tools {
             .arg(folder)
             .args([kind, "--mib", &mib.to_string()]);
         seconds(&mut fill).map(drop)
+    }
+
+    /// Has the memory ready that what is measured next takes, whoever's turn it is.
+    fn warm(&self) -> Result<()> {
+        let mut warm = Command::new(&self.rig);
+        seconds(warm.args(["warm", "--mib", WARM_MIB])).map(drop)
     }
 
     fn change(&self, folder: &Path, kind: Kind) -> Result<()> {

@@ -84,9 +84,12 @@ fn one_round(
     let filled = Instant::now();
     let rsync = Rsync::serve(place, IP, folder, &outbox, &inbox)?;
 
+    tools.warm()?;
     table.time("bare QUIC, 8 streams", || quic.put(place, MIB))?;
+    tools.warm()?;
     table.time("cp -r", || copy(&source, &copies.join("cp")))?;
     fs::remove_dir_all(copies.join("cp"))?;
+    tools.warm()?;
     table.time("rsync daemon up", || rsync.up(place, &source))?;
     fs::remove_dir_all(inbox.join("data"))?;
     thread::sleep(OLD_ENOUGH.saturating_sub(filled.elapsed()));
@@ -101,11 +104,14 @@ fn one_round(
         &name,
         "-q",
     ];
+    tools.warm()?;
     table.measure("dataset upload", (place, LOOPBACK), || time(alice, &upload))?;
 
+    tools.warm()?;
     table.time("rsync daemon down", || rsync.down(place, "data", &copies))?;
     let to_machine = with_data(&name);
     let plain = without_data();
+    tools.warm()?;
     table.measure("job, data cold", (place, LOOPBACK), || {
         time(alice, &strs(&to_machine))
     })?;
@@ -118,6 +124,7 @@ fn one_round(
         "got",
         "-q",
     ];
+    tools.warm()?;
     table.measure("dataset download", (place, LOOPBACK), || {
         time(alice, &download)
     })?;
@@ -145,12 +152,15 @@ fn one_round(
     })?;
 
     tools.change(&source, kind)?;
+    tools.warm()?;
     table.measure("rsync daemon down, 1 % changed", (place, LOOPBACK), || {
         rsync.down(place, "data", &copies)
     })?;
+    tools.warm()?;
     table.measure("dataset upload, 1 % changed", (place, LOOPBACK), || {
         time(alice, &upload)
     })?;
+    tools.warm()?;
     table.measure("job, 1 % changed", (place, LOOPBACK), || {
         time(alice, &strs(&to_machine))
     })?;

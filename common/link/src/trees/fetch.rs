@@ -194,7 +194,7 @@ impl<M: Message + Sync> Fetcher<M> {
             bytes += u64::from(self.manifest.chunks()[*ordinal as usize].bytes);
         }
         asks.extend((start < wanted.len()).then_some(start..wanted.len()));
-        asks
+        spread(asks)
     }
 
     /// Asks on one stream, as long as there is something to ask for.
@@ -305,6 +305,15 @@ impl<M: Message + Sync> Fetcher<M> {
     }
 }
 
+/// Puts asks into an order in which those that are served at the same time lie far from each other: mostly in different
+/// files, of which only one at a time can be written to.
+fn spread<T>(asks: Vec<T>) -> Vec<T> {
+    let apart = asks.len().div_ceil(MAX_STREAMS).max(1);
+    let mut placed: Vec<(usize, T)> = (0_usize..).zip(asks).collect();
+    placed.sort_by_key(|(place, _)| place % apart);
+    placed.into_iter().map(|(_, ask)| ask).collect()
+}
+
 /// Why chunks were not kept, and which one came damaged.
 struct Damage {
     problem: Problem,
@@ -334,5 +343,24 @@ impl Expected {
             }
         }
         Some(ordinal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_at_the_same_time_lies_far_apart() {
+        assert!(spread(Vec::<usize>::new()).is_empty());
+        assert_eq!(spread(vec![0, 1, 2]), [0, 1, 2]);
+        let asks: Vec<usize> = (0..10 * MAX_STREAMS + 3).collect();
+        let order = spread(asks.clone());
+        for at_once in order.chunks(MAX_STREAMS).take(9) {
+            assert!(at_once.is_sorted_by(|a, b| b - a >= 10), "{at_once:?}");
+        }
+        let mut all = order;
+        all.sort_unstable();
+        assert_eq!(all, asks);
     }
 }

@@ -79,10 +79,13 @@ struct Limits {
     pack_bytes: u32,
     /// Length of one that goes to a bucket, about: it is in memory while it does.
     shipped_bytes: u32,
-    /// Pieces that are written go into the index once there are so many, or so many bytes: this is what memory holds
-    /// of an upload, and what is looked through after a kill.
+    /// Pieces that are written go into the index once there are so many, or so many bytes. A quarter more may come while
+    /// they do, and as much again while a commit is under way: this is what memory holds of uploads, and what is looked
+    /// through after a kill.
     pending_pieces: usize,
     pending_bytes: u64,
+    /// The bytes at which they do where they live in a bucket: so much of the disk is taken on the way there.
+    passing_bytes: u64,
     /// Pieces that hear in one commit that a tree has come or gone.
     told_pieces: usize,
 }
@@ -92,6 +95,7 @@ const LIMITS: Limits = Limits {
     shipped_bytes: 16 << 20,
     pending_pieces: 1 << 17,
     pending_bytes: 2 << 30,
+    passing_bytes: 1 << 30,
     told_pieces: 1 << 16,
 };
 

@@ -70,11 +70,7 @@ impl Incoming {
         self.hold(chunks.iter());
         let lacks = || -> Result<Vec<bool>, BlobError> {
             // What is in neither was in neither at the look into the journal: it goes from there into the index.
-            let pending: Vec<bool> = self
-                .store
-                .0
-                .journal
-                .have(chunks.iter().map(|chunk| chunk.id));
+            let pending = self.store.0.journal.have(chunks);
             let view = self.store.0.view()?;
             let lacking = chunks.iter().zip(pending);
             lacking
@@ -95,7 +91,7 @@ impl Incoming {
         let free = self.store.0.free();
         let free = free.map_err(|error| io_problem(NOT_STORED, &error))?;
         // What goes to a bucket stays only until it is there.
-        let passing = Bytes(self.store.0.limits.pending_bytes);
+        let passing = Bytes(self.store.0.limits.passing_bytes);
         let missing = match self.store.0.journal.ships() {
             true => missing.min(passing),
             false => missing,
@@ -128,9 +124,11 @@ impl Incoming {
         }
         let put = || {
             let inner = &*self.store.0;
-            if inner.journal.fullness() == Fullness::Over {
-                // It got neither into the index nor into the bucket: there is no more room until it does.
-                inner.flush()?;
+            match inner.journal.fullness() {
+                // Nobody else's commit keeps up, or it did not get into the bucket: there is no more room until it does.
+                Fullness::Over => inner.flush()?,
+                Fullness::Full if inner.journal.ships() => inner.flush()?,
+                _ => {}
             }
             let view = inner.view()?;
             let mut new = Vec::with_capacity(records.len());

@@ -5,7 +5,7 @@
 mod snapshot;
 mod writing;
 
-pub(super) use self::snapshot::{Pieces, Snapshot};
+pub(super) use self::snapshot::Snapshot;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,8 +14,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::id::ChunkId;
+use common::{id::ChunkId, tree::ChunkRef};
 
+use self::snapshot::{Pieces, bytes_of};
 use super::{
     Limits,
     index::Place,
@@ -24,7 +25,7 @@ use super::{
     there,
 };
 
-/// How much more than what should go into the index may be here while a commit is under way: one part in so many.
+/// How much more than what should go into the index may wait for that: one part in so many.
 const OVER_PART: usize = 4;
 
 const NOT_KEPT: &str = "the coordinator's disk failed to keep what was written before";
@@ -45,7 +46,7 @@ struct Written {
     next: u32,
     pending: Pieces,
     pending_bytes: u64,
-    /// What a commit puts into the index now, or one that failed did not.
+    /// What a commit puts into the index now.
     leaving: Arc<Pieces>,
     /// Of packs with more than the index knows: how much it knows, and how much there is.
     grown: BTreeMap<u32, (u32, u32)>,
@@ -66,7 +67,7 @@ struct Written {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fullness {
     Room,
-    /// Somebody should put it into the index, while others write on.
+    /// Somebody should put it into the index, while others write on; where there is a bucket, while nobody does.
     Full,
     /// Nobody writes on until that is done.
     Over,
@@ -143,10 +144,12 @@ impl Journal {
         written.unshipped.contains_key(&pack) || written.shipped.contains_key(&pack)
     }
 
-    /// Returns of each chunk whether it is here.
-    pub(super) fn have(&self, ids: impl Iterator<Item = ChunkId>) -> Vec<bool> {
+    /// Returns of each chunk whether it is here, as long as it should be.
+    pub(super) fn have(&self, chunks: &[ChunkRef]) -> Vec<bool> {
         let written = self.written();
-        ids.map(|id| written.has(id)).collect()
+        let have = |chunk: &ChunkRef| written.find(chunk.id);
+        let have = |chunk| have(chunk).is_some_and(|place| place.bytes == chunk.bytes);
+        chunks.iter().map(have).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -193,7 +196,10 @@ impl Journal {
         let reaches = |pieces: usize, bytes: u64| {
             written.pending.len() >= pieces || written.pending_bytes >= bytes
         };
-        let (pieces, bytes) = (self.limits.pending_pieces, self.limits.pending_bytes);
+        let (pieces, bytes) = match written.ships {
+            true => (self.limits.pending_pieces, self.limits.passing_bytes),
+            false => (self.limits.pending_pieces, self.limits.pending_bytes),
+        };
         if reaches(
             pieces + pieces / OVER_PART,
             bytes + bytes / OVER_PART as u64,
@@ -217,7 +223,7 @@ impl Journal {
             let mut new = Vec::with_capacity(pieces.len());
             for piece in pieces {
                 let id = piece.0.chunk.id;
-                if !written.has(id) && seen.insert(id) {
+                if written.find(id).is_none() && seen.insert(id) {
                     new.push(piece);
                 }
             }
@@ -297,6 +303,11 @@ impl Journal {
         }
     }
 
+    /// Notes that the index does not know it.
+    pub(super) fn failed(&self) {
+        self.written().put_back();
+    }
+
     /// Forgets all that is not in the index, after the disk has failed to keep it: nobody can say what is there. Does
     /// nothing where that was done since. Called by whoever commits.
     ///
@@ -333,8 +344,7 @@ impl Journal {
         written.losses += 1;
         written.pending.retain(|_, place| place.pack != pack);
         Arc::make_mut(&mut written.leaving).retain(|_, place| place.pack != pack);
-        let rest = written.pending.values();
-        written.pending_bytes = rest.map(|place| u64::from(place.record_bytes())).sum();
+        written.pending_bytes = bytes_of(&written.pending);
         written.unshipped.remove(&pack);
         written.unsynced.remove(&pack);
         written.grown.remove(&pack);
@@ -352,8 +362,19 @@ impl Journal {
 }
 
 impl Written {
-    fn has(&self, id: ChunkId) -> bool {
-        self.pending.contains_key(&id) || self.leaving.contains_key(&id)
+    fn find(&self, id: ChunkId) -> Option<&Place> {
+        self.pending.get(&id).or_else(|| self.leaving.get(&id))
+    }
+
+    /// Has what a commit did not put into the index wait for the next one.
+    fn put_back(&mut self) {
+        let leaving = mem::take(&mut self.leaving);
+        self.pending_bytes += bytes_of(&leaving);
+        if self.pending.is_empty() {
+            self.pending = Arc::unwrap_or_clone(leaving);
+        } else {
+            self.pending.extend(leaving.iter());
+        }
     }
 
     fn holds_nothing(&self) -> bool {
@@ -362,14 +383,10 @@ impl Written {
 
     /// Returns all that is here, with the packs that are to be synced, and whether files' names are.
     fn snapshot(&mut self) -> (Snapshot, BTreeSet<u32>, bool) {
-        let pending = mem::take(&mut self.pending);
+        // Nothing is left there, unless whoever committed last did not get to say how it ended.
+        self.put_back();
+        self.leaving = Arc::new(mem::take(&mut self.pending));
         self.pending_bytes = 0;
-        if self.leaving.is_empty() {
-            self.leaving = Arc::new(pending);
-        } else {
-            // The last commit failed: this one is to put that into the index too.
-            Arc::make_mut(&mut self.leaving).extend(pending);
-        }
         let packs = self.grown.iter();
         let snapshot = Snapshot {
             pieces: Arc::clone(&self.leaving),

@@ -1,6 +1,6 @@
 //! Pieces for whoever fetches a tree: many at once, neighbours in one go.
 
-mod places;
+pub(super) mod places;
 
 use std::io;
 
@@ -82,9 +82,9 @@ impl Store {
     fn try_pieces(
         &self,
         chunks: &[ChunkRef],
-        find: impl FnOnce(&View, &[ChunkRef]) -> Result<Vec<Place>, Unread>,
+        find: impl FnOnce(&View, &Packs, &[ChunkRef]) -> Result<Vec<Place>, Unread>,
     ) -> Result<Vec<Piece>, Unread> {
-        let places = find(&self.0.view()?, chunks)?.into_iter();
+        let places = find(&self.0.view()?, &self.0.packs, chunks)?.into_iter();
         let mut places: Vec<(Place, usize)> = places.zip(0..).collect();
         places.sort_unstable_by_key(|(place, at)| (place.pack, place.offset, *at));
         let mut pieces = vec![Piece::plain(Buffer::new()); chunks.len()];
@@ -170,7 +170,7 @@ impl Store {
 
 /// Why pieces were not read.
 #[derive(Debug)]
-enum Unread {
+pub(super) enum Unread {
     Missing(ChunkId),
     Damaged(ChunkRef),
     /// The file was deleted since the look into the index.

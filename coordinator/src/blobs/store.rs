@@ -271,7 +271,8 @@ impl Inner {
                 tables.send_away(self.packs.shipped_as(*pack))?;
             }
             change(tables, &snapshot, minute)
-        })?;
+        });
+        let done = done.inspect_err(|_| self.journal.failed())?;
         for pack in snapshot.shipped.keys() {
             if let Err(error) = self.packs.went(self.packs.shipped_as(*pack)) {
                 // It goes when the store is opened next.

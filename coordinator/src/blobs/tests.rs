@@ -48,6 +48,7 @@ const SMALL: Limits = Limits {
     shipped_bytes: 4 << 10,
     pending_pieces: 16,
     pending_bytes: 64 << 10,
+    passing_bytes: 64 << 10,
     told_pieces: 7,
 };
 

@@ -12,6 +12,12 @@ use super::super::index::Place;
 /// Where pieces are.
 pub(in super::super) type Pieces = HashMap<ChunkId, Place>;
 
+/// Returns how long the records of pieces are together.
+pub(super) fn bytes_of(pieces: &Pieces) -> u64 {
+    let records = pieces.values();
+    records.map(|place| u64::from(place.record_bytes())).sum()
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(in super::super) struct Snapshot {

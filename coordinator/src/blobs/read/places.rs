@@ -12,13 +12,18 @@ use link::trees::piece::Encoding;
 use super::{
     super::{
         index::{Place, View},
+        packs::Packs,
         record::HEADER_BYTES,
     },
     Unread,
 };
 
 /// Returns where each chunk is, as the index says.
-pub(super) fn looked_up(view: &View, chunks: &[ChunkRef]) -> Result<Vec<Place>, Unread> {
+pub(in super::super) fn looked_up(
+    view: &View,
+    _: &Packs,
+    chunks: &[ChunkRef],
+) -> Result<Vec<Place>, Unread> {
     chunks.iter().map(|chunk| look_up(view, chunk)).collect()
 }
 
@@ -29,10 +34,16 @@ fn look_up(view: &View, chunk: &ChunkRef) -> Result<Place, Unread> {
 }
 
 /// Returns where each chunk should be, as the index says of some of them. Only records of packs without dead ones are
-/// taken for granted: elsewhere one that was damaged may still stand where it was.
-pub(super) fn derived(view: &View, chunks: &[ChunkRef]) -> Result<Vec<Place>, Unread> {
+/// taken for granted: elsewhere one that was damaged may still stand where it was. In a bucket none are: what is read in
+/// vain there costs.
+pub(in super::super) fn derived(
+    view: &View,
+    packs: &Packs,
+    chunks: &[ChunkRef],
+) -> Result<Vec<Place>, Unread> {
     let mut deriving = Deriving {
         view,
+        packs,
         chunks,
         // By how much a plain record begins behind the first one.
         starts: starts(chunks),
@@ -61,6 +72,7 @@ fn starts(chunks: &[ChunkRef]) -> Vec<u64> {
 
 struct Deriving<'a> {
     view: &'a View,
+    packs: &'a Packs,
     chunks: &'a [ChunkRef],
     starts: Vec<u64>,
     places: Vec<Option<Place>>,
@@ -78,7 +90,8 @@ impl Deriving<'_> {
         let apart = u64::from(last.end()).checked_sub(first.offset.into());
         let together = first.pack == last.pack
             && apart == Some(self.starts[row.end] - self.starts[row.start])
-            && self.is_sound(first.pack)?;
+            && self.is_sound(first.pack)?
+            && last.end() <= self.view.pack(first.pack)?.bytes;
         if !together {
             return Ok(false);
         }
@@ -109,7 +122,8 @@ impl Deriving<'_> {
         if let Some(known) = self.sound.get(&pack) {
             return Ok(*known);
         }
-        let sound = self.view.pack(pack)?.dead() == 0;
+        let row = self.view.pack(pack)?;
+        let sound = row.bytes == row.live && !self.packs.is_away(pack);
         self.sound.insert(pack, sound);
         Ok(sound)
     }

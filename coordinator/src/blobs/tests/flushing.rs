@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::blobs::{error::BlobError, journal::Fullness};
+use crate::blobs::{error::BlobError, journal::Fullness, record::Header};
 
 /// More than what should go into the index at once.
 const MANY: u32 = 17;
@@ -31,7 +31,12 @@ fn what_a_failed_commit_was_to_put_into_the_index_goes_with_the_next() {
     });
     failed.unwrap_err();
     assert!(stored(&store).is_empty());
-    // They are here all the same, and so is what comes after them.
+    // They are here all the same, at the size that they have, and so is what comes after them.
+    let other = ChunkRef {
+        bytes: chunk(1).bytes + 1,
+        ..chunk(1)
+    };
+    assert_eq!(incoming.lacks(&[chunk(1), other]), Ok(vec![false, true]));
     assert_eq!(bring(&incoming, &first), Ok(0));
     assert_eq!(bring(&incoming, &second), Ok(6));
     let all = numbers(0, 12);
@@ -67,4 +72,22 @@ fn others_write_on_while_somebody_commits_until_there_is_too_much() {
     assert_eq!(store.0.journal.fullness(), Fullness::Room);
     incoming.seal(&made_of(&all)).unwrap();
     check_whole(&store, &all);
+}
+
+#[test]
+fn what_a_failed_commit_left_still_counts() {
+    let (_folder, store) = store();
+    let incoming = store.begin();
+    let most = numbers(0, MANY - 2);
+    bring(&incoming, &most).unwrap();
+    assert_eq!(store.0.journal.fullness(), Fullness::Room);
+    let failed = store.0.commit(|_, _, _| Err::<(), _>(BlobError::Lost));
+    failed.unwrap_err();
+    let header = |number| {
+        let (chunk, piece) = piece(number);
+        (Header::of(&chunk, &piece).unwrap(), piece.bytes().clone())
+    };
+    let more = [header(MANY), header(MANY + 1)];
+    store.0.journal.arrive(&store.0.packs, &more).unwrap();
+    assert_eq!(store.0.journal.fullness(), Fullness::Full);
 }

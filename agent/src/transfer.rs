@@ -15,6 +15,7 @@ mod walk;
 
 mod donors;
 mod layout;
+mod ordinals;
 mod route;
 mod stock;
 mod stream;

@@ -12,6 +12,7 @@ mod arrive;
 mod beside;
 mod check;
 mod copy;
+mod description;
 mod held;
 mod images;
 mod lend;
@@ -31,7 +32,7 @@ pub(crate) use self::{
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Instant, SystemTime},
 };
 
@@ -271,11 +272,19 @@ impl Cache {
             let partial = shared.shelf.partial(tree).map_err(failed)?;
             // The donors stay until the tree has arrived.
             let lent = Arc::new(lent);
-            let arriving = (Arc::clone(&shared), manifest.clone(), Arc::clone(&lent));
+            let number = shared.next_number.fetch_add(1, Ordering::Relaxed);
+            let description = Arc::new(shared.shelf.describe(&manifest, number));
+            let arriving = (
+                Arc::clone(&shared),
+                Arc::clone(&description),
+                Arc::clone(&lent),
+            );
             let finish = move |layout: &Layout| {
-                let (shared, manifest, lent) = &arriving;
-                shared.arrive(manifest, layout, &lent.trees)
+                let (shared, description, lent) = &arriving;
+                shared.arrive(description, layout, &lent.trees)
             };
+            // Beside everything else. Whether it succeeded is asked when the tree has come.
+            tokio::task::spawn_blocking(move || description.write());
             let layout = prepare(&partial, &manifest, &lent.donors, Leave::Sealed, finish);
             let mut layout = layout.map_err(failed)?;
             // Not everything that could be linked need have been.

@@ -3,8 +3,10 @@
 //! [`Wishes`] are held against one tree after the other; what comes of them are [`Donors`], which a
 //! [`super::layout::Layout`] takes from. A donor is sealed: a file that does not say so any more gives nothing.
 
+mod similar;
+
 use std::{
-    collections::{HashMap, hash_map::Entry as Slot},
+    collections::{HashMap, HashSet, hash_map::Entry as Slot},
     fs::File,
     io,
     path::Path,
@@ -21,6 +23,7 @@ use rustix::fs::{FileType, Stat};
 use super::{
     beneath::{Folder, Mark},
     cache::SEALED_AT,
+    ordinals::{Ordinals, chunks_of},
 };
 
 /// Equal for files of equal content that were cut alike.
@@ -58,35 +61,42 @@ pub(super) struct Wishes<'a> {
 struct Rest {
     /// The entries that have it.
     files: HashMap<Key, Vec<usize>>,
+    /// What they begin with: most files of other trees need not be looked at closer.
+    beginnings: HashSet<ChunkId>,
     /// The ordinal of each, and in how many places it is lacking.
     chunks: HashMap<ChunkId, (u32, u32)>,
 }
 
 impl Rest {
-    fn of(manifest: &Manifest, lacking: &[usize]) -> Self {
-        let mut chunks: HashMap<ChunkId, (u32, u32)> = HashMap::new();
-        let mut files: HashMap<Key, Vec<usize>> = HashMap::new();
+    /// `found` says which chunks are lacking no more.
+    fn of(manifest: &Manifest, lacking: &[usize], ordinals: &Ordinals, found: &[bool]) -> Self {
+        let mut rest = Self {
+            files: HashMap::new(),
+            beginnings: HashSet::new(),
+            chunks: HashMap::new(),
+        };
         for &index in lacking {
-            if let EntryKind::File {
-                executable,
-                chunks: made_of,
-            } = &manifest.tree().entries()[index].kind
-            {
-                let with = files.entry(key(*executable, made_of));
+            if let EntryKind::File { executable, chunks } = &manifest.tree().entries()[index].kind {
+                let with = rest.files.entry(key(*executable, chunks));
                 with.or_default().push(index);
-                for chunk in made_of {
-                    chunks.entry(chunk.id).or_default().1 += 1;
+                rest.beginnings.extend(chunks.first().map(|first| first.id));
+                for (chunk, ordinal) in chunks.iter().zip(ordinals.of_entry(index)) {
+                    if !found[*ordinal as usize] {
+                        rest.chunks.entry(chunk.id).or_insert((*ordinal, 0)).1 += 1;
+                    }
                 }
             }
         }
-        if !chunks.is_empty() {
-            for (ordinal, chunk) in (0_u32..).zip(manifest.chunks()) {
-                if let Some(wish) = chunks.get_mut(&chunk.id) {
-                    wish.0 = ordinal;
-                }
-            }
+        rest
+    }
+
+    /// Returns the entries that are made of these, which are lacking no more.
+    fn take(&mut self, executable: bool, chunks: &[ChunkRef]) -> Option<Vec<usize>> {
+        let first = chunks.first()?;
+        if !self.beginnings.contains(&first.id) {
+            return None;
         }
-        Self { files, chunks }
+        self.files.remove(&key(executable, chunks))
     }
 
     /// Takes note that an entry's file comes as a whole.
@@ -133,22 +143,24 @@ impl<'a> Wishes<'a> {
         let mut rest = match self.rest.take() {
             Some(rest) => rest,
             None => {
-                gave = self.ask_by_name(number, tree);
-                Rest::of(self.manifest, &self.files)
+                let ordinals = Ordinals::of(self.manifest);
+                let mut found = vec![false; self.manifest.chunks().len()];
+                gave = self.ask_by_name(number, tree, &ordinals, &mut found);
+                Rest::of(self.manifest, &self.files, &ordinals, &found)
             }
         };
         for entry in tree.entries() {
             let EntryKind::File { executable, chunks } = &entry.kind else {
                 continue;
             };
-            if rest.chunks.is_empty() {
+            if rest.chunks.is_empty() && rest.files.is_empty() {
                 break;
             }
             let mut source = None;
             let mut from = |found: &mut Donors| {
                 *source.get_or_insert_with(|| found.add(number, &entry.path, chunks))
             };
-            if let Some(indexes) = rest.files.remove(&key(*executable, chunks)) {
+            if let Some(indexes) = rest.take(*executable, chunks) {
                 for index in indexes {
                     let source = from(&mut self.found);
                     self.found.files.insert(index, source);
@@ -157,10 +169,12 @@ impl<'a> Wishes<'a> {
             }
             let mut offset = 0;
             for chunk in chunks {
-                if let Slot::Occupied(wish) = rest.chunks.entry(chunk.id) {
-                    let (ordinal, _) = wish.remove();
+                if rest.chunks.is_empty() {
+                    break;
+                }
+                if let Some((ordinal, _)) = rest.chunks.remove(&chunk.id) {
                     let source = from(&mut self.found);
-                    self.found.chunks.insert(ordinal, Spot { source, offset });
+                    self.found.chunks.push((ordinal, Spot { source, offset }));
                 }
                 offset += u64::from(chunk.bytes);
             }
@@ -173,27 +187,48 @@ impl<'a> Wishes<'a> {
         Ok(gave)
     }
 
-    /// Takes the files that a tree has under the same names. Returns whether it has any.
-    fn ask_by_name(&mut self, folder: usize, tree: &Tree) -> bool {
+    /// Takes the files that a tree has under the same names, and what it has of them in the same order. Returns
+    /// whether there is anything; `has` notes which chunks there are.
+    fn ask_by_name(
+        &mut self,
+        folder: usize,
+        tree: &Tree,
+        ordinals: &Ordinals,
+        has: &mut [bool],
+    ) -> bool {
         let (entries, found) = (self.manifest.tree().entries(), &mut self.found);
         let mut theirs = tree.entries().iter().peekable();
-        let before = self.files.len();
+        let before = (self.files.len(), found.sources.len());
         self.files.retain(|&index| {
             let ours = &entries[index];
             while theirs.next_if(|entry| entry.path < ours.path).is_some() {}
-            let Some(same) = theirs.next_if(|entry| *entry == ours) else {
+            let Some(named) = theirs.next_if(|entry| entry.path == ours.path) else {
                 return true;
             };
-            if let EntryKind::File { chunks, .. } = &same.kind {
-                let source = found.add(folder, &same.path, chunks);
+            let chunks = chunks_of(&named.kind);
+            if named == ours {
+                let source = found.add(folder, &named.path, chunks);
                 found.files.insert(index, source);
+                return false;
             }
-            false
+            let (mut source, mut at, mut offset) = (None, 0, 0);
+            let ordinals = ordinals.of_entry(index);
+            similar::walk(chunks_of(&ours.kind), chunks, |own, other| {
+                offset += size_of(&chunks[at..other]);
+                at = other;
+                if !std::mem::replace(&mut has[ordinals[own] as usize], true) {
+                    let source =
+                        *source.get_or_insert_with(|| found.add(folder, &named.path, chunks));
+                    found.chunks.push((ordinals[own], Spot { source, offset }));
+                }
+            });
+            true
         });
-        self.files.len() < before
+        before != (self.files.len(), found.sources.len())
     }
 
-    pub(super) fn into_donors(self) -> Donors {
+    pub(super) fn into_donors(mut self) -> Donors {
+        self.found.chunks.sort_by_key(|(ordinal, _)| *ordinal);
         self.found
     }
 }
@@ -205,8 +240,8 @@ pub(super) struct Donors {
     sources: Vec<Source>,
     /// By entry, which source is the same file.
     files: HashMap<usize, usize>,
-    /// By ordinal.
-    chunks: HashMap<u32, Spot>,
+    /// Ordinals and where those chunks stand; sorted, each once.
+    chunks: Vec<(u32, Spot)>,
 }
 
 /// A file that has something.
@@ -245,8 +280,9 @@ impl Donors {
         Some(&self.sources[*self.files.get(&index)?])
     }
 
-    pub(super) fn chunk(&self, ordinal: u32) -> Option<Spot> {
-        self.chunks.get(&ordinal).copied()
+    /// Returns the chunks that there are, by ordinal.
+    pub(super) fn chunks(&self) -> &[(u32, Spot)] {
+        &self.chunks
     }
 
     /// Returns how much there is as whole files.

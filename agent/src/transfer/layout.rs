@@ -4,6 +4,7 @@
 //! where it was. What [`Donors`] have is linked and copied. The folder has a name of its own until everything is
 //! there; see [`super::stream`].
 
+mod at_once;
 mod borrow;
 mod empty;
 mod fill;
@@ -11,7 +12,6 @@ mod fill;
 pub(super) use self::{borrow::Linked, empty::Empty};
 
 use std::{
-    collections::HashMap,
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -22,9 +22,8 @@ use std::{
 use bytes::Bytes as Buffer;
 use common::{
     code::Code,
-    id::ChunkId,
     problem::Problem,
-    tree::{ChunkRef, EntryKind, chunk_id},
+    tree::{ChunkRef, Entry, EntryKind, chunk_id},
     units::Bytes,
 };
 use link::trees::{ChunkSink, Manifest, io_problem};
@@ -35,8 +34,9 @@ use rustix::{
 
 use self::fill::Left;
 use super::{
-    beneath::Folder,
+    beneath::{Folder, in_folder},
     donors::{Donors, size_of},
+    ordinals::{Places, chunks_of},
     stock::Stock,
 };
 
@@ -62,8 +62,8 @@ pub(super) struct Layout {
     path: PathBuf,
     folder: Folder,
     manifest: Manifest,
-    /// Every place of every chunk: ordinal, file (an index into the tree's entries), offset. Sorted.
-    places: Vec<(u32, usize, u64)>,
+    /// Every place of every chunk, those in linked files left out: nobody writes there.
+    places: Places,
     /// By ordinal: whether the chunk is here already.
     kept: Vec<bool>,
     /// Files that had content before, by entry.
@@ -99,8 +99,8 @@ impl Layout {
             path: path.to_owned(),
             folder: Folder::open(path)?,
             manifest: manifest.clone(),
-            places: Vec::new(),
-            kept: vec![true; manifest.chunks().len()],
+            places: Places::default(),
+            kept: Vec::new(),
             reused: Vec::new(),
             linked: Vec::new(),
             empty: Vec::new(),
@@ -108,11 +108,15 @@ impl Layout {
             left: OnceLock::new(),
             finish,
         };
-        layout.reused = layout.make_entries(donors)?;
-        layout.places = places(manifest, &layout.linked);
-        for (ordinal, ..) in &layout.places {
-            layout.kept[*ordinal as usize] = false;
-        }
+        layout.make_entries(donors)?;
+        let is_linked = |index| {
+            layout
+                .linked
+                .binary_search_by_key(&index, |linked| linked.entry)
+        };
+        layout.places = Places::of(manifest, |index| is_linked(index).is_err());
+        let places = layout.places.iter();
+        layout.kept = places.map(|(_, places)| places.is_empty()).collect();
         layout.keep_what_matches()?;
         Ok(layout)
     }
@@ -128,59 +132,30 @@ impl Layout {
         stock.map_err(|error| self.failed(&error))
     }
 
-    /// Returns the files that had their full length already.
-    fn make_entries(&mut self, donors: &Donors) -> io::Result<Vec<usize>> {
-        let (mut reused, mut linked) = (Vec::new(), Vec::new());
+    /// Makes folders, links and empty files, and those that an earlier try left as long as they are to be.
+    fn make_entries(&mut self, donors: &Donors) -> io::Result<()> {
         let fresh = self.folder.names(0)?.is_empty();
-        let mut linking = borrow::Linking::new(&self.folder, donors);
+        let mut clearing = borrow::Clearing::new(&self.folder, donors);
         let mut emptying = empty::Emptying::new(&self.folder, self.leave);
+        let (mut lent, mut own) = (Vec::new(), Vec::new());
+        let mut last: Option<&Entry> = None;
         for (index, entry) in self.manifest.tree().entries().iter().enumerate() {
-            // A tree need not list the folders above an entry.
-            let mut above: Vec<&[u8]> = entry.path.ancestors().collect();
-            above.reverse();
-            let known = index
-                .checked_sub(1)
-                .map(|last| &self.manifest.tree().entries()[last].path);
-            for folder in above {
-                let made = known.is_some_and(|known| {
-                    known.as_bytes() == folder || known.ancestors().any(|above| above == folder)
-                });
-                if !made {
-                    self.folder
-                        .make_folder(folder, Mode::from_raw_mode(0o777))?;
-                }
-            }
+            self.make_above(entry, last.replace(entry))?;
             match &entry.kind {
                 EntryKind::Directory => {
                     self.folder
                         .make_folder(&entry.path, Mode::from_raw_mode(0o777))?;
                 }
                 EntryKind::File { executable, chunks } => {
-                    let path = &entry.path;
                     if !fresh {
-                        linking.clear_way(index, path)?;
+                        clearing.clear_way(index, &entry.path)?;
                     }
-                    if let Some(link) = linking.link(index, path)? {
-                        linked.push(link);
-                        continue;
-                    }
-                    let size = size_of(chunks);
-                    if size == 0 {
-                        emptying.make(path, *executable)?;
-                        continue;
-                    }
-                    if fresh {
-                        continue;
-                    }
-                    let file = self
-                        .folder
-                        .write(path, made_mode(*executable), OFlags::empty())?;
-                    let is_size = file.metadata()?.len();
-                    if is_size != size {
-                        file.set_len(size)?;
-                    }
-                    if is_size > 0 {
-                        reused.push(index);
+                    if donors.file(index).is_some() {
+                        lent.push(index);
+                    } else if chunks.is_empty() {
+                        emptying.make(&entry.path, *executable)?;
+                    } else {
+                        own.push(index);
                     }
                 }
                 // Links are made last, when nothing is opened any more.
@@ -188,7 +163,52 @@ impl Layout {
             }
         }
         self.empty = emptying.finish();
-        self.linked = linked;
+        self.linked = self.link(&lent, donors)?;
+        if !fresh {
+            let is_linked = |index| self.linked.binary_search_by_key(&index, |link| link.entry);
+            own.extend(lent.into_iter().filter(|index| is_linked(*index).is_err()));
+            own.sort_unstable();
+            self.reused = self.make_long_enough(&own)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the folders above an entry: a tree need not list them. `last` is the entry before.
+    fn make_above(&self, entry: &Entry, last: Option<&Entry>) -> io::Result<()> {
+        let (parent, _) = in_folder(entry.path.as_bytes());
+        if last.is_some_and(|last| in_folder(last.path.as_bytes()).0 == parent) {
+            return Ok(());
+        }
+        let mut above: Vec<&[u8]> = entry.path.ancestors().collect();
+        above.reverse();
+        for folder in above {
+            let made = last.is_some_and(|last| {
+                last.path.as_bytes() == folder || last.path.ancestors().any(|above| above == folder)
+            });
+            if !made {
+                self.folder
+                    .make_folder(folder, Mode::from_raw_mode(0o777))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives files their length. Returns those that had content before.
+    fn make_long_enough(&self, files: &[usize]) -> io::Result<Vec<usize>> {
+        let mut reused = Vec::new();
+        for &index in files {
+            let entry = &self.manifest.tree().entries()[index];
+            let size = size_of(chunks_of(&entry.kind));
+            let mode = made_mode(is_executable(&entry.kind));
+            let file = self.folder.write(&entry.path, mode, OFlags::empty())?;
+            let is_size = file.metadata()?.len();
+            if is_size != size {
+                file.set_len(size)?;
+            }
+            if is_size > 0 {
+                reused.push(index);
+            }
+        }
         Ok(reused)
     }
 
@@ -197,32 +217,25 @@ impl Layout {
             return Ok(());
         }
         let mut open = Open::default();
-        let mut from = 0;
-        while from < self.places.len() {
-            let ordinal = self.places[from].0;
-            let places = self.places[from..].iter();
-            let to = from + places.take_while(|place| place.0 == ordinal).count();
+        for (ordinal, places) in self.places.iter() {
             let chunk = self.manifest.chunks()[ordinal as usize];
             let mut found = None;
-            for &(_, index, offset) in &self.places[from..to] {
-                if !self.is_reused(index) {
-                    continue;
-                }
+            for place in places.iter().filter(|place| self.is_reused(place.index)) {
                 let mut bytes = vec![0; chunk.bytes as usize];
-                self.open(&mut open, index)?
-                    .read_exact_at(&mut bytes, offset)?;
+                self.open(&mut open, place.index)?
+                    .read_exact_at(&mut bytes, place.offset)?;
                 if chunk_id(&bytes) == chunk.id {
                     found = Some(bytes);
                     break;
                 }
             }
             if let Some(bytes) = found {
-                for &(_, index, offset) in &self.places[from..to] {
-                    self.open(&mut open, index)?.write_all_at(&bytes, offset)?;
+                for place in places {
+                    self.open(&mut open, place.index)?
+                        .write_all_at(&bytes, place.offset)?;
                 }
                 self.kept[ordinal as usize] = true;
             }
-            from = to;
         }
         Ok(())
     }
@@ -281,38 +294,6 @@ const fn is_executable(kind: &EntryKind) -> bool {
     )
 }
 
-/// Returns every place of every chunk, sorted, those in linked files left out: nobody writes there.
-fn places(manifest: &Manifest, linked: &[Linked]) -> Vec<(u32, usize, u64)> {
-    let mut linked = linked.iter().peekable();
-    let mut by_id: Vec<(ChunkId, usize, u64)> = Vec::new();
-    for (index, entry) in manifest.tree().entries().iter().enumerate() {
-        if linked.next_if(|linked| linked.entry == index).is_some() {
-            continue;
-        }
-        if let EntryKind::File { chunks, .. } = &entry.kind {
-            let mut offset = 0;
-            for chunk in chunks {
-                by_id.push((chunk.id, index, offset));
-                offset += u64::from(chunk.bytes);
-            }
-        }
-    }
-    let mut ordinals: HashMap<ChunkId, u32> = by_id.iter().map(|(id, ..)| (*id, 0)).collect();
-    if !ordinals.is_empty() {
-        for (ordinal, chunk) in (0_u32..).zip(manifest.chunks()) {
-            ordinals
-                .entry(chunk.id)
-                .and_modify(|known| *known = ordinal);
-        }
-    }
-    let mut places: Vec<_> = by_id
-        .into_iter()
-        .map(|(id, index, offset)| (ordinals[&id], index, offset))
-        .collect();
-    places.sort_unstable();
-    places
-}
-
 impl ChunkSink for Layout {
     fn has(&self, ordinal: u32, _: &ChunkRef) -> bool {
         self.kept[ordinal as usize]
@@ -322,11 +303,11 @@ impl ChunkSink for Layout {
         if missing == Bytes::ZERO {
             return Ok(());
         }
-        let size = |(ordinal, ..): &(u32, usize, u64)| match self.kept[*ordinal as usize] {
-            true => 0,
-            false => u64::from(self.manifest.chunks()[*ordinal as usize].bytes),
-        };
-        let needed = Bytes(self.places.iter().map(size).sum());
+        let lacking = self.places.iter().zip(self.manifest.chunks());
+        let lacking = lacking.filter(|((ordinal, _), _)| !self.kept[*ordinal as usize]);
+        let sizes =
+            lacking.map(|((_, places), chunk)| places.len() as u64 * u64::from(chunk.bytes));
+        let needed = Bytes(sizes.sum());
         let free = free(&self.folder).map_err(|error| self.failed(&error))?;
         if needed > free {
             let what = format!("cannot write to {}", self.path.display());

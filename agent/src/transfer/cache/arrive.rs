@@ -8,9 +8,9 @@ use std::{
 
 use agent_core::cache_plan::Item;
 use common::{id::TreeId, problem::Problem, units::Bytes};
-use link::trees::Manifest;
 
 use super::{
+    description::Description,
     held::{Held, Shared},
     now, remove, shelf,
 };
@@ -23,11 +23,12 @@ impl Shared {
     /// Gives a tree that was written its place. `donors` are the trees that files were linked from.
     pub(super) fn arrive(
         self: &Arc<Self>,
-        manifest: &Manifest,
+        description: &Description,
         layout: &Layout,
         donors: &[TreeId],
     ) -> Result<(), Problem> {
-        self.shelf.complete(manifest, layout)?;
+        self.shelf.complete(description, layout)?;
+        let manifest = description.manifest();
         let linked = layout.linked();
         let tree = manifest.id();
         let links = linked.iter().map(|linked| (linked.file, linked.bytes));

@@ -17,7 +17,7 @@ use link::{
 };
 use rustix::fs::syncfs;
 
-use super::{sealed, timestamp};
+use super::{description::Description, sealed, timestamp};
 use crate::transfer::layout::Layout;
 
 /// What a file's last block and its inode take at most, on common file systems.
@@ -232,21 +232,29 @@ impl Shelf {
         }
     }
 
+    /// Begins a description of a tree that is about to come; `number` is nobody else's.
+    pub(super) fn describe(&self, manifest: &Manifest, number: u64) -> Description {
+        let path = self
+            .root
+            .join("temps")
+            .join(format!("description-{number}"));
+        Description::new(manifest.clone(), path)
+    }
+
     /// Seals what was written and gives it its name.
-    pub(super) fn complete(&self, manifest: &Manifest, layout: &Layout) -> Result<(), Problem> {
+    pub(super) fn complete(
+        &self,
+        description: &Description,
+        layout: &Layout,
+    ) -> Result<(), Problem> {
+        let manifest = description.manifest();
         let tree = manifest.id();
         let failed = |error: io::Error| io_problem("the data cannot be cached", &error);
-        let bytes = manifest.encode().map_err(|error| {
-            Problem::new(
-                Code::Internal,
-                "the data cannot be cached",
-                error.to_string(),
-            )
-        })?;
         let partial = self.partial_path(tree);
         sealed::seal(&partial, manifest.tree(), layout).map_err(failed)?;
         // Durable together with the content; see `Shelf::mark`.
-        fs::write(self.described(tree), &bytes).map_err(failed)?;
+        description.write()?;
+        description.place(&self.described(tree)).map_err(failed)?;
         let content = self.content(tree);
         fs::rename(&partial, &content).map_err(failed)?;
         // A folder that moves must be writable, so the outermost one is sealed last.

@@ -222,7 +222,8 @@ async fn a_tree_that_came_although_nobody_waited_is_there() {
     fs::write(path.join("data"), noise(1, 1000)).unwrap();
     drop(reserved);
     assert!(cache.ids().is_empty());
-    cache.0.arrive(&manifest, &layout, &[]).unwrap();
+    let description = cache.0.shelf.describe(&manifest, 0);
+    cache.0.arrive(&description, &layout, &[]).unwrap();
     assert_eq!(cache.ids(), [tree]);
     drop(cache.fetch(&site.connection, tree, &()).await.unwrap());
     assert_eq!(site.depot.moved.load(Ordering::SeqCst), 0);

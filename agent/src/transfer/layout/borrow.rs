@@ -5,8 +5,6 @@ use std::{
     fs::File,
     io,
     os::{fd::AsFd, unix::fs::FileExt},
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
 };
 
 use agent_core::cache_plan::FileNumber;
@@ -16,16 +14,15 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Empty, Layout, Open};
+use super::{Empty, Layout, Open, at_once::at_once};
 use crate::transfer::{
-    beneath::{Folder, Nearby},
-    donors::Donors,
+    beneath::{Folder, Nearby, in_folder},
+    donors::{Donors, Spot},
+    ordinals::Place,
 };
 
 /// What a file system shares, or copies at once where it does not, begins at multiples of this.
 const BLOCK_BYTES: u64 = 4096;
-/// Files that are copied into at once.
-const MAX_COPYING: usize = 4;
 /// Copied at once where the kernel does not do it.
 const BUFFER_BYTES: usize = 1 << 20;
 /// What a file of our own may have, so that it can be written.
@@ -42,19 +39,17 @@ pub(in crate::transfer) struct Linked {
     pub(in crate::transfer) donor: usize,
 }
 
-/// Links files in the order of the tree.
-pub(super) struct Linking<'a> {
+/// Clears the way for files, in the order of the tree.
+pub(super) struct Clearing<'a> {
     donors: &'a Donors,
     into: Nearby<'a>,
-    from: Option<(usize, Nearby<'a>)>,
 }
 
-impl<'a> Linking<'a> {
+impl<'a> Clearing<'a> {
     pub(super) const fn new(into: &'a Folder, donors: &'a Donors) -> Self {
         Self {
             donors,
             into: Nearby::new(into),
-            from: None,
         }
     }
 
@@ -77,9 +72,26 @@ impl<'a> Linking<'a> {
         }
         Ok(())
     }
+}
+
+/// Links files in the order of the tree.
+struct Linking<'a> {
+    donors: &'a Donors,
+    into: Nearby<'a>,
+    from: Option<(usize, Nearby<'a>)>,
+}
+
+impl<'a> Linking<'a> {
+    const fn new(into: &'a Folder, donors: &'a Donors) -> Self {
+        Self {
+            donors,
+            into: Nearby::new(into),
+            from: None,
+        }
+    }
 
     /// Makes a donor's file an entry of the tree, where there is one that is as it was sealed.
-    pub(super) fn link(&mut self, index: usize, path: &TreePath) -> io::Result<Option<Linked>> {
+    fn link(&mut self, index: usize, path: &TreePath) -> io::Result<Option<Linked>> {
         let Some(source) = self.donors.file(index) else {
             return Ok(None);
         };
@@ -113,13 +125,19 @@ impl<'a> Linking<'a> {
     }
 }
 
+/// A chunk that a donor has.
+#[derive(Debug)]
+struct Loan {
+    ordinal: u32,
+    spot: Spot,
+    place: Place,
+}
+
 /// Chunks that stand beside each other at both ends.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     source: usize,
     from: u64,
-    /// An index into the tree's entries.
-    index: usize,
     to: u64,
     bytes: u64,
 }
@@ -135,97 +153,78 @@ impl Layout {
         &self.empty
     }
 
+    /// Links files that donors have, by entry in the order of the tree. Returns those that could be, in that order.
+    /// Blocks.
+    pub(super) fn link(&self, lent: &[usize], donors: &Donors) -> io::Result<Vec<Linked>> {
+        let path = |index: usize| &self.manifest.tree().entries()[index].path;
+        let folder = |index: usize| in_folder(path(index).as_bytes()).0;
+        // By folder: where names are made, only one thread can.
+        let folders: Vec<&[usize]> = lent
+            .chunk_by(|one, next| folder(*one) == folder(*next))
+            .collect();
+        let linked = at_once(&folders, |files| {
+            let mut linking = Linking::new(&self.folder, donors);
+            let linked = files.iter().map(|&index| linking.link(index, path(index)));
+            linked.filter_map(Result::transpose).collect()
+        })?;
+        Ok(linked.into_iter().flat_map(Vec::into_iter).collect())
+    }
+
     /// Copies the chunks that donors have. Blocks.
     ///
     /// # Errors
     /// They cannot be written; a donor that cannot be read is as good as none.
     pub(in crate::transfer) fn copy_from(&mut self, donors: &Donors) -> io::Result<()> {
-        let has = |ordinal: u32| {
-            donors
-                .chunk(ordinal)
-                .filter(|_| !self.kept[ordinal as usize])
-        };
-        let mut lacking: Vec<_> = self
-            .places
-            .iter()
-            .copied()
-            .filter(|place| has(place.0).is_some())
-            .collect();
-        lacking.sort_unstable_by_key(|&(_, index, offset)| (index, offset));
-        let files: Vec<&[(u32, usize, u64)]> = lacking.chunk_by(|a, b| a.1 == b.1).collect();
-        let next = AtomicUsize::new(0);
-        let copy = || -> io::Result<Vec<u32>> {
-            let mut copying = Copying { donors, open: None };
-            let mut failed = Vec::new();
-            while let Some(places) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.copy_file(&mut copying, places, &mut failed)?;
+        let mut lacking = Vec::new();
+        for &(ordinal, spot) in donors.chunks() {
+            if !self.kept[ordinal as usize] {
+                let copies = self.places.of_chunk(ordinal).iter();
+                lacking.extend(copies.map(|place| Loan {
+                    ordinal,
+                    spot,
+                    place: *place,
+                }));
             }
-            Ok(failed)
-        };
-        let failed: Vec<io::Result<Vec<u32>>> = thread::scope(|scope| {
-            // Of different files, so that nobody waits for another's lock. Without a thread this one does it all.
-            let others = 1..MAX_COPYING.min(files.len());
-            let others =
-                others.map_while(|_| thread::Builder::new().spawn_scoped(scope, copy).ok());
-            let others: Vec<_> = others.collect();
-            let panicked = |_| Err(io::Error::other("a copying thread ended unexpectedly"));
-            let joined = others.into_iter().map(|other| other.join());
-            let own = copy();
-            joined
-                .map(|done| done.unwrap_or_else(panicked))
-                .chain([own])
-                .collect()
-        });
-        let failed: io::Result<Vec<Vec<u32>>> = failed.into_iter().collect();
-        let failed: HashSet<u32> = failed?.into_iter().flatten().collect();
-        for (ordinal, ..) in lacking {
+        }
+        // Nearly in this order already, which a stable sort makes use of.
+        lacking.sort_by_key(|copy| (copy.place.index, copy.place.offset));
+        // Into different files, so that nobody waits for another's lock.
+        let files: Vec<&[Loan]> = lacking
+            .chunk_by(|one, next| one.place.index == next.place.index)
+            .collect();
+        let failed = at_once(&files, |copies| self.copy_file(donors, copies))?;
+        let failed: HashSet<u32> = failed.into_iter().flatten().collect();
+        for Loan { ordinal, .. } in lacking {
             self.kept[ordinal as usize] = !failed.contains(&ordinal);
         }
         Ok(())
     }
 
-    /// Copies the places of one file that donors have, in their order; notes those that could not be.
-    fn copy_file(
-        &self,
-        copying: &mut Copying<'_>,
-        places: &[(u32, usize, u64)],
-        failed: &mut Vec<u32>,
-    ) -> io::Result<()> {
-        let donors = copying.donors;
+    /// Copies what donors have of one file, in its order; returns the chunks that could not be.
+    fn copy_file(&self, donors: &Donors, copies: &[Loan]) -> io::Result<Vec<u32>> {
+        let (mut copying, mut failed) = (Copying { donors, open: None }, Vec::new());
         let mut open = Open::default();
-        let (mut run, mut begun): (Option<Run>, usize) = (None, 0);
-        let mut finish = |run: Option<Run>, places: &[(u32, usize, u64)]| -> io::Result<()> {
-            if let Some(run) = run
-                && !copying.copy(run, self.open(&mut open, run.index)?)?
-            {
-                failed.extend(places.iter().map(|place| place.0));
-            }
-            Ok(())
+        let bytes = |copy: &Loan| u64::from(self.manifest.chunks()[copy.ordinal as usize].bytes);
+        let beside = |one: &Loan, next: &Loan| {
+            one.spot.source == next.spot.source
+                && one.spot.offset + bytes(one) == next.spot.offset
+                && one.place.offset + bytes(one) == next.place.offset
         };
-        for (at, &(ordinal, index, offset)) in places.iter().enumerate() {
-            let Some(spot) = donors.chunk(ordinal) else {
+        for together in copies.chunk_by(beside) {
+            let Some(first) = together.first() else {
                 continue;
             };
-            let bytes = u64::from(self.manifest.chunks()[ordinal as usize].bytes);
-            if let Some(run) = &mut run
-                && run.source == spot.source
-                && run.from + run.bytes == spot.offset
-                && run.to + run.bytes == offset
-            {
-                run.bytes += bytes;
-                continue;
+            let run = Run {
+                source: first.spot.source,
+                from: first.spot.offset,
+                to: first.place.offset,
+                bytes: together.iter().map(bytes).sum(),
+            };
+            if !copying.copy(run, self.open(&mut open, first.place.index)?)? {
+                failed.extend(together.iter().map(|copy| copy.ordinal));
             }
-            finish(run, &places[begun..at])?;
-            begun = at;
-            run = Some(Run {
-                source: spot.source,
-                from: spot.offset,
-                index,
-                to: offset,
-                bytes,
-            });
         }
-        finish(run, &places[begun..])
+        Ok(failed)
     }
 }
 

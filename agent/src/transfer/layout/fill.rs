@@ -10,12 +10,17 @@ use std::{
 use bytes::Bytes as Buffer;
 use common::tree::EntryKind;
 use rustix::{
-    fs::OFlags,
+    fs::{Mode, OFlags},
     io::{Errno, pwritev},
 };
 
 use super::{Layout, Leave, is_executable, made_mode};
-use crate::transfer::{beneath::Nearby, cache::seal_file, donors::size_of};
+use crate::transfer::{
+    beneath::Nearby,
+    cache::{file_mode, seal_file},
+    donors::size_of,
+    ordinals::Place,
+};
 
 /// Most buffers of one call (IOV_MAX).
 const MAX_SLICES: usize = 1024;
@@ -57,11 +62,9 @@ impl Layout {
             if left.taken[*ordinal as usize].swap(true, Ordering::AcqRel) {
                 continue;
             }
-            let from = self.places.partition_point(|place| place.0 < *ordinal);
-            let places = self.places[from..].iter();
-            let places = places.take_while(|place| place.0 == *ordinal);
+            let places = self.places.of_chunk(*ordinal).iter();
             let zeros = bytes.iter().all(|byte| *byte == 0);
-            writes.extend(places.map(|&(_, index, offset)| Write {
+            writes.extend(places.map(|&Place { index, offset }| Write {
                 index,
                 offset,
                 bytes,
@@ -110,15 +113,21 @@ impl Layout {
         };
         let entry = &self.manifest.tree().entries()[index];
         let executable = is_executable(&entry.kind);
+        let written = u32::try_from(writes.len()).map_err(io::Error::other)?;
+        // Nobody opens a file again that is written as a whole: it is made with the mode that it keeps.
+        let whole = left.places[index].load(Ordering::Acquire) == written;
+        let mode = match whole && self.leave == Leave::Sealed {
+            true => Mode::from_raw_mode(file_mode(executable)),
+            false => made_mode(executable),
+        };
         let (folder, name) = nearby.parent(entry.path.as_bytes())?;
-        let file = folder.write(name, made_mode(executable), OFlags::empty())?;
+        let file = folder.write(name, mode, OFlags::empty())?;
         let beside =
             |one: &Write<'_>, next: &Write<'_>| one.end() == next.offset && one.hole == next.hole;
         for run in writes.chunk_by(beside).filter(|run| !run[0].hole) {
             run.chunks(MAX_SLICES)
                 .try_for_each(|part| write_all(&file, part))?;
         }
-        let written = u32::try_from(writes.len()).map_err(io::Error::other)?;
         let before = left.places[index].fetch_sub(written, Ordering::AcqRel);
         if before == written && self.leave == Leave::Sealed {
             seal_file(&file, executable)?;
@@ -133,8 +142,12 @@ impl Left {
         let taken = layout.kept.iter().copied().map(AtomicBool::new).collect();
         let entries = layout.manifest.tree().entries().len();
         let mut places = vec![0_u32; entries];
-        for (ordinal, index, _) in &layout.places {
-            places[*index] += u32::from(!layout.kept[*ordinal as usize]);
+        for (ordinal, of_chunk) in layout.places.iter() {
+            if !layout.kept[ordinal as usize] {
+                for place in of_chunk {
+                    places[place.index] += 1;
+                }
+            }
         }
         Self {
             taken,

@@ -5,8 +5,8 @@
 //! folder is private, but in a sandbox the reader is another user). Equal files of several trees are one file with
 //! several names. `manifests/<id>` says what it is, its time when it was used last; `synced/<id>` that it has
 //! reached the disk, in the boot that `boot` names or an earlier one; `images/` is described in [`images`];
-//! `temps/` is what comes and goes, `temps/<id>` a tree on its way. What to give up is planned in
-//! [`agent_core::cache_plan`].
+//! `temps/` is what comes and goes, `temps/<id>` a tree on its way, `temps/description-<number>` what is to say what
+//! it is. What to give up is planned in [`agent_core::cache_plan`].
 
 mod arrive;
 mod beside;
@@ -48,6 +48,7 @@ use common::{
 use link::trees::{self, Fetcher, Manifest, Progress, Received, io_problem, on_disk};
 
 use self::{
+    description::Description,
     held::{Pin, Shared},
     lend::Lent,
     shelf::Shelf,
@@ -189,8 +190,10 @@ impl Cache {
             let why = format!("tree {} came instead of {tree}", manifest.id());
             return Err(Problem::new(Code::Protocol, what, why));
         }
+        let number = self.0.next_number.fetch_add(1, Ordering::Relaxed);
+        let description = Arc::new(self.0.shelf.describe(&manifest, number));
         let received = async {
-            let (reserved, layout) = self.prepare(&manifest).await?;
+            let (reserved, layout) = self.prepare(&description).await?;
             let begun = Instant::now();
             let first = MachineTree(tree).chunks(tree);
             let fetcher = Fetcher::new(connection.clone(), first, manifest.clone());
@@ -206,6 +209,7 @@ impl Cache {
             let keep = problem.code != Code::DiskFull;
             let shared = Arc::clone(&self.0);
             on_disk(move || {
+                description.give_up();
                 shared.broken_off(tree, keep);
                 Ok(())
             })
@@ -260,20 +264,22 @@ impl Cache {
     }
 
     /// Takes room for a tree that is about to come, and puts what is here of it in its place.
-    async fn prepare(&self, manifest: &Manifest) -> Result<(Pinned, Arc<Layout>), Problem> {
-        let (shared, manifest) = (Arc::clone(&self.0), manifest.clone());
+    async fn prepare(
+        &self,
+        description: &Arc<Description>,
+    ) -> Result<(Pinned, Arc<Layout>), Problem> {
+        let (shared, description) = (Arc::clone(&self.0), Arc::clone(description));
         on_disk(move || {
+            let manifest = description.manifest();
             let tree = manifest.id();
             let failed = |error| io_problem("the data cannot be cached", &error);
-            let lent = shared.lend(&manifest).map_err(failed)?;
-            let (pin, lent) = reserve(&shared, &manifest, lent)?;
+            let lent = shared.lend(manifest).map_err(failed)?;
+            let (pin, lent) = reserve(&shared, manifest, lent)?;
             let path = shared.shelf.content(tree);
             let pinned = Pinned { pin, tree, path };
             let partial = shared.shelf.partial(tree).map_err(failed)?;
             // The donors stay until the tree has arrived.
             let lent = Arc::new(lent);
-            let number = shared.next_number.fetch_add(1, Ordering::Relaxed);
-            let description = Arc::new(shared.shelf.describe(&manifest, number));
             let arriving = (
                 Arc::clone(&shared),
                 Arc::clone(&description),
@@ -284,12 +290,13 @@ impl Cache {
                 shared.arrive(description, layout, &lent.trees)
             };
             // Beside everything else. Whether it succeeded is asked when the tree has come.
-            tokio::task::spawn_blocking(move || description.write());
-            let layout = prepare(&partial, &manifest, &lent.donors, Leave::Sealed, finish);
+            let writing = Arc::clone(&description);
+            tokio::task::spawn_blocking(move || writing.write());
+            let layout = prepare(&partial, manifest, &lent.donors, Leave::Sealed, finish);
             let mut layout = layout.map_err(failed)?;
             // Not everything that could be linked need have been.
             let linked = layout.linked().iter().map(|linked| linked.bytes);
-            shared.take_room(Item::Tree(tree), lend::beside(&manifest, linked))?;
+            shared.take_room(Item::Tree(tree), lend::beside(manifest, linked))?;
             layout.copy_from(&lent.donors).map_err(failed)?;
             Ok((pinned, Arc::new(layout)))
         })

@@ -313,3 +313,6 @@ impl Source {
             && mark.size == self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests;

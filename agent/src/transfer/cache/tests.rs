@@ -1,5 +1,7 @@
 mod altered;
+mod arriving;
 mod figures;
+mod lending;
 mod sharing;
 
 use std::{
@@ -26,6 +28,13 @@ fn cache(limit: Bytes) -> (TempDir, Cache) {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(&folder.path().join("cache"), limit).unwrap();
     (folder, cache)
+}
+
+/// Makes everything ready for a tree to come, as a fetch does.
+async fn prepare(cache: &Cache, manifest: &Manifest) -> (Pinned, Arc<Layout>) {
+    let number = cache.0.next_number.fetch_add(1, Ordering::SeqCst);
+    let description = Arc::new(cache.0.shelf.describe(manifest, number));
+    cache.prepare(&description).await.unwrap()
 }
 
 #[tokio::test]
@@ -217,7 +226,7 @@ async fn a_tree_that_came_although_nobody_waited_is_there() {
     let tree = stock(&site.depot, 1, 1000);
     let (_folder, cache) = cache(PLENTY);
     let manifest = site.depot.manifest(tree);
-    let (reserved, layout) = cache.prepare(&manifest).await.unwrap();
+    let (reserved, layout) = prepare(&cache, &manifest).await;
     let path = cache.0.shelf.partial(tree).unwrap();
     fs::write(path.join("data"), noise(1, 1000)).unwrap();
     drop(reserved);

@@ -77,7 +77,7 @@ impl<'txn> Change<'txn> {
         place: Place,
         minute: u32,
     ) -> Result<(), BlobError> {
-        let row = self.place(id, place, minute)?;
+        let row = self.arrive_for_tree(id, place, minute)?;
         if row.references == 0 {
             self.idle.insert((row.since, id.as_bytes()), ())?;
         }
@@ -85,17 +85,13 @@ impl<'txn> Change<'txn> {
     }
 
     /// Does as [`Change::arrive`] for a tree that is to be counted: until then nobody asks whether the chunk is idle.
+    /// Returns its row.
     pub(in super::super) fn arrive_for_tree(
         &mut self,
         id: ChunkId,
         place: Place,
         minute: u32,
     ) -> Result<Row, BlobError> {
-        self.place(id, place, minute)
-    }
-
-    /// Returns a chunk's row once a piece of it is at `place`, or where it was before.
-    fn place(&mut self, id: ChunkId, place: Place, minute: u32) -> Result<Row, BlobError> {
         let row = Row {
             place: Some(place),
             references: 0,
@@ -103,17 +99,15 @@ impl<'txn> Change<'txn> {
         };
         // Most are new: the row is not looked for first, what it was is put back.
         let before = self.chunks.insert(id.as_bytes(), &row.encode())?;
-        let before = before.map(|row| Row::decode(row.value()));
+        let before = before.map(|before| Row::decode(before.value()));
         if before.is_none_or(|before| before.place.is_none()) {
             *self.live.entry(place.pack).or_default() += i64::from(place.record_bytes());
         }
         let Some(before) = before else {
             return Ok(row);
         };
-        let row = Row {
-            place: before.place.or(row.place),
-            ..before
-        };
+        let place = before.place.or(row.place);
+        let row = Row { place, ..before };
         self.put_chunk(id, Some(before), row)?;
         Ok(row)
     }

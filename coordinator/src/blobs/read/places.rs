@@ -50,7 +50,8 @@ pub(in super::super) fn derived(
         places: vec![None; chunks.len()],
         sound: BTreeMap::new(),
     };
-    let mut rows = vec![0..chunks.len()];
+    let all = 0..chunks.len();
+    let mut rows = vec![all];
     while let Some(row) = rows.pop() {
         if row.is_empty() || deriving.derive(&row)? {
             continue;

@@ -148,19 +148,25 @@ async fn a_restart_keeps_what_is_whole_and_clears_what_is_not() {
     assert_eq!(Cache::open(&root, PLENTY).unwrap().ids(), [trees[1]]);
 }
 
-#[tokio::test]
-async fn a_fetch_that_fails_takes_no_room_and_the_next_goes_on() {
+/// A fetch of which a part came before its connection was cut.
+async fn broken_off() -> (Arc<Depot>, Manifest, TempDir, Cache) {
     let content = tempfile::tempdir().unwrap();
     sample(content.path());
     let depot = Arc::new(Depot::unlimited());
     let manifest = depot.stock(content.path());
-    let (_folder, cache) = cache(PLENTY);
+    let (folder, cache) = cache(PLENTY);
     let site = Site::with(Arc::clone(&depot)).await;
     let cutting = Cutting::new(&site);
     cache
         .fetch(&site.connection, manifest.id(), &cutting)
         .await
         .unwrap_err();
+    (depot, manifest, folder, cache)
+}
+
+#[tokio::test]
+async fn a_fetch_that_fails_takes_no_room_and_the_next_goes_on() {
+    let (depot, manifest, _folder, cache) = broken_off().await;
     assert!(cache.ids().is_empty());
     // What came of it is on the disk, and goes before anything else.
     assert!(cache.used() > Bytes::ZERO && cache.used() < shelf::footprint(manifest.tree()));

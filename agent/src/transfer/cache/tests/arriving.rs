@@ -54,17 +54,7 @@ async fn a_tree_whose_description_cannot_be_written_does_not_stand_there() {
 
 #[tokio::test]
 async fn a_crash_before_a_tree_has_its_name_leaves_what_came_and_no_description() {
-    let content = tempfile::tempdir().unwrap();
-    sample(content.path());
-    let depot = Arc::new(Depot::unlimited());
-    let manifest = depot.stock(content.path());
-    let (folder, cache) = cache(PLENTY);
-    let site = Site::with(Arc::clone(&depot)).await;
-    let cutting = Cutting::new(&site);
-    cache
-        .fetch(&site.connection, manifest.id(), &cutting)
-        .await
-        .unwrap_err();
+    let (depot, manifest, folder, cache) = broken_off().await;
     drop(cache);
     // One on its way, and one that was placed a moment before its tree would have been.
     let root = folder.path().join("cache");

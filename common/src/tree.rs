@@ -5,7 +5,10 @@
 //! every symbolic link stays inside. Its id is the digest of its content, so equal folders are equal trees.
 
 pub mod diff;
+mod hash;
 mod path;
+
+pub use self::hash::chunk_ids;
 
 pub use self::path::{
     InvalidPath, LinkTarget, MAX_COMPONENT_BYTES, MAX_PATH_BYTES, TreePath, escaped,

@@ -25,11 +25,15 @@ use common::{
         },
     },
 };
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, pending, try_join_all},
+    stream::FuturesUnordered,
+};
 use link::{
     close_problem,
     frames::{FrameReceiver, FrameSender, split},
-    trees::{ChunkSink, Fetcher, Progress, Received, on_disk},
+    trees::{Asks, ChunkSink, Fetcher, Progress, Received, on_disk},
 };
 
 use self::sink::Guarded;
@@ -56,6 +60,8 @@ pub(crate) struct Gathering<'a, K> {
 
 /// What came of something that ran.
 enum Ran {
+    /// No order of the coordinator's can be carried out any more.
+    Over(Problem),
     Block(Order, Duration, Result<(), Problem>),
     Dialled(MachineId, Option<quinn::Connection>),
 }
@@ -72,6 +78,8 @@ struct Going<'a, K> {
     lacks: BTreeMap<u32, Vec<u32>>,
     contacts: BTreeMap<MachineId, Contact>,
     connections: BTreeMap<MachineId, quinn::Connection>,
+    /// What the coordinator is to send. A block is a few asks; the streams stay.
+    asks: Arc<Asks>,
     running: FuturesUnordered<BoxFuture<'a, Ran>>,
     /// What a block needed lately, from anybody.
     block_time: Option<Duration>,
@@ -121,6 +129,7 @@ impl Peers {
                     lacks,
                     contacts: BTreeMap::new(),
                     connections: BTreeMap::new(),
+                    asks: Arc::default(),
                     running: FuturesUnordered::new(),
                     block_time: None,
                 };
@@ -136,7 +145,7 @@ impl Peers {
     }
 }
 
-impl<K: ChunkSink> Going<'_, K> {
+impl<'a, K: ChunkSink> Going<'a, K> {
     async fn fetch(&mut self) -> Result<(), Problem> {
         self.peers.offer(&self.stock);
         if let Err(problem) = self.follow_orders().await {
@@ -159,6 +168,7 @@ impl<K: ChunkSink> Going<'_, K> {
     /// Does as the coordinator says until nothing is lacking.
     async fn follow_orders(&mut self) -> Result<(), Problem> {
         let (mut tx, mut rx) = open(self.gathering, self.blocks.count(), self.words()).await?;
+        self.running.push(self.serve());
         while !self.lacks.is_empty() {
             let news = tokio::select! {
                 orders = rx.recv::<SwarmOrders>() => match orders? {
@@ -173,6 +183,21 @@ impl<K: ChunkSink> Going<'_, K> {
         }
         tx.finish();
         Ok(())
+    }
+
+    /// Fetches what the coordinator is asked for until it is over.
+    fn serve(&self) -> BoxFuture<'a, Ran> {
+        let fetcher = self.gathering.fetcher;
+        let (asks, sink) = (Arc::clone(&self.asks), Arc::clone(&self.sink));
+        async move {
+            let served = fetcher.serve(&asks, &sink, &()).await;
+            Ran::Over(
+                served
+                    .err()
+                    .unwrap_or_else(|| broken("nothing is asked for")),
+            )
+        }
+        .boxed()
     }
 
     /// Returns which blocks are lacking, a bit each.
@@ -220,10 +245,14 @@ impl<K: ChunkSink> Going<'_, K> {
         let began = Instant::now();
         match order.from {
             Source::Coordinator => {
-                let fetcher = self.gathering.fetcher.clone();
+                let parts = self.gathering.fetcher.cut(&lacks).into_iter();
+                let parts: Vec<_> = parts.map(|part| self.asks.push(part.to_vec())).collect();
                 let fetching = async move {
-                    let fetched = fetcher.fetch(&lacks, &sink, &()).await;
-                    Ran::Block(order, began.elapsed(), fetched)
+                    if try_join_all(parts).await.is_err() {
+                        // The streams have ended, and say themselves why.
+                        return pending().await;
+                    }
+                    Ran::Block(order, began.elapsed(), Ok(()))
                 };
                 Some(fetching.boxed())
             }
@@ -252,6 +281,7 @@ impl<K: ChunkSink> Going<'_, K> {
     fn note(&mut self, ran: Ran) -> Result<SwarmNews, Problem> {
         let mut news = SwarmNews::default();
         match ran {
+            Ran::Over(problem) => return Err(problem),
             Ran::Dialled(machine, None) => news.lost.push(Lost {
                 machine,
                 why: LostWhy::Unreachable,

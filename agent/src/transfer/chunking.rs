@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes as Buffer;
 use common::{
-    tree::{ChunkRef, MAX_CHUNK_BYTES, chunk_id},
+    tree::{ChunkRef, MAX_CHUNK_BYTES, chunk_ids},
     units::Bytes,
 };
 use fastcdc::v2020::{Normalization, cut as next_cut, select_masks};
@@ -70,6 +70,7 @@ pub(super) fn cut<E: From<ChunkError>>(
         let (buffer, ended) =
             fill(&mut content, &rest, mark.size - total.min(mark.size)).map_err(ChunkError::Io)?;
         rest = buffer;
+        let mut cuts = Vec::with_capacity(rest.len() / sizes.least + 1);
         // What is left may go on, unless this was the end.
         while rest.len() >= sizes.most || (ended && !rest.is_empty()) {
             let (least, average, most) = (sizes.least, sizes.average, sizes.most);
@@ -83,13 +84,19 @@ pub(super) fn cut<E: From<ChunkError>>(
                 small << 1,
                 large << 1,
             );
-            let bytes = rest.split_to(at.clamp(1, rest.len()));
+            cuts.push(rest.split_to(at.clamp(1, rest.len())));
+        }
+        let contents: Vec<&[u8]> = cuts.iter().map(|bytes| &bytes[..]).collect();
+        for (id, bytes) in chunk_ids(&contents).into_iter().zip(cuts) {
             total += bytes.len() as u64;
-            let chunk = ChunkRef {
-                id: chunk_id(&bytes),
-                bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            };
-            each(chunk, bytes)?;
+            let bytes_count = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            each(
+                ChunkRef {
+                    id,
+                    bytes: bytes_count,
+                },
+                bytes,
+            )?;
         }
         if ended {
             break;

@@ -26,9 +26,10 @@ pub(crate) const PIECES_VERSION: u16 = 1;
 /// Most bytes that are read beyond a header, so that small messages arrive in one read. An idle stream holds no
 /// more than that.
 const READ_AHEAD_BYTES: usize = 1 << 10;
-/// Memory for a payload grows with what has arrived, in steps of at least this, so that a claimed length alone
-/// costs nothing.
+/// Memory for a payload is at first for so many bytes, so that a claimed length alone costs nothing.
 const LEAST_STEP_BYTES: usize = 64 << 10;
+/// Then it grows to so many times what has arrived: that is copied, so it should be seldom.
+const GROWTH: usize = 16;
 
 /// Wraps both halves of a stream.
 pub fn split((send, recv): (SendStream, RecvStream)) -> (FrameSender, FrameReceiver) {
@@ -75,6 +76,15 @@ impl FrameSender {
             .write_chunk(frame)
             .await
             .map_err(SendError::Lost)
+    }
+
+    /// Sends a frame that was made before, in parts that lie somewhere and are sent from there.
+    ///
+    /// # Errors
+    /// The other side does not read any more.
+    pub async fn send_parts(&mut self, mut parts: Vec<Bytes>) -> Result<(), SendError> {
+        let sent = self.stream.write_all_chunks(&mut parts).await;
+        sent.map_err(SendError::Lost)
     }
 
     /// Returns the stream's number, the same on both sides of its connection.
@@ -204,7 +214,7 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
         let whole = HEADER_BYTES + length;
         while self.buffer.len() < whole {
             let missing = whole - self.buffer.len();
-            let step = missing.min((3 * self.buffer.len()).max(LEAST_STEP_BYTES));
+            let step = missing.min(((GROWTH - 1) * self.buffer.len()).max(LEAST_STEP_BYTES));
             if self.fill(step).await? == 0 {
                 return Err(RecvError::Cut);
             }

@@ -21,7 +21,7 @@ pub use self::{
         receive_description, receive_description_beside, send_description, send_description_beside,
     },
     disk::{Slots, on_disk},
-    fetch::{Fetcher, Received},
+    fetch::{Asks, Fetcher, Received},
     manifest::Manifest,
     piece::Piece,
     pieces::{pieces_frame, read_pieces},

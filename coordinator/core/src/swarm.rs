@@ -28,6 +28,12 @@ pub const MAX_MEMBERS: usize = 256;
 const SEEDS: usize = 2;
 /// The same for a machine that is alone. Others may come a moment later, and its part of the line is small then.
 const SEEDS_ALONE: usize = 4;
+/// The same where a block takes no longer than this: however many are on the way, they have soon come.
+const SEEDS_NEAR: usize = 16;
+const NEAR: Duration = Duration::from_millis(250);
+/// The coordinator sends from so many places of a tree at once: mostly of different files, each of which one thread at
+/// a time can write to.
+const PLACES: u32 = 4;
 /// Blocks that come to a machine from others at once; in all, and from each.
 const FROM_PEERS: usize = 16;
 const FROM_ONE: usize = 4;
@@ -269,10 +275,16 @@ impl Swarm {
         let member = &self.members[&machine];
         let others = self.others(machine);
         let alone = others.clone().next().is_none();
-        let most = if alone { SEEDS_ALONE } else { SEEDS };
-        let running = member.ordered.values();
-        let running = running
-            .filter(|ordered| ordered.from == Source::Coordinator)
+        let most = match alone {
+            true if self.seed_time <= NEAR => SEEDS_NEAR,
+            true => SEEDS_ALONE,
+            false => SEEDS,
+        };
+        let running = member.ordered.iter();
+        let running = running.filter(|(_, ordered)| ordered.from == Source::Coordinator);
+        let mut places = [0; PLACES as usize];
+        let mut running: usize = running
+            .map(|(block, _)| places[self.place_of(*block)] += 1)
             .count();
         let patience = self.patience();
         let mut free = open.clone();
@@ -287,12 +299,16 @@ impl Swarm {
             hoped.for_each(|(block, _)| free.remove(*block));
         }
         let mut seeds = Vec::new();
-        while running + seeds.len() < most
-            && let Some(block) = free.first_in(open, 0)
+        while running < most
+            && let Some(idle) = (0..PLACES).min_by_key(|place| places[*place as usize])
+            && let Some(block) = free.first_in(open, idle * self.blocks.div_ceil(PLACES))
         {
             free.remove(block);
             open.remove(block);
             seeds.push(block);
+            // Where nothing is left of a place, it goes on in the next.
+            places[idle as usize] += 1;
+            running += 1;
         }
         let nothing = member.ordered.is_empty() && seeds.is_empty();
         // While it is not known yet who can be reached, nobody should stand still; nor for ever.
@@ -328,6 +344,11 @@ impl Swarm {
         others.filter(move |(other, member)| {
             *other != machine && member.is_good() && !lost.contains(other)
         })
+    }
+
+    /// Returns in which of the tree's [`PLACES`] a block is.
+    fn place_of(&self, block: u32) -> usize {
+        (block / self.blocks.div_ceil(PLACES)).min(PLACES - 1) as usize
     }
 
     fn patience(&self) -> Duration {

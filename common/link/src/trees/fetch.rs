@@ -1,12 +1,11 @@
 //! The side that wants a tree's chunks: asks for what it lacks over several streams, checks every chunk.
 
+mod asks;
+
+pub use self::asks::Asks;
+
 use std::{
-    collections::VecDeque,
-    ops::Range,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -21,8 +20,9 @@ use common::{
 };
 use futures_util::future::try_join_all;
 
+use self::asks::{Ask, Expected, spread};
 use super::{
-    ChunkSink, MAX_STREAMS, Manifest, Progress, mismatch, on_disk, protocol, read_pieces,
+    ChunkSink, MAX_STREAMS, Manifest, Piece, Progress, mismatch, on_disk, protocol, read_pieces,
     unless_stalled,
 };
 use crate::{
@@ -169,75 +169,100 @@ impl<M: Message + Sync> Fetcher<M> {
         sink: &Arc<K>,
         progress: &dyn Progress,
     ) -> Result<(), Problem> {
-        let asks = self.asks(wanted);
-        let next = AtomicUsize::new(0);
-        let workers = (0..asks.len().min(MAX_STREAMS)).map(|_| async {
+        let asks = Asks::default();
+        for ordinals in spread(self.cut(wanted)) {
+            asks.push(ordinals.to_vec());
+        }
+        asks.end();
+        self.serve(&asks, sink, progress).await
+    }
+
+    /// Fetches what is asked for, over a few streams that stay open; returns once the asks have ended and `sink` has
+    /// them all.
+    ///
+    /// # Errors
+    /// As for [`Fetcher::complete`].
+    pub async fn serve<K: ChunkSink>(
+        &self,
+        asks: &Asks,
+        sink: &Arc<K>,
+        progress: &dyn Progress,
+    ) -> Result<(), Problem> {
+        let workers = (0..MAX_STREAMS).map(|_| async {
+            let Some(ask) = asks.wait().await else {
+                return Ok(());
+            };
             let stream = self.connection.open_bi().await;
             let (mut tx, mut rx) = split(stream.map_err(|error| close_problem(&error))?);
             tx.send(&self.first).await?;
-            let take = || asks.get(next.fetch_add(1, Ordering::Relaxed));
-            let take = || take().map(|range| &wanted[range.clone()]);
-            self.work(take, sink, &mut tx, &mut rx, progress).await
+            self.work(ask, asks, sink, (&mut tx, &mut rx), progress)
+                .await
         });
         try_join_all(workers).await.map(drop)
     }
 
     /// Cuts what is wanted into asks.
-    fn asks(&self, wanted: &[u32]) -> Vec<Range<usize>> {
+    pub fn cut<'a>(&self, wanted: &'a [u32]) -> Vec<&'a [u32]> {
         let mut asks = Vec::new();
         let (mut start, mut bytes) = (0, 0);
         for (index, ordinal) in wanted.iter().enumerate() {
             if bytes >= ASK_BYTES || index - start == CHUNKS_PER_ASK {
-                asks.push(start..index);
+                asks.push(&wanted[start..index]);
                 (start, bytes) = (index, 0);
             }
             bytes += u64::from(self.manifest.chunks()[*ordinal as usize].bytes);
         }
-        asks.extend((start < wanted.len()).then_some(start..wanted.len()));
-        spread(asks)
+        asks.extend((start < wanted.len()).then_some(&wanted[start..]));
+        asks
     }
 
     /// Asks on one stream, as long as there is something to ask for.
-    async fn work<'a, K: ChunkSink>(
+    async fn work<K: ChunkSink>(
         &self,
-        take: impl Fn() -> Option<&'a [u32]>,
+        first: Ask,
+        asks: &Asks,
         sink: &Arc<K>,
-        tx: &mut FrameSender,
-        rx: &mut FrameReceiver,
+        (tx, rx): (&mut FrameSender, &mut FrameReceiver),
         progress: &dyn Progress,
     ) -> Result<(), Problem> {
         let mut expected = Expected::default();
-        let mut frame = None;
+        let mut next = Some(first);
+        let (mut frame, mut complete) = (None, Vec::new());
         loop {
-            while expected.asks.len() < ASKS_AHEAD
-                && let Some(ordinals) = take()
+            while expected.asks() < ASKS_AHEAD
+                && let Some(ask) = next.take().or_else(|| asks.take())
             {
-                let numbers = ordinals.iter().map(|ordinal| self.number(*ordinal));
+                let numbers = ask.ordinals.iter().map(|ordinal| self.number(*ordinal));
                 let runs = Run::of(numbers);
                 tx.send(&ChunkAsk::Wanted(Wanted { runs })).await?;
-                expected.add(ordinals);
+                expected.add(ask);
             }
             let coming = async {
-                if expected.ordinals.is_empty() {
+                if expected.is_empty() {
                     return Ok(None);
                 }
                 let came = unless_stalled(rx.pieces()).await?;
                 came.map(Some)
                     .ok_or_else(|| protocol("the peer stopped before all was sent"))
             };
-            let (kept, came) = tokio::join!(self.keep(frame, sink), coming);
+            let (kept, came) = tokio::join!(self.keep(frame.take(), sink), coming);
             if let Err(damage) = kept {
                 return Err(self.tell(damage, tx, rx).await);
             }
+            complete.drain(..).for_each(Ask::complete);
             let Some(payload) = came? else {
-                tx.finish();
-                return Ok(());
+                next = asks.wait().await;
+                if next.is_none() {
+                    tx.finish();
+                    return Ok(());
+                }
+                continue;
             };
             let pieces = read_pieces(payload).map_err(|error| protocol(error.to_string()))?;
             let mut numbered = Vec::with_capacity(pieces.len());
             for (number, piece) in pieces {
                 let ordinal = expected
-                    .next()
+                    .next(&mut complete)
                     .filter(|ordinal| self.number(*ordinal) == number);
                 let ordinal = ordinal.ok_or_else(|| {
                     protocol(format!("piece {number} came, which is not the next"))
@@ -259,7 +284,7 @@ impl<M: Message + Sync> Fetcher<M> {
     /// Checks chunks and hands them to `sink`.
     async fn keep<K: ChunkSink>(
         &self,
-        pieces: Option<Vec<(u32, ChunkRef, super::Piece)>>,
+        pieces: Option<Vec<(u32, ChunkRef, Piece)>>,
         sink: &Arc<K>,
     ) -> Result<(), Damage> {
         let Some(pieces) = pieces else {
@@ -269,14 +294,14 @@ impl<M: Message + Sync> Fetcher<M> {
         let damaged = Arc::new(Mutex::new(None));
         let noting = Arc::clone(&damaged);
         let kept = on_disk(move || {
-            let mut chunks = Vec::with_capacity(pieces.len());
-            for (ordinal, chunk, piece) in pieces {
-                let bytes = piece.open(&chunk).map_err(|_| {
-                    *noting.lock().unwrap_or_else(PoisonError::into_inner) = Some(ordinal);
-                    mismatch(ordinal)
-                })?;
-                chunks.push((ordinal, bytes));
-            }
+            let opened = Piece::open_all(pieces.iter().map(|(_, chunk, piece)| (chunk, piece)));
+            let opened = opened.map_err(|at| {
+                let ordinal = pieces[at].0;
+                *noting.lock().unwrap_or_else(PoisonError::into_inner) = Some(ordinal);
+                mismatch(ordinal)
+            })?;
+            let ordinals = pieces.iter().map(|(ordinal, ..)| *ordinal);
+            let chunks: Vec<_> = ordinals.zip(opened).collect();
             sink.put(&chunks)
         });
         kept.await.map_err(|problem| Damage {
@@ -305,62 +330,8 @@ impl<M: Message + Sync> Fetcher<M> {
     }
 }
 
-/// Puts asks into an order in which those that are served at the same time lie far from each other: mostly in different
-/// files, of which only one at a time can be written to.
-fn spread<T>(asks: Vec<T>) -> Vec<T> {
-    let apart = asks.len().div_ceil(MAX_STREAMS).max(1);
-    let mut placed: Vec<(usize, T)> = (0_usize..).zip(asks).collect();
-    placed.sort_by_key(|(place, _)| place % apart);
-    placed.into_iter().map(|(_, ask)| ask).collect()
-}
-
 /// Why chunks were not kept, and which one came damaged.
 struct Damage {
     problem: Problem,
     ordinal: Option<u32>,
-}
-
-/// What was asked for on a stream and has not come.
-#[derive(Debug, Default)]
-struct Expected {
-    ordinals: VecDeque<u32>,
-    /// How many of each ask are left, oldest first.
-    asks: VecDeque<usize>,
-}
-
-impl Expected {
-    fn add(&mut self, ordinals: &[u32]) {
-        self.ordinals.extend(ordinals);
-        self.asks.push_back(ordinals.len());
-    }
-
-    fn next(&mut self) -> Option<u32> {
-        let ordinal = self.ordinals.pop_front()?;
-        if let Some(left) = self.asks.front_mut() {
-            *left -= 1;
-            if *left == 0 {
-                self.asks.pop_front();
-            }
-        }
-        Some(ordinal)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_asked_for_at_the_same_time_lies_far_apart() {
-        assert!(spread(Vec::<usize>::new()).is_empty());
-        assert_eq!(spread(vec![0, 1, 2]), [0, 1, 2]);
-        let asks: Vec<usize> = (0..10 * MAX_STREAMS + 3).collect();
-        let order = spread(asks.clone());
-        for at_once in order.chunks(MAX_STREAMS).take(9) {
-            assert!(at_once.is_sorted_by(|a, b| b - a >= 10), "{at_once:?}");
-        }
-        let mut all = order;
-        all.sort_unstable();
-        assert_eq!(all, asks);
-    }
 }

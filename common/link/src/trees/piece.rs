@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use common::tree::{ChunkRef, MAX_CHUNK_BYTES, chunk_id};
+use common::tree::{ChunkRef, MAX_CHUNK_BYTES, chunk_id, chunk_ids};
 use zstd::bulk::{Compressor, Decompressor};
 
 /// Shorter chunks are kept as they are.
@@ -78,15 +78,43 @@ impl Piece {
     /// # Errors
     /// It is not that chunk.
     pub fn open(&self, chunk: &ChunkRef) -> Result<Bytes, Damaged> {
+        let plain = self.unpack(chunk)?;
+        match chunk_id(&plain) == chunk.id {
+            true => Ok(plain),
+            false => Err(Damaged),
+        }
+    }
+
+    /// As [`Piece::open`] of each, which is faster for many together.
+    ///
+    /// # Errors
+    /// The position of one that is not its chunk.
+    pub fn open_all<'a>(
+        pieces: impl ExactSizeIterator<Item = (&'a ChunkRef, &'a Self)> + Clone,
+    ) -> Result<Vec<Bytes>, usize> {
+        let unpacked = pieces.clone().enumerate();
+        let unpacked =
+            unpacked.map(|(at, (chunk, piece))| piece.unpack(chunk).map_err(|Damaged| at));
+        let plain = unpacked.collect::<Result<Vec<_>, usize>>()?;
+        let contents: Vec<&[u8]> = plain.iter().map(|bytes| &bytes[..]).collect();
+        let mut ids = chunk_ids(&contents).into_iter().zip(pieces);
+        match ids.position(|(id, (chunk, _))| id != chunk.id) {
+            Some(at) => Err(at),
+            None => Ok(plain),
+        }
+    }
+
+    /// Returns the bytes that are as many as the chunk's.
+    fn unpack(&self, chunk: &ChunkRef) -> Result<Bytes, Damaged> {
         let size = chunk.bytes.min(MAX_CHUNK_BYTES) as usize;
         let plain = match self.encoding {
             Encoding::Plain => self.bytes.clone(),
             Encoding::Zstd => decompress(&self.bytes, size)?.into(),
         };
-        if plain.len() != chunk.bytes as usize || chunk_id(&plain) != chunk.id {
-            return Err(Damaged);
+        match plain.len() == chunk.bytes as usize {
+            true => Ok(plain),
+            false => Err(Damaged),
         }
-        Ok(plain)
     }
 }
 

@@ -1,74 +1,118 @@
 //! Frames of pieces, as bytes: many small chunks at once, or one large one.
 
-use bytes::{Buf as _, Bytes};
+use std::mem;
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use common::{
     tree::MAX_CHUNK_BYTES,
     wire::{
         DecodeError, Header, Kind,
         data::{PIECE_HEADER_BYTES, PIECE_IS_ZSTD, PIECES_BYTES},
-        frame::{CODEC_RAW, HEADER_BYTES},
+        frame::CODEC_RAW,
     },
 };
 
 use super::{Piece, piece::Encoding};
 use crate::frames::PIECES_VERSION;
 
-/// Writes frames, a new one wherever the last is full.
+/// Shorter pieces are copied to the frame: a part of their own would cost more.
+const LEAST_PART_BYTES: usize = 4 << 10;
+/// What is copied goes into memory of so many bytes.
+const COPY_BYTES: usize = 16 << 10;
+
+/// A frame as it lies in memory, from front to back.
+pub(super) type Parts = Vec<Bytes>;
+
+/// Writes frames, a new one wherever the last is full. Large pieces stay where they are.
 #[derive(Debug, Default)]
 pub(super) struct PiecesWriter {
-    full: Vec<Bytes>,
-    frame: Vec<u8>,
+    full: Vec<Parts>,
+    /// The first is for the header.
+    parts: Parts,
+    /// What follows the parts.
+    copied: BytesMut,
+    /// Of the frame so far, without its header.
+    bytes: usize,
+    copies: bool,
 }
 
 impl PiecesWriter {
+    /// Returns one that copies every piece, for those that are a small part of memory that could go otherwise.
+    pub(super) fn copying() -> Self {
+        Self {
+            copies: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds a piece, which has at most a chunk's bytes.
-    pub(super) fn push(&mut self, ordinal: u32, piece: &Piece, expected_bytes: u64) {
-        let whole = PIECE_HEADER_BYTES + piece.bytes().len();
-        if self.frame.len() + whole > HEADER_BYTES + PIECES_BYTES as usize {
+    pub(super) fn push(&mut self, ordinal: u32, piece: &Piece) {
+        let bytes = piece.bytes();
+        let whole = PIECE_HEADER_BYTES + bytes.len();
+        if self.bytes + whole > PIECES_BYTES as usize {
             self.end_frame();
         }
-        if self.frame.is_empty() {
-            let expected = usize::try_from(expected_bytes).unwrap_or(usize::MAX);
-            let room = expected.clamp(whole, PIECES_BYTES as usize);
-            self.frame.reserve(HEADER_BYTES + room);
-            self.frame.extend_from_slice(&[0; HEADER_BYTES]);
+        if self.bytes == 0 {
+            self.parts.push(Bytes::new());
         }
-        let length = u32::try_from(piece.bytes().len()).unwrap_or(u32::MAX);
+        let stays = !self.copies && bytes.len() >= LEAST_PART_BYTES;
+        self.make_room(if stays { PIECE_HEADER_BYTES } else { whole });
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let flag = match piece.encoding() {
             Encoding::Plain => 0,
             Encoding::Zstd => PIECE_IS_ZSTD,
         };
-        self.frame.extend_from_slice(&ordinal.to_be_bytes());
-        self.frame.extend_from_slice(&(length | flag).to_be_bytes());
-        self.frame.extend_from_slice(piece.bytes());
+        self.copied.put_u32(ordinal);
+        self.copied.put_u32(length | flag);
+        if stays {
+            self.parts.push(self.copied.split().freeze());
+            self.parts.push(bytes.clone());
+        } else {
+            self.copied.extend_from_slice(bytes);
+        }
+        self.bytes += whole;
     }
 
     /// Returns the frames, in order.
-    pub(super) fn finish(mut self) -> Vec<Bytes> {
-        if !self.frame.is_empty() {
-            self.end_frame();
-        }
+    pub(super) fn finish(mut self) -> Vec<Parts> {
+        self.end_frame();
         self.full
     }
 
+    /// Sees to it that so much can be copied without what was copied being moved.
+    fn make_room(&mut self, bytes: usize) {
+        if self.copied.capacity() - self.copied.len() < bytes {
+            let copied = mem::replace(
+                &mut self.copied,
+                BytesMut::with_capacity(bytes.max(COPY_BYTES)),
+            );
+            self.parts.push(copied.freeze());
+        }
+    }
+
     fn end_frame(&mut self) {
-        let mut frame = std::mem::take(&mut self.frame);
+        let length = u32::try_from(mem::take(&mut self.bytes)).unwrap_or(u32::MAX);
         let header = Header {
-            length: u32::try_from(frame.len() - HEADER_BYTES).unwrap_or(u32::MAX),
+            length,
             codec: CODEC_RAW,
             kind: Kind::Pieces,
             version: PIECES_VERSION,
         };
-        frame[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-        self.full.push(frame.into());
+        let mut parts = mem::take(&mut self.parts);
+        parts.push(self.copied.split().freeze());
+        if let Some(first) = parts.first_mut().filter(|_| length > 0) {
+            *first = Bytes::copy_from_slice(&header.to_bytes());
+            parts.retain(|part| !part.is_empty());
+            self.full.push(parts);
+        }
     }
 }
 
 /// Returns the frame of one piece, for whoever sends them one by one.
 pub fn pieces_frame(ordinal: u32, piece: &Piece) -> Bytes {
-    let mut writer = PiecesWriter::default();
-    writer.push(ordinal, piece, 0);
-    writer.finish().pop().unwrap_or_default()
+    let mut writer = PiecesWriter::copying();
+    writer.push(ordinal, piece);
+    writer.finish().concat().concat().into()
 }
 
 /// Reads a frame's payload: at least one piece, each with its ordinal. None of them was checked.
@@ -109,14 +153,17 @@ pub fn read_pieces(mut payload: Bytes) -> Result<Vec<(u32, Piece)>, DecodeError>
 mod tests {
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
+    use common::wire::frame::HEADER_BYTES;
+
     use super::*;
 
     fn write(pieces: &[(u32, Piece)]) -> Vec<Bytes> {
         let mut writer = PiecesWriter::default();
         for (ordinal, piece) in pieces {
-            writer.push(*ordinal, piece, 0);
+            writer.push(*ordinal, piece);
         }
-        writer.finish()
+        let frames = writer.finish();
+        frames.iter().map(|parts| parts.concat().into()).collect()
     }
 
     #[test]

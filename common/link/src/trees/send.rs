@@ -118,6 +118,13 @@ pub async fn send<M: Message + Clone + Send + Sync + 'static>(
     Ok((manifest, sending.sent))
 }
 
+/// Chunks that were offered, with the bytes of all that were cut together with them, which stay as long as one does.
+#[derive(Debug, Default)]
+struct Offered {
+    chunks: Vec<(u32, Cut)>,
+    beside: usize,
+}
+
 struct Sending<'a> {
     tx: &'a mut FrameSender,
     rx: &'a mut FrameReceiver,
@@ -125,7 +132,7 @@ struct Sending<'a> {
     /// Of what was offered, and what was there before.
     numbers: Numbers,
     /// Offers that were not answered, oldest first.
-    awaiting: VecDeque<Vec<(u32, Cut)>>,
+    awaiting: VecDeque<Offered>,
     /// What is lacking and not yet given to a stream.
     ready: VecDeque<Lacking>,
     /// What of [`WINDOW_BYTES`] is taken.
@@ -184,6 +191,7 @@ impl Sending<'_> {
     /// Offers what of a batch was not offered before.
     async fn offer(&mut self, batch: Vec<Cut>) -> Result<(), Problem> {
         let mut fresh = Vec::with_capacity(batch.len());
+        let beside = batch.iter().map(|(_, bytes)| bytes.len()).sum();
         for (chunk, bytes) in batch {
             let (number, new) = self.numbers.number(&chunk)?;
             if new {
@@ -199,7 +207,8 @@ impl Sending<'_> {
             if let Err(error) = self.tx.send(&Offer { chunks }).await {
                 return Err(self.reason(error.into()).await);
             }
-            self.awaiting.push_back(fresh);
+            let chunks = fresh;
+            self.awaiting.push_back(Offered { chunks, beside });
             fresh = rest;
         }
         Ok(())
@@ -209,20 +218,27 @@ impl Sending<'_> {
     fn hear(&mut self, wanted: Option<Wanted>) -> Result<(), Problem> {
         let wanted =
             wanted.ok_or_else(|| protocol("the peer stopped before the tree was complete"))?;
-        let offered = self.awaiting.pop_front().unwrap_or_default();
-        let first = offered.first().map_or(0, |(number, _)| *number);
-        let end = first as usize + offered.len();
-        let wanted = Run::numbers(&wanted.runs, end, offered.len());
+        let Offered { chunks, beside } = self.awaiting.pop_front().unwrap_or_default();
+        let first = chunks.first().map_or(0, |(number, _)| *number);
+        let end = first as usize + chunks.len();
+        let wanted = Run::numbers(&wanted.runs, end, chunks.len());
         let wanted = wanted.filter(|numbers| numbers.first().is_none_or(|number| *number >= first));
         let wanted =
             wanted.ok_or_else(|| protocol("the peer asked for pieces that were not offered"))?;
+        let content = |number: &u32| chunks.get(number.checked_sub(first)? as usize);
+        let sizes = wanted.iter().filter_map(content);
+        let few = sizes.map(|(_, (_, bytes))| bytes.len()).sum::<usize>() < beside / 2;
         let mut wanted = wanted.into_iter().peekable();
         let (mut lacking, mut bytes) = (Vec::new(), 0);
-        for (number, (chunk, content)) in offered {
+        for (number, (chunk, mut content)) in chunks {
             if wanted.next_if_eq(&number).is_none() {
                 self.in_flight -= cost(&[chunk]);
                 self.progress.skip(Bytes(u64::from(chunk.bytes)));
                 continue;
+            }
+            if few {
+                // Otherwise they would hold what was cut with them until they are sent, far more than the window.
+                content = Buffer::copy_from_slice(&content);
             }
             bytes += content.len();
             self.sent.chunks += 1;
@@ -245,7 +261,7 @@ impl Sending<'_> {
         while let Some(lacking) = self.ready.pop_front() {
             let (bytes, cost) = costs(&lacking);
             for frame in on_disk(move || Ok(pack(lacking, &mut Packer::default()))).await? {
-                if let Err(error) = self.tx.send_frame(frame).await {
+                if let Err(error) = self.tx.send_parts(frame).await {
                     return Err(self.reason(error.into()).await);
                 }
             }

@@ -11,7 +11,9 @@ use common::{
 };
 
 use super::{
-    BATCH_BYTES, Manifest, PieceSource, pieces::PiecesWriter, protocol, size, unless_stalled,
+    BATCH_BYTES, Manifest, PieceSource,
+    pieces::{Parts, PiecesWriter},
+    protocol, unless_stalled,
 };
 use crate::{
     frames::{FrameReceiver, FrameSender},
@@ -70,8 +72,8 @@ pub async fn serve_chunks<S: PieceSource>(
         while !frames.is_empty() {
             let sending = async {
                 for frame in frames {
-                    pace.pass(frame.len()).await;
-                    tx.send_frame(frame).await?;
+                    pace.pass(frame.iter().map(Buffer::len).sum()).await;
+                    tx.send_parts(frame).await?;
                 }
                 Ok::<_, Problem>(())
             };
@@ -103,7 +105,7 @@ fn batches(wanted: Vec<(u32, ChunkRef)>) -> Vec<Vec<(u32, ChunkRef)>> {
 async fn read<S: PieceSource>(
     source: &Arc<S>,
     batch: Option<Vec<(u32, ChunkRef)>>,
-) -> Result<Vec<Buffer>, Problem> {
+) -> Result<Vec<Parts>, Problem> {
     let Some(batch) = batch else {
         return Ok(Vec::new());
     };
@@ -112,9 +114,8 @@ async fn read<S: PieceSource>(
         let chunks: Vec<ChunkRef> = batch.iter().map(|(_, chunk)| *chunk).collect();
         let pieces = source.pieces(&chunks)?;
         let mut writer = PiecesWriter::default();
-        let bytes = size(&chunks);
         for ((number, _), piece) in batch.iter().zip(&pieces) {
-            writer.push(*number, piece, bytes);
+            writer.push(*number, piece);
         }
         Ok(writer.finish())
     });

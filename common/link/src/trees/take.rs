@@ -22,7 +22,7 @@ use common::{
 use tokio::sync::Notify;
 
 use super::{
-    Manifest, PieceKeeper, STALL,
+    Manifest, Piece, PieceKeeper, STALL,
     describe::{Known, invalid, resolved},
     manifest::{Gathered, MAX_TREE_CHUNKS},
     mismatch, protocol, read_pieces, stalled, unless_stalled,
@@ -220,13 +220,11 @@ impl<K: PieceKeeper> Taking<K> {
                     numbered.push((number, state.known.chunk(number), piece));
                 }
             }
-            let mut checked = Vec::with_capacity(numbered.len());
-            let mut numbers = Vec::with_capacity(numbered.len());
-            for (number, chunk, piece) in numbered {
-                piece.open(&chunk).map_err(|_| mismatch(number))?;
-                checked.push((chunk, piece));
-                numbers.push(number);
-            }
+            Piece::open_all(numbered.iter().map(|(_, chunk, piece)| (chunk, piece)))
+                .map_err(|at| mismatch(numbered[at].0))?;
+            let numbers: Vec<u32> = numbered.iter().map(|(number, ..)| *number).collect();
+            let checked = numbered.into_iter();
+            let checked: Vec<_> = checked.map(|(_, chunk, piece)| (chunk, piece)).collect();
             taking.keeper.put(&checked)?;
             let mut state = taking.state();
             for number in numbers {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes as Buffer;
 use common::{
     problem::Problem,
     tree::ChunkRef,
@@ -14,7 +13,12 @@ use super::Cut;
 use crate::{
     close_problem,
     frames::split,
-    trees::{on_disk, piece::Packer, pieces::PiecesWriter, size, unless_stalled},
+    trees::{
+        on_disk,
+        piece::Packer,
+        pieces::{Parts, PiecesWriter},
+        size, unless_stalled,
+    },
 };
 
 /// What a chunk costs besides its bytes: a folder of tiny files must not make the window a list of millions.
@@ -58,7 +62,7 @@ pub(super) async fn carry<M: Message + Sync>(
                 }
             };
             for frame in frames {
-                tx.send_frame(frame).await?;
+                tx.send_parts(frame).await?;
             }
             // Nobody hears it where the upload was given up.
             let _given_up = done.send(Ok(costs));
@@ -75,11 +79,10 @@ pub(super) async fn carry<M: Message + Sync>(
     }
 }
 
-pub(super) fn pack(lacking: Lacking, packer: &mut Packer) -> Vec<Buffer> {
-    let (bytes, _) = costs(&lacking);
+pub(super) fn pack(lacking: Lacking, packer: &mut Packer) -> Vec<Parts> {
     let mut writer = PiecesWriter::default();
     for (number, (_, content)) in lacking {
-        writer.push(number, &packer.pack(content), bytes);
+        writer.push(number, &packer.pack(content));
     }
     writer.finish()
 }

@@ -200,13 +200,13 @@ impl Hostile {
     async fn pieces(&mut self, pieces: &[(u32, &[u8])], another: bool) {
         let mut writer = pieces::PiecesWriter::default();
         for (number, bytes) in pieces {
-            writer.push(*number, &Piece::plain(bytes.to_vec().into()), 0);
+            writer.push(*number, &Piece::plain(bytes.to_vec().into()));
         }
         let upload = self.tx.number();
         let mut other = self.site.open(&ClientStream::Pieces { upload }).await.0;
         for frame in writer.finish() {
             let tx = if another { &mut other } else { &mut self.tx };
-            tx.send_frame(frame).await.unwrap();
+            tx.send_parts(frame).await.unwrap();
         }
         other.finish();
     }

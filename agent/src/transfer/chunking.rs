@@ -132,6 +132,8 @@ pub(super) enum ChunkError {
 mod tests {
     use std::io::Write;
 
+    use common::tree::chunk_id;
+
     use super::*;
 
     const SMALL: Sizes = Sizes::of_folder(Bytes(0));

@@ -33,18 +33,9 @@ pub(super) struct PiecesWriter {
     copied: BytesMut,
     /// Of the frame so far, without its header.
     bytes: usize,
-    copies: bool,
 }
 
 impl PiecesWriter {
-    /// Returns one that copies every piece, for those that are a small part of memory that could go otherwise.
-    pub(super) fn copying() -> Self {
-        Self {
-            copies: true,
-            ..Self::default()
-        }
-    }
-
     /// Adds a piece, which has at most a chunk's bytes.
     pub(super) fn push(&mut self, ordinal: u32, piece: &Piece) {
         let bytes = piece.bytes();
@@ -55,7 +46,7 @@ impl PiecesWriter {
         if self.bytes == 0 {
             self.parts.push(Bytes::new());
         }
-        let stays = !self.copies && bytes.len() >= LEAST_PART_BYTES;
+        let stays = bytes.len() >= LEAST_PART_BYTES;
         self.make_room(if stays { PIECE_HEADER_BYTES } else { whole });
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let flag = match piece.encoding() {
@@ -110,7 +101,7 @@ impl PiecesWriter {
 
 /// Returns the frame of one piece, for whoever sends them one by one.
 pub fn pieces_frame(ordinal: u32, piece: &Piece) -> Bytes {
-    let mut writer = PiecesWriter::copying();
+    let mut writer = PiecesWriter::default();
     writer.push(ordinal, piece);
     writer.finish().concat().concat().into()
 }
@@ -179,6 +170,27 @@ mod tests {
             }
             assert_eq!(back, pieces);
         }
+    }
+
+    #[test]
+    fn large_pieces_stay_where_they_are_and_small_ones_share_memory() {
+        let large: Vec<Piece> = (0..20)
+            .map(|_| Piece::plain(vec![7; 12_000].into()))
+            .collect();
+        let small: Vec<Piece> = (0..200).map(|_| Piece::plain(vec![8; 50].into())).collect();
+        let parts = |pieces: &[Piece]| {
+            let mut writer = PiecesWriter::default();
+            pieces.iter().for_each(|piece| writer.push(1, piece));
+            writer.finish().concat()
+        };
+        let stay = parts(&large);
+        let is_part = |piece: &Piece| {
+            stay.iter()
+                .any(|part| part.as_ptr() == piece.bytes().as_ptr())
+        };
+        assert!(large.iter().all(is_part));
+        let together = parts(&small);
+        assert!(together.len() <= 3, "{}", together.len());
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 //! memory, and describes the tree at the end. Every file is read once.
 
 mod carry;
+mod offered;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -21,10 +22,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::carry::{Lacking, carry, cost, costs, pack, reserve};
+use self::{
+    carry::{Lacking, carry, cost, costs, pack, reserve},
+    offered::Offered,
+};
 use super::{
     MAX_STREAMS, Manifest, Progress, STALL, describe::Numbers, on_disk, piece::Packer, protocol,
-    stalled, unless_stalled,
+    size, stalled, unless_stalled,
 };
 use crate::frames::{FrameReceiver, FrameSender, RecvError};
 
@@ -116,13 +120,6 @@ pub async fn send<M: Message + Clone + Send + Sync + 'static>(
         return Err(protocol("the receipt is for another tree"));
     }
     Ok((manifest, sending.sent))
-}
-
-/// Chunks that were offered, with the bytes of all that were cut together with them, which stay as long as one does.
-#[derive(Debug, Default)]
-struct Offered {
-    chunks: Vec<(u32, Cut)>,
-    beside: usize,
 }
 
 struct Sending<'a> {
@@ -218,28 +215,19 @@ impl Sending<'_> {
     fn hear(&mut self, wanted: Option<Wanted>) -> Result<(), Problem> {
         let wanted =
             wanted.ok_or_else(|| protocol("the peer stopped before the tree was complete"))?;
-        let Offered { chunks, beside } = self.awaiting.pop_front().unwrap_or_default();
-        let first = chunks.first().map_or(0, |(number, _)| *number);
-        let end = first as usize + chunks.len();
-        let wanted = Run::numbers(&wanted.runs, end, chunks.len());
+        let offered = self.awaiting.pop_front().unwrap_or_default();
+        let (first, end) = offered.numbers();
+        let wanted = Run::numbers(&wanted.runs, end, end - first as usize);
         let wanted = wanted.filter(|numbers| numbers.first().is_none_or(|number| *number >= first));
         let wanted =
             wanted.ok_or_else(|| protocol("the peer asked for pieces that were not offered"))?;
-        let content = |number: &u32| chunks.get(number.checked_sub(first)? as usize);
-        let sizes = wanted.iter().filter_map(content);
-        let few = sizes.map(|(_, (_, bytes))| bytes.len()).sum::<usize>() < beside / 2;
-        let mut wanted = wanted.into_iter().peekable();
+        let (wanted, others) = offered
+            .split(wanted)
+            .ok_or_else(|| protocol("the peer asked for pieces out of order"))?;
+        self.in_flight -= cost(&others);
+        self.progress.skip(Bytes(size(&others)));
         let (mut lacking, mut bytes) = (Vec::new(), 0);
-        for (number, (chunk, mut content)) in chunks {
-            if wanted.next_if_eq(&number).is_none() {
-                self.in_flight -= cost(&[chunk]);
-                self.progress.skip(Bytes(u64::from(chunk.bytes)));
-                continue;
-            }
-            if few {
-                // Otherwise they would hold what was cut with them until they are sent, far more than the window.
-                content = Buffer::copy_from_slice(&content);
-            }
+        for (number, (chunk, content)) in wanted {
             bytes += content.len();
             self.sent.chunks += 1;
             self.sent.bytes.0 += content.len() as u64;
@@ -248,9 +236,6 @@ impl Sending<'_> {
                 self.ready.push_back(std::mem::take(&mut lacking));
                 bytes = 0;
             }
-        }
-        if wanted.next().is_some() {
-            return Err(protocol("the peer asked for pieces out of order"));
         }
         self.ready.extend((!lacking.is_empty()).then_some(lacking));
         Ok(())

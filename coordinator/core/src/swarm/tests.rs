@@ -200,6 +200,43 @@ fn eight_get_one_copy_in_little_more_than_its_time() {
 }
 
 #[test]
+fn alone_on_a_fast_line_much_is_on_its_way_from_far_apart_places() {
+    let alone = |each: Duration| {
+        let mut swarm = Swarm::new(1000).unwrap();
+        let id = machine(0);
+        assert!(swarm.join(id, Blocks::all(1000), true));
+        let mut now = Duration::ZERO;
+        let mut way: BTreeSet<u32> = swarm
+            .orders(id, now)
+            .iter()
+            .map(|order| order.block)
+            .collect();
+        assert_eq!(way.len(), SEEDS_ALONE);
+        for _ in 0..60 {
+            now += each;
+            let block = way.pop_first().unwrap();
+            let mut news = SwarmNews::default();
+            let from = Source::Coordinator;
+            news.done.push(Done {
+                block,
+                from,
+                came: true,
+            });
+            swarm.on_news(id, &news, now);
+            way.extend(swarm.orders(id, now).iter().map(|order| order.block));
+        }
+        way
+    };
+    assert_eq!(alone(Duration::from_secs(1)).len(), SEEDS_ALONE);
+    let near = alone(Duration::from_millis(1));
+    assert_eq!(near.len(), SEEDS_NEAR);
+    for place in 0..PLACES {
+        let in_place = near.iter().filter(|block| **block / 250 == place).count();
+        assert!((3..=5).contains(&in_place), "{near:?}");
+    }
+}
+
+#[test]
 fn forty_machines_pull_one_copy() {
     let mut crowd = World::new(100, &[Manner::Good; 40], 0);
     crowd.run();

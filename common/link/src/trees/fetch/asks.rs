@@ -144,4 +144,50 @@ mod tests {
         all.sort_unstable();
         assert_eq!(all, asks);
     }
+
+    #[tokio::test]
+    async fn whoever_asks_hears_once_all_of_it_has_come() {
+        let asks = Asks::default();
+        let mut heard = [asks.push(vec![3, 4]), asks.push(vec![9])];
+        let mut expected = Expected::default();
+        expected.add(asks.take().unwrap());
+        expected.add(asks.wait().await.unwrap());
+        assert!(asks.take().is_none());
+        let mut complete = Vec::new();
+        assert_eq!(expected.next(&mut complete), Some(3));
+        assert_eq!((complete.len(), expected.asks()), (0, 2));
+        assert_eq!(expected.next(&mut complete), Some(4));
+        complete.drain(..).for_each(Ask::complete);
+        assert_eq!(heard[0].try_recv(), Ok(()));
+        assert!(heard[1].try_recv().is_err());
+        assert_eq!(expected.next(&mut complete), Some(9));
+        assert_eq!(expected.next(&mut complete), None);
+        drop((expected, complete));
+        // Its stream has ended before.
+        assert!((&mut heard[1]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn streams_wait_for_asks_until_they_have_ended() {
+        let asks = Asks::default();
+        let waits = || async {
+            let mut got = Vec::new();
+            while let Some(ask) = asks.wait().await {
+                got.extend(ask.ordinals);
+            }
+            got
+        };
+        let asking = async {
+            for ordinal in 0..100 {
+                let _unheard = asks.push(vec![ordinal]);
+                tokio::task::yield_now().await;
+            }
+            asks.end();
+        };
+        let (one, two, ()) = tokio::join!(waits(), waits(), asking);
+        let mut all = [one, two].concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..100));
+        assert!(asks.wait().await.is_none());
+    }
 }

@@ -4,7 +4,7 @@
 mod arguments;
 mod output;
 
-use std::{num::NonZero, process::ExitCode, thread};
+use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use common::{code::Code, problem::Problem};
@@ -15,9 +15,8 @@ use self::{
     output::Output,
 };
 
-/// Most threads for connections. The engine has its own, and what is hashed and written has others: on few processors
-/// more threads hand packets to one another instead of working on them.
-const MAX_WORKERS: usize = 4;
+/// Threads for connections. The engine has its own.
+const WORKERS: usize = 2;
 /// Threads for what waits for a disk, at most.
 const BLOCKING_THREADS: usize = 64;
 
@@ -98,11 +97,6 @@ fn initialise(init: Init, output: &Output) -> Result<(), Problem> {
     output.link(&outcome.link)
 }
 
-fn workers() -> usize {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    (processors / 2).clamp(1, MAX_WORKERS)
-}
-
 fn serve(run: Run) -> Result<(), Problem> {
     link::telemetry::init(if run.log_json {
         link::telemetry::Format::Json
@@ -113,7 +107,7 @@ fn serve(run: Run) -> Result<(), Problem> {
     config.listen = run.listen.unwrap_or(config.listen);
     config.clock_is_right = run.clock_is_right;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
+        .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()

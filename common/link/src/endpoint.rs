@@ -54,7 +54,8 @@ const ONE_WAY_STREAMS: VarInt = VarInt::from_u32(0);
 const STREAM_WINDOW_BYTES: VarInt = VarInt::from_u32(4 << 20);
 /// The same for all streams of a connection together.
 const CONNECTION_WINDOW_BYTES: VarInt = VarInt::from_u32(8 << 20);
-/// Most bytes that we keep for sending again.
+/// Most bytes that we keep for sending again. What lies in one piece of memory with them stays too: at most a batch of
+/// pieces for each stream.
 const SEND_WINDOW_BYTES: u64 = 8 << 20;
 /// Most bytes of a datagram, where the way to the peer takes so many: ten of them, which QUIC hands to the kernel at
 /// once, are just less than the 64 KiB that the kernel takes at once. On one machine this is twice as fast as what

@@ -1,6 +1,6 @@
 //! Streams of frames: whole messages in, whole messages out.
 //!
-//! A sender writes a frame in one piece. A receiver checks every length before it reads or allocates for it, and
+//! A sender writes a frame to its end before the next. A receiver checks every length before it reads or allocates for it, and
 //! keeps what has arrived of a frame, so that waiting for one may be given up (`select!`) and begun again.
 
 use std::io;
@@ -78,7 +78,8 @@ impl FrameSender {
             .map_err(SendError::Lost)
     }
 
-    /// Sends a frame that was made before, in parts that lie somewhere and are sent from there.
+    /// Sends a frame that was made before, in parts that lie somewhere and are sent from there. As all else that was
+    /// begun, it must be awaited to its end.
     ///
     /// # Errors
     /// The other side does not read any more.

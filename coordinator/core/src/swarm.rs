@@ -28,7 +28,7 @@ pub const MAX_MEMBERS: usize = 256;
 const SEEDS: usize = 2;
 /// The same for a machine that is alone. Others may come a moment later, and its part of the line is small then.
 const SEEDS_ALONE: usize = 4;
-/// The same where a block takes no longer than this: however many are on the way, they have soon come.
+/// The same where so few blocks as that take no longer than this: four times as many have soon come too.
 const SEEDS_NEAR: usize = 16;
 const NEAR: Duration = Duration::from_millis(250);
 /// The coordinator sends from so many places of a tree at once: mostly of different files, each of which one thread at
@@ -275,17 +275,21 @@ impl Swarm {
         let member = &self.members[&machine];
         let others = self.others(machine);
         let alone = others.clone().next().is_none();
-        let most = match alone {
-            true if self.seed_time <= NEAR => SEEDS_NEAR,
-            true => SEEDS_ALONE,
-            false => SEEDS,
-        };
         let running = member.ordered.iter();
         let running = running.filter(|(_, ordered)| ordered.from == Source::Coordinator);
         let mut places = [0; PLACES as usize];
         let mut running: usize = running
             .map(|(block, _)| places[self.place_of(*block)] += 1)
             .count();
+        // What a block takes grows with how many are on the way.
+        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+        let share = SEEDS_ALONE as f64 / running.max(SEEDS_ALONE) as f64;
+        let of_few = self.seed_time.mul_f64(share);
+        let most = match alone {
+            true if of_few <= NEAR => SEEDS_NEAR,
+            true => SEEDS_ALONE,
+            false => SEEDS,
+        };
         let patience = self.patience();
         let mut free = open.clone();
         for (_, other) in others.clone() {

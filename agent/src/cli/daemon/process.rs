@@ -28,9 +28,8 @@ const START_WAIT: Duration = Duration::from_secs(30);
 const READY: &str = "ready";
 /// Lines of the log that are shown when an agent does not start.
 const SHOWN_LOG_LINES: usize = 5;
-/// Threads of the daemon, beside those that hash and write: it mostly waits, and what comes over one connection is
-/// taken fastest by one.
-const WORKER_THREADS: usize = 1;
+/// Threads of the daemon; it mostly waits.
+const WORKER_THREADS: usize = 2;
 
 /// Runs the agent until it is told to stop.
 pub(in super::super) fn agent(context: &Context, agent: &Agent) -> Result<ExitCode, Problem> {

@@ -1,5 +1,7 @@
 //! What comes of a tree whatever others do.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use certs::{client_config, server_config};
 use common::wire::{
     ALPN_AGENT,
@@ -24,6 +26,9 @@ struct Coordinator {
     contact: Option<Contact>,
     lost: Mutex<Vec<LostWhy>>,
     refuses: bool,
+    /// So many streams for chunks are refused, the first ones.
+    breaks: usize,
+    streams: AtomicUsize,
 }
 
 impl Coordinator {
@@ -42,6 +47,9 @@ impl Coordinator {
     async fn serve_one(&self, tx: &mut FrameSender, rx: &mut FrameReceiver) -> Result<(), Problem> {
         match rx.expect::<AgentStream>().await? {
             AgentStream::Chunks { .. } => {
+                if self.streams.fetch_add(1, Ordering::SeqCst) < self.breaks {
+                    return Err(super::super::gather::broken("not yet"));
+                }
                 let (manifest, source) = (&self.data.manifest, self.data.source(false));
                 serve_chunks(manifest, &source, &Pace::default(), tx, rx).await?;
                 tx.finish();
@@ -101,15 +109,30 @@ struct Seen {
     lost: Vec<LostWhy>,
     /// Blocks that came from the other machine.
     fetched: u64,
+    /// Over which the coordinator sent chunks, or refused to.
+    streams: usize,
 }
 
 /// Lets a machine fetch everything beside what `contact` has.
 async fn gather(org: &Org, near: &Agent, contact: Option<Contact>, refuses: bool) -> Seen {
+    gather_from(org, near, contact, refuses, 0).await
+}
+
+/// The same where the coordinator refuses the first `breaks` streams.
+async fn gather_from(
+    org: &Org,
+    near: &Agent,
+    contact: Option<Contact>,
+    refuses: bool,
+    breaks: usize,
+) -> Seen {
     let site = Arc::new(Coordinator {
         data: Data::new(1),
         contact,
         lost: Mutex::default(),
         refuses,
+        breaks,
+        streams: AtomicUsize::new(0),
     });
     let tls = server_config(&org.authority.server_identity(now()).unwrap()).unwrap();
     let endpoint = listen(local(), tls).unwrap();
@@ -148,6 +171,7 @@ async fn gather(org: &Org, near: &Agent, contact: Option<Contact>, refuses: bool
     Seen {
         lost: site.lost.lock().unwrap().clone(),
         fetched: near.peers.load().fetched.0 >> 20,
+        streams: site.streams.load(Ordering::SeqCst),
     }
 }
 
@@ -165,6 +189,22 @@ async fn all_but_the_first_block_come_from_a_machine_that_has_them() {
     let at = far.addresses(true).await;
     let seen = gather(&org, &near, Some(contact(&org, &near, at)), false).await;
     assert_eq!((seen.lost.len(), seen.fetched), (0, 7));
+}
+
+#[tokio::test]
+async fn what_the_coordinator_sends_comes_over_a_few_streams_that_stay() {
+    let org = Org::new();
+    let near = Agent::start(&org, NEAR, open_rules()).await;
+    let seen = gather(&org, &near, None, false).await;
+    assert!((1..=4).contains(&seen.streams), "{}", seen.streams);
+}
+
+#[tokio::test]
+async fn a_stream_that_the_coordinator_breaks_off_is_made_up_for() {
+    let org = Org::new();
+    let near = Agent::start(&org, NEAR, open_rules()).await;
+    let seen = gather_from(&org, &near, None, false, 1).await;
+    assert!(seen.streams > 1);
 }
 
 #[tokio::test]

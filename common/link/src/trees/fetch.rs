@@ -19,6 +19,7 @@ use common::{
     },
 };
 use futures_util::future::try_join_all;
+use tokio::time::timeout;
 
 use self::asks::{Ask, Expected, spread};
 use super::{
@@ -34,6 +35,8 @@ use crate::{
 const ASK_BYTES: u64 = 2 << 20;
 /// Asks that are on their way on one stream: the next is there when the last is served.
 const ASKS_AHEAD: usize = 2;
+/// A stream without an ask for so long is ended; the next ask has a new one. Well below [`STALL`].
+const IDLE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 20_000 });
 /// How long to wait until the peer has heard what came damaged.
 const TELL_WAIT: Duration = Duration::from_secs(5);
 
@@ -189,14 +192,14 @@ impl<M: Message + Sync> Fetcher<M> {
         progress: &dyn Progress,
     ) -> Result<(), Problem> {
         let workers = (0..MAX_STREAMS).map(|_| async {
-            let Some(ask) = asks.wait().await else {
-                return Ok(());
-            };
-            let stream = self.connection.open_bi().await;
-            let (mut tx, mut rx) = split(stream.map_err(|error| close_problem(&error))?);
-            tx.send(&self.first).await?;
-            self.work(ask, asks, sink, (&mut tx, &mut rx), progress)
-                .await
+            while let Some(ask) = asks.wait().await {
+                let stream = self.connection.open_bi().await;
+                let (mut tx, mut rx) = split(stream.map_err(|error| close_problem(&error))?);
+                tx.send(&self.first).await?;
+                self.work(ask, asks, sink, (&mut tx, &mut rx), progress)
+                    .await?;
+            }
+            Ok(())
         });
         try_join_all(workers).await.map(drop)
     }
@@ -216,7 +219,7 @@ impl<M: Message + Sync> Fetcher<M> {
         asks
     }
 
-    /// Asks on one stream, as long as there is something to ask for.
+    /// Asks on one stream, until for a while there is nothing to ask for.
     async fn work<K: ChunkSink>(
         &self,
         first: Ask,
@@ -251,7 +254,8 @@ impl<M: Message + Sync> Fetcher<M> {
             }
             complete.drain(..).for_each(Ask::complete);
             let Some(payload) = came? else {
-                next = asks.wait().await;
+                // The peer would give up a stream on which nothing comes.
+                next = timeout(IDLE, asks.wait()).await.ok().flatten();
                 if next.is_none() {
                     tx.finish();
                     return Ok(());
@@ -324,7 +328,7 @@ impl<M: Message + Sync> Fetcher<M> {
             tx.finish();
             // It reads this once it has sent what was asked for before. Whether it heard is its own concern.
             let rest = async { while let Ok(Some(_)) = rx.pieces().await {} };
-            let _heard = tokio::time::timeout(TELL_WAIT, rest).await;
+            let _heard = timeout(TELL_WAIT, rest).await;
         }
         problem
     }

@@ -16,6 +16,8 @@ const SAMPLE_BYTES: usize = 4 << 10;
 /// Compressed bytes must save at least one part in so many, or reading them is not worth it.
 const SAVE_PART: usize = 16;
 const LEVEL: i32 = 1;
+/// Chunks are checked together until they have so many bytes.
+const CHECKED_BYTES: usize = 1 << 20;
 /// After so many chunks in a row that did not shrink, one of [`TRY_ONE_OF`] is tried.
 const MISSES: u32 = 4;
 const TRY_ONE_OF: u32 = 8;
@@ -85,7 +87,8 @@ impl Piece {
         }
     }
 
-    /// As [`Piece::open`] of each, which is faster for many together.
+    /// As [`Piece::open`] of each, which is faster for many together; all of them are in memory then, so whoever calls
+    /// knows how large they may be.
     ///
     /// # Errors
     /// The position of one that is not its chunk.
@@ -96,12 +99,38 @@ impl Piece {
         let unpacked =
             unpacked.map(|(at, (chunk, piece))| piece.unpack(chunk).map_err(|Damaged| at));
         let plain = unpacked.collect::<Result<Vec<_>, usize>>()?;
-        let contents: Vec<&[u8]> = plain.iter().map(|bytes| &bytes[..]).collect();
-        let mut ids = chunk_ids(&contents).into_iter().zip(pieces);
-        match ids.position(|(id, (chunk, _))| id != chunk.id) {
+        match first_other(&plain, pieces.map(|(chunk, _)| chunk)) {
             Some(at) => Err(at),
             None => Ok(plain),
         }
+    }
+
+    /// Checks that each is its chunk, some at once. Holds little more than [`CHECKED_BYTES`] and the largest chunk,
+    /// whatever they claim to be.
+    ///
+    /// # Errors
+    /// The position of one that is not.
+    pub fn check_all<'a>(
+        pieces: impl Iterator<Item = (&'a ChunkRef, &'a Self)>,
+    ) -> Result<(), usize> {
+        let (mut plain, mut chunks) = (Vec::new(), Vec::new());
+        let (mut held, mut checked) = (0, 0);
+        let mut pieces = pieces.peekable();
+        while let Some((chunk, piece)) = pieces.next() {
+            let unpacked = piece.unpack(chunk);
+            plain.push(unpacked.map_err(|Damaged| checked + plain.len())?);
+            chunks.push(chunk);
+            held += chunk.bytes as usize;
+            if held >= CHECKED_BYTES || pieces.peek().is_none() {
+                if let Some(at) = first_other(&plain, chunks.drain(..)) {
+                    return Err(checked + at);
+                }
+                checked += plain.len();
+                plain.clear();
+                held = 0;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the bytes that are as many as the chunk's.
@@ -116,6 +145,13 @@ impl Piece {
             false => Err(Damaged),
         }
     }
+}
+
+/// Returns the position of the first bytes that are another chunk's.
+fn first_other<'a>(plain: &[Bytes], chunks: impl Iterator<Item = &'a ChunkRef>) -> Option<usize> {
+    let contents: Vec<&[u8]> = plain.iter().map(|bytes| &bytes[..]).collect();
+    let mut ids = chunk_ids(&contents).into_iter().zip(chunks);
+    ids.position(|(id, chunk)| id != chunk.id)
 }
 
 /// Packs the chunks of one folder, one after the other: after a few that did not shrink, only some are tried.
@@ -238,6 +274,35 @@ mod tests {
             .flat_map(|i| *chunk_id(&i.to_le_bytes()).as_bytes())
             .collect();
         assert_eq!(Piece::pack(noise.into()).encoding(), Encoding::Plain);
+    }
+
+    #[test]
+    fn of_many_the_one_that_is_another_chunk_is_named() {
+        let contents: Vec<Vec<u8>> = (1..40_u8)
+            .map(|at| vec![at; usize::from(at) * 5_000])
+            .collect();
+        let chunks: Vec<ChunkRef> = contents.iter().map(|bytes| chunk(bytes)).collect();
+        let packed = contents
+            .iter()
+            .map(|bytes| Piece::pack(bytes.clone().into()));
+        let plain = contents
+            .iter()
+            .map(|bytes| Piece::plain(bytes.clone().into()));
+        for pieces in [packed.collect::<Vec<_>>(), plain.collect()] {
+            let pairs = || chunks.iter().zip(&pieces);
+            assert_eq!(Piece::check_all(pairs()), Ok(()));
+            assert!(Piece::open_all(pairs()).unwrap().iter().eq(&contents));
+            for wrong in 0..pieces.len() {
+                let mut chunks = chunks.clone();
+                chunks[wrong].id = chunk_id(b"another");
+                let pairs = || chunks.iter().zip(&pieces);
+                assert_eq!(Piece::check_all(pairs()), Err(wrong));
+                assert_eq!(Piece::open_all(pairs()), Err(wrong));
+                chunks[wrong].bytes += 1;
+                let pairs = || chunks.iter().zip(&pieces);
+                assert_eq!(Piece::check_all(pairs()), Err(wrong));
+            }
+        }
     }
 
     #[test]

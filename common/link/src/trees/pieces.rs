@@ -16,8 +16,8 @@ use super::{Piece, piece::Encoding};
 use crate::frames::PIECES_VERSION;
 
 /// Shorter pieces are copied to the frame: a part of their own would cost more.
-const LEAST_PART_BYTES: usize = 4 << 10;
-/// What is copied goes into memory of so many bytes.
+const LEAST_PART_BYTES: usize = 8 << 10;
+/// What is copied goes into memory of at most so many bytes at once, unless a piece has more.
 const COPY_BYTES: usize = 16 << 10;
 
 /// A frame as it lies in memory, from front to back.
@@ -73,10 +73,9 @@ impl PiecesWriter {
     /// Sees to it that so much can be copied without what was copied being moved.
     fn make_room(&mut self, bytes: usize) {
         if self.copied.capacity() - self.copied.len() < bytes {
-            let copied = mem::replace(
-                &mut self.copied,
-                BytesMut::with_capacity(bytes.max(COPY_BYTES)),
-            );
+            // It stays until all of it was received: for a small frame it is as small.
+            let room = bytes.max(self.bytes.min(COPY_BYTES));
+            let copied = mem::replace(&mut self.copied, BytesMut::with_capacity(room));
             self.parts.push(copied.freeze());
         }
     }
@@ -190,7 +189,7 @@ mod tests {
         };
         assert!(large.iter().all(is_part));
         let together = parts(&small);
-        assert!(together.len() <= 3, "{}", together.len());
+        assert!(together.len() <= 12, "{}", together.len());
     }
 
     proptest! {

@@ -220,7 +220,11 @@ impl<K: PieceKeeper> Taking<K> {
                     numbered.push((number, state.known.chunk(number), piece));
                 }
             }
-            Piece::open_all(numbered.iter().map(|(_, chunk, piece)| (chunk, piece)))
+            let mut seen = HashSet::with_capacity(numbered.len());
+            if let Some((number, ..)) = numbered.iter().find(|(number, ..)| !seen.insert(*number)) {
+                return Err(protocol(format!("piece {number} came twice")));
+            }
+            Piece::check_all(numbered.iter().map(|(_, chunk, piece)| (chunk, piece)))
                 .map_err(|at| mismatch(numbered[at].0))?;
             let numbers: Vec<u32> = numbered.iter().map(|(number, ..)| *number).collect();
             let checked = numbered.into_iter();

@@ -26,6 +26,7 @@ use common::{
     },
 };
 use quinn::{Connection, Endpoint};
+use tokio::sync::Notify;
 
 use super::*;
 use crate::{
@@ -109,6 +110,8 @@ struct Memory {
     /// Pieces that were put, and such that were read.
     put: AtomicUsize,
     read: AtomicUsize,
+    /// A stream of chunks has ended.
+    ended: Notify,
 }
 
 impl Memory {
@@ -170,9 +173,9 @@ impl Memory {
             }
             ClientStream::Chunks { tree, .. } => {
                 let manifest = self.trees.lock().unwrap()[&tree].clone();
-                serve_chunks(&manifest, self, &Pace::default(), tx, rx)
-                    .await
-                    .map(drop)
+                let served = serve_chunks(&manifest, self, &Pace::default(), tx, rx).await;
+                self.ended.notify_one();
+                served.map(drop)
             }
             ClientStream::Download { .. } => {
                 let described = self.described.lock().unwrap().clone();

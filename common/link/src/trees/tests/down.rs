@@ -75,6 +75,29 @@ async fn what_lacks_comes_over_several_streams() {
 }
 
 #[tokio::test]
+async fn a_stream_without_asks_ends_and_the_next_ask_has_a_new_one() {
+    let all = contents(3, 30_000);
+    let memory = Memory::of(&all);
+    let manifest = manifest_of(vec![file("all", &all)]);
+    memory.add_tree(&manifest);
+    let site = Site::new(&memory).await;
+    let sink = Arc::new(Sink::default());
+    let asks = Asks::default();
+    let fetcher = fetcher(&site, &manifest);
+    let asking = async {
+        for ordinal in 0..3 {
+            asks.push(vec![ordinal]).await.unwrap();
+            assert_eq!(sink.chunks.lock().unwrap().len(), ordinal as usize + 1);
+            memory.ended.notified().await;
+        }
+        asks.end();
+    };
+    let (served, ()) = tokio::join!(fetcher.serve(&asks, &sink, &()), asking);
+    served.unwrap();
+    assert!(memory.problems.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn of_a_part_only_its_chunks_come() {
     let all = contents(9, 30_000);
     let memory = Memory::of(&all);

@@ -240,12 +240,13 @@ fn made_of(numbers: &[u32]) -> OfferedKind {
 #[tokio::test]
 async fn what_is_not_the_piece_or_unasked_is_refused_on_any_stream() {
     type Case<'a> = (&'a [(u32, &'a [u8])], Code);
-    let cases: [Case<'_>; 6] = [
+    let cases: [Case<'_>; 7] = [
         (&[(0, b"first"), (1, b"sekond")], Code::Checksum),
         (&[(0, b"first, and more")], Code::Checksum),
         (&[(2, b"first")], Code::Protocol),
         (&[(u32::MAX, b"first")], Code::Protocol),
         (&[(1, b"first")], Code::Checksum),
+        (&[(0, b"first"), (0, b"first")], Code::Protocol),
         (&[], Code::Protocol),
     ];
     for another in [false, true] {

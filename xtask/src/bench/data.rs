@@ -118,8 +118,10 @@ impl Tools {
         seconds(&mut fill).map(drop)
     }
 
-    /// Has the memory ready that what is measured next takes, whoever's turn it is.
+    /// Has the memory ready that what is measured next takes, and the disk idle, whoever's turn it is: what others wrote
+    /// and did not wait for goes to the disk before.
     fn warm(&self) -> Result<()> {
+        seconds(&mut Command::new("sync"))?;
         let mut warm = Command::new(&self.rig);
         seconds(warm.args(["warm", "--mib", WARM_MIB])).map(drop)
     }

@@ -145,9 +145,9 @@ impl Hashing {
             if blocks.peek().is_none() {
                 flags |= CHUNK_END;
             }
-            // A block's length fits.
+            let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
             self.platform
-                .compress_in_place(&mut value, &block, bytes.len() as u8, counter, flags);
+                .compress_in_place(&mut value, &block, length, counter, flags);
             flags = 0;
         }
         le_bytes_from_words_32(&value)

@@ -277,16 +277,17 @@ impl Swarm {
         let alone = others.clone().next().is_none();
         let running = member.ordered.iter();
         let running = running.filter(|(_, ordered)| ordered.from == Source::Coordinator);
+        let in_place = self.blocks.div_ceil(PLACES);
+        let place_of = |block: u32| (block / in_place).min(PLACES - 1) as usize;
         let mut places = [0; PLACES as usize];
         let mut running: usize = running
-            .map(|(block, _)| places[self.place_of(*block)] += 1)
+            .map(|(block, _)| places[place_of(*block)] += 1)
             .count();
         // What a block takes grows with how many are on the way.
-        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
-        let share = SEEDS_ALONE as f64 / running.max(SEEDS_ALONE) as f64;
-        let of_few = self.seed_time.mul_f64(share);
+        let rounds = u32::try_from(running.div_ceil(SEEDS_ALONE)).unwrap_or(1);
+        let near = self.seed_time <= NEAR * rounds.max(1);
         let most = match alone {
-            true if of_few <= NEAR => SEEDS_NEAR,
+            true if near => SEEDS_NEAR,
             true => SEEDS_ALONE,
             false => SEEDS,
         };
@@ -305,7 +306,7 @@ impl Swarm {
         let mut seeds = Vec::new();
         while running < most
             && let Some(idle) = (0..PLACES).min_by_key(|place| places[*place as usize])
-            && let Some(block) = free.first_in(open, idle * self.blocks.div_ceil(PLACES))
+            && let Some(block) = free.first_in(open, idle * in_place)
         {
             free.remove(block);
             open.remove(block);
@@ -348,11 +349,6 @@ impl Swarm {
         others.filter(move |(other, member)| {
             *other != machine && member.is_good() && !lost.contains(other)
         })
-    }
-
-    /// Returns in which of the tree's [`PLACES`] a block is.
-    fn place_of(&self, block: u32) -> usize {
-        (block / self.blocks.div_ceil(PLACES)).min(PLACES - 1) as usize
     }
 
     fn patience(&self) -> Duration {

@@ -105,7 +105,7 @@ impl Piece {
         }
     }
 
-    /// Checks that each is its chunk, some at once. Holds little more than [`CHECKED_BYTES`] and the largest chunk,
+    /// Checks that each is its chunk, some at once. Holds little more than a mebibyte and the largest chunk,
     /// whatever they claim to be.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use bytes::Bytes as Buffer;
 use common::tree::ChunkRef;
 
-use super::Cut;
+use super::{Cut, carry::Lacking};
 
 /// Chunks by number, which follow one another, with the bytes of all that were cut together with them: these stay in
 /// memory as long as one of them does.
@@ -21,7 +21,7 @@ impl Offered {
     }
 
     /// Returns what is wanted, and the rest; `None` if these numbers are not in order or not of what was offered.
-    pub(super) fn split(self, wanted: Vec<u32>) -> Option<(Vec<(u32, Cut)>, Vec<ChunkRef>)> {
+    pub(super) fn split(self, wanted: Vec<u32>) -> Option<(Lacking, Vec<ChunkRef>)> {
         let mut numbers = wanted.into_iter().peekable();
         let (mut wanted, mut others) = (Vec::new(), Vec::new());
         for (number, cut) in self.chunks {

@@ -89,14 +89,8 @@ pub(super) fn cut<E: From<ChunkError>>(
         let contents: Vec<&[u8]> = cuts.iter().map(|bytes| &bytes[..]).collect();
         for (id, bytes) in chunk_ids(&contents).into_iter().zip(cuts) {
             total += bytes.len() as u64;
-            let bytes_count = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            each(
-                ChunkRef {
-                    id,
-                    bytes: bytes_count,
-                },
-                bytes,
-            )?;
+            let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            each(ChunkRef { id, bytes: size }, bytes)?;
         }
         if ended {
             break;

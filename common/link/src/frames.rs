@@ -1,7 +1,7 @@
 //! Streams of frames: whole messages in, whole messages out.
 //!
-//! A sender writes a frame to its end before the next. A receiver checks every length before it reads or allocates for it, and
-//! keeps what has arrived of a frame, so that waiting for one may be given up (`select!`) and begun again.
+//! A sender writes a frame to its end before the next. A receiver checks every length before it reads or allocates for
+//! it, and keeps what has arrived of a frame, so that waiting for one may be given up (`select!`) and begun again.
 
 use std::io;
 

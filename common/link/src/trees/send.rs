@@ -218,12 +218,10 @@ impl Sending<'_> {
         let offered = self.awaiting.pop_front().unwrap_or_default();
         let (first, end) = offered.numbers();
         let wanted = Run::numbers(&wanted.runs, end, end - first as usize);
-        let wanted = wanted.filter(|numbers| numbers.first().is_none_or(|number| *number >= first));
-        let wanted =
-            wanted.ok_or_else(|| protocol("the peer asked for pieces that were not offered"))?;
-        let (wanted, others) = offered
-            .split(wanted)
-            .ok_or_else(|| protocol("the peer asked for pieces out of order"))?;
+        let split = wanted.and_then(|wanted| offered.split(wanted));
+        let (wanted, others) = split.ok_or_else(|| {
+            protocol("the peer asked for pieces that were not offered, or out of order")
+        })?;
         self.in_flight -= cost(&others);
         self.progress.skip(Bytes(size(&others)));
         let (mut lacking, mut bytes) = (Vec::new(), 0);

@@ -36,6 +36,14 @@ impl ChunkSink for Sink {
     }
 }
 
+/// A peer that has a folder with one file.
+fn with_file(contents: &[Vec<u8>]) -> (Arc<Memory>, Manifest) {
+    let memory = Memory::of(contents);
+    let manifest = manifest_of(vec![file("all", contents)]);
+    memory.add_tree(&manifest);
+    (memory, manifest)
+}
+
 fn fetcher(site: &Site, manifest: &Manifest) -> Fetcher<ClientStream> {
     Fetcher::new(
         site.near.clone(),
@@ -48,9 +56,7 @@ fn fetcher(site: &Site, manifest: &Manifest) -> Fetcher<ClientStream> {
 async fn what_lacks_comes_over_several_streams() {
     for (count, size) in [(0, 0), (1, 1), (40_000, 100), (900, 20_000), (5, 1 << 20)] {
         let all = contents(count, size);
-        let memory = Memory::of(&all);
-        let manifest = manifest_of(vec![file("all", &all)]);
-        memory.add_tree(&manifest);
+        let (memory, manifest) = with_file(&all);
         let site = Site::new(&memory).await;
         let sink = Arc::new(Sink {
             had: (0..count.min(3)).collect(),
@@ -77,9 +83,7 @@ async fn what_lacks_comes_over_several_streams() {
 #[tokio::test]
 async fn a_stream_without_asks_ends_and_the_next_ask_has_a_new_one() {
     let all = contents(3, 30_000);
-    let memory = Memory::of(&all);
-    let manifest = manifest_of(vec![file("all", &all)]);
-    memory.add_tree(&manifest);
+    let (memory, manifest) = with_file(&all);
     let site = Site::new(&memory).await;
     let sink = Arc::new(Sink::default());
     let asks = Asks::default();
@@ -131,9 +135,7 @@ async fn of_a_part_only_its_chunks_come() {
 #[tokio::test]
 async fn a_damaged_piece_is_told_to_whoever_sent_it() {
     let all = contents(500, 20_000);
-    let memory = Memory::of(&all);
-    let manifest = manifest_of(vec![file("all", &all)]);
-    memory.add_tree(&manifest);
+    let (memory, manifest) = with_file(&all);
     let (victim, wrong) = (chunk_id(&all[400]), Piece::plain(vec![1; 20_000].into()));
     memory.pieces.lock().unwrap().insert(victim, wrong);
     let site = Site::new(&memory).await;
@@ -150,9 +152,7 @@ async fn a_damaged_piece_is_told_to_whoever_sent_it() {
 #[tokio::test]
 async fn a_full_disk_or_a_piece_that_is_gone_ends_it() {
     let all = contents(500, 20_000);
-    let memory = Memory::of(&all);
-    let manifest = manifest_of(vec![file("all", &all)]);
-    memory.add_tree(&manifest);
+    let (memory, manifest) = with_file(&all);
     let site = Site::new(&memory).await;
     let full = Arc::new(Sink {
         room: Some(100),
@@ -177,9 +177,7 @@ async fn a_full_disk_or_a_piece_that_is_gone_ends_it() {
 #[tokio::test]
 async fn a_lost_connection_ends_it_and_the_rest_comes_later() {
     let all = contents(2000, 20_000);
-    let memory = Memory::of(&all);
-    let manifest = manifest_of(vec![file("all", &all)]);
-    memory.add_tree(&manifest);
+    let (memory, manifest) = with_file(&all);
     let site = Site::new(&memory).await;
     let sink = Arc::new(Sink::default());
     let counted = Counted::default();
@@ -202,9 +200,7 @@ async fn a_lost_connection_ends_it_and_the_rest_comes_later() {
 #[tokio::test]
 async fn a_server_checks_what_it_is_asked_for() {
     let all = contents(10, 10);
-    let memory = Memory::of(&all);
-    let manifest = manifest_of(vec![file("all", &all)]);
-    memory.add_tree(&manifest);
+    let (memory, manifest) = with_file(&all);
     let site = Site::new(&memory).await;
     let run = |first, count| Run { first, count };
     let many = CHUNKS_PER_ASK / 10 + 1;

@@ -121,13 +121,15 @@ async fn machines_are_told_of_one_another_as_long_as_they_may_have_the_tree() {
     assert_eq!(checked, Ok(()), "the other machine believes it");
 
     // What the first has is ordered from it, once there is a connection.
-    to_one.send(&news(3, Source::Coordinator)).await.unwrap();
+    let came = alone.orders[0].block;
+    to_one.send(&news(came, Source::Coordinator)).await.unwrap();
     let mut reached = SwarmNews::default();
     reached.reached.push(id(&machines[0]));
     to_two.send(&reached).await.unwrap();
     let from_one = loop {
         let orders: SwarmOrders = of_two.expect().await.unwrap();
-        let found = orders.orders.into_iter().find(|order| order.block == 3);
+        let mut orders = orders.orders.into_iter();
+        let found = orders.find(|order| order.block == came);
         if let Some(order) = found {
             break order;
         }

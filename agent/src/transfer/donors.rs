@@ -6,7 +6,7 @@
 mod similar;
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry as Slot},
+    collections::{HashMap, HashSet},
     fs::File,
     io,
     path::Path,
@@ -17,7 +17,7 @@ use common::{
     tree::{ChunkRef, Entry, EntryKind, Tree, TreePath},
     units::Bytes,
 };
-use link::trees::Manifest;
+use link::trees::{ChunkMap, Manifest};
 use rustix::fs::{FileType, Stat};
 
 use super::{
@@ -64,7 +64,7 @@ struct Rest {
     /// What they begin with: most files of other trees need not be looked at closer.
     beginnings: HashSet<ChunkId>,
     /// The ordinal of each, and in how many places it is lacking.
-    chunks: HashMap<ChunkId, (u32, u32)>,
+    chunks: ChunkMap<(u32, u32)>,
 }
 
 impl Rest {
@@ -73,7 +73,7 @@ impl Rest {
         let mut rest = Self {
             files: HashMap::new(),
             beginnings: HashSet::new(),
-            chunks: HashMap::new(),
+            chunks: ChunkMap::new(),
         };
         for &index in lacking {
             if let EntryKind::File { executable, chunks } = &manifest.tree().entries()[index].kind {
@@ -103,10 +103,10 @@ impl Rest {
     fn met(&mut self, entry: &Entry) {
         if let EntryKind::File { chunks, .. } = &entry.kind {
             for chunk in chunks {
-                if let Slot::Occupied(mut wish) = self.chunks.entry(chunk.id) {
-                    wish.get_mut().1 -= 1;
-                    if wish.get().1 == 0 {
-                        wish.remove();
+                if let Some((_, places)) = self.chunks.get_mut(&chunk.id) {
+                    *places -= 1;
+                    if *places == 0 {
+                        self.chunks.remove(&chunk.id);
                     }
                 }
             }

@@ -3,13 +3,11 @@
 //! A tree has hundreds of thousands of chunks, so that nothing here is looked up or compared that need not be: what
 //! a tree names first has the next ordinal, and places are sorted by counting.
 
-use std::collections::HashMap;
-
 use common::{
     id::ChunkId,
     tree::{ChunkRef, EntryKind},
 };
-use link::trees::Manifest;
+use link::trees::{ChunkMap, Manifest};
 
 /// Stands for an ordinal that is not known yet; no tree has so many chunks.
 const UNKNOWN: u32 = u32::MAX;
@@ -55,7 +53,7 @@ impl Ordinals {
         }
         if !repeated.is_empty() {
             let ids = repeated.iter().map(|(_, id)| (*id, UNKNOWN));
-            let mut known: HashMap<ChunkId, u32> = ids.collect();
+            let mut known: ChunkMap<u32> = ids.collect();
             for (ordinal, chunk) in (0_u32..).zip(manifest.chunks()) {
                 if let Some(known) = known.get_mut(&chunk.id) {
                     *known = ordinal;

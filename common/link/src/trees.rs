@@ -10,6 +10,7 @@ mod describe;
 mod disk;
 mod fetch;
 pub mod manifest;
+mod numbers;
 pub mod piece;
 mod pieces;
 mod send;
@@ -32,7 +33,11 @@ pub use self::{
 
 use std::{io, time::Duration};
 
-use common::{code::Code, problem::Problem, tree::ChunkRef, units::Bytes};
+use common::{code::Code, id::ChunkId, problem::Problem, tree::ChunkRef, units::Bytes};
+
+/// What is found by a chunk. The hash is quick and no defence against somebody who picks ids as he likes: it is for those
+/// of chunks that came, or that one's own coordinator names.
+pub type ChunkMap<V> = hashbrown::HashMap<ChunkId, V>;
 
 /// Most streams over which one transfer's pieces travel at once: one that waits for a lost packet holds up a quarter.
 const MAX_STREAMS: usize = 4;

@@ -1,12 +1,13 @@
 //! What a collection would take away, without doing so.
 
-use std::{collections::HashMap, time::Instant};
+use std::time::Instant;
 
 use common::{
     api::storage::StoredNow,
     id::{ChunkId, TreeId},
     units::Bytes,
 };
+use link::trees::ChunkMap;
 
 use super::{
     collect::{Collected, KEEP_UNUSED},
@@ -47,7 +48,7 @@ impl Store {
             more: false,
         };
         // How many of the trees that go have a chunk.
-        let mut going: HashMap<ChunkId, u32> = HashMap::new();
+        let mut going: ChunkMap<u32> = ChunkMap::new();
         let doomed = view.doomed()?.into_iter();
         let named = trees.iter().map(|tree| Doomed {
             tree: *tree,

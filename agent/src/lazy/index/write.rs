@@ -7,10 +7,8 @@ use std::{
     path::Path,
 };
 
-use common::{
-    id::ChunkId,
-    tree::{ChunkRef, EntryKind, Tree},
-};
+use common::tree::{ChunkRef, EntryKind, Tree};
+use link::trees::ChunkMap;
 
 use super::{MAGIC, PLACE_BYTES, damaged};
 
@@ -82,8 +80,7 @@ impl<'a> Laid<'a> {
             *count += 1;
             *within += u64::from(folders.contains_key(path));
         }
-        let ordinals: HashMap<ChunkId, u32> =
-            chunks.iter().map(|chunk| chunk.id).zip(0..).collect();
+        let ordinals: ChunkMap<u32> = chunks.iter().map(|chunk| chunk.id).zip(0..).collect();
         let (mut nodes, mut places, mut text) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (path, entry)) in self.nodes.iter().enumerate() {
             let (parent, name) = split(path);

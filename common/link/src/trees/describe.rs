@@ -1,7 +1,5 @@
 //! A tree's description over a stream: all of it, or beside a tree that both sides have.
 
-use std::collections::HashMap;
-
 use common::{
     problem::Problem,
     tree::{ChunkRef, Entry, EntryKind},
@@ -17,6 +15,7 @@ use common::{
 use super::{
     Manifest,
     manifest::{Gathered, InvalidManifest, MAX_TREE_CHUNKS},
+    numbers::Numbers,
     on_disk, protocol, unless_stalled,
 };
 use crate::frames::{FrameReceiver, FrameSender};
@@ -47,7 +46,7 @@ pub async fn send_description_beside(
         return send_description(manifest, tx).await;
     };
     let beside = beside.clone();
-    let mut numbers = on_disk(move || Ok(Numbers::of(&beside))).await?;
+    let mut numbers = on_disk(move || Ok(Numbers::of(beside))).await?;
     for part in manifest.parts() {
         let mut fresh = Vec::new();
         for chunk in chunks(&part.entries) {
@@ -116,56 +115,6 @@ pub async fn receive_description_beside(
         }
     }
     on_disk(move || gathered.into_manifest().map_err(invalid)).await
-}
-
-/// The numbers of chunks that both sides know, by half of their ids, which is as good as all of them.
-#[derive(Debug, Default)]
-pub(super) struct Numbers(HashMap<[u8; 16], u32>);
-
-impl Numbers {
-    /// Returns the numbers that a tree's chunks have from the start.
-    pub(super) fn of(tree: &Manifest) -> Self {
-        let numbered = tree.chunks().iter().zip(0..);
-        Self(
-            numbered
-                .map(|(chunk, number)| (half(chunk), number))
-                .collect(),
-        )
-    }
-
-    /// Returns a chunk's number, and whether it got it just now.
-    pub(super) fn number(&mut self, chunk: &ChunkRef) -> Result<(u32, bool), Problem> {
-        let next = u32::try_from(self.0.len()).map_err(|_| protocol("too many chunks"))?;
-        let number = *self.0.entry(half(chunk)).or_insert(next);
-        Ok((number, number == next))
-    }
-
-    /// Returns a part with numbers in place of the chunks.
-    pub(super) fn part(&self, part: TreePart) -> Result<OfferedPart, Problem> {
-        let mut entries = Vec::with_capacity(part.entries.len());
-        for Entry { path, kind } in part.entries {
-            let kind = match kind {
-                EntryKind::Directory => OfferedKind::Directory,
-                EntryKind::Symlink { target } => OfferedKind::Symlink { target },
-                EntryKind::File { executable, chunks } => {
-                    let chunks = self.runs(&chunks)?;
-                    OfferedKind::File { executable, chunks }
-                }
-            };
-            entries.push(OfferedEntry { path, kind });
-        }
-        let last = part.last;
-        Ok(OfferedPart { entries, last })
-    }
-
-    fn runs(&self, chunks: &[ChunkRef]) -> Result<Vec<Run>, Problem> {
-        let numbers = chunks.iter().map(|chunk| self.0.get(&half(chunk)).copied());
-        let numbers: Option<Vec<u32>> = numbers.collect();
-        // Only a walker that describes what it did not hand over gets here.
-        numbers
-            .map(Run::of)
-            .ok_or_else(|| protocol("a chunk was not offered"))
-    }
 }
 
 /// Chunks by number: those of the tree that both sides have, then those that were offered.
@@ -243,12 +192,6 @@ fn chunks(entries: &[Entry]) -> impl Iterator<Item = &ChunkRef> {
         EntryKind::File { chunks, .. } => chunks.as_slice(),
         EntryKind::Directory | EntryKind::Symlink { .. } => &[],
     })
-}
-
-fn half(chunk: &ChunkRef) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&chunk.id.as_bytes()[..16]);
-    half
 }
 
 pub(super) fn invalid(cause: impl Into<InvalidManifest>) -> Problem {

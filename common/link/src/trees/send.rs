@@ -27,7 +27,7 @@ use self::{
     offered::Offered,
 };
 use super::{
-    MAX_STREAMS, Manifest, Progress, STALL, describe::Numbers, on_disk, piece::Packer, protocol,
+    MAX_STREAMS, Manifest, Progress, STALL, numbers::Numbers, on_disk, piece::Packer, protocol,
     size, stalled, unless_stalled,
 };
 use crate::frames::{FrameReceiver, FrameSender, RecvError};
@@ -104,7 +104,7 @@ pub async fn send<M: Message + Clone + Send + Sync + 'static>(
         tx: lane.tx,
         rx: lane.rx,
         progress,
-        numbers: lane.beside.map(Numbers::of).unwrap_or_default(),
+        numbers: lane.beside.cloned().map(Numbers::of).unwrap_or_default(),
         awaiting: VecDeque::new(),
         ready: VecDeque::new(),
         in_flight: 0,

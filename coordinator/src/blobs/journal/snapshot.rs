@@ -1,16 +1,14 @@
 //! What a commit takes from the journal.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use common::id::ChunkId;
+use link::trees::ChunkMap;
 
 use super::super::index::Place;
 
 /// Where pieces are.
-pub(in super::super) type Pieces = HashMap<ChunkId, Place>;
+pub(in super::super) type Pieces = ChunkMap<Place>;
 
 /// Returns how long the records of pieces are together.
 pub(super) fn bytes_of(pieces: &Pieces) -> u64 {

@@ -63,6 +63,10 @@ pub struct Memory {
     device: u64,
 }
 
+/// How a folder is that is being sent.
+#[derive(Debug)]
+pub(super) struct Note(Vec<u8>);
+
 /// How a folder was. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Remembered(Arc<Content>);
@@ -107,21 +111,35 @@ impl Memory {
         remembered
     }
 
-    /// Notes how the folder is that was sent. Blocks.
+    /// Returns how the folder is that is sent, as [`Memory::note`] takes it. Takes a while for a large one.
+    ///
+    /// # Errors
+    /// It is larger than what is kept.
+    pub(super) fn describe(&self, walked: &Walked, manifest: &Manifest) -> io::Result<Note> {
+        let chunks = manifest.tree().files().map(|(_, chunks)| chunks.len());
+        let least = manifest.tree().entries().len() * MARK_BYTES
+            + chunks.sum::<usize>() * size_of::<ChunkId>();
+        if least as u64 > MAX_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let bytes = encode(walked, manifest, self.device)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(Note(bytes))
+    }
+
+    /// Notes how the folder is, once it was sent. Blocks.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(super) fn note(&self, walked: &Walked, manifest: &Manifest) -> io::Result<()> {
-        let bytes = encode(walked, manifest, self.device)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Ok(());
-        }
+    pub(super) fn note(&self, Note(bytes): &Note) -> io::Result<()> {
         let Some(folder) = self.path.parent() else {
             return Ok(());
         };
         create_private_dir(folder)?;
         make_room(folder)?;
-        write_atomic(&self.path, &bytes, MODE)
+        write_atomic(&self.path, bytes, MODE)
     }
 
     pub(super) fn forget(&self) {

@@ -45,7 +45,7 @@ pub async fn upload<D: Destination>(
     walked: &Walked,
     progress: &dyn Progress,
 ) -> Result<TreeId, Problem> {
-    let tree = send(connection, to, walked, None, progress).await?;
+    let tree = send(connection, to, walked, None, progress, |_| {}).await?;
     Ok(tree.id())
 }
 
@@ -63,28 +63,41 @@ pub async fn upload_again<D: Destination>(
     let recalling = memory.clone();
     let remembered = on_disk(move || Ok(recalling.recall())).await?;
     let is_first = remembered.is_none();
-    let sent = match send(connection, to, walked, remembered, progress).await {
+    let mut note = None;
+    // The other side is making the tree safe then, for which this one only waits.
+    let mut read = |manifest: &Manifest| {
+        let (memory, walked, manifest) = (memory.clone(), walked.clone(), manifest.clone());
+        let describe = move || memory.describe(&walked, &manifest);
+        note = Some(task::spawn_blocking(describe));
+    };
+    let sent = match send(connection, to, walked, remembered, progress, &mut read).await {
         // The other side has lost something of what it said that it has.
         Err(problem) if problem.code == Code::BadRequest && !is_first => {
             memory.forget();
-            send(connection, to, walked, None, progress).await?
+            send(connection, to, walked, None, progress, &mut read).await?
         }
         sent => sent?,
     };
-    let (noting, walked, manifest) = (memory.clone(), walked.clone(), sent.clone());
-    let noted = on_disk(move || Ok(noting.note(&walked, &manifest))).await?;
-    if let Err(error) = noted {
-        tracing::warn!(%error, "it is not noted how the folder was; the next upload reads all of it");
+    if let Some(note) = note {
+        let (noting, note) = (memory.clone(), note.await);
+        let note = move || noting.note(&note.map_err(io::Error::other)??);
+        let noted = on_disk(move || Ok(note())).await?;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "it is not noted how the folder was; the next upload reads all of it");
+        }
     }
     Ok(sent.id())
 }
 
+/// Sends a walked folder, beside what it was before where the other side has that. `read` hears of the tree once all of
+/// it was read.
 async fn send<D: Destination>(
     connection: &quinn::Connection,
     to: &D,
     walked: &Walked,
     remembered: Option<Remembered>,
     progress: &dyn Progress,
+    read: impl FnOnce(&Manifest),
 ) -> Result<Manifest, Problem> {
     let beside = remembered.as_ref().map(|known| known.manifest().id());
     let announced = Announced {
@@ -105,10 +118,11 @@ async fn send<D: Destination>(
         read
     });
     let tree = async {
-        reading.await.unwrap_or_else(|panicked| {
+        let tree = reading.await.unwrap_or_else(|panicked| {
             let what = "the folder cannot be read";
             Err(Problem::new(Code::Internal, what, panicked.to_string()))
-        })
+        });
+        tree.inspect(read)
     };
     let lane = Lane {
         connection,

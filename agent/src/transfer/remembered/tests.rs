@@ -35,7 +35,8 @@ impl Site {
         let walked = walk(&self.folder(), &WalkOptions::default()).unwrap();
         let manifest = walked.manifest().unwrap();
         let walked = walked.seen_at(SystemTime::now() + later);
-        self.memory.note(&walked, &manifest).unwrap();
+        let note = self.memory.describe(&walked, &manifest).unwrap();
+        self.memory.note(&note).unwrap();
         manifest
     }
 
@@ -141,7 +142,8 @@ fn no_more_than_some_folders_are_remembered() {
     for number in 0..MAX_FOLDERS + 5 {
         let dataset = name(&format!("d{number}"));
         let memory = Memory::of(&cache, ORG, &dataset, &site.folder()).unwrap();
-        memory.note(&walked, &manifest).unwrap();
+        let note = memory.describe(&walked, &manifest).unwrap();
+        memory.note(&note).unwrap();
         // One after the other, whatever the clock says.
         let at = Timespec {
             tv_sec: i64::try_from(number).unwrap(),

@@ -17,6 +17,9 @@ enum Rig {
     QuicListen {
         address: SocketAddr,
         certificate: PathBuf,
+        /// Where to write what comes, and sync it; without, it is dropped.
+        #[arg(long)]
+        keep: Option<PathBuf>,
     },
     /// Sends bytes over QUIC and prints how long that took, in seconds.
     QuicPut {
@@ -82,7 +85,8 @@ fn main() -> ExitCode {
         Rig::QuicListen {
             address,
             certificate,
-        } => quic::listen(address, &certificate),
+            keep,
+        } => quic::listen(address, &certificate, keep),
         Rig::QuicPut {
             address,
             certificate,

@@ -8,6 +8,7 @@ mod crowd;
 mod far;
 mod large;
 mod near;
+mod others;
 mod peers;
 mod place;
 mod table;

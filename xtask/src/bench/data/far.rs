@@ -46,7 +46,7 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
     )?;
     let bob = pool.member_in("bob", Some(home.pid()))?;
     pool.lend(&bob, "laptop")?;
-    let quic = BareQuic::listen(tools, &office, RIGHT, &folder)?;
+    let quic = BareQuic::dropping(tools, &office, RIGHT, &folder)?;
     for kind in [Kind::Big, Kind::Small] {
         let mut table = Table::default();
         for round in 1..=ROUNDS {

@@ -17,7 +17,8 @@ use super::{
     seconds,
 };
 
-const QUIC_PORT: u16 = 7001;
+const DROPPING_PORT: u16 = 7001;
+const KEEPING_PORT: u16 = 7003;
 const RSYNC_PORT: u16 = 7002;
 /// How long rsync's daemon may take to listen.
 const READY_LIMIT: Duration = Duration::from_secs(10);
@@ -25,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// A process that is ended with this value.
 #[derive(Debug)]
-struct Ended(Child);
+pub(super) struct Ended(pub(super) Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -34,30 +35,62 @@ impl Drop for Ended {
     }
 }
 
-/// Bytes over QUIC that nobody reads from or writes to a disk.
+/// Bytes over QUIC that nobody reads from a disk.
 #[derive(Debug)]
 pub(super) struct BareQuic {
     _server: Ended,
     rig: PathBuf,
     address: SocketAddr,
     certificate: PathBuf,
+    /// Where what came is kept.
+    keep: Option<PathBuf>,
 }
 
 impl BareQuic {
-    pub(super) fn listen(tools: &Tools, place: &Place, ip: &str, folder: &Path) -> Result<Self> {
-        let address = format!("{ip}:{QUIC_PORT}").parse()?;
-        let certificate = folder.join("quic.der");
+    /// Drops what comes.
+    pub(super) fn dropping(tools: &Tools, place: &Place, ip: &str, folder: &Path) -> Result<Self> {
+        Self::listen(
+            tools,
+            place,
+            SocketAddr::new(ip.parse()?, DROPPING_PORT),
+            folder,
+            None,
+        )
+    }
+
+    /// Writes what comes to files in `folder` and answers once they are synced, as whoever promises to have it must.
+    pub(super) fn keeping(tools: &Tools, place: &Place, ip: &str, folder: &Path) -> Result<Self> {
+        let (address, keep) = (
+            SocketAddr::new(ip.parse()?, KEEPING_PORT),
+            folder.join("kept"),
+        );
+        fs::create_dir_all(&keep)?;
+        Self::listen(tools, place, address, folder, Some(&keep))
+    }
+
+    fn listen(
+        tools: &Tools,
+        place: &Place,
+        address: SocketAddr,
+        folder: &Path,
+        keep: Option<&Path>,
+    ) -> Result<Self> {
+        let certificate = folder.join(format!("quic-{}.der", address.port()));
         let mut listen = place.enter(&tools.rig);
         listen
             .arg("quic-listen")
-            .arg(format!("{address}"))
+            .arg(address.to_string())
             .arg(&certificate);
+        if let Some(keep) = keep {
+            listen.arg("--keep").arg(keep);
+        }
         let server = Ended(until_ready(&mut listen).context("bare QUIC does not listen")?);
         Ok(Self {
             _server: server,
             rig: tools.rig.clone(),
             address,
             certificate,
+            keep: keep.map(Path::to_owned),
         })
     }
 
@@ -75,6 +108,11 @@ impl BareQuic {
             "{put:?} ended with {}",
             output.status
         );
+        if let Some(keep) = &self.keep {
+            // The next one writes new files, as this one did.
+            fs::remove_dir_all(keep)?;
+            fs::create_dir(keep)?;
+        }
         said.trim()
             .parse()
             .with_context(|| format!("{put:?} printed {said:?}"))

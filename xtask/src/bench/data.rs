@@ -14,6 +14,7 @@ mod place;
 mod table;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -23,6 +24,8 @@ use anyhow::{Context, Result, ensure};
 
 pub(crate) use self::place::Place;
 use crate::{
+    person::Person,
+    pool::Pool,
     stage::Stage,
     workspace::{Profile, build_programs, cargo, is_there, run as run_in_root, target},
 };
@@ -131,6 +134,19 @@ impl Tools {
         let mut change = Command::new(&self.rig);
         seconds(change.arg("change").arg(folder).arg(kind.name())).map(drop)
     }
+}
+
+/// The rules of a machine's owner, in their home.
+const RULES: &str = ".local/state/compute-share/agent/owner.yaml";
+
+/// Lends a machine with room for everything: by default half of a free disk is lent, and a quarter of that is the cache's,
+/// which then makes room while something is measured.
+fn lend_all_room(pool: &Pool, person: &Person, machine: &str) -> Result<()> {
+    let rules = person.home().join(RULES);
+    fs::create_dir_all(rules.parent().context("a folder")?)?;
+    let all = "resources: {disk_limit: 1TiB}\ndata: {cache_limit: 30GiB}\n";
+    fs::write(rules, all)?;
+    pool.lend(person, machine)
 }
 
 /// Returns how long a command took that has to succeed.

@@ -4,11 +4,9 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::{Place, Tools, near::time, stage, table::verdict};
+use super::{Place, Tools, lend_all_room, near::time, stage, table::verdict};
 use crate::{person::Voice, pool::Pool};
 
-/// The rules of a machine's owner, in their home.
-const RULES: &str = ".local/state/compute-share/agent/owner.yaml";
 const ADDRESS: &str = "127.0.0.1:7000";
 const TEN_GIB: u64 = 10 << 10;
 const MOST_MIB: f64 = 200.0;
@@ -30,14 +28,7 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
         let network = Some(place.pid());
         let pool = Pool::open_at(stage, &tools.programs, Voice::Silent, ADDRESS, network)?;
         let bob = pool.member_in("bob", network)?;
-        // By default half of a free disk is lent, and a quarter of that is the cache's.
-        let rules = bob.home().join(RULES);
-        fs::create_dir_all(rules.parent().context("a folder")?)?;
-        fs::write(
-            rules,
-            "resources: {disk_limit: 1TiB}\ndata: {cache_limit: 20GiB}\n",
-        )?;
-        pool.lend(&bob, "box")?;
+        lend_all_room(&pool, &bob, "box")?;
         let path = source.display().to_string();
         let up = time(
             &pool.alice,

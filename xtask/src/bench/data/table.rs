@@ -70,8 +70,13 @@ impl Table {
     }
 
     pub(super) fn median(&self, name: &str) -> f64 {
+        self.seconds(name).median()
+    }
+
+    fn seconds(&self, name: &str) -> &Samples {
+        const NONE: &Samples = &Samples::none();
         let row = self.rows.iter().find(|row| row.name == name);
-        row.map_or(f64::NAN, |row| row.seconds.median())
+        row.map_or(NONE, |row| &row.seconds)
     }
 
     pub(super) fn wire(&self, name: &str) -> f64 {
@@ -104,11 +109,12 @@ impl Table {
     /// Prints whether these bounds hold.
     pub(super) fn judge(&self, bounds: &[Bound]) {
         for bound in bounds {
-            verdict(
-                bound.what,
-                self.median(bound.ours) / self.median(bound.theirs),
-                bound.most,
-            );
+            let [ours, theirs] = [bound.ours, bound.theirs].map(|name| self.seconds(name));
+            let ratios = ours.beside(theirs);
+            verdict(bound.what, ratios.median(), bound.most);
+            if let Some((least, most)) = ratios.range().filter(|(least, most)| least < most) {
+                println!("    in single rounds {least:.2} to {most:.2}");
+            }
         }
     }
 }

@@ -39,8 +39,10 @@ const WARM_MIB: &str = "3072";
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
-    /// A gigabyte in large files and one in small ones, over loopback.
-    Near,
+    /// A gibibyte in large files, over loopback.
+    Big,
+    /// The same in small files.
+    Small,
     /// The same kinds of data over 100 Mbit/s with 40 ms and 1 % loss.
     Far,
     /// One dataset to eight machines behind a coordinator with 100 Mbit/s.
@@ -94,8 +96,11 @@ pub(crate) fn run(part: Option<Part>) -> Result<()> {
         rig: target()?.join("release/compute-share-rig"),
     };
     let is = |wanted: Part| part.is_none_or(|part| part == wanted);
-    if is(Part::Near) {
-        near::measure(&tools)?;
+    if is(Part::Big) {
+        near::measure(&tools, Kind::Big)?;
+    }
+    if is(Part::Small) {
+        near::measure(&tools, Kind::Small)?;
     }
     if is(Part::Far) {
         far::measure(&tools)?;
@@ -144,7 +149,7 @@ const RULES: &str = ".local/state/compute-share/agent/owner.yaml";
 fn lend_all_room(pool: &Pool, person: &Person, machine: &str) -> Result<()> {
     let rules = person.home().join(RULES);
     fs::create_dir_all(rules.parent().context("a folder")?)?;
-    let all = "resources: {disk_limit: 1TiB}\ndata: {cache_limit: 30GiB}\n";
+    let all = "resources: {disk_limit: 1TiB}\ndata: {cache_limit: 20GiB}\n";
     fs::write(rules, all)?;
     pool.lend(person, machine)
 }

@@ -48,8 +48,9 @@ struct Floors {
     keeping: BareQuic,
 }
 
-pub(super) fn measure(tools: &Tools) -> Result<()> {
-    println!("near: loopback, {MIB} MiB of each kind, {ROUNDS} rounds");
+pub(super) fn measure(tools: &Tools, kind: Kind) -> Result<()> {
+    let name = kind.name();
+    println!("near: loopback, {MIB} MiB of {name} files, {ROUNDS} rounds");
     let place = Place::new()?;
     let stage = stage()?;
     let folder = stage.path().to_owned();
@@ -61,25 +62,15 @@ pub(super) fn measure(tools: &Tools) -> Result<()> {
     let keeping = BareQuic::keeping(tools, &place, IP, &folder)?;
     let floors = Floors { dropping, keeping };
     let others = Others::serve(&place, IP, &folder)?;
-    for kind in [Kind::Big, Kind::Small] {
-        let mut table = Table::default();
-        let rounds = folder.join(kind.name());
-        for round in 1..=ROUNDS {
-            let folder = rounds.join(round.to_string());
-            if round == 1 {
-                others.measure(tools, &place, kind, &folder, &mut table)?;
-            }
-            one_round(tools, &place, &pool, &floors, kind, &folder, &mut table)?;
-            println!(
-                "{} files, round {round} of {ROUNDS}; load {}",
-                kind.name(),
-                load()
-            );
-        }
-        report(kind, &table);
-        table.judge(&others.bounds(kind));
-        fs::remove_dir_all(rounds)?;
+    let mut table = Table::default();
+    others.measure(tools, &place, kind, &folder, &mut table)?;
+    for round in 1..=ROUNDS {
+        let folder = folder.join(round.to_string());
+        one_round(tools, &place, &pool, &floors, kind, &folder, &mut table)?;
+        println!("{name} files, round {round} of {ROUNDS}; load {}", load());
     }
+    report(kind, &table);
+    table.judge(&others.bounds(kind));
     Ok(())
 }
 

@@ -58,6 +58,16 @@ pub enum EntryKind {
     },
 }
 
+impl EntryKind {
+    /// Returns the chunks of a file; nothing else has any.
+    pub fn chunks(&self) -> &[ChunkRef] {
+        match self {
+            Self::File { chunks, .. } => chunks,
+            Self::Directory | Self::Symlink { .. } => &[],
+        }
+    }
+}
+
 /// A folder's whole content, sorted by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {

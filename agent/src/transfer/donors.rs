@@ -23,7 +23,7 @@ use rustix::fs::{FileType, Stat};
 use super::{
     beneath::{Folder, Mark},
     cache::SEALED_AT,
-    ordinals::{Ordinals, chunks_of},
+    ordinals::Ordinals,
 };
 
 /// Equal for files of equal content that were cut alike.
@@ -205,7 +205,7 @@ impl<'a> Wishes<'a> {
             let Some(named) = theirs.next_if(|entry| entry.path == ours.path) else {
                 return true;
             };
-            let chunks = chunks_of(&named.kind);
+            let chunks = named.kind.chunks();
             if named == ours {
                 let source = found.add(folder, &named.path, chunks);
                 found.files.insert(index, source);
@@ -213,7 +213,7 @@ impl<'a> Wishes<'a> {
             }
             let (mut source, mut at, mut offset) = (None, 0, 0);
             let ordinals = ordinals.of_entry(index);
-            similar::walk(chunks_of(&ours.kind), chunks, |own, other| {
+            similar::walk(ours.kind.chunks(), chunks, |own, other| {
                 offset += size_of(&chunks[at..other]);
                 at = other;
                 if !std::mem::replace(&mut has[ordinals[own] as usize], true) {

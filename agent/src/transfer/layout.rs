@@ -36,7 +36,7 @@ use self::fill::Left;
 use super::{
     beneath::{Folder, in_folder},
     donors::{Donors, size_of},
-    ordinals::{Places, chunks_of},
+    ordinals::Places,
     stock::Stock,
 };
 
@@ -198,7 +198,7 @@ impl Layout {
         let mut reused = Vec::new();
         for &index in files {
             let entry = &self.manifest.tree().entries()[index];
-            let size = size_of(chunks_of(&entry.kind));
+            let size = size_of(entry.kind.chunks());
             let mode = made_mode(is_executable(&entry.kind));
             let file = self.folder.write(&entry.path, mode, OFlags::empty())?;
             let is_size = file.metadata()?.len();

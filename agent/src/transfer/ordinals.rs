@@ -3,22 +3,11 @@
 //! A tree has hundreds of thousands of chunks, so that nothing here is looked up or compared that need not be: what
 //! a tree names first has the next ordinal, and places are sorted by counting.
 
-use common::{
-    id::ChunkId,
-    tree::{ChunkRef, EntryKind},
-};
+use common::id::ChunkId;
 use link::trees::{ChunkMap, Manifest};
 
 /// Stands for an ordinal that is not known yet; no tree has so many chunks.
 const UNKNOWN: u32 = u32::MAX;
-
-/// Returns the chunks of a file, none for anything else.
-pub(super) fn chunks_of(kind: &EntryKind) -> &[ChunkRef] {
-    match kind {
-        EntryKind::File { chunks, .. } => chunks,
-        EntryKind::Directory | EntryKind::Symlink { .. } => &[],
-    }
-}
 
 /// The ordinals of all files' chunks.
 #[derive(Debug)]
@@ -37,7 +26,7 @@ impl Ordinals {
         let mut repeated: Vec<(usize, ChunkId)> = Vec::new();
         let mut next = fresh.next();
         for entry in entries {
-            for chunk in chunks_of(&entry.kind) {
+            for chunk in entry.kind.chunks() {
                 match next {
                     Some((ordinal, first)) if first == chunk => {
                         all.push(ordinal);
@@ -111,7 +100,7 @@ impl Places {
         };
         let mut all = vec![nowhere; total];
         for index in files {
-            let chunks = chunks_of(&entries[index].kind);
+            let chunks = entries[index].kind.chunks();
             let mut offset = 0;
             for (ordinal, chunk) in ordinals.of_entry(index).iter().zip(chunks) {
                 let end = &mut ends[*ordinal as usize];
@@ -139,7 +128,7 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use common::tree::{Entry, Tree, chunk_id};
+    use common::tree::{ChunkRef, Entry, EntryKind, Tree, chunk_id};
 
     use super::*;
 

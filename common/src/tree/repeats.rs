@@ -4,7 +4,7 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry as Slot};
 
-use super::{ChunkRef, Entry, EntryKind, TreePath};
+use super::{ChunkRef, Entry, TreePath};
 
 /// Where a tree names a chunk: an entry, and which of its chunks it is.
 type Spot = (u32, u32);
@@ -18,10 +18,10 @@ pub(super) fn walk<'a>(
     // against somebody who picks ids as he likes; he cannot, since a tree is made of what came and has these digests.
     let mut first: HashTable<Spot> = HashTable::new();
     let keys = DefaultHashBuilder::default();
-    let chunk_at = |(entry, place): Spot| &chunks_of(&entries[entry as usize])[place as usize];
+    let chunk_at = |(entry, place): Spot| &entries[entry as usize].kind.chunks()[place as usize];
     let key = |spot: &Spot| keys.hash_one(chunk_at(*spot).id);
     for (entry, number) in entries.iter().zip(0..) {
-        for (chunk, place) in chunks_of(entry).iter().zip(0..) {
+        for (chunk, place) in entry.kind.chunks().iter().zip(0..) {
             let same = |spot: &Spot| chunk_at(*spot).id == chunk.id;
             match first.entry(keys.hash_one(chunk.id), same, key) {
                 Slot::Occupied(before) => each(&entry.path, chunk, Some(chunk_at(*before.get()))),
@@ -34,19 +34,12 @@ pub(super) fn walk<'a>(
     }
 }
 
-fn chunks_of(entry: &Entry) -> &[ChunkRef] {
-    match &entry.kind {
-        EntryKind::File { chunks, .. } => chunks,
-        EntryKind::Directory | EntryKind::Symlink { .. } => &[],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tree::{Tree, chunk_id};
+    use crate::tree::{EntryKind, Tree, chunk_id};
 
     proptest! {
         #[test]

@@ -49,7 +49,7 @@ pub async fn send_description_beside(
     let mut numbers = on_disk(move || Ok(Numbers::of(beside))).await?;
     for part in manifest.parts() {
         let mut fresh = Vec::new();
-        for chunk in chunks(&part.entries) {
+        for chunk in part.entries.iter().flat_map(|entry| entry.kind.chunks()) {
             let (_, new) = numbers.number(chunk)?;
             fresh.extend(new.then_some(*chunk));
         }
@@ -185,13 +185,6 @@ pub(super) fn resolved(part: OfferedPart, known: &Known) -> Result<TreePart, Pro
     }
     let last = part.last;
     Ok(TreePart { entries, last })
-}
-
-fn chunks(entries: &[Entry]) -> impl Iterator<Item = &ChunkRef> {
-    entries.iter().flat_map(|entry| match &entry.kind {
-        EntryKind::File { chunks, .. } => chunks.as_slice(),
-        EntryKind::Directory | EntryKind::Symlink { .. } => &[],
-    })
 }
 
 pub(super) fn invalid(cause: impl Into<InvalidManifest>) -> Problem {

@@ -5,24 +5,22 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::{
     Kind, Place, Tools,
     near::{MIB, empty},
-    peers::Ended,
+    peers::{Ended, until_it_answers},
     seconds,
     table::{Bound, Table},
 };
 use crate::workspace::is_there;
 
-pub(super) const SSH_DOWN: &str = "rsync over ssh down";
-pub(super) const S3_UP: &str = "s5cmd up";
-pub(super) const S3_DOWN: &str = "s5cmd down";
+const SSH_DOWN: &str = "rsync over ssh down";
+const S3_UP: &str = "s5cmd up";
+const S3_DOWN: &str = "s5cmd down";
 
 const SSHD: &str = "/usr/sbin/sshd";
 const SSH_PORT: u16 = 7004;
@@ -30,9 +28,6 @@ const S3_PORT: u16 = 7005;
 /// What opens the S3 server.
 const KEY: &str = "AKIDEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMIK7MDENG";
-/// How long either may take to listen.
-const READY_LIMIT: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(50);
 
 /// The servers of those that are installed.
 #[derive(Debug)]
@@ -220,16 +215,4 @@ impl S3 {
 fn made(folder: PathBuf) -> Result<PathBuf> {
     fs::create_dir_all(&folder)?;
     Ok(folder)
-}
-
-fn until_it_answers(server: &str, mut ask: impl FnMut() -> Command) -> Result<()> {
-    let begin = Instant::now();
-    while let Err(error) = seconds(&mut ask()) {
-        ensure!(
-            begin.elapsed() < READY_LIMIT,
-            "{server} does not answer: {error}"
-        );
-        thread::sleep(LOOK);
-    }
-    Ok(())
 }

@@ -20,7 +20,7 @@ use super::{
 const DROPPING_PORT: u16 = 7001;
 const KEEPING_PORT: u16 = 7003;
 const RSYNC_PORT: u16 = 7002;
-/// How long rsync's daemon may take to listen.
+/// How long a server may take to listen.
 const READY_LIMIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -155,14 +155,11 @@ impl Rsync {
         serve.arg("--config").arg(&config);
         let daemon = Ended(serve.spawn()?);
         let url = format!("rsync://{ip}:{RSYNC_PORT}");
-        let begin = Instant::now();
-        while seconds(place.enter("rsync").arg(&url)).is_err() {
-            ensure!(
-                begin.elapsed() < READY_LIMIT,
-                "rsync's daemon does not listen"
-            );
-            thread::sleep(LOOK);
-        }
+        until_it_answers("rsync's daemon", || {
+            let mut ask = place.enter("rsync");
+            ask.arg(&url);
+            ask
+        })?;
         Ok(Self {
             _daemon: daemon,
             url,
@@ -192,4 +189,17 @@ impl Rsync {
 /// Returns how long `cp -r` took.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<f64> {
     seconds(Command::new("cp").arg("-r").args([from, to]))
+}
+
+/// Waits until a command succeeds that asks a server something.
+pub(super) fn until_it_answers(server: &str, mut ask: impl FnMut() -> Command) -> Result<()> {
+    let begin = Instant::now();
+    while let Err(error) = seconds(&mut ask()) {
+        ensure!(
+            begin.elapsed() < READY_LIMIT,
+            "{server} does not answer: {error}"
+        );
+        thread::sleep(LOOK);
+    }
+    Ok(())
 }

@@ -36,7 +36,7 @@ impl Iterator for Parts<'_> {
             if entries.len() == ENTRIES_PER_PART {
                 break;
             }
-            let left = chunk_count(entry) - self.sent;
+            let left = entry.kind.chunks().len() - self.sent;
             if left > room {
                 if room > 0 {
                     entries.push(piece_of(entry, self.sent, room));
@@ -71,13 +71,6 @@ fn piece_of(entry: &Entry, from: usize, count: usize) -> Entry {
     }
 }
 
-pub(super) fn chunk_count(entry: &Entry) -> usize {
-    match &entry.kind {
-        EntryKind::File { chunks, .. } => chunks.len(),
-        EntryKind::Directory | EntryKind::Symlink { .. } => 0,
-    }
-}
-
 /// What a description adds up to so far.
 #[derive(Debug, Default)]
 pub(super) struct Size {
@@ -93,7 +86,7 @@ impl Size {
         if let EntryKind::Symlink { target } = &entry.kind {
             self.text += target.as_bytes().len();
         }
-        self.add_chunks(chunk_count(entry))?;
+        self.add_chunks(entry.kind.chunks().len())?;
         if self.entries > common::tree::MAX_ENTRIES {
             Err(TooLarge::Entries)
         } else if self.text > MAX_TEXT_BYTES {

@@ -4,7 +4,9 @@
 //! lost for other reasons, it keeps a small part of the line busy: over 100 Mbit/s with 40 ms and 1 % loss it moved
 //! 3.5 Mbit/s where BBR, which measures what arrives, moved 84. Within a machine or a switch nothing is lost but by
 //! queues, and CUBIC costs less there. So a connection begins with BBR and changes for CUBIC, once and for good, when
-//! it has seen a round trip that only a near peer can have.
+//! it has seen a round trip that only a near peer can have. Over a far line [`Ceiling`] bounds what BBR believes.
+
+mod ceiling;
 
 use std::{
     any::Any,
@@ -14,6 +16,8 @@ use std::{
 
 use quinn::congestion::{BbrConfig, Controller, ControllerFactory, ControllerMetrics, CubicConfig};
 use quinn_proto::RttEstimator;
+
+use self::ceiling::Ceiling;
 
 /// Whoever once answered so soon is in the same machine or at the same switch.
 const NEAR: Duration = Duration::from_millis(1);
@@ -25,6 +29,7 @@ pub(super) struct ByDistance;
 struct Distance {
     inner: Box<dyn Controller>,
     near: bool,
+    ceiling: Ceiling,
     datagram_bytes: u16,
 }
 
@@ -34,6 +39,7 @@ impl ControllerFactory for ByDistance {
         Box::new(Distance {
             inner: far.build(now, datagram_bytes),
             near: false,
+            ceiling: Ceiling::default(),
             datagram_bytes,
         })
     }
@@ -44,11 +50,20 @@ impl Distance {
         let near: Arc<CubicConfig> = Arc::default();
         self.inner = near.build(now, self.datagram_bytes);
         self.near = true;
+        self.ceiling = Ceiling::default();
+    }
+
+    /// Returns what is told of packets where they bound what is in flight: CUBIC heeds losses itself.
+    fn ceiling(&mut self) -> Option<&mut Ceiling> {
+        (!self.near).then_some(&mut self.ceiling)
     }
 }
 
 impl Controller for Distance {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        if let Some(ceiling) = self.ceiling() {
+            ceiling.on_sent(last_packet_number);
+        }
         self.inner.on_sent(now, bytes, last_packet_number);
     }
 
@@ -63,6 +78,9 @@ impl Controller for Distance {
         if !self.near && rtt.min() < NEAR {
             self.is_near(now);
         }
+        if let Some(ceiling) = self.ceiling() {
+            ceiling.on_arrived(bytes, rtt.min());
+        }
         self.inner.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -75,6 +93,10 @@ impl Controller for Distance {
     ) {
         self.inner
             .on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
+        let (wanted, datagram_bytes) = (self.inner.window(), self.datagram_bytes);
+        if let Some(ceiling) = self.ceiling() {
+            ceiling.on_seen(now, largest_packet_num_acked, wanted, datagram_bytes);
+        }
     }
 
     fn on_congestion_event(
@@ -86,6 +108,9 @@ impl Controller for Distance {
     ) {
         self.inner
             .on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        if let Some(ceiling) = self.ceiling() {
+            ceiling.on_lost(lost_bytes);
+        }
     }
 
     fn on_mtu_update(&mut self, datagram_bytes: u16) {
@@ -94,17 +119,20 @@ impl Controller for Distance {
     }
 
     fn window(&self) -> u64 {
-        self.inner.window()
+        self.ceiling.bound(self.inner.window())
     }
 
     fn metrics(&self) -> ControllerMetrics {
-        self.inner.metrics()
+        let mut metrics = self.inner.metrics();
+        metrics.congestion_window = self.window();
+        metrics
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
         Box::new(Self {
             inner: self.inner.clone_box(),
             near: self.near,
+            ceiling: self.ceiling.clone(),
             datagram_bytes: self.datagram_bytes,
         })
     }

@@ -132,6 +132,13 @@ fn report(kind: Kind, table: &Table) {
             1.0 / 0.7,
         );
     }
+    for name in ["dataset upload", "job, data cold"] {
+        verdict(
+            &format!("bytes of {name} on the wire beside those there are"),
+            table.wire(name) / (mb * 1e6),
+            1.25,
+        );
+    }
     let bound = |what, ours, theirs| Bound {
         what,
         ours,

@@ -73,7 +73,7 @@ pub struct Pause {
 }
 
 /// Whose doing a pause is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
     /// The owner's command; only another ends it early.
@@ -98,7 +98,7 @@ pub struct KeptOut {
 
 /// Whom and what a machine's owner lets in, as the owner's file says. The agent refuses what is not in here,
 /// too; the coordinator only spares everybody the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Admits {
     /// Handles; `None` is every member, unless `projects` names whose jobs may. The owner's own jobs always may.
     pub members: Option<Vec<Name>>,

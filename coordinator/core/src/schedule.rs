@@ -4,6 +4,7 @@
 //! then by age. `explain` asks the same stages why a job waits.
 
 mod candidates;
+mod choose;
 pub(crate) mod data;
 pub(crate) mod explain;
 mod feasible;

@@ -20,6 +20,7 @@ pub(crate) mod pool;
 pub(crate) mod project;
 pub(crate) mod queue;
 pub(crate) mod ranges;
+pub(crate) mod room;
 pub mod rows;
 pub(crate) mod secret;
 pub(crate) mod usage;

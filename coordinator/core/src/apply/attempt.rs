@@ -145,5 +145,5 @@ fn desired_changed(state: &mut State, machine: MachineId) {
     if let Some(row) = state.machines.get_mut(&machine) {
         row.generation += 1;
     }
-    pool::refresh(state, machine);
+    pool::held_changed(state, machine);
 }

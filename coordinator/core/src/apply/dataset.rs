@@ -19,6 +19,7 @@ use crate::{
         State,
         dataset::{Dataset, DatasetVersion, Deleted, PastName},
         machine::Warm,
+        pool,
     },
 };
 
@@ -180,6 +181,7 @@ pub(super) fn apply(state: &mut State, event: &DatasetEvent) {
             {
                 // The machine's next report says so, too.
                 report.cached.insert(place, *tree);
+                pool::refresh(state, *machine);
             }
         }
     }

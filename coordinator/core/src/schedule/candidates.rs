@@ -1,82 +1,134 @@
-//! Where jobs that ask for as much have room at all, whoever's they are: found once for all members, and only ever
-//! less during a pass, which takes and never gives.
+//! Where jobs that ask for as much may have room, whoever's they are: known once for all members, and only ever less
+//! during a pass, which takes and never gives.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use common::resources::Request;
+use common::{id::UserId, resources::Request, units::Bytes};
 
-use super::view::MachineView;
-use crate::state::{State, queue::Class};
+use crate::state::{State, pool::OrgPool, queue::Class, room::Room};
 
-/// What has room somewhere, each with the places in the view of the machines that have it.
+/// What may have room somewhere.
 #[derive(Debug)]
 pub(super) struct Candidates<'a> {
-    state: &'a State,
-    requests: BTreeMap<&'a Request, Vec<usize>>,
+    /// Classes by where they lie, each with its place in `asked`; those of archived projects wait and are not in it.
+    classes: Vec<(usize, usize)>,
+    asked: Vec<Asked<'a>>,
+    /// How many of them still may have room.
+    left: usize,
+}
+
+/// One request, with so much data.
+#[derive(Debug)]
+struct Asked<'a> {
+    request: &'a Request,
+    data: Bytes,
+    may_fit: bool,
+    passed: Passed,
+    passed_own: BTreeMap<UserId, Passed>,
+}
+
+/// Up to which place nothing in a group has room for a request any more, by the group's number.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Passed(Vec<usize>);
+
+impl Passed {
+    pub(super) fn of(&self, group: usize) -> usize {
+        self.0.get(group).copied().unwrap_or(0)
+    }
+
+    pub(super) fn set(&mut self, group: usize, place: usize) {
+        if self.0.len() <= group {
+            self.0.resize(group + 1, 0);
+        }
+        self.0[group] = place;
+    }
 }
 
 impl<'a> Candidates<'a> {
     /// Looks once for each request: classes come in order, by what they ask for first.
     pub(super) fn of(
-        state: &'a State,
-        classes: impl Iterator<Item = &'a Class>,
-        machines: &[MachineView<'_>],
+        state: &State,
+        pool: &OrgPool,
+        classes: impl Iterator<Item = &'a Arc<Class>>,
     ) -> Self {
-        let mut looked = None;
-        let mut requests = BTreeMap::new();
-        let classes = classes.filter(|class| !state.is_archived(class.project));
-        for Class { request, .. } in classes {
-            if looked.replace(request) == Some(request) {
-                continue;
+        let mut asked: Vec<Asked<'a>> = Vec::new();
+        let mut places = Vec::new();
+        for class in classes.filter(|class| !state.is_archived(class.project)) {
+            let same =
+                |asked: &&Asked<'_>| asked.request == &class.request && asked.data == class.data;
+            if asked.last().filter(same).is_none() {
+                asked.push(Asked {
+                    request: &class.request,
+                    data: class.data,
+                    may_fit: pool.room.may_fit(&class.request, class.data),
+                    passed: Passed::default(),
+                    passed_own: BTreeMap::new(),
+                });
             }
-            let places = machines.iter().enumerate();
-            let places = places.filter(|(_, machine)| has_room(machine, request));
-            let places: Vec<usize> = places.map(|(place, _)| place).collect();
-            if !places.is_empty() {
-                requests.insert(request, places);
-            }
+            places.push((address(class), asked.len() - 1));
         }
-        Self { state, requests }
+        places.sort_unstable();
+        Self {
+            classes: places,
+            left: asked.iter().filter(|asked| asked.may_fit).count(),
+            asked,
+        }
     }
 
     /// Returns whether nothing has room any more.
-    pub(super) fn is_empty(&self) -> bool {
-        self.requests.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.left == 0
     }
 
     /// Returns whether the class may start somewhere; what belongs to an archived project waits.
-    pub(super) fn has(&self, class: &Class) -> bool {
-        self.requests.contains_key(&class.request) && !self.state.is_archived(class.project)
+    pub(super) fn has(&self, class: &Arc<Class>) -> bool {
+        self.place(class)
+            .is_some_and(|asked| self.asked[asked].may_fit)
     }
 
-    /// Returns the machines that had room for the class when it was last looked at.
-    pub(super) fn places(&self, class: &Class) -> &[usize] {
-        self.requests.get(&class.request).map_or(&[], Vec::as_slice)
+    fn place(&self, class: &Arc<Class>) -> Option<usize> {
+        let found = self
+            .classes
+            .binary_search_by_key(&address(class), |(at, _)| *at);
+        found.ok().map(|found| self.classes[found].1)
     }
 
-    /// Looks again, where the class found nothing or something was taken.
-    pub(super) fn refresh(&mut self, class: &Class, machines: &[MachineView<'_>]) {
-        if let Some(places) = self.requests.get_mut(&class.request) {
-            places.retain(|place| has_room(&machines[*place], &class.request));
-            if places.is_empty() {
-                self.requests.remove(&class.request);
-            }
-        }
+    /// Returns what was passed by for the class among all machines, and among a member's own.
+    pub(super) fn passed(
+        &mut self,
+        class: &Arc<Class>,
+        owner: UserId,
+    ) -> Option<(&mut Passed, &mut Passed)> {
+        let place = self.place(class)?;
+        let Asked {
+            passed, passed_own, ..
+        } = &mut self.asked[place];
+        Some((passed, passed_own.entry(owner).or_default()))
     }
 
-    /// Looks again at one machine, on which something was placed.
-    pub(super) fn refresh_at(&mut self, class: &Class, place: usize, machines: &[MachineView<'_>]) {
-        if let Some(places) = self.requests.get_mut(&class.request)
-            && !has_room(&machines[place], &class.request)
-        {
-            places.retain(|other| *other != place);
-            if places.is_empty() {
-                self.requests.remove(&class.request);
-            }
+    /// Looks again, where the class found nothing.
+    pub(super) fn refresh(&mut self, class: &Arc<Class>, room: &Room) {
+        let Some(place) = self.place(class) else {
+            return;
+        };
+        let Asked {
+            request,
+            data,
+            passed,
+            may_fit,
+            ..
+        } = &mut self.asked[place];
+        let left = room.groups().any(|(number, kind, group)| {
+            kind.has_model(request) && group.next(request, *data, passed.of(number)).is_some()
+        });
+        if *may_fit && !left {
+            *may_fit = false;
+            self.left -= 1;
         }
     }
 }
 
-fn has_room(machine: &MachineView<'_>, request: &Request) -> bool {
-    !machine.is_full() && machine.free.allocate(request).is_ok()
+/// Returns what tells a class from all others in a queue: there is one of each.
+fn address(class: &Arc<Class>) -> usize {
+    Arc::as_ptr(class).addr()
 }

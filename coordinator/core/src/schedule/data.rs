@@ -63,6 +63,14 @@ impl Needs {
         Self(trees)
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn trees(&self) -> impl Iterator<Item = TreeId> {
+        self.0.iter().map(|(tree, _)| *tree)
+    }
+
     fn total(&self) -> Bytes {
         sum(self.0.iter())
     }

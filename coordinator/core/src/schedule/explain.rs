@@ -29,7 +29,7 @@ use super::{
     data,
     feasible::{Ask, Obstacle, could_ever, may_place},
     plan::History,
-    view::{MachineView, OrgView},
+    view::{self, MachineView},
 };
 use crate::{
     bounds::{Bounds, Reached, reached, reached_models},
@@ -132,7 +132,8 @@ struct Inquiry<'a> {
     state: &'a State,
     limits: Limits,
     ask: Ask<'a>,
-    view: OrgView<'a>,
+    /// All approved ones, by name.
+    machines: Vec<MachineView<'a>>,
     subject: Subject<'a>,
     /// Every limit that is in the way.
     reached: Vec<Reached>,
@@ -152,19 +153,19 @@ impl<'a> Inquiry<'a> {
             },
             limits,
             reached: reached(state, subject),
-            view: OrgView::of(state, subject.org),
+            machines: MachineView::all(state, subject.org).collect(),
             subject: *subject,
         }
     }
 
     fn never(&self) -> bool {
         self.reached.iter().any(Reached::is_for_good)
-            || fit_nowhere(self.view.machines.iter(), &self.ask)
+            || fit_nowhere(self.machines.iter(), &self.ask)
     }
 
     /// Returns what of its data is on the machines that could run it.
     fn data(&self) -> Vec<MachineData> {
-        let machines = self.view.machines.iter();
+        let machines = self.machines.iter();
         let able = machines.filter(|machine| could_ever(machine, &self.ask).is_ok());
         data::on_machines(self.state, &self.subject, able)
     }
@@ -205,7 +206,7 @@ impl<'a> Inquiry<'a> {
 
     /// Returns what is in the way on each machine; nothing if one of them would take the task.
     fn machine_blockers(&self) -> Vec<Blocker> {
-        if self.view.machines.is_empty() {
+        if self.machines.is_empty() {
             return vec![Blocker {
                 code: BlockerCode::NoMachine,
                 text: words::no_machine(self.state, self.subject.org),
@@ -214,7 +215,7 @@ impl<'a> Inquiry<'a> {
             }];
         }
         let mut by_code: BTreeMap<BlockerCode, Vec<&MachineView<'_>>> = BTreeMap::new();
-        for machine in &self.view.machines {
+        for machine in &self.machines {
             let Err(obstacles) = may_place(machine, &self.ask) else {
                 return Vec::new();
             };
@@ -260,9 +261,10 @@ impl<'a> Inquiry<'a> {
         let Some(queue) = self.state.index.queues.get(&self.subject.org) else {
             return 0;
         };
+        let pool = self.state.volatile.pool.of(self.subject.org);
         let share = |user: UserId| {
             let used = self.state.index.members.get(&(self.subject.org, user));
-            used.map_or(0, |used| self.view.share(&used.held))
+            used.map_or(0, |used| view::share(&used.held, pool))
         };
         let own_share = share(self.subject.owner);
         let number = self.subject.job.map(|(_, job, _)| job.number);
@@ -358,7 +360,7 @@ impl<'a> Inquiry<'a> {
                 1000
             }
         };
-        let machines = self.view.machines.iter();
+        let machines = self.machines.iter();
         machines
             .map(|machine| (machine, obstacles(machine)))
             .min_by_key(|(machine, obstacles)| {

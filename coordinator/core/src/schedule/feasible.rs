@@ -80,6 +80,11 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
+    /// Returns whether others hold what is lacking, or it is not there at all: no rule is in the way.
+    pub(super) const fn is_of_room(self) -> bool {
+        matches!(self, Self::TooSmall(_) | Self::Busy(_) | Self::Full)
+    }
+
     /// Returns what people meet it as.
     pub(crate) const fn code(self) -> BlockerCode {
         match self {

@@ -7,6 +7,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
+    sync::Arc,
 };
 
 use common::{
@@ -20,10 +21,11 @@ use common::{
 
 use super::{
     candidates::Candidates,
+    choose::Machines,
     data::Needs,
-    feasible::{Ask, max_runtime, may_place},
-    rank::{Wishes, rank},
-    view::OrgView,
+    feasible::{Ask, max_runtime},
+    rank::Wishes,
+    view,
 };
 use crate::{
     bounds::Bounds,
@@ -33,7 +35,8 @@ use crate::{
         held::Held,
         index::MemberUse,
         job::{Job, JobProgress},
-        queue::{ByAge, Class},
+        pool::OrgPool,
+        queue::{Class, Classes},
     },
 };
 
@@ -135,7 +138,8 @@ struct Pass<'a> {
     state: &'a State,
     org: OrgId,
     limits: &'a Limits,
-    view: OrgView<'a>,
+    pool: &'a OrgPool,
+    machines: Machines<'a>,
     /// Of members of whom something was placed in this pass.
     members: BTreeMap<UserId, MemberUse>,
     /// What the org's tasks hold, with what was placed in this pass.
@@ -159,13 +163,13 @@ struct Line<'a> {
     /// The oldest job of each class.
     heads: BTreeSet<(JobNumber, JobId, usize)>,
     classes: Vec<(
-        &'a Class,
+        &'a Arc<Class>,
         std::collections::btree_set::Iter<'a, (JobNumber, JobId)>,
     )>,
 }
 
 impl<'a> Line<'a> {
-    fn new(classes: &'a BTreeMap<Class, ByAge>, candidates: &Candidates<'_>) -> Self {
+    fn new(classes: &'a Classes, candidates: &Candidates<'_>) -> Self {
         let classes = classes.iter().filter(|(class, _)| candidates.has(class));
         let mut line = Self {
             heads: BTreeSet::new(),
@@ -200,11 +204,13 @@ impl<'a> Pass<'a> {
         if limits.storage.artifacts.is_some_and(|most| kept >= most) {
             return None;
         }
+        let pool = state.volatile.pool.of(org)?;
         Some(Self {
             state,
             org,
             limits,
-            view: OrgView::with_room(state, org),
+            pool,
+            machines: Machines::new(state, pool),
             members: BTreeMap::new(),
             held: used.map(|used| used.held.clone()).unwrap_or_default(),
             jobs: BTreeMap::new(),
@@ -218,12 +224,12 @@ impl<'a> Pass<'a> {
         let Some(queue) = self.state.index.queues.get(&self.org) else {
             return;
         };
-        let mut candidates = Candidates::of(self.state, queue.classes.keys(), &self.view.machines);
+        let mut candidates = Candidates::of(self.state, self.pool, queue.classes.keys());
         for members in queue.levels.values() {
             if candidates.is_empty() {
                 return;
             }
-            let first = |classes: &BTreeMap<Class, ByAge>| {
+            let first = |classes: &Classes| {
                 let jobs = classes.iter().filter(|(class, _)| candidates.has(class));
                 jobs.filter_map(|(_, jobs)| Some(jobs.first()?.0)).min()
             };
@@ -253,7 +259,7 @@ impl<'a> Pass<'a> {
     fn turn(&self, user: UserId, oldest: JobNumber) -> Turn {
         let share = self
             .member(user)
-            .map_or(0, |used| self.view.share(&used.held));
+            .map_or(0, |used| view::share(&used.held, Some(self.pool)));
         Reverse((share, oldest, user))
     }
 
@@ -289,20 +295,16 @@ impl<'a> Pass<'a> {
             line.advance(class);
             return true;
         };
-        match self.place(id, job, task, candidates.places(class_asks)) {
-            Some(place) => {
-                candidates.refresh_at(class_asks, place, &self.view.machines);
-                if self.next_task(id, job, progress).is_some() {
-                    line.heads.insert((job.number, id, class));
-                } else {
-                    line.advance(class);
-                }
+        if self.place(id, job, task, class_asks, candidates) {
+            if self.next_task(id, job, progress).is_some() {
+                line.heads.insert((job.number, id, class));
+            } else {
+                line.advance(class);
             }
-            None => {
-                candidates.refresh(class_asks, &self.view.machines);
-                if !self.view.tells_projects {
-                    line.give_up_like(class_asks);
-                }
+        } else {
+            candidates.refresh(class_asks, &self.pool.room);
+            if self.pool.telling_projects == 0 {
+                line.give_up_like(class_asks);
             }
         }
         true
@@ -317,8 +319,15 @@ impl<'a> Pass<'a> {
         progress.queued.first_from(placed.next_from)
     }
 
-    /// Returns the place in the view of the machine that got it.
-    fn place(&mut self, id: JobId, job: &Job, task: u32, places: &[usize]) -> Option<usize> {
+    /// Returns whether it found a machine.
+    fn place(
+        &mut self,
+        id: JobId,
+        job: &Job,
+        task: u32,
+        class: &Arc<Class>,
+        candidates: &mut Candidates<'_>,
+    ) -> bool {
         #[cfg(test)]
         {
             self.looks += 1;
@@ -340,14 +349,15 @@ impl<'a> Pass<'a> {
             needs: &needs,
             failed_on: &history.failed_on,
         };
-        let machines = &self.view.machines;
-        let fitting = places.iter().filter_map(|place| {
-            let machine = &machines[*place];
-            let allocation = may_place(machine, &ask).ok()?;
-            Some((rank(machine, &allocation, &wishes), *place, allocation))
-        });
-        let (_, place, allocation) = fitting.min_by(|a, b| a.0.cmp(&b.0))?;
-        let machine = &mut self.view.machines[place];
+        let Some(passed) = candidates.passed(class, job.owner) else {
+            return false;
+        };
+        let Some((machine, allocation)) = self.machines.choose(&ask, &wishes, passed) else {
+            return false;
+        };
+        let Some(machine) = self.machines.look(machine) else {
+            return false;
+        };
         machine.take(&allocation);
         let strong = ask.is_strong_on(machine);
         let gpu_models = machine.models(&allocation);
@@ -376,7 +386,7 @@ impl<'a> Pass<'a> {
             max_runtime: max_runtime(job.spec.max_runtime, self.limits),
             strong,
         });
-        Some(place)
+        true
     }
 
     /// Returns what the member has, with what was placed in this pass.

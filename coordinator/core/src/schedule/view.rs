@@ -1,5 +1,4 @@
-//! What a pass looks at: approved machines of one org with what is free on each, and what there is in all. A copy,
-//! so that a pass can take away what it gives.
+//! A machine as the schedule looks at it, with what is free on it: a copy, so that a pass can take away what it gives.
 
 use common::{
     id::{MachineId, OrgId, UserId},
@@ -9,19 +8,10 @@ use common::{
     wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
 
-use crate::state::{State, held::Held};
+use crate::state::{State, held::Held, pool::OrgPool};
 
 /// Shares are counted in parts of a million.
 const WHOLE: u128 = 1_000_000;
-
-#[derive(Debug)]
-pub(crate) struct OrgView<'a> {
-    pub(crate) machines: Vec<MachineView<'a>>,
-    /// Lent by machines that are connected.
-    total: Option<&'a Held>,
-    /// Whether the owner of one of them says of which projects jobs may come.
-    pub(crate) tells_projects: bool,
-}
 
 #[derive(Debug)]
 pub(crate) struct MachineView<'a> {
@@ -35,48 +25,17 @@ pub(crate) struct MachineView<'a> {
     pub(crate) attempts: usize,
 }
 
-impl<'a> OrgView<'a> {
-    /// Returns all approved machines, for questions.
-    pub(crate) fn of(state: &'a State, org: OrgId) -> Self {
-        Self::new(state, org, MachineView::all(state, org).collect())
-    }
-
-    /// Returns the machines on which something could start now.
-    pub(crate) fn with_room(state: &'a State, org: OrgId) -> Self {
-        let pool = state.volatile.pool.of(org);
-        let ids = pool.into_iter().flat_map(|pool| &pool.with_room);
-        let machines = ids.filter_map(|id| MachineView::of(state, *id));
-        Self::new(state, org, machines.collect())
-    }
-
-    fn new(state: &'a State, org: OrgId, machines: Vec<MachineView<'a>>) -> Self {
-        let tells = |machine: &MachineView<'_>| {
-            let report = machine.report;
-            report.is_some_and(|report| report.admits.tells_projects())
-        };
-        Self {
-            total: total(state, org),
-            tells_projects: machines.iter().any(tells),
-            machines,
-        }
-    }
-
-    /// Returns the largest part of any one resource that is held (dominant resource fairness, Ghodsi et al.,
-    /// NSDI 2011).
-    pub(crate) fn share(&self, held: &Held) -> u64 {
-        let part = |held: u64, total: u64| {
-            let total = u128::from(total.max(1));
-            u64::try_from(u128::from(held) * WHOLE / total).unwrap_or(u64::MAX)
-        };
-        let total = self.total.unwrap_or(const { &Held::nothing() });
-        part(held.milli_cpu, total.milli_cpu)
-            .max(part(held.memory, total.memory))
-            .max(part(held.gpus, total.gpus))
-    }
-}
-
-fn total(state: &State, org: OrgId) -> Option<&Held> {
-    state.volatile.pool.of(org).map(|pool| &pool.total)
+/// Returns the largest part of any one resource that is held of what is lent in all (dominant resource fairness, Ghodsi
+/// et al., NSDI 2011).
+pub(crate) fn share(held: &Held, pool: Option<&OrgPool>) -> u64 {
+    let total = pool.map_or(const { &Held::nothing() }, |pool| &pool.total);
+    let part = |held: u64, total: u64| {
+        let total = u128::from(total.max(1));
+        u64::try_from(u128::from(held) * WHOLE / total).unwrap_or(u64::MAX)
+    };
+    part(held.milli_cpu, total.milli_cpu)
+        .max(part(held.memory, total.memory))
+        .max(part(held.gpus, total.gpus))
 }
 
 impl<'a> MachineView<'a> {
@@ -88,7 +47,7 @@ impl<'a> MachineView<'a> {
     }
 
     /// Returns `None` for a machine that is not approved.
-    fn of(state: &'a State, id: MachineId) -> Option<Self> {
+    pub(super) fn of(state: &'a State, id: MachineId) -> Option<Self> {
         let machine = state.machines.get(&id)?;
         if !machine.state.is_approved() {
             return None;

@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use common::{
@@ -27,7 +28,7 @@ pub(crate) struct Class {
     image: bool,
     isolation: Option<MinIsolation>,
     /// What its data takes of a machine's cache.
-    data: Bytes,
+    pub(crate) data: Bytes,
     /// Last, so that classes which differ in nothing else lie together.
     pub(crate) project: Option<ProjectId>,
 }
@@ -38,10 +39,13 @@ pub(crate) type ByAge = BTreeSet<(JobNumber, JobId)>;
 /// The ready jobs of an org: by priority, then member, then class.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Queue {
-    pub(crate) levels: BTreeMap<Reverse<Priority>, BTreeMap<UserId, BTreeMap<Class, ByAge>>>,
+    pub(crate) levels: BTreeMap<Reverse<Priority>, BTreeMap<UserId, Classes>>,
     /// How many jobs there are of each class, whoever's: what fits nowhere need not be asked of every member.
-    pub(crate) classes: BTreeMap<Class, u64>,
+    pub(crate) classes: BTreeMap<Arc<Class>, u64>,
 }
+
+/// A member's jobs. A class is one and the same everywhere in a queue, so that it is known by where it lies.
+pub(crate) type Classes = BTreeMap<Arc<Class>, ByAge>;
 
 impl Class {
     pub(crate) fn of(job: &Job) -> Self {
@@ -79,15 +83,20 @@ impl Queue {
     }
 
     pub(super) fn insert(&mut self, id: JobId, job: &Job) {
+        let class = Class::of(job);
+        let class = match self.classes.get_key_value(&class) {
+            Some((kept, _)) => Arc::clone(kept),
+            None => Arc::new(class),
+        };
         self.levels
             .entry(Reverse(job.spec.priority))
             .or_default()
             .entry(job.owner)
             .or_default()
-            .entry(Class::of(job))
+            .entry(Arc::clone(&class))
             .or_default()
             .insert((job.number, id));
-        *self.classes.entry(Class::of(job)).or_default() += 1;
+        *self.classes.entry(class).or_default() += 1;
     }
 
     pub(super) fn remove(&mut self, id: JobId, job: &Job) {

@@ -14,7 +14,7 @@ use crate::{
 
 /// Returns the earliest moment at which nothing known is in the way, `None` where that cannot be told.
 pub(super) fn expected_start(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Timestamp> {
-    let machines = inquiry.view.machines.iter();
+    let machines = inquiry.machines.iter();
     let earliest = machines
         .filter_map(|machine| free_on(inquiry, machine, now))
         .min()?;
@@ -82,7 +82,7 @@ fn turn(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Timestamp> {
         .unwrap_or_default();
     let own_limits = state.own_limits.get(&member);
     let most = inquiry.limits.max_concurrent_jobs_per_user;
-    let live = inquiry.view.machines.iter().flat_map(|machine| {
+    let live = inquiry.machines.iter().flat_map(|machine| {
         let used = state.index.machines.get(&machine.id);
         used.into_iter().flat_map(|used| &used.live)
     });

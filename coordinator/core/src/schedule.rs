@@ -10,4 +10,5 @@ pub(crate) mod explain;
 mod feasible;
 pub(crate) mod plan;
 mod rank;
+mod turns;
 pub(crate) mod view;

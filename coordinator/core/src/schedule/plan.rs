@@ -4,15 +4,10 @@
 //! An array costs per task that is placed, not per task that waits; and jobs that are alike
 //! ([`Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use common::{
     id::{AttemptId, JobId, MachineId, OrgId, UserId},
-    job::JobNumber,
     limits::Limits,
     resources::{Allocation, GpuRoom},
     status::EndReason,
@@ -25,6 +20,7 @@ use super::{
     data::Needs,
     feasible::{Ask, max_runtime},
     rank::Wishes,
+    turns::{Line, Turns},
     view,
 };
 use crate::{
@@ -36,7 +32,7 @@ use crate::{
         index::MemberUse,
         job::{Job, JobProgress},
         pool::OrgPool,
-        queue::{Class, Classes},
+        queue::Class,
     },
 };
 
@@ -131,9 +127,6 @@ impl History {
     }
 }
 
-/// A member's share, oldest job and id; the least comes first.
-type Turn = Reverse<(u64, JobNumber, UserId)>;
-
 struct Pass<'a> {
     state: &'a State,
     org: OrgId,
@@ -156,43 +149,6 @@ struct Pass<'a> {
 struct Placed {
     count: u32,
     next_from: u32,
-}
-
-/// The jobs of one member at one priority that are still to be looked at.
-struct Line<'a> {
-    /// The oldest job of each class.
-    heads: BTreeSet<(JobNumber, JobId, usize)>,
-    classes: Vec<(
-        &'a Arc<Class>,
-        std::collections::btree_set::Iter<'a, (JobNumber, JobId)>,
-    )>,
-}
-
-impl<'a> Line<'a> {
-    fn new(classes: &'a Classes, candidates: &Candidates<'_>) -> Self {
-        let classes = classes.iter().filter(|(class, _)| candidates.has(class));
-        let mut line = Self {
-            heads: BTreeSet::new(),
-            classes: classes.map(|(class, jobs)| (class, jobs.iter())).collect(),
-        };
-        for class in 0..line.classes.len() {
-            line.advance(class);
-        }
-        line
-    }
-
-    /// Gives up the classes that fit nowhere since this one does not.
-    fn give_up_like(&mut self, class: &Class) {
-        let classes = &self.classes;
-        self.heads
-            .retain(|(_, _, other)| !classes[*other].0.is_like(class));
-    }
-
-    fn advance(&mut self, class: usize) {
-        if let Some((number, job)) = self.classes[class].1.next() {
-            self.heads.insert((*number, *job, class));
-        }
-    }
 }
 
 impl<'a> Pass<'a> {
@@ -229,38 +185,25 @@ impl<'a> Pass<'a> {
             if candidates.is_empty() {
                 return;
             }
-            let first = |classes: &Classes| {
-                let jobs = classes.iter().filter(|(class, _)| candidates.has(class));
-                jobs.filter_map(|(_, jobs)| Some(jobs.first()?.0)).min()
-            };
-            let turns = members.iter();
-            let turns = turns.filter_map(|(user, jobs)| Some(self.turn(*user, first(jobs)?)));
-            let mut order = BinaryHeap::from(turns.collect::<Vec<Turn>>());
-            let mut lines: BTreeMap<UserId, Line<'a>> = BTreeMap::new();
+            let mut turns = Turns::new(members, |user| self.share(user));
             while self.placements.len() < most
                 && !candidates.is_empty()
-                && let Some(Reverse((_, _, user))) = order.pop()
+                && let Some(user) = turns.next(&candidates)
             {
-                let Some(classes) = members.get(&user) else {
+                let Some(line) = turns.line(user, &candidates) else {
                     continue;
                 };
-                let line = lines.entry(user);
-                let line = line.or_insert_with(|| Line::new(classes, &candidates));
-                if self.serve(user, line, &mut candidates)
-                    && let Some((number, _, _)) = line.heads.first()
-                {
-                    order.push(self.turn(user, *number));
+                if self.serve(user, line, &mut candidates) {
+                    turns.again(user, self.share(user));
                 }
             }
         }
     }
 
-    /// Returns when it is the member's turn: the smaller share first, then the older job.
-    fn turn(&self, user: UserId, oldest: JobNumber) -> Turn {
-        let share = self
-            .member(user)
-            .map_or(0, |used| view::share(&used.held, Some(self.pool)));
-        Reverse((share, oldest, user))
+    /// Returns the part of the pool that the member has, with what was placed in this pass.
+    fn share(&self, user: UserId) -> u64 {
+        let used = self.member(user);
+        used.map_or(0, |used| view::share(&used.held, Some(self.pool)))
     }
 
     /// Places one task of the member's oldest job, or gives its class up. Returns whether the member may
@@ -276,7 +219,7 @@ impl<'a> Pass<'a> {
         if most.is_some_and(|most| running >= most) {
             return false;
         }
-        let Some((_, id, class)) = line.heads.pop_first() else {
+        let Some((number, id, class)) = line.pop() else {
             return false;
         };
         let (Some(job), Some(progress)) = (self.state.jobs.get(&id), self.state.progress.get(&id))
@@ -284,7 +227,7 @@ impl<'a> Pass<'a> {
             return true;
         };
         // A pass only ever takes, so what is over a bound now is given up with all of its class, of this member.
-        let class_asks = line.classes[class].0;
+        let class_asks = line.class(class);
         if !candidates.has(class_asks)
             || !within_limits(class_asks, self.limits)
             || !self.bounds(user).admit(&class_asks.request)
@@ -297,7 +240,7 @@ impl<'a> Pass<'a> {
         };
         if self.place(id, job, task, class_asks, candidates) {
             if self.next_task(id, job, progress).is_some() {
-                line.heads.insert((job.number, id, class));
+                line.put((number, id, class));
             } else {
                 line.advance(class);
             }

@@ -1,17 +1,22 @@
 //! Where jobs that ask for as much may have room, whoever's they are: known once for all members, and only ever less
 //! during a pass, which takes and never gives.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use common::{id::UserId, resources::Request, units::Bytes};
 
-use crate::state::{State, pool::OrgPool, queue::Class, room::Room};
+use crate::state::{
+    State,
+    pool::OrgPool,
+    queue::{Class, ClassId, Queue},
+    room::Room,
+};
 
 /// What may have room somewhere.
 #[derive(Debug)]
 pub(super) struct Candidates<'a> {
-    /// Classes by where they lie, each with its place in `asked`; those of archived projects wait and are not in it.
-    classes: Vec<(usize, usize)>,
+    /// By the ids of classes; nothing for those of archived projects, which wait.
+    classes: Vec<Option<(&'a Class, usize)>>,
     asked: Vec<Asked<'a>>,
     /// How many of them still may have room.
     left: usize,
@@ -46,14 +51,13 @@ impl Passed {
 
 impl<'a> Candidates<'a> {
     /// Looks once for each request: classes come in order, by what they ask for first.
-    pub(super) fn of(
-        state: &State,
-        pool: &OrgPool,
-        classes: impl Iterator<Item = &'a Arc<Class>>,
-    ) -> Self {
+    pub(super) fn of(state: &State, pool: &OrgPool, queue: &'a Queue) -> Self {
         let mut asked: Vec<Asked<'a>> = Vec::new();
         let mut places = Vec::new();
-        for class in classes.filter(|class| !state.is_archived(class.project)) {
+        for (class, id) in queue.classes() {
+            if state.is_archived(class.project) {
+                continue;
+            }
             let same =
                 |asked: &&Asked<'_>| asked.request == &class.request && asked.data == class.data;
             if asked.last().filter(same).is_none() {
@@ -65,9 +69,11 @@ impl<'a> Candidates<'a> {
                     passed_own: BTreeMap::new(),
                 });
             }
-            places.push((address(class), asked.len() - 1));
+            if places.len() <= id.index() {
+                places.resize(id.index() + 1, None);
+            }
+            places[id.index()] = Some((class, asked.len() - 1));
         }
-        places.sort_unstable();
         Self {
             classes: places,
             left: asked.iter().filter(|asked| asked.may_fit).count(),
@@ -81,22 +87,26 @@ impl<'a> Candidates<'a> {
     }
 
     /// Returns whether the class may start somewhere; what belongs to an archived project waits.
-    pub(super) fn has(&self, class: &Arc<Class>) -> bool {
+    pub(super) fn has(&self, class: ClassId) -> bool {
         self.place(class)
             .is_some_and(|asked| self.asked[asked].may_fit)
     }
 
-    fn place(&self, class: &Arc<Class>) -> Option<usize> {
-        let found = self
-            .classes
-            .binary_search_by_key(&address(class), |(at, _)| *at);
-        found.ok().map(|found| self.classes[found].1)
+    fn place(&self, class: ClassId) -> Option<usize> {
+        let known = self.classes.get(class.index())?.as_ref();
+        known.map(|(_, asked)| *asked)
+    }
+
+    /// Returns what the class is.
+    pub(super) fn class(&self, class: ClassId) -> Option<&'a Class> {
+        let known = self.classes.get(class.index())?.as_ref();
+        known.map(|(class, _)| *class)
     }
 
     /// Returns what was passed by for the class among all machines, and among a member's own.
     pub(super) fn passed(
         &mut self,
-        class: &Arc<Class>,
+        class: ClassId,
         owner: UserId,
     ) -> Option<(&mut Passed, &mut Passed)> {
         let place = self.place(class)?;
@@ -107,7 +117,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// Looks again, where the class found nothing.
-    pub(super) fn refresh(&mut self, class: &Arc<Class>, room: &Room) {
+    pub(super) fn refresh(&mut self, class: ClassId, room: &Room) {
         let Some(place) = self.place(class) else {
             return;
         };
@@ -126,9 +136,4 @@ impl<'a> Candidates<'a> {
             self.left -= 1;
         }
     }
-}
-
-/// Returns what tells a class from all others in a queue: there is one of each.
-fn address(class: &Arc<Class>) -> usize {
-    Arc::as_ptr(class).addr()
 }

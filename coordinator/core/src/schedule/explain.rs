@@ -12,7 +12,7 @@ pub(crate) use self::{
 
 use self::ever::fit_nowhere;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     api::explain::{Blocker, BlockerCode, Explanation, MAX_NAMED_MACHINES, MachineData},
@@ -37,6 +37,7 @@ use crate::{
     state::{
         State,
         job::{Job, JobProgress},
+        queue::ClassId,
     },
 };
 
@@ -268,16 +269,21 @@ impl<'a> Inquiry<'a> {
         };
         let own_share = share(self.subject.owner);
         let number = self.subject.job.map(|(_, job, _)| job.number);
+        let archived: BTreeSet<ClassId> = queue
+            .classes()
+            .filter(|(class, _)| self.state.is_archived(class.project))
+            .map(|(_, id)| id)
+            .collect();
         let mut ahead = 0;
         for (level, members) in &queue.levels {
             let higher = level.0 > self.subject.spec.priority;
             if level.0 < self.subject.spec.priority {
                 break;
             }
-            for (user, classes) in members {
+            for (user, waiting) in members {
                 let share = share(*user);
-                let classes = classes.iter();
-                let classes = classes.filter(|(class, _)| !self.state.is_archived(class.project));
+                let classes = waiting.classes();
+                let classes = classes.filter(|(class, _)| !archived.contains(class));
                 for (other, id) in classes.flat_map(|(_, jobs)| jobs) {
                     let older = number.is_none_or(|number| *other < number);
                     let first = match share.cmp(&own_share) {

@@ -4,7 +4,7 @@
 //! An array costs per task that is placed, not per task that waits; and jobs that are alike
 //! ([`Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use common::{
     id::{AttemptId, JobId, MachineId, OrgId, UserId},
@@ -32,7 +32,7 @@ use crate::{
         index::MemberUse,
         job::{Job, JobProgress},
         pool::OrgPool,
-        queue::Class,
+        queue::{Class, ClassId},
     },
 };
 
@@ -180,7 +180,7 @@ impl<'a> Pass<'a> {
         let Some(queue) = self.state.index.queues.get(&self.org) else {
             return;
         };
-        let mut candidates = Candidates::of(self.state, self.pool, queue.classes.keys());
+        let mut candidates = Candidates::of(self.state, self.pool, queue);
         for members in queue.levels.values() {
             if candidates.is_empty() {
                 return;
@@ -190,11 +190,9 @@ impl<'a> Pass<'a> {
                 && !candidates.is_empty()
                 && let Some(user) = turns.next(&candidates)
             {
-                let Some(line) = turns.line(user, &candidates) else {
-                    continue;
-                };
-                if self.serve(user, line, &mut candidates) {
-                    turns.again(user, self.share(user));
+                let line = turns.line(user);
+                if line.is_some_and(|line| self.serve(user, line, &mut candidates)) {
+                    turns.again(user, self.share(user), &candidates);
                 }
             }
         }
@@ -219,36 +217,37 @@ impl<'a> Pass<'a> {
         if most.is_some_and(|most| running >= most) {
             return false;
         }
-        let Some((number, id, class)) = line.pop() else {
+        let Some((_, id, class)) = line.first(candidates) else {
             return false;
         };
-        let (Some(job), Some(progress)) = (self.state.jobs.get(&id), self.state.progress.get(&id))
-        else {
+        let (Some(job), Some(progress), Some(asks)) = (
+            self.state.jobs.get(&id),
+            self.state.progress.get(&id),
+            candidates.class(class),
+        ) else {
+            line.advance(class);
             return true;
         };
         // A pass only ever takes, so what is over a bound now is given up with all of its class, of this member.
-        let class_asks = line.class(class);
-        if !candidates.has(class_asks)
-            || !within_limits(class_asks, self.limits)
-            || !self.bounds(user).admit(&class_asks.request)
-        {
+        if !within_limits(asks, self.limits) || !self.bounds(user).admit(&asks.request) {
+            line.give_up(class, |_| false);
             return true;
         }
         let Some(task) = self.next_task(id, job, progress) else {
             line.advance(class);
             return true;
         };
-        if self.place(id, job, task, class_asks, candidates) {
-            if self.next_task(id, job, progress).is_some() {
-                line.put((number, id, class));
-            } else {
+        if self.place(id, job, task, class, candidates) {
+            if self.next_task(id, job, progress).is_none() {
                 line.advance(class);
             }
         } else {
-            candidates.refresh(class_asks, &self.pool.room);
-            if self.pool.telling_projects == 0 {
-                line.give_up_like(class_asks);
-            }
+            candidates.refresh(class, &self.pool.room);
+            let alike = |other| {
+                let other = candidates.class(other);
+                self.pool.telling_projects == 0 && other.is_some_and(|other| other.is_like(asks))
+            };
+            line.give_up(class, alike);
         }
         true
     }
@@ -268,7 +267,7 @@ impl<'a> Pass<'a> {
         id: JobId,
         job: &Job,
         task: u32,
-        class: &Arc<Class>,
+        class: ClassId,
         candidates: &mut Candidates<'_>,
     ) -> bool {
         #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map::Entry, btree_set},
-    sync::Arc,
+    collections::{BTreeMap, BinaryHeap, btree_map::Entry, btree_set},
 };
 
 use common::{
@@ -12,11 +11,11 @@ use common::{
 };
 
 use super::candidates::Candidates;
-use crate::state::queue::{Class, Classes};
+use crate::state::queue::{ClassId, Waiting};
 
 /// The members in their order. Whose share is too large to come next is not looked at any closer.
 pub(super) struct Turns<'a> {
-    members: &'a BTreeMap<UserId, Classes>,
+    members: &'a BTreeMap<UserId, Waiting>,
     /// By share; their jobs were not looked at.
     later: BinaryHeap<Reverse<(u64, UserId)>>,
     /// By share and oldest job.
@@ -26,14 +25,20 @@ pub(super) struct Turns<'a> {
 
 /// The jobs of one member at one priority that are still to be looked at.
 pub(super) struct Line<'a> {
-    /// The oldest job of each class, with the class's place in `classes`.
-    heads: BTreeSet<(JobNumber, JobId, usize)>,
-    classes: Vec<(&'a Arc<Class>, btree_set::Iter<'a, (JobNumber, JobId)>)>,
+    waiting: &'a Waiting,
+    /// Classes of which this pass took jobs, or that it gave up.
+    touched: BTreeMap<ClassId, Rest<'a>>,
+}
+
+/// What is left of a class: the next job, and those after it.
+struct Rest<'a> {
+    next: Option<(JobNumber, JobId)>,
+    after: btree_set::Iter<'a, (JobNumber, JobId)>,
 }
 
 impl<'a> Turns<'a> {
     pub(super) fn new(
-        members: &'a BTreeMap<UserId, Classes>,
+        members: &'a BTreeMap<UserId, Waiting>,
         share: impl Fn(UserId) -> u64,
     ) -> Self {
         let later = members.keys().map(|user| Reverse((share(*user), *user)));
@@ -54,9 +59,7 @@ impl<'a> Turns<'a> {
                 Some(Reverse((share, user))) if least.is_none_or(|least| *share <= least) => {
                     let (share, user) = (*share, *user);
                     self.later.pop();
-                    let number = self.line(user, candidates).and_then(Line::oldest);
-                    self.ready
-                        .extend(number.map(|number| Reverse((share, number, user))));
+                    self.again(user, share, candidates);
                 }
                 _ => return self.ready.pop().map(|Reverse((_, _, user))| user),
             }
@@ -64,70 +67,65 @@ impl<'a> Turns<'a> {
     }
 
     /// Returns a member's jobs.
-    pub(super) fn line(
-        &mut self,
-        user: UserId,
-        candidates: &Candidates<'_>,
-    ) -> Option<&mut Line<'a>> {
+    pub(super) fn line(&mut self, user: UserId) -> Option<&mut Line<'a>> {
         match self.lines.entry(user) {
             Entry::Occupied(line) => Some(line.into_mut()),
-            Entry::Vacant(new) => {
-                let classes = self.members.get(&user)?;
-                Some(new.insert(Line::new(classes, candidates)))
-            }
+            Entry::Vacant(new) => Some(new.insert(Line {
+                waiting: self.members.get(&user)?,
+                touched: BTreeMap::new(),
+            })),
         }
     }
 
     /// Gives the member another turn, with the share that it has now.
-    pub(super) fn again(&mut self, user: UserId, share: u64) {
-        let number = self.lines.get_mut(&user).and_then(Line::oldest);
-        self.ready
-            .extend(number.map(|number| Reverse((share, number, user))));
+    pub(super) fn again(&mut self, user: UserId, share: u64, candidates: &Candidates<'_>) {
+        let line = self.line(user);
+        let next = line.and_then(|line| line.first(candidates));
+        let turn = next.map(|(number, _, _)| Reverse((share, number, user)));
+        self.ready.extend(turn);
     }
 }
 
 impl<'a> Line<'a> {
-    fn new(classes: &'a Classes, candidates: &Candidates<'_>) -> Self {
-        let classes = classes.iter().filter(|(class, _)| candidates.has(class));
-        let mut line = Self {
-            heads: BTreeSet::new(),
-            classes: classes.map(|(class, jobs)| (class, jobs.iter())).collect(),
-        };
-        for class in 0..line.classes.len() {
-            line.advance(class);
-        }
-        line
-    }
-
-    fn oldest(&mut self) -> Option<JobNumber> {
-        self.heads.first().map(|(number, _, _)| *number)
-    }
-
-    /// Takes the oldest job out, with the place of its class.
-    pub(super) fn pop(&mut self) -> Option<(JobNumber, JobId, usize)> {
-        self.heads.pop_first()
-    }
-
-    pub(super) fn class(&self, place: usize) -> &'a Arc<Class> {
-        self.classes[place].0
-    }
-
-    /// Puts a job back that was taken out.
-    pub(super) fn put(&mut self, head: (JobNumber, JobId, usize)) {
-        self.heads.insert(head);
-    }
-
-    /// Gives up the classes that fit nowhere since this one does not.
-    pub(super) fn give_up_like(&mut self, class: &Class) {
-        let classes = &self.classes;
-        self.heads
-            .retain(|(_, _, other)| !classes[*other].0.is_like(class));
+    /// Returns the oldest job of a class that may start somewhere.
+    pub(super) fn first(&self, candidates: &Candidates<'_>) -> Option<(JobNumber, JobId, ClassId)> {
+        let touched = self
+            .touched
+            .iter()
+            .filter(|(class, _)| candidates.has(**class));
+        let touched = touched.filter_map(|(class, rest)| {
+            let (number, id) = rest.next?;
+            Some((number, id, *class))
+        });
+        let mut heads = self.waiting.heads();
+        let untouched = heads
+            .find(|(_, class)| candidates.has(*class) && !self.touched.contains_key(class))
+            .and_then(|(_, class)| {
+                let (number, id) = self.waiting.jobs(class).next()?;
+                Some((*number, *id, class))
+            });
+        touched.chain(untouched).min()
     }
 
     /// Goes on with the next job of a class.
-    pub(super) fn advance(&mut self, class: usize) {
-        if let Some((number, job)) = self.classes[class].1.next() {
-            self.heads.insert((*number, *job, class));
+    pub(super) fn advance(&mut self, class: ClassId) {
+        let rest = self.touched.entry(class).or_insert_with(|| {
+            let mut after = self.waiting.jobs(class);
+            after.next();
+            Rest { next: None, after }
+        });
+        rest.next = rest.after.next().copied();
+    }
+
+    /// Gives up a class, and those that fit nowhere since it does not.
+    pub(super) fn give_up(&mut self, class: ClassId, too: impl Fn(ClassId) -> bool) {
+        let like = self.waiting.classes().map(|(class, _)| class);
+        for class in like.filter(|other| *other == class || too(*other)) {
+            let none = Rest {
+                next: None,
+                after: btree_set::Iter::default(),
+            };
+            self.touched.insert(class, none);
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, btree_set},
 };
 
 use common::{
@@ -36,16 +35,82 @@ pub(crate) struct Class {
 /// Jobs of one class by age.
 pub(crate) type ByAge = BTreeSet<(JobNumber, JobId)>;
 
-/// The ready jobs of an org: by priority, then member, then class.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Names a class in its queue, as long as a job of it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClassId(u32);
+
+/// The ready jobs of an org.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Queue {
-    pub(crate) levels: BTreeMap<Reverse<Priority>, BTreeMap<UserId, Classes>>,
-    /// How many jobs there are of each class, whoever's: what fits nowhere need not be asked of every member.
-    pub(crate) classes: BTreeMap<Arc<Class>, u64>,
+    /// By priority, then member.
+    pub(crate) levels: BTreeMap<Reverse<Priority>, BTreeMap<UserId, Waiting>>,
+    /// Of each class there is one, whoever's jobs are of it: what fits nowhere need not be asked of every member.
+    ids: BTreeMap<Class, ClassId>,
+    /// How many jobs there are of each, by its id; those of which there are none are given to others.
+    counts: Vec<u64>,
+    vacant: BTreeSet<ClassId>,
 }
 
-/// A member's jobs. A class is one and the same everywhere in a queue, so that it is known by where it lies.
-pub(crate) type Classes = BTreeMap<Arc<Class>, ByAge>;
+/// What of a member's waits at one priority.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    classes: BTreeMap<ClassId, ByAge>,
+    /// The oldest job of each class, by age: who looks for the next one need not look into every class.
+    heads: BTreeSet<(JobNumber, ClassId)>,
+}
+
+impl ClassId {
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Waiting {
+    /// Returns the oldest job of each class, by age.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = (JobNumber, ClassId)> {
+        self.heads.iter().copied()
+    }
+
+    /// Returns the jobs of a class, by age.
+    pub(crate) fn jobs(&self, class: ClassId) -> btree_set::Iter<'_, (JobNumber, JobId)> {
+        const NONE: &ByAge = &ByAge::new();
+        self.classes.get(&class).unwrap_or(NONE).iter()
+    }
+
+    pub(crate) fn classes(&self) -> impl Iterator<Item = (ClassId, &ByAge)> {
+        self.classes.iter().map(|(class, jobs)| (*class, jobs))
+    }
+
+    fn insert(&mut self, class: ClassId, job: (JobNumber, JobId)) {
+        let jobs = self.classes.entry(class).or_default();
+        let before = jobs.first().copied();
+        jobs.insert(job);
+        if before.is_none_or(|before| job < before) {
+            self.heads.extend(Some((job.0, class)));
+            if let Some((number, _)) = before {
+                self.heads.remove(&(number, class));
+            }
+        }
+    }
+
+    /// Returns whether it was there.
+    fn remove(&mut self, class: ClassId, job: (JobNumber, JobId)) -> bool {
+        let Some(jobs) = self.classes.get_mut(&class) else {
+            return false;
+        };
+        let was_first = jobs.first() == Some(&job);
+        let was_there = jobs.remove(&job);
+        if was_first {
+            self.heads.remove(&(job.0, class));
+            let next = jobs.first().map(|(number, _)| (*number, class));
+            self.heads.extend(next);
+        }
+        if jobs.is_empty() {
+            self.classes.remove(&class);
+        }
+        was_there
+    }
+}
 
 impl Class {
     pub(crate) fn of(job: &Job) -> Self {
@@ -82,48 +147,86 @@ impl Queue {
         self.levels.is_empty()
     }
 
+    /// Returns every class of which a job waits, in order.
+    pub(crate) fn classes(&self) -> impl Iterator<Item = (&Class, ClassId)> {
+        self.ids.iter().map(|(class, id)| (class, *id))
+    }
+
     pub(super) fn insert(&mut self, id: JobId, job: &Job) {
-        let class = Class::of(job);
-        let class = match self.classes.get_key_value(&class) {
-            Some((kept, _)) => Arc::clone(kept),
-            None => Arc::new(class),
-        };
-        self.levels
-            .entry(Reverse(job.spec.priority))
-            .or_default()
-            .entry(job.owner)
-            .or_default()
-            .entry(Arc::clone(&class))
-            .or_default()
-            .insert((job.number, id));
-        *self.classes.entry(class).or_default() += 1;
+        let class = self.count_in(Class::of(job));
+        let members = self.levels.entry(Reverse(job.spec.priority)).or_default();
+        let waiting = members.entry(job.owner).or_default();
+        waiting.insert(class, (job.number, id));
+    }
+
+    fn count_in(&mut self, class: Class) -> ClassId {
+        let Self {
+            ids,
+            counts,
+            vacant,
+            ..
+        } = self;
+        let id = *ids.entry(class).or_insert_with(|| {
+            vacant.pop_first().unwrap_or_else(|| {
+                counts.push(0);
+                ClassId(u32::try_from(counts.len() - 1).unwrap_or(u32::MAX))
+            })
+        });
+        counts[id.index()] += 1;
+        id
     }
 
     pub(super) fn remove(&mut self, id: JobId, job: &Job) {
-        let (level, class) = (Reverse(job.spec.priority), Class::of(job));
-        let Some(members) = self.levels.get_mut(&level) else {
+        let level = Reverse(job.spec.priority);
+        let (Some(members), Some(class)) = (
+            self.levels.get_mut(&level),
+            self.ids.get(&Class::of(job)).copied(),
+        ) else {
             return;
         };
-        if let Some(classes) = members.get_mut(&job.owner) {
-            if let Some(jobs) = classes.get_mut(&class) {
-                if jobs.remove(&(job.number, id))
-                    && let Some(count) = self.classes.get_mut(&class)
-                {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.classes.remove(&class);
-                    }
-                }
-                if jobs.is_empty() {
-                    classes.remove(&class);
-                }
+        let Some(waiting) = members.get_mut(&job.owner) else {
+            return;
+        };
+        if waiting.remove(class, (job.number, id)) {
+            self.counts[class.index()] -= 1;
+            if self.counts[class.index()] == 0 {
+                self.ids.remove(&Class::of(job));
+                self.vacant.insert(class);
             }
-            if classes.is_empty() {
-                members.remove(&job.owner);
-            }
+        }
+        if waiting.classes.is_empty() {
+            members.remove(&job.owner);
         }
         if members.is_empty() {
             self.levels.remove(&level);
         }
     }
 }
+
+impl PartialEq for Queue {
+    /// Compares what waits: ids depend on what waited before.
+    fn eq(&self, other: &Self) -> bool {
+        let named = |queue: &Self| {
+            let classes: BTreeMap<ClassId, Class> = queue
+                .ids
+                .iter()
+                .map(|(class, id)| (*id, class.clone()))
+                .collect();
+            let mut jobs = BTreeMap::new();
+            for (level, members) in &queue.levels {
+                for (user, waiting) in members {
+                    for (class, of_class) in waiting.classes() {
+                        let class = classes.get(&class).cloned();
+                        jobs.insert((*level, *user, class), of_class.clone());
+                    }
+                }
+            }
+            let count = |class: &ClassId| queue.counts.get(class.index()).copied();
+            let counts: Vec<_> = queue.ids.values().map(count).collect();
+            (jobs, counts)
+        };
+        named(self) == named(other)
+    }
+}
+
+impl Eq for Queue {}

@@ -307,8 +307,9 @@ impl Group {
         if from >= leaves {
             return None;
         }
-        // From the left leaf on: down where there may be one, else to what lies to the right of it.
+        // As much as begins with that machine at once; then down where there may be one, else to what lies to the right.
         let mut node = leaves + from;
+        node >>= node.trailing_zeros().min(leaves.ilog2());
         loop {
             if self.tree[node].covers(request, data) {
                 if node >= leaves {

@@ -78,6 +78,15 @@ pub(crate) fn org() -> Result<()> {
     run_in_root(cargo(&bench).args(["-p", "compute-share-coordinator"]))
 }
 
+/// Measures what placing tasks costs: 10,000 machines, a million queued tasks of many shapes.
+///
+/// # Errors
+/// The build fails.
+pub(crate) fn schedule() -> Result<()> {
+    let bench = ["bench", "--locked", "--bench", "schedule"];
+    run_in_root(cargo(&bench).args(["-p", "compute-share-coordinator"]))
+}
+
 /// Runs the command.
 ///
 /// # Errors

@@ -57,6 +57,8 @@ enum Part {
     Launch,
     /// What changes of a large org cost in the engine.
     Org,
+    /// What placing tasks costs, with 10,000 machines and a million queued tasks.
+    Schedule,
     /// How long data takes to be where it is needed, beside bare QUIC and rsync; takes root and rsync.
     Data,
 }
@@ -75,6 +77,10 @@ fn main() -> ExitCode {
             part: Some(Part::Org),
             ..
         } => bench::org(),
+        Task::Bench {
+            part: Some(Part::Schedule),
+            ..
+        } => bench::schedule(),
         Task::Bench {
             part: Some(Part::Data),
             only,

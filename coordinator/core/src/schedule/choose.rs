@@ -1,13 +1,13 @@
 //! The best machine for a task: one of the member's own, then one that has its data or has it soonest, then the
 //! smallest kind with room. Costs the logarithm of how many machines there are, not their number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use common::{id::MachineId, resources::Allocation};
 
 use super::{
     candidates::Passed,
-    feasible::{Ask, Obstacle, may_place},
+    feasible::{Ask, Unfit, fits_now},
     rank::{Wishes, rank},
     view::MachineView,
 };
@@ -39,12 +39,16 @@ impl<'a> Machines<'a> {
         }
     }
 
+    /// Returns how many were looked at.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.seen.len()
+    }
+
     pub(super) fn look(&mut self, machine: MachineId) -> Option<&mut MachineView<'a>> {
         match self.seen.entry(machine) {
-            std::collections::btree_map::Entry::Occupied(seen) => Some(seen.into_mut()),
-            std::collections::btree_map::Entry::Vacant(new) => {
-                Some(new.insert(MachineView::of(self.state, machine)?))
-            }
+            Entry::Occupied(seen) => Some(seen.into_mut()),
+            Entry::Vacant(new) => Some(new.insert(MachineView::of(self.state, machine)?)),
         }
     }
 
@@ -95,11 +99,17 @@ impl<'a> Machines<'a> {
                 continue;
             }
             let mut from = passed.of(number);
-            while let Some((place, machine)) = group.next(ask.request, ask.data, from) {
+            loop {
+                let Some((place, machine)) = group.next(ask.request, ask.data, from) else {
+                    if passed.of(number) == from {
+                        passed.set(number, usize::MAX);
+                    }
+                    break;
+                };
                 let Some(view) = self.look(machine) else {
                     break;
                 };
-                match may_place(view, ask) {
+                match fits_now(view, ask) {
                     Ok(allocation) if !wishes.failed_on.contains(&machine) => {
                         fits.push((machine, allocation));
                         left -= 1;
@@ -114,18 +124,15 @@ impl<'a> Machines<'a> {
                         failed = true;
                     }
                     // A pass only ever takes: it stays so for all that ask for as much.
-                    Err(obstacles) if obstacles.iter().all(|one| one.is_of_room()) => {
+                    Err(Unfit::Room) => {
                         if passed.of(number) == from {
                             passed.set(number, place + 1);
                         }
                     }
-                    // Rules are the same for all of a kind, but for machines that were taken back from this task.
-                    Err(obstacles) => {
-                        let limited = obstacles.contains(&Obstacle::ModelLimit);
-                        if ask.given_back.is_empty() && (!limited || kind.is_uniform()) {
-                            break;
-                        }
-                    }
+                    // The same for all of a kind, but for machines that were taken back from this task.
+                    Err(Unfit::Rule) if ask.given_back.is_empty() => break,
+                    Err(Unfit::ModelLimit) if kind.has_one_model() => break,
+                    Err(Unfit::Rule | Unfit::ModelLimit) => {}
                 }
                 from = place + 1;
             }
@@ -146,7 +153,7 @@ impl<'a> Machines<'a> {
             let Some(view) = self.look(machine) else {
                 continue;
             };
-            if let Ok(allocation) = may_place(view, ask) {
+            if let Ok(allocation) = fits_now(view, ask) {
                 fits.push((machine, allocation));
             }
             if fits.len() - before == COMPARED {

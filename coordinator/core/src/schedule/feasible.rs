@@ -80,11 +80,6 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
-    /// Returns whether others hold what is lacking, or it is not there at all: no rule is in the way.
-    pub(super) const fn is_of_room(self) -> bool {
-        matches!(self, Self::TooSmall(_) | Self::Busy(_) | Self::Full)
-    }
-
     /// Returns what people meet it as.
     pub(crate) const fn code(self) -> BlockerCode {
         match self {
@@ -176,6 +171,45 @@ pub(crate) fn max_runtime(asked: Option<Span>, limits: &Limits) -> Option<Span> 
         (Some(asked), Some(most)) => Some(asked.min(most)),
         (one, other) => one.or(other),
     }
+}
+
+/// Why a task cannot start on a machine, as far as the choice of another one goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// Not enough is free.
+    Room,
+    /// Something that does not depend on what is free.
+    Rule,
+    /// No more GPUs of those models may be held that are free.
+    ModelLimit,
+}
+
+/// Returns what the task would hold there now, exactly where [`may_place`] does.
+///
+/// # Errors
+/// What is in the way, the most general of it.
+pub(super) fn fits_now(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<Allocation, Unfit> {
+    let report = machine.report.ok_or(Unfit::Rule)?;
+    let pause = report.paused.as_ref();
+    if !machine.connected
+        || pause.is_some_and(|pause| ask.is_held_by(pause, machine))
+        || !by_rule(machine, report, ask).is_empty()
+    {
+        return Err(Unfit::Rule);
+    }
+    if machine.is_full() {
+        return Err(Unfit::Room);
+    }
+    let allocated = machine.free.allocate_within(ask.request, ask.gpu_room);
+    allocated.map_err(|short| {
+        let others = short.iter().any(|one| *one != Shortage::Gpu);
+        let limited = !others && !ask.gpu_room.is_unlimited();
+        if limited && machine.free.allocate(ask.request).is_ok() {
+            Unfit::ModelLimit
+        } else {
+            Unfit::Room
+        }
+    })
 }
 
 /// Returns what the task would hold there now.

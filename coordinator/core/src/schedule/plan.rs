@@ -20,7 +20,7 @@ use super::{
     data::Needs,
     feasible::{Ask, max_runtime},
     rank::Wishes,
-    turns::{Line, Turns},
+    turns::{Head, Line, Turns},
     view,
 };
 use crate::{
@@ -59,6 +59,9 @@ pub(crate) struct Plan {
     /// How often a task was held against machines: what all of it costs.
     #[cfg(test)]
     pub(crate) looks: u32,
+    /// How many machines were looked at for that.
+    #[cfg(test)]
+    pub(crate) machines: usize,
 }
 
 /// Returns at most `most` placements in the orgs where something changed.
@@ -79,6 +82,7 @@ pub(crate) fn plan(state: &State, most: u32) -> Plan {
         #[cfg(test)]
         {
             plan.looks += pass.looks;
+            plan.machines += pass.machines.count();
         }
         if !full {
             plan.settled.push(*org);
@@ -188,10 +192,10 @@ impl<'a> Pass<'a> {
             let mut turns = Turns::new(members, |user| self.share(user));
             while self.placements.len() < most
                 && !candidates.is_empty()
-                && let Some(user) = turns.next(&candidates)
+                && let Some((user, head)) = turns.next(&candidates)
             {
                 let line = turns.line(user);
-                if line.is_some_and(|line| self.serve(user, line, &mut candidates)) {
+                if line.is_some_and(|line| self.serve(user, head, line, &mut candidates)) {
                     turns.again(user, self.share(user), &candidates);
                 }
             }
@@ -209,6 +213,7 @@ impl<'a> Pass<'a> {
     fn serve(
         &mut self,
         user: UserId,
+        (_, id, class): Head,
         line: &mut Line<'_>,
         candidates: &mut Candidates<'_>,
     ) -> bool {
@@ -217,9 +222,9 @@ impl<'a> Pass<'a> {
         if most.is_some_and(|most| running >= most) {
             return false;
         }
-        let Some((_, id, class)) = line.first(candidates) else {
-            return false;
-        };
+        if !candidates.has(class) {
+            return true;
+        }
         let (Some(job), Some(progress), Some(asks)) = (
             self.state.jobs.get(&id),
             self.state.progress.get(&id),

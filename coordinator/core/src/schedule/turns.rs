@@ -19,9 +19,12 @@ pub(super) struct Turns<'a> {
     /// By share; their jobs were not looked at.
     later: BinaryHeap<Reverse<(u64, UserId)>>,
     /// By share and oldest job.
-    ready: BinaryHeap<Reverse<(u64, JobNumber, UserId)>>,
+    ready: BinaryHeap<Reverse<(u64, Head, UserId)>>,
     lines: BTreeMap<UserId, Line<'a>>,
 }
+
+/// A job, and its class.
+pub(super) type Head = (JobNumber, JobId, ClassId);
 
 /// The jobs of one member at one priority that are still to be looked at.
 pub(super) struct Line<'a> {
@@ -50,8 +53,8 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Returns the member whose turn it is.
-    pub(super) fn next(&mut self, candidates: &Candidates<'_>) -> Option<UserId> {
+    /// Returns the member whose turn it is, and the job that was the oldest when the turn was given.
+    pub(super) fn next(&mut self, candidates: &Candidates<'_>) -> Option<(UserId, Head)> {
         loop {
             let least = self.ready.peek().map(|Reverse((share, _, _))| *share);
             match self.later.peek() {
@@ -61,7 +64,12 @@ impl<'a> Turns<'a> {
                     self.later.pop();
                     self.again(user, share, candidates);
                 }
-                _ => return self.ready.pop().map(|Reverse((_, _, user))| user),
+                _ => {
+                    return self
+                        .ready
+                        .pop()
+                        .map(|Reverse((_, head, user))| (user, head));
+                }
             }
         }
     }
@@ -81,14 +89,14 @@ impl<'a> Turns<'a> {
     pub(super) fn again(&mut self, user: UserId, share: u64, candidates: &Candidates<'_>) {
         let line = self.line(user);
         let next = line.and_then(|line| line.first(candidates));
-        let turn = next.map(|(number, _, _)| Reverse((share, number, user)));
+        let turn = next.map(|head| Reverse((share, head, user)));
         self.ready.extend(turn);
     }
 }
 
 impl<'a> Line<'a> {
     /// Returns the oldest job of a class that may start somewhere.
-    pub(super) fn first(&self, candidates: &Candidates<'_>) -> Option<(JobNumber, JobId, ClassId)> {
+    fn first(&self, candidates: &Candidates<'_>) -> Option<Head> {
         let touched = self
             .touched
             .iter()

@@ -152,9 +152,8 @@ impl Kind {
         })
     }
 
-    /// Returns whether what is in the way of a task on one of its machines is so on all of them, where it is no lack of
-    /// room.
-    pub(crate) fn is_uniform(&self) -> bool {
+    /// Returns whether no two of its GPUs differ.
+    pub(crate) fn has_one_model(&self) -> bool {
         self.models.len() <= 1
     }
 }

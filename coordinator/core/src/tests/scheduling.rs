@@ -10,6 +10,8 @@ use common::{
     units::Bytes,
 };
 
+use crate::schedule::plan::plan;
+
 use super::{
     invariants,
     world::{
@@ -362,4 +364,29 @@ fn the_machine_that_has_the_data_soonest_is_taken_and_everybody_is_told_why() {
     // A machine that could never run it is not told of.
     world.machine(13, CAROL, "tiny", report(capacity(1, 1)));
     assert_eq!(told_of_data(&world, 33), pairs);
+}
+
+#[test]
+fn machines_without_room_are_not_looked_at() {
+    let mut world = World::new();
+    for number in 10..70 {
+        world.machine(
+            number,
+            ALICE,
+            &format!("box{number}"),
+            report(capacity(2, 64)),
+        );
+    }
+    world.submit(BOB, 1, array(120, None)).unwrap();
+    let placed = world.schedule();
+    assert_eq!(placed.len(), 120);
+    world.submit(CAROL, 2, asking(2, 1)).unwrap();
+    world.submit(CAROL, 3, asking(1, 1)).unwrap();
+    assert_eq!(plan(&world.state, 100).machines, 0);
+    let (ended, machine) = placed[75];
+    world.succeed(ended);
+    let planned = plan(&world.state, 100);
+    assert_eq!((planned.machines, planned.placements.len()), (1, 1));
+    assert_eq!(planned.placements[0].machine, machine);
+    assert_eq!(planned.placements[0].attempt.job, job_id(3));
 }

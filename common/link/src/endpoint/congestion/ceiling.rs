@@ -103,8 +103,9 @@ impl Ceiling {
 
 /// Returns how much of what arrives in `took` is on its way at once where nothing waits.
 fn carried(arrived: u64, took: Duration, shortest: Duration) -> u64 {
-    let part = shortest.as_secs_f64() / took.max(shortest).as_secs_f64();
-    (arrived as f64 * part) as u64
+    let (took, shortest) = (took.max(shortest).as_micros(), shortest.as_micros());
+    let carried = u128::from(arrived) * shortest / took.max(1);
+    u64::try_from(carried).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,50 +7,26 @@ use std::{
 
 use common::{
     api::job::SubmitJob,
-    id::{
-        AttemptId, CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey,
-        InvitationId, JobId, MachineId, OrgId, UserId,
-    },
+    id::{AttemptId, IdempotencyKey, JobId, MachineId},
     job::{ArraySpec, AttemptUsage, JobSpec, Outcome},
-    join_link::LinkPurpose,
     limits::Limits,
-    machine::{Isolation, MachineReport, SystemInfo},
-    name::Name,
-    resources::{Capacity, Gpu, GpuHealth, GpuRequest, Request},
-    status::{EndReason, IsolationLevel, Priority, Role},
-    time::{Span, Timestamp},
+    resources::{GpuRequest, Request},
+    status::{EndReason, Priority},
+    time::Timestamp,
     units::{Bytes, MilliCpu},
     wire::agent::AttemptReport,
 };
-use compute_share_coordinator_core::{
-    Actor, Body, Command, Event, State, apply,
-    command::{
-        NewCertificate, SignIn,
-        invitation::{CreateInvitations, InvitationCommand, NewInvitation},
+use coordinator_core::{Actor, Body, Command, Event, State, apply, decide};
+
+use super::{
+    MOST,
+    commands::{
+        ALICE, MEMBERS, ORG, connect, enrol, id, invitation, kind, machine, member, name, register,
+        spec,
     },
-    decide,
 };
 
-use super::MOST;
-
-const ORG: OrgId = OrgId::from_bytes([1; 16]);
-const ALICE: UserId = UserId::from_bytes([1; 16]);
-const MEMBERS: u64 = 200;
 const AT: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
-/// Processors, GiB, GPUs and their model; machines are of these kinds in turn.
-const KINDS: [(u32, u64, usize, &str); 10] = [
-    (4, 16, 0, ""),
-    (8, 16, 0, ""),
-    (8, 32, 0, ""),
-    (16, 64, 0, ""),
-    (12, 32, 1, "rtx-4070"),
-    (16, 64, 1, "rtx-4090"),
-    (16, 128, 2, "rtx-4090"),
-    (32, 128, 0, ""),
-    (64, 256, 0, ""),
-    (64, 512, 8, "h200"),
-];
-
 pub(super) struct World {
     state: State,
     machines: u64,
@@ -103,7 +79,7 @@ impl World {
         };
         world.must(Actor::User(ALICE), limits);
         world.must(Actor::User(ALICE), invitation());
-        for number in 0..MEMBERS {
+        for number in 0..MEMBERS as u64 {
             world.must(Actor::Stranger, enrol(number));
         }
         for number in 0..machines {
@@ -149,12 +125,12 @@ impl World {
     }
 
     /// Returns a number below `most`.
-    fn below(&mut self, most: u64) -> u64 {
+    fn below(&mut self, most: usize) -> usize {
         // xorshift64
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        self.random % most
+        usize::try_from(self.random % most as u64).expect("it is below that")
     }
 
     fn submit(&mut self, owner: u64, spec: JobSpec) {
@@ -174,8 +150,8 @@ impl World {
     /// Queues so many jobs of one task each, of some dozen shapes, by all members, of all priorities.
     pub(super) fn queue(&mut self, tasks: u64) {
         for _ in 0..tasks {
-            let cpu = [500, 1000, 1000, 2000, 4000, 8000, 16_000][self.below(7) as usize];
-            let gib_each = [1, 2, 4][self.below(3) as usize];
+            let cpu = [500, 1000, 1000, 2000, 4000, 8000, 16_000][self.below(7)];
+            let gib_each = [1, 2, 4][self.below(3)];
             let gpu = match self.below(16) {
                 0 => Some((1, None, None)),
                 1 => Some((1, Some("rtx-4090"), None)),
@@ -199,7 +175,7 @@ impl World {
                 1..7 => Priority::Normal,
                 _ => Priority::Low,
             };
-            let owner = self.below(MEMBERS);
+            let owner = self.below(MEMBERS) as u64;
             let spec = JobSpec {
                 request,
                 priority,
@@ -257,7 +233,7 @@ impl World {
         let mut all = Duration::ZERO;
         for _ in 0..events {
             let begun = Instant::now();
-            let place = self.below(self.running.len() as u64) as usize;
+            let place = self.below(self.running.len());
             let (attempt, machine) = self.running.swap_remove_back(place).expect("it is there");
             self.end(attempt, machine);
             let before = self.running.len();
@@ -311,113 +287,5 @@ impl World {
             artifact_size: None,
         };
         self.must(Actor::Machine(machine), body);
-    }
-}
-
-fn id(number: u64) -> [u8; 16] {
-    let mut bytes = [0xa5; 16];
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    bytes
-}
-
-fn key(number: u64) -> [u8; 32] {
-    let mut bytes = [0x5a; 32];
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    bytes
-}
-
-fn name(text: &str) -> Name {
-    text.parse().expect("a name")
-}
-
-fn member(number: u64) -> UserId {
-    UserId::from_bytes(id(1_000_000 + number))
-}
-
-fn machine(number: u64) -> MachineId {
-    MachineId::from_bytes(id(2_000_000 + number))
-}
-
-fn kind(number: u64) -> (u32, u64, usize, &'static str) {
-    KINDS[(number % KINDS.len() as u64) as usize]
-}
-
-fn invitation() -> Body {
-    Body::Invitation(InvitationCommand::Create(CreateInvitations {
-        org: ORG,
-        role: Role::Member,
-        ttl: Span::from_secs(86_400),
-        uses: u32::try_from(MEMBERS).expect("a small number"),
-        invitee: None,
-        batch: vec![NewInvitation {
-            id: InvitationId::from_bytes(id(1)),
-            codes: vec![CodeDigest::new(key(1))],
-        }],
-    }))
-}
-
-fn enrol(number: u64) -> Body {
-    Body::Enrol {
-        code: CodeDigest::new(key(1)),
-        purpose: LinkPurpose::Join,
-        fresh_user: member(number),
-        handle: Some(name(&format!("member{number}"))),
-        sign_in: SignIn {
-            fresh_device: DeviceId::from_bytes(id(4_000_000 + number)),
-            name: name("laptop"),
-            proof: None,
-        },
-        certificate: NewCertificate {
-            serial: CertificateSerial::new(id(3_000_000 + number)),
-            key: Fingerprint::new(key(number)),
-            expires_at: Timestamp::from_unix_ms(u64::MAX >> 16),
-        },
-    }
-}
-
-fn register(number: u64) -> Body {
-    Body::RegisterMachine {
-        machine: machine(number),
-        org: ORG,
-        name: name(&format!("box{number}")),
-        key: Fingerprint::new(key(10_000_000 + number)),
-        from: None,
-    }
-}
-
-fn connect(number: u64) -> Body {
-    let (processors, gib, gpus, model) = kind(number);
-    let gpu = |place| Gpu {
-        uuid: format!("GPU-{number}-{place}"),
-        model: model.to_owned(),
-        memory: Bytes::gib(24),
-        driver: String::new(),
-        health: GpuHealth::Usable,
-        temperature_celsius: None,
-        utilization_percent: None,
-        memory_used: Bytes::ZERO,
-    };
-    let capacity = Capacity {
-        cpu: MilliCpu::cpus(processors),
-        memory: Bytes::gib(gib),
-        disk: Bytes::gib(500),
-        gpus: (0..gpus).map(gpu).collect(),
-    };
-    let report = MachineReport::lending_all(
-        capacity,
-        Isolation::of(IsolationLevel::A),
-        SystemInfo::default(),
-    );
-    Body::ConnectMachine {
-        report,
-        attempts: Vec::new(),
-    }
-}
-
-/// One processor, a gibibyte.
-fn spec() -> JobSpec {
-    JobSpec {
-        max_runtime: Some(Span::from_secs(3600)),
-        ..JobSpec::of(vec!["true".to_owned()])
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use quinn::congestion::{BbrConfig, Controller, ControllerFactory, ControllerMetrics, CubicConfig};
 use quinn_proto::RttEstimator;
 
-use self::ceiling::Ceiling;
+use self::ceiling::{Ceiling, Seen};
 
 /// Whoever once answered so soon is in the same machine or at the same switch.
 const NEAR: Duration = Duration::from_millis(1);
@@ -93,9 +93,15 @@ impl Controller for Distance {
     ) {
         self.inner
             .on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
-        let (wanted, datagram_bytes) = (self.inner.window(), self.datagram_bytes);
+        let seen = Seen {
+            now,
+            latest: largest_packet_num_acked,
+            in_flight_bytes: in_flight,
+            wanted_bytes: self.inner.window(),
+            datagram_bytes: self.datagram_bytes,
+        };
         if let Some(ceiling) = self.ceiling() {
-            ceiling.on_seen(now, largest_packet_num_acked, wanted, datagram_bytes);
+            ceiling.on_seen(seen);
         }
     }
 

@@ -28,6 +28,8 @@ struct Asked<'a> {
     request: &'a Request,
     data: Bytes,
     may_fit: bool,
+    /// Those that ask for it; what is alike stands together.
+    classes: Vec<ClassId>,
     passed: Passed,
     passed_own: BTreeMap<UserId, Passed>,
 }
@@ -65,9 +67,13 @@ impl<'a> Candidates<'a> {
                     request: &class.request,
                     data: class.data,
                     may_fit: pool.room.may_fit(&class.request, class.data),
+                    classes: Vec::new(),
                     passed: Passed::default(),
                     passed_own: BTreeMap::new(),
                 });
+            }
+            if let Some(asked) = asked.last_mut() {
+                asked.classes.push(id);
             }
             if places.len() <= id.index() {
                 places.resize(id.index() + 1, None);
@@ -101,6 +107,18 @@ impl<'a> Candidates<'a> {
     pub(super) fn class(&self, class: ClassId) -> Option<&'a Class> {
         let known = self.classes.get(class.index())?.as_ref();
         known.map(|(class, _)| *class)
+    }
+
+    /// Returns the classes that fit nowhere where this one does not, where no machine tells projects apart: itself, too.
+    pub(super) fn alike(&self, class: ClassId) -> impl Iterator<Item = ClassId> {
+        let asked = self.place(class).map(|place| &self.asked[place]);
+        let same = asked.into_iter().flat_map(|asked| &asked.classes).copied();
+        let like = self.class(class);
+        same.filter(move |other| {
+            let other = self.class(*other);
+            like.zip(other)
+                .is_some_and(|(like, other)| like.is_like(other))
+        })
     }
 
     /// Returns what was passed by for the class among all machines, and among a member's own.

@@ -1,5 +1,5 @@
 //! The best machine for a task: one of the member's own, then one that has its data or has it soonest, then the
-//! smallest kind with room. Costs the logarithm of how many machines there are, not their number.
+//! smallest kind with room.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
@@ -107,7 +107,8 @@ impl<'a> Machines<'a> {
                     break;
                 };
                 let Some(view) = self.look(machine) else {
-                    break;
+                    from = place + 1;
+                    continue;
                 };
                 match fits_now(view, ask) {
                     Ok(allocation) if !wishes.failed_on.contains(&machine) => {
@@ -129,7 +130,8 @@ impl<'a> Machines<'a> {
                             passed.set(number, place + 1);
                         }
                     }
-                    // The same for all of a kind, but for machines that were taken back from this task.
+                    // The same for all of a kind: where the member's own are let in before others, they were looked at
+                    // already, and only they are taken back from a task.
                     Err(Unfit::Rule) if ask.given_back.is_empty() => break,
                     Err(Unfit::ModelLimit) if kind.has_one_model() => break,
                     Err(Unfit::Rule | Unfit::ModelLimit) => {}

@@ -148,6 +148,14 @@ struct Pass<'a> {
     looks: u32,
 }
 
+/// What came of looking for a machine.
+enum Place {
+    Found,
+    Nowhere,
+    /// Nowhere, but a machine was taken back from this task that others may have.
+    NotForThisTask,
+}
+
 /// What this pass took from a job: always the first tasks of its queue.
 #[derive(Debug, Clone, Copy, Default)]
 struct Placed {
@@ -186,7 +194,7 @@ impl<'a> Pass<'a> {
         };
         let mut candidates = Candidates::of(self.state, self.pool, queue);
         for members in queue.levels.values() {
-            if candidates.is_empty() {
+            if candidates.is_empty() || self.placements.len() >= most {
                 return;
             }
             let mut turns = Turns::new(members, |user| self.share(user));
@@ -235,24 +243,29 @@ impl<'a> Pass<'a> {
         };
         // A pass only ever takes, so what is over a bound now is given up with all of its class, of this member.
         if !within_limits(asks, self.limits) || !self.bounds(user).admit(&asks.request) {
-            line.give_up(class, |_| false);
+            line.give_up(class);
             return true;
         }
         let Some(task) = self.next_task(id, job, progress) else {
             line.advance(class);
             return true;
         };
-        if self.place(id, job, task, class, candidates) {
-            if self.next_task(id, job, progress).is_none() {
-                line.advance(class);
+        match self.place(id, job, task, class, candidates) {
+            Place::Found => {
+                if self.next_task(id, job, progress).is_none() {
+                    line.advance(class);
+                }
             }
-        } else {
-            candidates.refresh(class, &self.pool.room);
-            let alike = |other| {
-                let other = candidates.class(other);
-                self.pool.telling_projects == 0 && other.is_some_and(|other| other.is_like(asks))
-            };
-            line.give_up(class, alike);
+            // Says nothing of others that ask for as much.
+            Place::NotForThisTask => line.advance(class),
+            Place::Nowhere => {
+                candidates.refresh(class, &self.pool.room);
+                line.give_up(class);
+                if self.pool.telling_projects == 0 {
+                    let alike = candidates.alike(class);
+                    alike.for_each(|other| line.give_up(other));
+                }
+            }
         }
         true
     }
@@ -266,7 +279,6 @@ impl<'a> Pass<'a> {
         progress.queued.first_from(placed.next_from)
     }
 
-    /// Returns whether it found a machine.
     fn place(
         &mut self,
         id: JobId,
@@ -274,7 +286,7 @@ impl<'a> Pass<'a> {
         task: u32,
         class: ClassId,
         candidates: &mut Candidates<'_>,
-    ) -> bool {
+    ) -> Place {
         #[cfg(test)]
         {
             self.looks += 1;
@@ -296,14 +308,18 @@ impl<'a> Pass<'a> {
             needs: &needs,
             failed_on: &history.failed_on,
         };
+        let nowhere = match history.given_back.is_empty() {
+            true => Place::Nowhere,
+            false => Place::NotForThisTask,
+        };
         let Some(passed) = candidates.passed(class, job.owner) else {
-            return false;
+            return nowhere;
         };
         let Some((machine, allocation)) = self.machines.choose(&ask, &wishes, passed) else {
-            return false;
+            return nowhere;
         };
         let Some(machine) = self.machines.look(machine) else {
-            return false;
+            return nowhere;
         };
         machine.take(&allocation);
         let strong = ask.is_strong_on(machine);
@@ -333,7 +349,7 @@ impl<'a> Pass<'a> {
             max_runtime: max_runtime(job.spec.max_runtime, self.limits),
             strong,
         });
-        true
+        Place::Found
     }
 
     /// Returns what the member has, with what was placed in this pass.

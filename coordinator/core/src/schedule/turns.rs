@@ -2,7 +2,8 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, btree_map::Entry, btree_set},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map::Entry, btree_set},
+    iter::{Copied, Peekable},
 };
 
 use common::{
@@ -26,16 +27,21 @@ pub(super) struct Turns<'a> {
 /// A job, and its class.
 pub(super) type Head = (JobNumber, JobId, ClassId);
 
-/// The jobs of one member at one priority that are still to be looked at.
+/// The jobs of one member at one priority that are still to be looked at. What fits nowhere, or was given up, stays so
+/// for the pass: nothing is passed by twice.
 pub(super) struct Line<'a> {
     waiting: &'a Waiting,
-    /// Classes of which this pass took jobs, or that it gave up.
-    touched: BTreeMap<ClassId, Rest<'a>>,
+    /// The oldest jobs of classes that were not touched are here or behind.
+    heads: Peekable<Copied<btree_set::Iter<'a, (JobNumber, ClassId)>>>,
+    /// Classes of which this pass took jobs, with those that are left, or that it gave up.
+    touched: BTreeMap<ClassId, Option<Rest<'a>>>,
+    /// The next jobs of those that were touched.
+    next: BTreeSet<Head>,
 }
 
-/// What is left of a class: the next job, and those after it.
+/// What is left of a class: the next job, if it is not over, and those after it.
 struct Rest<'a> {
-    next: Option<(JobNumber, JobId)>,
+    next: Option<Head>,
     after: btree_set::Iter<'a, (JobNumber, JobId)>,
 }
 
@@ -78,10 +84,7 @@ impl<'a> Turns<'a> {
     pub(super) fn line(&mut self, user: UserId) -> Option<&mut Line<'a>> {
         match self.lines.entry(user) {
             Entry::Occupied(line) => Some(line.into_mut()),
-            Entry::Vacant(new) => Some(new.insert(Line {
-                waiting: self.members.get(&user)?,
-                touched: BTreeMap::new(),
-            })),
+            Entry::Vacant(new) => Some(new.insert(Line::new(self.members.get(&user)?))),
         }
     }
 
@@ -95,24 +98,35 @@ impl<'a> Turns<'a> {
 }
 
 impl<'a> Line<'a> {
+    fn new(waiting: &'a Waiting) -> Self {
+        Self {
+            waiting,
+            heads: waiting.heads().peekable(),
+            touched: BTreeMap::new(),
+            next: BTreeSet::new(),
+        }
+    }
+
     /// Returns the oldest job of a class that may start somewhere.
-    fn first(&self, candidates: &Candidates<'_>) -> Option<Head> {
-        let touched = self
-            .touched
-            .iter()
-            .filter(|(class, _)| candidates.has(**class));
-        let touched = touched.filter_map(|(class, rest)| {
-            let (number, id) = rest.next?;
-            Some((number, id, *class))
+    fn first(&mut self, candidates: &Candidates<'_>) -> Option<Head> {
+        let touched = &self.touched;
+        let passed = |class: &ClassId| touched.contains_key(class) || !candidates.has(*class);
+        while self.heads.next_if(|(_, class)| passed(class)).is_some() {}
+        let untouched = self.heads.peek().and_then(|(_, class)| {
+            let (number, id) = self.waiting.jobs(*class).next()?;
+            Some((*number, *id, *class))
         });
-        let mut heads = self.waiting.heads();
-        let untouched = heads
-            .find(|(_, class)| candidates.has(*class) && !self.touched.contains_key(class))
-            .and_then(|(_, class)| {
-                let (number, id) = self.waiting.jobs(class).next()?;
-                Some((*number, *id, class))
-            });
-        touched.chain(untouched).min()
+        while let Some((_, _, class)) = self.next.first()
+            && !candidates.has(*class)
+        {
+            self.next.pop_first();
+        }
+        self.next
+            .first()
+            .copied()
+            .into_iter()
+            .chain(untouched)
+            .min()
     }
 
     /// Goes on with the next job of a class.
@@ -120,20 +134,25 @@ impl<'a> Line<'a> {
         let rest = self.touched.entry(class).or_insert_with(|| {
             let mut after = self.waiting.jobs(class);
             after.next();
-            Rest { next: None, after }
+            Some(Rest { next: None, after })
         });
-        rest.next = rest.after.next().copied();
+        let Some(rest) = rest else {
+            return;
+        };
+        if let Some(before) = rest.next.take() {
+            self.next.remove(&before);
+        }
+        rest.next = rest.after.next().map(|(number, id)| (*number, *id, class));
+        self.next.extend(rest.next);
     }
 
-    /// Gives up a class, and those that fit nowhere since it does not.
-    pub(super) fn give_up(&mut self, class: ClassId, too: impl Fn(ClassId) -> bool) {
-        let like = self.waiting.classes().map(|(class, _)| class);
-        for class in like.filter(|other| *other == class || too(*other)) {
-            let none = Rest {
-                next: None,
-                after: btree_set::Iter::default(),
-            };
-            self.touched.insert(class, none);
+    /// Gives up a class.
+    pub(super) fn give_up(&mut self, class: ClassId) {
+        if let Some(Some(Rest {
+            next: Some(next), ..
+        })) = self.touched.insert(class, None)
+        {
+            self.next.remove(&next);
         }
     }
 }

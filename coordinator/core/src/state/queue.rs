@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, btree_set},
+    iter::Copied,
 };
 
 use common::{
@@ -67,7 +68,7 @@ impl ClassId {
 
 impl Waiting {
     /// Returns the oldest job of each class, by age.
-    pub(crate) fn heads(&self) -> impl Iterator<Item = (JobNumber, ClassId)> {
+    pub(crate) fn heads(&self) -> Copied<btree_set::Iter<'_, (JobNumber, ClassId)>> {
         self.heads.iter().copied()
     }
 
@@ -215,9 +216,14 @@ impl PartialEq for Queue {
             let mut jobs = BTreeMap::new();
             for (level, members) in &queue.levels {
                 for (user, waiting) in members {
+                    let heads: BTreeMap<ClassId, JobNumber> = waiting
+                        .heads()
+                        .map(|(number, class)| (class, number))
+                        .collect();
                     for (class, of_class) in waiting.classes() {
+                        let head = heads.get(&class).copied();
                         let class = classes.get(&class).cloned();
-                        jobs.insert((*level, *user, class), of_class.clone());
+                        jobs.insert((*level, *user, class), (head, of_class.clone()));
                     }
                 }
             }

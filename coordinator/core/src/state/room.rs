@@ -1,8 +1,9 @@
 //! Machines by what they have to spare, so that one that fits is found without looking at those that do not.
 //!
-//! Machines that differ in nothing but what is free on them, and little in size, stand in one group. A group is a
-//! tree of maxima over its machines (a segment tree): a part of it that has too little of anything is passed over as a
-//! whole, so that the next machine with enough of everything costs the logarithm of how many there are.
+//! Machines whose rules are the same, and which differ little in size, stand in one group. A group is a tree of maxima
+//! over its machines (a segment tree): a part of it that has too little of any one thing is passed over as a whole. The
+//! next machine with enough of everything then costs the logarithm of how many there are, where machines that are
+//! full are short of the same thing; where some lack processors and others memory, a part may have to be walked.
 
 use std::collections::{BTreeMap, BTreeSet};
 

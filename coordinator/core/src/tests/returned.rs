@@ -233,3 +233,27 @@ fn a_pause_with_an_end_is_when_it_should_start() {
     world.connect(10, pausing(None), &[]);
     assert_eq!(explained(&world).expected_start, None);
 }
+
+#[test]
+fn what_was_taken_back_from_one_task_is_there_for_the_owners_next() {
+    let mut world = World::new();
+    world.machine(10, BOB, "desk", report(capacity(4, 8)));
+    world.machine(11, BOB, "lathe", report(capacity(4, 8)));
+    world.submit(BOB, 30, spec()).unwrap();
+    let (first, on) = world.schedule()[0];
+    for machine in [10, 11] {
+        pause(&mut world, machine, Some("its owner is at the keyboard"));
+    }
+    take_back(&mut world, first);
+    // The older job is not let back to the one machine, and goes to the other.
+    let (second, other) = world.schedule()[0];
+    assert_ne!(on, other);
+    take_back(&mut world, second);
+    assert_eq!(world.schedule(), []);
+    // The younger one asks for as much.
+    world.submit(BOB, 31, spec()).unwrap();
+    let (third, _) = world.schedule()[0];
+    assert_eq!(third.job, job_id(31));
+    invariants::check_waiting_is_explained(&world);
+    invariants::check(&world);
+}

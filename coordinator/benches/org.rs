@@ -4,6 +4,8 @@
 //! Each command is a batch of its own: decided, applied, scheduled after, committed. Beside it, in turns, stands
 //! the floor: the same clerk's smallest commit in an org with one member.
 
+mod people;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -12,29 +14,19 @@ use std::{
 
 use common::{
     api::{job::SubmitJob, limits::SetMemberLimits},
-    id::{
-        CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey, InvitationId, JobId,
-        MachineId, OrgId, UserId,
-    },
-    job::JobSpec,
-    join_link::LinkPurpose,
+    id::{IdempotencyKey, JobId, OrgId},
     limits::{Amount, Limits, ResourceLimits, ResourceType},
     machine::{Isolation, MachineReport, SystemInfo},
-    name::Name,
     org::settings::SettingsChange,
     resources::Capacity,
     status::{IsolationLevel, Role},
-    time::{Span, Timestamp},
     units::{Bytes, MilliCpu},
 };
 use coordinator::measure::Measured;
-use coordinator_core::{
-    Actor, Body,
-    command::{
-        NewCertificate, SignIn,
-        invitation::{CreateInvitations, InvitationCommand, NewInvitation},
-        org::OrgCommand,
-    },
+use coordinator_core::{Actor, Body, command::org::OrgCommand};
+
+use self::people::{
+    ALICE, ORG, enrol, handle, id, invitation, machine, member, name, register, spec,
 };
 
 /// What the issue asks for; a smaller world by `ORG_BENCH_PART=10` is for trying the benchmark itself.
@@ -50,11 +42,8 @@ const LIMIT: Duration = Duration::from_millis(5);
 /// Commands of one batch while the world is made.
 const BATCH: usize = 256;
 
-const ORG: OrgId = OrgId::from_bytes([1; 16]);
 /// With one member and nothing else.
 const SMALL: OrgId = OrgId::from_bytes([2; 16]);
-/// Owns both.
-const ALICE: UserId = UserId::from_bytes([1; 16]);
 
 fn main() {
     let part = env::var("ORG_BENCH_PART").map_or(1, |part| part.parse().expect("a number"));
@@ -245,68 +234,6 @@ fn median(times: &mut [Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-fn id(number: u64) -> [u8; 16] {
-    let mut bytes = [0xa5; 16];
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    bytes
-}
-
-fn key(number: u64) -> [u8; 32] {
-    let mut bytes = [0x5a; 32];
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    bytes
-}
-
-fn name(text: &str) -> Name {
-    text.parse().expect("a name")
-}
-
-fn member(number: u64) -> UserId {
-    UserId::from_bytes(id(1_000_000 + number))
-}
-
-fn handle(number: u64) -> Name {
-    name(&format!("member{number}"))
-}
-
-fn machine(number: u64) -> MachineId {
-    MachineId::from_bytes(id(2_000_000 + number))
-}
-
-fn invitation(code: u64, uses: u32) -> Body {
-    Body::Invitation(InvitationCommand::Create(CreateInvitations {
-        org: ORG,
-        role: Role::Member,
-        ttl: Span::from_secs(86_400),
-        uses,
-        invitee: None,
-        batch: vec![NewInvitation {
-            id: InvitationId::from_bytes(id(code)),
-            codes: vec![CodeDigest::new(key(code))],
-        }],
-    }))
-}
-
-fn enrol(code: u64, number: u64) -> Body {
-    Body::Enrol {
-        code: CodeDigest::new(key(code)),
-        purpose: LinkPurpose::Join,
-        fresh_user: member(number),
-        handle: Some(handle(number)),
-        sign_in: SignIn {
-            fresh_device: DeviceId::from_bytes(id(4_000_000 + number)),
-            name: name("laptop"),
-            proof: None,
-        },
-        certificate: NewCertificate {
-            serial: CertificateSerial::new(id(3_000_000 + number)),
-            key: Fingerprint::new(key(number)),
-            // The clerk's clock is this machine's.
-            expires_at: Timestamp::from_unix_ms(u64::MAX >> 16),
-        },
-    }
-}
-
 fn role(round: u64, role: Role) -> Body {
     Body::SetRole {
         org: ORG,
@@ -323,16 +250,6 @@ fn limits(org: OrgId, round: u64) -> Body {
     Body::ApplyLimits {
         org,
         limits: Box::new(limits),
-    }
-}
-
-fn register(number: u64) -> Body {
-    Body::RegisterMachine {
-        machine: machine(number),
-        org: ORG,
-        name: name(&format!("box{number}")),
-        key: Fingerprint::new(key(number)),
-        from: None,
     }
 }
 
@@ -370,13 +287,5 @@ fn submit(number: u64) -> Body {
             key: IdempotencyKey::from_bytes(id(number)),
             dry_run: false,
         },
-    }
-}
-
-/// One processor, a gibibyte.
-fn spec() -> JobSpec {
-    JobSpec {
-        max_runtime: Some(Span::from_secs(3600)),
-        ..JobSpec::of(vec!["true".to_owned()])
     }
 }

@@ -6,7 +6,9 @@
 //! Machines are of ten kinds, full ones are short of processors, nobody has rules, and no job has data: what those cost is
 //! not in here. The slopes compare worlds of 1,000 and 10,000 machines, and of 1,000 and 1,000,000 queued tasks.
 
-mod commands;
+mod machines;
+#[path = "../people/mod.rs"]
+mod people;
 mod world;
 
 use std::{env, time::Duration};

@@ -20,10 +20,8 @@ use coordinator_core::{Actor, Body, Command, Event, State, apply, decide};
 
 use super::{
     MOST,
-    commands::{
-        ALICE, MEMBERS, ORG, connect, enrol, id, invitation, kind, machine, member, name, register,
-        spec,
-    },
+    machines::{MEMBERS, connect, kind},
+    people::{ALICE, ORG, enrol, id, invitation, machine, member, name, register, spec},
 };
 
 const AT: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
@@ -78,9 +76,12 @@ impl World {
             }),
         };
         world.must(Actor::User(ALICE), limits);
-        world.must(Actor::User(ALICE), invitation());
+        world.must(
+            Actor::User(ALICE),
+            invitation(1, u32::try_from(MEMBERS).expect("some hundred")),
+        );
         for number in 0..MEMBERS as u64 {
-            world.must(Actor::Stranger, enrol(number));
+            world.must(Actor::Stranger, enrol(1, number));
         }
         for number in 0..machines {
             world.must(Actor::User(ALICE), register(number));

@@ -29,6 +29,7 @@ mod token;
 mod top;
 mod uninstall;
 mod usage;
+mod weight;
 
 mod amounts;
 mod confirm;

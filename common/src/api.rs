@@ -16,6 +16,7 @@ pub mod org;
 pub mod page;
 pub mod project;
 pub mod secret;
+pub mod shares;
 pub mod storage;
 pub mod token;
 pub mod usage;
@@ -138,6 +139,7 @@ pub enum Request {
     Token(token::TokenRequest),
     Data(data::DataRequest),
     Storage(storage::StorageRequest),
+    Shares(shares::SharesRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -178,4 +180,5 @@ pub enum Answer {
     Token(token::TokenAnswer),
     Data(data::DataAnswer),
     Storage(storage::StorageAnswer),
+    Shares(shares::SharesAnswer),
 }

@@ -34,6 +34,7 @@ pub mod status;
 pub mod token;
 pub mod tree;
 pub mod usage;
+pub mod weight;
 
 pub mod code;
 pub mod problem;

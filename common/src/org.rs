@@ -3,6 +3,7 @@
 pub mod deletion;
 pub mod departure;
 pub mod logo;
+pub mod percent;
 pub mod retention;
 pub mod settings;
 pub mod storage;

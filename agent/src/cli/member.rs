@@ -21,6 +21,7 @@ use super::{
     pages,
     session::ask,
     table::Table,
+    weight::OfMember,
 };
 
 /// Look at the org's members and change their roles
@@ -32,6 +33,7 @@ pub(super) enum Member {
     Remove(Remove),
     Limits(limits::Show),
     SetLimit(limits::Set),
+    SetWeight(OfMember),
 }
 
 /// List members
@@ -68,6 +70,7 @@ impl Member {
             Self::Remove(remove) => remove.run(context).await,
             Self::Limits(show) => show.run(context).await,
             Self::SetLimit(set) => set.run(context).await,
+            Self::SetWeight(set) => set.run(context).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `org show|list|use|create|settings|set|storage|logo|transfer|leave|rejoin|delete|limits|audit`: the group, how it runs itself, and its bounds.
+//! `org show|list|use|create|settings|set|shares|storage|logo|transfer|leave|rejoin|delete|limits|audit`: the group, how it runs itself, and its bounds.
 
 mod approvals;
 mod create;
@@ -8,6 +8,7 @@ mod limits;
 mod logo;
 mod rejoin;
 mod settings;
+pub(super) mod shares;
 mod storage;
 mod transfer;
 
@@ -40,6 +41,7 @@ pub(super) enum Org {
     Create(create::Create),
     Settings(settings::Settings),
     Set(settings::Set),
+    Shares(shares::Show),
     Storage(storage::Storage),
     Logo(logo::Logo),
     Transfer(transfer::Transfer),
@@ -77,6 +79,7 @@ impl Org {
             Self::Create(create) => create.run(context).await,
             Self::Settings(settings) => settings.run(context).await,
             Self::Set(set) => set.run(context).await,
+            Self::Shares(shares) => shares.run(context).await,
             Self::Storage(storage) => storage.run(context).await,
             Self::Logo(logo) => logo.run(context).await,
             Self::Audit(audit) => audit.run(context).await,

@@ -24,6 +24,7 @@ use super::{
     pages,
     session::ask,
     table::Table,
+    weight::OfProject,
 };
 
 /// Share jobs and data with some of the org's members
@@ -38,6 +39,7 @@ pub(super) enum Project {
     Grant(Grant),
     Revoke(Revoke),
     Set(Set),
+    SetWeight(OfProject),
     Archive(Archive),
 }
 
@@ -148,6 +150,7 @@ impl Project {
             Self::Grant(grant) => grant.run(context).await,
             Self::Revoke(revoke) => revoke.run(context).await,
             Self::Set(set) => set.run(context).await,
+            Self::SetWeight(set) => set.run(context).await,
             Self::Archive(archive) => archive.run(context).await,
         }
     }

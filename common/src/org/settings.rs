@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    percent::{InvalidPercent, Percent},
     retention::Retention,
     storage::{InvalidPlace, StoragePlace},
 };
@@ -24,6 +25,11 @@ pub const MAX_CONTACT_BYTES: usize = 512;
 pub const MIN_ARTIFACTS_KEPT: Retention = Retention::For(Span::from_secs(3600));
 /// Longest time for which what was deleted can be brought back, in which its bytes count as kept.
 pub const MAX_DELETED_DATA_KEPT: Retention = Retention::days(366);
+/// Shortest half-life of what members used: below it who runs short tasks pays for none of them.
+pub const MIN_USAGE_HALF_LIFE: Retention = Retention::For(Span::from_secs(600));
+pub const MAX_USAGE_HALF_LIFE: Retention = Retention::days(366);
+/// Shortest wait by which a job rises.
+pub const MIN_RAISED_AFTER: Retention = Retention::For(Span::from_secs(60));
 
 /// What an org's admins have set. The name of a key is its field's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +61,14 @@ pub struct OrgSettings {
     pub deleted_data_kept: Retention,
     /// Where the bytes of datasets, work folders and artifacts live.
     pub storage: StoragePlace,
+    /// By when half of what a member used counts no more in whose turn it is.
+    pub usage_half_life: Retention,
+    /// How much of what a member's machines lent counts against what the member used.
+    pub lending_credit: Percent,
+    /// How long a job waits before its priority rises by one step, so that none waits for ever.
+    pub raised_after: Retention,
+    /// How long a job that comes first waits for a machine before one is kept free for it.
+    pub reserved_after: Retention,
 }
 
 impl Default for OrgSettings {
@@ -73,6 +87,10 @@ impl Default for OrgSettings {
             artifacts_kept: Retention::days(90),
             deleted_data_kept: Retention::days(7),
             storage: StoragePlace::Local,
+            usage_half_life: Retention::days(1),
+            lending_credit: Percent::default(),
+            raised_after: Retention::days(1),
+            reserved_after: Retention::For(Span::from_secs(600)),
         }
     }
 }
@@ -94,6 +112,10 @@ pub struct SettingsChange {
     pub artifacts_kept: Option<Retention>,
     pub deleted_data_kept: Option<Retention>,
     pub storage: Option<StoragePlace>,
+    pub usage_half_life: Option<Retention>,
+    pub lending_credit: Option<Percent>,
+    pub raised_after: Option<Retention>,
+    pub reserved_after: Option<Retention>,
 }
 
 /// Why settings cannot be.
@@ -133,6 +155,12 @@ pub enum InvalidSetting {
         #[source]
         source: InvalidPlace,
     },
+    #[error("{key}: {source}")]
+    Percent {
+        key: &'static str,
+        #[source]
+        source: InvalidPercent,
+    },
     #[error("{key} has {bytes} bytes; it has room for {most}")]
     TooLong {
         key: &'static str,
@@ -147,7 +175,7 @@ pub enum InvalidSetting {
 
 impl SettingsChange {
     /// Every key that can be set, as people write it.
-    pub const KEYS: [&str; 13] = [
+    pub const KEYS: [&str; 17] = [
         "display_name",
         "description",
         "contact",
@@ -161,6 +189,10 @@ impl SettingsChange {
         "artifacts_kept",
         "deleted_data_kept",
         "storage",
+        "usage_half_life",
+        "lending_credit",
+        "raised_after",
+        "reserved_after",
     ];
 
     /// Takes in one `KEY=VALUE`; in a key, `-` is as good as `_`.
@@ -184,6 +216,14 @@ impl SettingsChange {
             }
             "artifacts_kept" => self.artifacts_kept = Some(time(key, value)?),
             "deleted_data_kept" => self.deleted_data_kept = Some(time(key, value)?),
+            "usage_half_life" => self.usage_half_life = Some(time(key, value)?),
+            "raised_after" => self.raised_after = Some(time(key, value)?),
+            "reserved_after" => self.reserved_after = Some(time(key, value)?),
+            "lending_credit" => {
+                let parsed = value.parse();
+                let parsed = parsed.map_err(|source| InvalidSetting::Percent { key, source })?;
+                self.lending_credit = Some(parsed);
+            }
             "storage" => {
                 let parsed = value.parse();
                 let parsed = parsed.map_err(|source| InvalidSetting::Place { key, source })?;
@@ -234,6 +274,10 @@ impl SettingsChange {
             artifacts_kept: self.artifacts_kept.unwrap_or(before.artifacts_kept),
             deleted_data_kept: self.deleted_data_kept.unwrap_or(before.deleted_data_kept),
             storage: self.storage.as_ref().unwrap_or(&before.storage).clone(),
+            usage_half_life: self.usage_half_life.unwrap_or(before.usage_half_life),
+            lending_credit: self.lending_credit.unwrap_or(before.lending_credit),
+            raised_after: self.raised_after.unwrap_or(before.raised_after),
+            reserved_after: self.reserved_after.unwrap_or(before.reserved_after),
         };
         after.check()?;
         Ok(after)
@@ -267,15 +311,26 @@ impl OrgSettings {
                 return Err(InvalidSetting::Character { key, character });
             }
         }
-        let (value, least) = (self.artifacts_kept, MIN_ARTIFACTS_KEPT);
-        if value.is_shorter_than(least) {
-            let key = "artifacts_kept";
-            return Err(InvalidSetting::TooShort { key, value, least });
+        for (key, value, least) in [
+            ("artifacts_kept", self.artifacts_kept, MIN_ARTIFACTS_KEPT),
+            ("usage_half_life", self.usage_half_life, MIN_USAGE_HALF_LIFE),
+            ("raised_after", self.raised_after, MIN_RAISED_AFTER),
+        ] {
+            if value.is_shorter_than(least) {
+                return Err(InvalidSetting::TooShort { key, value, least });
+            }
         }
-        let (value, most) = (self.deleted_data_kept, MAX_DELETED_DATA_KEPT);
-        if most.is_shorter_than(value) {
-            let key = "deleted_data_kept";
-            return Err(InvalidSetting::TooMuchTime { key, value, most });
+        for (key, value, most) in [
+            (
+                "deleted_data_kept",
+                self.deleted_data_kept,
+                MAX_DELETED_DATA_KEPT,
+            ),
+            ("usage_half_life", self.usage_half_life, MAX_USAGE_HALF_LIFE),
+        ] {
+            if most.is_shorter_than(value) {
+                return Err(InvalidSetting::TooMuchTime { key, value, most });
+            }
         }
         Ok(())
     }

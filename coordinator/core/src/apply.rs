@@ -49,6 +49,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::JobCancelled { .. }
         | Event::TaskCancelled { .. }
         | Event::JobEnded { .. }
+        | Event::JobRaised { .. }
         | Event::LoginForgotten { .. } => job::apply(state, event),
         Event::AttemptPlaced { .. }
         | Event::AttemptPreparing { .. }
@@ -62,6 +63,7 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::Token(event) => token::apply(state, event),
         Event::ScheduleSettled { org } => {
             state.volatile.due.remove(org);
+            state.volatile.first.remove(org);
         }
         Event::Project(event) => project::apply(state, event),
         Event::Secret(event) => secret::apply(state, event),

@@ -95,9 +95,9 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::Approval(event) => (AuditKind::Approval, About::Org(event.org())),
         Event::Project(event) => (AuditKind::Project, About::Org(event.org())),
         Event::Secret(event) => (AuditKind::Secret, About::Org(event.org())),
-        Event::LimitsApplied { org, .. } | Event::MemberLimitsSet { org, .. } => {
-            (AuditKind::Limit, About::Org(*org))
-        }
+        Event::LimitsApplied { org, .. }
+        | Event::MemberLimitsSet { org, .. }
+        | Event::Org(OrgEvent::MemberWeightSet { org, .. }) => (AuditKind::Limit, About::Org(*org)),
         Event::UserCreated { user, .. } => (AuditKind::Member, About::User(*user)),
         Event::MemberAdded { org, .. }
         | Event::RoleChanged { org, .. }
@@ -141,7 +141,7 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::JobCancelled { job } | Event::TaskCancelled { job, .. } => {
             (AuditKind::Job, About::Job(*job))
         }
-        Event::JobEnded { job, .. } | Event::LoginForgotten { job } => {
+        Event::JobEnded { job, .. } | Event::JobRaised { job } | Event::LoginForgotten { job } => {
             (AuditKind::Job, About::Job(*job))
         }
 

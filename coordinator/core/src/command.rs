@@ -17,6 +17,7 @@ use common::{
         data::AddDatasetVersion,
         job::{CancelJob, SubmitJob},
         limits::SetMemberLimits,
+        shares::SetWeight,
     },
     id::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, Fingerprint, InvitationId, JobId,
@@ -87,6 +88,7 @@ pub enum Body {
         limits: Box<Limits>,
     },
     SetMemberLimits(SetMemberLimits),
+    SetWeight(SetWeight),
     SetRole {
         org: OrgId,
         handle: Name,

@@ -22,6 +22,7 @@ mod schedule;
 mod secret;
 mod settle;
 pub(crate) mod token;
+mod weight;
 
 use common::{
     id::{JobId, MachineId, OrgId, UserId},
@@ -56,6 +57,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         }
         Body::ApplyLimits { org, limits } => limits::apply(state, user(actor)?, *org, limits),
         Body::SetMemberLimits(request) => limits::set_member(state, at, user(actor)?, request),
+        Body::SetWeight(request) => weight::set(state, at, user(actor)?, request),
         Body::SetRole { org, handle, role } => {
             member::set_role(state, user(actor)?, *org, handle, *role)
         }

@@ -60,6 +60,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::Org(
             OrgEvent::OrgLogoChanged { org: id, .. }
             | OrgEvent::OrgTransferred { org: id, .. }
+            | OrgEvent::MemberWeightSet { org: id, .. }
             | OrgEvent::OrgFilesDeleted { org: id, .. }
             | OrgEvent::RejoinRequested { org: id, .. }
             | OrgEvent::RejoinRefused { org: id, .. },
@@ -165,6 +166,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         } => vec![job(*id), org(*o)],
         Event::JobCancelled { job: id }
         | Event::TaskCancelled { job: id, .. }
+        | Event::JobRaised { job: id }
         | Event::JobEnded { job: id, .. } => [job(*id)].into_iter().chain(org_of(id)).collect(),
         Event::AttemptPlaced {
             attempt,

@@ -234,6 +234,10 @@ pub enum Event {
         job: JobId,
         task: u32,
     },
+    /// It waited so long for a first task, or for another one, that its priority rose by a step.
+    JobRaised {
+        job: JobId,
+    },
     JobEnded {
         job: JobId,
         result: JobResult,
@@ -269,7 +273,10 @@ pub enum Event {
     },
     AttemptEnded {
         attempt: AttemptId,
+        org: OrgId,
         machine: MachineId,
+        /// Whose machine it is.
+        lender: UserId,
         at: Timestamp,
         outcome: Outcome,
         artifacts: ArtifactsView,

@@ -16,6 +16,7 @@ mod org;
 mod page;
 mod project;
 pub mod secret;
+mod shares;
 pub mod storage;
 pub mod usage;
 
@@ -139,6 +140,10 @@ pub fn answer(
             Ok(Answer::Explanation(explanation))
         }
         Request::Secret(request) => Ok(Answer::Secret(secret::answer(state, user, request)?)),
+        Request::Shares(request) => match shares::answer(state, now, user, request)? {
+            Some(answer) => Ok(Answer::Shares(answer)),
+            None => Err(not_a_question()),
+        },
         Request::Limits(question) => Ok(Answer::Limits(limits::answer(state, user, question)?)),
         Request::Project(request) => Ok(Answer::Project(project::answer(state, user, request)?)),
         Request::Org(question) => Ok(Answer::AboutOrg(org::answer(state, now, user, question)?)),

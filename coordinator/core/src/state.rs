@@ -8,6 +8,7 @@ pub(crate) mod approval;
 pub(crate) mod attempt;
 pub(crate) mod certificate;
 pub(crate) mod dataset;
+pub(crate) mod decay;
 pub(crate) mod deletion;
 pub(crate) mod held;
 pub(crate) mod index;
@@ -23,6 +24,7 @@ pub(crate) mod ranges;
 pub(crate) mod room;
 pub mod rows;
 pub(crate) mod secret;
+pub(crate) mod standing;
 pub(crate) mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +57,7 @@ use self::{
     project::{Grant, Project},
     rows::{RowError, RowKey, Table},
     secret::Secret,
+    standing::Standing,
 };
 
 /// Everything that is known.
@@ -68,6 +71,8 @@ pub struct State {
     pub(crate) former: BTreeMap<(OrgId, UserId), Former>,
     /// Apart from the memberships, which every check of a right copies.
     pub(crate) own_limits: BTreeMap<(OrgId, UserId), OwnLimits>,
+    /// Apart from the memberships, too: changed with every task that ends.
+    pub(crate) standings: BTreeMap<(OrgId, UserId), Standing>,
     pub(crate) invitations: BTreeMap<InvitationId, Invitation>,
     /// By the key that was let in, so that the same key asked again is known.
     pub(crate) invitation_uses: BTreeMap<(InvitationId, Fingerprint), InvitationUse>,
@@ -105,6 +110,9 @@ pub(crate) struct Volatile {
     pub(crate) lost: BTreeSet<MachineId>,
     /// Orgs in which something changed that could let a task start.
     pub(crate) due: BTreeSet<OrgId>,
+    /// Members of such orgs whose machines have room again, or who have jobs that are new: their own machines are
+    /// theirs first.
+    pub(crate) first: BTreeMap<OrgId, BTreeSet<UserId>>,
     pub(crate) pool: Pool,
 }
 
@@ -147,6 +155,15 @@ impl State {
     pub fn schedule_due(&self) -> bool {
         let waits = |org: &OrgId| self.index.queues.get(org).is_some_and(|q| !q.is_empty());
         self.volatile.due.iter().any(waits)
+    }
+
+    /// Notes that the member's own machines may have room for the member's own jobs.
+    pub(crate) fn first(&mut self, org: OrgId, user: UserId) {
+        let pool = self.volatile.pool.of(org);
+        if pool.is_some_and(|pool| pool.own.contains_key(&user)) {
+            let first = self.volatile.first.entry(org).or_default();
+            first.insert(user);
+        }
     }
 
     /// Returns whether nothing new happens in the project.

@@ -8,6 +8,7 @@ mod datasets;
 mod deletion;
 mod departure;
 mod enrolment;
+mod fairness;
 mod founding;
 mod history;
 mod images;

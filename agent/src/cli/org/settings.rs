@@ -26,6 +26,7 @@ Examples:
   compute-share org set members_may_invite=on default_visibility=personal
   compute-share org set artifacts_kept=30d deleted_data_kept=3d
   compute-share org set storage='s3://bucket/prefix?region=eu-central-1'
+  compute-share org set usage_half_life=7d lending_credit=50%
 
 artifacts_kept is for how long the coordinator keeps what jobs left, forever if need be; where it is
 shortened, what is older goes within the hour. deleted_data_kept is for how long deleted datasets can be
@@ -35,7 +36,12 @@ storage is where the bytes of datasets, work folders and artifacts live: local i
 s3://BUCKET/PREFIX a bucket of S3-compatible storage, with ?region=NAME and &endpoint=https://HOST where it is
 not Amazon's. Its keys are the org's secrets S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, set with
 `compute-share secret set`. What is stored moves there while everybody works on; `compute-share org storage`
-shows how far it is.")]
+shows how far it is.
+
+Whose turn it is follows from what members hold and from what they used of each other's machines, half of
+which is forgotten every usage_half_life; lending_credit takes off as much of what their own machines lent to
+others. A job's priority rises one step each time it has waited for raised_after, and for one that comes first
+and has waited for reserved_after a machine is kept free; forever turns either off.")]
 pub(in crate::cli) struct Set {
     /// A setting and its new value, as `org settings` shows them; empty takes a text away
     #[arg(required = true, value_name = "KEY=VALUE")]
@@ -118,6 +124,10 @@ fn facts(settings: &OrgSettings) -> String {
         .with("artifacts_kept", settings.artifacts_kept)
         .with("deleted_data_kept", settings.deleted_data_kept)
         .with("storage", &settings.storage)
+        .with("usage_half_life", settings.usage_half_life)
+        .with("lending_credit", settings.lending_credit)
+        .with("raised_after", settings.raised_after)
+        .with("reserved_after", settings.reserved_after)
         .to_text()
 }
 

@@ -30,7 +30,9 @@ fn every_key_is_a_field_and_changes_it_alone() {
                 }
             }
             _ if key == "default_visibility" => "org_read",
-            _ if key.ends_with("_kept") => "30d",
+            _ if key.ends_with("_kept") || key.ends_with("_after") => "30d",
+            _ if key == "usage_half_life" => "30d",
+            _ if key == "lending_credit" => "50%",
             _ if key == "storage" => "s3://data/lab",
             _ => "text",
         };

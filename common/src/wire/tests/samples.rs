@@ -13,6 +13,7 @@ mod peers;
 mod projects;
 mod requests;
 mod secrets;
+mod shares;
 mod usage;
 mod views;
 
@@ -83,6 +84,7 @@ pub(super) fn samples() -> Vec<Sample> {
     all.extend(peers::peers());
     all.extend(secrets::secrets());
     all.extend(limits::messages());
+    all.extend(shares::messages());
     all.extend(client_streams());
     all.extend(agent_messages());
     all.extend(coordinator_messages());

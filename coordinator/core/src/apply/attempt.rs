@@ -13,7 +13,8 @@ use crate::{
     state::{
         State,
         attempt::{Attempt, LogState},
-        pool,
+        index::Parties,
+        pool, standing,
     },
 };
 
@@ -45,9 +46,10 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 log: LogState::Growing,
                 settled: None,
             };
-            job::change(state, id.job, |progress| progress.place(id.task));
+            job::change(state, id.job, |progress| progress.place(id.task, *at));
             if let Some(row) = state.jobs.get(&id.job) {
-                state.index.attempt_in(*id, &attempt, row.owner);
+                let parties = Parties::of(&state.machines, &attempt, row.owner);
+                state.index.attempt_in(*id, &attempt, parties);
             }
             state.attempts.insert(*id, attempt);
             desired_changed(state, *machine);
@@ -76,7 +78,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         }
         Event::AttemptEnded {
             attempt,
+            org,
             machine,
+            lender,
             at,
             outcome,
             artifacts,
@@ -94,11 +98,13 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             job::change(state, attempt.job, |progress| {
                 progress.end_attempt(attempt.task, *fate);
             });
+            standing::charge(state, *org, *lender, usage, *at);
             if let Some(row) = state.machines.get_mut(machine) {
                 row.executed += 1;
                 let lent = row.lent.as_duration() + outcome.usage.wall.as_duration();
                 row.lent = Span::from(lent);
                 state.volatile.due.insert(row.org);
+                state.first(*org, *lender);
             }
             desired_changed(state, *machine);
         }
@@ -130,9 +136,10 @@ pub(super) fn change(state: &mut State, id: AttemptId, change: impl FnOnce(&mut 
     let (Some(job), Some(attempt)) = (state.jobs.get(&id.job), state.attempts.get_mut(&id)) else {
         return;
     };
-    state.index.attempt_out(id, attempt, job.owner);
+    let parties = Parties::of(&state.machines, attempt, job.owner);
+    state.index.attempt_out(id, attempt, parties);
     change(attempt);
-    state.index.attempt_in(id, attempt, job.owner);
+    state.index.attempt_in(id, attempt, parties);
 }
 
 fn step(attempt: &mut Attempt, step: AttemptStep) {

@@ -44,7 +44,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             };
             job.data = data::cached_by(state, &job);
             let (first, last) = job.bounds();
-            let progress = JobProgress::new(first, last);
+            let progress = JobProgress::new(first, last, *at);
             if let Some(row) = state.orgs.get_mut(org) {
                 row.next_job_number = number.0 + 1;
             }
@@ -56,6 +56,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             state.jobs.insert(*id, job);
             state.progress.insert(*id, progress);
             state.volatile.due.insert(*org);
+            state.first(*org, *owner);
         }
         Event::JobCancelled { job } => change(state, *job, |progress| {
             if let Ok(after) = progress.state.transition(JobStep::Cancel) {
@@ -66,6 +67,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::TaskCancelled { job, task } => {
             change(state, *job, |progress| progress.cancel_queued_task(*task));
         }
+        Event::JobRaised { job } => change(state, *job, |progress| {
+            progress.raised = progress.raised.saturating_add(1);
+        }),
         Event::JobEnded { job, result, at } => {
             change(state, *job, |progress| {
                 if let Ok(after) = progress.state.transition(JobStep::End(*result)) {
@@ -95,7 +99,12 @@ pub(super) fn change(state: &mut State, id: JobId, change: impl FnOnce(&mut JobP
     let (Some(job), Some(progress)) = (state.jobs.get(&id), state.progress.get_mut(&id)) else {
         return;
     };
+    let (org, owner, parallel) = (job.org, job.owner, job.parallel());
+    let was_ready = progress.is_ready(parallel);
     state.index.job_out(id, job, progress);
     change(progress);
     state.index.job_in(id, job, progress);
+    if !was_ready && progress.is_ready(parallel) {
+        state.first(org, owner);
+    }
 }

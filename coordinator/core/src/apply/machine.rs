@@ -105,4 +105,7 @@ fn reported(state: &mut State, machine: MachineId, report: &MachineReport, at: T
         state.reports.insert(machine, report.clone());
     }
     pool::refresh(state, machine);
+    if let Some((org, owner)) = state.machines.get(&machine).map(|row| (row.org, row.owner)) {
+        state.first(org, owner);
+    }
 }

@@ -101,6 +101,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             state.index.belongings.former_in((*org, *user), &former);
             state.former.insert((*org, *user), former);
             state.own_limits.remove(&(*org, *user));
+            state.standings.remove(&(*org, *user));
         }
         Event::Org(OrgEvent::OrgTransferred { org, before, after }) => {
             for (user, role) in [(before, Role::Admin), (after, Role::Owner)] {
@@ -140,6 +141,12 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 Some(logo) => drop(state.logos.insert(*org, logo)),
                 None => drop(state.logos.remove(org)),
             }
+        }
+        Event::Org(OrgEvent::MemberWeightSet {
+            org, user, after, ..
+        }) => {
+            let standing = state.standings.entry((*org, *user)).or_default();
+            standing.weight = *after;
         }
         Event::Org(OrgEvent::OrgSettingsChanged { org, after, .. }) => {
             if let Some(row) = state.orgs.get_mut(org) {

@@ -1,5 +1,7 @@
 //! Projects and who may do what in them.
 
+use common::weight::Weight;
+
 use crate::{
     event::project::ProjectEvent,
     state::{
@@ -30,6 +32,7 @@ pub(super) fn apply(state: &mut State, event: &ProjectEvent) {
                 archived_at: None,
                 restrictions: *restrictions,
                 everyone: None,
+                weight: Weight::ONE,
             };
             state.projects.insert(*project, row);
         }
@@ -60,6 +63,11 @@ pub(super) fn apply(state: &mut State, event: &ProjectEvent) {
             if let Some(row) = state.projects.get_mut(project) {
                 row.description.clone_from(&after.description);
                 row.restrictions = after.restrictions;
+            }
+        }
+        ProjectEvent::ProjectWeightSet { project, after, .. } => {
+            if let Some(row) = state.projects.get_mut(project) {
+                row.weight = *after;
             }
         }
         ProjectEvent::ProjectArchived { project, at, .. } => {

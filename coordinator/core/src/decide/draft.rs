@@ -193,13 +193,16 @@ impl<'a> Draft<'a> {
             return;
         }
         let usage = settle(self.state, attempt, job, &outcome);
+        let machine = self.state.machines.get(&attempt.machine);
         let fate = self.fate(id, attempt, &outcome);
         if let Some(progress) = self.progress(id.job) {
             progress.end_attempt(id.task, fate);
         }
         self.events.push(Event::AttemptEnded {
             attempt: id,
+            org: attempt.org,
             machine: attempt.machine,
+            lender: machine.map_or(job.owner, |machine| machine.owner),
             at,
             outcome,
             artifacts,

@@ -1,11 +1,23 @@
 //! A pass of the schedule.
 
-use common::time::Timestamp;
+use common::{id::OrgId, time::Timestamp};
 
 use crate::{event::Event, schedule::plan::plan, state::State};
 
+/// Most jobs whose priority rises before anything is placed.
+const MAX_RAISED: usize = 256;
+/// Most lines of a priority that are looked at for that, those with the oldest jobs first.
+const MAX_LINES_LOOKED: usize = 64;
+
 pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
-    let plan = plan(state, most);
+    let due = state.volatile.due.iter();
+    let rising = due.flat_map(|org| rising(state, *org, at));
+    let raised: Vec<Event> = rising.take(MAX_RAISED).collect();
+    if !raised.is_empty() {
+        // Their orgs stay due: the next pass places by what they are then.
+        return raised;
+    }
+    let plan = plan(state, at, most);
     let placed = plan
         .placements
         .into_iter()
@@ -24,4 +36,17 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         .into_iter()
         .map(|org| Event::ScheduleSettled { org });
     placed.chain(settled).collect()
+}
+
+/// Returns what waits in an org for so long that its priority rises by a step.
+fn rising(state: &State, org: OrgId, at: Timestamp) -> impl Iterator<Item = Event> {
+    let after = state.orgs.get(&org).map(|org| org.settings.raised_after);
+    let queue = state.index.queues.get(&org);
+    let levels = queue.into_iter().flat_map(|queue| queue.levels.values());
+    let oldest = levels.flat_map(|level| level.oldest().take(MAX_LINES_LOOKED));
+    oldest.filter_map(move |(_, id)| {
+        let (job, progress) = (state.jobs.get(&id)?, state.progress.get(&id)?);
+        let rises = progress.rises_at(job.spec.priority, after?)?;
+        (rises <= at).then_some(Event::JobRaised { job: id })
+    })
 }

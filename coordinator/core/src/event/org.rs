@@ -5,6 +5,7 @@ use common::{
     name::Name,
     org::{LogoView, OrgSettings, logo::Picture},
     time::Timestamp,
+    weight::Weight,
 };
 use serde::Serialize;
 
@@ -32,6 +33,14 @@ pub enum OrgEvent {
         org: OrgId,
         before: UserId,
         after: UserId,
+    },
+    MemberWeightSet {
+        org: OrgId,
+        user: UserId,
+        by: UserId,
+        before: Weight,
+        after: Weight,
+        at: Timestamp,
     },
     /// Somebody who was a member asks to come back.
     RejoinRequested {
@@ -72,6 +81,7 @@ impl OrgEvent {
             Self::OrgTransferred { org, before, after } => {
                 vec![RowKey::member(*org, *before), RowKey::member(*org, *after)]
             }
+            Self::MemberWeightSet { org, user, .. } => vec![RowKey::standing(*org, *user)],
             Self::RejoinRequested { org, user, .. } | Self::RejoinRefused { org, user, .. } => {
                 vec![RowKey::former(*org, *user)]
             }

@@ -6,6 +6,7 @@ use common::{
     project::Restrictions,
     status::Access,
     time::Timestamp,
+    weight::Weight,
 };
 use serde::Serialize;
 
@@ -40,6 +41,13 @@ pub enum ProjectEvent {
         before: ProjectSettings,
         after: ProjectSettings,
     },
+    ProjectWeightSet {
+        project: ProjectId,
+        org: OrgId,
+        by: UserId,
+        before: Weight,
+        after: Weight,
+    },
     ProjectArchived {
         project: ProjectId,
         org: OrgId,
@@ -68,6 +76,7 @@ impl ProjectEvent {
             Self::ProjectCreated { project, .. }
             | Self::ProjectAccessChanged { project, .. }
             | Self::ProjectChanged { project, .. }
+            | Self::ProjectWeightSet { project, .. }
             | Self::ProjectArchived { project, .. }
             | Self::ProjectReopened { project, .. } => vec![RowKey::project(*project)],
         }
@@ -78,6 +87,7 @@ impl ProjectEvent {
             Self::ProjectCreated { org, .. }
             | Self::ProjectAccessChanged { org, .. }
             | Self::ProjectChanged { org, .. }
+            | Self::ProjectWeightSet { org, .. }
             | Self::ProjectArchived { org, .. }
             | Self::ProjectReopened { org, .. } => *org,
         }

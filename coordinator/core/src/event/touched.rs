@@ -17,6 +17,7 @@ impl Event {
                     RowKey::member(*org, *user),
                     RowKey::former(*org, *user),
                     RowKey::own_limits(*org, *user),
+                    RowKey::standing(*org, *user),
                 ]
             }
             Self::MemberLimitsSet { org, user, .. } => {
@@ -57,7 +58,7 @@ impl Event {
             Self::JobCancelled { job } | Self::TaskCancelled { job, .. } => {
                 vec![RowKey::progress(*job)]
             }
-            Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
+            Self::JobEnded { job, .. } | Self::JobRaised { job } => vec![RowKey::progress(*job)],
             Self::LoginForgotten { job } => vec![RowKey::job(*job)],
 
             Self::AttemptPreparing { attempt } => vec![RowKey::attempt(*attempt)],
@@ -66,14 +67,28 @@ impl Event {
             }
             Self::AttemptPlaced {
                 attempt, machine, ..
-            }
-            | Self::AttemptEnded {
-                attempt, machine, ..
             } => vec![
                 RowKey::attempt(*attempt),
                 RowKey::progress(attempt.job),
                 RowKey::machine(*machine),
             ],
+            Self::AttemptEnded {
+                attempt,
+                org,
+                machine,
+                lender,
+                usage,
+                ..
+            } => {
+                let mut rows = vec![
+                    RowKey::attempt(*attempt),
+                    RowKey::progress(attempt.job),
+                    RowKey::machine(*machine),
+                ];
+                let standing = |user| RowKey::standing(*org, user);
+                rows.extend(usage.charged(*lender).map(standing));
+                rows
+            }
             Self::AttemptStopping {
                 attempt, machine, ..
             }

@@ -5,8 +5,8 @@ use common::{
     api::{
         Request, account::AccountRequest, approval::ApprovalRequest, audit::AuditRequest,
         data::DataRequest, invitation::InvitationRequest, limits::LimitsRequest, org::OrgRequest,
-        project::ProjectRequest, secret::SecretRequest, storage::StorageRequest,
-        token::TokenRequest,
+        project::ProjectRequest, secret::SecretRequest, shares::SharesRequest,
+        storage::StorageRequest, token::TokenRequest,
     },
     id::OrgId,
     status::TokenScope::{self, Admin, Read, Submit},
@@ -175,6 +175,8 @@ fn of_request(request: &Request) -> Needs {
             StorageRequest::Collect { org, dry_run: true } | StorageRequest::Show { org },
         ) => in_org(Read, *org),
         Request::Storage(StorageRequest::Collect { org, .. }) => in_org(Admin, *org),
+        Request::Shares(SharesRequest::Show { org }) => in_org(Read, *org),
+        Request::Shares(SharesRequest::SetWeight(set)) => in_org(Admin, set.org),
         Request::Invitation(request) => match request {
             InvitationRequest::Mine { .. }
             | InvitationRequest::Accept { .. }

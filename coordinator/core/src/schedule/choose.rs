@@ -27,6 +27,14 @@ pub(super) struct Machines<'a> {
     seen: BTreeMap<MachineId, MachineView<'a>>,
 }
 
+/// Whose machines are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    All,
+    /// The member's own alone.
+    Own,
+}
+
 /// Where a task could go, and what it would hold there.
 type Fit = (MachineId, Allocation);
 
@@ -58,18 +66,24 @@ impl<'a> Machines<'a> {
         ask: &Ask<'_>,
         wishes: &Wishes<'_>,
         (passed, passed_own): (&mut Passed, &mut Passed),
+        whose: Scope,
     ) -> Option<Fit> {
         let pool = self.pool;
         let mut fits = Vec::new();
         if let Some(own) = pool.own.get(&ask.owner) {
             self.first_in(own, ask, wishes, passed_own, &mut fits);
         }
-        if !wishes.needs.is_empty() {
-            self.holders(ask, wishes, &mut fits);
-        }
-        let good = |fits: &[Fit]| fits.iter().any(|fit| !wishes.failed_on.contains(&fit.0));
-        if !wishes.needs.is_empty() || !good(&fits) {
-            self.first_in(&pool.room, ask, wishes, passed, &mut fits);
+        if whose == Scope::All {
+            if !wishes.needs.is_empty() {
+                self.holders(ask, wishes, &mut fits);
+            }
+            let good = |fits: &[Fit]| fits.iter().any(|fit| !wishes.failed_on.contains(&fit.0));
+            if !wishes.needs.is_empty() || !good(&fits) {
+                self.first_in(&pool.room, ask, wishes, passed, &mut fits);
+            }
+        } else {
+            // Another one may be better than one's own.
+            fits.retain(|fit| !wishes.failed_on.contains(&fit.0));
         }
         if fits.len() < 2 {
             return fits.pop();

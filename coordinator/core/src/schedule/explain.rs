@@ -3,6 +3,7 @@
 mod approval;
 mod ever;
 mod forecast;
+mod line;
 mod words;
 
 pub(crate) use self::{
@@ -12,7 +13,7 @@ pub(crate) use self::{
 
 use self::ever::fit_nowhere;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use common::{
     api::explain::{Blocker, BlockerCode, Explanation, MAX_NAMED_MACHINES, MachineData},
@@ -28,8 +29,8 @@ use common::{
 use super::{
     data,
     feasible::{Ask, Obstacle, could_ever, may_place},
-    plan::History,
-    view::{self, MachineView},
+    history::History,
+    view::MachineView,
 };
 use crate::{
     bounds::{Bounds, Reached, reached, reached_models},
@@ -37,7 +38,6 @@ use crate::{
     state::{
         State,
         job::{Job, JobProgress},
-        queue::ClassId,
     },
 };
 
@@ -93,7 +93,7 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     let rooms = Rooms::of(state, subject);
     let mut inquiry = Inquiry::new(state, subject, &rooms);
     inquiry.ask.given_back = &history.given_back;
-    let ahead = inquiry.ahead();
+    let ahead = line::ahead(state, subject, now);
     explanation.never = inquiry.never();
     explanation.blockers = inquiry.blockers(ahead);
     explanation.ahead = Some(ahead);
@@ -255,51 +255,6 @@ impl<'a> Inquiry<'a> {
         let (most, running) = (job.parallel()?, progress.counts.running);
         (running >= most)
             .then(|| format!("{running} of its tasks run; its array allows {most} at once"))
-    }
-
-    /// Returns how many waiting tasks come before this job's next one, in the order of the schedule.
-    fn ahead(&self) -> u64 {
-        let Some(queue) = self.state.index.queues.get(&self.subject.org) else {
-            return 0;
-        };
-        let pool = self.state.volatile.pool.of(self.subject.org);
-        let share = |user: UserId| {
-            let used = self.state.index.members.get(&(self.subject.org, user));
-            used.map_or(0, |used| view::share(&used.held, pool))
-        };
-        let own_share = share(self.subject.owner);
-        let number = self.subject.job.map(|(_, job, _)| job.number);
-        let archived: BTreeSet<ClassId> = queue
-            .classes()
-            .filter(|(class, _)| self.state.is_archived(class.project))
-            .map(|(_, id)| id)
-            .collect();
-        let mut ahead = 0;
-        for (level, members) in &queue.levels {
-            let higher = level.0 > self.subject.spec.priority;
-            if level.0 < self.subject.spec.priority {
-                break;
-            }
-            for (user, waiting) in members {
-                let share = share(*user);
-                let classes = waiting.classes();
-                let classes = classes.filter(|(class, _)| !archived.contains(class));
-                for (other, id) in classes.flat_map(|(_, jobs)| jobs) {
-                    let older = number.is_none_or(|number| *other < number);
-                    let first = match share.cmp(&own_share) {
-                        std::cmp::Ordering::Less => true,
-                        std::cmp::Ordering::Equal => older,
-                        // The member's own jobs have the same share.
-                        std::cmp::Ordering::Greater => false,
-                    };
-                    if (higher || first) && Some(*other) != number {
-                        let progress = self.state.progress.get(id);
-                        ahead += progress.map_or(0, |p| u64::from(p.counts.queued));
-                    }
-                }
-            }
-        }
-        ahead
     }
 
     fn over_models(&self) -> String {

@@ -4,35 +4,34 @@
 //! An array costs per task that is placed, not per task that waits; and jobs that are alike
 //! ([`Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::{AttemptId, JobId, MachineId, OrgId, UserId},
     limits::Limits,
     resources::{Allocation, GpuRoom},
-    status::EndReason,
-    time::Span,
+    time::{Span, Timestamp},
 };
 
 use super::{
     candidates::Candidates,
-    choose::Machines,
+    choose::{Machines, Scope},
     data::Needs,
     feasible::{Ask, max_runtime},
+    history::History,
+    order::{Order, Part},
     rank::Wishes,
     turns::{Head, Line, Turns},
-    view,
 };
 use crate::{
     bounds::Bounds,
-    lifecycle::attempt::AttemptState,
     state::{
         State,
         held::Held,
         index::MemberUse,
         job::{Job, JobProgress},
         pool::OrgPool,
-        queue::{Class, ClassId},
+        queue::{Class, ClassId, Queue, Whose},
     },
 };
 
@@ -65,14 +64,14 @@ pub(crate) struct Plan {
 }
 
 /// Returns at most `most` placements in the orgs where something changed.
-pub(crate) fn plan(state: &State, most: u32) -> Plan {
+pub(crate) fn plan(state: &State, at: Timestamp, most: u32) -> Plan {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut plan = Plan::default();
     for org in &state.volatile.due {
         if plan.placements.len() >= most {
             break;
         }
-        let Some(mut pass) = Pass::new(state, *org) else {
+        let Some(mut pass) = Pass::new(state, *org, at) else {
             plan.settled.push(*org);
             continue;
         };
@@ -84,51 +83,11 @@ pub(crate) fn plan(state: &State, most: u32) -> Plan {
             plan.looks += pass.looks;
             plan.machines += pass.machines.count();
         }
-        if !full {
+        if !full && !pass.fell_back {
             plan.settled.push(*org);
         }
     }
     plan
-}
-
-/// What became of a task so far.
-#[derive(Debug, Default)]
-pub(crate) struct History {
-    /// Of its next attempt.
-    number: u32,
-    failed_on: Vec<MachineId>,
-    /// Those of them that their owners took back.
-    pub(crate) given_back: Vec<MachineId>,
-}
-
-impl History {
-    pub(crate) fn of(state: &State, job: JobId, task: u32) -> Self {
-        let first = AttemptId {
-            job,
-            task,
-            number: 0,
-        };
-        let last = AttemptId {
-            number: u32::MAX,
-            ..first
-        };
-        let mut history = Self {
-            number: 1,
-            ..Self::default()
-        };
-        for (id, attempt) in state.attempts.range(first..=last) {
-            history.number = id.number + 1;
-            if let AttemptState::Ended(outcome) = &attempt.state
-                && !outcome.succeeded()
-            {
-                history.failed_on.push(attempt.machine);
-                if outcome.reason == EndReason::MachineOwner {
-                    history.given_back.push(attempt.machine);
-                }
-            }
-        }
-        history
-    }
 }
 
 struct Pass<'a> {
@@ -137,6 +96,7 @@ struct Pass<'a> {
     limits: &'a Limits,
     pool: &'a OrgPool,
     machines: Machines<'a>,
+    order: Order<'a>,
     /// Of members of whom something was placed in this pass.
     members: BTreeMap<UserId, MemberUse>,
     /// What the org's tasks hold, with what was placed in this pass.
@@ -144,6 +104,10 @@ struct Pass<'a> {
     /// Of jobs of which something was placed in this pass.
     jobs: BTreeMap<JobId, Placed>,
     placements: Vec<Placement>,
+    /// What has no room for a member anywhere: it stays so for the pass, which only ever takes.
+    nowhere: BTreeSet<(UserId, ClassId)>,
+    /// Whether a job of raised priority had its turn: what is left of it waits at its own priority again.
+    fell_back: bool,
     #[cfg(test)]
     looks: u32,
 }
@@ -165,7 +129,7 @@ struct Placed {
 
 impl<'a> Pass<'a> {
     /// Returns `None` for an org that is gone, or in which nothing may start now.
-    fn new(state: &'a State, org: OrgId) -> Option<Self> {
+    fn new(state: &'a State, org: OrgId, at: Timestamp) -> Option<Self> {
         let limits = &state.orgs.get(&org)?.limits;
         let used = state.index.orgs.get(&org);
         let kept = used.map(|used| used.artifacts.bytes()).unwrap_or_default();
@@ -179,10 +143,13 @@ impl<'a> Pass<'a> {
             limits,
             pool,
             machines: Machines::new(state, pool),
+            order: Order::of(state, org, Some(pool), at),
             members: BTreeMap::new(),
             held: used.map(|used| used.held.clone()).unwrap_or_default(),
             jobs: BTreeMap::new(),
             placements: Vec::new(),
+            nowhere: BTreeSet::new(),
+            fell_back: false,
             #[cfg(test)]
             looks: 0,
         })
@@ -193,27 +160,68 @@ impl<'a> Pass<'a> {
             return;
         };
         let mut candidates = Candidates::of(self.state, self.pool, queue);
-        for members in queue.levels.values() {
+        let first = self.state.volatile.first.get(&self.org);
+        for user in first.into_iter().flatten() {
+            self.own_first(queue, *user, most, &mut candidates);
+        }
+        for level in queue.levels.values() {
             if candidates.is_empty() || self.placements.len() >= most {
                 return;
             }
-            let mut turns = Turns::new(members, |user| self.share(user));
+            let mut turns = Turns::new(&level.lines, |whose| self.part(whose));
             while self.placements.len() < most
                 && !candidates.is_empty()
-                && let Some((user, head)) = turns.next(&candidates)
+                && let Some((whose, head)) = turns.next(
+                    |whose| self.part(whose),
+                    |whose, class| self.may_start(whose.user, class, &candidates),
+                )
             {
-                let line = turns.line(user);
-                if line.is_some_and(|line| self.serve(user, head, line, &mut candidates)) {
-                    turns.again(user, self.share(user), &candidates);
+                let line = turns.line(whose);
+                if line.is_some_and(|line| {
+                    self.serve(whose.user, head, line, &mut candidates, Scope::All)
+                }) {
+                    turns.again(whose, self.part(whose), |class| {
+                        self.may_start(whose.user, class, &candidates)
+                    });
                 }
             }
         }
     }
 
-    /// Returns the part of the pool that the member has, with what was placed in this pass.
-    fn share(&self, user: UserId) -> u64 {
-        let used = self.member(user);
-        used.map_or(0, |used| view::share(&used.held, Some(self.pool)))
+    fn may_start(&self, user: UserId, class: ClassId, candidates: &Candidates<'_>) -> bool {
+        candidates.has(class) && (self.nowhere.is_empty() || !self.nowhere.contains(&(user, class)))
+    }
+
+    /// Gives a member's own machines to the member's jobs before anybody else gets them.
+    fn own_first(
+        &mut self,
+        queue: &'a Queue,
+        user: UserId,
+        most: usize,
+        candidates: &mut Candidates<'a>,
+    ) {
+        let Some(own) = self.pool.own.get(&user) else {
+            return;
+        };
+        for level in queue.levels.values() {
+            for (_, waiting) in level.lines_of(user) {
+                let mut line = Line::new(waiting);
+                while self.placements.len() < most
+                    && let Some(head) = line.first(|class| {
+                        let class = candidates.class(class);
+                        class.is_some_and(|class| own.may_fit(&class.request, class.data))
+                    })
+                    && self.serve(user, head, &mut line, candidates, Scope::Own)
+                {}
+            }
+        }
+    }
+
+    /// Returns the part of the pool that the line's member has, with what was placed in this pass.
+    fn part(&self, whose: Whose) -> Part {
+        let used = self.member(whose.user);
+        let borrowed = used.map(|used| used.borrowed).unwrap_or_default();
+        self.order.part(whose, &borrowed)
     }
 
     /// Places one task of the member's oldest job, or gives its class up. Returns whether the member may
@@ -224,13 +232,14 @@ impl<'a> Pass<'a> {
         (_, id, class): Head,
         line: &mut Line<'_>,
         candidates: &mut Candidates<'_>,
+        scope: Scope,
     ) -> bool {
         let running = self.member(user).map_or(0, |used| used.running);
         let most = self.limits.max_concurrent_jobs_per_user;
         if most.is_some_and(|most| running >= most) {
             return false;
         }
-        if !candidates.has(class) {
+        if scope == Scope::All && !self.may_start(user, class, candidates) {
             return true;
         }
         let (Some(job), Some(progress), Some(asks)) = (
@@ -250,20 +259,22 @@ impl<'a> Pass<'a> {
             line.advance(class);
             return true;
         };
-        match self.place(id, job, task, class, candidates) {
+        match self.place(id, job, task, class, candidates, scope) {
             Place::Found => {
-                if self.next_task(id, job, progress).is_none() {
+                self.fell_back |= progress.raised > 0;
+                if progress.raised > 0 || self.next_task(id, job, progress).is_none() {
                     line.advance(class);
                 }
             }
             // Says nothing of others that ask for as much.
             Place::NotForThisTask => line.advance(class),
+            Place::Nowhere if scope == Scope::Own => line.give_up(class),
             Place::Nowhere => {
                 candidates.refresh(class, &self.pool.room);
-                line.give_up(class);
+                self.nowhere.insert((user, class));
                 if self.pool.telling_projects == 0 {
                     let alike = candidates.alike(class);
-                    alike.for_each(|other| line.give_up(other));
+                    self.nowhere.extend(alike.map(|other| (user, other)));
                 }
             }
         }
@@ -286,6 +297,7 @@ impl<'a> Pass<'a> {
         task: u32,
         class: ClassId,
         candidates: &mut Candidates<'_>,
+        scope: Scope,
     ) -> Place {
         #[cfg(test)]
         {
@@ -315,7 +327,7 @@ impl<'a> Pass<'a> {
         let Some(passed) = candidates.passed(class, job.owner) else {
             return nowhere;
         };
-        let Some((machine, allocation)) = self.machines.choose(&ask, &wishes, passed) else {
+        let Some((machine, allocation)) = self.machines.choose(&ask, &wishes, passed, scope) else {
             return nowhere;
         };
         let Some(machine) = self.machines.look(machine) else {
@@ -324,6 +336,7 @@ impl<'a> Pass<'a> {
         machine.take(&allocation);
         let strong = ask.is_strong_on(machine);
         let gpu_models = machine.models(&allocation);
+        let borrowed = machine.owner != job.owner;
         let machine = machine.id;
         let used = self.state.index.members.get(&(self.org, job.owner));
         let member = self
@@ -332,6 +345,9 @@ impl<'a> Pass<'a> {
             .or_insert_with(|| used.cloned().unwrap_or_default());
         member.running += 1;
         member.held.add(&allocation, &gpu_models);
+        if borrowed {
+            member.borrowed.add(&allocation);
+        }
         self.held.add(&allocation, &gpu_models);
         let placed = self.jobs.entry(id).or_default();
         placed.count += 1;

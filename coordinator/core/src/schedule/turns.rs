@@ -1,4 +1,4 @@
-//! Whose turn it is among the members with jobs of one priority: the smaller share first, then the older job.
+//! Whose turn it is among the lines of jobs of one priority: the smaller part of the pool first, then the older job.
 
 use std::{
     cmp::Reverse,
@@ -6,28 +6,25 @@ use std::{
     iter::{Copied, Peekable},
 };
 
-use common::{
-    id::{JobId, UserId},
-    job::JobNumber,
-};
+use common::{id::JobId, job::JobNumber};
 
-use super::candidates::Candidates;
-use crate::state::queue::{ClassId, Waiting};
+use super::order::Part;
+use crate::state::queue::{ClassId, Waiting, Whose};
 
-/// The members in their order. Whose share is too large to come next is not looked at any closer.
+/// The lines in their order. Whose part is too large to come next is not looked at any closer.
 pub(super) struct Turns<'a> {
-    members: &'a BTreeMap<UserId, Waiting>,
-    /// By share; their jobs were not looked at.
-    later: BinaryHeap<Reverse<(u64, UserId)>>,
-    /// By share and oldest job.
-    ready: BinaryHeap<Reverse<(u64, Head, UserId)>>,
-    lines: BTreeMap<UserId, Line<'a>>,
+    waiting: &'a BTreeMap<Whose, Waiting>,
+    /// By part; their jobs were not looked at.
+    later: BinaryHeap<Reverse<(Part, Whose)>>,
+    /// By part and oldest job.
+    ready: BinaryHeap<Reverse<(Part, Head, Whose)>>,
+    lines: BTreeMap<Whose, Line<'a>>,
 }
 
 /// A job, and its class.
 pub(super) type Head = (JobNumber, JobId, ClassId);
 
-/// The jobs of one member at one priority that are still to be looked at. What fits nowhere, or was given up, stays so
+/// The jobs of one line at one priority that are still to be looked at. What fits nowhere, or was given up, stays so
 /// for the pass: nothing is passed by twice.
 pub(super) struct Line<'a> {
     waiting: &'a Waiting,
@@ -46,59 +43,63 @@ struct Rest<'a> {
 }
 
 impl<'a> Turns<'a> {
-    pub(super) fn new(
-        members: &'a BTreeMap<UserId, Waiting>,
-        share: impl Fn(UserId) -> u64,
-    ) -> Self {
-        let later = members.keys().map(|user| Reverse((share(*user), *user)));
+    pub(super) fn new(waiting: &'a BTreeMap<Whose, Waiting>, part: impl Fn(Whose) -> Part) -> Self {
+        let later = waiting.keys().map(|whose| Reverse((part(*whose), *whose)));
         Self {
-            members,
+            waiting,
             later: later.collect(),
             ready: BinaryHeap::new(),
             lines: BTreeMap::new(),
         }
     }
 
-    /// Returns the member whose turn it is, and the job that was the oldest when the turn was given.
-    pub(super) fn next(&mut self, candidates: &Candidates<'_>) -> Option<(UserId, Head)> {
+    /// Returns whose turn it is, and the job that was the oldest when the turn was given.
+    pub(super) fn next(
+        &mut self,
+        part: impl Fn(Whose) -> Part,
+        may_start: impl Fn(Whose, ClassId) -> bool,
+    ) -> Option<(Whose, Head)> {
         loop {
-            let least = self.ready.peek().map(|Reverse((share, _, _))| *share);
+            let least = self.ready.peek().map(|Reverse((part, _, _))| *part);
             match self.later.peek() {
-                // Of equal shares the older job comes first, so all of them have to be known.
-                Some(Reverse((share, user))) if least.is_none_or(|least| *share <= least) => {
-                    let (share, user) = (*share, *user);
+                // Of equal parts the older job comes first, so all of them have to be known.
+                Some(Reverse((part, whose))) if least.is_none_or(|least| *part <= least) => {
+                    let (part, whose) = (*part, *whose);
                     self.later.pop();
-                    self.again(user, share, candidates);
+                    self.again(whose, part, |class| may_start(whose, class));
                 }
                 _ => {
-                    return self
-                        .ready
-                        .pop()
-                        .map(|Reverse((_, head, user))| (user, head));
+                    let Reverse((before, head, whose)) = self.ready.pop()?;
+                    // It may have grown by another line of the same member.
+                    let now = part(whose);
+                    if now == before {
+                        return Some((whose, head));
+                    }
+                    self.ready.push(Reverse((now, head, whose)));
                 }
             }
         }
     }
 
-    /// Returns a member's jobs.
-    pub(super) fn line(&mut self, user: UserId) -> Option<&mut Line<'a>> {
-        match self.lines.entry(user) {
+    /// Returns the jobs of a line.
+    pub(super) fn line(&mut self, whose: Whose) -> Option<&mut Line<'a>> {
+        match self.lines.entry(whose) {
             Entry::Occupied(line) => Some(line.into_mut()),
-            Entry::Vacant(new) => Some(new.insert(Line::new(self.members.get(&user)?))),
+            Entry::Vacant(new) => Some(new.insert(Line::new(self.waiting.get(&whose)?))),
         }
     }
 
-    /// Gives the member another turn, with the share that it has now.
-    pub(super) fn again(&mut self, user: UserId, share: u64, candidates: &Candidates<'_>) {
-        let line = self.line(user);
-        let next = line.and_then(|line| line.first(candidates));
-        let turn = next.map(|head| Reverse((share, head, user)));
+    /// Gives the line another turn, with the part that its member has now.
+    pub(super) fn again(&mut self, whose: Whose, part: Part, may_start: impl Fn(ClassId) -> bool) {
+        let line = self.line(whose);
+        let next = line.and_then(|line| line.first(may_start));
+        let turn = next.map(|head| Reverse((part, head, whose)));
         self.ready.extend(turn);
     }
 }
 
 impl<'a> Line<'a> {
-    fn new(waiting: &'a Waiting) -> Self {
+    pub(super) fn new(waiting: &'a Waiting) -> Self {
         Self {
             waiting,
             heads: waiting.heads().peekable(),
@@ -107,17 +108,17 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Returns the oldest job of a class that may start somewhere.
-    fn first(&mut self, candidates: &Candidates<'_>) -> Option<Head> {
+    /// Returns the oldest job of a class that may start.
+    pub(super) fn first(&mut self, may_start: impl Fn(ClassId) -> bool) -> Option<Head> {
         let touched = &self.touched;
-        let passed = |class: &ClassId| touched.contains_key(class) || !candidates.has(*class);
+        let passed = |class: &ClassId| touched.contains_key(class) || !may_start(*class);
         while self.heads.next_if(|(_, class)| passed(class)).is_some() {}
         let untouched = self.heads.peek().and_then(|(_, class)| {
             let (number, id) = self.waiting.jobs(*class).next()?;
             Some((*number, *id, *class))
         });
         while let Some((_, _, class)) = self.next.first()
-            && !candidates.has(*class)
+            && !may_start(*class)
         {
             self.next.pop_first();
         }

@@ -8,10 +8,7 @@ use common::{
     wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
 
-use crate::state::{State, held::Held, pool::OrgPool};
-
-/// Shares are counted in parts of a million.
-const WHOLE: u128 = 1_000_000;
+use crate::state::State;
 
 #[derive(Debug)]
 pub(crate) struct MachineView<'a> {
@@ -23,19 +20,6 @@ pub(crate) struct MachineView<'a> {
     pub(crate) free: Capacity,
     /// In its desired set.
     pub(crate) attempts: usize,
-}
-
-/// Returns the largest part of any one resource that is held of what is lent in all (dominant resource fairness, Ghodsi
-/// et al., NSDI 2011).
-pub(crate) fn share(held: &Held, pool: Option<&OrgPool>) -> u64 {
-    let total = pool.map_or(const { &Held::nothing() }, |pool| &pool.total);
-    let part = |held: u64, total: u64| {
-        let total = u128::from(total.max(1));
-        u64::try_from(u128::from(held) * WHOLE / total).unwrap_or(u64::MAX)
-    };
-    part(held.milli_cpu, total.milli_cpu)
-        .max(part(held.memory, total.memory))
-        .max(part(held.gpus, total.gpus))
 }
 
 impl<'a> MachineView<'a> {

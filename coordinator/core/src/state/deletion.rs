@@ -31,6 +31,8 @@ pub(crate) fn rows_of(state: &State, org: OrgId) -> Vec<RowKey> {
     rows.extend(former.map(|(_, user)| RowKey::former(org, *user)));
     let limits = state.own_limits.keys().filter(|(of, _)| *of == org);
     rows.extend(limits.map(|(_, user)| RowKey::own_limits(org, *user)));
+    let standings = state.standings.keys().filter(|(of, _)| *of == org);
+    rows.extend(standings.map(|(_, user)| RowKey::standing(org, *user)));
 
     let invitations = state.invitations.iter().filter(|(_, row)| row.org == org);
     rows.extend(invitations.map(|(id, _)| RowKey::invitation(*id)));
@@ -125,6 +127,7 @@ pub(crate) fn take_out(state: &mut State, org: OrgId, gone: &[RowKey]) {
     }
     state.index = Index::build(state);
     state.volatile.due.remove(&org);
+    state.volatile.first.remove(&org);
     for machine in machines {
         state.volatile.connected.remove(&machine);
         state.volatile.lost.remove(&machine);

@@ -34,6 +34,7 @@ use super::{
     job::{Job, JobProgress},
     machine::Machine,
     queue::Queue,
+    standing::Borrowed,
     usage::UsageIndex,
 };
 
@@ -94,6 +95,8 @@ pub(crate) struct MemberUse {
     pub(crate) running: u32,
     pub(crate) queued: u64,
     pub(crate) held: Held,
+    /// Of it, what is on other members' machines.
+    pub(crate) borrowed: Borrowed,
 }
 
 /// What is on a machine.
@@ -103,6 +106,25 @@ pub(crate) struct MachineUse {
     /// The live ones and those of which something is still wanted.
     pub(crate) desired: BTreeSet<AttemptId>,
     pub(crate) held: Allocation,
+}
+
+/// Whose an attempt is, and whose machine it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parties {
+    pub(crate) owner: UserId,
+    pub(crate) lender: UserId,
+}
+
+impl Parties {
+    pub(crate) fn of(
+        machines: &BTreeMap<MachineId, Machine>,
+        attempt: &Attempt,
+        owner: UserId,
+    ) -> Self {
+        let machine = machines.get(&attempt.machine);
+        let lender = machine.map_or(owner, |machine| machine.owner);
+        Self { owner, lender }
+    }
 }
 
 impl Index {
@@ -163,7 +185,11 @@ impl Index {
         }
         for (id, attempt) in &state.attempts {
             if let Some(job) = state.jobs.get(&id.job) {
-                index.attempt_in(*id, attempt, job.owner);
+                index.attempt_in(
+                    *id,
+                    attempt,
+                    Parties::of(&state.machines, attempt, job.owner),
+                );
             }
         }
         index
@@ -257,7 +283,8 @@ impl Index {
             self.members.entry(member).or_default().queued += u64::from(progress.counts.queued);
         }
         if progress.is_ready(job.parallel()) {
-            self.queues.entry(job.org).or_default().insert(id, job);
+            let queue = self.queues.entry(job.org).or_default();
+            queue.insert(id, job, progress);
         }
     }
 
@@ -276,14 +303,19 @@ impl Index {
                 .saturating_sub(u64::from(progress.counts.queued));
         });
         if let Some(queue) = self.queues.get_mut(&job.org) {
-            queue.remove(id, job);
+            queue.remove(id, job, progress);
             if queue.is_empty() {
                 self.queues.remove(&job.org);
             }
         }
     }
 
-    pub(crate) fn attempt_in(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
+    pub(crate) fn attempt_in(
+        &mut self,
+        id: AttemptId,
+        attempt: &Attempt,
+        Parties { owner, lender }: Parties,
+    ) {
         self.belongings.attempt_in(attempt, owner);
         self.artifacts_in(id, attempt);
         self.usage.attempt_in(attempt);
@@ -300,12 +332,20 @@ impl Index {
             let member = self.members.entry((attempt.org, owner)).or_default();
             member.running += 1;
             member.held.add(&attempt.allocation, &attempt.gpu_models);
+            if lender != owner {
+                member.borrowed.add(&attempt.allocation);
+            }
             let org = self.orgs.entry(attempt.org).or_default();
             org.held.add(&attempt.allocation, &attempt.gpu_models);
         }
     }
 
-    pub(crate) fn attempt_out(&mut self, id: AttemptId, attempt: &Attempt, owner: UserId) {
+    pub(crate) fn attempt_out(
+        &mut self,
+        id: AttemptId,
+        attempt: &Attempt,
+        Parties { owner, lender }: Parties,
+    ) {
         self.belongings.attempt_out(attempt, owner);
         self.artifacts_out(id, attempt);
         self.usage.attempt_out(attempt);
@@ -332,6 +372,9 @@ impl Index {
             self.member_less((attempt.org, owner), |used| {
                 used.running = used.running.saturating_sub(1);
                 used.held.take(&attempt.allocation, &attempt.gpu_models);
+                if lender != owner {
+                    used.borrowed.take(&attempt.allocation);
+                }
             });
             self.org_less(attempt.org, |used| {
                 used.held.take(&attempt.allocation, &attempt.gpu_models);

@@ -5,7 +5,8 @@ use common::{
     id::{AttemptId, DatasetId, IdempotencyKey, OrgId, ProjectId, TreeId, UserId},
     job::{JobNumber, JobRef, JobSpec, TaskCounts},
     name::Name,
-    status::{JobStatus, Visibility},
+    org::retention::Retention,
+    status::{JobStatus, Priority, Visibility},
     time::Timestamp,
     units::Bytes,
 };
@@ -76,6 +77,12 @@ pub(crate) struct JobProgress {
     pub(crate) counts: TaskCounts,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
+    /// Since when it has been given nothing: a task of it was placed, or it was submitted.
+    #[serde(default)]
+    pub(crate) waits_since: Timestamp,
+    /// By how many steps its priority rose meanwhile.
+    #[serde(default)]
+    pub(crate) raised: u8,
 }
 
 /// What becomes of a task whose attempt ended.
@@ -154,7 +161,7 @@ impl Job {
 }
 
 impl JobProgress {
-    pub(crate) fn new(first: u32, last: u32) -> Self {
+    pub(crate) fn new(first: u32, last: u32, at: Timestamp) -> Self {
         Self {
             state: JobState::Open,
             queued: TaskRanges::of(first, last),
@@ -164,7 +171,29 @@ impl JobProgress {
             },
             started_at: None,
             ended_at: None,
+            waits_since: at,
+            raised: 0,
         }
+    }
+
+    /// Returns the priority at which it waits now.
+    pub(crate) const fn level(&self, priority: Priority) -> Priority {
+        match (priority, self.raised) {
+            (Priority::Low, 0) => Priority::Low,
+            (Priority::Low, 1) | (Priority::Normal, 0) => Priority::Normal,
+            (Priority::Low | Priority::Normal | Priority::High, _) => Priority::High,
+        }
+    }
+
+    /// Returns when the priority rises by one more step, where it can.
+    pub(crate) fn rises_at(&self, priority: Priority, after: Retention) -> Option<Timestamp> {
+        let Retention::For(after) = after else {
+            return None;
+        };
+        let waited = after
+            .as_duration()
+            .saturating_mul(u32::from(self.raised) + 1);
+        (self.level(priority) != Priority::High).then(|| self.waits_since.saturating_add(waited))
     }
 
     pub(crate) fn status(&self) -> JobStatus {
@@ -187,10 +216,13 @@ impl JobProgress {
         waits && parallel.is_none_or(|most| self.counts.running < most)
     }
 
-    pub(crate) fn place(&mut self, task: u32) {
+    /// Takes a task out of the queue; what waits of the job has had its turn.
+    pub(crate) fn place(&mut self, task: u32, at: Timestamp) {
         if self.queued.remove(task) {
             self.counts.queued -= 1;
             self.counts.running += 1;
+            self.waits_since = at;
+            self.raised = 0;
         }
     }
 

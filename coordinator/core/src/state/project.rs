@@ -6,6 +6,7 @@ use common::{
     project::Restrictions,
     status::Access,
     time::Timestamp,
+    weight::Weight,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,9 @@ pub(crate) struct Project {
     pub(crate) restrictions: Restrictions,
     /// What every member of the org may.
     pub(crate) everyone: Option<Access>,
+    /// How soon its jobs come beside others of their members.
+    #[serde(default)]
+    pub(crate) weight: Weight,
 }
 
 /// What one member may in one project.

@@ -16,7 +16,7 @@ use common::{
     units::Bytes,
 };
 
-use super::job::Job;
+use super::job::{Job, JobProgress};
 
 /// What decides where a job's tasks can go, its owner given: jobs alike in this fit or fail together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,11 +40,18 @@ pub(crate) type ByAge = BTreeSet<(JobNumber, JobId)>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ClassId(u32);
 
+/// Jobs that come one after the other by age: those of one member in one project, or in none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Whose {
+    pub(crate) user: UserId,
+    pub(crate) project: Option<ProjectId>,
+}
+
 /// The ready jobs of an org.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Queue {
-    /// By priority, then member.
-    pub(crate) levels: BTreeMap<Reverse<Priority>, BTreeMap<UserId, Waiting>>,
+    /// By the priority at which they wait.
+    pub(crate) levels: BTreeMap<Reverse<Priority>, Level>,
     /// Of each class there is one, whoever's jobs are of it: what fits nowhere need not be asked of every member.
     ids: BTreeMap<Class, ClassId>,
     /// How many jobs there are of each, by its id; those of which there are none are given to others.
@@ -52,13 +59,27 @@ pub(crate) struct Queue {
     vacant: BTreeSet<ClassId>,
 }
 
-/// What of a member's waits at one priority.
+/// What waits at one priority.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Level {
+    pub(crate) lines: BTreeMap<Whose, Waiting>,
+    /// The oldest job of each line, by age.
+    oldest: BTreeSet<(JobNumber, Whose)>,
+}
+
+/// What of a line waits at one priority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Waiting {
     classes: BTreeMap<ClassId, ByAge>,
     /// The oldest job of each class, by age: who looks for the next one need not look into every class.
     heads: BTreeSet<(JobNumber, ClassId)>,
+    /// How many tasks wait, by the numbers of their jobs, so many numbers together.
+    tasks: BTreeMap<u64, u64>,
 }
+
+/// How many numbers are counted together: of a million waiting jobs neither a thousand counts nor the jobs of one are
+/// long to walk.
+const COUNTED_TOGETHER: u64 = 1024;
 
 impl ClassId {
     pub(crate) const fn index(self) -> usize {
@@ -80,6 +101,38 @@ impl Waiting {
 
     pub(crate) fn classes(&self) -> impl Iterator<Item = (ClassId, &ByAge)> {
         self.classes.iter().map(|(class, jobs)| (*class, jobs))
+    }
+
+    /// Returns how many tasks wait, of jobs older than that; `tasks` says how many of one.
+    pub(crate) fn tasks_before(
+        &self,
+        number: Option<JobNumber>,
+        tasks: impl Fn(JobId) -> u64,
+    ) -> u64 {
+        let Some(number) = number else {
+            return self.tasks.values().sum();
+        };
+        let block = number.0 / COUNTED_TOGETHER;
+        let whole: u64 = self.tasks.range(..block).map(|(_, tasks)| tasks).sum();
+        let none = JobId::from_bytes([0; 16]);
+        let first = JobNumber(block * COUNTED_TOGETHER);
+        let jobs = self.classes.values();
+        let jobs = jobs.flat_map(|jobs| jobs.range((first, none)..(number, none)));
+        whole + jobs.map(|(_, id)| tasks(*id)).sum::<u64>()
+    }
+
+    fn count(&mut self, number: JobNumber, change: impl FnOnce(u64) -> u64) {
+        let block = number.0 / COUNTED_TOGETHER;
+        let tasks = self.tasks.entry(block).or_default();
+        *tasks = change(*tasks);
+        if *tasks == 0 {
+            self.tasks.remove(&block);
+        }
+    }
+
+    fn oldest(&self) -> Option<(JobNumber, JobId)> {
+        let (_, class) = self.heads.first()?;
+        self.jobs(*class).next().copied()
     }
 
     fn insert(&mut self, class: ClassId, job: (JobNumber, JobId)) {
@@ -110,6 +163,48 @@ impl Waiting {
             self.classes.remove(&class);
         }
         was_there
+    }
+}
+
+impl Level {
+    /// Returns the oldest job of each line, by age.
+    pub(crate) fn oldest(&self) -> impl Iterator<Item = (JobNumber, JobId)> {
+        let heads = self.oldest.iter();
+        heads.filter_map(|(_, whose)| self.lines.get(whose)?.oldest())
+    }
+
+    /// Returns a member's lines.
+    pub(crate) fn lines_of(&self, user: UserId) -> impl Iterator<Item = (&Whose, &Waiting)> {
+        let project = None;
+        let lines = self.lines.range(Whose { user, project }..);
+        lines.take_while(move |(whose, _)| whose.user == user)
+    }
+
+    fn change<T>(&mut self, whose: Whose, change: impl FnOnce(&mut Waiting) -> T) -> T {
+        let waiting = self.lines.entry(whose).or_default();
+        let before = waiting.oldest().map(|(number, _)| number);
+        let changed = change(waiting);
+        let after = waiting.oldest().map(|(number, _)| number);
+        if waiting.classes.is_empty() {
+            self.lines.remove(&whose);
+        }
+        if before != after {
+            let head = |number: JobNumber| (number, whose);
+            if let Some(before) = before {
+                self.oldest.remove(&head(before));
+            }
+            self.oldest.extend(after.map(head));
+        }
+        changed
+    }
+}
+
+impl Whose {
+    pub(crate) const fn of(job: &Job) -> Self {
+        Self {
+            user: job.owner,
+            project: job.project,
+        }
     }
 }
 
@@ -153,11 +248,16 @@ impl Queue {
         self.ids.iter().map(|(class, id)| (class, *id))
     }
 
-    pub(super) fn insert(&mut self, id: JobId, job: &Job) {
+    pub(super) fn insert(&mut self, id: JobId, job: &Job, progress: &JobProgress) {
         let class = self.count_in(Class::of(job));
-        let members = self.levels.entry(Reverse(job.spec.priority)).or_default();
-        let waiting = members.entry(job.owner).or_default();
-        waiting.insert(class, (job.number, id));
+        let level = progress.level(job.spec.priority);
+        let level = self.levels.entry(Reverse(level)).or_default();
+        level.change(Whose::of(job), |waiting| {
+            waiting.insert(class, (job.number, id));
+            waiting.count(job.number, |tasks| {
+                tasks + u64::from(progress.counts.queued)
+            });
+        });
     }
 
     fn count_in(&mut self, class: Class) -> ClassId {
@@ -177,28 +277,30 @@ impl Queue {
         id
     }
 
-    pub(super) fn remove(&mut self, id: JobId, job: &Job) {
-        let level = Reverse(job.spec.priority);
-        let (Some(members), Some(class)) = (
+    pub(super) fn remove(&mut self, id: JobId, job: &Job, progress: &JobProgress) {
+        let level = Reverse(progress.level(job.spec.priority));
+        let (Some(lines), Some(class)) = (
             self.levels.get_mut(&level),
             self.ids.get(&Class::of(job)).copied(),
         ) else {
             return;
         };
-        let Some(waiting) = members.get_mut(&job.owner) else {
-            return;
-        };
-        if waiting.remove(class, (job.number, id)) {
+        let was_there = lines.change(Whose::of(job), |waiting| {
+            let was_there = waiting.remove(class, (job.number, id));
+            if was_there {
+                let less = u64::from(progress.counts.queued);
+                waiting.count(job.number, |tasks| tasks.saturating_sub(less));
+            }
+            was_there
+        });
+        if was_there {
             self.counts[class.index()] -= 1;
             if self.counts[class.index()] == 0 {
                 self.ids.remove(&Class::of(job));
                 self.vacant.insert(class);
             }
         }
-        if waiting.classes.is_empty() {
-            members.remove(&job.owner);
-        }
-        if members.is_empty() {
+        if lines.lines.is_empty() {
             self.levels.remove(&level);
         }
     }
@@ -214,8 +316,10 @@ impl PartialEq for Queue {
                 .map(|(class, id)| (*id, class.clone()))
                 .collect();
             let mut jobs = BTreeMap::new();
-            for (level, members) in &queue.levels {
-                for (user, waiting) in members {
+            for (level, Level { lines, oldest }) in &queue.levels {
+                for (whose, waiting) in lines {
+                    let is_oldest =
+                        |(number, _): (JobNumber, JobId)| oldest.contains(&(number, *whose));
                     let heads: BTreeMap<ClassId, JobNumber> = waiting
                         .heads()
                         .map(|(number, class)| (class, number))
@@ -223,13 +327,16 @@ impl PartialEq for Queue {
                     for (class, of_class) in waiting.classes() {
                         let head = heads.get(&class).copied();
                         let class = classes.get(&class).cloned();
-                        jobs.insert((*level, *user, class), (head, of_class.clone()));
+                        let oldest = waiting.oldest().map(is_oldest);
+                        let row = (head, of_class.clone(), oldest, waiting.tasks.clone());
+                        jobs.insert((*level, *whose, class), row);
                     }
                 }
             }
             let count = |class: &ClassId| queue.counts.get(class.index()).copied();
             let counts: Vec<_> = queue.ids.values().map(count).collect();
-            (jobs, counts)
+            let oldest = queue.levels.values().map(|level| level.oldest.len());
+            (jobs, counts, oldest.sum::<usize>())
         };
         named(self) == named(other)
     }

@@ -68,6 +68,8 @@ tables! {
     Secrets "secrets-1"
     /// Set for single members, by org and user.
     OwnLimits "member-limits-1"
+    /// What members took and lent lately, by org and user.
+    Standings "member-standings-1"
     Approvals "approvals-1"
     /// By org.
     Logos "org-logos-1"
@@ -130,6 +132,10 @@ impl RowKey {
 
     pub(crate) fn own_limits(org: OrgId, user: UserId) -> Self {
         Self::pair(Table::OwnLimits, org.as_bytes(), user.as_bytes())
+    }
+
+    pub(crate) fn standing(org: OrgId, user: UserId) -> Self {
+        Self::pair(Table::Standings, org.as_bytes(), user.as_bytes())
     }
 
     pub(crate) fn invitation(id: InvitationId) -> Self {
@@ -244,6 +250,7 @@ pub(crate) fn encode(state: &State, row: &RowKey) -> Option<Vec<u8>> {
         Table::Former => json(state.former.get(&key.member().ok()?)?),
         Table::Secrets => json(state.secrets.get(&key.secret().ok()?)?),
         Table::OwnLimits => json(state.own_limits.get(&key.member().ok()?)?),
+        Table::Standings => json(state.standings.get(&key.member().ok()?)?),
         Table::Approvals => json(state.approvals.get(&key.approval().ok()?)?),
         Table::Logos => json(state.logos.get(&key.org().ok()?)?),
         Table::Discarded => json(state.discarded.get(&key.discarded().ok()?)?),
@@ -289,6 +296,7 @@ pub(crate) fn decode(
         Table::Former => drop(state.former.insert(key.member()?, parse(table, value)?)),
         Table::Secrets => drop(state.secrets.insert(key.secret()?, parse(table, value)?)),
         Table::OwnLimits => drop(state.own_limits.insert(key.member()?, parse(table, value)?)),
+        Table::Standings => drop(state.standings.insert(key.member()?, parse(table, value)?)),
         Table::Approvals => {
             let id = key.approval()?;
             state.approvals.insert(id, parse(table, value)?);

@@ -46,6 +46,15 @@ pub enum Charge {
     Unbilled,
 }
 
+impl Settled {
+    /// Returns whose standing it changes, where it ran on that member's machine: nobody's on one's own.
+    pub(crate) fn charged(&self, lender: UserId) -> impl Iterator<Item = UserId> + use<> {
+        let counts = self.charge == Charge::Billed && self.member != lender;
+        let both = counts.then_some([self.member, lender]);
+        both.into_iter().flatten()
+    }
+}
+
 impl Charge {
     pub(crate) const fn of(reason: EndReason) -> Self {
         if reason.billed() {

@@ -41,6 +41,7 @@ fn world() -> World {
     world.project(BOB, 40, "vision");
     world.secret(ALICE, 41, "HF_TOKEN", None).unwrap();
     world.limit_member(BOB, &[("gpu", 1)]);
+    world.weigh(BOB, "2");
     tokens::make(&mut world);
     tokens::exchange(&mut world, 30, 60).unwrap();
     logos::make(&mut world);

@@ -178,6 +178,12 @@ pub(super) fn save(state: &State) -> Vec<(rows::RowKey, Vec<u8>)> {
                 .keys()
                 .map(|(org, name)| RowKey::past_name(*org, name)),
         )
+        .chain(
+            state
+                .standings
+                .keys()
+                .map(|(org, user)| RowKey::standing(*org, *user)),
+        )
         .chain(state.projects.keys().map(|id| RowKey::project(*id)))
         .chain(state.grants.keys().map(|(id, to)| RowKey::grant(*id, *to)))
         .chain(state.secrets.keys().map(|id| RowKey::secret(*id)));
@@ -260,6 +266,7 @@ fn every_table_is_written_and_damage_is_found() {
         .secret(super::world::ALICE, 41, "HF_TOKEN", None)
         .unwrap();
     world.limit_member(super::world::BOB, &[("gpu", 1)]);
+    world.weigh(super::world::BOB, "2");
     super::two_factor::turn_on(&mut world, super::world::BOB);
     super::tokens::make(&mut world);
     super::logos::make(&mut world);

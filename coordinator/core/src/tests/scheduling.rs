@@ -382,10 +382,10 @@ fn machines_without_room_are_not_looked_at() {
     assert_eq!(placed.len(), 120);
     world.submit(CAROL, 2, asking(2, 1)).unwrap();
     world.submit(CAROL, 3, asking(1, 1)).unwrap();
-    assert_eq!(plan(&world.state, 100).machines, 0);
+    assert_eq!(plan(&world.state, world.now, 100).machines, 0);
     let (ended, machine) = placed[75];
     world.succeed(ended);
-    let planned = plan(&world.state, 100);
+    let planned = plan(&world.state, world.now, 100);
     assert_eq!((planned.machines, planned.placements.len()), (1, 1));
     assert_eq!(planned.placements[0].machine, machine);
     assert_eq!(planned.placements[0].attempt.job, job_id(3));

@@ -8,6 +8,7 @@ use common::{
         explain::Explanation,
         job::{CancelJob, SubmitJob},
         limits::SetMemberLimits,
+        shares::{SetWeight, Weighed},
     },
     code::Code,
     id::{
@@ -327,6 +328,15 @@ impl World {
             handle: self.state.users[&member].handle.clone(),
             set: bounds(limits),
             unset: Vec::new(),
+        });
+        self.must(Actor::User(ALICE), body);
+    }
+
+    pub(super) fn weigh(&mut self, member: UserId, weight: &str) {
+        let body = Body::SetWeight(SetWeight {
+            org: ORG,
+            of: Weighed::Member(self.state.users[&member].handle.clone()),
+            weight: weight.parse().unwrap(),
         });
         self.must(Actor::User(ALICE), body);
     }

@@ -24,6 +24,7 @@ use common::{
         job::SubmitJob,
         limits::LimitsRequest,
         member::{RegisterMachine, Registered},
+        shares::SharesRequest,
     },
     code::Code,
     id::{DatasetId, JobId, MachineId, OrgId, TreeId, UserId},
@@ -70,6 +71,7 @@ pub(super) async fn answer(
             limits: Box::new(limits),
         },
         Request::Limits(LimitsRequest::SetMember(request)) => Body::SetMemberLimits(request),
+        Request::Shares(SharesRequest::SetWeight(request)) => Body::SetWeight(request),
         Request::SetRole { org, handle, role } => Body::SetRole { org, handle, role },
         Request::RemoveMember { org, handle } => Body::RemoveMember { org, handle },
         Request::RevokeInvitation { org, invitation } => Body::RevokeInvitation { org, invitation },
@@ -83,6 +85,7 @@ pub(super) async fn answer(
         Request::Token(request) => return token::answer(member, user, request).await,
         question @ (Request::WhoAmI
         | Request::Limits(_)
+        | Request::Shares(_)
         | Request::ShowOrg { .. }
         | Request::ListMembers { .. }
         | Request::ListInvitations { .. }

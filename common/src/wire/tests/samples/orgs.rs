@@ -29,6 +29,10 @@ pub(super) fn orgs() -> Vec<Sample> {
         artifacts_kept: Some(Retention::Forever),
         deleted_data_kept: Some(Retention::days(3)),
         storage: "s3://data/lab?region=eu-central-1".parse().ok(),
+        usage_half_life: Some(Retention::days(7)),
+        lending_credit: "50%".parse().ok(),
+        raised_after: Some(Retention::Forever),
+        reserved_after: Some(Retention::days(0)),
     };
     let settings = change.made_to(&OrgSettings::default());
     let settings = settings.expect("these settings can be");

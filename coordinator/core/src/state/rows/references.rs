@@ -41,6 +41,10 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
             state.members.contains_key(member) && row.resources.values().all(|own| user(&own.by));
         check(known, &|| RowKey::own_limits(member.0, member.1))?;
     }
+    for member in state.standings.keys() {
+        let known = state.members.contains_key(member);
+        check(known, &|| RowKey::standing(member.0, member.1))?;
+    }
     for (id, row) in &state.invitations {
         let guest = row.invitee.as_ref();
         let known = org(&row.org)

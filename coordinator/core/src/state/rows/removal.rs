@@ -29,6 +29,7 @@ fn try_remove(state: &mut State, key: Key<'_>) -> Result<(), RowError> {
         Table::Former => drop(state.former.remove(&key.member()?)),
         Table::Secrets => drop(state.secrets.remove(&key.secret()?)),
         Table::OwnLimits => drop(state.own_limits.remove(&key.member()?)),
+        Table::Standings => drop(state.standings.remove(&key.member()?)),
         Table::Approvals => drop(state.approvals.remove(&key.approval()?)),
         Table::Credentials => drop(state.credentials.remove(&key.user()?)),
         Table::Logos => drop(state.logos.remove(&key.org()?)),

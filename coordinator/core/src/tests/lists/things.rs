@@ -126,6 +126,7 @@ fn put_project(world: &mut World, number: u32) {
         archived_at: None,
         restrictions: Restrictions::default(),
         everyone: Some(Access::Contribute),
+        weight: common::weight::Weight::ONE,
     };
     let id = ProjectId::from_bytes(id(number));
     world.state.projects.insert(id, row);

@@ -176,7 +176,7 @@ fn where_no_machine_tells_projects_apart_they_are_given_up_together() {
         let mut report = networked(Network::ALL, &[]);
         report.admits.not_projects = letting(None, None, not_projects).admits.not_projects;
         world.machine(10, BOB, "box", report.clone());
-        let planned = plan(&world.state, 100);
+        let planned = plan(&world.state, world.now, 100);
         assert_eq!(planned.placements, []);
         assert!(world.schedule().is_empty());
         report.admits.networks = Network::ALL.to_vec();

@@ -1,0 +1,64 @@
+//! Weights of members and projects: how much of the pool they should have beside others.
+
+use common::{
+    api::shares::{SetWeight, Weighed},
+    id::UserId,
+    status::Role,
+    time::Timestamp,
+};
+
+use super::member::find;
+use crate::{
+    event::{Event, OrgEvent, project::ProjectEvent},
+    policy::{self, Action, permit},
+    rejection::Rejection,
+    state::State,
+};
+
+/// As with limits, nobody gives more to somebody whose limits they could not lift. A project's administrators cannot
+/// make it heavier.
+pub(super) fn set(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    request: &SetWeight,
+) -> Result<Vec<Event>, Rejection> {
+    let SetWeight { org, of, weight } = request;
+    policy::member(state, *org, user)?;
+    let (before, event) = match of {
+        Weighed::Member(handle) => {
+            let (target, member) = find(state, *org, handle)?;
+            let action = match member.role {
+                Role::Owner => Action::ChangeOwnerLimits,
+                Role::Admin => Action::ChangeAdminLimits,
+                Role::Member => Action::ChangeMemberLimits,
+            };
+            permit(state, *org, user, action)?;
+            let standing = state.standings.get(&(*org, target));
+            let before = standing.map(|standing| standing.weight).unwrap_or_default();
+            let event = Event::Org(OrgEvent::MemberWeightSet {
+                org: *org,
+                user: target,
+                by: user,
+                before,
+                after: *weight,
+                at,
+            });
+            (before, event)
+        }
+        Weighed::Project(name) => {
+            permit(state, *org, user, Action::ChangeLimits)?;
+            let seen = policy::project::find(state, user, *org, name)?;
+            let (id, project) = (seen.id, seen.project);
+            let event = Event::Project(ProjectEvent::ProjectWeightSet {
+                project: id,
+                org: *org,
+                by: user,
+                before: project.weight,
+                after: *weight,
+            });
+            (project.weight, event)
+        }
+    };
+    Ok((before != *weight).then_some(event).into_iter().collect())
+}

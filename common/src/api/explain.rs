@@ -33,6 +33,9 @@ pub struct Explanation {
     /// have all of it soonest. Empty for a job without data.
     #[serde(default)]
     pub data: Vec<MachineData>,
+    /// Machines that are kept free for it, at most [`MAX_NAMED_MACHINES`].
+    #[serde(default)]
+    pub kept: Vec<Name>,
 }
 
 /// What a machine has of a job's data, and what it would have to fetch.
@@ -116,6 +119,8 @@ pub enum BlockerCode {
     ProjectArchived,
     /// The machine's cache cannot take all the data that the job reads.
     TooSmallCache,
+    /// The machine is kept free for a job that comes first.
+    MachineReserved,
 }
 
 impl BlockerCode {
@@ -157,6 +162,7 @@ impl BlockerCode {
             Self::AwaitsApproval => "awaits_approval",
             Self::ProjectArchived => "project_archived",
             Self::TooSmallCache => "too_small_cache",
+            Self::MachineReserved => "machine_reserved",
         }
     }
 }

@@ -41,7 +41,9 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::MachineConnected { .. }
         | Event::MachineDisconnected { .. }
         | Event::MachineLost { .. }
-        | Event::MachineReported { .. } => machine::apply(state, event),
+        | Event::MachineReported { .. }
+        | Event::MachineReserved { .. }
+        | Event::ReservationEnded { .. } => machine::apply(state, event),
         Event::DatasetVersionAdded { .. } => dataset::add_version(state, event),
         Event::Dataset(event) => dataset::apply(state, event),
         Event::Artifact(event) => artifact::apply(state, event),

@@ -131,6 +131,8 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::MachineDisconnected { org, .. }
         | Event::MachineLost { org, .. }
         | Event::MachineReported { org, .. }
+        | Event::MachineReserved { org, .. }
+        | Event::ReservationEnded { org, .. }
         | Event::ScheduleSettled { org } => (AuditKind::Connection, About::Org(*org)),
 
         Event::DatasetVersionAdded { org, .. } => (AuditKind::Dataset, About::Org(*org)),

@@ -133,6 +133,15 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             org: o,
             ..
         }
+        | Event::MachineReserved {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::ReservationEnded {
+            machine: id,
+            org: o,
+        }
         | Event::MachineReported {
             machine: id,
             org: o,

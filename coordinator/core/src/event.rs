@@ -297,6 +297,18 @@ pub enum Event {
         log: LogState,
     },
 
+    /// It is kept free for a job that comes first and finds no room. Changes no row.
+    MachineReserved {
+        machine: MachineId,
+        org: OrgId,
+        job: JobId,
+        at: Timestamp,
+    },
+    /// It is kept for nobody any more. Changes no row.
+    ReservationEnded {
+        machine: MachineId,
+        org: OrgId,
+    },
     /// A pass found nothing more to place there. Changes no row.
     ScheduleSettled {
         org: OrgId,

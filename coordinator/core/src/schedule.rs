@@ -13,5 +13,6 @@ mod history;
 pub(crate) mod order;
 pub(crate) mod plan;
 mod rank;
+mod reserve;
 mod turns;
 pub(crate) mod view;

@@ -21,6 +21,7 @@ pub(crate) mod pool;
 pub(crate) mod project;
 pub(crate) mod queue;
 pub(crate) mod ranges;
+pub(crate) mod reserved;
 pub(crate) mod room;
 pub mod rows;
 pub(crate) mod secret;
@@ -55,6 +56,7 @@ use self::{
     org::{Former, Member, Org, User},
     pool::Pool,
     project::{Grant, Project},
+    reserved::Reserved,
     rows::{RowError, RowKey, Table},
     secret::Secret,
     standing::Standing,
@@ -114,6 +116,7 @@ pub(crate) struct Volatile {
     /// theirs first.
     pub(crate) first: BTreeMap<OrgId, BTreeSet<UserId>>,
     pub(crate) pool: Pool,
+    pub(crate) reserved: Reserved,
 }
 
 impl State {

@@ -4,6 +4,7 @@ mod accounts;
 mod approvals;
 mod artifacts;
 mod audit;
+mod backfill;
 mod datasets;
 mod deletion;
 mod departure;

@@ -14,7 +14,7 @@ use crate::{
         State,
         attempt::{Attempt, LogState},
         index::Parties,
-        pool, standing,
+        pool, reserved, standing,
     },
 };
 
@@ -47,6 +47,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 settled: None,
             };
             job::change(state, id.job, |progress| progress.place(id.task, *at));
+            reserved::end_of_job(state, *org, id.job);
             if let Some(row) = state.jobs.get(&id.job) {
                 let parties = Parties::of(&state.machines, &attempt, row.owner);
                 state.index.attempt_in(*id, &attempt, parties);

@@ -9,6 +9,7 @@ use crate::{
     state::{
         State,
         job::{Job, JobProgress},
+        reserved,
     },
 };
 
@@ -104,7 +105,9 @@ pub(super) fn change(state: &mut State, id: JobId, change: impl FnOnce(&mut JobP
     state.index.job_out(id, job, progress);
     change(progress);
     state.index.job_in(id, job, progress);
-    if !was_ready && progress.is_ready(parallel) {
-        state.first(org, owner);
+    match (was_ready, progress.is_ready(parallel)) {
+        (false, true) => state.first(org, owner),
+        (true, false) => reserved::end_of_job(state, org, id),
+        _ => {}
     }
 }

@@ -9,7 +9,7 @@ use common::{
 use crate::{
     event::Event,
     lifecycle::machine::{MachineState, MachineStep},
-    state::{State, machine::Machine, pool},
+    state::{State, machine::Machine, pool, reserved::Reservation},
 };
 
 pub(super) fn apply(state: &mut State, event: &Event) {
@@ -71,6 +71,26 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 row.last_seen = Some(*at);
             }
             pool::refresh(state, *machine);
+        }
+        Event::MachineReserved {
+            machine,
+            org,
+            job,
+            at,
+        } => {
+            if let Some(row) = state.jobs.get(job) {
+                let reservation = Reservation {
+                    org: *org,
+                    job: *job,
+                    request: row.spec.request.clone(),
+                    at: *at,
+                };
+                state.volatile.reserved.put(*machine, reservation);
+            }
+        }
+        Event::ReservationEnded { machine, org } => {
+            state.volatile.reserved.take(*machine);
+            state.volatile.due.insert(*org);
         }
         Event::MachineLost { machine, .. } => {
             state.volatile.lost.insert(*machine);

@@ -31,11 +31,20 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
             strong: placement.strong,
             at,
         });
+    let kept = plan.kept.into_iter();
+    let kept = kept.map(|(org, machine, job)| Event::MachineReserved {
+        machine,
+        org,
+        job,
+        at,
+    });
+    let released = plan.released.into_iter();
+    let released = released.map(|(org, machine)| Event::ReservationEnded { machine, org });
     let settled = plan
         .settled
         .into_iter()
         .map(|org| Event::ScheduleSettled { org });
-    placed.chain(settled).collect()
+    placed.chain(kept).chain(released).chain(settled).collect()
 }
 
 /// Returns what waits in an org for so long that its priority rises by a step.

@@ -99,7 +99,10 @@ impl Event {
                 attempt, machine, ..
             } => vec![RowKey::attempt(*attempt), RowKey::machine(*machine)],
 
-            Self::MachineLost { .. } | Self::ScheduleSettled { .. } => Vec::new(),
+            Self::MachineLost { .. }
+            | Self::MachineReserved { .. }
+            | Self::ReservationEnded { .. }
+            | Self::ScheduleSettled { .. } => Vec::new(),
             Self::Org(event) => event.touched(),
             Self::Project(event) => event.touched(),
 

@@ -85,6 +85,7 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
         ahead: None,
         expected_start: None,
         data: Vec::new(),
+        kept: Vec::new(),
     };
     if !waits {
         return explanation;
@@ -93,11 +94,13 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     let rooms = Rooms::of(state, subject);
     let mut inquiry = Inquiry::new(state, subject, &rooms);
     inquiry.ask.given_back = &history.given_back;
+    inquiry.ask.now = now;
     let ahead = line::ahead(state, subject, now);
     explanation.never = inquiry.never();
     explanation.blockers = inquiry.blockers(ahead);
     explanation.ahead = Some(ahead);
     explanation.data = inquiry.data();
+    explanation.kept = inquiry.kept();
     if !explanation.blockers.is_empty() {
         explanation.smallest_change = Some(inquiry.smallest_change());
     }
@@ -150,6 +153,7 @@ impl<'a> Inquiry<'a> {
                 gpu_room: &rooms.now,
                 gpu_room_ever: &rooms.ever,
                 data: data::cached_for(state, subject),
+                job: subject.job.map(|(id, _, _)| id),
                 ..Ask::of(state, &limits, subject.owner, subject.spec)
             },
             limits,
@@ -162,6 +166,18 @@ impl<'a> Inquiry<'a> {
     fn never(&self) -> bool {
         self.reached.iter().any(Reached::is_for_good)
             || fit_nowhere(self.machines.iter(), &self.ask)
+    }
+
+    /// Returns the machines that are kept free for it.
+    fn kept(&self) -> Vec<Name> {
+        let Some((id, _, _)) = self.subject.job else {
+            return Vec::new();
+        };
+        let reserved = &self.state.volatile.reserved;
+        let kept = reserved.machines(self.subject.org, id);
+        let names = kept.filter_map(|machine| self.state.machines.get(&machine));
+        let names = names.map(|machine| machine.name.clone());
+        names.take(MAX_NAMED_MACHINES).collect()
     }
 
     /// Returns what of its data is on the machines that could run it.
@@ -309,7 +325,7 @@ impl<'a> Inquiry<'a> {
     fn nearest(&self) -> Option<(&MachineView<'_>, Vec<Obstacle>)> {
         let obstacles = |machine| may_place(machine, &self.ask).err().unwrap_or_default();
         let weight = |obstacle: &Obstacle| match obstacle {
-            Obstacle::Busy(_) | Obstacle::Full | Obstacle::ModelLimit => 1,
+            Obstacle::Busy(_) | Obstacle::Full | Obstacle::ModelLimit | Obstacle::Reserved => 1,
             Obstacle::Offline | Obstacle::Paused => 10,
             // Whoever submits can ask for less.
             Obstacle::TooSmall(_)

@@ -2,7 +2,7 @@
 
 use common::{
     api::explain::BlockerCode,
-    id::{MachineId, UserId},
+    id::{JobId, MachineId, UserId},
     image::Image,
     job::JobSpec,
     limits::Limits,
@@ -10,12 +10,12 @@ use common::{
     name::Name,
     resources::{Allocation, Capacity, GpuRoom, Request, Shortage},
     status::{MinIsolation, Network},
-    time::Span,
+    time::{Span, Timestamp},
     units::Bytes,
 };
 
-use super::view::MachineView;
-use crate::state::State;
+use super::{reserve::may_backfill, view::MachineView};
+use crate::state::{State, queue::Class};
 
 /// What is to be placed, as far as a machine cares. All of it is in [`crate::state::queue::Class`], or the same
 /// for all jobs of a member.
@@ -45,6 +45,9 @@ pub(crate) struct Ask<'a> {
     pub(crate) gpu_room: &'a GpuRoom,
     /// The same while nothing else runs.
     pub(crate) gpu_room_ever: &'a GpuRoom,
+    /// Whose task it is, where it was submitted.
+    pub(crate) job: Option<JobId>,
+    pub(crate) now: Timestamp,
 }
 
 static UNLIMITED: GpuRoom = GpuRoom::unlimited();
@@ -77,6 +80,8 @@ pub(crate) enum Obstacle {
     Busy(Shortage),
     /// As many attempts as a machine can be told of.
     Full,
+    /// It is kept free for a job that comes first.
+    Reserved,
 }
 
 impl Obstacle {
@@ -101,6 +106,7 @@ impl Obstacle {
             Self::Busy(Shortage::Memory) => BlockerCode::BusyMemory,
             Self::Busy(Shortage::Disk) => BlockerCode::BusyDisk,
             Self::Busy(Shortage::Gpu) => BlockerCode::BusyGpu,
+            Self::Reserved => BlockerCode::MachineReserved,
         }
     }
 }
@@ -121,6 +127,8 @@ impl<'a> Ask<'a> {
             data: Bytes::ZERO,
             gpu_room: &UNLIMITED,
             gpu_room_ever: &UNLIMITED,
+            job: None,
+            now: Timestamp::default(),
         }
     }
 
@@ -182,6 +190,8 @@ pub(super) enum Unfit {
     Rule,
     /// No more GPUs of those models may be held that are free.
     ModelLimit,
+    /// It is kept free for another job.
+    Reserved,
 }
 
 /// Returns what the task would hold there now, exactly where [`may_place`] does.
@@ -201,6 +211,12 @@ pub(super) fn fits_now(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<Alloc
         return Err(Unfit::Room);
     }
     let allocated = machine.free.allocate_within(ask.request, ask.gpu_room);
+    if allocated
+        .as_ref()
+        .is_ok_and(|allocation| !may_backfill(machine, ask, allocation))
+    {
+        return Err(Unfit::Reserved);
+    }
     allocated.map_err(|short| {
         let others = short.iter().any(|one| *one != Shortage::Gpu);
         let limited = !others && !ask.gpu_room.is_unlimited();
@@ -251,6 +267,10 @@ pub(crate) fn may_place(
     }
     if limited {
         obstacles.push(Obstacle::ModelLimit);
+    }
+    let kept = |allocation: &Allocation| !may_backfill(machine, ask, allocation);
+    if allocated.as_ref().is_ok_and(kept) {
+        obstacles.push(Obstacle::Reserved);
     }
     match allocated {
         Ok(allocation) if obstacles.is_empty() => Ok(allocation),
@@ -345,4 +365,12 @@ fn by_rule(machine: &MachineView<'_>, report: &MachineReport, ask: &Ask<'_>) -> 
     ];
     let in_the_way = checks.into_iter().filter(|(holds, _)| *holds);
     in_the_way.map(|(_, obstacle)| obstacle).collect()
+}
+
+/// Returns whether the org's limits let jobs of this class start at all. They may have been lowered since.
+pub(crate) fn within_limits(class: &Class, limits: &Limits) -> bool {
+    let memory = limits.max_job_memory;
+    let runtime = limits.max_job_runtime.zip(class.max_runtime);
+    memory.is_none_or(|most| class.request.memory <= most)
+        && runtime.is_none_or(|(most, asked)| asked <= most)
 }

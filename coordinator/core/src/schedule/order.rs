@@ -65,6 +65,10 @@ impl<'a> Order<'a> {
         }
     }
 
+    pub(super) const fn at(&self) -> Timestamp {
+        self.at
+    }
+
     /// Returns the part of a line's member, who holds so much now.
     pub(crate) fn part(&self, whose: Whose, borrowed: &Borrowed) -> Part {
         let Whose { user, project } = whose;

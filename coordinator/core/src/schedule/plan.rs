@@ -2,7 +2,10 @@
 //! enough are placed.
 //!
 //! An array costs per task that is placed, not per task that waits; and jobs that are alike
-//! ([`Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
+//! ([`crate::state::queue::Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
+
+mod kept;
+mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +16,16 @@ use common::{
     time::{Span, Timestamp},
 };
 
+use self::kept::Left;
 use super::{
     candidates::Candidates,
     choose::{Machines, Scope},
     data::Needs,
-    feasible::{Ask, max_runtime},
+    feasible::{Ask, max_runtime, within_limits},
     history::History,
     order::{Order, Part},
     rank::Wishes,
-    turns::{Head, Line, Turns},
+    turns::{Head, Line, Turn, Turns},
 };
 use crate::{
     bounds::Bounds,
@@ -31,7 +35,7 @@ use crate::{
         index::MemberUse,
         job::{Job, JobProgress},
         pool::OrgPool,
-        queue::{Class, ClassId, Queue, Whose},
+        queue::{ClassId, Whose},
     },
 };
 
@@ -53,6 +57,10 @@ pub(crate) struct Placement {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) placements: Vec<Placement>,
+    /// Machines that are kept free from now on, and for which job.
+    pub(crate) kept: Vec<(OrgId, MachineId, JobId)>,
+    /// Those that are not any more.
+    pub(crate) released: Vec<(OrgId, MachineId)>,
     /// Orgs in which nothing more fits now.
     pub(crate) settled: Vec<OrgId>,
     /// How often a task was held against machines: what all of it costs.
@@ -78,12 +86,18 @@ pub(crate) fn plan(state: &State, at: Timestamp, most: u32) -> Plan {
         pass.run(most - plan.placements.len());
         let full = plan.placements.len() + pass.placements.len() >= most;
         plan.placements.append(&mut pass.placements);
+        let kept = pass.kept.iter();
+        plan.kept
+            .extend(kept.map(|(machine, job)| (*org, *machine, *job)));
+        let released = pass.released.iter();
+        plan.released
+            .extend(released.map(|machine| (*org, *machine)));
         #[cfg(test)]
         {
             plan.looks += pass.looks;
             plan.machines += pass.machines.count();
         }
-        if !full && !pass.fell_back {
+        if !full && !pass.again {
             plan.settled.push(*org);
         }
     }
@@ -106,8 +120,12 @@ struct Pass<'a> {
     placements: Vec<Placement>,
     /// What has no room for a member anywhere: it stays so for the pass, which only ever takes.
     nowhere: BTreeSet<(UserId, ClassId)>,
-    /// Whether a job of raised priority had its turn: what is left of it waits at its own priority again.
-    fell_back: bool,
+    kept: Vec<(MachineId, JobId)>,
+    released: Vec<MachineId>,
+    keep_left: Left,
+    /// Whether another pass may find more: a job of raised priority had its turn, and what is left of it waits at its own
+    /// again, or a machine is kept for nobody any more.
+    again: bool,
     #[cfg(test)]
     looks: u32,
 }
@@ -149,7 +167,10 @@ impl<'a> Pass<'a> {
             jobs: BTreeMap::new(),
             placements: Vec::new(),
             nowhere: BTreeSet::new(),
-            fell_back: false,
+            kept: Vec::new(),
+            released: Vec::new(),
+            keep_left: Left::default(),
+            again: false,
             #[cfg(test)]
             looks: 0,
         })
@@ -160,6 +181,7 @@ impl<'a> Pass<'a> {
             return;
         };
         let mut candidates = Candidates::of(self.state, self.pool, queue);
+        self.serve_kept(queue, most, &mut candidates);
         let first = self.state.volatile.first.get(&self.org);
         for user in first.into_iter().flatten() {
             self.own_first(queue, *user, most, &mut candidates);
@@ -171,15 +193,21 @@ impl<'a> Pass<'a> {
             let mut turns = Turns::new(&level.lines, |whose| self.part(whose));
             while self.placements.len() < most
                 && !candidates.is_empty()
-                && let Some((whose, head)) = turns.next(
+                && let Some(turn) = turns.next(
                     |whose| self.part(whose),
                     |whose, class| self.may_start(whose.user, class, &candidates),
                 )
             {
+                let Turn { whose, head, first } = turn;
+                if first && let Some(waiting) = level.lines.get(&whose) {
+                    self.keep_for_oldest(whose, waiting, &candidates);
+                }
                 let line = turns.line(whose);
-                if line.is_some_and(|line| {
+                // What may not start any more gives its turn to the line's next one.
+                let goes_on = line.zip(head).is_none_or(|(line, head)| {
                     self.serve(whose.user, head, line, &mut candidates, Scope::All)
-                }) {
+                });
+                if goes_on {
                     turns.again(whose, self.part(whose), |class| {
                         self.may_start(whose.user, class, &candidates)
                     });
@@ -190,31 +218,6 @@ impl<'a> Pass<'a> {
 
     fn may_start(&self, user: UserId, class: ClassId, candidates: &Candidates<'_>) -> bool {
         candidates.has(class) && (self.nowhere.is_empty() || !self.nowhere.contains(&(user, class)))
-    }
-
-    /// Gives a member's own machines to the member's jobs before anybody else gets them.
-    fn own_first(
-        &mut self,
-        queue: &'a Queue,
-        user: UserId,
-        most: usize,
-        candidates: &mut Candidates<'a>,
-    ) {
-        let Some(own) = self.pool.own.get(&user) else {
-            return;
-        };
-        for level in queue.levels.values() {
-            for (_, waiting) in level.lines_of(user) {
-                let mut line = Line::new(waiting);
-                while self.placements.len() < most
-                    && let Some(head) = line.first(|class| {
-                        let class = candidates.class(class);
-                        class.is_some_and(|class| own.may_fit(&class.request, class.data))
-                    })
-                    && self.serve(user, head, &mut line, candidates, Scope::Own)
-                {}
-            }
-        }
     }
 
     /// Returns the part of the pool that the line's member has, with what was placed in this pass.
@@ -231,7 +234,7 @@ impl<'a> Pass<'a> {
         user: UserId,
         (_, id, class): Head,
         line: &mut Line<'_>,
-        candidates: &mut Candidates<'_>,
+        candidates: &mut Candidates<'a>,
         scope: Scope,
     ) -> bool {
         let running = self.member(user).map_or(0, |used| used.running);
@@ -261,7 +264,7 @@ impl<'a> Pass<'a> {
         };
         match self.place(id, job, task, class, candidates, scope) {
             Place::Found => {
-                self.fell_back |= progress.raised > 0;
+                self.again |= progress.raised > 0 || self.is_kept_for(id);
                 if progress.raised > 0 || self.next_task(id, job, progress).is_none() {
                     line.advance(class);
                 }
@@ -270,6 +273,7 @@ impl<'a> Pass<'a> {
             Place::NotForThisTask => line.advance(class),
             Place::Nowhere if scope == Scope::Own => line.give_up(class),
             Place::Nowhere => {
+                self.keep_for(id, class, candidates);
                 candidates.refresh(class, &self.pool.room);
                 self.nowhere.insert((user, class));
                 if self.pool.telling_projects == 0 {
@@ -311,8 +315,7 @@ impl<'a> Pass<'a> {
         let ask = Ask {
             given_back: &history.given_back,
             gpu_room: &gpu_room,
-            data: job.data,
-            ..Ask::of(self.state, self.limits, job.owner, &job.spec)
+            ..self.ask(id, job)
         };
         let needs = Needs::of(self.state, job);
         let wishes = Wishes {
@@ -333,7 +336,7 @@ impl<'a> Pass<'a> {
         let Some(machine) = self.machines.look(machine) else {
             return nowhere;
         };
-        machine.take(&allocation);
+        machine.take(&allocation, &ask);
         let strong = ask.is_strong_on(machine);
         let gpu_models = machine.models(&allocation);
         let borrowed = machine.owner != job.owner;
@@ -368,6 +371,15 @@ impl<'a> Pass<'a> {
         Place::Found
     }
 
+    fn ask(&self, id: JobId, job: &'a Job) -> Ask<'a> {
+        Ask {
+            data: job.data,
+            job: Some(id),
+            now: self.order.at(),
+            ..Ask::of(self.state, self.limits, job.owner, &job.spec)
+        }
+    }
+
     /// Returns what the member has, with what was placed in this pass.
     fn member(&self, user: UserId) -> Option<&MemberUse> {
         let before = || self.state.index.members.get(&(self.org, user));
@@ -378,12 +390,4 @@ impl<'a> Pass<'a> {
         let own = self.state.own_limits.get(&(self.org, user));
         Bounds::with(Some(self.limits), own, Some(&self.held), self.member(user))
     }
-}
-
-/// Returns whether the org's limits let jobs of this class start at all. They may have been lowered since.
-pub(crate) fn within_limits(class: &Class, limits: &Limits) -> bool {
-    let memory = limits.max_job_memory;
-    let runtime = limits.max_job_runtime.zip(class.max_runtime);
-    memory.is_none_or(|most| class.request.memory <= most)
-        && runtime.is_none_or(|(most, asked)| asked <= most)
 }

@@ -19,6 +19,18 @@ pub(super) struct Turns<'a> {
     /// By part and oldest job.
     ready: BinaryHeap<Reverse<(Part, Head, Whose)>>,
     lines: BTreeMap<Whose, Line<'a>>,
+    /// Those that had a turn.
+    seen: BTreeSet<Whose>,
+}
+
+/// A line whose turn it is.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) whose: Whose,
+    /// The oldest of its jobs that may start, when the turn was given; nothing where none may.
+    pub(super) head: Option<Head>,
+    /// Whether it is the line's first turn.
+    pub(super) first: bool,
 }
 
 /// A job, and its class.
@@ -50,15 +62,16 @@ impl<'a> Turns<'a> {
             later: later.collect(),
             ready: BinaryHeap::new(),
             lines: BTreeMap::new(),
+            seen: BTreeSet::new(),
         }
     }
 
-    /// Returns whose turn it is, and the job that was the oldest when the turn was given.
+    /// Returns whose turn it is.
     pub(super) fn next(
         &mut self,
         part: impl Fn(Whose) -> Part,
         may_start: impl Fn(Whose, ClassId) -> bool,
-    ) -> Option<(Whose, Head)> {
+    ) -> Option<Turn> {
         loop {
             let least = self.ready.peek().map(|Reverse((part, _, _))| *part);
             match self.later.peek() {
@@ -66,14 +79,20 @@ impl<'a> Turns<'a> {
                 Some(Reverse((part, whose))) if least.is_none_or(|least| *part <= least) => {
                     let (part, whose) = (*part, *whose);
                     self.later.pop();
-                    self.again(whose, part, |class| may_start(whose, class));
+                    if !self.again(whose, part, |class| may_start(whose, class)) {
+                        let oldest = self.waiting.get(&whose).and_then(Waiting::oldest_of_class);
+                        let turn = oldest.map(|head| Reverse((part, head, whose)));
+                        self.ready.extend(turn);
+                    }
                 }
                 _ => {
                     let Reverse((before, head, whose)) = self.ready.pop()?;
                     // It may have grown by another line of the same member.
                     let now = part(whose);
                     if now == before {
-                        return Some((whose, head));
+                        let first = self.seen.insert(whose);
+                        let head = may_start(whose, head.2).then_some(head);
+                        return Some(Turn { whose, head, first });
                     }
                     self.ready.push(Reverse((now, head, whose)));
                 }
@@ -90,11 +109,19 @@ impl<'a> Turns<'a> {
     }
 
     /// Gives the line another turn, with the part that its member has now.
-    pub(super) fn again(&mut self, whose: Whose, part: Part, may_start: impl Fn(ClassId) -> bool) {
+    /// Returns whether anything of it may start.
+    pub(super) fn again(
+        &mut self,
+        whose: Whose,
+        part: Part,
+        may_start: impl Fn(ClassId) -> bool,
+    ) -> bool {
         let line = self.line(whose);
         let next = line.and_then(|line| line.first(may_start));
         let turn = next.map(|head| Reverse((part, head, whose)));
+        let has_turn = turn.is_some();
         self.ready.extend(turn);
+        has_turn
     }
 }
 

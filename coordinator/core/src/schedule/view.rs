@@ -1,13 +1,19 @@
 //! A machine as the schedule looks at it, with what is free on it: a copy, so that a pass can take away what it gives.
 
+use std::collections::BTreeSet;
+
 use common::{
-    id::{MachineId, OrgId, UserId},
+    id::{AttemptId, JobId, MachineId, OrgId, UserId},
     machine::MachineReport,
     name::Name,
-    resources::{Allocation, Capacity},
+    resources::{Allocation, Capacity, Request},
     wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
 
+use super::{
+    feasible::Ask,
+    reserve::{Kept, Running},
+};
 use crate::state::State;
 
 #[derive(Debug)]
@@ -20,6 +26,10 @@ pub(crate) struct MachineView<'a> {
     pub(crate) free: Capacity,
     /// In its desired set.
     pub(crate) attempts: usize,
+    live: Option<&'a BTreeSet<AttemptId>>,
+    state: &'a State,
+    /// For another job, where it is kept free.
+    pub(super) kept: Option<Kept<'a>>,
 }
 
 impl<'a> MachineView<'a> {
@@ -31,7 +41,7 @@ impl<'a> MachineView<'a> {
     }
 
     /// Returns `None` for a machine that is not approved.
-    pub(super) fn of(state: &'a State, id: MachineId) -> Option<Self> {
+    pub(in crate::schedule) fn of(state: &'a State, id: MachineId) -> Option<Self> {
         let machine = state.machines.get(&id)?;
         if !machine.state.is_approved() {
             return None;
@@ -43,7 +53,16 @@ impl<'a> MachineView<'a> {
             (Some(report), None) => report.offer.clone(),
             (Some(report), Some(used)) => report.offer.minus(&used.held),
         };
+        let live = used.map(|used| &used.live);
+        let reserved = state.volatile.reserved.of(id);
         Some(Self {
+            state,
+            live,
+            kept: reserved.map(|reserved| Kept {
+                job: reserved.job,
+                request: &reserved.request,
+                running: running(state, live),
+            }),
             id,
             name: &machine.name,
             owner: machine.owner,
@@ -68,8 +87,44 @@ impl<'a> MachineView<'a> {
         allocation.gpus.iter().map(model).collect()
     }
 
-    pub(crate) fn take(&mut self, allocation: &Allocation) {
+    /// Takes what a task placed now gets.
+    pub(crate) fn take(&mut self, allocation: &Allocation, ask: &Ask<'_>) {
         self.free = self.free.minus(allocation);
         self.attempts += 1;
+        if let Some(kept) = &mut self.kept {
+            kept.running.push(Running {
+                since: ask.now,
+                max_runtime: ask.max_runtime,
+                allocation: allocation.clone(),
+            });
+        }
     }
+
+    /// Returns what ran there when the pass began.
+    pub(super) fn running(&self) -> Vec<Running> {
+        running(self.state, self.live)
+    }
+
+    /// Keeps it free from now on for a job.
+    pub(super) fn keep(&mut self, job: JobId, request: &'a Request, placed: Vec<Running>) {
+        let mut running = self.running();
+        running.extend(placed);
+        self.kept = Some(Kept {
+            job,
+            request,
+            running,
+        });
+    }
+}
+
+fn running(state: &State, live: Option<&BTreeSet<AttemptId>>) -> Vec<Running> {
+    let live = live.into_iter().flatten();
+    let attempts = live.filter_map(|id| state.attempts.get(id));
+    attempts
+        .map(|attempt| Running {
+            since: attempt.started_at.unwrap_or(attempt.placed_at),
+            max_runtime: attempt.max_runtime,
+            allocation: attempt.allocation.clone(),
+        })
+        .collect()
 }

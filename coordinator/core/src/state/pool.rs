@@ -122,6 +122,7 @@ pub(crate) fn refresh(state: &mut State, machine: MachineId) {
     let row = state.machines.get(&machine);
     let row = row.filter(|row| row.state.is_approved() && state.is_connected(machine));
     let (Some(row), Some(report)) = (row, state.reports.get(&machine)) else {
+        state.volatile.reserved.take(machine);
         return;
     };
     let lent = Lent::of(row.org, row.owner, report);

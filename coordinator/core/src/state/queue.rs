@@ -131,8 +131,15 @@ impl Waiting {
     }
 
     fn oldest(&self) -> Option<(JobNumber, JobId)> {
+        let (number, id, _) = self.oldest_of_class()?;
+        Some((number, id))
+    }
+
+    /// Returns the oldest job, with its class.
+    pub(crate) fn oldest_of_class(&self) -> Option<(JobNumber, JobId, ClassId)> {
         let (_, class) = self.heads.first()?;
-        self.jobs(*class).next().copied()
+        let (number, id) = self.jobs(*class).next()?;
+        Some((*number, *id, *class))
     }
 
     fn insert(&mut self, class: ClassId, job: (JobNumber, JobId)) {
@@ -246,6 +253,19 @@ impl Queue {
     /// Returns every class of which a job waits, in order.
     pub(crate) fn classes(&self) -> impl Iterator<Item = (&Class, ClassId)> {
         self.ids.iter().map(|(class, id)| (class, *id))
+    }
+
+    /// Returns the line in which a job waits, and its class.
+    pub(crate) fn waiting_of(
+        &self,
+        job: &Job,
+        progress: &JobProgress,
+    ) -> Option<(ClassId, &Waiting)> {
+        let level = self
+            .levels
+            .get(&Reverse(progress.level(job.spec.priority)))?;
+        let waiting = level.lines.get(&Whose::of(job))?;
+        Some((*self.ids.get(&Class::of(job))?, waiting))
     }
 
     pub(super) fn insert(&mut self, id: JobId, job: &Job, progress: &JobProgress) {

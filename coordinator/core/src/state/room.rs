@@ -199,6 +199,10 @@ impl Room {
         self.places.is_empty()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.places.len()
+    }
+
     /// Returns the groups, smallest kind first, each with its number.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (usize, &Kind, &Group)> {
         self.kinds
@@ -240,6 +244,10 @@ impl Eq for Room {}
 impl Group {
     fn is_empty(&self) -> bool {
         self.vacant.len() == self.machines.len()
+    }
+
+    pub(crate) fn machines(&self) -> impl Iterator<Item = MachineId> {
+        self.machines.iter().flatten().copied()
     }
 
     fn spare(&self, place: usize) -> Spare {

@@ -101,6 +101,7 @@ pub(super) fn explanation() -> Explanation {
             fetch_time: Span::from_secs(2970),
             text: "12 GiB already there, 29 GiB to fetch (about 49m 30s)".to_owned(),
         }],
+        kept: vec![name("box")],
     }
 }
 

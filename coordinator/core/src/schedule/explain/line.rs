@@ -11,7 +11,11 @@ use common::{
 
 use super::Subject;
 use crate::{
-    schedule::order::Order,
+    schedule::{
+        feasible::{Ask, may_place},
+        order::Order,
+        view::MachineView,
+    },
     state::{
         State,
         queue::{Queue, Whose},
@@ -36,14 +40,15 @@ pub(super) fn ahead(state: &State, subject: &Subject<'_>, now: Timestamp) -> u64
         let progress = state.progress.get(&id);
         progress.map_or(0, |progress| u64::from(progress.counts.queued))
     };
+    let own_takes = has_room_of_its_own(state, subject);
     let mut ahead = 0;
     for (other_level, lines) in &queue.levels {
         for (whose, waiting) in &lines.lines {
             if state.is_archived(whose.project) {
                 continue;
             }
-            let first =
-                whose.user != own.user && is_first_on_own(state, subject, queue, whose.user);
+            let first = is_first_on_own(state, subject, queue, whose.user)
+                && (whose.user != own.user || !own_takes);
             let by_part = || own_part.cmp(&part(*whose));
             let number = match other_level.0.cmp(&level).then_with(by_part) {
                 Ordering::Greater => None,
@@ -53,9 +58,29 @@ pub(super) fn ahead(state: &State, subject: &Subject<'_>, now: Timestamp) -> u64
                 Ordering::Less => continue,
             };
             ahead += waiting.tasks_before(number, tasks);
+            // Not itself.
+            if number.is_none() && *whose == own && other_level.0 == level {
+                ahead -= subject.job.map_or(0, |(id, _, _)| tasks(id));
+            }
         }
     }
     ahead
+}
+
+/// Returns whether it could start on one of its owner's own machines now.
+fn has_room_of_its_own(state: &State, subject: &Subject<'_>) -> bool {
+    let pool = state.volatile.pool.of(subject.org);
+    let own = pool.and_then(|pool| pool.own.get(&subject.owner));
+    let limits = state.orgs.get(&subject.org).map(|org| &org.limits);
+    let (Some(own), Some(limits)) = (own, limits) else {
+        return false;
+    };
+    let ask = Ask::of(state, limits, subject.owner, subject.spec);
+    let mut machines = own.groups().flat_map(|(_, _, group)| group.machines());
+    machines.any(|machine| {
+        let view = MachineView::of(state, machine);
+        view.is_some_and(|view| may_place(&view, &ask).is_ok())
+    })
 }
 
 /// Returns whether the member's own machines may have room that the next pass gives to the member's own jobs first.

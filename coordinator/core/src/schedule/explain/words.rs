@@ -171,6 +171,9 @@ pub(super) fn on_machines(
             request.disk,
             free(|c| c.disk.0, &|c| c.disk.to_string())
         ),
+        BlockerCode::MachineReserved => {
+            "kept free for a job that comes first and needs the room".to_owned()
+        }
         BlockerCode::BusyGpu => format!("asks for {}{}", gpus(request), gpu_use(request, machines)),
         // Not of machines.
         _ => String::new(),

@@ -10,6 +10,7 @@ use common::{
 use super::{allowed_networks, cpus, graphics::gpu_change, owners, pause_reason, words};
 use crate::schedule::{
     feasible::{Ask, Obstacle},
+    reserve::kept_until,
     view::MachineView,
 };
 
@@ -89,6 +90,16 @@ fn rule_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacle: Obstacle) -> 
                     "ask for fewer GPUs or for others than {name} has, or have an admin raise the limit on their model"
                 ),
             })
+        }
+        Obstacle::Reserved => {
+            let before = kept_until(machine, ask.now);
+            let shorter = before.map(|span| {
+                format!(", or ask to run for at most {span} (max_runtime), which ends before that")
+            });
+            Some(format!(
+                "the job starts for which {name} is kept free{}",
+                shorter.unwrap_or_default()
+            ))
         }
         Obstacle::Offline
         | Obstacle::Paused

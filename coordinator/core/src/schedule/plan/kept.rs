@@ -1,0 +1,255 @@
+//! Machines that a pass keeps free for jobs which come first and find no room, and what had one kept.
+
+use std::collections::BTreeMap;
+
+use common::{
+    id::{JobId, MachineId, UserId},
+    org::retention::Retention,
+    resources::Allocation,
+    time::Timestamp,
+};
+
+use super::Pass;
+use crate::{
+    schedule::{
+        candidates::Candidates,
+        choose::Scope,
+        feasible::{Ask, could_ever, within_limits},
+        order::Part,
+        reserve::{Running, could_be_kept},
+        turns::Line,
+    },
+    state::{
+        job::{Job, JobProgress},
+        queue::{Class, ClassId, Queue, Waiting, Whose},
+    },
+};
+
+/// Most machines of an org that are kept free at once, and never more than half of them.
+const MAX_KEPT: usize = 16;
+/// Most machines that are looked at for one that could be kept.
+const MAX_LOOKED: usize = 256;
+/// Most jobs of a pass for which that is done.
+const MAX_TRIED: u32 = 2;
+
+/// How many more machines may be kept, and jobs looked at for that.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Left {
+    machines: usize,
+    jobs: u32,
+}
+
+impl<'a> Pass<'a> {
+    /// Lets jobs have the machines that are kept for them, as soon as there is room, and gives up what is kept for
+    /// a job that a limit holds back.
+    pub(super) fn serve_kept(
+        &mut self,
+        queue: &'a Queue,
+        most: usize,
+        candidates: &mut Candidates<'a>,
+    ) {
+        let reserved = &self.state.volatile.reserved;
+        let mut kept = 0;
+        for (id, machines) in reserved.jobs(self.org) {
+            kept += machines.len();
+            let (Some(job), Some(progress)) =
+                (self.state.jobs.get(&id), self.state.progress.get(&id))
+            else {
+                continue;
+            };
+            let class = Class::of(job);
+            let bounded =
+                within_limits(&class, self.limits) && self.bounds(job.owner).admit(&class.request);
+            let waiting = queue.waiting_of(job, progress);
+            let (Some((class, waiting)), true) =
+                (waiting, bounded && !self.state.is_archived(job.project))
+            else {
+                self.released.extend(machines);
+                self.again = true;
+                continue;
+            };
+            if self.placements.len() < most && candidates.has(class) {
+                let head = (job.number, id, class);
+                let mut line = Line::new(waiting);
+                self.serve(job.owner, head, &mut line, candidates, Scope::All);
+            }
+        }
+        let machines = self.pool.room.count();
+        self.keep_left = Left {
+            machines: (machines.div_ceil(2)).min(MAX_KEPT).saturating_sub(kept),
+            jobs: MAX_TRIED,
+        };
+    }
+
+    /// Keeps a machine free for the oldest job of a line whose turn it is, where that has waited for long and finds no
+    /// room: what comes after it would take whatever ends.
+    pub(super) fn keep_for_oldest(
+        &mut self,
+        whose: Whose,
+        waiting: &'a Waiting,
+        candidates: &Candidates<'a>,
+    ) {
+        if self.keep_left.machines == 0 || self.keep_left.jobs == 0 {
+            return;
+        }
+        if let Some((_, id, class)) = waiting.oldest_of_class()
+            && !self.may_start(whose.user, class, candidates)
+        {
+            self.keep_for(id, class, candidates);
+        }
+    }
+
+    /// Keeps a machine free for a job that found no room, if it has waited for long and is the next one there.
+    pub(super) fn keep_for(&mut self, id: JobId, class: ClassId, candidates: &Candidates<'a>) {
+        let Left { machines, jobs } = self.keep_left;
+        if machines == 0 || jobs == 0 {
+            return;
+        }
+        let (Some(job), Some(progress), Some(asks)) = (
+            self.state.jobs.get(&id),
+            self.state.progress.get(&id),
+            candidates.class(class),
+        ) else {
+            return;
+        };
+        let bounded = within_limits(asks, self.limits)
+            && self.bounds(job.owner).admit(&asks.request)
+            && self.next_task(id, job, progress).is_some();
+        if !bounded || self.is_kept_for(id) || self.kept.iter().any(|(_, job)| *job == id) {
+            return;
+        }
+        if !self.is_overdue(progress) {
+            return;
+        }
+        self.keep_left.jobs -= 1;
+        if let Some(machine) = self.soonest(id, asks)
+            && self.is_next_on(machine, job, progress)
+        {
+            self.keep_left.machines -= 1;
+            let placed = self.placed_on(machine);
+            if let Some(view) = self.machines.look(machine) {
+                view.keep(id, &asks.request, placed);
+            }
+            self.kept.push((machine, id));
+        }
+    }
+
+    /// Returns whether a machine is kept free for the job.
+    pub(super) fn is_kept_for(&self, id: JobId) -> bool {
+        let reserved = &self.state.volatile.reserved;
+        reserved.machines(self.org, id).next().is_some()
+    }
+
+    fn is_overdue(&self, progress: &JobProgress) -> bool {
+        let org = self.state.orgs.get(&self.org);
+        let Some(Retention::For(after)) = org.map(|org| org.settings.reserved_after) else {
+            return false;
+        };
+        progress.waits_since.saturating_add(after.as_duration()) <= self.order.at()
+    }
+
+    /// Returns the machine that the job could have soonest.
+    fn soonest(&mut self, id: JobId, asks: &Class) -> Option<MachineId> {
+        let job = self.state.jobs.get(&id)?;
+        let gpu_room = self.bounds(job.owner).gpu_room_ever();
+        let ask = Ask {
+            gpu_room_ever: &gpu_room,
+            ..self.ask(id, job)
+        };
+        let able = self.pool.room.groups();
+        let able = able.filter(|(_, kind, _)| kind.has_model(&asks.request));
+        let machines: Vec<MachineId> = able
+            .flat_map(|(_, _, group)| group.machines())
+            .take(MAX_LOOKED)
+            .collect();
+        let mut soonest: Option<(Timestamp, MachineId)> = None;
+        for machine in machines {
+            let placed = self.placed_on(machine);
+            let view = self.machines.look(machine);
+            let begin = view.and_then(|view| could_be_kept(view, &ask, placed));
+            if let Some(begin) = begin
+                && soonest.is_none_or(|(before, _)| begin < before)
+            {
+                soonest = Some((begin, machine));
+            }
+        }
+        soonest.map(|(_, machine)| machine)
+    }
+
+    /// Returns whether nobody else's job that could run there comes before, once what runs on the machine now has ended.
+    fn is_next_on(&mut self, machine: MachineId, job: &Job, progress: &JobProgress) -> bool {
+        let Some(queue) = self.state.index.queues.get(&self.org) else {
+            return false;
+        };
+        let own_level = progress.level(job.spec.priority);
+        let there = self.held_on(machine);
+        let own = self.part_without(Whose::of(job), &there);
+        let levels = queue.levels.iter();
+        let levels = levels.take_while(|(level, _)| level.0 >= own_level);
+        let lines = levels.flat_map(|(level, lines)| {
+            let higher = level.0 > own_level;
+            lines.lines.iter().map(move |line| (higher, line))
+        });
+        let first: Vec<JobId> = lines
+            .filter(|(_, (whose, _))| whose.user != job.owner)
+            .filter(|(higher, (whose, _))| *higher || self.part_without(**whose, &there) < own)
+            .filter_map(|(_, (_, waiting))| Some(waiting.oldest_of_class()?.1))
+            .collect();
+        for id in first {
+            let other = self.state.jobs.get(&id);
+            if other.is_some_and(|other| self.could_have(machine, id, other)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Returns whether the job could run there if the machine were empty, as far as limits go now.
+    fn could_have(&mut self, machine: MachineId, id: JobId, job: &'a Job) -> bool {
+        let class = Class::of(job);
+        let bounded =
+            within_limits(&class, self.limits) && self.bounds(job.owner).admit(&class.request);
+        let ask = self.ask(id, job);
+        let view = self.machines.look(machine);
+        bounded && view.is_some_and(|view| could_ever(view, &ask).is_ok())
+    }
+
+    /// Returns the part of the pool that the line's member has, without what there is on a machine.
+    fn part_without(&self, whose: Whose, there: &BTreeMap<UserId, Vec<&Allocation>>) -> Part {
+        let used = self.member(whose.user);
+        let mut borrowed = used.map(|used| used.borrowed).unwrap_or_default();
+        for allocation in there.get(&whose.user).into_iter().flatten() {
+            borrowed.take(allocation);
+        }
+        self.order.part(whose, &borrowed)
+    }
+
+    /// Returns what each member's tasks hold of a machine.
+    fn held_on(&self, machine: MachineId) -> BTreeMap<UserId, Vec<&Allocation>> {
+        let live = self.state.index.machines.get(&machine);
+        let live = live.into_iter().flat_map(|used| &used.live);
+        let live = live.filter_map(|id| Some((id.job, &self.state.attempts.get(id)?.allocation)));
+        let placed = self.placements.iter();
+        let placed = placed.filter(|placement| placement.machine == machine);
+        let placed = placed.map(|placement| (placement.attempt.job, &placement.allocation));
+        let mut held: BTreeMap<UserId, Vec<&Allocation>> = BTreeMap::new();
+        for (job, allocation) in live.chain(placed) {
+            if let Some(job) = self.state.jobs.get(&job) {
+                held.entry(job.owner).or_default().push(allocation);
+            }
+        }
+        held
+    }
+
+    /// Returns what this pass placed on a machine.
+    fn placed_on(&self, machine: MachineId) -> Vec<Running> {
+        let placements = self.placements.iter();
+        let here = placements.filter(|placement| placement.machine == machine);
+        here.map(|placement| Running {
+            since: self.order.at(),
+            max_runtime: placement.max_runtime,
+            allocation: placement.allocation.clone(),
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,133 @@
+//! Backfill (Lifka 1995; Mu'alem and Feitelson 2001): which machine is kept free for a job that comes first and finds no
+//! room, and what may run there meanwhile.
+//!
+//! A task may start on a machine that is kept for another job if it surely ends before that job could start, or if it
+//! leaves what that job needs then. When that will be follows from the run-time bounds of what runs; what has none is taken
+//! to run as long again as it ran until now.
+
+use std::time::Duration;
+
+use common::{
+    id::JobId,
+    resources::{Allocation, Request},
+    time::{Span, Timestamp},
+};
+
+use super::{
+    feasible::{Ask, could_ever},
+    view::MachineView,
+};
+
+/// Least time that something without a bound is taken to run.
+const LEAST_RUN: Duration = Duration::from_secs(60);
+
+/// What is kept of a machine for another job, with all that runs there.
+#[derive(Debug)]
+pub(crate) struct Kept<'a> {
+    pub(crate) job: JobId,
+    pub(crate) request: &'a Request,
+    pub(crate) running: Vec<Running>,
+}
+
+/// Something that runs on a machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    pub(crate) since: Timestamp,
+    pub(crate) max_runtime: Option<Span>,
+    pub(crate) allocation: Allocation,
+}
+
+impl Running {
+    /// Returns when it ends at the latest, or what is taken for that.
+    fn end(&self, now: Timestamp) -> Timestamp {
+        match self.max_runtime {
+            Some(most) => self.since.saturating_add(most.as_duration()).max(now),
+            None => now.saturating_add(now.since(self.since).max(LEAST_RUN)),
+        }
+    }
+}
+
+/// Returns whether a task with this allocation may start there now without being in the way of whom the machine is kept for.
+pub(super) fn may_backfill(
+    machine: &MachineView<'_>,
+    ask: &Ask<'_>,
+    allocation: &Allocation,
+) -> bool {
+    let Some(kept) = machine
+        .kept
+        .as_ref()
+        .filter(|kept| ask.job != Some(kept.job))
+    else {
+        return true;
+    };
+    let Some((begin, late)) = begin_of(machine, kept.request, &kept.running, ask.now) else {
+        return false;
+    };
+    let ends = ask
+        .max_runtime
+        .map(|most| ask.now.saturating_add(most.as_duration()));
+    if ends.is_some_and(|end| end <= begin) {
+        return true;
+    }
+    let offer = machine.report.map(|report| &report.offer);
+    let both = late.checked_add(allocation);
+    let free = offer.zip(both).map(|(offer, both)| offer.minus(&both));
+    free.is_some_and(|free| free.allocate(kept.request).is_ok())
+}
+
+/// Returns for how long others may still use what is kept of the machine.
+pub(super) fn kept_until(machine: &MachineView<'_>, now: Timestamp) -> Option<Span> {
+    let kept = machine.kept.as_ref()?;
+    let (begin, _) = begin_of(machine, kept.request, &kept.running, now)?;
+    Some(Span::from(begin.since(now))).filter(|span| *span > Span::default())
+}
+
+/// Returns when the machine has room for the request, and what still runs there by then.
+pub(super) fn begin_of(
+    machine: &MachineView<'_>,
+    request: &Request,
+    running: &[Running],
+    now: Timestamp,
+) -> Option<(Timestamp, Allocation)> {
+    let offer = &machine.report?.offer;
+    let mut ends: Vec<(Timestamp, &Running)> = running
+        .iter()
+        .map(|running| (running.end(now), running))
+        .collect();
+    ends.sort_by_key(|(end, _)| *end);
+    let nothing = Some(Allocation::default());
+    let mut held = ends.iter().fold(nothing, |held, (_, running)| {
+        held?.checked_add(&running.allocation)
+    })?;
+    let fits = |held: &Allocation| offer.minus(held).allocate(request).is_ok();
+    if fits(&held) {
+        return Some((now, held));
+    }
+    // What ends at the same moment goes together.
+    for together in ends.chunk_by(|a, b| a.0 == b.0) {
+        for (_, running) in together {
+            held = held.checked_sub(&running.allocation)?;
+        }
+        if fits(&held) {
+            return Some((together.first()?.0, held));
+        }
+    }
+    None
+}
+
+/// Returns when the machine could be had, with what was placed on it just now, where it may be kept free for what is asked.
+pub(super) fn could_be_kept(
+    machine: &MachineView<'_>,
+    ask: &Ask<'_>,
+    placed: Vec<Running>,
+) -> Option<Timestamp> {
+    let pause = machine.report?.paused.as_ref();
+    let held = pause.is_some_and(|pause| ask.is_held_by(pause, machine));
+    if machine.kept.is_some() || held || !machine.connected || could_ever(machine, ask).is_err() {
+        return None;
+    }
+    let mut running = machine.running();
+    running.extend(placed);
+    let (begin, _) = begin_of(machine, ask.request, &running, ask.now)?;
+    Some(begin)
+}

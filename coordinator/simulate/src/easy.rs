@@ -1,0 +1,215 @@
+//! EASY backfill (D. Lifka, "The ANL/IBM SP scheduling system", 1995): the task at the head of the queue has a
+//! reservation, by the run times that people asked for; any other may start before it as long as that moment stays.
+//!
+//! A task runs on one machine, so that the reservation is one of a machine: that on which the head could start first.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{
+    pool::{Amount, Pool},
+    rooms::{Held, Rooms},
+    scheduler::{End, Scheduler, Step, TaskId, Violation},
+    trace::Trace,
+};
+
+/// First come, first served, with backfill.
+#[derive(Debug)]
+pub struct Easy<'a> {
+    trace: &'a Trace,
+    /// Waiting tasks of each job that has some, in the order of submission.
+    waiting: BTreeMap<usize, VecDeque<usize>>,
+    rooms: Rooms,
+}
+
+/// Where and when the head will start at the latest.
+#[derive(Debug)]
+struct Reservation {
+    machine: usize,
+    at_ms: u64,
+    /// What is free there from then on besides the head.
+    extra: Amount,
+}
+
+impl<'a> Easy<'a> {
+    pub fn new(trace: &'a Trace, pool: &Pool) -> Self {
+        Self {
+            trace,
+            waiting: BTreeMap::new(),
+            rooms: Rooms::new(pool),
+        }
+    }
+
+    fn start(&mut self, now_ms: u64, job: usize, machine: usize) -> Option<Step> {
+        let tasks = self.waiting.get_mut(&job)?;
+        let task = TaskId {
+            job,
+            task: tasks.pop_front()?,
+        };
+        if tasks.is_empty() {
+            self.waiting.remove(&job);
+        }
+        let row = &self.trace.jobs[job];
+        let held = Held {
+            machine,
+            amount: row.ask,
+            ends_ms: now_ms.saturating_add(row.limit_ms),
+        };
+        self.rooms.take(task, held);
+        Some(Step::Start {
+            task,
+            machine,
+            holds: row.ask,
+        })
+    }
+
+    /// Returns where `asked` fits first if everything takes as long as was asked for.
+    fn reserve(&self, asked: &Amount) -> Option<Reservation> {
+        let machines = self.rooms.machines().into_iter().enumerate();
+        let first = machines.filter_map(|(machine, (mut free, mut running))| {
+            running.sort_by_key(|held| held.ends_ms);
+            let at_ms = running.iter().find_map(|held| {
+                free = free.plus(&held.amount);
+                asked.fits(&free).then_some(held.ends_ms)
+            })?;
+            // Whatever ends at the same moment is free by then too.
+            let later = running.iter().filter(|held| held.ends_ms > at_ms);
+            let all = running
+                .iter()
+                .fold(self.rooms.free(machine), |sum, held| sum.plus(&held.amount));
+            let free = later.fold(all, |free, held| free.minus(&held.amount).unwrap_or(free));
+            Some(Reservation {
+                machine,
+                at_ms,
+                extra: free.minus(asked)?,
+            })
+        });
+        first.min_by_key(|first| (first.at_ms, first.machine))
+    }
+
+    /// Starts what does not delay the head, in the order of submission.
+    fn backfill(&mut self, now_ms: u64, head: usize, steps: &mut Vec<Step>) {
+        let Some(mut reserved) = self.reserve(&self.trace.jobs[head].ask) else {
+            return;
+        };
+        // What found no place finds none later in this pass either: a pass only ever takes.
+        let mut nowhere: BTreeSet<(Amount, u64)> = BTreeSet::new();
+        let jobs: Vec<usize> = self.waiting.keys().copied().collect();
+        for job in jobs {
+            let row = &self.trace.jobs[job];
+            let (ask, limit_ms) = (row.ask, row.limit_ms);
+            let before = now_ms.saturating_add(limit_ms) <= reserved.at_ms;
+            while self.waiting.contains_key(&job) && !nowhere.contains(&(ask, limit_ms)) {
+                let beside = ask.fits(&reserved.extra);
+                let may = |machine| machine != reserved.machine || before || beside;
+                let Some(machine) = self.rooms.best(&ask, may) else {
+                    nowhere.insert((ask, limit_ms));
+                    break;
+                };
+                if machine == reserved.machine && !before {
+                    reserved.extra = reserved.extra.minus(&ask).unwrap_or_default();
+                }
+                steps.extend(self.start(now_ms, job, machine));
+            }
+            if self.rooms.full() {
+                return;
+            }
+        }
+    }
+}
+
+impl Scheduler for Easy<'_> {
+    fn name(&self) -> &'static str {
+        "EASY"
+    }
+
+    fn submit(&mut self, _: u64, job: usize) -> Result<(), Violation> {
+        let tasks = 0..self.trace.jobs[job].runs_ms.len();
+        self.waiting.insert(job, tasks.collect());
+        Ok(())
+    }
+
+    fn end(&mut self, _: u64, task: TaskId, _: End) -> Result<(), Violation> {
+        self.rooms.give_back(task);
+        Ok(())
+    }
+
+    fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
+        let mut steps = Vec::new();
+        while let Some((&head, _)) = self.waiting.first_key_value() {
+            if self.rooms.full() {
+                break;
+            }
+            match self.rooms.best(&self.trace.jobs[head].ask, |_| true) {
+                Some(machine) => steps.extend(self.start(now_ms, head, machine)),
+                None => {
+                    self.backfill(now_ms, head, &mut steps);
+                    break;
+                }
+            }
+        }
+        Ok(steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        run::run,
+        trace::tests::{job, trace},
+    };
+
+    #[track_caller]
+    fn check(trace: &Trace, pool: &str, expect: &[u64]) {
+        let pool = Pool::parse(pool).unwrap();
+        let history = run(trace, &pool, &mut Easy::new(trace, &pool)).unwrap();
+        let starts: Vec<u64> = history
+            .runs
+            .iter()
+            .map(|run| run.started_ms / 1000)
+            .collect();
+        assert_eq!(starts, expect);
+    }
+
+    /// One machine of 4 processors: the second job can start at 100. The third would be through by then and starts at
+    /// once; the fourth asks for a second more than there is until then, and waits for the head.
+    #[test]
+    fn a_hole_is_filled_and_the_head_is_not_delayed() {
+        let jobs = vec![job(0, 3, 100), job(1, 4, 50), job(2, 1, 98), job(2, 1, 99)];
+        check(&trace(jobs), "1x4:32GiB", &[0, 100, 2, 150]);
+        let jobs = vec![job(0, 3, 100), job(1, 4, 50), job(2, 1, 99)];
+        check(&trace(jobs), "1x4:32GiB", &[0, 100, 150]);
+    }
+
+    /// Beside the head, which leaves one of the five processors free, a long task may go on. A second one may not.
+    #[test]
+    fn what_the_head_leaves_is_there_for_long_tasks() {
+        let jobs = vec![
+            job(0, 3, 100),
+            job(1, 4, 50),
+            job(2, 1, 900),
+            job(3, 1, 900),
+        ];
+        check(&trace(jobs), "1x5:32GiB", &[0, 100, 2, 150]);
+    }
+
+    /// The reservation is one of a machine: the other, which frees too late, is there for whatever fits.
+    #[test]
+    fn other_machines_are_open() {
+        let jobs = vec![
+            job(0, 3, 100),
+            job(0, 3, 200),
+            job(1, 4, 50),
+            job(2, 1, 900),
+        ];
+        check(&trace(jobs), "2x4:32GiB", &[0, 0, 100, 2]);
+    }
+
+    /// Who ends before the time that was asked for lets the head start sooner.
+    #[test]
+    fn an_early_end_brings_the_head_forward() {
+        let mut jobs = vec![job(0, 4, 100), job(1, 4, 50)];
+        jobs[0].runs_ms = vec![30_000];
+        check(&trace(jobs), "1x4:32GiB", &[0, 30]);
+    }
+}

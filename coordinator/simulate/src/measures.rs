@@ -65,6 +65,8 @@ pub struct MemberWait {
 pub struct Slowdown {
     pub mean: f64,
     pub p95: f64,
+    /// Each member counts once, however many tasks they have.
+    pub mean_of_members: f64,
 }
 
 /// Of the members' mean bounded slowdowns.
@@ -147,6 +149,7 @@ pub fn measure(schedule: &'static str, trace: &Trace, pool: &Pool, history: &His
         slowdown: Slowdown {
             mean: slowdowns.iter().sum::<f64>() / slowdowns.len().max(1) as f64,
             p95: rank(&slowdowns, 95),
+            mean_of_members: means.iter().sum::<f64>() / means.len().max(1) as f64,
         },
         fairness: fairness(&means),
         preemptions: history.preemptions,
@@ -277,6 +280,7 @@ mod tests {
         // 100/100, 100/50 and 55/10.
         assert_eq!(measures.slowdown.mean, (1.0 + 2.0 + 5.5) / 3.0);
         assert_eq!(measures.slowdown.p95, 5.5);
+        assert_eq!(measures.slowdown.mean_of_members, (1.5 + 5.5) / 2.0);
         let named: Vec<&str> = measures
             .wait_mean_by_member
             .iter()

@@ -58,6 +58,9 @@ pub fn table(trace: &Trace, pool: &Pool, all: &[Measures]) -> String {
     add("bounded slowdown, p95", &|one| {
         format!("{:.2}", one.slowdown.p95)
     });
+    add("  mean of the members' means", &|one| {
+        format!("{:.2}", one.slowdown.mean_of_members)
+    });
     add("fairness of members (Jain, 1 is best)", &|one| {
         format!("{:.3}", one.fairness.jain)
     });
@@ -76,12 +79,14 @@ pub fn table(trace: &Trace, pool: &Pool, all: &[Measures]) -> String {
 
 /// Returns what was simulated, in a line.
 fn title(trace: &Trace, pool: &Pool) -> String {
-    let (jobs, tasks) = (grouped(trace.jobs.len()), grouped(trace.tasks()));
-    let members = grouped(trace.members.len());
-    format!(
-        "{}: {tasks} tasks in {jobs} jobs by {members} members, on {pool}",
-        trace.title
-    )
+    let counted = |count: usize, noun: &str| {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{} {noun}{plural}", grouped(count))
+    };
+    let tasks = counted(trace.tasks(), "task");
+    let jobs = counted(trace.jobs.len(), "job");
+    let members = counted(trace.members.len(), "member");
+    format!("{}: {tasks}, {jobs}, {members}, on {pool}", trace.title)
 }
 
 fn row(label: &str, all: &[Measures], cell: impl Fn(&Measures) -> String) -> String {
@@ -164,7 +169,7 @@ mod tests {
         };
         assert_eq!(
             text.lines().next(),
-            Some("by hand: 3 tasks in 3 jobs by 1 members, on 1x4:32GiB")
+            Some("by hand: 3 tasks, 3 jobs, 1 member, on 1x4:32GiB")
         );
         assert_eq!(text.lines().nth(1), Some("  a note"));
         assert_eq!(cells("makespan"), ["2h 32m"; 3]);

@@ -29,7 +29,7 @@ pub const MAX_MS: u64 = 10 * 366 * DAY_MS;
 /// A day of a trace.
 pub const DAY_MS: u64 = 86_400_000;
 
-/// Jobs in the order of their submission, which begins at 0.
+/// Jobs in the order of their submission. A file's first comes at 0, a made-up day begins then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
     pub title: String,
@@ -204,37 +204,30 @@ impl Counts {
             unlimited,
             clipped,
             skipped,
-        } = self;
+        } = *self;
         let notes = [
             (
-                *split,
-                format!(
-                    "{split} jobs are larger than a machine, and became arrays of {split_tasks} tasks in all"
-                ),
+                "jobs larger than a machine, now arrays of equal tasks",
+                split,
+            ),
+            ("tasks that these became", split_tasks),
+            (
+                "jobs that ask for more memory than a machine has, and get all of one",
+                clipped,
             ),
             (
-                *clipped,
-                format!(
-                    "{clipped} jobs ask for more memory than a machine has, and get all of one"
-                ),
+                "jobs that ran longer than they asked for, and end at that time",
+                over,
             ),
             (
-                *over,
-                format!("{over} jobs ran longer than they asked for, and end when that is over"),
+                "jobs that do not say how long they would run, taken to know it",
+                unlimited,
             ),
-            (
-                *unlimited,
-                format!(
-                    "{unlimited} jobs do not say how long they would run: they are taken to know it"
-                ),
-            ),
-            (
-                *skipped,
-                format!("{skipped} jobs never ran, and are left out"),
-            ),
+            ("jobs that never ran, left out", skipped),
         ];
-        let said = notes.into_iter().filter(|(count, _)| *count > 0);
-        said.map(|(_, note)| note).collect()
+        let said = notes.into_iter().filter(|(_, count)| *count > 0);
+        said.map(|(note, count)| format!("{note}: {count}"))
+            .collect()
     }
 }
 
@@ -341,10 +334,10 @@ pub(crate) mod tests {
         assert_eq!((large.submit_ms, large.ask.memory), (0, Bytes::gib(10)));
         assert_eq!((large.runs_ms[0], large.limit_ms), (60_000, 60_000));
         assert_eq!(small.ask.memory, Bytes::gib(32));
-        assert_eq!(trace.notes.len(), 4, "{:?}", trace.notes);
+        assert_eq!(trace.notes.len(), 5, "{:?}", trace.notes);
         assert_eq!(
             trace.notes[0],
-            "1 jobs are larger than a machine, and became arrays of 3 tasks in all"
+            "jobs larger than a machine, now arrays of equal tasks: 1"
         );
     }
 

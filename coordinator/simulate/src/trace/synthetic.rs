@@ -89,8 +89,6 @@ pub fn make(name: &str, seed: u64, days: u64, pool: &Pool) -> Result<Trace, Prob
     }
     let Maker { mut jobs, .. } = maker;
     jobs.sort_by_key(|job| job.submit_ms);
-    let first_ms = jobs.first().map_or(0, |job| job.submit_ms);
-    jobs.iter_mut().for_each(|job| job.submit_ms -= first_ms);
     let members = jobs
         .iter()
         .map(|job| job.member)

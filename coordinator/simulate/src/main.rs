@@ -17,7 +17,7 @@ use simulate::{
     pool::Pool,
     run::{History, run},
     scheduler::{Scheduler, Violation},
-    table::{grouped, table},
+    table::table,
     trace::{self, Trace, synthetic},
 };
 
@@ -96,15 +96,14 @@ fn given(arguments: &Arguments) -> Result<(Trace, Pool), Problem> {
     Ok((trace, pool))
 }
 
+/// Says how long it took, which is not the same twice.
 fn say_pace(name: &str, begun: Instant, decisions: u64) {
     let seconds = begun.elapsed().as_secs_f64();
-    // A float beyond a number becomes the largest one.
     let pace = decisions as f64 / seconds.max(0.001);
-    let (decisions, pace) = (grouped(decisions as usize), grouped(pace as usize));
     // There is nowhere left to say that this cannot be written.
     let _ = writeln!(
         anstream::stderr(),
-        "{name}: {seconds:.1} s for {decisions} decisions, {pace} a second"
+        "{name}: {seconds:.2} s for {decisions} decisions, {pace:.0} a second"
     );
 }
 

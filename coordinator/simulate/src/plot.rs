@@ -17,8 +17,9 @@ const RIGHT: f64 = 20.0;
 const PANELS: [(f64, f64); 2] = [(70.0, 190.0), (310.0, 190.0)];
 /// Means over so many equal parts of the time are drawn.
 const PARTS: u64 = 240;
-/// About so many lines of a grid.
+/// At most about so many lines of a grid.
 const TICKS: f64 = 6.0;
+const TIME_TICKS: f64 = 14.0;
 const HOUR_MS: f64 = 3_600_000.0;
 /// Apart for the colour-blind, and on white (M. Okabe and K. Ito, 2008); dashes tell them apart in print.
 const STYLES: [(&str, &str); 3] = [("#0072b2", "none"), ("#d55e00", "7 3"), ("#009e73", "2 2")];
@@ -113,13 +114,19 @@ fn plot_width() -> f64 {
     WIDTH - LEFT - RIGHT
 }
 
-/// Returns a unit of time in milliseconds, and its name.
-fn time_unit(end_ms: u64) -> (f64, &'static str) {
-    if end_ms > 4 * DAY_MS {
-        (DAY_MS as f64, "days")
+/// Returns a unit of time in milliseconds, its name, and how many of them are from one line to the next.
+fn time_unit(end_ms: u64) -> (f64, &'static str, f64) {
+    let hours = end_ms as f64 / HOUR_MS;
+    let (unit_ms, name, steps): (_, _, &[f64]) = if hours < 2.0 {
+        (HOUR_MS / 60.0, "minutes", &[])
+    } else if hours < 120.0 {
+        (HOUR_MS, "hours", &[1.0, 2.0, 3.0, 6.0, 12.0])
     } else {
-        (HOUR_MS, "hours")
-    }
+        (DAY_MS as f64, "days", &[])
+    };
+    let least = end_ms as f64 / unit_ms / TIME_TICKS;
+    let round = steps.iter().copied().find(|step| *step >= least);
+    (unit_ms, name, round.unwrap_or_else(|| step(least)))
 }
 
 /// Returns the next of 1, 2, 5, 10, 20, ... and of their tenths.
@@ -151,7 +158,7 @@ impl Panel {
     }
 
     fn axes(&self, svg: &mut String, end_ms: u64) {
-        let (unit_ms, _) = time_unit(end_ms);
+        let (unit_ms, _, tick) = time_unit(end_ms);
         let bottom = self.top + self.height;
         let mut value = 0.0;
         while value <= self.most + self.tick / 2.0 {
@@ -161,7 +168,6 @@ impl Panel {
             value += self.tick;
         }
         let units = end_ms as f64 / unit_ms;
-        let tick = step(units / 12.0);
         let mut value = 0.0;
         while value <= units {
             let x = LEFT + plot_width() * value / units;

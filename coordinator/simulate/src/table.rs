@@ -116,7 +116,7 @@ fn short(name: &str) -> String {
 }
 
 /// Returns a number with commas between thousands.
-pub fn grouped(number: usize) -> String {
+fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

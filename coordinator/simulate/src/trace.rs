@@ -262,8 +262,8 @@ pub fn read(path: &Path, pool: Option<Pool>, days: Option<u64>) -> Result<(Trace
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("swf"));
     match is_swf {
-        true => swf::read(title, &text, pool, until_ms),
-        false => sacct::read(title, &text, pool, until_ms),
+        true => swf::read(&title, &text, pool, until_ms),
+        false => sacct::read(&title, &text, pool, until_ms),
     }
 }
 

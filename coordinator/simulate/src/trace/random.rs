@@ -1,5 +1,7 @@
 //! Random numbers of a seed, and what is drawn with them.
 
+use std::time::Duration;
+
 /// SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", 2014).
 #[derive(Debug)]
 pub(super) struct Random(u64);
@@ -36,10 +38,22 @@ impl Random {
     }
 
     /// Draws from a lognormal distribution.
-    pub(super) fn lognormal(&mut self, median: f64, sigma: f64) -> f64 {
+    pub(super) fn lognormal_ms(&mut self, median_ms: u64, sigma: f64) -> u64 {
         // Box and Muller; 1 - unit() is never 0.
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         let normal = radius * (std::f64::consts::TAU * self.unit()).cos();
-        median * (sigma * normal).exp()
+        milliseconds(median_ms as f64 * (sigma * normal).exp())
     }
+
+    /// Draws from an exponential distribution.
+    pub(super) fn exponential_ms(&mut self, mean_ms: u64) -> u64 {
+        milliseconds(mean_ms as f64 * -(1.0 - self.unit()).ln())
+    }
+}
+
+/// Returns whole milliseconds; what is beyond a number is the largest one.
+fn milliseconds(ms: f64) -> u64 {
+    let span = Duration::try_from_secs_f64(ms / 1000.0).ok();
+    let whole = span.and_then(|span| u64::try_from(span.as_millis()).ok());
+    whole.unwrap_or(u64::MAX)
 }

@@ -34,17 +34,17 @@ struct Columns {
 
 /// Reads what is submitted within the first `until_ms`.
 pub(super) fn read(
-    title: String,
+    title: &str,
     text: &str,
     pool: Option<Pool>,
     until_ms: u64,
 ) -> Result<(Trace, Pool), Problem> {
-    let mut lines = lines(&title, text);
+    let mut lines = lines(title, text);
     let (number, header) = lines.next().unwrap_or(Ok((1, "")))?;
-    let columns = Columns::of(header).map_err(|why| bad_line(&title, number, &why))?;
+    let columns = Columns::of(header).map_err(|why| bad_line(title, number, &why))?;
     let Some(pool) = pool else {
         let why = "what sacct prints does not say which machines there were";
-        let what = format!("{} has no pool", shown(&title));
+        let what = format!("{} has no pool", shown(title));
         return Err(Problem::new(Code::BadRequest, what, why)
             .help("Say what the machines are with --machines, as in 10x8:32GiB."));
     };
@@ -53,7 +53,7 @@ pub(super) fn read(
         let (number, line) = line?;
         match columns
             .record(line)
-            .map_err(|why| bad_line(&title, number, &why))?
+            .map_err(|why| bad_line(title, number, &why))?
         {
             Line::Job(record) => records.push(record),
             Line::NeverRan => skipped += 1,
@@ -64,7 +64,7 @@ pub(super) fn read(
         }
     }
     first(&mut records, until_ms);
-    Ok((Trace::of(title.clone(), records, skipped, &pool)?, pool))
+    Ok((Trace::of(title.to_owned(), records, skipped, &pool)?, pool))
 }
 
 /// What a line is.

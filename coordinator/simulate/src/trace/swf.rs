@@ -34,14 +34,14 @@ const MEMORY_PER_PROCESSOR: Bytes = Bytes::gib(64);
 
 /// Reads what is submitted within the first `until_ms`.
 pub(super) fn read(
-    title: String,
+    title: &str,
     text: &str,
     pool: Option<Pool>,
     until_ms: u64,
 ) -> Result<(Trace, Pool), Problem> {
     let mut records = Vec::new();
     let (mut processors, mut nodes, mut skipped) = (None, None, 0);
-    for line in lines(&title, text) {
+    for line in lines(title, text) {
         let (number, line) = line?;
         if let Some(comment) = line.trim_start().strip_prefix(';') {
             let said = |key: &str| {
@@ -53,7 +53,7 @@ pub(super) fn read(
             nodes = nodes.or_else(|| said("MaxNodes"));
             continue;
         }
-        match record(line).map_err(|why| bad_line(&title, number, &why))? {
+        match record(line).map_err(|why| bad_line(title, number, &why))? {
             Some(record) => records.push(record),
             None => skipped += 1,
         }
@@ -63,10 +63,10 @@ pub(super) fn read(
     }
     let pool = match pool {
         Some(pool) => pool,
-        None => described(&title, processors, nodes)?,
+        None => described(title, processors, nodes)?,
     };
     first(&mut records, until_ms);
-    Ok((Trace::of(title, records, skipped, &pool)?, pool))
+    Ok((Trace::of(title.to_owned(), records, skipped, &pool)?, pool))
 }
 
 /// Returns the job of a line, or `None` for one that did not run.
@@ -194,7 +194,7 @@ mod tests {
         #[track_caller]
         fn check(line: &str, expect: &str) {
             let text = format!("{HEADER}{line}\n");
-            let problem = read("x.swf".to_owned(), &text, None, MAX_MS).unwrap_err();
+            let problem = read("x.swf", &text, None, MAX_MS).unwrap_err();
             assert!(problem.what.contains("line 4"), "{problem}");
             assert!(problem.why.contains(expect), "{line}: {problem}");
         }
@@ -224,21 +224,16 @@ mod tests {
     #[test]
     fn hostile_numbers_are_bounded() {
         let huge = "1 0 0 5 9223372036854775807 -1 9223372036854775807 -1 9223372036854775807 -1 1 -9223372036854775808 1 1 1 1 1 1";
-        let problem =
-            read("x.swf".to_owned(), &format!("{HEADER}{huge}"), None, MAX_MS).unwrap_err();
+        let problem = read("x.swf", &format!("{HEADER}{huge}"), None, MAX_MS).unwrap_err();
         assert!(problem.why.contains("more than"), "{problem}");
         let header = "; MaxProcs: 4294967295\n";
-        assert!(read("x.swf".to_owned(), header, None, MAX_MS).is_err());
+        assert!(read("x.swf", header, None, MAX_MS).is_err());
     }
 
     #[test]
     fn the_header_says_what_the_machines_are() {
-        let pool = |text: &str| {
-            described("x", None, None)
-                .map(|_| ())
-                .and_then(|()| Pool::parse(text))
-        };
-        assert!(pool("1x1:1GiB").unwrap_err().help.contains("--machines"));
+        let unknown = described("x", None, None).unwrap_err();
+        assert!(unknown.help.contains("--machines"), "{unknown:?}");
         let pool = described("x", Some(18), Some(4)).unwrap();
         assert_eq!(pool.to_string(), "2x5:320GiB,2x4:256GiB");
         assert_eq!(
@@ -255,7 +250,7 @@ mod tests {
     fn days_cut_the_trace() {
         let line = |submit: u64| format!("1 {submit} 0 5 1 -1 -1 1 9 -1 1 1 1 1 1 1 -1 -1\n");
         let text = format!("{HEADER}{}{}{}", line(1000), line(87_399), line(87_400));
-        let (trace, _) = read("x.swf".to_owned(), &text, None, super::super::DAY_MS).unwrap();
+        let (trace, _) = read("x.swf", &text, None, super::super::DAY_MS).unwrap();
         assert_eq!(trace.jobs.len(), 2);
     }
 }

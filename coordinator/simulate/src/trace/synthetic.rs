@@ -197,9 +197,8 @@ impl Maker<'_> {
         };
         let tasks = random.among(shape.tasks).unwrap_or(1);
         let run = |random: &mut Random| {
-            let ms = random.lognormal(shape.median_ms as f64, shape.sigma);
-            // A float beyond a number becomes the largest one.
-            (ms as u64).clamp(RUNS_MS.0, RUNS_MS.1)
+            let run_ms = random.lognormal_ms(shape.median_ms, shape.sigma);
+            run_ms.clamp(RUNS_MS.0, RUNS_MS.1)
         };
         let runs_ms: Vec<u64> = (0..tasks).map(|_| run(random)).collect();
         let longest = runs_ms.iter().copied().max().unwrap_or(RUNS_MS.0);
@@ -227,11 +226,11 @@ impl Maker<'_> {
 
     fn bursty(&mut self) {
         let heavy = Shape {
-            processors: &[2, 4, 4, 8],
+            processors: &[1, 2, 4],
             gib: &[2, 4],
             median_ms: HOUR_MS,
             sigma: 0.6,
-            tasks: &[4, 8, 16],
+            tasks: &[2, 4, 8],
         };
         let when = self.any_time();
         self.fill(
@@ -251,8 +250,8 @@ impl Maker<'_> {
             // The nearer the deadline, the more: a third of what is handed in comes within the last half hour.
             let deadline_ms = day * DAY_MS + 18 * HOUR_MS;
             let before = move |random: &mut Random| {
-                let wait = -(1.0 - random.unit()).ln() * 75.0 * MINUTE_MS as f64;
-                deadline_ms - (wait as u64).min(10 * HOUR_MS)
+                let early_ms = random.exponential_ms(75 * MINUTE_MS);
+                deadline_ms - early_ms.min(10 * HOUR_MS)
             };
             self.fill(
                 self.work(1.0, 3 * HOUR_MS),
@@ -353,63 +352,4 @@ impl Maker<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pool() -> Pool {
-        Pool::parse("10x8:32GiB").unwrap()
-    }
-
-    #[test]
-    fn a_seed_is_a_trace() {
-        for (name, _) in NAMES {
-            let make = |seed| make(name, seed, 1, &pool()).unwrap();
-            assert_eq!(make(7), make(7), "{name}");
-            assert_ne!(make(7).jobs, make(8).jobs, "{name}");
-        }
-    }
-
-    #[test]
-    fn every_task_can_run_and_no_longer_than_it_asks() {
-        for (name, _) in NAMES {
-            for pool in [pool(), Pool::parse("3x2:2GiB,1x4:8GiB:1xh200").unwrap()] {
-                let trace = make(name, 3, 1, &pool).unwrap();
-                for job in &trace.jobs {
-                    assert!(
-                        pool.rooms().iter().any(|room| job.ask.fits(room)),
-                        "{name}: {job:?}"
-                    );
-                    assert!(
-                        job.runs_ms.iter().all(|run| *run <= job.limit_ms),
-                        "{name}: {job:?}"
-                    );
-                    assert!(job.member < trace.members.len());
-                }
-                assert!(trace.jobs.is_sorted_by_key(|job| job.submit_ms));
-            }
-        }
-    }
-
-    #[test]
-    fn steady_asks_for_nine_tenths() {
-        let trace = make("steady", 1, 4, &pool()).unwrap();
-        let work = |job: &Job| f64::from(job.ask.cpu.0) * job.runs_ms[0] as f64;
-        let asked: f64 = trace.jobs.iter().map(work).sum();
-        let part = asked / (pool().cpu() as f64 * 4.0 * DAY_MS as f64);
-        assert!((0.9..0.92).contains(&part), "{part}");
-    }
-
-    #[test]
-    fn an_unknown_name_tells_the_nearest() {
-        let problem = make("burtsy", 1, 1, &pool()).unwrap_err();
-        assert!(
-            problem
-                .help
-                .starts_with("Did you mean bursty? The names are bursty, steady"),
-            "{problem:?}"
-        );
-        let problem = make("thesis", 1, 1, &pool()).unwrap_err();
-        assert!(problem.help.starts_with("The names are"), "{problem:?}");
-        assert!(make("steady", 1, 0, &pool()).is_err() && make("steady", 1, 61, &pool()).is_err());
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ const HEADER: &str = "JobID|User|Submit|ElapsedRaw|AllocCPUS|ReqMem|TimelimitRaw
 fn read_lines(lines: &str) -> Result<Trace, Problem> {
     let pool = Pool::parse("10x8:32GiB").unwrap();
     let text = format!("{HEADER}\n{lines}\n");
-    read("log".to_owned(), &text, Some(pool), MAX_MS).map(|(trace, _)| trace)
+    read("log", &text, Some(pool), MAX_MS).map(|(trace, _)| trace)
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn columns_have_other_forms() {
     let text = "State|End|Start|Submit|User|ReqCPUS|JobID|Timelimit\n\
                 DONE|2024-03-06T00:00:01|2024-03-05T23:00:00|2024-03-05T10:00:00|ada|2|1|1-02:00:00\n\
                 DONE|Unknown|Unknown|2024-03-05T10:00:00|ada|2|2|UNLIMITED\n";
-    let (trace, _) = read("log".to_owned(), text, pool(), MAX_MS).unwrap();
+    let (trace, _) = read("log", text, pool(), MAX_MS).unwrap();
     assert_eq!(trace.jobs.len(), 1);
     assert_eq!(
         (trace.jobs[0].runs_ms[0], trace.jobs[0].limit_ms),
@@ -97,7 +97,7 @@ fn a_bad_line_is_named_with_what_was_expected() {
 fn a_header_that_lacks_a_column_is_refused() {
     #[track_caller]
     fn check(header: &str, expect: &str) {
-        let problem = read("log".to_owned(), header, None, MAX_MS).unwrap_err();
+        let problem = read("log", header, None, MAX_MS).unwrap_err();
         assert!(problem.why.contains(expect), "{header}: {problem}");
     }
     check("", "no column JobID");

@@ -18,6 +18,8 @@ pub struct Easy<'a> {
     trace: &'a Trace,
     /// Waiting tasks of each job that has some, in the order of submission.
     waiting: BTreeMap<usize, VecDeque<usize>>,
+    /// The same jobs by what they ask for and how long: where one of these has no place, none of them has.
+    alike: BTreeMap<(Amount, u64), BTreeSet<usize>>,
     rooms: Rooms,
 }
 
@@ -35,6 +37,7 @@ impl<'a> Easy<'a> {
         Self {
             trace,
             waiting: BTreeMap::new(),
+            alike: BTreeMap::new(),
             rooms: Rooms::new(pool),
         }
     }
@@ -45,10 +48,17 @@ impl<'a> Easy<'a> {
             job,
             task: tasks.pop_front()?,
         };
+        let row = &self.trace.jobs[job];
         if tasks.is_empty() {
             self.waiting.remove(&job);
+            let shape = (row.ask, row.limit_ms);
+            if let Some(jobs) = self.alike.get_mut(&shape) {
+                jobs.remove(&job);
+                if jobs.is_empty() {
+                    self.alike.remove(&shape);
+                }
+            }
         }
-        let row = &self.trace.jobs[job];
         let held = Held {
             machine,
             amount: row.ask,
@@ -88,31 +98,31 @@ impl<'a> Easy<'a> {
 
     /// Starts what does not delay the head, in the order of submission.
     fn backfill(&mut self, now_ms: u64, head: usize, steps: &mut Vec<Step>) {
+        let most = self.rooms.most();
+        let firsts = self.alike.iter().filter(|((ask, _), _)| ask.fits(&most));
+        let firsts = firsts.filter_map(|(shape, jobs)| Some((*jobs.first()?, *shape)));
+        let mut firsts: BTreeSet<(usize, (Amount, u64))> = firsts.collect();
+        if firsts.is_empty() {
+            return;
+        }
         let Some(mut reserved) = self.reserve(&self.trace.jobs[head].ask) else {
             return;
         };
-        // What found no place finds none later in this pass either: a pass only ever takes.
-        let mut nowhere: BTreeSet<(Amount, u64)> = BTreeSet::new();
-        let jobs: Vec<usize> = self.waiting.keys().copied().collect();
-        for job in jobs {
-            let row = &self.trace.jobs[job];
-            let (ask, limit_ms) = (row.ask, row.limit_ms);
+        while let Some((job, shape)) = firsts.pop_first() {
+            let (ask, limit_ms) = shape;
             let before = now_ms.saturating_add(limit_ms) <= reserved.at_ms;
-            while self.waiting.contains_key(&job) && !nowhere.contains(&(ask, limit_ms)) {
-                let beside = ask.fits(&reserved.extra);
-                let may = |machine| machine != reserved.machine || before || beside;
-                let Some(machine) = self.rooms.best(&ask, may) else {
-                    nowhere.insert((ask, limit_ms));
-                    break;
-                };
-                if machine == reserved.machine && !before {
-                    reserved.extra = reserved.extra.minus(&ask).unwrap_or_default();
-                }
-                steps.extend(self.start(now_ms, job, machine));
+            let beside = ask.fits(&reserved.extra);
+            let may = |machine| machine != reserved.machine || before || beside;
+            // What found no place finds none later in this pass either: a pass only ever takes.
+            let Some(machine) = self.rooms.best(&ask, may) else {
+                continue;
+            };
+            if machine == reserved.machine && !before {
+                reserved.extra = reserved.extra.minus(&ask).unwrap_or_default();
             }
-            if self.rooms.full() {
-                return;
-            }
+            steps.extend(self.start(now_ms, job, machine));
+            let next = self.alike.get(&shape).and_then(BTreeSet::first);
+            firsts.extend(next.map(|next| (*next, shape)));
         }
     }
 }
@@ -125,6 +135,9 @@ impl Scheduler for Easy<'_> {
     fn submit(&mut self, _: u64, job: usize) -> Result<(), Violation> {
         let tasks = 0..self.trace.jobs[job].runs_ms.len();
         self.waiting.insert(job, tasks.collect());
+        let row = &self.trace.jobs[job];
+        let shape = (row.ask, row.limit_ms);
+        self.alike.entry(shape).or_default().insert(job);
         Ok(())
     }
 
@@ -136,9 +149,6 @@ impl Scheduler for Easy<'_> {
     fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
         let mut steps = Vec::new();
         while let Some((&head, _)) = self.waiting.first_key_value() {
-            if self.rooms.full() {
-                break;
-            }
             match self.rooms.best(&self.trace.jobs[head].ask, |_| true) {
                 Some(machine) => steps.extend(self.start(now_ms, head, machine)),
                 None => {
@@ -156,7 +166,10 @@ mod tests {
     use super::*;
     use crate::{
         run::run,
-        trace::tests::{job, trace},
+        trace::{
+            synthetic::make,
+            tests::{job, trace},
+        },
     };
 
     #[track_caller]
@@ -211,5 +224,67 @@ mod tests {
         let mut jobs = vec![job(0, 4, 100), job(1, 4, 50)];
         jobs[0].runs_ms = vec![30_000];
         check(&trace(jobs), "1x4:32GiB", &[0, 30]);
+    }
+
+    /// Notes when each head could start at the latest, and when it did.
+    struct Watched<'a> {
+        easy: Easy<'a>,
+        promised: BTreeMap<TaskId, u64>,
+        kept: usize,
+    }
+
+    impl Scheduler for Watched<'_> {
+        fn name(&self) -> &'static str {
+            self.easy.name()
+        }
+
+        fn submit(&mut self, now_ms: u64, job: usize) -> Result<(), Violation> {
+            self.easy.submit(now_ms, job)
+        }
+
+        fn end(&mut self, now_ms: u64, task: TaskId, end: End) -> Result<(), Violation> {
+            self.easy.end(now_ms, task, end)
+        }
+
+        fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
+            let steps = self.easy.pass(now_ms)?;
+            for step in &steps {
+                if let Step::Start { task, .. } = step
+                    && let Some(promised_ms) = self.promised.remove(task)
+                {
+                    assert!(
+                        now_ms <= promised_ms,
+                        "{task:?}: {now_ms} after {promised_ms}"
+                    );
+                    self.kept += 1;
+                }
+            }
+            if let Some((&job, tasks)) = self.easy.waiting.first_key_value() {
+                let task = TaskId {
+                    job,
+                    task: tasks[0],
+                };
+                let reserved = self.easy.reserve(&self.easy.trace.jobs[job].ask);
+                let at_ms = reserved.map_or(u64::MAX, |reserved| reserved.at_ms);
+                self.promised.entry(task).or_insert(at_ms);
+            }
+            Ok(steps)
+        }
+    }
+
+    /// What backfill promises: whoever is at the head starts no later than was said when they came there.
+    #[test]
+    fn no_head_starts_later_than_was_promised() {
+        let pool = Pool::parse("2x4:16GiB,1x8:32GiB:1xh200").unwrap();
+        for seed in 1..5 {
+            let trace = make("steady", seed, 3, &pool).unwrap();
+            let mut watched = Watched {
+                easy: Easy::new(&trace, &pool),
+                promised: BTreeMap::new(),
+                kept: 0,
+            };
+            run(&trace, &pool, &mut watched).unwrap();
+            assert!(watched.kept > 10, "{}", watched.kept);
+        }
     }
 }

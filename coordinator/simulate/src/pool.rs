@@ -50,6 +50,16 @@ impl Amount {
             gpus: self.gpus.saturating_add(other.gpus),
         }
     }
+
+    /// Returns the larger of each.
+    #[must_use]
+    pub fn most(&self, other: &Self) -> Self {
+        Self {
+            cpu: self.cpu.max(other.cpu),
+            memory: self.memory.max(other.memory),
+            gpus: self.gpus.max(other.gpus),
+        }
+    }
 }
 
 /// So many machines that are alike.
@@ -132,14 +142,11 @@ impl Pool {
         self.machines().map(|kind| u64::from(kind.each.cpu.0)).sum()
     }
 
-    /// Returns the most of the processors, and of the memory, that one machine has; perhaps of two machines.
+    /// Returns the most that one machine has of each, perhaps different ones.
     pub fn largest(&self) -> Amount {
         let empty = Amount::default();
-        self.kinds.iter().fold(empty, |most, kind| Amount {
-            cpu: most.cpu.max(kind.each.cpu),
-            memory: most.memory.max(kind.each.memory),
-            gpus: most.gpus.max(kind.each.gpus),
-        })
+        let each = self.kinds.iter();
+        each.fold(empty, |most, kind| most.most(&kind.each))
     }
 }
 

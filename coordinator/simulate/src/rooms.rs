@@ -44,9 +44,10 @@ impl Rooms {
         self.free[machine]
     }
 
-    /// Returns whether every processor of every machine is taken.
-    pub(crate) fn full(&self) -> bool {
-        self.free.iter().all(|free| free.cpu.0 == 0)
+    /// Returns the most that is free of each, perhaps on different machines.
+    pub(crate) fn most(&self) -> Amount {
+        let empty = Amount::default();
+        self.free.iter().fold(empty, |most, free| most.most(free))
     }
 
     /// Puts a task where it fits.

@@ -141,13 +141,13 @@ impl Trace {
         for (count, most, what) in over {
             if count > most {
                 let why =
-                    format!("it has more than {most} {what}, and a simulation has at most so many");
+                    format!("it has more than {most} {what}, the most that a simulation takes");
                 return Err(Problem::new(
                     Code::BadRequest,
                     format!("{} is too large", self.title),
                     why,
                 )
-                .help("Take the first days of it with --days."));
+                .help("Take fewer days of it with --days."));
             }
         }
         Ok(())

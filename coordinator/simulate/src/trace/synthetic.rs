@@ -270,7 +270,6 @@ impl Maker<'_> {
             sigma: 1.5,
             tasks: &[1],
         };
-        let first = self.jobs.len();
         // So many points at random are what Poisson arrivals are, given their number.
         let when = self.any_time();
         self.fill(
@@ -279,18 +278,30 @@ impl Maker<'_> {
             Self::some(0, 20),
             when,
         );
-        if self.pool.kinds().iter().any(|kind| kind.each.gpus > 0) {
-            let largest = self.pool.kinds().iter().filter(|kind| kind.each.gpus > 0);
-            let room = largest
-                .map(|kind| kind.each)
-                .max_by_key(|each| each.cpu)
-                .unwrap_or_default();
-            for job in self.jobs.iter_mut().skip(first).step_by(10) {
-                let ask = &mut job.ask;
-                ask.gpus = 1;
-                ask.cpu = ask.cpu.min(room.cpu);
-                ask.memory = ask.memory.min(room.memory);
+        self.give_gpus(self.days * DAY_MS);
+    }
+
+    /// Lets some of the jobs ask for a GPU: eight tenths of what there are.
+    fn give_gpus(&mut self, ms: u64) {
+        let kinds = self.pool.kinds().iter();
+        let with = kinds.filter(|kind| kind.each.gpus > 0);
+        let all: f64 = with
+            .clone()
+            .map(|kind| kind.count as f64 * f64::from(kind.each.gpus))
+            .sum();
+        let largest = with.map(|kind| kind.each).max_by_key(|each| each.cpu);
+        let Some(room) = largest else {
+            return;
+        };
+        let mut done = 0.0;
+        for Job { ask, runs_ms, .. } in &mut self.jobs {
+            if done >= 0.8 * all * ms as f64 {
+                break;
             }
+            ask.gpus = 1;
+            ask.cpu = ask.cpu.min(room.cpu);
+            ask.memory = ask.memory.min(room.memory);
+            done += runs_ms.iter().sum::<u64>() as f64;
         }
     }
 

@@ -56,3 +56,15 @@ fn an_unknown_name_tells_the_nearest() {
     assert!(problem.help.starts_with("The names are"), "{problem:?}");
     assert!(make("steady", 1, 0, &pool()).is_err() && make("steady", 1, 61, &pool()).is_err());
 }
+
+#[test]
+fn steady_uses_the_gpus_that_there_are() {
+    let pool = Pool::parse("10x8:32GiB,2x16:64GiB:2xrtx-4090").unwrap();
+    let trace = make("steady", 1, 2, &pool).unwrap();
+    let run = |job: &Job| job.runs_ms[0] * u64::from(job.ask.gpus);
+    let asked: u64 = trace.jobs.iter().map(run).sum();
+    let part = asked as f64 / (4.0 * 2.0 * DAY_MS as f64);
+    assert!((0.8..0.9).contains(&part), "{part}");
+    let without = make("steady", 1, 1, &self::pool()).unwrap();
+    assert!(without.jobs.iter().all(|job| job.ask.gpus == 0));
+}

@@ -194,16 +194,17 @@ mod tests {
         check(&trace(jobs), "1x4:32GiB", &[0, 100, 150]);
     }
 
-    /// Beside the head, which leaves one of the five processors free, a long task may go on. A second one may not.
+    /// Beside the head, which will leave one of the six processors free, a long task may go on. A second one may not,
+    /// although there is room for it until then.
     #[test]
     fn what_the_head_leaves_is_there_for_long_tasks() {
         let jobs = vec![
             job(0, 3, 100),
-            job(1, 4, 50),
+            job(1, 5, 50),
             job(2, 1, 900),
             job(3, 1, 900),
         ];
-        check(&trace(jobs), "1x5:32GiB", &[0, 100, 2, 150]);
+        check(&trace(jobs), "1x6:32GiB", &[0, 100, 2, 150]);
     }
 
     /// The reservation is one of a machine: the other, which frees too late, is there for whatever fits.

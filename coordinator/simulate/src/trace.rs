@@ -344,8 +344,13 @@ pub(crate) mod tests {
     #[test]
     fn a_trace_has_its_bounds() {
         let pool = Pool::parse("1x1:1GiB").unwrap();
-        let problem =
-            Trace::of("t".to_owned(), vec![record(u64::MAX, None)], 0, &pool).unwrap_err();
+        let problem = Trace::of(
+            "t".to_owned(),
+            vec![record(u64::MAX, None); 10_000],
+            0,
+            &pool,
+        )
+        .unwrap_err();
         assert!(problem.why.contains("more than 500000 tasks"), "{problem}");
         let problem = Trace::of("t".to_owned(), Vec::new(), 3, &pool).unwrap_err();
         assert!(problem.why.contains("no job"), "{problem}");

@@ -109,9 +109,17 @@ fn say_pace(name: &str, begun: Instant, decisions: u64) {
 
 fn broken(name: &str, violation: &Violation) -> Problem {
     let what = format!("The simulation of {name} has ended");
-    Problem::new(Code::Internal, what, violation.to_string()).help(
-        "This is a bug of the schedule or of the simulation: please report it with the command.",
-    )
+    let (code, help) = match violation {
+        Violation::TooLong { .. } => (
+            Code::BadRequest,
+            "Take fewer days with --days, or more machines with --machines.",
+        ),
+        _ => (
+            Code::Internal,
+            "This is a bug of the schedule or of the simulation: please report it with the command.",
+        ),
+    };
+    Problem::new(code, what, violation.to_string()).help(help)
 }
 
 fn write(path: &PathBuf, text: &str) -> Result<(), Problem> {

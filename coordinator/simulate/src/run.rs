@@ -8,13 +8,16 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use crate::{
     pool::{Amount, Pool},
     scheduler::{End, Scheduler, Step, TaskId, Violation},
-    trace::Trace,
+    trace::{DAY_MS, Trace},
 };
 
 /// How often a schedule that looks at the clock is asked while something waits.
 const TICK_MS: u64 = 60_000;
 /// What a task that has to give way gets between SIGTERM and SIGKILL, as on a machine.
 pub(crate) const GRACE_MS: u64 = 30_000;
+/// How long the last task may be in coming to its end.
+const MAX_YEARS: u64 = 100;
+const MAX_CLOCK_MS: u64 = MAX_YEARS * 366 * DAY_MS;
 /// Ticks for which something may wait while nothing runs: a virtual week.
 const MAX_IDLE_TICKS: u32 = 7 * 24 * 60;
 
@@ -130,6 +133,9 @@ pub fn run(
         };
         if idle_ticks > MAX_IDLE_TICKS {
             break;
+        }
+        if next_ms > MAX_CLOCK_MS {
+            return Err(Violation::TooLong { years: MAX_YEARS });
         }
         world.now_ms = next_ms;
         world.end_what_ends(scheduler)?;

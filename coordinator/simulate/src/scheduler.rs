@@ -59,7 +59,8 @@ pub trait Scheduler {
     }
 }
 
-/// What must not happen in a simulation: a fault of a schedule, or of the simulation itself.
+/// What must not happen in a simulation: a fault of a schedule, or of the simulation itself. Only one that takes too long is
+/// a fault of the trace.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     #[error("machine {machine} does not have what task {task} of job {job} was given there")]
@@ -86,6 +87,8 @@ pub enum Violation {
     Unknown { what: String },
     #[error("nothing runs and nothing comes, and still {waiting} tasks wait")]
     Stalled { waiting: usize },
+    #[error("it takes more than {years} years until all is done")]
+    TooLong { years: u64 },
     #[error("{what} was refused: {why}")]
     Refused { what: String, why: String },
     #[error("task {task} of job {job} was given up instead of being tried again")]

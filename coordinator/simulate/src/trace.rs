@@ -24,8 +24,10 @@ pub const MAX_JOBS: usize = 200_000;
 pub const MAX_TASKS: usize = 500_000;
 /// Most members; what one invitation lets in.
 pub const MAX_MEMBERS: usize = 10_000;
-/// Longest trace, and longest run of a job in it.
+/// Longest time from the first submission to the last.
 pub const MAX_MS: u64 = 10 * 366 * DAY_MS;
+/// Longest run of a task, and longest that is asked for.
+pub const MAX_RUN_MS: u64 = 366 * DAY_MS;
 /// A day of a trace.
 pub const DAY_MS: u64 = 86_400_000;
 
@@ -256,7 +258,7 @@ pub fn read(path: &Path, pool: Option<Pool>, days: Option<u64>) -> Result<(Trace
     }
     let text = String::from_utf8_lossy(&text);
     let name = path.file_name().unwrap_or(path.as_os_str());
-    let title = name.to_string_lossy().into_owned();
+    let title = plain(&name.to_string_lossy(), 80);
     let until_ms = days.map_or(MAX_MS, |days| days.saturating_mul(DAY_MS));
     let is_swf = path
         .extension()
@@ -267,6 +269,14 @@ pub fn read(path: &Path, pool: Option<Pool>, days: Option<u64>) -> Result<(Trace
     }
 }
 
+/// Returns so much of a foreign text as may stand in a terminal and in a picture.
+fn plain(text: &str, most: usize) -> String {
+    let kept = text
+        .chars()
+        .filter(|c| c.is_alphanumeric() || c.is_ascii_graphic() || *c == ' ');
+    kept.take(most).collect()
+}
+
 /// Takes what is submitted within so long of the first.
 fn first(records: &mut Vec<Record>, until_ms: u64) {
     let begin = records.iter().map(|record| record.submit_ms).min();
@@ -275,84 +285,4 @@ fn first(records: &mut Vec<Record>, until_ms: u64) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use common::units::Bytes;
-
-    use super::*;
-
-    /// A job of one task that runs as long as it asks for, in seconds.
-    pub(crate) fn job(submit: u64, processors: u32, run: u64) -> Job {
-        Job {
-            submit_ms: submit * 1000,
-            member: 0,
-            ask: Amount {
-                cpu: MilliCpu::cpus(processors),
-                memory: Bytes::mib(1),
-                gpus: 0,
-            },
-            limit_ms: run * 1000,
-            runs_ms: vec![run * 1000],
-        }
-    }
-
-    pub(crate) fn trace(jobs: Vec<Job>) -> Trace {
-        let members = jobs
-            .iter()
-            .map(|job| job.member)
-            .max()
-            .map_or(0, |last| last + 1);
-        Trace {
-            title: "by hand".to_owned(),
-            jobs,
-            members: (0..members)
-                .map(|member| format!("member{member}"))
-                .collect(),
-            notes: Vec::new(),
-        }
-    }
-
-    fn record(processors: u64, memory: Option<u64>) -> Record {
-        Record {
-            submit_ms: 5000,
-            user: "7".to_owned(),
-            processors,
-            memory,
-            limit_ms: Some(60_000),
-            run_ms: 90_000,
-        }
-    }
-
-    #[test]
-    fn what_is_larger_than_a_machine_becomes_an_array() {
-        let pool = Pool::parse("2x8:32GiB").unwrap();
-        let records = vec![record(20, Some(30 << 30)), record(1, Some(64 << 30))];
-        let trace = Trace::of("t".to_owned(), records, 2, &pool).unwrap();
-        let [large, small] = &trace.jobs[..] else {
-            panic!("{trace:?}")
-        };
-        assert_eq!((large.runs_ms.len(), large.ask.cpu), (3, MilliCpu::cpus(7)));
-        assert_eq!((large.submit_ms, large.ask.memory), (0, Bytes::gib(10)));
-        assert_eq!((large.runs_ms[0], large.limit_ms), (60_000, 60_000));
-        assert_eq!(small.ask.memory, Bytes::gib(32));
-        assert_eq!(trace.notes.len(), 5, "{:?}", trace.notes);
-        assert_eq!(
-            trace.notes[0],
-            "jobs larger than a machine, now arrays of equal tasks: 1"
-        );
-    }
-
-    #[test]
-    fn a_trace_has_its_bounds() {
-        let pool = Pool::parse("1x1:1GiB").unwrap();
-        let problem = Trace::of(
-            "t".to_owned(),
-            vec![record(u64::MAX, None); 10_000],
-            0,
-            &pool,
-        )
-        .unwrap_err();
-        assert!(problem.why.contains("more than 500000 tasks"), "{problem}");
-        let problem = Trace::of("t".to_owned(), Vec::new(), 3, &pool).unwrap_err();
-        assert!(problem.why.contains("no job"), "{problem}");
-    }
-}
+pub(crate) mod tests;

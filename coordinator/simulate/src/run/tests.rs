@@ -182,3 +182,13 @@ fn the_clock_ticks_only_while_something_waits() {
     assert_eq!(history.unwrap().decisions, 6);
     assert!(script.passes.is_empty());
 }
+
+#[test]
+fn what_takes_a_hundred_years_is_not_simulated() {
+    let year = 366 * 86_400;
+    let trace = trace((0..101).map(|_| job(0, 4, year)).collect());
+    let pool = Pool::parse("1x4:32GiB").unwrap();
+    let mut fifo = crate::fifo::Fifo::new(&trace, &pool);
+    let too_long = Violation::TooLong { years: 100 };
+    assert_eq!(run(&trace, &pool, &mut fifo), Err(too_long));
+}

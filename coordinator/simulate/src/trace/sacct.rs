@@ -8,9 +8,9 @@ use common::{
 use jiff::civil::DateTime;
 
 use super::{
-    MAX_JOBS, MAX_MS, Record, Trace,
+    MAX_JOBS, MAX_MS, MAX_RUN_MS, Record, Trace,
     fields::{bad_line, lines},
-    first,
+    first, plain,
 };
 use crate::pool::Pool;
 
@@ -175,7 +175,10 @@ impl Columns {
         }
         let (start, end) = (moment("Start", fields[start])?, moment("End", fields[end])?);
         let run = end.checked_sub(start).ok_or("End is before Start")?;
-        Ok(Some(run).filter(|run| *run <= MAX_MS))
+        match run <= MAX_RUN_MS {
+            true => Ok(Some(run)),
+            false => Err("it ran for more than a year".to_owned()),
+        }
     }
 
     fn limit_ms(&self, fields: &[&str]) -> Result<Option<u64>, String> {
@@ -187,10 +190,9 @@ impl Columns {
     }
 }
 
-/// Names are shown in a table of a terminal and in a picture: no controls, and no longer than a column.
+/// No longer than fits into a table.
 fn user(text: &str) -> String {
-    let plain = text.chars().filter(|c| !c.is_control());
-    let name: String = plain.take(16).collect();
+    let name = plain(text, 16);
     if name.is_empty() {
         "(nobody)".to_owned()
     } else {
@@ -206,9 +208,13 @@ fn seconds(column: &str, text: &str, unit: u64) -> Result<Option<u64>, String> {
     let number = text.parse::<u64>().ok();
     let ms = number
         .and_then(|number| number.checked_mul(unit * 1000))
-        .filter(|ms| *ms <= MAX_MS);
-    ms.map(Some)
-        .ok_or_else(|| format!("{column} is {}, not a number", shown(text)))
+        .filter(|ms| *ms <= MAX_RUN_MS);
+    ms.map(Some).ok_or_else(|| {
+        format!(
+            "{column} is {}, not a number, or more than a year",
+            shown(text)
+        )
+    })
 }
 
 /// Reads `[DAYS-]HOURS:MINUTES:SECONDS`.
@@ -218,7 +224,7 @@ fn duration(column: &str, text: &str) -> Result<Option<u64>, String> {
     }
     let wrong = || {
         format!(
-            "{column} is {}, not [DAYS-]HOURS:MINUTES:SECONDS",
+            "{column} is {}, not [DAYS-]HOURS:MINUTES:SECONDS, or more than a year",
             shown(text)
         )
     };
@@ -239,7 +245,9 @@ fn duration(column: &str, text: &str) -> Result<Option<u64>, String> {
         .and_then(|sum| sum.checked_add(hours.checked_mul(3600)?))
         .and_then(|sum| sum.checked_add(minutes.checked_mul(60)?))
         .and_then(|sum| sum.checked_add(seconds)?.checked_mul(1000));
-    sum.filter(|ms| *ms <= MAX_MS).map(Some).ok_or_else(wrong)
+    sum.filter(|ms| *ms <= MAX_RUN_MS)
+        .map(Some)
+        .ok_or_else(wrong)
 }
 
 /// Reads `2024-03-05T10:11:12`; only differences count, so that the zone does not matter.

@@ -8,7 +8,7 @@ use common::{
 };
 
 use super::{
-    MAX_JOBS, MAX_MS, Record, Trace,
+    MAX_JOBS, MAX_MS, MAX_RUN_MS, Record, Trace,
     fields::{bad_line, lines},
     first,
 };
@@ -31,6 +31,9 @@ const PARTIAL: [i64; 3] = [2, 3, 4];
 
 /// Of a machine of the header, which does not say how much there is: enough never to be what is short.
 const MEMORY_PER_PROCESSOR: Bytes = Bytes::gib(64);
+
+/// Archives count from their first job, but some from 1970: the moment itself may be large.
+const MAX_MOMENT_MS: u64 = 20 * MAX_MS;
 
 /// Reads what is submitted within the first `until_ms`.
 pub(super) fn read(
@@ -104,20 +107,21 @@ fn record(line: &str) -> Result<Option<Record>, String> {
     }
     let memory = positive(REQUESTED_MEMORY).or_else(|| positive(USED_MEMORY));
     Ok(Some(Record {
-        submit_ms: milliseconds(submit).ok_or("field 2, when it was submitted, is too large")?,
+        submit_ms: milliseconds(submit, MAX_MOMENT_MS)
+            .ok_or("field 2, when it was submitted, is too large")?,
         user: format!("user{}", fields[USER]),
         processors,
         // In KiB of each processor.
         memory: memory.map(|kib| kib.saturating_mul(1024).saturating_mul(processors)),
-        limit_ms: positive(REQUESTED_TIME).map(|time| milliseconds(time).unwrap_or(MAX_MS)),
-        run_ms: milliseconds(run).ok_or("field 4, the run time, is too large")?,
+        limit_ms: positive(REQUESTED_TIME)
+            .map(|time| milliseconds(time, MAX_RUN_MS).unwrap_or(MAX_RUN_MS)),
+        run_ms: milliseconds(run, MAX_RUN_MS).ok_or("field 4, the run time, is too large")?,
     }))
 }
 
 /// Returns so many seconds, or `None` beyond the bound.
-fn milliseconds(seconds: u64) -> Option<u64> {
-    // Archives count from their first job, but some from 1970: the moment itself may be large.
-    seconds.checked_mul(1000).filter(|ms| *ms <= 20 * MAX_MS)
+fn milliseconds(seconds: u64, most: u64) -> Option<u64> {
+    seconds.checked_mul(1000).filter(|ms| *ms <= most)
 }
 
 /// Returns the machines that the header describes, as alike as can be.

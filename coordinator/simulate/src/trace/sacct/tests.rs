@@ -78,6 +78,10 @@ fn a_bad_line_is_named_with_what_was_expected() {
         "ElapsedRaw",
     );
     check(
+        "12|ada|2024-03-05T10:00:00|99999999|4|2Gc|10|X",
+        "ElapsedRaw",
+    );
+    check(
         "12|ada|2024-03-05T10:00:00|90|four|2Gc|10|X",
         "\"four\" is not a number of processors",
     );
@@ -111,7 +115,7 @@ fn a_header_that_lacks_a_column_is_refused() {
 
 #[test]
 fn hostile_amounts_are_bounded() {
-    let huge = "1|\u{1b}[31mada|2024-03-05T10:00:00|90|1|18446744073709551615Tc|10|X";
+    let huge = "1|\u{1b}[31m\u{202e}ada|2024-03-05T10:00:00|90|1|18446744073709551615Tc|10|X";
     let trace = read_lines(huge).unwrap();
     assert_eq!(trace.members, ["[31mada"]);
     assert_eq!(trace.jobs[0].ask.memory, common::units::Bytes::gib(32));

@@ -7,13 +7,14 @@ mod escape_table;
 mod packages;
 mod person;
 mod pool;
+mod simulate;
 mod stage;
 mod steps;
 mod test;
 mod vm;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
 
@@ -43,6 +44,17 @@ enum Task {
         part: Option<Part>,
         /// Of the data's benchmark, only this.
         only: Option<bench::data::Part>,
+    },
+    /// Runs the real schedule on a trace and a virtual clock, beside FIFO and EASY backfill; builds for release first.
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// What `--help` shows.
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENTS"
+        )]
+        arguments: Vec<OsString>,
     },
     /// Makes the .deb packages.
     Dist,
@@ -85,14 +97,19 @@ fn main() -> ExitCode {
             part: Some(Part::Data),
             only,
         } => bench::data::run(only),
+        Task::Simulate { arguments } => {
+            return simulate::run(&arguments).unwrap_or_else(|error| failed(&error));
+        }
         Task::Dist => dist::run(),
         Task::Vm => vm::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("\nxtask: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("\nxtask: {error:#}");
+    ExitCode::FAILURE
 }

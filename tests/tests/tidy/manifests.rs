@@ -21,7 +21,7 @@ const SHELL_ONLY: [&str; 12] = [
 ];
 
 /// A crate of ours, and which other crates of ours its program may use.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("common", &[]),
     ("common/link", &["common", "certs"]),
     ("certs", &["common"]),
@@ -30,6 +30,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
         "coordinator",
         &["common", "link", "certs", "coordinator-core"],
     ),
+    ("coordinator/simulate", &["common", "coordinator-core"]),
     ("agent/core", &["common"]),
     ("agent", &["common", "link", "certs", "agent-core"]),
     (

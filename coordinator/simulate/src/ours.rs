@@ -1,0 +1,320 @@
+//! The coordinator's own schedule: `coordinator-core` with the commands that the engine gives it, and its passes as the
+//! engine makes them.
+//!
+//! The org is one whose machines all belong to its owner, who submits nothing, with no limits and no data.
+
+#[path = "../../benches/people/mod.rs"]
+mod people;
+
+use std::collections::BTreeMap;
+
+use common::{
+    api::job::SubmitJob,
+    id::{AttemptId, IdempotencyKey, JobId, MachineId},
+    job::{ArraySpec, AttemptUsage, JobSpec, MAX_RETRIES, Outcome, Retries},
+    limits::Limits,
+    machine::{Isolation, MachineReport, SystemInfo},
+    resources::{Capacity, Gpu, GpuHealth, GpuRequest, Request},
+    status::{EndReason, IsolationLevel},
+    time::{Span, Timestamp},
+    units::Bytes,
+    wire::agent::AttemptReport,
+};
+use coordinator_core::{Actor, Body, Command, Event, State, apply, decide, event::TaskFate};
+
+use self::people::{ALICE, ORG, enrol, id, invitation, machine, member, name, register, spec};
+use crate::{
+    pool::{Amount, Kind, Pool},
+    scheduler::{End, Scheduler, Step, TaskId, Violation},
+    trace::{MAX_TASKS, Trace},
+};
+
+/// Most tasks that a pass places, as in the engine.
+const PLACED_PER_PASS: u32 = 256;
+/// Most passes at one moment: enough for every task of a trace.
+const PASSES: usize = MAX_TASKS / PLACED_PER_PASS as usize + 64;
+/// When the trace begins.
+const BEGIN: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
+/// Of a task, and of a machine: enough for as many as it may hold.
+const DISK: (Bytes, Bytes) = (Bytes::mib(1), Bytes::gib(1 << 20));
+/// Of each GPU; nobody asks for less than a whole one.
+const GPU_MEMORY: Bytes = Bytes::gib(24);
+
+/// The real schedule.
+#[derive(Debug)]
+pub struct Ours<'a> {
+    trace: &'a Trace,
+    state: State,
+    /// Where they are in the pool.
+    machines: BTreeMap<MachineId, usize>,
+    /// What runs, and where.
+    running: BTreeMap<TaskId, (AttemptId, MachineId)>,
+    /// What was decided since the last pass.
+    steps: Vec<Step>,
+}
+
+impl<'a> Ours<'a> {
+    /// Makes an org of the trace's members and the pool's machines.
+    ///
+    /// # Errors
+    /// Something of it is refused.
+    pub fn new(trace: &'a Trace, pool: &Pool) -> Result<Self, Violation> {
+        let mut ours = Self {
+            trace,
+            state: State::new(),
+            machines: BTreeMap::new(),
+            running: BTreeMap::new(),
+            steps: Vec::new(),
+        };
+        let owner = Actor::User(ALICE);
+        let create = Body::CreateOrg {
+            org: ORG,
+            name: name("lab"),
+            owner: ALICE,
+            handle: name("alice"),
+        };
+        ours.must(0, Actor::System, create)?;
+        let limits = Limits {
+            max_machines_per_user: Some(u32::MAX),
+            max_queued_jobs_per_user: Some(u32::MAX),
+            ..Limits::default()
+        };
+        let limits = Body::ApplyLimits {
+            org: ORG,
+            limits: Box::new(limits),
+        };
+        ours.must(0, owner, limits)?;
+        let uses = u32::try_from(trace.members.len()).unwrap_or(u32::MAX);
+        ours.must(0, owner, invitation(1, uses.max(1)))?;
+        for number in 0..trace.members.len() as u64 {
+            ours.must(0, Actor::Stranger, enrol(1, number))?;
+        }
+        for (place, kind) in pool.machines().enumerate() {
+            let number = place as u64;
+            ours.must(0, owner, register(number))?;
+            let approve = Body::ApproveMachine {
+                org: ORG,
+                name: name(&format!("box{number}")),
+            };
+            ours.must(0, owner, approve)?;
+            ours.must(0, Actor::Machine(machine(number)), connect(number, kind))?;
+            ours.machines.insert(machine(number), place);
+        }
+        Ok(ours)
+    }
+
+    /// Decides and applies one command.
+    fn must(&mut self, now_ms: u64, actor: Actor, body: Body) -> Result<(), Violation> {
+        let command = Command {
+            at: Timestamp::from_unix_ms(BEGIN.unix_ms().saturating_add(now_ms)),
+            actor,
+            body,
+        };
+        let events = decide(&self.state, &command).map_err(|rejection| Violation::Refused {
+            what: said(&command.body),
+            why: format!("{rejection:?}"),
+        })?;
+        for event in &events {
+            apply(&mut self.state, event);
+            self.note(event)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what an event means for the machines.
+    fn note(&mut self, event: &Event) -> Result<(), Violation> {
+        match event {
+            Event::AttemptPlaced {
+                attempt,
+                machine,
+                allocation,
+                ..
+            } => {
+                let task = task_of(attempt);
+                let place = self.machines.get(machine).copied();
+                self.steps.push(Step::Start {
+                    task,
+                    machine: place.ok_or_else(|| Violation::Unknown {
+                        what: format!("machine {machine}"),
+                    })?,
+                    holds: Amount {
+                        cpu: allocation.cpu,
+                        memory: allocation.memory,
+                        gpus: u32::try_from(allocation.gpus.len()).unwrap_or(u32::MAX),
+                    },
+                });
+                self.running.insert(task, (*attempt, *machine));
+            }
+            Event::AttemptStopping { attempt, .. } => self.steps.push(Step::Preempt {
+                task: task_of(attempt),
+            }),
+            Event::AttemptEnded { attempt, fate, .. } => {
+                let TaskId { job, task } = task_of(attempt);
+                if matches!(fate, TaskFate::Failed | TaskFate::Cancelled) {
+                    return Err(Violation::GivenUp { job, task });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn report(
+        &mut self,
+        now_ms: u64,
+        task: TaskId,
+        report: AttemptReport,
+    ) -> Result<(), Violation> {
+        let Some(&(attempt, machine)) = self.running.get(&task) else {
+            let what = format!("a running task {} of job {}", task.task, task.job);
+            return Err(Violation::Unknown { what });
+        };
+        let body = Body::ReportAttempt {
+            attempt,
+            report,
+            artifact_size: None,
+        };
+        self.must(now_ms, Actor::Machine(machine), body)
+    }
+}
+
+impl Scheduler for Ours<'_> {
+    fn name(&self) -> &'static str {
+        "ours"
+    }
+
+    fn submit(&mut self, now_ms: u64, job: usize) -> Result<(), Violation> {
+        let row = &self.trace.jobs[job];
+        let last = u32::try_from(row.runs_ms.len() - 1).unwrap_or(u32::MAX);
+        let array = ArraySpec {
+            first: 0,
+            last,
+            parallel: None,
+        };
+        let gpu = (row.ask.gpus > 0).then_some(GpuRequest {
+            count: row.ask.gpus,
+            model: None,
+            memory: None,
+            share: false,
+        });
+        let spec = JobSpec {
+            request: Request {
+                cpu: row.ask.cpu,
+                memory: row.ask.memory,
+                disk: DISK.0,
+                gpu,
+            },
+            max_runtime: Some(Span::from_millis(row.limit_ms)),
+            array: (last > 0).then_some(array),
+            // Who gives way often is not given up: it would be missing in what is compared.
+            retries: Retries {
+                max: MAX_RETRIES,
+                ..Retries::default()
+            },
+            ..spec()
+        };
+        let number = job as u64;
+        let request = SubmitJob {
+            org: ORG,
+            spec,
+            key: IdempotencyKey::from_bytes(id(number)),
+            dry_run: false,
+        };
+        let body = Body::SubmitJob {
+            job: JobId::from_bytes(id(number)),
+            request,
+        };
+        self.must(now_ms, Actor::User(member(row.member as u64)), body)
+    }
+
+    fn end(&mut self, now_ms: u64, task: TaskId, end: End) -> Result<(), Violation> {
+        let (reason, exit_code, signal) = match end {
+            End::Done => (EndReason::Exited, Some(0), None),
+            End::Preempted => (EndReason::Preempted, None, Some(15)),
+        };
+        let report = AttemptReport::Ended {
+            at: Timestamp::from_unix_ms(BEGIN.unix_ms().saturating_add(now_ms)),
+            outcome: Outcome {
+                reason,
+                exit_code,
+                signal,
+                detail: None,
+                usage: AttemptUsage::default(),
+                log_bytes: 0,
+            },
+            artifacts: false,
+        };
+        self.report(now_ms, task, report)?;
+        self.running.remove(&task);
+        Ok(())
+    }
+
+    fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
+        // Once also where nothing changed but the time.
+        for _ in 0..PASSES {
+            let most = PLACED_PER_PASS;
+            self.must(now_ms, Actor::System, Body::Schedule { most })?;
+            if !self.state.schedule_due() {
+                break;
+            }
+        }
+        let steps = std::mem::take(&mut self.steps);
+        let at = Timestamp::from_unix_ms(BEGIN.unix_ms().saturating_add(now_ms));
+        for step in &steps {
+            if let Step::Start { task, .. } = step {
+                self.report(now_ms, *task, AttemptReport::Started { at })?;
+            }
+        }
+        Ok(steps)
+    }
+
+    fn looks_at_the_clock(&self) -> bool {
+        true
+    }
+}
+
+fn task_of(attempt: &AttemptId) -> TaskId {
+    // The number that the job's id was made of.
+    let mut number = [0; 8];
+    number.copy_from_slice(&attempt.job.as_bytes()[..8]);
+    let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    TaskId {
+        job: place(u64::from_be_bytes(number)),
+        task: place(attempt.task.into()),
+    }
+}
+
+fn connect(number: u64, kind: &Kind) -> Body {
+    let gpu = |place| Gpu {
+        uuid: format!("GPU-{number}-{place}"),
+        model: kind.model.clone(),
+        memory: GPU_MEMORY,
+        driver: String::new(),
+        health: GpuHealth::Usable,
+        temperature_celsius: None,
+        utilization_percent: None,
+        memory_used: Bytes::ZERO,
+    };
+    let capacity = Capacity {
+        cpu: kind.each.cpu,
+        memory: kind.each.memory,
+        disk: DISK.1,
+        gpus: (0..kind.each.gpus).map(gpu).collect(),
+    };
+    let isolation = Isolation::of(IsolationLevel::A);
+    let report = MachineReport::lending_all(capacity, isolation, SystemInfo::default());
+    Body::ConnectMachine {
+        report,
+        attempts: Vec::new(),
+    }
+}
+
+/// Returns the command's own name.
+fn said(body: &Body) -> String {
+    let text = format!("{body:?}");
+    let name = text.split(|c: char| !c.is_alphanumeric()).next();
+    name.unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

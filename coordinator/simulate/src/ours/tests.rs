@@ -1,0 +1,90 @@
+use super::*;
+use crate::{
+    run::{History, run},
+    trace::tests::{job, trace},
+};
+
+fn play(trace: &Trace, pool: &str) -> History {
+    let pool = Pool::parse(pool).unwrap();
+    let mut ours = Ours::new(trace, &pool).unwrap();
+    run(trace, &pool, &mut ours).unwrap()
+}
+
+fn starts(history: &History) -> Vec<u64> {
+    history
+        .runs
+        .iter()
+        .map(|run| run.started_ms / 1000)
+        .collect()
+}
+
+#[test]
+fn the_real_schedule_runs_a_tiny_trace() {
+    let jobs = vec![job(0, 4, 100), job(1, 4, 50), job(400, 2, 10)];
+    assert_eq!(starts(&play(&trace(jobs), "1x4:32GiB")), [0, 100, 400]);
+    let mut array = job(0, 1, 10);
+    array.runs_ms = vec![10_000, 30_000, 10_000];
+    array.limit_ms = 30_000;
+    let history = play(&trace(vec![array]), "1x2:32GiB");
+    assert_eq!(starts(&history), [0, 0, 10]);
+    assert_eq!((history.preemptions, history.lost_work), (0, 0));
+}
+
+/// Whoever has less of the pool goes first: what makes it differ from both rivals.
+#[test]
+fn the_smaller_share_goes_first() {
+    let mut jobs = vec![job(0, 2, 100), job(0, 2, 150), job(1, 2, 10), job(2, 2, 10)];
+    jobs[3].member = 1;
+    let history = play(&trace(jobs), "1x4:32GiB");
+    assert_eq!(starts(&history), [0, 0, 110, 100]);
+}
+
+#[test]
+fn gpus_are_whole() {
+    let mut jobs = vec![job(0, 1, 10), job(0, 1, 10), job(0, 1, 10)];
+    jobs.iter_mut().for_each(|job| job.ask.gpus = 1);
+    let history = play(&trace(jobs), "1x8:32GiB:2xrtx-4090");
+    assert_eq!(starts(&history), [0, 0, 10]);
+}
+
+#[test]
+fn what_the_core_refuses_is_said() {
+    let mut jobs = vec![job(0, 1, 10)];
+    jobs[0].ask.memory = Bytes::gib(64);
+    let trace = trace(jobs);
+    let pool = Pool::parse("1x8:32GiB").unwrap();
+    let mut ours = Ours::new(&trace, &pool).unwrap();
+    let refused = run(&trace, &pool, &mut ours).unwrap_err();
+    assert!(
+        matches!(&refused, Violation::Refused { what, .. } if what == "SubmitJob"),
+        "{refused}"
+    );
+}
+
+/// The core tells a task to stop by an event; it waits again once its machine has said that it ended.
+#[test]
+fn who_gives_way_is_placed_again() {
+    let trace = trace(vec![job(0, 4, 100)]);
+    let pool = Pool::parse("1x4:32GiB").unwrap();
+    let mut ours = Ours::new(&trace, &pool).unwrap();
+    ours.submit(0, 0).unwrap();
+    let task = TaskId { job: 0, task: 0 };
+    let start = Step::Start {
+        task,
+        machine: 0,
+        holds: trace.jobs[0].ask,
+    };
+    for round in 0..5 {
+        assert_eq!(ours.pass(round * 1000), Ok(vec![start]), "{round}");
+        let (attempt, machine) = ours.running[&task];
+        let reason = EndReason::Preempted;
+        let stopping = Event::AttemptStopping {
+            attempt,
+            machine,
+            reason,
+        };
+        ours.note(&stopping).unwrap();
+        assert_eq!(ours.pass(round * 1000), Ok(vec![Step::Preempt { task }]));
+        ours.end(round * 1000, task, End::Preempted).unwrap();
+    }
+}

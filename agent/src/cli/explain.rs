@@ -36,6 +36,7 @@ pub(crate) fn text(explanation: &Explanation) -> String {
     let data: Vec<String> = data
         .map(|data| format!("{}: {}", data.machine, data.text))
         .collect();
+    let kept: Vec<&str> = explanation.kept.iter().map(|name| name.as_str()).collect();
     text + &Facts::default()
         .with_some("smallest change", explanation.smallest_change.as_ref())
         .with_some(
@@ -46,6 +47,7 @@ pub(crate) fn text(explanation: &Explanation) -> String {
                 .map(|ahead| counted(ahead, "task")),
         )
         .with_some("expected start", expected)
+        .with("kept free for it", kept.join(", "))
         .with("data", data.join("\n"))
         .to_text()
 }
@@ -138,6 +140,7 @@ mod tests {
             smallest_change: Some("ask for --memory 16GiB".to_owned()),
             ahead: Some(3),
             expected_start: None,
+            kept: vec!["box".parse().unwrap()],
             data: vec![MachineData {
                 machine: "a".parse().unwrap(),
                 there: Bytes::gib(41),
@@ -159,6 +162,7 @@ mod tests {
              queue                       3 tasks come first\n\n\
              smallest change  ask for --memory 16GiB\n\
              before it        3 tasks\n\
+             kept free for it box\n\
              data             a: 41 GiB already there\n"
         );
         assert_eq!(

@@ -138,6 +138,7 @@ pub enum Request {
     Token(token::TokenRequest),
     Data(data::DataRequest),
     Storage(storage::StorageRequest),
+    Job(job::JobRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -178,4 +179,5 @@ pub enum Answer {
     Token(token::TokenAnswer),
     Data(data::DataAnswer),
     Storage(storage::StorageAnswer),
+    AboutJob(job::JobAnswer),
 }

@@ -1,5 +1,6 @@
 //! Jobs: what is asked for, and what people see of it.
 
+mod after;
 mod mount;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -20,6 +21,7 @@ use crate::{
     usage::UsageSample,
 };
 
+pub use self::after::{After, AfterView, HoldView, InvalidAfter, MAX_AFTER, Unmet};
 pub use self::mount::{ArtifactMount, DatasetMount, InvalidMount, Mount, check_mount_path};
 
 /// Bounds on what one job may carry; a specification beyond them is refused at the door.
@@ -128,6 +130,12 @@ pub struct JobSpec {
     /// What other jobs left, which it reads like datasets.
     #[serde(default)]
     pub artifacts: Vec<ArtifactMount>,
+    /// What has to become of other jobs before it enters the queue.
+    #[serde(default)]
+    pub after: Vec<After>,
+    /// It starts nothing before it is released.
+    #[serde(default)]
+    pub hold: bool,
 }
 
 impl JobSpec {
@@ -153,6 +161,8 @@ impl JobSpec {
             visibility: None,
             secrets: Vec::new(),
             artifacts: Vec::new(),
+            after: Vec::new(),
+            hold: false,
         }
     }
 }
@@ -287,6 +297,10 @@ pub struct JobSummary {
     pub machines: Vec<Name>,
     /// Exit code that stands for the whole job once it has ended: see [`Outcome::exit_code`].
     pub exit_code: Option<i32>,
+    /// Starts nothing before it is released.
+    pub held: Option<HoldView>,
+    /// How many conditions about other jobs it still waits for.
+    pub awaits: u32,
 }
 
 /// A job with everything that is known of it.
@@ -300,6 +314,10 @@ pub struct JobDetail {
     pub attempts_left_out: u64,
     /// Where it needed one: how it stands, or who decided and why.
     pub approval: Option<Box<ApprovalView>>,
+    /// What it waits or waited for, in the order of the specification.
+    pub after: Vec<AfterView>,
+    /// Where it was cancelled because one of these can never be met any more.
+    pub unmet: Option<Unmet>,
 }
 
 /// One try of a task on one machine.

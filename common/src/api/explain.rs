@@ -116,6 +116,10 @@ pub enum BlockerCode {
     ProjectArchived,
     /// The machine's cache cannot take all the data that the job reads.
     TooSmallCache,
+    /// Something has to become of another job first.
+    AwaitsJob,
+    /// Somebody keeps it from starting until they release it.
+    Held,
 }
 
 impl BlockerCode {
@@ -157,6 +161,8 @@ impl BlockerCode {
             Self::AwaitsApproval => "awaits_approval",
             Self::ProjectArchived => "project_archived",
             Self::TooSmallCache => "too_small_cache",
+            Self::AwaitsJob => "awaits_job",
+            Self::Held => "held",
         }
     }
 }

@@ -1,16 +1,20 @@
-//! Jobs: submit, look, follow, cancel.
+//! Jobs: submit, look, follow, hold, cancel.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{IdempotencyKey, JobId, OrgId},
-    job::{JobNumber, JobSpec, JobSummary},
+    job::{After, JobNumber, JobSpec, JobSummary},
     name::Name,
     status::JobStatus,
 };
 
 /// Most attempts that one follower can resume; more begin at the start of their log.
 pub const MAX_CURSORS: usize = 1024;
+/// Most jobs that one command cancels, holds or releases with the one that they wait for.
+pub const MAX_DEPENDANTS: usize = 10_000;
+/// Most of them that are named.
+pub const MAX_DEPENDANTS_NAMED: usize = 8;
 /// Most bytes of log in one event.
 pub const MAX_LOG_EVENT_BYTES: usize = 256 << 10;
 
@@ -26,12 +30,16 @@ pub struct SubmitJob {
 }
 
 /// A job that is committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submitted {
     pub id: JobId,
     pub number: JobNumber,
     /// Queued, or what it waits for first.
     pub status: JobStatus,
+    /// What it still waits for of other jobs.
+    pub awaits: Vec<After>,
+    /// It waits to be released.
+    pub held: bool,
 }
 
 /// Newest first.
@@ -68,6 +76,45 @@ pub struct CancelJob {
     pub number: JobNumber,
     /// Only this task.
     pub task: Option<u32>,
+    /// Also all that waits for it, and for that in turn; of a whole job only.
+    #[serde(default)]
+    pub dependants: bool,
+}
+
+/// What is asked of jobs besides what [`super::Request`] names itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobRequest {
+    /// Lets it start no more tasks; what runs goes on.
+    Hold(HoldJob),
+    Release(HoldJob),
+    /// What waits for it, and for that in turn, as far as the caller may cancel it.
+    CountDependants {
+        org: OrgId,
+        number: JobNumber,
+    },
+}
+
+/// The answer to a [`JobRequest`] that asks for more than that something be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobAnswer {
+    Dependants(Dependants),
+}
+
+/// Holds or releases a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldJob {
+    pub org: OrgId,
+    pub number: JobNumber,
+    /// Also all that waits for it, and for that in turn.
+    pub dependants: bool,
+}
+
+/// Jobs that wait for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependants {
+    pub count: u32,
+    /// The first of them by number, at most [`MAX_DEPENDANTS_NAMED`].
+    pub first: Vec<JobNumber>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -144,6 +144,7 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::JobEnded { job, .. } | Event::LoginForgotten { job } => {
             (AuditKind::Job, About::Job(*job))
         }
+        Event::Waiting(event) => (AuditKind::Job, About::Job(event.job())),
 
         Event::AttemptPlaced { org, .. } => (AuditKind::Attempt, About::Org(*org)),
         Event::AttemptPreparing { attempt }

@@ -22,6 +22,7 @@ mod schedule;
 mod secret;
 mod settle;
 pub(crate) mod token;
+pub(crate) mod waiting;
 
 use common::{
     id::{JobId, MachineId, OrgId, UserId},
@@ -159,6 +160,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
 
         Body::SubmitJob { job, request } => job::submit(state, at, user(actor)?, *job, request),
         Body::CancelJob(request) => job::cancel(state, at, user(actor)?, request),
+        Body::Job(command) => job::decide(state, at, user(actor)?, command),
 
         Body::ReportAttempt {
             attempt,

@@ -166,6 +166,10 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         Event::JobCancelled { job: id }
         | Event::TaskCancelled { job: id, .. }
         | Event::JobEnded { job: id, .. } => [job(*id)].into_iter().chain(org_of(id)).collect(),
+        Event::Waiting(event) => {
+            let id = event.job();
+            [job(id)].into_iter().chain(org_of(&id)).collect()
+        }
         Event::AttemptPlaced {
             attempt,
             machine: on,

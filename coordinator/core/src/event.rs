@@ -12,6 +12,7 @@ pub mod secret;
 mod specification;
 pub mod token;
 mod touched;
+pub mod waiting;
 
 use common::{
     id::{
@@ -223,6 +224,8 @@ pub enum Event {
         pinned_image: Option<PinnedDataset>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pinned_artifacts: Vec<PinnedArtifacts>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        awaits: Vec<waiting::Awaited>,
         at: Timestamp,
     },
     /// Everything of it that waits is out of the queue; what runs is told to stop.
@@ -313,4 +316,6 @@ pub enum Event {
     Dataset(dataset::DatasetEvent),
     #[serde(untagged)]
     Artifact(artifact::ArtifactEvent),
+    #[serde(untagged)]
+    Waiting(waiting::WaitingEvent),
 }

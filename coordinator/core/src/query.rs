@@ -26,7 +26,7 @@ use common::{
         Answer, Request,
         explain::Explanation,
         invitation::{InvitationAnswer, InvitationRequest},
-        job::SubmitJob,
+        job::{JobAnswer, JobRequest, SubmitJob},
     },
     code::Code,
     id::{AttemptId, CertificateSerial, MachineId, OrgId, UserId},
@@ -130,6 +130,10 @@ pub fn answer(
         Request::Invitation(InvitationRequest::Mine { after }) => {
             let mine = member::pending(state, now, user, after.as_ref())?;
             Ok(Answer::Invitation(InvitationAnswer::Mine(mine)))
+        }
+        Request::Job(JobRequest::CountDependants { org, number }) => {
+            let dependants = job::dependants(state, user, *org, *number)?;
+            Ok(Answer::AboutJob(JobAnswer::Dependants(dependants)))
         }
         Request::ExplainJob(ask) => Ok(Answer::Explanation(job::explain_job(
             state, now, user, ask,

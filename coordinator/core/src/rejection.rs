@@ -8,6 +8,7 @@ pub mod invitation;
 mod org;
 pub mod project;
 pub mod secret;
+pub mod waiting;
 mod words;
 
 use common::{
@@ -180,6 +181,7 @@ pub enum Rejection {
     Approval(approval::ApprovalRejection),
     Dataset(DatasetRejection),
     Artifact(ArtifactRejection),
+    Waiting(waiting::WaitingRejection),
 }
 
 /// What is wrong with a job's specification.

@@ -9,6 +9,7 @@ use crate::{
     state::{
         State,
         job::{Job, JobProgress},
+        waiting::{Awaited, Hold},
     },
 };
 
@@ -26,6 +27,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             pinned,
             pinned_image,
             pinned_artifacts,
+            awaits,
             at,
         } => {
             let mut job = Job {
@@ -44,7 +46,15 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             };
             job.data = data::cached_by(state, &job);
             let (first, last) = job.bounds();
-            let progress = JobProgress::new(first, last);
+            let held = job.spec.hold.then_some(Hold {
+                by: *owner,
+                at: *at,
+            });
+            let progress = JobProgress {
+                awaits: awaits.clone(),
+                held,
+                ..JobProgress::new(first, last)
+            };
             if let Some(row) = state.orgs.get_mut(org) {
                 row.next_job_number = number.0 + 1;
             }
@@ -55,6 +65,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             state.index.reader_in(*id, &job);
             state.jobs.insert(*id, job);
             state.progress.insert(*id, progress);
+            settling_changed(state, awaits);
             state.volatile.due.insert(*org);
         }
         Event::JobCancelled { job } => change(state, *job, |progress| {
@@ -71,6 +82,8 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 if let Ok(after) = progress.state.transition(JobStep::End(*result)) {
                     progress.state = after;
                     progress.ended_at = Some(*at);
+                    progress.awaits.clear();
+                    progress.held = None;
                 }
             });
             let ended = state
@@ -96,6 +109,18 @@ pub(super) fn change(state: &mut State, id: JobId, change: impl FnOnce(&mut JobP
         return;
     };
     state.index.job_out(id, job, progress);
+    let awaited = progress.awaits.clone();
     change(progress);
     state.index.job_in(id, job, progress);
+    state.index.note_settling(id, progress);
+    settling_changed(state, &awaited);
+}
+
+/// Looks again at jobs that another one waited for until now, or waits for from now on.
+fn settling_changed(state: &mut State, awaited: &[Awaited]) {
+    for Awaited { job, .. } in awaited {
+        if let Some(progress) = state.progress.get(job) {
+            state.index.note_settling(*job, progress);
+        }
+    }
 }

@@ -14,15 +14,37 @@ use common::{
 
 use super::{
     approval, artifact, dataset::missing, draft::Draft, find_job, find_task, secret::check_uses,
+    waiting,
 };
 use crate::{
     bounds::{Reached, reached},
-    event::{Event, PinnedArtifacts, PinnedDataset, approval::ApprovalSubject},
+    command::job::JobCommand,
+    event::{Event, PinnedArtifacts, PinnedDataset, approval::ApprovalSubject, waiting::Awaited},
     policy::{self, Action, permit, project::ProjectAction},
-    rejection::{LimitReached, Rejection, project::ProjectRejection},
+    rejection::{
+        LimitReached, Rejection,
+        project::ProjectRejection,
+        waiting::{HoldStep, WaitingRejection},
+    },
     schedule::explain::{Subject, explain, is_never},
-    state::{State, approval::of_job},
+    state::{
+        State,
+        approval::of_job,
+        job::{Job, JobProgress},
+    },
 };
+
+pub(super) fn decide(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    command: &JobCommand,
+) -> Result<Vec<Event>, Rejection> {
+    match command {
+        JobCommand::Hold(request) => waiting::hold(state, at, user, request, HoldStep::Hold),
+        JobCommand::Release(request) => waiting::hold(state, at, user, request, HoldStep::Release),
+    }
+}
 
 pub(super) fn submit(
     state: &State,
@@ -77,6 +99,7 @@ pub(super) fn submit(
         pinned: pinned.datasets,
         pinned_image: pinned.image,
         pinned_artifacts: pinned.artifacts,
+        awaits: pinned.awaits,
         at,
     };
     let asked = approval::job_note(row, &request.spec).map(|note| {
@@ -95,6 +118,8 @@ pub(crate) struct Pinned {
     /// Where it is kept as a dataset.
     image: Option<PinnedDataset>,
     artifacts: Vec<PinnedArtifacts>,
+    /// What it has to wait for of other jobs.
+    awaits: Vec<Awaited>,
 }
 
 /// Checks all of a specification but limits and machines, and returns its datasets as they are now.
@@ -135,6 +160,7 @@ pub(crate) fn acceptable(
             Image::Host | Image::Registry(_) => None,
         },
         artifacts,
+        awaits: waiting::pin(state, user, org, &spec.after)?,
     })
 }
 
@@ -217,23 +243,48 @@ fn check_limits(state: &State, subject: &Subject<'_>) -> Result<(), Rejection> {
     }
 }
 
+/// A job that the user may cancel, and so hold and release.
+pub(super) struct Cancellable<'a> {
+    pub(super) id: JobId,
+    pub(super) job: &'a Job,
+    pub(super) role: Role,
+}
+
+pub(super) fn cancellable(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    number: JobNumber,
+) -> Result<Cancellable<'_>, Rejection> {
+    let (id, job) = find_job(state, user, org, number)?;
+    let role = policy::member(state, org, user)?.role;
+    if policy::may_cancel_job(state, user, role, job) {
+        return Ok(Cancellable { id, job, role });
+    }
+    Err(Rejection::NotAllowed {
+        action: Action::CancelAnyJob,
+        role,
+    })
+}
+
+/// Returns how far a job is that is there.
+pub(super) fn progress(
+    state: &State,
+    id: JobId,
+    number: JobNumber,
+) -> Result<&JobProgress, Rejection> {
+    let progress = state.progress.get(&id);
+    progress.ok_or(Rejection::NoSuchJob { number })
+}
+
 pub(super) fn cancel(
     state: &State,
     at: Timestamp,
     user: UserId,
     request: &CancelJob,
 ) -> Result<Vec<Event>, Rejection> {
-    let (id, job) = find_job(state, user, request.org, request.number)?;
-    let member = policy::member(state, request.org, user)?;
-    if !policy::may_cancel_job(state, user, member.role, job) {
-        return Err(Rejection::NotAllowed {
-            action: Action::CancelAnyJob,
-            role: member.role,
-        });
-    }
-    let Some(progress) = state.progress.get(&id) else {
-        return Ok(Vec::new());
-    };
+    let Cancellable { id, job, role } = cancellable(state, user, request.org, request.number)?;
+    let progress = progress(state, id, job.number)?;
     if progress.ended_at.is_some() {
         return Err(Rejection::JobEnded {
             number: job.number,
@@ -242,7 +293,17 @@ pub(super) fn cancel(
     }
     let mut draft = Draft::new(state, at);
     match request.task {
-        None => draft.cancel_job(id),
+        None => {
+            draft.cancel_job(id);
+            if request.dependants {
+                let dependants = waiting::dependants(state, user, role, (id, job))?;
+                dependants.into_iter().for_each(|id| draft.cancel_job(id));
+            }
+        }
+        Some(_) if request.dependants => {
+            let number = job.number;
+            return Err(WaitingRejection::DependantsOfTask { number }.into());
+        }
         Some(task) => {
             find_task(job, task)?;
             let live = state.index.live.get(&id);

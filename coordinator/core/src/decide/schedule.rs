@@ -2,6 +2,7 @@
 
 use common::time::Timestamp;
 
+use super::waiting;
 use crate::{event::Event, schedule::plan::plan, state::State};
 
 pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
@@ -23,5 +24,7 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         .settled
         .into_iter()
         .map(|org| Event::ScheduleSettled { org });
-    placed.chain(settled).collect()
+    // What this lets in is placed by the next pass.
+    let let_in = waiting::settle(state, at, most);
+    placed.chain(settled).chain(let_in).collect()
 }

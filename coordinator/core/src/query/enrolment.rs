@@ -9,6 +9,7 @@ use common::{
         CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey, InvitationId,
         MachineId, OrgId, TreeId, UserId,
     },
+    job::After,
     join_link::LinkPurpose,
     name::Name,
     problem::Problem,
@@ -280,8 +281,19 @@ pub fn machine_id(state: &State, org: OrgId, name: &Name) -> Option<MachineId> {
 pub fn submitted(state: &State, user: UserId, key: IdempotencyKey) -> Option<Submitted> {
     let id = *state.index.keys.get(&(user, key))?;
     let number = state.jobs.get(&id)?.number;
-    let status = state.progress.get(&id)?.status();
-    Some(Submitted { id, number, status })
+    let progress = state.progress.get(&id)?;
+    let awaits = progress.awaits.iter().filter_map(|awaited| {
+        let job = state.jobs.get(&awaited.job)?.number;
+        let condition = awaited.condition;
+        Some(After { job, condition })
+    });
+    Some(Submitted {
+        id,
+        number,
+        status: progress.status(),
+        awaits: awaits.collect(),
+        held: progress.held.is_some(),
+    })
 }
 
 /// Returns the work folder of the job that was submitted with this key.

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use common::{
     api::{
         explain::Explanation,
-        job::{ExplainJob, ListJobs, ShowJob},
+        job::{Dependants, ExplainJob, ListJobs, MAX_DEPENDANTS_NAMED, ShowJob},
         page::Page,
     },
     id::{AttemptId, JobId, OrgId, UserId},
     image::Image,
-    job::{AttemptView, JobDetail, JobNumber, JobSpec, JobSummary},
+    job::{AfterView, AttemptView, HoldView, JobDetail, JobNumber, JobSpec, JobSummary, Unmet},
     name::Name,
     time::Timestamp,
     usage::MAX_SAMPLES,
@@ -18,7 +18,7 @@ use common::{
 
 use super::{Presence, approval, handle, most, page::page};
 use crate::{
-    decide::{find_job, find_task, project::name_of},
+    decide::{find_job, find_task, project::name_of, waiting},
     lifecycle::attempt::AttemptState,
     policy,
     rejection::Rejection,
@@ -106,6 +106,8 @@ pub(super) fn show(
         attempts: listed,
         attempts_left_out: attempts.count() as u64,
         approval: approval::of_job(state, id)?.map(Box::new),
+        after: after(state, user, job),
+        unmet: unmet(state, progress),
     })
 }
 
@@ -185,6 +187,62 @@ pub(super) fn summary(
         exit_code: progress
             .ended_at
             .map(|_| exit_code(state, id, job, progress)),
+        held: match progress.held {
+            None => None,
+            Some(hold) => Some(HoldView {
+                by: handle(state, hold.by)?,
+                since: hold.at,
+            }),
+        },
+        awaits: super::count(progress.awaits.len()),
+    })
+}
+
+/// Returns how it stands with what the job waits or waited for.
+fn after(state: &State, user: UserId, job: &Job) -> Vec<AfterView> {
+    let role = policy::member(state, job.org, user).map(|member| member.role);
+    let rows = job.spec.after.iter().filter_map(|one| {
+        let id = state.index.job_numbers.get(&(job.org, one.job))?;
+        let (other, progress) = (state.jobs.get(id)?, state.progress.get(id)?);
+        let seen = role
+            .as_ref()
+            .is_ok_and(|role| policy::may_see_job(state, user, *role, other));
+        Some(AfterView {
+            job: one.job,
+            condition: one.condition,
+            status: progress.stands(one.condition),
+            job_status: seen.then(|| progress.status()),
+        })
+    });
+    rows.collect()
+}
+
+fn unmet(state: &State, progress: &JobProgress) -> Option<Unmet> {
+    let broken = progress.broken?;
+    Some(Unmet {
+        job: state.jobs.get(&broken.awaited.job)?.number,
+        condition: broken.awaited.condition,
+        ended: broken.ended.into(),
+    })
+}
+
+/// Returns what `job cancel --dependants` would cancel besides the job.
+pub(super) fn dependants(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    number: JobNumber,
+) -> Result<Dependants, Rejection> {
+    let found = find_job(state, user, org, number)?;
+    let role = policy::member(state, org, user)?.role;
+    let found = waiting::dependants(state, user, role, found)?;
+    let numbers = found.iter().filter_map(|id| state.jobs.get(id));
+    let mut first: Vec<JobNumber> = numbers.map(|job| job.number).collect();
+    first.sort();
+    first.truncate(MAX_DEPENDANTS_NAMED);
+    Ok(Dependants {
+        count: super::count(found.len()),
+        first,
     })
 }
 

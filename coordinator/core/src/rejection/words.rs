@@ -21,6 +21,7 @@ impl Rejection {
             Self::Project(rejection) => rejection.problem(),
             Self::Dataset(rejection) => rejection.problem(),
             Self::Artifact(rejection) => rejection.problem(),
+            Self::Waiting(rejection) => rejection.problem(),
             Self::Secret(rejection) => rejection.problem(),
             Self::Org(rejection) => rejection.problem(),
             Self::Invitation(rejection) => rejection.problem(),

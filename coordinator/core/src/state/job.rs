@@ -11,7 +11,10 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::ranges::TaskRanges;
+use super::{
+    ranges::TaskRanges,
+    waiting::{Awaited, Broken, Hold},
+};
 use crate::lifecycle::job::JobState;
 
 /// What was submitted.
@@ -76,6 +79,15 @@ pub(crate) struct JobProgress {
     pub(crate) counts: TaskCounts,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
+    /// What has to become of other jobs before it enters the queue; nothing once it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) awaits: Vec<Awaited>,
+    /// It starts no task as long as somebody holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) held: Option<Hold>,
+    /// Why it was cancelled, where it waited for what can never be any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) broken: Option<Broken>,
 }
 
 /// What becomes of a task whose attempt ended.
@@ -164,6 +176,9 @@ impl JobProgress {
             },
             started_at: None,
             ended_at: None,
+            awaits: Vec::new(),
+            held: None,
+            broken: None,
         }
     }
 
@@ -184,7 +199,7 @@ impl JobProgress {
     /// Returns whether another task may be placed, as far as the job itself goes.
     pub(crate) fn is_ready(&self, parallel: Option<u32>) -> bool {
         let waits = self.state != JobState::AwaitingApproval && !self.queued.is_empty();
-        waits && parallel.is_none_or(|most| self.counts.running < most)
+        self.is_let_in() && waits && parallel.is_none_or(|most| self.counts.running < most)
     }
 
     pub(crate) fn place(&mut self, task: u32) {

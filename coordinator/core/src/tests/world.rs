@@ -412,6 +412,7 @@ impl World {
             org: ORG,
             number: JobNumber(number),
             task,
+            dependants: false,
         });
         self.user_does(by, body)
     }

@@ -10,8 +10,8 @@ use crate::id::{
     UserId,
 };
 use crate::job::{
-    ArraySpec, ArtifactMount, AttemptUsage, DatasetMount, JobNumber, JobRef, JobSpec, Outcome,
-    Retries,
+    After, ArraySpec, ArtifactMount, AttemptUsage, DatasetMount, JobNumber, JobRef, JobSpec,
+    Outcome, Retries,
 };
 use crate::limits::{Amount, Limits, ResourceLimits, StorageLimits};
 use crate::machine::{Admits, Isolation, MachineLoad, MachineReport, Pause, PausedBy, SystemInfo};
@@ -19,7 +19,9 @@ use crate::name::Name;
 use crate::problem::Problem;
 use crate::resources::{Allocation, Capacity, Gpu, GpuHealth, GpuRequest};
 use crate::seal::Sealed;
-use crate::status::{EndReason, IsolationLevel, MinIsolation, Network, Priority, Visibility};
+use crate::status::{
+    Condition, EndReason, IsolationLevel, MinIsolation, Network, Priority, Visibility,
+};
 use crate::time::{Span, Timestamp};
 use crate::tree::{ChunkRef, Entry, EntryKind, LinkTarget, TreePath};
 use crate::units::{Bytes, MilliCpu};
@@ -147,6 +149,11 @@ pub(super) fn job_spec() -> JobSpec {
             },
             path: "/data/prev".to_owned(),
         }],
+        after: vec![After {
+            job: JobNumber(41),
+            condition: Condition::Ended,
+        }],
+        hold: true,
     }
 }
 

@@ -102,8 +102,14 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
             RowKey::job(*id)
         })?;
     }
-    for id in state.progress.keys() {
-        check(state.jobs.contains_key(id), &|| RowKey::progress(*id))?;
+    for (id, row) in &state.progress {
+        let held = row.held.as_ref().is_none_or(|hold| user(&hold.by));
+        let broken = row.broken.iter().map(|broken| &broken.awaited);
+        let mut others = row.awaits.iter().chain(broken);
+        let known = held && others.all(|other| state.jobs.contains_key(&other.job));
+        check(known && state.jobs.contains_key(id), &|| {
+            RowKey::progress(*id)
+        })?;
     }
     for (id, row) in &state.attempts {
         let known = state.jobs.contains_key(&id.job) && state.machines.contains_key(&row.machine);

@@ -7,7 +7,7 @@ use common::{
     code::Code,
     id::IdempotencyKey,
     image::Image,
-    job::{ArraySpec, Mount, Retries},
+    job::{After, ArraySpec, Mount, Retries},
     name::Name,
     problem::Problem,
     resources::GpuRequest,
@@ -94,6 +94,12 @@ pub(super) struct JobFlags {
     /// Give the job a secret of the org, as a variable of its name
     #[arg(long = "secret", value_name = "NAME")]
     secrets: Vec<SecretName>,
+    /// Wait for another job: until it has succeeded, failed, ended or started (default: succeeded)
+    #[arg(long, value_name = "JOB[:CONDITION]")]
+    after: Vec<After>,
+    /// Submit it held: it starts nothing before `job release`
+    #[arg(long)]
+    hold: bool,
     /// The same key gives the same job, however often it is submitted
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<String>,
@@ -190,6 +196,10 @@ impl JobFlags {
         draft.project = self.project.or(draft.project.take());
         draft.visibility = self.visibility.or(draft.visibility);
         draft.secrets.extend(self.secrets);
+        if !self.after.is_empty() {
+            draft.after = self.after;
+        }
+        draft.hold |= self.hold;
         Ok(())
     }
 

@@ -36,4 +36,5 @@ mod two_factor;
 mod two_orgs;
 mod usage;
 mod views;
+mod waiting;
 mod world;

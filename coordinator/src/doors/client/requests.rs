@@ -21,7 +21,7 @@ use common::{
         Answer, Request,
         account::CreateLoginLink,
         data::{AddDatasetVersion, DataAnswer},
-        job::SubmitJob,
+        job::{JobRequest, SubmitJob},
         limits::LimitsRequest,
         member::{RegisterMachine, Registered},
     },
@@ -31,6 +31,7 @@ use common::{
 };
 use coordinator_core::{
     Body, Event,
+    command::job::JobCommand,
     query::{self, Presence, enrolment},
 };
 
@@ -77,6 +78,8 @@ pub(super) async fn answer(
         Request::RejectMachine { org, name, reason } => Body::RejectMachine { org, name, reason },
         Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
         Request::CancelJob(request) => Body::CancelJob(request),
+        Request::Job(JobRequest::Hold(request)) => Body::Job(JobCommand::Hold(request)),
+        Request::Job(JobRequest::Release(request)) => Body::Job(JobCommand::Release(request)),
         Request::Account(request) => return account::answer(member, user, request).await,
         Request::Data(request) => return dataset::answer(member, user, request).await,
         Request::Storage(request) => return storage::answer(member, user, request).await,
@@ -94,6 +97,7 @@ pub(super) async fn answer(
         | Request::ListJobs(_)
         | Request::ShowJob(_)
         | Request::ExplainJob(_)
+        | Request::Job(JobRequest::CountDependants { .. })
         | Request::FollowJob(_)) => return ask(member, user, &question),
     };
     desk.engine.ask(member.actor, command).await?;

@@ -1,8 +1,9 @@
-//! `ps` and `job list|show|top|logs|wait|cancel|hold|release|why|artifacts|pull`: what was submitted.
+//! `ps` and `job list|show|top|logs|wait|cancel|hold|release|rerun|why|artifacts|pull`: what was submitted.
 
 mod artifacts;
 mod cancel;
 mod pull;
+mod rerun;
 mod show;
 mod top;
 mod used;
@@ -47,6 +48,7 @@ pub(super) enum Job {
     Cancel(cancel::Cancel),
     Hold(cancel::Hold),
     Release(cancel::Release),
+    Rerun(rerun::Rerun),
     Why(Why),
     Artifacts(artifacts::Artifacts),
     Pull(pull::Pull),
@@ -128,6 +130,7 @@ impl Job {
             Self::Cancel(cancel) => cancel.run(context).await?,
             Self::Hold(hold) => hold.run(context).await?,
             Self::Release(release) => release.run(context).await?,
+            Self::Rerun(rerun) => rerun.run(context).await?,
             Self::Why(why) => why.run(context).await?,
             Self::Artifacts(artifacts) => artifacts.run(context).await?,
             Self::Pull(pull) => pull.run(context).await?,

@@ -78,8 +78,8 @@ pub(super) struct JobFlags {
     /// How often to try again what was no fault of the job
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
-    /// Run many tasks, each with its COMPUTE_SHARE_TASK_INDEX
-    #[arg(long, value_name = "FIRST-LAST[%PARALLEL]")]
+    /// Run many tasks, each with its COMPUTE_SHARE_TASK_INDEX: 0-99, or 0-9,20,30-40%5 for at most 5 at once
+    #[arg(long, value_name = "INDICES[%PARALLEL]")]
     array: Option<ArraySpec>,
     /// Project that the job belongs to
     #[arg(long, value_name = "NAME")]
@@ -148,7 +148,7 @@ impl JobFlags {
             Some(path) => job_file::load(path)?,
             None => Draft::default(),
         };
-        let key = key(self.idempotency_key.as_deref());
+        let key = idempotency_key(self.idempotency_key.as_deref());
         let no_workdir = self.no_workdir;
         self.put_over(&mut draft)?;
         let workdir = match draft.workdir.take() {
@@ -192,7 +192,7 @@ impl JobFlags {
             let retries = draft.retries.take().unwrap_or_default();
             draft.retries = Some(Retries { max, ..retries });
         }
-        draft.array = self.array.or(draft.array);
+        draft.array = self.array.or(draft.array.take());
         draft.project = self.project.or(draft.project.take());
         draft.visibility = self.visibility.or(draft.visibility);
         draft.secrets.extend(self.secrets);
@@ -224,7 +224,7 @@ impl JobFlags {
 }
 
 /// Turns a person's own key into ours: the same text is always the same key.
-fn key(text: Option<&str>) -> IdempotencyKey {
+pub(super) fn idempotency_key(text: Option<&str>) -> IdempotencyKey {
     let Some(text) = text else {
         return IdempotencyKey::new(Uuid::now_v7());
     };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{IdempotencyKey, JobId, OrgId},
-    job::{After, JobNumber, JobSpec, JobSummary},
+    job::{After, ArraySpec, JobNumber, JobSpec, JobSummary},
     name::Name,
     status::JobStatus,
 };
@@ -92,12 +92,15 @@ pub enum JobRequest {
         org: OrgId,
         number: JobNumber,
     },
+    /// Runs tasks of a job that has ended again, as a job of its own.
+    Rerun(RerunJob),
 }
 
 /// The answer to a [`JobRequest`] that asks for more than that something be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobAnswer {
     Dependants(Dependants),
+    Rerun(Rerun),
 }
 
 /// Holds or releases a job.
@@ -107,6 +110,27 @@ pub struct HoldJob {
     pub number: JobNumber,
     /// Also all that waits for it, and for that in turn.
     pub dependants: bool,
+}
+
+/// Submits a job that has ended once more: with the same datasets' versions and work folder, and the tasks' indices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RerunJob {
+    pub org: OrgId,
+    pub number: JobNumber,
+    /// Only those that failed.
+    pub failed: bool,
+    /// Only these; how many at once is the job's own.
+    pub tasks: Option<ArraySpec>,
+    /// Sent again with the same key, the same job is the answer.
+    pub key: IdempotencyKey,
+}
+
+/// A job that runs tasks of another one again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerun {
+    pub submitted: Submitted,
+    /// How many tasks it has.
+    pub tasks: u32,
 }
 
 /// Jobs that wait for one.

@@ -18,6 +18,7 @@ pub(crate) mod member;
 pub(crate) mod org;
 pub(crate) mod project;
 pub(crate) mod rejoin;
+mod rerun;
 mod schedule;
 mod secret;
 mod settle;
@@ -284,15 +285,9 @@ pub(crate) fn find_job(
 
 /// Checks that the job has the task.
 pub(crate) fn find_task(job: &Job, task: u32) -> Result<(), Rejection> {
-    let (first, last) = job.bounds();
-    if (first..=last).contains(&task) {
+    if job.has_task(task) {
         Ok(())
     } else {
-        Err(Rejection::NoSuchTask {
-            number: job.number,
-            task,
-            first,
-            last,
-        })
+        Err(Rejection::no_such_task(job, task))
     }
 }

@@ -40,7 +40,7 @@ pub use crate::state::{
     attempt::LogState,
     certificate::Holder,
     invitation::Guest,
-    job::{PinnedArtifacts, PinnedDataset, TaskFate},
+    job::{PinnedArtifacts, PinnedDataset, Rerun, TaskFate},
     org::Parting,
     usage::{Charge, Settled},
 };
@@ -226,6 +226,8 @@ pub enum Event {
         pinned_artifacts: Vec<PinnedArtifacts>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         awaits: Vec<waiting::Awaited>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rerun: Option<Rerun>,
         at: Timestamp,
     },
     /// Everything of it that waits is out of the queue; what runs is told to stop.

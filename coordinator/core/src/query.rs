@@ -29,7 +29,7 @@ use common::{
         job::{JobAnswer, JobRequest, SubmitJob},
     },
     code::Code,
-    id::{AttemptId, CertificateSerial, MachineId, OrgId, UserId},
+    id::{AttemptId, CertificateSerial, JobId, MachineId, OrgId, UserId},
     machine::MachineLoad,
     name::Name,
     problem::Problem,
@@ -179,6 +179,11 @@ pub fn explain_submission(
         job: None,
     };
     Ok(explain(state, now, &subject))
+}
+
+/// Returns how many tasks a job has.
+pub fn task_count(state: &State, id: JobId) -> u32 {
+    state.jobs.get(&id).map_or(0, |job| job.task_count())
 }
 
 /// Returns the name of a user.

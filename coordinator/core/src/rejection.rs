@@ -7,6 +7,7 @@ mod dataset;
 pub mod invitation;
 mod org;
 pub mod project;
+pub mod rerun;
 pub mod secret;
 pub mod waiting;
 mod words;
@@ -14,7 +15,7 @@ mod words;
 use common::{
     api::explain::Explanation,
     dataset::DatasetRef,
-    job::{InvalidArray, InvalidMount, JobNumber},
+    job::{IndexRange, InvalidArray, InvalidMount, JobNumber},
     machine::InvalidReport,
     name::Name,
     problem::Problem,
@@ -29,7 +30,7 @@ pub use self::{account::AccountRejection, artifact::ArtifactRejection, dataset::
 use crate::{
     policy::Action,
     schedule::explain::{Subject, nearest_offer},
-    state::{State, dataset::Dataset},
+    state::{State, dataset::Dataset, job::Job},
 };
 
 pub use self::org::OrgRejection;
@@ -80,8 +81,8 @@ pub enum Rejection {
     NoSuchTask {
         number: JobNumber,
         task: u32,
-        first: u32,
-        last: u32,
+        /// Those that it has: `0-9,20`.
+        tasks: String,
     },
     NoSuchAttempt,
     /// The attempt is not this machine's to run, or has no login.
@@ -182,6 +183,7 @@ pub enum Rejection {
     Dataset(DatasetRejection),
     Artifact(ArtifactRejection),
     Waiting(waiting::WaitingRejection),
+    Rerun(rerun::RerunRejection),
 }
 
 /// What is wrong with a job's specification.
@@ -274,6 +276,21 @@ impl Rejection {
             dataset: wanted.clone(),
             bounds: (dataset.first, dataset.newest()),
             was,
+        }
+    }
+
+    pub(crate) fn no_such_task(job: &Job, task: u32) -> Self {
+        const MOST_RANGES: usize = 8;
+        let ranges = job.ranges();
+        let named = ranges.iter().take(MOST_RANGES).map(IndexRange::to_string);
+        let mut tasks = named.collect::<Vec<_>>().join(",");
+        if ranges.len() > MOST_RANGES {
+            tasks += ",…";
+        }
+        Self::NoSuchTask {
+            number: job.number,
+            task,
+            tasks,
         }
     }
 

@@ -44,7 +44,7 @@ fn jobs_go_one_after_the_other_and_what_can_never_start_is_cancelled() {
         .expect_refusal(4, "not_found");
 
     // What is waited for outlives the coordinator.
-    org.restart();
+    org.coordinator.restart();
     let alice = &org.alice;
     alice.run(&["job", "release", &first]).expect_success();
     reaches(alice, &first, "failed");

@@ -74,6 +74,7 @@ fn text(job: &JobDetail) -> String {
     let held = summary.held.as_ref();
     let held = held.map(|hold| format!("by {} since {}", hold.by, local(hold.since)));
     let after = job.after.iter().map(after);
+    let reruns = job.reruns.iter().map(|number| format!("job {number}"));
     let secrets = spec.secrets.iter().map(SecretName::to_string);
     let facts = Facts::default()
         .with("job", summary.number)
@@ -109,7 +110,9 @@ fn text(job: &JobDetail) -> String {
         .with("secrets", secrets.collect::<Vec<_>>().join("\n"))
         .with("priority", spec.priority)
         .with_some("at most", spec.max_runtime)
-        .with_some("array", spec.array)
+        .with_some("array", spec.array.as_ref())
+        .with_some("runs again", job.rerun_of.map(|of| format!("job {of}")))
+        .with("run again by", reruns.collect::<Vec<_>>().join(", "))
         .with("submitted", local(summary.submitted_at))
         .with_some("started", summary.started_at.map(local))
         .with_some("ended", summary.ended_at.map(local))

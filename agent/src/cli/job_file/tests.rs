@@ -119,7 +119,10 @@ fn bad_values_name_their_key_and_what_would_do() {
     refused("resources: 4", "`resources`: expected keys and values");
     refused("max_runtime: soon", "is not a time span");
     refused("array: 9-1", "`array`");
-    refused("array: 5", "an array looks like");
+    refused("array: 5-", "an array looks like");
+    refused("array: 0-9,5", "index 5 is there twice");
+    refused("array: .nan", "`array`");
+    refused("array: 99999999999", "too large");
     refused(
         "priority: urgent",
         "\"urgent\" is not one of low, normal, high",

@@ -28,6 +28,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             pinned_image,
             pinned_artifacts,
             awaits,
+            rerun,
             at,
         } => {
             let mut job = Job {
@@ -43,9 +44,10 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 pinned_artifacts: pinned_artifacts.clone(),
                 data: Bytes::ZERO,
                 submitted_at: *at,
+                rerun: *rerun,
+                login_forgotten: false,
             };
             job.data = data::cached_by(state, &job);
-            let (first, last) = job.bounds();
             let held = job.spec.hold.then_some(Hold {
                 by: *owner,
                 at: *at,
@@ -53,7 +55,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             let progress = JobProgress {
                 awaits: awaits.clone(),
                 held,
-                ..JobProgress::new(first, last)
+                ..JobProgress::of(&job)
             };
             if let Some(row) = state.orgs.get_mut(org) {
                 row.next_job_number = number.0 + 1;
@@ -62,6 +64,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             state.index.keys.insert((*owner, *key), *id);
             state.index.job_in(*id, &job, &progress);
             state.index.workdir_in(&job);
+            state.index.rerun_in(*id, &job);
             state.index.reader_in(*id, &job);
             state.jobs.insert(*id, job);
             state.progress.insert(*id, progress);
@@ -97,6 +100,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::LoginForgotten { job } => {
             if let Some(row) = state.jobs.get_mut(job) {
                 row.spec.registry_login = None;
+                row.login_forgotten = true;
             }
         }
         _ => {}

@@ -146,11 +146,7 @@ impl Inquiry<'_> {
         if self.subject.job.is_some() {
             return None;
         }
-        let tasks = self
-            .subject
-            .spec
-            .array
-            .map_or(1, |array| array.task_count());
+        let tasks = self.subject.spec.task_count();
         let queued = self.member.map_or(0, |used| used.queued);
         let then = queued + u64::from(tasks);
         (then > u64::from(most)).then(|| Reached {

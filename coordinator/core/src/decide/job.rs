@@ -5,7 +5,7 @@ mod specification;
 use common::{
     api::job::{CancelJob, SubmitJob},
     dataset::DatasetRef,
-    id::{JobId, OrgId, ProjectId, UserId},
+    id::{IdempotencyKey, JobId, OrgId, ProjectId, UserId},
     image::Image,
     job::{JobNumber, JobSpec},
     status::{EndReason, Role},
@@ -13,8 +13,8 @@ use common::{
 };
 
 use super::{
-    approval, artifact, dataset::missing, draft::Draft, find_job, find_task, secret::check_uses,
-    waiting,
+    approval, artifact, dataset::missing, draft::Draft, find_job, find_task, rerun,
+    secret::check_uses, waiting,
 };
 use crate::{
     bounds::{Reached, reached},
@@ -30,7 +30,7 @@ use crate::{
     state::{
         State,
         approval::of_job,
-        job::{Job, JobProgress},
+        job::{Job, JobProgress, Rerun},
     },
 };
 
@@ -42,6 +42,7 @@ pub(super) fn decide(
 ) -> Result<Vec<Event>, Rejection> {
     match command {
         JobCommand::Hold(request) => waiting::hold(state, at, user, request, HoldStep::Hold),
+        JobCommand::Rerun { job, request } => rerun::rerun(state, at, user, *job, request),
         JobCommand::Release(request) => waiting::hold(state, at, user, request, HoldStep::Release),
     }
 }
@@ -56,11 +57,39 @@ pub(super) fn submit(
     if request.dry_run {
         return Err(Rejection::DryRun);
     }
-    let org = request.org;
+    let submission = Submission {
+        id,
+        org: request.org,
+        key: request.key,
+        spec: &request.spec,
+        rerun: None,
+    };
+    admit(state, at, user, &submission)
+}
+
+/// A job on its way into the book.
+#[derive(Debug)]
+pub(super) struct Submission<'a> {
+    pub(super) id: JobId,
+    pub(super) org: OrgId,
+    pub(super) key: IdempotencyKey,
+    pub(super) spec: &'a JobSpec,
+    pub(super) rerun: Option<Rerun>,
+}
+
+/// Takes a job in; nothing where it is there already.
+pub(super) fn admit(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    submission: &Submission<'_>,
+) -> Result<Vec<Event>, Rejection> {
+    let Submission { id, org, spec, .. } = *submission;
     permit(state, org, user, Action::SubmitJob)?;
-    let known = state.index.keys.get(&(user, request.key));
+    let known = state.index.keys.get(&(user, submission.key));
     if let Some(known) = known.and_then(|id| state.jobs.get(id)) {
-        return if known.org == org && known.is_same(&request.spec) {
+        let same = known.org == org && known.is_same(spec) && known.rerun == submission.rerun;
+        return if same {
             Ok(Vec::new())
         } else {
             Err(Rejection::KeyConflict {
@@ -68,12 +97,12 @@ pub(super) fn submit(
             })
         };
     }
-    let pinned = acceptable(state, user, org, &request.spec)?;
+    let pinned = acceptable(state, user, org, spec)?;
     let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
     let subject = Subject {
         org,
         owner: user,
-        spec: &request.spec,
+        spec,
         job: None,
     };
     check_limits(state, &subject)?;
@@ -89,20 +118,18 @@ pub(super) fn submit(
         project: pinned.project,
         visibility: match pinned.project {
             Some(_) => None,
-            None => {
-                let said = request.spec.visibility;
-                Some(said.unwrap_or(row.settings.default_visibility))
-            }
+            None => Some(spec.visibility.unwrap_or(row.settings.default_visibility)),
         },
-        key: request.key,
-        spec: Box::new(request.spec.clone()),
+        key: submission.key,
+        spec: Box::new(spec.clone()),
         pinned: pinned.datasets,
         pinned_image: pinned.image,
         pinned_artifacts: pinned.artifacts,
         awaits: pinned.awaits,
+        rerun: submission.rerun,
         at,
     };
-    let asked = approval::job_note(row, &request.spec).map(|note| {
+    let asked = approval::job_note(row, spec).map(|note| {
         let subject = ApprovalSubject::Job(id);
         approval::asked(of_job(id), org, subject, user, note, at)
     });

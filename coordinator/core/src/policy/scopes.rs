@@ -176,6 +176,7 @@ fn of_request(request: &Request) -> Needs {
         ) => in_org(Read, *org),
         Request::Job(request) => match request {
             JobRequest::Hold(hold) | JobRequest::Release(hold) => in_org(Submit, hold.org),
+            JobRequest::Rerun(rerun) => in_org(Submit, rerun.org),
             JobRequest::CountDependants { org, .. } => in_org(Read, *org),
         },
         Request::Storage(StorageRequest::Collect { org, .. }) => in_org(Admin, *org),

@@ -22,6 +22,7 @@ impl Rejection {
             Self::Dataset(rejection) => rejection.problem(),
             Self::Artifact(rejection) => rejection.problem(),
             Self::Waiting(rejection) => rejection.problem(),
+            Self::Rerun(rejection) => rejection.problem(),
             Self::Secret(rejection) => rejection.problem(),
             Self::Org(rejection) => rejection.problem(),
             Self::Invitation(rejection) => rejection.problem(),
@@ -144,13 +145,12 @@ impl Rejection {
             Self::NoSuchTask {
                 number,
                 task,
-                first,
-                last,
+                tasks,
             } => not_found(
                 format!("no task {number}.{task}"),
-                &match (first, last) {
-                    (0, 0) => format!("job {number} has task 0 only"),
-                    _ => format!("tasks of job {number} go from {first} to {last}"),
+                &match tasks.as_str() {
+                    "0" => format!("job {number} has task 0 only"),
+                    _ => format!("job {number} has tasks {tasks}"),
                 },
             ),
             Self::NoArtifacts { number, task, lost } => not_found(

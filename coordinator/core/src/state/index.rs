@@ -84,6 +84,8 @@ pub(crate) struct Index {
     pub(crate) artifacts: BTreeMap<OrgId, BTreeSet<(Timestamp, AttemptId)>>,
     /// Attempts of a job that have not ended.
     pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
+    /// Jobs that run tasks of another again, by that and their age.
+    pub(crate) reruns: BTreeMap<JobId, BTreeSet<(JobNumber, JobId)>>,
     /// Jobs that wait for another, by that.
     pub(crate) dependants: BTreeMap<JobId, Dependants>,
     /// Those of these others that have come so far that something is to be decided.
@@ -159,6 +161,7 @@ impl Index {
             index.job_numbers.insert((job.org, job.number), *id);
             index.keys.insert((job.owner, job.key), *id);
             index.workdir_in(job);
+            index.rerun_in(*id, job);
             if let Some(progress) = state.progress.get(id) {
                 index.job_in(*id, job, progress);
                 if progress.ended_at.is_none() {

@@ -2,8 +2,9 @@
 
 use common::{
     dataset::DatasetRef,
-    id::{AttemptId, DatasetId, IdempotencyKey, OrgId, ProjectId, TreeId, UserId},
-    job::{JobNumber, JobRef, JobSpec, TaskCounts},
+    id::{AttemptId, DatasetId, IdempotencyKey, JobId, OrgId, ProjectId, TreeId, UserId},
+    image::Image,
+    job::{IndexRange, JobNumber, JobRef, JobSpec, TaskCounts},
     name::Name,
     status::{JobStatus, Visibility},
     time::Timestamp,
@@ -44,6 +45,20 @@ pub(crate) struct Job {
     #[serde(default)]
     pub(crate) data: Bytes,
     pub(crate) submitted_at: Timestamp,
+    /// Of which it runs tasks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rerun: Option<Rerun>,
+    /// Its image's registry asked for a login, which was forgotten when it ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) login_forgotten: bool,
+}
+
+/// What a job runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerun {
+    pub of: JobId,
+    /// Of the job that was submitted first: programs share their work out by it.
+    pub task_count: u32,
 }
 
 /// One version of a dataset that a job reads.
@@ -125,21 +140,51 @@ impl Job {
         said.unwrap_or(Visibility::Personal)
     }
 
-    /// Returns the first and last task.
-    pub(crate) fn bounds(&self) -> (u32, u32) {
-        self.spec
-            .array
-            .map_or((0, 0), |array| (array.first, array.last))
+    /// Returns its tasks, in order; ranges never touch.
+    pub(crate) fn ranges(&self) -> Vec<IndexRange> {
+        const ALONE: IndexRange = IndexRange { first: 0, last: 0 };
+        let array = self.spec.array.as_ref();
+        array.map_or_else(|| vec![ALONE], |array| array.ranges().collect())
+    }
+
+    /// Returns its tasks one by one, in order.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = u32> {
+        let ranges = self.ranges().into_iter();
+        ranges.flat_map(|range| range.first..=range.last)
+    }
+
+    pub(crate) fn has_task(&self, task: u32) -> bool {
+        let array = self.spec.array.as_ref();
+        array.map_or(task == 0, |array| array.contains(task))
     }
 
     /// Returns how many of its tasks may run at once, where it says so.
     pub(crate) fn parallel(&self) -> Option<u32> {
-        self.spec.array.and_then(|array| array.parallel)
+        self.spec.array.as_ref().and_then(|array| array.parallel)
     }
 
     pub(crate) fn task_count(&self) -> u32 {
-        let (first, last) = self.bounds();
-        last - first + 1
+        self.spec.task_count()
+    }
+
+    /// Returns of how many tasks its programs are told.
+    pub(crate) fn told_count(&self) -> u32 {
+        self.rerun
+            .map_or(self.task_count(), |rerun| rerun.task_count)
+    }
+
+    /// Returns the specification with what was settled at submission: the versions of its datasets, and who may see it.
+    pub(crate) fn pinned_spec(&self) -> JobSpec {
+        let mut spec = self.spec.clone();
+        spec.registry_login = None;
+        spec.visibility = self.project.is_none().then(|| self.visibility());
+        if let (Image::Imported(dataset), Some(pinned)) = (&mut spec.image, &self.pinned_image) {
+            dataset.version = Some(pinned.version);
+        }
+        for (mount, pinned) in spec.datasets.iter_mut().zip(&self.pinned) {
+            mount.dataset.version = Some(pinned.version);
+        }
+        spec
     }
 
     /// Returns whether this is what was submitted, sent again: what opens a registry is sealed otherwise each time.
@@ -166,12 +211,13 @@ impl Job {
 }
 
 impl JobProgress {
-    pub(crate) fn new(first: u32, last: u32) -> Self {
+    /// Returns the beginning of a job with these tasks.
+    pub(crate) fn of(job: &Job) -> Self {
         Self {
             state: JobState::Open,
-            queued: TaskRanges::of(first, last),
+            queued: TaskRanges::of(job.ranges()),
             counts: TaskCounts {
-                queued: last - first + 1,
+                queued: job.task_count(),
                 ..TaskCounts::default()
             },
             started_at: None,

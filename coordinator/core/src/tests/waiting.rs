@@ -189,13 +189,13 @@ fn all_that_it_waits_for_has_to_come_to_be() {
             .collect(),
         ..spec()
     };
-    world.submit(BOB, 4, both).unwrap();
+    world.submit(BOB, 3, both).unwrap();
     let first = world.schedule();
     world.succeed(first[0].0);
     assert_eq!(world.schedule(), []);
-    assert_eq!(world.seen_by(BOB, 4).summary.awaits, 1);
+    assert_eq!(world.seen_by(BOB, 3).summary.awaits, 1);
     world.succeed(first[1].0);
-    assert_eq!(world.schedule()[0].0.job, job_id(4));
+    assert_eq!(world.schedule()[0].0.job, job_id(3));
 }
 
 #[test]

@@ -147,11 +147,7 @@ pub(super) fn asking(cpus: u32, gib: u64) -> JobSpec {
 
 pub(super) fn array(tasks: u32, parallel: Option<u32>) -> JobSpec {
     JobSpec {
-        array: Some(ArraySpec {
-            first: 0,
-            last: tasks - 1,
-            parallel,
-        }),
+        array: Some(ArraySpec::of(0, tasks - 1, parallel)),
         ..spec()
     }
 }

@@ -6,6 +6,7 @@ mod approval;
 mod audit;
 mod dataset;
 mod invitation;
+mod job;
 mod orgs;
 mod project;
 mod secret;
@@ -78,6 +79,7 @@ pub(super) async fn answer(
         Request::RejectMachine { org, name, reason } => Body::RejectMachine { org, name, reason },
         Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
         Request::CancelJob(request) => Body::CancelJob(request),
+        Request::Job(JobRequest::Rerun(request)) => return job::rerun(member, user, request).await,
         Request::Job(JobRequest::Hold(request)) => Body::Job(JobCommand::Hold(request)),
         Request::Job(JobRequest::Release(request)) => Body::Job(JobCommand::Release(request)),
         Request::Account(request) => return account::answer(member, user, request).await,

@@ -1,10 +1,12 @@
 //! Jobs beyond submitting and looking: holding, and who waits for whom.
 
 use super::super::Sample;
-use super::nouns::{NUMBER, ORG};
-use crate::api::job::{Dependants, HoldJob, JobAnswer, JobRequest};
+use super::nouns::{JOB, NUMBER, ORG};
+use crate::api::job::{Dependants, HoldJob, JobAnswer, JobRequest, Rerun, RerunJob, Submitted};
 use crate::api::{Answer, Request};
+use crate::id::IdempotencyKey;
 use crate::job::JobNumber;
+use crate::status::JobStatus;
 
 pub(super) fn jobs() -> Vec<Sample> {
     let hold = |dependants| HoldJob {
@@ -22,14 +24,38 @@ pub(super) fn jobs() -> Vec<Sample> {
                 number: NUMBER,
             },
         ),
+        (
+            "rerun_job",
+            JobRequest::Rerun(RerunJob {
+                org: ORG,
+                number: NUMBER,
+                failed: true,
+                tasks: Some("0-9,20%5".parse().unwrap()),
+                key: IdempotencyKey::from_bytes([8; 16]),
+            }),
+        ),
     ];
-    let answers = [(
-        "dependants",
-        JobAnswer::Dependants(Dependants {
-            count: 300,
-            first: vec![JobNumber(43), JobNumber(44)],
-        }),
-    )];
+    let submitted = Submitted {
+        id: JOB,
+        number: NUMBER,
+        status: JobStatus::Queued,
+        awaits: Vec::new(),
+        held: false,
+    };
+    let rerun = JobAnswer::Rerun(Rerun {
+        submitted,
+        tasks: 300,
+    });
+    let answers = [
+        ("rerun", rerun),
+        (
+            "dependants",
+            JobAnswer::Dependants(Dependants {
+                count: 300,
+                first: vec![JobNumber(43), JobNumber(44)],
+            }),
+        ),
+    ];
     let requests = requests.map(|(name, request)| Sample::new(name, &Request::Job(request)));
     let answers = answers.map(|(name, answer)| Sample::new(name, &Answer::AboutJob(answer)));
     requests.into_iter().chain(answers).collect()

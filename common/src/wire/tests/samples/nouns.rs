@@ -10,8 +10,7 @@ use crate::id::{
     UserId,
 };
 use crate::job::{
-    After, ArraySpec, ArtifactMount, AttemptUsage, DatasetMount, JobNumber, JobRef, JobSpec,
-    Outcome, Retries,
+    After, ArtifactMount, AttemptUsage, DatasetMount, JobNumber, JobRef, JobSpec, Outcome, Retries,
 };
 use crate::limits::{Amount, Limits, ResourceLimits, StorageLimits};
 use crate::machine::{Admits, Isolation, MachineLoad, MachineReport, Pause, PausedBy, SystemInfo};
@@ -134,11 +133,7 @@ pub(super) fn job_spec() -> JobSpec {
         priority: Priority::High,
         max_runtime: Some(Span::from_millis(1500)),
         retries: Retries::default(),
-        array: Some(ArraySpec {
-            first: 0,
-            last: 9,
-            parallel: Some(4),
-        }),
+        array: Some("0-9,20%4".parse().unwrap()),
         project: Some(name("vision")),
         visibility: Some(Visibility::OrgRead),
         secrets: vec!["HF_TOKEN".parse().unwrap()],

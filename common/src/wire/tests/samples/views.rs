@@ -87,6 +87,8 @@ pub(super) fn job_detail() -> JobDetail {
         attempts: artifacts.into_iter().map(attempt).collect(),
         attempts_left_out: 1,
         approval: Some(Box::new(super::approvals::approval_view())),
+        rerun_of: Some(JobNumber(40)),
+        reruns: vec![JobNumber(43)],
         after: vec![AfterView {
             job: JobNumber(41),
             condition: Condition::Started,

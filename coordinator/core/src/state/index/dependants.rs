@@ -1,16 +1,27 @@
-//! Who waits for whom, and for which jobs that can be decided.
+//! Who waits for whom, for which jobs that can be decided, and which run tasks of another again.
 
 use std::collections::BTreeSet;
 
 use common::id::JobId;
 
 use super::Index;
-use crate::state::{job::JobProgress, waiting::Moment};
+use crate::state::{
+    job::{Job, JobProgress},
+    waiting::Moment,
+};
 
 /// Jobs that wait for one, those first whose condition is decided first.
 pub(crate) type Dependants = BTreeSet<(Moment, JobId)>;
 
 impl Index {
+    /// Comes once, when the job does: what it runs again never changes.
+    pub(crate) fn rerun_in(&mut self, id: JobId, job: &Job) {
+        if let Some(rerun) = &job.rerun {
+            let reruns = self.reruns.entry(rerun.of).or_default();
+            reruns.insert((job.number, id));
+        }
+    }
+
     pub(super) fn dependant_in(&mut self, id: JobId, progress: &JobProgress) {
         for awaited in &progress.awaits {
             let dependants = self.dependants.entry(awaited.job).or_default();

@@ -98,9 +98,13 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     }
     for (id, row) in &state.jobs {
         let known = org(&row.org) && user(&row.owner) && state.progress.contains_key(id);
-        check(known && row.project.as_ref().is_none_or(project), &|| {
-            RowKey::job(*id)
-        })?;
+        let first = row
+            .rerun
+            .is_none_or(|rerun| state.jobs.contains_key(&rerun.of));
+        check(
+            known && first && row.project.as_ref().is_none_or(project),
+            &|| RowKey::job(*id),
+        )?;
     }
     for (id, row) in &state.progress {
         let held = row.held.as_ref().is_none_or(|hold| user(&hold.by));

@@ -2,6 +2,7 @@
 
 mod after;
 mod array;
+pub mod graph;
 mod mount;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};

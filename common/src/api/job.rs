@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{IdempotencyKey, JobId, OrgId},
-    job::{After, ArraySpec, JobNumber, JobSpec, JobSummary},
+    job::{After, ArraySpec, JobNumber, JobSpec, JobSummary, graph::Need},
     name::Name,
     status::JobStatus,
 };
@@ -94,6 +94,8 @@ pub enum JobRequest {
     },
     /// Runs tasks of a job that has ended again, as a job of its own.
     Rerun(RerunJob),
+    /// Several jobs at once that wait for one another: all of them or none.
+    SubmitGraph(SubmitGraph),
 }
 
 /// The answer to a [`JobRequest`] that asks for more than that something be done.
@@ -101,6 +103,8 @@ pub enum JobRequest {
 pub enum JobAnswer {
     Dependants(Dependants),
     Rerun(Rerun),
+    /// In the order of the graph.
+    Graph(Vec<Submitted>),
 }
 
 /// Holds or releases a job.
@@ -131,6 +135,27 @@ pub struct Rerun {
     pub submitted: Submitted,
     /// How many tasks it has.
     pub tasks: u32,
+}
+
+/// Submits a graph of jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitGraph {
+    pub org: OrgId,
+    /// At most [`crate::job::graph::MAX_GRAPH_JOBS`].
+    pub jobs: Vec<GraphJob>,
+    /// Sent again with the same key, the same jobs are the answer.
+    pub key: IdempotencyKey,
+}
+
+/// One job of a graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphJob {
+    /// In the graph; the specification has its own.
+    pub name: Name,
+    /// What it says to wait for are jobs that are there already.
+    pub spec: JobSpec,
+    /// What it waits for in the graph.
+    pub needs: Vec<Need>,
 }
 
 /// Jobs that wait for one.

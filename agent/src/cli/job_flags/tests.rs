@@ -105,8 +105,14 @@ fn the_folder_that_is_sent_is_the_one_that_was_named() {
 
 #[test]
 fn the_same_text_is_the_same_key() {
-    assert_eq!(idempotency_key(Some("nightly")), idempotency_key(Some("nightly")));
-    assert_ne!(idempotency_key(Some("nightly")), idempotency_key(Some("daily")));
+    assert_eq!(
+        idempotency_key(Some("nightly")),
+        idempotency_key(Some("nightly"))
+    );
+    assert_ne!(
+        idempotency_key(Some("nightly")),
+        idempotency_key(Some("daily"))
+    );
     assert_ne!(idempotency_key(None), idempotency_key(None));
     let uuid = "0193a1b2-0000-7000-8000-000000000001";
     assert_eq!(idempotency_key(Some(uuid)).to_string(), uuid);

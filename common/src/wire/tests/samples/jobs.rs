@@ -1,12 +1,15 @@
 //! Jobs beyond submitting and looking: holding, and who waits for whom.
 
 use super::super::Sample;
-use super::nouns::{JOB, NUMBER, ORG};
-use crate::api::job::{Dependants, HoldJob, JobAnswer, JobRequest, Rerun, RerunJob, Submitted};
+use super::nouns::{JOB, NUMBER, ORG, job_spec, name};
+use crate::api::job::{
+    Dependants, GraphJob, HoldJob, JobAnswer, JobRequest, Rerun, RerunJob, SubmitGraph, Submitted,
+};
 use crate::api::{Answer, Request};
 use crate::id::IdempotencyKey;
 use crate::job::JobNumber;
-use crate::status::JobStatus;
+use crate::job::graph::Need;
+use crate::status::{Condition, JobStatus};
 
 pub(super) fn jobs() -> Vec<Sample> {
     let hold = |dependants| HoldJob {
@@ -34,6 +37,21 @@ pub(super) fn jobs() -> Vec<Sample> {
                 key: IdempotencyKey::from_bytes([8; 16]),
             }),
         ),
+        (
+            "submit_graph",
+            JobRequest::SubmitGraph(SubmitGraph {
+                org: ORG,
+                jobs: vec![GraphJob {
+                    name: name("train"),
+                    spec: job_spec(),
+                    needs: vec![Need {
+                        place: 300,
+                        condition: Condition::Failed,
+                    }],
+                }],
+                key: IdempotencyKey::from_bytes([8; 16]),
+            }),
+        ),
     ];
     let submitted = Submitted {
         id: JOB,
@@ -42,11 +60,13 @@ pub(super) fn jobs() -> Vec<Sample> {
         awaits: Vec::new(),
         held: false,
     };
+    let graph = JobAnswer::Graph(vec![submitted.clone()]);
     let rerun = JobAnswer::Rerun(Rerun {
         submitted,
         tasks: 300,
     });
     let answers = [
+        ("graph", graph),
         ("rerun", rerun),
         (
             "dependants",

@@ -91,8 +91,12 @@ pub(crate) fn load(path: &Path) -> Result<Draft, Problem> {
 }
 
 fn parse(text: &str) -> Result<Draft, FileError> {
-    let map = yaml::parse(text)?;
-    let fields = Fields::new("", &map, &KEYS, &LATER)?;
+    parse_map(&yaml::parse(text)?)
+}
+
+/// Reads the keys of a job, which a graph has for each of its jobs.
+pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
+    let fields = Fields::new("", map, &KEYS, &LATER)?;
     Ok(Draft {
         name: fields.text("name")?,
         image: fields.parsed("image")?,

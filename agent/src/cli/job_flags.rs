@@ -18,10 +18,13 @@ use common::{
 };
 use uuid::Uuid;
 
-use super::job_file::{self, Draft, ShortGpu};
+use super::{
+    graph_file::{self, Graph},
+    job_file::{self, Draft, ShortGpu},
+};
 
 /// A job as flags.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(super) struct JobFlags {
     /// Name of the job (default: the program's)
     #[arg(long, value_name = "TEXT")]
@@ -132,6 +135,14 @@ pub(super) struct Asked {
     pub(super) key: IdempotencyKey,
 }
 
+/// What can be said of a graph as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GraphFlags {
+    pub(super) key: IdempotencyKey,
+    pub(super) dry_run: bool,
+    pub(super) no_workdir: bool,
+}
+
 /// Which folder is sent along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Workdir {
@@ -142,6 +153,38 @@ pub(super) enum Workdir {
 }
 
 impl JobFlags {
+    /// Returns the graph, where the file is one.
+    ///
+    /// # Errors
+    /// It cannot be used, or a flag says something of one job.
+    pub(super) fn graph(&self) -> Result<Option<(Graph, GraphFlags)>, Problem> {
+        let Some(path) = &self.file else {
+            return Ok(None);
+        };
+        let Some(graph) = graph_file::load(path)? else {
+            return Ok(None);
+        };
+        let of_all = Self {
+            file: self.file.clone(),
+            idempotency_key: self.idempotency_key.clone(),
+            dry_run: self.dry_run,
+            no_workdir: self.no_workdir,
+            ..Self::default()
+        };
+        if *self != of_all {
+            let what = format!("{} cannot be used so", path.display());
+            let why = "it has several jobs, and an option says something of one";
+            let problem = Problem::new(Code::BadRequest, what, why);
+            return Err(problem.help("Write it under the job's name, or under `defaults:`."));
+        }
+        let flags = GraphFlags {
+            key: idempotency_key(self.idempotency_key.as_deref()),
+            dry_run: self.dry_run,
+            no_workdir: self.no_workdir,
+        };
+        Ok(Some((graph, flags)))
+    }
+
     /// Reads the file, where there is one, and puts the flags over it.
     pub(super) fn read(self) -> Result<Asked, Problem> {
         let mut draft = match &self.file {

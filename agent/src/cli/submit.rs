@@ -1,5 +1,7 @@
 //! `submit`: sends the work folder, then the job, and prints its number. `run` begins the same way.
 
+mod graph;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -34,10 +36,10 @@ const MOST_UNASKED: Bytes = Bytes::gib(1);
 /// Most jobs that are named of those that one waits for.
 const MAX_AWAITED_NAMED: usize = 4;
 
-/// Submit a job and print its number
+/// Submit a job, or a graph of jobs, and print its number
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n  compute-share submit --after 41:succeeded -- python3 evaluate.py\n  compute-share submit --image python:3.12 --network internet -- python3 train.py\n  compute-share submit --gpu rtx-4090:1 --gpu-memory 8GiB --gpu-share --dry-run -- python3 eval.py\n\nKeys of a job file: name image command workdir env\n  resources{cpu memory disk gpu{count model memory share}} datasets outputs\n  network isolation priority max_runtime retries{max on} array\n  project visibility secrets after hold"
+    after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n  compute-share submit --after 41:succeeded -- python3 evaluate.py\n  compute-share submit graph.yaml\n  compute-share submit --image python:3.12 --network internet -- python3 train.py\n  compute-share submit --gpu rtx-4090:1 --gpu-memory 8GiB --gpu-share --dry-run -- python3 eval.py\n\nKeys of a job file: name image command workdir env\n  resources{cpu memory disk gpu{count model memory share}} datasets outputs\n  network isolation priority max_runtime retries{max on} array\n  project visibility secrets after hold\n\nA file with `jobs:` is a graph: a job under each name, `after: [NAME]` or `[NAME:failed]` between them, and keys\nfor all of them under `defaults:`. All of it is submitted, or nothing."
 )]
 pub(super) struct Submit {
     #[command(flatten)]
@@ -46,6 +48,9 @@ pub(super) struct Submit {
 
 impl Submit {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        if let Some((file, flags)) = self.flags.graph()? {
+            return graph::submit(context, file, flags).await;
+        }
         if self.flags.dry_run {
             return dry_run(context, self.flags).await.map(|_| ());
         }

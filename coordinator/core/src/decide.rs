@@ -9,6 +9,7 @@ pub(crate) mod device;
 mod draft;
 pub(crate) mod enrolment;
 mod expiry;
+pub(crate) mod graph;
 pub(crate) mod invitation;
 pub(crate) mod job;
 mod limits;
@@ -22,6 +23,7 @@ mod rerun;
 mod schedule;
 mod secret;
 mod settle;
+mod submission;
 pub(crate) mod token;
 pub(crate) mod waiting;
 

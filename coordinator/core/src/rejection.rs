@@ -15,7 +15,7 @@ mod words;
 use common::{
     api::explain::Explanation,
     dataset::DatasetRef,
-    job::{IndexRange, InvalidArray, InvalidMount, JobNumber},
+    job::{IndexRange, InvalidArray, InvalidMount, JobNumber, graph::InvalidGraph},
     machine::InvalidReport,
     name::Name,
     problem::Problem,
@@ -184,6 +184,12 @@ pub enum Rejection {
     Artifact(ArtifactRejection),
     Waiting(waiting::WaitingRejection),
     Rerun(rerun::RerunRejection),
+    Graph(InvalidGraph),
+    /// Of this job of a graph.
+    OfGraph {
+        name: Name,
+        rejection: Box<Self>,
+    },
 }
 
 /// What is wrong with a job's specification.
@@ -279,6 +285,12 @@ impl Rejection {
         }
     }
 
+    /// Returns the same, said of a job of a graph.
+    pub(crate) fn of_graph(self, name: Name) -> Self {
+        let rejection = Box::new(self);
+        Self::OfGraph { name, rejection }
+    }
+
     pub(crate) fn no_such_task(job: &Job, task: u32) -> Self {
         const MOST_RANGES: usize = 8;
         let ranges = job.ranges();
@@ -309,6 +321,12 @@ impl Rejection {
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         rejection.problem()
+    }
+}
+
+impl From<InvalidGraph> for Rejection {
+    fn from(invalid: InvalidGraph) -> Self {
+        Self::Graph(invalid)
     }
 }
 

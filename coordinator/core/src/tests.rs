@@ -9,6 +9,7 @@ mod deletion;
 mod departure;
 mod enrolment;
 mod founding;
+mod graph;
 mod history;
 mod images;
 mod invariants;

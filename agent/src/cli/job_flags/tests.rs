@@ -15,6 +15,31 @@ fn flags(words: &[&str]) -> JobFlags {
 }
 
 #[test]
+fn of_a_graph_flags_say_only_what_is_about_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("graph.yaml");
+    std::fs::write(
+        &path,
+        "jobs: {a: {command: x, workdir: sub}, b: {command: y}}",
+    )
+    .unwrap();
+    let path = path.to_str().unwrap();
+    let whole = flags(&[path, "--dry-run", "--no-workdir", "--idempotency-key", "k"]);
+    let (graph, said) = whole.graph().unwrap().unwrap();
+    assert!(said.dry_run && said.no_workdir && said.key == idempotency_key(Some("k")));
+    let sub = folder.path().join("sub");
+    assert_eq!(graph.jobs[0].draft.workdir, Some(sub), "beside the file");
+    for more in [["--cpu", "2"], ["--after", "41"], ["--name", "x"]] {
+        let problem = flags(&[&[path], &more[..]].concat()).graph().unwrap_err();
+        assert_eq!(problem.code, Code::BadRequest);
+    }
+    // Where one job is meant, a graph is not taken for it.
+    let problem = flags(&[path]).read().unwrap_err();
+    assert!(problem.to_string().contains("`jobs`"), "{problem}");
+    assert!(flags(&["--", "x"]).graph().unwrap().is_none());
+}
+
+#[test]
 fn a_flag_wins_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("job.yaml");

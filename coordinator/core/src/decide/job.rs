@@ -5,7 +5,7 @@ mod specification;
 use common::{
     api::job::{CancelJob, SubmitJob},
     dataset::DatasetRef,
-    id::{IdempotencyKey, JobId, OrgId, ProjectId, UserId},
+    id::{JobId, OrgId, ProjectId, UserId},
     image::Image,
     job::{JobNumber, JobSpec},
     status::{EndReason, Role},
@@ -13,24 +13,26 @@ use common::{
 };
 
 use super::{
-    approval, artifact, dataset::missing, draft::Draft, find_job, find_task, rerun,
-    secret::check_uses, waiting,
+    artifact,
+    dataset::missing,
+    draft::Draft,
+    find_job, find_task, graph, rerun,
+    secret::check_uses,
+    submission::{Submission, admit},
+    waiting,
 };
 use crate::{
-    bounds::{Reached, reached},
     command::job::JobCommand,
-    event::{Event, PinnedArtifacts, PinnedDataset, approval::ApprovalSubject, waiting::Awaited},
+    event::{Event, PinnedArtifacts, PinnedDataset, waiting::Awaited},
     policy::{self, Action, permit, project::ProjectAction},
     rejection::{
-        LimitReached, Rejection,
+        Rejection,
         project::ProjectRejection,
         waiting::{HoldStep, WaitingRejection},
     },
-    schedule::explain::{Subject, explain, is_never},
     state::{
         State,
-        approval::of_job,
-        job::{Job, JobProgress, Rerun},
+        job::{Job, JobProgress},
     },
 };
 
@@ -42,6 +44,7 @@ pub(super) fn decide(
 ) -> Result<Vec<Event>, Rejection> {
     match command {
         JobCommand::Hold(request) => waiting::hold(state, at, user, request, HoldStep::Hold),
+        JobCommand::SubmitGraph { jobs, request } => graph::submit(state, at, user, jobs, request),
         JobCommand::Rerun { job, request } => rerun::rerun(state, at, user, *job, request),
         JobCommand::Release(request) => waiting::hold(state, at, user, request, HoldStep::Release),
     }
@@ -64,89 +67,21 @@ pub(super) fn submit(
         spec: &request.spec,
         rerun: None,
     };
+    permit(state, request.org, user, Action::SubmitJob)?;
     admit(state, at, user, &submission)
-}
-
-/// A job on its way into the book.
-#[derive(Debug)]
-pub(super) struct Submission<'a> {
-    pub(super) id: JobId,
-    pub(super) org: OrgId,
-    pub(super) key: IdempotencyKey,
-    pub(super) spec: &'a JobSpec,
-    pub(super) rerun: Option<Rerun>,
-}
-
-/// Takes a job in; nothing where it is there already.
-pub(super) fn admit(
-    state: &State,
-    at: Timestamp,
-    user: UserId,
-    submission: &Submission<'_>,
-) -> Result<Vec<Event>, Rejection> {
-    let Submission { id, org, spec, .. } = *submission;
-    permit(state, org, user, Action::SubmitJob)?;
-    let known = state.index.keys.get(&(user, submission.key));
-    if let Some(known) = known.and_then(|id| state.jobs.get(id)) {
-        let same = known.org == org && known.is_same(spec) && known.rerun == submission.rerun;
-        return if same {
-            Ok(Vec::new())
-        } else {
-            Err(Rejection::KeyConflict {
-                number: known.number,
-            })
-        };
-    }
-    let pinned = acceptable(state, user, org, spec)?;
-    let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
-    let subject = Subject {
-        org,
-        owner: user,
-        spec,
-        job: None,
-    };
-    check_limits(state, &subject)?;
-    if is_never(state, &subject) {
-        let explanation = explain(state, at, &subject);
-        return Err(Rejection::never_fits(state, &subject, explanation));
-    }
-    let submitted = Event::JobSubmitted {
-        job: id,
-        org,
-        number: JobNumber(row.next_job_number),
-        owner: user,
-        project: pinned.project,
-        visibility: match pinned.project {
-            Some(_) => None,
-            None => Some(spec.visibility.unwrap_or(row.settings.default_visibility)),
-        },
-        key: submission.key,
-        spec: Box::new(spec.clone()),
-        pinned: pinned.datasets,
-        pinned_image: pinned.image,
-        pinned_artifacts: pinned.artifacts,
-        awaits: pinned.awaits,
-        rerun: submission.rerun,
-        at,
-    };
-    let asked = approval::job_note(row, spec).map(|note| {
-        let subject = ApprovalSubject::Job(id);
-        approval::asked(of_job(id), org, subject, user, note, at)
-    });
-    Ok([submitted].into_iter().chain(asked).collect())
 }
 
 /// What a specification names, as it is now.
 #[derive(Debug)]
 pub(crate) struct Pinned {
-    project: Option<ProjectId>,
+    pub(super) project: Option<ProjectId>,
     /// In the order of the specification.
-    datasets: Vec<PinnedDataset>,
+    pub(super) datasets: Vec<PinnedDataset>,
     /// Where it is kept as a dataset.
-    image: Option<PinnedDataset>,
-    artifacts: Vec<PinnedArtifacts>,
+    pub(super) image: Option<PinnedDataset>,
+    pub(super) artifacts: Vec<PinnedArtifacts>,
     /// What it has to wait for of other jobs.
-    awaits: Vec<Awaited>,
+    pub(super) awaits: Vec<Awaited>,
 }
 
 /// Checks all of a specification but limits and machines, and returns its datasets as they are now.
@@ -256,18 +191,6 @@ fn pin(
         path: path.to_owned(),
         lazy: false,
     })
-}
-
-/// Refuses what could never start, or may not even wait, with every limit that says so.
-fn check_limits(state: &State, subject: &Subject<'_>) -> Result<(), Rejection> {
-    let reached = reached(state, subject).into_iter();
-    let refusing = reached.filter(Reached::refuses_submission);
-    let limits: Vec<LimitReached> = refusing.map(|reached| reached.limit).collect();
-    if limits.is_empty() {
-        Ok(())
-    } else {
-        Err(Rejection::Limit(limits))
-    }
 }
 
 /// A job that the user may cancel, and so hold and release.

@@ -12,12 +12,13 @@ use common::{
 
 use super::{
     find_job,
-    job::{Submission, admit, progress},
+    job::progress,
+    submission::{Submission, admit},
 };
 use crate::{
     event::Event,
     lifecycle::attempt::AttemptState,
-    policy,
+    policy::{self, Action, permit},
     rejection::{Rejection, rerun::RerunRejection},
     state::{
         State,
@@ -37,6 +38,7 @@ pub(super) fn rerun(
 ) -> Result<Vec<Event>, Rejection> {
     let (of, job) = find_job(state, user, request.org, request.number)?;
     let role = policy::member(state, request.org, user)?.role;
+    permit(state, request.org, user, Action::SubmitJob)?;
     policy::check_rerun(state, user, role, job)?;
     let progress = progress(state, of, job.number)?;
     let number = job.number;

@@ -177,6 +177,7 @@ fn of_request(request: &Request) -> Needs {
         Request::Job(request) => match request {
             JobRequest::Hold(hold) | JobRequest::Release(hold) => in_org(Submit, hold.org),
             JobRequest::Rerun(rerun) => in_org(Submit, rerun.org),
+            JobRequest::SubmitGraph(graph) => in_org(Submit, graph.org),
             JobRequest::CountDependants { org, .. } => in_org(Read, *org),
         },
         Request::Storage(StorageRequest::Collect { org, .. }) => in_org(Admin, *org),

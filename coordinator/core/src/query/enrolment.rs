@@ -21,6 +21,7 @@ use crate::{
     command::Actor,
     decide::{
         enrolment::{admit, check, claimed, find_code},
+        graph::key_at,
         invitation::{open, still_may},
         token,
     },
@@ -294,6 +295,27 @@ pub fn submitted(state: &State, user: UserId, key: IdempotencyKey) -> Option<Sub
         awaits: awaits.collect(),
         held: progress.held.is_some(),
     })
+}
+
+/// Returns the jobs of the graph of so many that was submitted with this key, after the commit.
+pub fn submitted_graph(
+    state: &State,
+    user: UserId,
+    key: IdempotencyKey,
+    count: usize,
+) -> Option<Vec<Submitted>> {
+    let jobs = (0..count).map(|place| submitted(state, user, key_at(key, place)));
+    jobs.collect()
+}
+
+/// Returns the work folder of a job of a graph that was submitted with this key.
+pub fn submitted_workdir_at(
+    state: &State,
+    user: UserId,
+    key: IdempotencyKey,
+    place: usize,
+) -> Option<TreeId> {
+    submitted_workdir(state, user, key_at(key, place))
 }
 
 /// Returns the work folder of the job that was submitted with this key.

@@ -23,6 +23,16 @@ impl Rejection {
             Self::Artifact(rejection) => rejection.problem(),
             Self::Waiting(rejection) => rejection.problem(),
             Self::Rerun(rejection) => rejection.problem(),
+            Self::Graph(invalid) => Problem::new(
+                Code::BadJobFile,
+                "cannot submit this graph",
+                invalid.to_string(),
+            ),
+            Self::OfGraph { name, rejection } => {
+                let problem = rejection.problem();
+                let what = format!("{name} in the graph: {}", problem.what);
+                Problem { what, ..problem }
+            }
             Self::Secret(rejection) => rejection.problem(),
             Self::Org(rejection) => rejection.problem(),
             Self::Invitation(rejection) => rejection.problem(),

@@ -79,6 +79,9 @@ pub(super) async fn answer(
         Request::RejectMachine { org, name, reason } => Body::RejectMachine { org, name, reason },
         Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
         Request::CancelJob(request) => Body::CancelJob(request),
+        Request::Job(JobRequest::SubmitGraph(request)) => {
+            return job::submit_graph(member, user, request).await;
+        }
         Request::Job(JobRequest::Rerun(request)) => return job::rerun(member, user, request).await,
         Request::Job(JobRequest::Hold(request)) => Body::Job(JobCommand::Hold(request)),
         Request::Job(JobRequest::Release(request)) => Body::Job(JobCommand::Release(request)),

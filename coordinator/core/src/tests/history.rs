@@ -1,21 +1,19 @@
 //! Random histories: whatever is asked in whatever order, the invariants hold after each command.
 
 mod data;
+mod jobs;
 mod rules;
 
 use common::{
-    api::{
-        job::{CancelJob, HoldJob},
-        org::{OrgAnswer, OrgRequest},
-    },
+    api::org::{OrgAnswer, OrgRequest},
     id::UserId,
-    job::{After, JobNumber, JobSpec},
+    job::JobSpec,
     limits::Limits,
     machine::MachineReport,
     org::departure::DeparturePreview,
     project::Grantee,
     resources::GpuRequest,
-    status::{Access, Condition, EndReason, IsolationLevel, MinIsolation, Priority, Role},
+    status::{Access, EndReason, IsolationLevel, MinIsolation, Priority, Role},
     units::Bytes,
     wire::agent::AttemptReport,
 };
@@ -23,13 +21,14 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use self::{
     data::{DataStep, data_step},
+    jobs::{JobStep, JobWait, job_step, job_wait},
     rules::{check_rules, needing, ruled},
 };
 use super::{
     departure, invariants,
     world::{ALICE, BOB, CAROL, ORG, World, array, capacity, machine_id, name, outcome, report},
 };
-use crate::{Actor, Body, Event, command::job::JobCommand, lifecycle::attempt::AttemptState};
+use crate::{Actor, Body, Event, lifecycle::attempt::AttemptState};
 
 /// Machines, and each one's name.
 const MACHINES: [(u8, &str); 3] = [(10, "ten"), (11, "eleven"), (12, "twelve")];
@@ -58,20 +57,13 @@ enum Step {
         /// Bits of what it needs, and the gibibytes of a share of a GPU, 0 for a whole one.
         needs: u8,
         gpu: Option<u64>,
-        /// Another job, and a condition about it.
-        after: Option<(u64, usize)>,
-        hold: bool,
+        waits: JobWait,
     },
     Cancel {
         number: u64,
         task: Option<u32>,
-        dependants: bool,
     },
-    Hold {
-        number: u64,
-        release: bool,
-        dependants: bool,
-    },
+    Jobs(JobStep),
     Limits {
         concurrent: Option<u32>,
         memory: Option<u64>,
@@ -99,10 +91,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(machine, cpus, weak, paused, forgets, rules)| Step::Connect { machine, cpus, weak, paused, forgets, rules }),
         2 => machine.clone().prop_map(Step::Disconnect),
         2 => machine.prop_map(Step::Expire),
-        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), prop::option::of(0..20u64), prop::option::of((1..8u64, 0..Condition::ALL.len())), prop::bool::weighted(0.1))
-            .prop_map(|(owner, tasks, cpus, parallel, priority, needs, gpu, after, hold)| Step::Submit { owner, tasks, cpus, parallel, priority, needs, gpu, after, hold }),
-        2 => (1..8u64, prop::option::of(0..4u32), any::<bool>()).prop_map(|(number, task, dependants)| Step::Cancel { number, task, dependants }),
-        2 => (1..8u64, any::<bool>(), any::<bool>()).prop_map(|(number, release, dependants)| Step::Hold { number, release, dependants }),
+        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), prop::option::of(0..20u64), job_wait())
+            .prop_map(|(owner, tasks, cpus, parallel, priority, needs, gpu, waits)| Step::Submit { owner, tasks, cpus, parallel, priority, needs, gpu, waits }),
+        2 => (1..8u64, prop::option::of(0..4u32)).prop_map(|(number, task)| Step::Cancel { number, task }),
+        4 => job_step().prop_map(Step::Jobs),
         2 => (prop::option::of(1..4u32), prop::option::of(1..3u64), prop::option::weighted(0.3, 0..4usize))
             .prop_map(|(concurrent, memory, isolation)| Step::Limits { concurrent, memory, isolation }),
         9 => (any::<Index>(), 0..8usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
@@ -184,16 +176,13 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             priority,
             needs,
             gpu,
-            after,
-            hold,
+            waits,
         } => {
             *submitted += 1;
             let mut spec = JobSpec {
                 priority: Priority::ALL[*priority],
                 array: array(*tasks, *parallel).array,
-                after: after.map(awaited).into_iter().collect(),
-                hold: *hold,
-                ..needing(*cpus, *needs)
+                ..waits.put_into(needing(*cpus, *needs))
             };
             spec.request.gpu = gpu.map(|share| GpuRequest {
                 count: 1,
@@ -203,35 +192,8 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             });
             world.submit(people.users[*owner], *submitted, spec)
         }
-        Step::Cancel {
-            number,
-            task,
-            dependants,
-        } => {
-            let body = Body::CancelJob(CancelJob {
-                org: ORG,
-                number: JobNumber(*number),
-                task: *task,
-                dependants: *dependants && task.is_none(),
-            });
-            world.user_does(ALICE, body)
-        }
-        Step::Hold {
-            number,
-            release,
-            dependants,
-        } => {
-            let request = HoldJob {
-                org: ORG,
-                number: JobNumber(*number),
-                dependants: *dependants,
-            };
-            let command = match release {
-                true => JobCommand::Release(request),
-                false => JobCommand::Hold(request),
-            };
-            world.user_does(ALICE, Body::Job(command))
-        }
+        Step::Cancel { number, task } => world.cancel(ALICE, *number, *task),
+        Step::Jobs(step) => jobs::take(world, &people.users, submitted, step),
         Step::Limits {
             concurrent,
             memory,
@@ -316,13 +278,6 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
     result.unwrap_or_default()
 }
 
-fn awaited((number, condition): (u64, usize)) -> After {
-    After {
-        job: JobNumber(number),
-        condition: Condition::ALL[condition],
-    }
-}
-
 /// Checks what must be true at the moment of a placement.
 fn check_placements(before: &World, after: &World, events: &[Event]) {
     let org = &before.state.orgs[&ORG];
@@ -340,10 +295,8 @@ fn check_placements(before: &World, after: &World, events: &[Event]) {
             "more than is lent"
         );
         let job = &after.state.jobs[&attempt.job];
-        assert!(
-            before.state.progress[&attempt.job].is_let_in(),
-            "started while it waits for another job, or held"
-        );
+        let let_in = before.state.progress[&attempt.job].is_let_in();
+        assert!(let_in, "started while it waits for another, or held");
         let running = after.state.index.members[&(ORG, job.owner)].running;
         assert!(
             org.limits

@@ -261,7 +261,10 @@ jobs:
             "jobs: {a: {command: x, after: [99999999999999999999999]}}",
             "`jobs.a.after`",
         );
-        refused("jobs: {a: {command: x, after: [.nan]}}", "`jobs.a.after`");
+        refused(
+            "jobs: {a: {command: x, after: [NaN]}}",
+            "no job \"NaN\" is in the file",
+        );
         refused("jobs: {12: {command: x}}", "\"12\" is the number of a job");
         refused("jobs: {Train: {command: x}}", "\"Train\"");
     }

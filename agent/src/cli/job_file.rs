@@ -51,6 +51,9 @@ const KEYS: [&str; 19] = [
 /// Keys of the product that come later; refused rather than ignored.
 const LATER: [&str; 1] = ["nodes"];
 
+/// What is said of the key that makes a file a graph.
+const A_GRAPH: &str = "it makes the file a graph, which only `submit` takes";
+
 /// A job that is not yet complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Draft {
@@ -96,6 +99,7 @@ fn parse(text: &str) -> Result<Draft, FileError> {
 
 /// Reads the keys of a job, which a graph has for each of its jobs.
 pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
+    yaml::keep_out("", map, &[("jobs", A_GRAPH)])?;
     let fields = Fields::new("", map, &KEYS, &LATER)?;
     Ok(Draft {
         name: fields.text("name")?,

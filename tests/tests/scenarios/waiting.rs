@@ -81,3 +81,63 @@ fn cancelling_what_waits_along_says_how_much_and_asks() {
     assert_eq!(done["dependants"], 1);
     assert_eq!(alice.job_status(&second).unwrap(), "cancelled");
 }
+
+#[test]
+fn a_graph_goes_its_way_and_its_failed_tasks_run_again() {
+    let org = Org::start();
+    let _agent = org.agent(&org.alice, "box");
+    let alice = &org.alice;
+    let file = org.folder().join("graph.yaml");
+    let path = file.to_str().unwrap();
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    let submit = ["submit", path, "--no-workdir"];
+    write("jobs: {a: {command: x, after: [b]}, b: {command: x, after: [a]}}");
+    alice
+        .run(&submit)
+        .expect_refusal(2, "bad_job_file")
+        .names("a -> b -> a");
+    write(
+        "
+defaults: {resources: {memory: 64MiB, disk: 64MiB}}
+jobs:
+  prepare: {command: 'true'}
+  train: {command: 'echo $COMPUTE_SHARE_TASK_INDEX/$COMPUTE_SHARE_TASK_COUNT; exit $((COMPUTE_SHARE_TASK_INDEX / 2))', array: 0-2, after: [prepare]}
+  report: {command: 'true', after: [train]}
+  repair: {command: 'true', after: ['train:failed']}
+",
+    );
+    let foreseen = alice.json(&[&submit[..], &["--dry-run"]].concat());
+    let names: Vec<&str> = foreseen
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["prepare", "repair", "report", "train"]);
+    assert_eq!(foreseen[2]["after"][0], "train:succeeded");
+    assert_eq!(alice.json(&["job", "list"]).as_array().unwrap().len(), 0);
+
+    let jobs = alice.json(&submit);
+    let number = |name: &str| {
+        let mut jobs = jobs.as_array().unwrap().iter();
+        let job = jobs.find(|job| job["name"] == name).unwrap();
+        job["number"].to_string()
+    };
+    let train = number("train");
+    reaches(alice, &number("prepare"), "succeeded");
+    reaches(alice, &train, "failed");
+    reaches(alice, &number("repair"), "succeeded");
+    reaches(alice, &number("report"), "cancelled");
+
+    let again = alice.json(&["job", "rerun", &train, "--failed"]);
+    assert_eq!(again["tasks"], 1, "{again}");
+    let again = again["submitted"]["number"].to_string();
+    reaches(alice, &again, "failed");
+    let told = alice.run(&["job", "logs", &again]).stdout;
+    assert!(told.contains("2/3"), "{told}");
+    let shown = alice.run(&["job", "show", &train]).stdout;
+    assert!(shown.contains(&format!("job {again}")), "{shown}");
+    alice
+        .run(&["job", "rerun", &number("repair"), "--failed"])
+        .expect_refusal(3, "nothing_failed");
+}

@@ -20,7 +20,7 @@ fn of_a_graph_flags_say_only_what_is_about_all_of_it() {
     let path = folder.path().join("graph.yaml");
     std::fs::write(
         &path,
-        "jobs: {a: {command: x, workdir: sub}, b: {command: y}}",
+        "jobs: {a: {command: x, workdir: sub}, b: {command: z}}",
     )
     .unwrap();
     let path = path.to_str().unwrap();
@@ -35,7 +35,7 @@ fn of_a_graph_flags_say_only_what_is_about_all_of_it() {
     }
     // Where one job is meant, a graph is not taken for it.
     let problem = flags(&[path]).read().unwrap_err();
-    assert!(problem.to_string().contains("`jobs`"), "{problem}");
+    assert!(problem.to_string().contains("`submit` takes"), "{problem}");
     assert!(flags(&["--", "x"]).graph().unwrap().is_none());
 }
 

@@ -1,13 +1,10 @@
 //! Jobs that wait for others: who is let in, who is cancelled because of whom, and what is said of it.
 
+mod dependants;
 mod held;
 
 use common::{
-    api::{
-        Answer, Request,
-        explain::BlockerCode,
-        job::{CancelJob, JobAnswer, JobRequest, ShowJob},
-    },
+    api::{Answer, Request, explain::BlockerCode, job::ShowJob},
     code::Code,
     id::{OrgId, UserId},
     job::{After, JobDetail, JobNumber, JobSpec, MAX_AFTER},
@@ -21,7 +18,7 @@ use super::{
         spec,
     },
 };
-use crate::{Actor, Body, Event, event::waiting::WaitingEvent};
+use crate::{Actor, Body};
 
 /// Returns a job that waits for that of job `number`.
 fn after(number: u64, condition: Condition) -> JobSpec {
@@ -71,16 +68,6 @@ impl World {
             self.start(attempt);
             self.end(attempt, outcome(EndReason::Exited, Some(exit_code)));
         }
-    }
-
-    fn cancel_with_dependants(&mut self, by: UserId, number: u64) -> Vec<Event> {
-        let body = Body::CancelJob(CancelJob {
-            org: ORG,
-            number: JobNumber(number),
-            task: None,
-            dependants: true,
-        });
-        self.user_does(by, body).unwrap()
     }
 }
 
@@ -234,32 +221,6 @@ fn what_can_never_be_takes_all_that_waits_for_it_along_and_says_why() {
 }
 
 #[test]
-fn a_long_chain_comes_down_in_passes_of_bounded_work() {
-    const MOST: u32 = 8;
-    let mut world = world();
-    world.submit(BOB, 1, spec()).unwrap();
-    for number in 2..=90 {
-        let before = u64::from(number) - 1;
-        world
-            .submit(BOB, number, after(before, Condition::Succeeded))
-            .unwrap();
-    }
-    world.cancel(BOB, 1, None).unwrap();
-    let mut passes = 0;
-    while world.state.schedule_due() {
-        let events = world.must(Actor::System, Body::Schedule { most: MOST });
-        let broken =
-            |event: &&Event| matches!(event, Event::Waiting(WaitingEvent::DependencyBroken { .. }));
-        let broken = events.iter().filter(broken).count();
-        assert!(broken > 0 && broken <= MOST as usize, "{broken}");
-        passes += 1;
-    }
-    assert_eq!(passes, 12, "89 jobs, 8 at once");
-    assert_eq!(world.status(90), JobStatus::Cancelled);
-    invariants::check(&world);
-}
-
-#[test]
 fn what_is_left_to_decide_outlives_a_restart() {
     let mut world = world();
     world.submit(BOB, 1, spec()).unwrap();
@@ -343,50 +304,6 @@ fn sent_again_it_is_the_same_job_whatever_became_of_the_other() {
     assert_eq!(again, Ok(Vec::new()));
     let other = world.submit(BOB, 2, after(1, Condition::Ended));
     assert_eq!(refused(other).code, Code::KeyConflict);
-}
-
-#[test]
-fn cancelled_with_dependants_all_go_that_one_may_cancel() {
-    let mut world = world();
-    let shared = |spec: JobSpec| JobSpec {
-        visibility: Some(Visibility::OrgRead),
-        ..spec
-    };
-    world.submit(BOB, 1, shared(spec())).unwrap();
-    world.submit(BOB, 2, after(1, Condition::Ended)).unwrap();
-    world.submit(BOB, 3, after(2, Condition::Ended)).unwrap();
-    world.submit(CAROL, 4, after(1, Condition::Ended)).unwrap();
-    let count = Request::Job(JobRequest::CountDependants {
-        org: ORG,
-        number: JobNumber(1),
-    });
-    let counted = |world: &World, who| match world.ask(who, &count).unwrap() {
-        Answer::AboutJob(JobAnswer::Dependants(found)) => (found.count, found.first),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(counted(&world, BOB), (2, vec![JobNumber(2), JobNumber(3)]));
-    assert_eq!(counted(&world, ALICE).0, 3);
-    assert_eq!(counted(&world, CAROL), (1, vec![JobNumber(4)]));
-
-    world.cancel_with_dependants(BOB, 1);
-    assert_eq!(world.status(2), JobStatus::Cancelled);
-    assert_eq!(world.status(3), JobStatus::Cancelled);
-    world.schedule();
-    assert_eq!(
-        world.status(4),
-        JobStatus::Running,
-        "any end is enough for it"
-    );
-    invariants::check(&world);
-
-    let task = Body::CancelJob(CancelJob {
-        org: ORG,
-        number: JobNumber(4),
-        task: Some(0),
-        dependants: true,
-    });
-    let problem = refused(world.user_does(CAROL, task));
-    assert_eq!(problem.code, Code::BadRequest);
 }
 
 #[test]

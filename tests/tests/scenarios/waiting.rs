@@ -44,7 +44,11 @@ fn jobs_go_one_after_the_other_and_what_can_never_start_is_cancelled() {
         .expect_refusal(4, "not_found");
 
     // What is waited for outlives the coordinator.
+    org.coordinator.daemon.kill();
     org.coordinator.restart();
+    until("the coordinator to answer", || {
+        org.alice.run(&["ps"]).succeeded()
+    });
     let alice = &org.alice;
     alice.run(&["job", "release", &first]).expect_success();
     reaches(alice, &first, "failed");

@@ -11,6 +11,7 @@ mod dataset;
 mod device;
 mod doctor;
 mod follow;
+mod graph_file;
 mod image;
 mod invite;
 mod job;

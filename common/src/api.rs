@@ -140,6 +140,7 @@ pub enum Request {
     Data(data::DataRequest),
     Storage(storage::StorageRequest),
     Shares(shares::SharesRequest),
+    Job(job::JobRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -181,4 +182,5 @@ pub enum Answer {
     Data(data::DataAnswer),
     Storage(storage::StorageAnswer),
     Shares(shares::SharesAnswer),
+    AboutJob(job::JobAnswer),
 }

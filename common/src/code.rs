@@ -135,6 +135,8 @@ codes! {
     StorageUnreachable "storage_unreachable" Failed "Try again in a moment; an admin sees with `compute-share org storage` where the org's data lives."
     StorageRefused "storage_refused" Refused "Ask the org's owner to look at its secrets S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, and at what they may do."
     StorageForeign "storage_foreign" Refused "Have the org's owner choose another prefix or bucket, or delete what is in this one where nothing needs it."
+    NeverMet "dependency_never_met" Refused "Submit the job that it waits for anew, or wait for another condition: succeeded, failed, ended or started."
+    NothingFailed "nothing_failed" Refused "Leave --failed out to run all tasks again, or name some with --task."
     Internal "internal_error" Failed "This is a bug: please report it with the log."
 }
 

@@ -1,5 +1,8 @@
 //! Jobs: what is asked for, and what people see of it.
 
+mod after;
+mod array;
+pub mod graph;
 mod mount;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -20,6 +23,8 @@ use crate::{
     usage::UsageSample,
 };
 
+pub use self::after::{After, AfterView, HoldView, InvalidAfter, MAX_AFTER, Unmet};
+pub use self::array::{ArraySpec, IndexRange, InvalidArray, MAX_RANGES, MAX_TASKS};
 pub use self::mount::{ArtifactMount, DatasetMount, InvalidMount, Mount, check_mount_path};
 
 /// Bounds on what one job may carry; a specification beyond them is refused at the door.
@@ -29,8 +34,8 @@ pub const MAX_COMMAND_BYTES: usize = 256 << 10;
 pub const MAX_VARIABLES: usize = 1024;
 pub const MAX_DATASETS: usize = 64;
 pub const MAX_OUTPUTS: usize = 64;
-/// Most tasks of one array.
-pub const MAX_TASKS: u32 = 1_000_000;
+/// Most jobs that are named which run tasks of one again.
+pub const MAX_RERUNS_SHOWN: usize = 16;
 /// Most times a task is tried again.
 pub const MAX_RETRIES: u32 = 100;
 
@@ -128,6 +133,12 @@ pub struct JobSpec {
     /// What other jobs left, which it reads like datasets.
     #[serde(default)]
     pub artifacts: Vec<ArtifactMount>,
+    /// What has to become of other jobs before it enters the queue.
+    #[serde(default)]
+    pub after: Vec<After>,
+    /// It starts nothing before it is released.
+    #[serde(default)]
+    pub hold: bool,
 }
 
 impl JobSpec {
@@ -153,7 +164,15 @@ impl JobSpec {
             visibility: None,
             secrets: Vec::new(),
             artifacts: Vec::new(),
+            after: Vec::new(),
+            hold: false,
         }
+    }
+}
+
+impl JobSpec {
+    pub fn task_count(&self) -> u32 {
+        self.array.as_ref().map_or(1, ArraySpec::task_count)
     }
 }
 
@@ -177,79 +196,6 @@ impl Default for Retries {
             on: on.collect(),
         }
     }
-}
-
-/// The tasks of an array: `FIRST-LAST` or `FIRST-LAST%PARALLEL`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ArraySpec {
-    pub first: u32,
-    /// Included.
-    pub last: u32,
-    /// Most tasks at once.
-    pub parallel: Option<u32>,
-}
-
-impl ArraySpec {
-    pub const fn task_count(&self) -> u32 {
-        self.last - self.first + 1
-    }
-
-    /// Returns whether these numbers make an array.
-    ///
-    /// # Errors
-    /// Why not.
-    pub const fn check(&self) -> Result<(), InvalidArray> {
-        if self.last < self.first {
-            Err(InvalidArray::Backwards)
-        } else if self.last - self.first >= MAX_TASKS || self.last == u32::MAX {
-            Err(InvalidArray::TooMany)
-        } else if matches!(self.parallel, Some(0)) {
-            Err(InvalidArray::NoneAtOnce)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-impl fmt::Display for ArraySpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.first, self.last)?;
-        self.parallel
-            .map_or(Ok(()), |parallel| write!(f, "%{parallel}"))
-    }
-}
-
-impl FromStr for ArraySpec {
-    type Err = InvalidArray;
-
-    fn from_str(text: &str) -> Result<Self, InvalidArray> {
-        let number = |part: &str| part.trim().parse::<u32>().map_err(|_| InvalidArray::Syntax);
-        let (range, parallel) = match text.split_once('%') {
-            None => (text, None),
-            Some((range, parallel)) => (range, Some(number(parallel)?)),
-        };
-        let (first, last) = range.split_once('-').ok_or(InvalidArray::Syntax)?;
-        let array = Self {
-            first: number(first)?,
-            last: number(last)?,
-            parallel,
-        };
-        array.check()?;
-        Ok(array)
-    }
-}
-
-/// Why a text is not an [`ArraySpec`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidArray {
-    #[error("an array looks like 0-99, or 0-99%10 for at most 10 at once")]
-    Syntax,
-    #[error("an array's first index cannot be after its last")]
-    Backwards,
-    #[error("an array has at most {MAX_TASKS} tasks")]
-    TooMany,
-    #[error("an array needs at least one task at once")]
-    NoneAtOnce,
 }
 
 /// How many tasks of a job are in each state.
@@ -287,6 +233,10 @@ pub struct JobSummary {
     pub machines: Vec<Name>,
     /// Exit code that stands for the whole job once it has ended: see [`Outcome::exit_code`].
     pub exit_code: Option<i32>,
+    /// Starts nothing before it is released.
+    pub held: Option<HoldView>,
+    /// How many conditions about other jobs it still waits for.
+    pub awaits: u32,
 }
 
 /// A job with everything that is known of it.
@@ -300,6 +250,14 @@ pub struct JobDetail {
     pub attempts_left_out: u64,
     /// Where it needed one: how it stands, or who decided and why.
     pub approval: Option<Box<ApprovalView>>,
+    /// Of which it runs tasks again.
+    pub rerun_of: Option<JobNumber>,
+    /// Which run tasks of it again, the newest [`MAX_RERUNS_SHOWN`].
+    pub reruns: Vec<JobNumber>,
+    /// What it waits or waited for, in the order of the specification.
+    pub after: Vec<AfterView>,
+    /// Where it was cancelled because one of these can never be met any more.
+    pub unmet: Option<Unmet>,
 }
 
 /// One try of a task on one machine.
@@ -401,23 +359,6 @@ pub enum ArtifactsView {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn arrays_read_ranges_and_bounds() {
-        let array: ArraySpec = "0-99%10".parse().unwrap();
-        assert_eq!((array.task_count(), array.parallel), (100, Some(10)));
-        assert_eq!(array.to_string(), "0-99%10");
-        for (text, expect) in [
-            ("5", InvalidArray::Syntax),
-            ("9-1", InvalidArray::Backwards),
-            ("0-1000000", InvalidArray::TooMany),
-            ("0-4294967295", InvalidArray::TooMany),
-            ("0-3%0", InvalidArray::NoneAtOnce),
-            ("0--3", InvalidArray::Syntax),
-        ] {
-            assert_eq!(text.parse::<ArraySpec>(), Err(expect), "{text}");
-        }
-    }
 
     #[test]
     fn exit_codes_follow_the_shell() {

@@ -66,6 +66,25 @@ words! {
         AwaitingApproval => "awaiting_approval",
     }
 
+    /// What has to become of a job that another one waits for.
+    Condition {
+        Succeeded => "succeeded",
+        /// Ended with a task that failed; a job that was cancelled has not.
+        Failed => "failed",
+        /// In whatever way.
+        Ended => "ended",
+        /// One of its tasks has begun to run.
+        Started => "started",
+    }
+
+    /// How it stands with a condition of a job that waits for another.
+    AfterStatus {
+        /// It can still come to be.
+        Waits => "waits",
+        Met => "met",
+        Never => "never",
+    }
+
     /// State of one attempt, as the coordinator knows it.
     AttemptStatus {
         /// Given to a machine that has not yet said that it runs.
@@ -316,6 +335,17 @@ impl MinIsolation {
 impl JobStatus {
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// Returns what became of a job in this state, as read after its number.
+    pub const fn past(self) -> &'static str {
+        match self {
+            Self::Queued | Self::AwaitingApproval => "has not begun",
+            Self::Running => "runs now",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "was cancelled",
+        }
     }
 }
 

@@ -1,7 +1,9 @@
-//! `ps` and `job list|show|top|logs|wait|cancel|why|artifacts|pull`: what was submitted.
+//! `ps` and `job list|show|top|logs|wait|cancel|hold|release|rerun|why|artifacts|pull`: what was submitted.
 
 mod artifacts;
+mod cancel;
 mod pull;
+mod rerun;
 mod show;
 mod top;
 mod used;
@@ -12,14 +14,13 @@ use clap::{Args, Subcommand};
 use common::{
     api::{
         Answer, Request,
-        job::{CancelJob, ExplainJob, ListJobs},
+        job::{ExplainJob, ListJobs},
     },
     job::{JobNumber, JobRef, JobSummary},
     name::Name,
     problem::Problem,
     status::JobStatus,
 };
-use serde_json::json;
 
 use super::{
     Context, explain,
@@ -35,7 +36,7 @@ use super::{
 /// Jobs that are listed unless told otherwise.
 const DEFAULT_ROWS: u32 = 50;
 
-/// Look at jobs, follow, fetch and cancel them
+/// Look at jobs, follow, fetch, hold and cancel them
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  compute-share job why 42")]
 pub(super) enum Job {
@@ -44,7 +45,10 @@ pub(super) enum Job {
     Top(top::Top),
     Logs(Logs),
     Wait(Wait),
-    Cancel(Cancel),
+    Cancel(cancel::Cancel),
+    Hold(cancel::Hold),
+    Release(cancel::Release),
+    Rerun(rerun::Rerun),
     Why(Why),
     Artifacts(artifacts::Artifacts),
     Pull(pull::Pull),
@@ -107,14 +111,6 @@ pub(super) struct Wait {
     job: JobRef,
 }
 
-/// Cancel a job or one task of it
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  compute-share job cancel 42\n  compute-share job cancel 42.7")]
-pub(super) struct Cancel {
-    #[arg(value_name = "JOB[.TASK]")]
-    job: JobRef,
-}
-
 /// Say everything that keeps a job from starting
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  compute-share job why 42")]
@@ -132,6 +128,9 @@ impl Job {
             Self::Logs(logs) => logs.run(context).await?,
             Self::Wait(wait) => return wait.run(context).await,
             Self::Cancel(cancel) => cancel.run(context).await?,
+            Self::Hold(hold) => hold.run(context).await?,
+            Self::Release(release) => release.run(context).await?,
+            Self::Rerun(rerun) => rerun.run(context).await?,
             Self::Why(why) => why.run(context).await?,
             Self::Artifacts(artifacts) => artifacts.run(context).await?,
             Self::Pull(pull) => pull.run(context).await?,
@@ -225,7 +224,7 @@ fn jobs_table(jobs: &[JobSummary]) -> Table {
             job.project
                 .as_ref()
                 .map_or_else(String::new, Name::to_string),
-            job.status.to_string(),
+            standing(job),
             tasks(job),
             machines.join(", "),
             ago(job.submitted_at, now),
@@ -233,6 +232,13 @@ fn jobs_table(jobs: &[JobSummary]) -> Table {
         ]);
     }
     table
+}
+
+/// Returns the job's state, with what keeps it out of the queue: `queued, held`.
+pub(super) fn standing(job: &JobSummary) -> String {
+    let held = job.held.as_ref().map(|_| ", held").unwrap_or_default();
+    let waits = if job.awaits > 0 { ", waits" } else { "" };
+    format!("{}{held}{waits}", job.status)
 }
 
 /// Returns `3/10 done, 1 failed` for arrays, nothing for a job of one task.
@@ -282,28 +288,6 @@ impl Wait {
             |summary| format!("Job {} {}.", summary.number, summary.status),
         )?;
         Ok(ExitCode::from(run::exit_code(&summary)))
-    }
-}
-
-impl Cancel {
-    async fn run(self, context: &Context) -> Result<(), Problem> {
-        let session = context.session().await?;
-        let JobRef { number, task } = self.job;
-        let request = Request::CancelJob(CancelJob {
-            org: session.org,
-            number,
-            task,
-        });
-        ask!(session, request, Answer::Done => ())?;
-        session.end().await;
-        let what = task.map_or_else(
-            || format!("Job {number}"),
-            |task| format!("Task {number}.{task}"),
-        );
-        let sentence = format!("{what} is cancelled; what runs has 30 s to end.");
-        context
-            .output
-            .done(&json!({"number": number, "task": task}), &sentence)
     }
 }
 

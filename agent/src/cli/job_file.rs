@@ -14,7 +14,7 @@ use common::{
     code::Code,
     id::TreeId,
     image::Image,
-    job::{ArraySpec, InvalidMount, JobSpec, Mount, Retries},
+    job::{After, ArraySpec, InvalidAfter, InvalidMount, JobSpec, Mount, Retries},
     name::Name,
     problem::Problem,
     resources::{GpuRequest, Request},
@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 
 use super::yaml::{self, Fields, FileError};
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "name",
     "image",
     "command",
@@ -45,9 +45,14 @@ const KEYS: [&str; 17] = [
     "project",
     "visibility",
     "secrets",
+    "after",
+    "hold",
 ];
 /// Keys of the product that come later; refused rather than ignored.
-const LATER: [&str; 2] = ["after", "nodes"];
+const LATER: [&str; 1] = ["nodes"];
+
+/// What is said of the key that makes a file a graph.
+const A_GRAPH: &str = "it makes the file a graph, which only `submit` takes";
 
 /// A job that is not yet complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,6 +76,8 @@ pub(crate) struct Draft {
     pub(crate) project: Option<Name>,
     pub(crate) visibility: Option<Visibility>,
     pub(crate) secrets: BTreeSet<SecretName>,
+    pub(crate) after: Vec<After>,
+    pub(crate) hold: bool,
 }
 
 /// Reads the job file at `path`. A relative `workdir` counts from the file's own folder.
@@ -87,8 +94,13 @@ pub(crate) fn load(path: &Path) -> Result<Draft, Problem> {
 }
 
 fn parse(text: &str) -> Result<Draft, FileError> {
-    let map = yaml::parse(text)?;
-    let fields = Fields::new("", &map, &KEYS, &LATER)?;
+    parse_map(&yaml::parse(text)?)
+}
+
+/// Reads the keys of a job, which a graph has for each of its jobs.
+pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
+    yaml::keep_out("", map, &[("jobs", A_GRAPH)])?;
+    let fields = Fields::new("", map, &KEYS, &LATER)?;
     Ok(Draft {
         name: fields.text("name")?,
         image: fields.parsed("image")?,
@@ -107,6 +119,8 @@ fn parse(text: &str) -> Result<Draft, FileError> {
         project: fields.parsed("project")?,
         visibility: fields.parsed("visibility")?,
         secrets: secrets(&fields)?,
+        after: after(&fields)?,
+        hold: fields.flag("hold")?.unwrap_or(false),
     })
 }
 
@@ -117,6 +131,15 @@ fn secrets(fields: &Fields<'_>) -> Result<BTreeSet<SecretName>, FileError> {
             .map_err(|error| fields.complain("secrets", &format!("{text:?}: {error}")))
     });
     names.collect()
+}
+
+fn after(fields: &Fields<'_>) -> Result<Vec<After>, FileError> {
+    let wanted = fields.texts("after")?.unwrap_or_default();
+    let wanted = wanted.iter().map(|text| {
+        text.parse()
+            .map_err(|error: InvalidAfter| fields.complain("after", &error.to_string()))
+    });
+    wanted.collect()
 }
 
 /// Reads the command: a list is program and arguments, a text goes to a shell.
@@ -345,6 +368,8 @@ impl Draft {
             visibility: self.visibility,
             secrets: self.secrets.into_iter().collect(),
             artifacts,
+            after: self.after,
+            hold: self.hold,
         })
     }
 }

@@ -7,7 +7,7 @@ use common::{
     code::Code,
     id::IdempotencyKey,
     image::Image,
-    job::{ArraySpec, Mount, Retries},
+    job::{After, ArraySpec, Mount, Retries},
     name::Name,
     problem::Problem,
     resources::GpuRequest,
@@ -18,10 +18,13 @@ use common::{
 };
 use uuid::Uuid;
 
-use super::job_file::{self, Draft, ShortGpu};
+use super::{
+    graph_file::{self, Graph},
+    job_file::{self, Draft, ShortGpu},
+};
 
 /// A job as flags.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(super) struct JobFlags {
     /// Name of the job (default: the program's)
     #[arg(long, value_name = "TEXT")]
@@ -78,8 +81,8 @@ pub(super) struct JobFlags {
     /// How often to try again what was no fault of the job
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
-    /// Run many tasks, each with its COMPUTE_SHARE_TASK_INDEX
-    #[arg(long, value_name = "FIRST-LAST[%PARALLEL]")]
+    /// Run many tasks, each with its COMPUTE_SHARE_TASK_INDEX: 0-99, or 0-9,20,30-40%5 for at most 5 at once
+    #[arg(long, value_name = "INDICES[%PARALLEL]")]
     array: Option<ArraySpec>,
     /// Project that the job belongs to
     #[arg(long, value_name = "NAME")]
@@ -94,6 +97,12 @@ pub(super) struct JobFlags {
     /// Give the job a secret of the org, as a variable of its name
     #[arg(long = "secret", value_name = "NAME")]
     secrets: Vec<SecretName>,
+    /// Wait for another job: until it has succeeded, failed, ended or started (default: succeeded)
+    #[arg(long, value_name = "JOB[:CONDITION]")]
+    after: Vec<After>,
+    /// Submit it held: it starts nothing before `job release`
+    #[arg(long)]
+    hold: bool,
     /// The same key gives the same job, however often it is submitted
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<String>,
@@ -126,6 +135,14 @@ pub(super) struct Asked {
     pub(super) key: IdempotencyKey,
 }
 
+/// What can be said of a graph as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GraphFlags {
+    pub(super) key: IdempotencyKey,
+    pub(super) dry_run: bool,
+    pub(super) no_workdir: bool,
+}
+
 /// Which folder is sent along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Workdir {
@@ -136,13 +153,45 @@ pub(super) enum Workdir {
 }
 
 impl JobFlags {
+    /// Returns the graph, where the file is one.
+    ///
+    /// # Errors
+    /// It cannot be used, or a flag says something of one job.
+    pub(super) fn graph(&self) -> Result<Option<(Graph, GraphFlags)>, Problem> {
+        let Some(path) = &self.file else {
+            return Ok(None);
+        };
+        let Some(graph) = graph_file::load(path)? else {
+            return Ok(None);
+        };
+        let of_all = Self {
+            file: self.file.clone(),
+            idempotency_key: self.idempotency_key.clone(),
+            dry_run: self.dry_run,
+            no_workdir: self.no_workdir,
+            ..Self::default()
+        };
+        if *self != of_all {
+            let what = format!("{} cannot be used so", path.display());
+            let why = "it has several jobs, and an option says something of one";
+            let problem = Problem::new(Code::BadRequest, what, why);
+            return Err(problem.help("Write it under the job's name, or under `defaults:`."));
+        }
+        let flags = GraphFlags {
+            key: idempotency_key(self.idempotency_key.as_deref()),
+            dry_run: self.dry_run,
+            no_workdir: self.no_workdir,
+        };
+        Ok(Some((graph, flags)))
+    }
+
     /// Reads the file, where there is one, and puts the flags over it.
     pub(super) fn read(self) -> Result<Asked, Problem> {
         let mut draft = match &self.file {
             Some(path) => job_file::load(path)?,
             None => Draft::default(),
         };
-        let key = key(self.idempotency_key.as_deref());
+        let key = idempotency_key(self.idempotency_key.as_deref());
         let no_workdir = self.no_workdir;
         self.put_over(&mut draft)?;
         let workdir = match draft.workdir.take() {
@@ -186,10 +235,14 @@ impl JobFlags {
             let retries = draft.retries.take().unwrap_or_default();
             draft.retries = Some(Retries { max, ..retries });
         }
-        draft.array = self.array.or(draft.array);
+        draft.array = self.array.or(draft.array.take());
         draft.project = self.project.or(draft.project.take());
         draft.visibility = self.visibility.or(draft.visibility);
         draft.secrets.extend(self.secrets);
+        if !self.after.is_empty() {
+            draft.after = self.after;
+        }
+        draft.hold |= self.hold;
         Ok(())
     }
 
@@ -214,7 +267,7 @@ impl JobFlags {
 }
 
 /// Turns a person's own key into ours: the same text is always the same key.
-fn key(text: Option<&str>) -> IdempotencyKey {
+pub(super) fn idempotency_key(text: Option<&str>) -> IdempotencyKey {
     let Some(text) = text else {
         return IdempotencyKey::new(Uuid::now_v7());
     };

@@ -111,6 +111,7 @@ async fn detach(context: &Context, session: Session, number: JobNumber) -> Resul
             org: session.org,
             number,
             task: None,
+            dependants: false,
         });
         session.client.ask(&request).await?;
         context.output.note(&format!("Job {number} is cancelled."));

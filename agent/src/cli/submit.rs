@@ -1,5 +1,7 @@
 //! `submit`: sends the work folder, then the job, and prints its number. `run` begins the same way.
 
+mod graph;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,6 +15,7 @@ use common::{
         job::{SubmitJob, Submitted},
     },
     code::Code,
+    job::After,
     problem::Problem,
     status::JobStatus,
     units::Bytes,
@@ -30,10 +33,13 @@ use crate::transfer::{WalkOptions, Walked};
 /// Most that is sent of a folder that nobody named: more is surely a mistake.
 const MOST_UNASKED: Bytes = Bytes::gib(1);
 
-/// Submit a job and print its number
+/// Most jobs that are named of those that one waits for.
+const MAX_AWAITED_NAMED: usize = 4;
+
+/// Submit a job, or a graph of jobs, and print its number
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n  compute-share submit --image python:3.12 --network internet -- python3 train.py\n  compute-share submit --gpu rtx-4090:1 --gpu-memory 8GiB --gpu-share --dry-run -- python3 eval.py\n\nKeys of a job file: name image command workdir env\n  resources{cpu memory disk gpu{count model memory share}} datasets outputs\n  network isolation priority max_runtime retries{max on} array\n  project visibility secrets"
+    after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n  compute-share submit --after 41:succeeded -- python3 evaluate.py\n  compute-share submit graph.yaml\n  compute-share submit --image python:3.12 --network internet -- python3 train.py\n  compute-share submit --gpu rtx-4090:1 --gpu-memory 8GiB --gpu-share --dry-run -- python3 eval.py\n\nKeys of a job file: name image command workdir env\n  resources{cpu memory disk gpu{count model memory share}} datasets outputs\n  network isolation priority max_runtime retries{max on} array\n  project visibility secrets after hold\n\nA file with `jobs:` is a graph: a job under each name, `after: [NAME]` or `[NAME:failed]` between them, and keys\nfor all of them under `defaults:`. All of it is submitted, or nothing."
 )]
 pub(super) struct Submit {
     #[command(flatten)]
@@ -42,6 +48,9 @@ pub(super) struct Submit {
 
 impl Submit {
     pub(super) async fn run(self, context: &Context) -> Result<(), Problem> {
+        if let Some((file, flags)) = self.flags.graph()? {
+            return graph::submit(context, file, flags).await;
+        }
         if self.flags.dry_run {
             return dry_run(context, self.flags).await.map(|_| ());
         }
@@ -60,10 +69,31 @@ impl Submit {
 
 /// Returns what is said of a job that is not in the queue yet.
 pub(super) fn awaits(submitted: &Submitted) -> Option<String> {
-    let number = submitted.number;
-    (submitted.status == JobStatus::AwaitingApproval).then(|| {
+    let Submitted {
+        number,
+        status,
+        awaits,
+        held,
+        ..
+    } = submitted;
+    let approval = (*status == JobStatus::AwaitingApproval).then(|| {
         format!("It awaits an admin's approval; `compute-share job why {number}` says what for.")
-    })
+    });
+    let held = held.then(|| format!("It is held; `compute-share job release {number}` ends that."));
+    let others = (!awaits.is_empty()).then(|| format!("It waits for {}.", awaited(awaits)));
+    let all: Vec<String> = [approval, held, others].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
+/// Returns `job 40 to succeed, job 41 to end and 3 more`.
+fn awaited(awaits: &[After]) -> String {
+    let named = awaits.iter().take(MAX_AWAITED_NAMED);
+    let named = named.map(|After { job, condition }| format!("job {job} to {}", condition.verb()));
+    let named: Vec<String> = named.collect();
+    match awaits.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 /// Submits what the flags say; the session goes on.
@@ -184,7 +214,34 @@ async fn walk_meant(folder: PathBuf, options: WalkOptions) -> Result<Walked, Pro
 
 #[cfg(test)]
 mod tests {
+    use common::{id::JobId, job::JobNumber, status::Condition};
+
     use super::*;
+
+    #[test]
+    fn what_a_job_waits_for_is_said_at_once() {
+        let submitted = |awaits: &[u64], held| Submitted {
+            id: JobId::from_bytes([1; 16]),
+            number: JobNumber(42),
+            status: JobStatus::Queued,
+            awaits: awaits
+                .iter()
+                .map(|&job| After {
+                    job: JobNumber(job),
+                    condition: Condition::Succeeded,
+                })
+                .collect(),
+            held,
+        };
+        assert_eq!(awaits(&submitted(&[], false)), None);
+        assert_eq!(
+            awaits(&submitted(&[40, 41], true)).unwrap(),
+            "It is held; `compute-share job release 42` ends that. \
+             It waits for job 40 to succeed, job 41 to succeed."
+        );
+        let many = awaits(&submitted(&[1, 2, 3, 4, 5, 6], false)).unwrap();
+        assert!(many.ends_with("job 4 to succeed and 2 more."), "{many}");
+    }
 
     #[test]
     fn a_home_folder_is_never_sent_unasked() {

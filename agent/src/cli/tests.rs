@@ -24,6 +24,8 @@ pub(super) fn job_summary(number: u64, status: JobStatus) -> JobSummary {
         ended_at: None,
         machines: Vec::new(),
         exit_code: None,
+        held: None,
+        awaits: 0,
     }
 }
 

@@ -285,7 +285,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Returns the known key that was likely meant.
-pub(crate) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |candidate: &str| strsim::damerau_levenshtein(&key.to_lowercase(), candidate);
     let best = known
         .iter()

@@ -121,6 +121,10 @@ pub enum BlockerCode {
     TooSmallCache,
     /// The machine is kept free for a job that comes first.
     MachineReserved,
+    /// Something has to become of another job first.
+    AwaitsJob,
+    /// Somebody keeps it from starting until they release it.
+    Held,
 }
 
 impl BlockerCode {
@@ -163,6 +167,8 @@ impl BlockerCode {
             Self::ProjectArchived => "project_archived",
             Self::TooSmallCache => "too_small_cache",
             Self::MachineReserved => "machine_reserved",
+            Self::AwaitsJob => "awaits_job",
+            Self::Held => "held",
         }
     }
 }

@@ -194,13 +194,8 @@ impl World {
         let mut left = u32::try_from(processors).expect("some 100,000");
         while left > 0 {
             let tasks = left.min(50_000);
-            let array = ArraySpec {
-                first: 0,
-                last: tasks - 1,
-                parallel: None,
-            };
             let spec = JobSpec {
-                array: Some(array),
+                array: Some(ArraySpec::of(0, tasks - 1, None)),
                 ..spec()
             };
             self.submit(0, spec);

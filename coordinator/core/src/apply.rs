@@ -13,6 +13,7 @@ mod org;
 mod project;
 mod secret;
 mod token;
+mod waiting;
 
 use crate::{event::Event, state::State};
 
@@ -69,5 +70,6 @@ pub fn apply(state: &mut State, event: &Event) {
         }
         Event::Project(event) => project::apply(state, event),
         Event::Secret(event) => secret::apply(state, event),
+        Event::Waiting(event) => waiting::apply(state, event),
     }
 }

@@ -71,7 +71,7 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             job_name: spec.name.clone(),
             submitter: state.users.get(&job.owner)?.handle.clone(),
             own_machine: machine.owner == job.owner,
-            task_count: job.task_count(),
+            task_count: job.told_count(),
             command: spec.command.clone(),
             env: spec.env.clone(),
             image: match &spec.image {

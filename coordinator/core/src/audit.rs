@@ -146,6 +146,7 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::JobEnded { job, .. } | Event::JobRaised { job } | Event::LoginForgotten { job } => {
             (AuditKind::Job, About::Job(*job))
         }
+        Event::Waiting(event) => (AuditKind::Job, About::Job(event.job())),
 
         Event::AttemptPlaced { org, .. } => (AuditKind::Attempt, About::Org(*org)),
         Event::AttemptPreparing { attempt }

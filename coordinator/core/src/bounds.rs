@@ -13,7 +13,7 @@ use common::{
     resources::{GpuRoom, Request},
 };
 
-pub(crate) use self::reached::{Kind, Reached, reached, reached_models};
+pub(crate) use self::reached::{Kind, Reached, queued_reached, reached, reached_models};
 use crate::state::{State, held::Held, index::MemberUse, limits::OwnLimit, limits::OwnLimits};
 
 static NOTHING_HELD: Held = Held::nothing();

@@ -5,6 +5,7 @@ pub mod account;
 pub mod approval;
 pub mod dataset;
 pub mod invitation;
+pub mod job;
 pub mod org;
 pub mod project;
 pub mod secret;
@@ -185,6 +186,7 @@ pub enum Body {
         request: SubmitJob,
     },
     CancelJob(CancelJob),
+    Job(job::JobCommand),
 
     ReportAttempt {
         attempt: AttemptId,

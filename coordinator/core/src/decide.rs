@@ -9,6 +9,7 @@ pub(crate) mod device;
 mod draft;
 pub(crate) mod enrolment;
 mod expiry;
+pub(crate) mod graph;
 pub(crate) mod invitation;
 pub(crate) mod job;
 mod limits;
@@ -18,11 +19,14 @@ pub(crate) mod member;
 pub(crate) mod org;
 pub(crate) mod project;
 pub(crate) mod rejoin;
+mod rerun;
 mod schedule;
 mod secret;
 mod settle;
+mod submission;
 pub(crate) mod token;
 mod weight;
+pub(crate) mod waiting;
 
 use common::{
     id::{JobId, MachineId, OrgId, UserId},
@@ -161,6 +165,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
 
         Body::SubmitJob { job, request } => job::submit(state, at, user(actor)?, *job, request),
         Body::CancelJob(request) => job::cancel(state, at, user(actor)?, request),
+        Body::Job(command) => job::decide(state, at, user(actor)?, command),
 
         Body::ReportAttempt {
             attempt,
@@ -284,15 +289,9 @@ pub(crate) fn find_job(
 
 /// Checks that the job has the task.
 pub(crate) fn find_task(job: &Job, task: u32) -> Result<(), Rejection> {
-    let (first, last) = job.bounds();
-    if (first..=last).contains(&task) {
+    if job.has_task(task) {
         Ok(())
     } else {
-        Err(Rejection::NoSuchTask {
-            number: job.number,
-            task,
-            first,
-            last,
-        })
+        Err(Rejection::no_such_task(job, task))
     }
 }

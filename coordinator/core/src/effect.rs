@@ -177,6 +177,10 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::TaskCancelled { job: id, .. }
         | Event::JobRaised { job: id }
         | Event::JobEnded { job: id, .. } => [job(*id)].into_iter().chain(org_of(id)).collect(),
+        Event::Waiting(event) => {
+            let id = event.job();
+            [job(id)].into_iter().chain(org_of(&id)).collect()
+        }
         Event::AttemptPlaced {
             attempt,
             machine: on,

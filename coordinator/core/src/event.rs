@@ -12,6 +12,7 @@ pub mod secret;
 mod specification;
 pub mod token;
 mod touched;
+pub mod waiting;
 
 use common::{
     id::{
@@ -39,7 +40,7 @@ pub use crate::state::{
     attempt::LogState,
     certificate::Holder,
     invitation::Guest,
-    job::{PinnedArtifacts, PinnedDataset, TaskFate},
+    job::{PinnedArtifacts, PinnedDataset, Rerun, TaskFate},
     org::Parting,
     usage::{Charge, Settled},
 };
@@ -223,6 +224,10 @@ pub enum Event {
         pinned_image: Option<PinnedDataset>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pinned_artifacts: Vec<PinnedArtifacts>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        awaits: Vec<waiting::Awaited>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rerun: Option<Rerun>,
         at: Timestamp,
     },
     /// Everything of it that waits is out of the queue; what runs is told to stop.
@@ -332,4 +337,6 @@ pub enum Event {
     Dataset(dataset::DatasetEvent),
     #[serde(untagged)]
     Artifact(artifact::ArtifactEvent),
+    #[serde(untagged)]
+    Waiting(waiting::WaitingEvent),
 }

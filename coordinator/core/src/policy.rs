@@ -122,6 +122,7 @@ actions! {
     SubmitJob "submit jobs" Own Member
     SeeAnyJob "see jobs of others" Other Admin
     CancelAnyJob "cancel jobs of others" Other Admin
+    RerunAnyJob "run jobs of others again" Other Admin
     SeeSharedJob "see and, where they say so, cancel shared jobs" Org Member
 
     CreateProject "create projects" Own Member
@@ -228,6 +229,22 @@ pub(crate) fn may_cancel_job(state: &State, user: UserId, role: Role, job: &Job)
     match job.project {
         Some(project) => project::may(state, project, user, ProjectAction::CancelJobs),
         None => job.visibility() == Visibility::OrgWrite && always(role, Action::SeeSharedJob),
+    }
+}
+
+/// Checks that the user may run the job again: with it goes its work folder, which those to whom it is shared only see
+/// at work.
+pub(crate) fn check_rerun(
+    state: &State,
+    user: UserId,
+    role: Role,
+    job: &Job,
+) -> Result<(), Rejection> {
+    let action = Action::RerunAnyJob;
+    if owns_job(state, user, job) || always(role, action) {
+        Ok(())
+    } else {
+        Err(Rejection::NotAllowed { action, role })
     }
 }
 

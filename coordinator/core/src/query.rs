@@ -27,10 +27,10 @@ use common::{
         Answer, Request,
         explain::Explanation,
         invitation::{InvitationAnswer, InvitationRequest},
-        job::SubmitJob,
+        job::{JobAnswer, JobRequest, SubmitJob},
     },
     code::Code,
-    id::{AttemptId, CertificateSerial, MachineId, OrgId, UserId},
+    id::{AttemptId, CertificateSerial, JobId, MachineId, OrgId, UserId},
     machine::MachineLoad,
     name::Name,
     problem::Problem,
@@ -132,6 +132,10 @@ pub fn answer(
             let mine = member::pending(state, now, user, after.as_ref())?;
             Ok(Answer::Invitation(InvitationAnswer::Mine(mine)))
         }
+        Request::Job(JobRequest::CountDependants { org, number }) => {
+            let dependants = job::dependants(state, user, *org, *number)?;
+            Ok(Answer::AboutJob(JobAnswer::Dependants(dependants)))
+        }
         Request::ExplainJob(ask) => Ok(Answer::Explanation(job::explain_job(
             state, now, user, ask,
         )?)),
@@ -180,6 +184,11 @@ pub fn explain_submission(
         job: None,
     };
     Ok(explain(state, now, &subject))
+}
+
+/// Returns how many tasks a job has.
+pub fn task_count(state: &State, id: JobId) -> u32 {
+    state.jobs.get(&id).map_or(0, |job| job.task_count())
 }
 
 /// Returns the name of a user.

@@ -7,13 +7,15 @@ mod dataset;
 pub mod invitation;
 mod org;
 pub mod project;
+pub mod rerun;
 pub mod secret;
+pub mod waiting;
 mod words;
 
 use common::{
     api::explain::Explanation,
     dataset::DatasetRef,
-    job::{InvalidArray, InvalidMount, JobNumber},
+    job::{IndexRange, InvalidArray, InvalidMount, JobNumber, graph::InvalidGraph},
     machine::InvalidReport,
     name::Name,
     problem::Problem,
@@ -28,7 +30,7 @@ pub use self::{account::AccountRejection, artifact::ArtifactRejection, dataset::
 use crate::{
     policy::Action,
     schedule::explain::{Subject, nearest_offer},
-    state::{State, dataset::Dataset},
+    state::{State, dataset::Dataset, job::Job},
 };
 
 pub use self::org::OrgRejection;
@@ -79,8 +81,8 @@ pub enum Rejection {
     NoSuchTask {
         number: JobNumber,
         task: u32,
-        first: u32,
-        last: u32,
+        /// Those that it has: `0-9,20`.
+        tasks: String,
     },
     NoSuchAttempt,
     /// The attempt is not this machine's to run, or has no login.
@@ -180,6 +182,14 @@ pub enum Rejection {
     Approval(approval::ApprovalRejection),
     Dataset(DatasetRejection),
     Artifact(ArtifactRejection),
+    Waiting(waiting::WaitingRejection),
+    Rerun(rerun::RerunRejection),
+    Graph(InvalidGraph),
+    /// Of this job of a graph.
+    OfGraph {
+        name: Name,
+        rejection: Box<Self>,
+    },
 }
 
 /// What is wrong with a job's specification.
@@ -275,6 +285,27 @@ impl Rejection {
         }
     }
 
+    /// Returns the same, said of a job of a graph.
+    pub(crate) fn of_graph(self, name: Name) -> Self {
+        let rejection = Box::new(self);
+        Self::OfGraph { name, rejection }
+    }
+
+    pub(crate) fn no_such_task(job: &Job, task: u32) -> Self {
+        const MOST_RANGES: usize = 8;
+        let ranges = job.ranges();
+        let named = ranges.iter().take(MOST_RANGES).map(IndexRange::to_string);
+        let mut tasks = named.collect::<Vec<_>>().join(",");
+        if ranges.len() > MOST_RANGES {
+            tasks += ",…";
+        }
+        Self::NoSuchTask {
+            number: job.number,
+            task,
+            tasks,
+        }
+    }
+
     pub(crate) fn never_fits(
         state: &State,
         subject: &Subject<'_>,
@@ -290,6 +321,12 @@ impl Rejection {
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         rejection.problem()
+    }
+}
+
+impl From<InvalidGraph> for Rejection {
+    fn from(invalid: InvalidGraph) -> Self {
+        Self::Graph(invalid)
     }
 }
 

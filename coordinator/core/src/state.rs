@@ -27,6 +27,7 @@ pub mod rows;
 pub(crate) mod secret;
 pub(crate) mod standing;
 pub(crate) mod usage;
+pub(crate) mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,8 +155,11 @@ impl State {
         Ok(())
     }
 
-    /// Returns whether a pass of the schedule could place something.
+    /// Returns whether a pass of the schedule could place something, or decide for whom another job has come far enough.
     pub fn schedule_due(&self) -> bool {
+        if !self.index.settling.is_empty() {
+            return true;
+        }
         let waits = |org: &OrgId| self.index.queues.get(org).is_some_and(|q| !q.is_empty());
         self.volatile.due.iter().any(waits)
     }

@@ -26,3 +26,4 @@ mod refusals;
 mod story;
 mod transfers;
 mod uninstall;
+mod waiting;

@@ -4,11 +4,11 @@ use clap::Args;
 use common::{
     api::{Answer, Request, job::ShowJob},
     image::Image,
-    job::{ArtifactsView, AttemptView, JobDetail, JobRef, JobSpec},
+    job::{AfterView, ArtifactsView, AttemptView, JobDetail, JobRef, JobSpec},
     problem::Problem,
     resources,
     secret::SecretName,
-    status::{Network, Visibility},
+    status::{AfterStatus, Network, Visibility},
 };
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
         session::ask,
         table::Table,
     },
-    tasks, used,
+    standing, tasks, used,
 };
 
 /// Attempts that are shown.
@@ -71,6 +71,10 @@ fn text(job: &JobDetail) -> String {
     let approval = job.approval.as_deref().map_or_else(String::new, |one| {
         format!("{} {}", one.status, decision_text(one))
     });
+    let held = summary.held.as_ref();
+    let held = held.map(|hold| format!("by {} since {}", hold.by, local(hold.since)));
+    let after = job.after.iter().map(after);
+    let reruns = job.reruns.iter().map(|number| format!("job {number}"));
     let secrets = spec.secrets.iter().map(SecretName::to_string);
     let facts = Facts::default()
         .with("job", summary.number)
@@ -82,7 +86,10 @@ fn text(job: &JobDetail) -> String {
             "visibility",
             spec.visibility.filter(|seen| *seen != Visibility::Personal),
         )
-        .with("status", summary.status)
+        .with("status", standing(summary))
+        .with_some("held", held)
+        .with_some("cancelled", job.unmet.map(|unmet| unmet.to_string()))
+        .with("waits for", after.collect::<Vec<_>>().join("\n"))
         .with("approval", approval)
         .with_some("exit code", summary.exit_code)
         .with("tasks", tasks(summary))
@@ -103,7 +110,9 @@ fn text(job: &JobDetail) -> String {
         .with("secrets", secrets.collect::<Vec<_>>().join("\n"))
         .with("priority", spec.priority)
         .with_some("at most", spec.max_runtime)
-        .with_some("array", spec.array)
+        .with_some("array", spec.array.as_ref())
+        .with_some("runs again", job.rerun_of.map(|of| format!("job {of}")))
+        .with("run again by", reruns.collect::<Vec<_>>().join(", "))
         .with("submitted", local(summary.submitted_at))
         .with_some("started", summary.started_at.map(local))
         .with_some("ended", summary.ended_at.map(local))
@@ -123,6 +132,20 @@ fn text(job: &JobDetail) -> String {
         );
     }
     text
+}
+
+/// Returns `job 41 to succeed: it runs now`.
+fn after(one: &AfterView) -> String {
+    let wanted = format!("job {} to {}", one.job, one.condition.verb());
+    match (one.status, one.job_status) {
+        (AfterStatus::Waits, None) => wanted,
+        (AfterStatus::Waits, Some(status)) => format!("{wanted}: it {}", status.past()),
+        (AfterStatus::Met, _) => format!("{wanted}: so it is"),
+        (AfterStatus::Never, None) => format!("{wanted}: that can never be"),
+        (AfterStatus::Never, Some(status)) => {
+            format!("{wanted}: that can never be, it {}", status.past())
+        }
+    }
 }
 
 fn attempts(attempts: &[AttemptView]) -> String {

@@ -24,6 +24,8 @@ priority: high
 max_runtime: 2h
 retries: {max: 2, on: [machine_lost, preempted]}
 array: 0-99%10
+after: [40, '41:failed']
+hold: true
 ",
     )
     .unwrap();
@@ -53,6 +55,9 @@ array: 0-99%10
     let retries = draft.retries.as_ref().unwrap();
     assert_eq!((retries.max, retries.on.len()), (2, 2));
     assert_eq!(draft.array.unwrap().to_string(), "0-99%10");
+    let after: Vec<String> = draft.after.iter().map(After::to_string).collect();
+    assert_eq!(after, ["40:succeeded", "41:failed"]);
+    assert!(draft.hold);
 }
 
 #[test]
@@ -99,9 +104,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_not_ignored() {
-    for text in ["after: [\"41:succeeded\"]", "nodes: 2"] {
-        refused(text, "not available in this version");
-    }
+    refused("nodes: 2", "not available in this version");
 }
 
 #[test]
@@ -116,7 +119,11 @@ fn bad_values_name_their_key_and_what_would_do() {
     refused("resources: 4", "`resources`: expected keys and values");
     refused("max_runtime: soon", "is not a time span");
     refused("array: 9-1", "`array`");
-    refused("array: 5", "an array looks like");
+    refused("array: 5-", "an array looks like");
+    refused("array: 0-9,5", "index 5 is there twice");
+    refused("array: NaN", "`array`");
+    refused("array: .nan", "non-finite");
+    refused("array: 99999999999", "too large");
     refused(
         "priority: urgent",
         "\"urgent\" is not one of low, normal, high",
@@ -124,6 +131,18 @@ fn bad_values_name_their_key_and_what_would_do() {
     refused("datasets: [digits]", "the path is missing");
     refused("datasets: digits:/d", "expected a list");
     refused("retries: {on: [tired]}", "\"tired\" is not one of");
+    for after in [
+        "[NaN]",
+        "[1.5]",
+        "[-1]",
+        "[0]",
+        "['1:soon']",
+        "[1e99]",
+        "41",
+    ] {
+        refused(&format!("after: {after}"), "`after`");
+    }
+    refused("hold: maybe", "`hold`: expected true or false");
     refused("env: {V: 1.10}", "write it in quotes");
     refused("env: {V: [1]}", "`env.V`");
     refused(

@@ -15,6 +15,31 @@ fn flags(words: &[&str]) -> JobFlags {
 }
 
 #[test]
+fn of_a_graph_flags_say_only_what_is_about_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("graph.yaml");
+    std::fs::write(
+        &path,
+        "jobs: {a: {command: x, workdir: sub}, b: {command: z}}",
+    )
+    .unwrap();
+    let path = path.to_str().unwrap();
+    let whole = flags(&[path, "--dry-run", "--no-workdir", "--idempotency-key", "k"]);
+    let (graph, said) = whole.graph().unwrap().unwrap();
+    assert!(said.dry_run && said.no_workdir && said.key == idempotency_key(Some("k")));
+    let sub = folder.path().join("sub");
+    assert_eq!(graph.jobs[0].draft.workdir, Some(sub), "beside the file");
+    for more in [["--cpu", "2"], ["--after", "41"], ["--name", "x"]] {
+        let problem = flags(&[&[path], &more[..]].concat()).graph().unwrap_err();
+        assert_eq!(problem.code, Code::BadRequest);
+    }
+    // Where one job is meant, a graph is not taken for it.
+    let problem = flags(&[path]).read().unwrap_err();
+    assert!(problem.to_string().contains("`submit` takes"), "{problem}");
+    assert!(flags(&["--", "x"]).graph().unwrap().is_none());
+}
+
+#[test]
 fn a_flag_wins_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("job.yaml");
@@ -105,11 +130,17 @@ fn the_folder_that_is_sent_is_the_one_that_was_named() {
 
 #[test]
 fn the_same_text_is_the_same_key() {
-    assert_eq!(key(Some("nightly")), key(Some("nightly")));
-    assert_ne!(key(Some("nightly")), key(Some("daily")));
-    assert_ne!(key(None), key(None));
+    assert_eq!(
+        idempotency_key(Some("nightly")),
+        idempotency_key(Some("nightly"))
+    );
+    assert_ne!(
+        idempotency_key(Some("nightly")),
+        idempotency_key(Some("daily"))
+    );
+    assert_ne!(idempotency_key(None), idempotency_key(None));
     let uuid = "0193a1b2-0000-7000-8000-000000000001";
-    assert_eq!(key(Some(uuid)).to_string(), uuid);
+    assert_eq!(idempotency_key(Some(uuid)).to_string(), uuid);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod datasets;
 mod invitations;
+mod jobs;
 mod limits;
 mod nouns;
 mod orgs;
@@ -83,6 +84,7 @@ pub(super) fn samples() -> Vec<Sample> {
     all.extend(accounts::accounts());
     all.extend(peers::peers());
     all.extend(secrets::secrets());
+    all.extend(jobs::jobs());
     all.extend(limits::messages());
     all.extend(shares::messages());
     all.extend(client_streams());

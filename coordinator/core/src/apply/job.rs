@@ -10,6 +10,7 @@ use crate::{
         State,
         job::{Job, JobProgress},
         reserved,
+        waiting::{Awaited, Hold},
     },
 };
 
@@ -27,6 +28,8 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             pinned,
             pinned_image,
             pinned_artifacts,
+            awaits,
+            rerun,
             at,
         } => {
             let mut job = Job {
@@ -42,10 +45,19 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 pinned_artifacts: pinned_artifacts.clone(),
                 data: Bytes::ZERO,
                 submitted_at: *at,
+                rerun: *rerun,
+                login_forgotten: false,
             };
             job.data = data::cached_by(state, &job);
-            let (first, last) = job.bounds();
-            let progress = JobProgress::new(first, last, *at);
+            let held = job.spec.hold.then_some(Hold {
+                by: *owner,
+                at: *at,
+            });
+            let progress = JobProgress {
+                awaits: awaits.clone(),
+                held,
+                ..JobProgress::of(&job, *at)
+            };
             if let Some(row) = state.orgs.get_mut(org) {
                 row.next_job_number = number.0 + 1;
             }
@@ -53,9 +65,11 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             state.index.keys.insert((*owner, *key), *id);
             state.index.job_in(*id, &job, &progress);
             state.index.workdir_in(&job);
+            state.index.rerun_in(*id, &job);
             state.index.reader_in(*id, &job);
             state.jobs.insert(*id, job);
             state.progress.insert(*id, progress);
+            settling_changed(state, awaits);
             state.volatile.due.insert(*org);
             state.first(*org, *owner);
         }
@@ -76,6 +90,8 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 if let Ok(after) = progress.state.transition(JobStep::End(*result)) {
                     progress.state = after;
                     progress.ended_at = Some(*at);
+                    progress.awaits.clear();
+                    progress.held = None;
                 }
             });
             let ended = state
@@ -89,6 +105,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::LoginForgotten { job } => {
             if let Some(row) = state.jobs.get_mut(job) {
                 row.spec.registry_login = None;
+                row.login_forgotten = true;
             }
         }
         _ => {}
@@ -103,11 +120,24 @@ pub(super) fn change(state: &mut State, id: JobId, change: impl FnOnce(&mut JobP
     let (org, owner, parallel) = (job.org, job.owner, job.parallel());
     let was_ready = progress.is_ready(parallel);
     state.index.job_out(id, job, progress);
+    let awaited = progress.awaits.clone();
     change(progress);
     state.index.job_in(id, job, progress);
-    match (was_ready, progress.is_ready(parallel)) {
+    let is_ready = progress.is_ready(parallel);
+    state.index.note_settling(id, progress);
+    match (was_ready, is_ready) {
         (false, true) => state.first(org, owner),
         (true, false) => reserved::end_of_job(state, org, id),
         _ => {}
+    }
+    settling_changed(state, &awaited);
+}
+
+/// Looks again at jobs that another one waited for until now, or waits for from now on.
+fn settling_changed(state: &mut State, awaited: &[Awaited]) {
+    for Awaited { job, .. } in awaited {
+        if let Some(progress) = state.progress.get(job) {
+            state.index.note_settling(*job, progress);
+        }
     }
 }

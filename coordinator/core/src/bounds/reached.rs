@@ -63,7 +63,7 @@ pub(crate) fn reached(state: &State, subject: &Subject<'_>) -> Vec<Reached> {
     let single = [
         inquiry.job_memory(),
         inquiry.job_runtime(),
-        inquiry.queued(),
+        inquiry.queued(subject.spec.task_count().into()),
         inquiry.concurrent(),
         inquiry.artifacts(),
     ];
@@ -72,6 +72,18 @@ pub(crate) fn reached(state: &State, subject: &Subject<'_>) -> Vec<Reached> {
     let resources = bounds.iter().filter(|bound| !bound.admits(request));
     let resources = resources.map(|bound| inquiry.resource(&bound, asked(request, bound.resource)));
     single.into_iter().flatten().chain(resources).collect()
+}
+
+/// Returns the bound on waiting tasks where so many more, of the subject's and others with it, would exceed it.
+pub(crate) fn queued_reached(state: &State, subject: &Subject<'_>, tasks: u64) -> Option<Reached> {
+    let org = state.orgs.get(&subject.org)?;
+    let inquiry = Inquiry {
+        state,
+        subject,
+        limits: &org.limits,
+        member: state.index.members.get(&(subject.org, subject.owner)),
+    };
+    inquiry.queued(tasks)
 }
 
 /// Returns the bounds on models of GPUs that leave too few for a subject that would take any model.
@@ -141,25 +153,20 @@ impl Inquiry<'_> {
     }
 
     /// Returns the bound on waiting tasks where a new job would exceed it.
-    fn queued(&self) -> Option<Reached> {
+    fn queued(&self, tasks: u64) -> Option<Reached> {
         let most = self.limits.max_queued_jobs_per_user?;
         if self.subject.job.is_some() {
             return None;
         }
-        let tasks = self
-            .subject
-            .spec
-            .array
-            .map_or(1, |array| array.task_count());
         let queued = self.member.map_or(0, |used| used.queued);
-        let then = queued + u64::from(tasks);
+        let then = queued.saturating_add(tasks);
         (then > u64::from(most)).then(|| Reached {
             code: BlockerCode::MemberQueuedLimit,
             kind: Kind::Submission,
             limit: self.of_org(
                 "max_queued_jobs_per_user",
                 most.to_string(),
-                counted(tasks.into(), "more task"),
+                counted(tasks, "more task"),
                 Some(format!("{queued} tasks wait")),
             ),
             change: format!(

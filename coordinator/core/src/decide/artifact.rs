@@ -135,7 +135,7 @@ pub(super) fn pin(
             }),
             Left::NotYet => Err(not_yet(state, id, mount.job)),
         };
-    match (task, job.spec.array) {
+    match (task, &job.spec.array) {
         (Some(task), _) => Ok(vec![pinned(task, mount.job, path.to_owned())?]),
         (None, None) => Ok(vec![pinned(0, mount.job, path.to_owned())?]),
         (None, Some(_)) => {
@@ -161,15 +161,16 @@ pub(crate) fn trees(state: &State, org: OrgId, wanted: JobRef) -> Vec<TreeId> {
     let Some((id, job)) = found.and_then(|id| Some((*id, state.jobs.get(id)?))) else {
         return Vec::new();
     };
-    let (first, last) = match wanted.task {
-        Some(task) => (task, task),
-        None => job.bounds(),
+    let tasks: Vec<u32> = match wanted.task {
+        Some(task) => vec![task],
+        None => job.tasks().take(MAX_DATASETS).collect(),
     };
-    let tasks = (first..=last).take(MAX_DATASETS);
-    let left = tasks.filter_map(|task| match left(state, (id, job), task, None) {
-        Ok(Left::Stored(_, tree, _)) => Some(tree),
-        _ => None,
-    });
+    let left = tasks
+        .into_iter()
+        .filter_map(|task| match left(state, (id, job), task, None) {
+            Ok(Left::Stored(_, tree, _)) => Some(tree),
+            _ => None,
+        });
     left.collect()
 }
 
@@ -179,7 +180,6 @@ fn all(
     wanted: JobRef,
     pinned: impl Fn(u32) -> Result<PinnedArtifacts, Rejection>,
 ) -> Result<Vec<PinnedArtifacts>, Rejection> {
-    let (first, last) = job.bounds();
     let most = MAX_DATASETS;
     if job.task_count() as usize > most {
         let tasks = job.task_count();
@@ -191,14 +191,14 @@ fn all(
         .into());
     }
     let mut all = Vec::new();
-    for task in first..=last {
+    for task in job.tasks() {
         match pinned(task) {
             Err(Rejection::NoArtifacts { lost: false, .. }) => {}
             pinned => all.push(pinned?),
         }
     }
     if all.is_empty() {
-        let (number, task) = (job.number, first);
+        let (number, task) = (job.number, job.tasks().next().unwrap_or_default());
         return Err(Rejection::NoArtifacts {
             number,
             task,

@@ -273,7 +273,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn progress(&mut self, id: JobId) -> Option<&mut JobProgress> {
+    /// Returns how far the job would be by then.
+    pub(super) fn progress(&mut self, id: JobId) -> Option<&mut JobProgress> {
         if !self.progress.contains_key(&id) {
             let progress = self.state.progress.get(&id)?.clone();
             self.progress.insert(id, progress);

@@ -13,16 +13,42 @@ use common::{
 };
 
 use super::{
-    approval, artifact, dataset::missing, draft::Draft, find_job, find_task, secret::check_uses,
+    artifact,
+    dataset::missing,
+    draft::Draft,
+    find_job, find_task, graph, rerun,
+    secret::check_uses,
+    submission::{Submission, admit},
+    waiting,
 };
 use crate::{
-    bounds::{Reached, reached},
-    event::{Event, PinnedArtifacts, PinnedDataset, approval::ApprovalSubject},
+    command::job::JobCommand,
+    event::{Event, PinnedArtifacts, PinnedDataset, waiting::Awaited},
     policy::{self, Action, permit, project::ProjectAction},
-    rejection::{LimitReached, Rejection, project::ProjectRejection},
-    schedule::explain::{Subject, explain, is_never},
-    state::{State, approval::of_job},
+    rejection::{
+        Rejection,
+        project::ProjectRejection,
+        waiting::{HoldStep, WaitingRejection},
+    },
+    state::{
+        State,
+        job::{Job, JobProgress},
+    },
 };
+
+pub(super) fn decide(
+    state: &State,
+    at: Timestamp,
+    user: UserId,
+    command: &JobCommand,
+) -> Result<Vec<Event>, Rejection> {
+    match command {
+        JobCommand::Hold(request) => waiting::hold(state, at, user, request, HoldStep::Hold),
+        JobCommand::SubmitGraph { jobs, request } => graph::submit(state, at, user, jobs, request),
+        JobCommand::Rerun { job, request } => rerun::rerun(state, at, user, *job, request),
+        JobCommand::Release(request) => waiting::hold(state, at, user, request, HoldStep::Release),
+    }
+}
 
 pub(super) fn submit(
     state: &State,
@@ -34,67 +60,28 @@ pub(super) fn submit(
     if request.dry_run {
         return Err(Rejection::DryRun);
     }
-    let org = request.org;
-    permit(state, org, user, Action::SubmitJob)?;
-    let known = state.index.keys.get(&(user, request.key));
-    if let Some(known) = known.and_then(|id| state.jobs.get(id)) {
-        return if known.org == org && known.is_same(&request.spec) {
-            Ok(Vec::new())
-        } else {
-            Err(Rejection::KeyConflict {
-                number: known.number,
-            })
-        };
-    }
-    let pinned = acceptable(state, user, org, &request.spec)?;
-    let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
-    let subject = Subject {
-        org,
-        owner: user,
-        spec: &request.spec,
-        job: None,
-    };
-    check_limits(state, &subject)?;
-    if is_never(state, &subject) {
-        let explanation = explain(state, at, &subject);
-        return Err(Rejection::never_fits(state, &subject, explanation));
-    }
-    let submitted = Event::JobSubmitted {
-        job: id,
-        org,
-        number: JobNumber(row.next_job_number),
-        owner: user,
-        project: pinned.project,
-        visibility: match pinned.project {
-            Some(_) => None,
-            None => {
-                let said = request.spec.visibility;
-                Some(said.unwrap_or(row.settings.default_visibility))
-            }
-        },
+    let submission = Submission {
+        id,
+        org: request.org,
         key: request.key,
-        spec: Box::new(request.spec.clone()),
-        pinned: pinned.datasets,
-        pinned_image: pinned.image,
-        pinned_artifacts: pinned.artifacts,
-        at,
+        spec: &request.spec,
+        rerun: None,
     };
-    let asked = approval::job_note(row, &request.spec).map(|note| {
-        let subject = ApprovalSubject::Job(id);
-        approval::asked(of_job(id), org, subject, user, note, at)
-    });
-    Ok([submitted].into_iter().chain(asked).collect())
+    permit(state, request.org, user, Action::SubmitJob)?;
+    admit(state, at, user, &submission)
 }
 
 /// What a specification names, as it is now.
 #[derive(Debug)]
 pub(crate) struct Pinned {
-    project: Option<ProjectId>,
+    pub(super) project: Option<ProjectId>,
     /// In the order of the specification.
-    datasets: Vec<PinnedDataset>,
+    pub(super) datasets: Vec<PinnedDataset>,
     /// Where it is kept as a dataset.
-    image: Option<PinnedDataset>,
-    artifacts: Vec<PinnedArtifacts>,
+    pub(super) image: Option<PinnedDataset>,
+    pub(super) artifacts: Vec<PinnedArtifacts>,
+    /// What it has to wait for of other jobs.
+    pub(super) awaits: Vec<Awaited>,
 }
 
 /// Checks all of a specification but limits and machines, and returns its datasets as they are now.
@@ -135,6 +122,7 @@ pub(crate) fn acceptable(
             Image::Host | Image::Registry(_) => None,
         },
         artifacts,
+        awaits: waiting::pin(state, user, org, &spec.after)?,
     })
 }
 
@@ -205,16 +193,38 @@ fn pin(
     })
 }
 
-/// Refuses what could never start, or may not even wait, with every limit that says so.
-fn check_limits(state: &State, subject: &Subject<'_>) -> Result<(), Rejection> {
-    let reached = reached(state, subject).into_iter();
-    let refusing = reached.filter(Reached::refuses_submission);
-    let limits: Vec<LimitReached> = refusing.map(|reached| reached.limit).collect();
-    if limits.is_empty() {
-        Ok(())
-    } else {
-        Err(Rejection::Limit(limits))
+/// A job that the user may cancel, and so hold and release.
+pub(super) struct Cancellable<'a> {
+    pub(super) id: JobId,
+    pub(super) job: &'a Job,
+    pub(super) role: Role,
+}
+
+pub(super) fn cancellable(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    number: JobNumber,
+) -> Result<Cancellable<'_>, Rejection> {
+    let (id, job) = find_job(state, user, org, number)?;
+    let role = policy::member(state, org, user)?.role;
+    if policy::may_cancel_job(state, user, role, job) {
+        return Ok(Cancellable { id, job, role });
     }
+    Err(Rejection::NotAllowed {
+        action: Action::CancelAnyJob,
+        role,
+    })
+}
+
+/// Returns how far a job is that is there.
+pub(super) fn progress(
+    state: &State,
+    id: JobId,
+    number: JobNumber,
+) -> Result<&JobProgress, Rejection> {
+    let progress = state.progress.get(&id);
+    progress.ok_or(Rejection::NoSuchJob { number })
 }
 
 pub(super) fn cancel(
@@ -223,17 +233,8 @@ pub(super) fn cancel(
     user: UserId,
     request: &CancelJob,
 ) -> Result<Vec<Event>, Rejection> {
-    let (id, job) = find_job(state, user, request.org, request.number)?;
-    let member = policy::member(state, request.org, user)?;
-    if !policy::may_cancel_job(state, user, member.role, job) {
-        return Err(Rejection::NotAllowed {
-            action: Action::CancelAnyJob,
-            role: member.role,
-        });
-    }
-    let Some(progress) = state.progress.get(&id) else {
-        return Ok(Vec::new());
-    };
+    let Cancellable { id, job, role } = cancellable(state, user, request.org, request.number)?;
+    let progress = progress(state, id, job.number)?;
     if progress.ended_at.is_some() {
         return Err(Rejection::JobEnded {
             number: job.number,
@@ -242,7 +243,17 @@ pub(super) fn cancel(
     }
     let mut draft = Draft::new(state, at);
     match request.task {
-        None => draft.cancel_job(id),
+        None => {
+            draft.cancel_job(id);
+            if request.dependants {
+                let dependants = waiting::dependants(state, user, role, (id, job))?;
+                dependants.into_iter().for_each(|id| draft.cancel_job(id));
+            }
+        }
+        Some(_) if request.dependants => {
+            let number = job.number;
+            return Err(WaitingRejection::DependantsOfTask { number }.into());
+        }
         Some(task) => {
             find_task(job, task)?;
             let live = state.index.live.get(&id);

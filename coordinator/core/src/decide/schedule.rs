@@ -2,6 +2,7 @@
 
 use common::{id::OrgId, time::Timestamp};
 
+use super::waiting;
 use crate::{event::Event, schedule::plan::plan, state::State};
 
 /// Most jobs whose priority rises before anything is placed.
@@ -44,7 +45,10 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         .settled
         .into_iter()
         .map(|org| Event::ScheduleSettled { org });
-    placed.chain(kept).chain(released).chain(settled).collect()
+    // What this lets in is placed by the next pass.
+    let let_in = waiting::settle(state, at, most);
+    let pass = placed.chain(kept).chain(released).chain(settled);
+    pass.chain(let_in).collect()
 }
 
 /// Returns what waits in an org for so long that its priority rises by a step.

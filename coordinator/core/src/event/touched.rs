@@ -113,6 +113,7 @@ impl Event {
             Self::Token(event) => event.touched(),
             Self::Dataset(event) => event.touched(),
             Self::Artifact(event) => event.touched(),
+            Self::Waiting(event) => event.touched(),
         }
     }
 }

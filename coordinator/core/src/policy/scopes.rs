@@ -4,8 +4,8 @@
 use common::{
     api::{
         Request, account::AccountRequest, approval::ApprovalRequest, audit::AuditRequest,
-        data::DataRequest, invitation::InvitationRequest, limits::LimitsRequest, org::OrgRequest,
-        project::ProjectRequest, secret::SecretRequest, shares::SharesRequest,
+        data::DataRequest, invitation::InvitationRequest, job::JobRequest, limits::LimitsRequest,
+        org::OrgRequest, project::ProjectRequest, secret::SecretRequest, shares::SharesRequest,
         storage::StorageRequest, token::TokenRequest,
     },
     id::OrgId,
@@ -174,6 +174,12 @@ fn of_request(request: &Request) -> Needs {
         Request::Storage(
             StorageRequest::Collect { org, dry_run: true } | StorageRequest::Show { org },
         ) => in_org(Read, *org),
+        Request::Job(request) => match request {
+            JobRequest::Hold(hold) | JobRequest::Release(hold) => in_org(Submit, hold.org),
+            JobRequest::Rerun(rerun) => in_org(Submit, rerun.org),
+            JobRequest::SubmitGraph(graph) => in_org(Submit, graph.org),
+            JobRequest::CountDependants { org, .. } => in_org(Read, *org),
+        },
         Request::Storage(StorageRequest::Collect { org, .. }) => in_org(Admin, *org),
         Request::Shares(SharesRequest::Show { org }) => in_org(Read, *org),
         Request::Shares(SharesRequest::SetWeight(set)) => in_org(Admin, set.org),

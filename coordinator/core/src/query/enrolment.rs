@@ -9,6 +9,7 @@ use common::{
         CertificateSerial, CodeDigest, DeviceId, Fingerprint, IdempotencyKey, InvitationId,
         MachineId, OrgId, TreeId, UserId,
     },
+    job::After,
     join_link::LinkPurpose,
     name::Name,
     problem::Problem,
@@ -20,6 +21,7 @@ use crate::{
     command::Actor,
     decide::{
         enrolment::{admit, check, claimed, find_code},
+        graph::key_at,
         invitation::{open, still_may},
         token,
     },
@@ -280,8 +282,40 @@ pub fn machine_id(state: &State, org: OrgId, name: &Name) -> Option<MachineId> {
 pub fn submitted(state: &State, user: UserId, key: IdempotencyKey) -> Option<Submitted> {
     let id = *state.index.keys.get(&(user, key))?;
     let number = state.jobs.get(&id)?.number;
-    let status = state.progress.get(&id)?.status();
-    Some(Submitted { id, number, status })
+    let progress = state.progress.get(&id)?;
+    let awaits = progress.awaits.iter().filter_map(|awaited| {
+        let job = state.jobs.get(&awaited.job)?.number;
+        let condition = awaited.condition;
+        Some(After { job, condition })
+    });
+    Some(Submitted {
+        id,
+        number,
+        status: progress.status(),
+        awaits: awaits.collect(),
+        held: progress.held.is_some(),
+    })
+}
+
+/// Returns the jobs of the graph of so many that was submitted with this key, after the commit.
+pub fn submitted_graph(
+    state: &State,
+    user: UserId,
+    key: IdempotencyKey,
+    count: usize,
+) -> Option<Vec<Submitted>> {
+    let jobs = (0..count).map(|place| submitted(state, user, key_at(key, place)));
+    jobs.collect()
+}
+
+/// Returns the work folder of a job of a graph that was submitted with this key.
+pub fn submitted_workdir_at(
+    state: &State,
+    user: UserId,
+    key: IdempotencyKey,
+    place: usize,
+) -> Option<TreeId> {
+    submitted_workdir(state, user, key_at(key, place))
 }
 
 /// Returns the work folder of the job that was submitted with this key.

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use common::{
     api::{
         explain::Explanation,
-        job::{ExplainJob, ListJobs, ShowJob},
+        job::{Dependants, ExplainJob, ListJobs, MAX_DEPENDANTS_NAMED, ShowJob},
         page::Page,
     },
     id::{AttemptId, JobId, OrgId, UserId},
-    image::Image,
-    job::{AttemptView, JobDetail, JobNumber, JobSpec, JobSummary},
+    job::{
+        AfterView, AttemptView, HoldView, JobDetail, JobNumber, JobSummary, MAX_RERUNS_SHOWN, Unmet,
+    },
     name::Name,
     time::Timestamp,
     usage::MAX_SAMPLES,
@@ -18,7 +19,7 @@ use common::{
 
 use super::{Presence, approval, handle, most, page::page};
 use crate::{
-    decide::{find_job, find_task, project::name_of},
+    decide::{find_job, find_task, project::name_of, waiting},
     lifecycle::attempt::AttemptState,
     policy,
     rejection::Rejection,
@@ -34,6 +35,8 @@ use crate::{
 const MAX_MACHINES_NAMED: usize = 4;
 /// Most samples in one answer: all of them for some dozens of running attempts, fewer of each for more.
 const MAX_SAMPLES_SHOWN: usize = 4096;
+/// Most jobs looked at which run tasks of one again.
+const MAX_RERUNS_LOOKED_AT: usize = 1000;
 /// Most attempts looked through for the exit code that stands for a job.
 const MAX_EXIT_CODES: usize = 100_000;
 
@@ -102,10 +105,14 @@ pub(super) fn show(
     let listed: Vec<AttemptView> = listed.collect();
     Ok(JobDetail {
         summary: summary(state, id, job, progress)?,
-        spec: pinned_spec(job),
+        spec: job.pinned_spec(),
         attempts: listed,
         attempts_left_out: attempts.count() as u64,
         approval: approval::of_job(state, id)?.map(Box::new),
+        rerun_of: rerun_of(state, user, job),
+        reruns: reruns(state, user, id, job),
+        after: after(state, user, job),
+        unmet: unmet(state, progress),
     })
 }
 
@@ -185,6 +192,83 @@ pub(super) fn summary(
         exit_code: progress
             .ended_at
             .map(|_| exit_code(state, id, job, progress)),
+        held: match progress.held {
+            None => None,
+            Some(hold) => Some(HoldView {
+                by: handle(state, hold.by)?,
+                since: hold.at,
+            }),
+        },
+        awaits: super::count(progress.awaits.len()),
+    })
+}
+
+/// Returns the job of which this one runs tasks again, where the user may see it.
+fn rerun_of(state: &State, user: UserId, job: &Job) -> Option<JobNumber> {
+    let role = policy::member(state, job.org, user).ok()?.role;
+    let other = state.jobs.get(&job.rerun.as_ref()?.of)?;
+    policy::may_see_job(state, user, role, other).then_some(other.number)
+}
+
+/// Returns which jobs run tasks of this one again, newest first, of those that the user may see.
+fn reruns(state: &State, user: UserId, id: JobId, job: &Job) -> Vec<JobNumber> {
+    let Ok(member) = policy::member(state, job.org, user) else {
+        return Vec::new();
+    };
+    let all = state.index.reruns.get(&id).into_iter().flatten().rev();
+    let newest = all.take(MAX_RERUNS_LOOKED_AT).filter(|(_, id)| {
+        let row = state.jobs.get(id);
+        row.is_some_and(|row| policy::may_see_job(state, user, member.role, row))
+    });
+    let newest = newest.map(|(number, _)| *number);
+    newest.take(MAX_RERUNS_SHOWN).collect()
+}
+
+/// Returns how it stands with what the job waits or waited for.
+fn after(state: &State, user: UserId, job: &Job) -> Vec<AfterView> {
+    let role = policy::member(state, job.org, user).map(|member| member.role);
+    let rows = job.spec.after.iter().filter_map(|one| {
+        let id = state.index.job_numbers.get(&(job.org, one.job))?;
+        let (other, progress) = (state.jobs.get(id)?, state.progress.get(id)?);
+        let seen = role
+            .as_ref()
+            .is_ok_and(|role| policy::may_see_job(state, user, *role, other));
+        Some(AfterView {
+            job: one.job,
+            condition: one.condition,
+            status: progress.stands(one.condition),
+            job_status: seen.then(|| progress.status()),
+        })
+    });
+    rows.collect()
+}
+
+fn unmet(state: &State, progress: &JobProgress) -> Option<Unmet> {
+    let broken = progress.broken?;
+    Some(Unmet {
+        job: state.jobs.get(&broken.awaited.job)?.number,
+        condition: broken.awaited.condition,
+        ended: broken.ended.into(),
+    })
+}
+
+/// Returns what `job cancel --dependants` would cancel besides the job.
+pub(super) fn dependants(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    number: JobNumber,
+) -> Result<Dependants, Rejection> {
+    let found = find_job(state, user, org, number)?;
+    let role = policy::member(state, org, user)?.role;
+    let found = waiting::dependants(state, user, role, found)?;
+    let numbers = found.iter().filter_map(|id| state.jobs.get(id));
+    let mut first: Vec<JobNumber> = numbers.map(|job| job.number).collect();
+    first.sort();
+    first.truncate(MAX_DEPENDANTS_NAMED);
+    Ok(Dependants {
+        count: super::count(found.len()),
+        first,
     })
 }
 
@@ -210,20 +294,6 @@ fn exit_code(state: &State, id: JobId, job: &Job, progress: &JobProgress) -> i32
         OUR_FAILURE,
         |(_, code)| if code == 0 { OUR_FAILURE } else { code },
     )
-}
-
-/// Returns the specification with what was settled at submission: the versions of its datasets, and who may see it.
-fn pinned_spec(job: &Job) -> JobSpec {
-    let mut spec = job.spec.clone();
-    spec.registry_login = None;
-    spec.visibility = job.project.is_none().then(|| job.visibility());
-    if let (Image::Imported(dataset), Some(pinned)) = (&mut spec.image, &job.pinned_image) {
-        dataset.version = Some(pinned.version);
-    }
-    for (mount, pinned) in spec.datasets.iter_mut().zip(&job.pinned) {
-        mount.dataset.version = Some(pinned.version);
-    }
-    spec
 }
 
 /// Returns when the org forgets what an attempt left. Nothing goes before that while a job reads it.

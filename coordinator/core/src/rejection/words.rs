@@ -21,6 +21,18 @@ impl Rejection {
             Self::Project(rejection) => rejection.problem(),
             Self::Dataset(rejection) => rejection.problem(),
             Self::Artifact(rejection) => rejection.problem(),
+            Self::Waiting(rejection) => rejection.problem(),
+            Self::Rerun(rejection) => rejection.problem(),
+            Self::Graph(invalid) => Problem::new(
+                Code::BadJobFile,
+                "cannot submit this graph",
+                invalid.to_string(),
+            ),
+            Self::OfGraph { name, rejection } => {
+                let problem = rejection.problem();
+                let what = format!("{name} in the graph: {}", problem.what);
+                Problem { what, ..problem }
+            }
             Self::Secret(rejection) => rejection.problem(),
             Self::Org(rejection) => rejection.problem(),
             Self::Invitation(rejection) => rejection.problem(),
@@ -143,13 +155,12 @@ impl Rejection {
             Self::NoSuchTask {
                 number,
                 task,
-                first,
-                last,
+                tasks,
             } => not_found(
                 format!("no task {number}.{task}"),
-                &match (first, last) {
-                    (0, 0) => format!("job {number} has task 0 only"),
-                    _ => format!("tasks of job {number} go from {first} to {last}"),
+                &match tasks.as_str() {
+                    "0" => format!("job {number} has task 0 only"),
+                    _ => format!("job {number} has tasks {tasks}"),
                 },
             ),
             Self::NoArtifacts { number, task, lost } => not_found(

@@ -4,6 +4,7 @@ mod approval;
 mod ever;
 mod forecast;
 mod line;
+mod waiting;
 mod words;
 
 pub(crate) use self::{
@@ -11,7 +12,7 @@ pub(crate) use self::{
     words::pause_reason,
 };
 
-use self::ever::fit_nowhere;
+use self::{ever::fit_nowhere, waiting::Wait};
 
 use std::collections::BTreeMap;
 
@@ -107,7 +108,7 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     if !explanation.never {
         explanation.expected_start = if explanation.blockers.is_empty() {
             Some(now)
-        } else if inquiry.archived().is_some() {
+        } else if inquiry.archived().is_some() || !inquiry.waits.is_empty() {
             None
         } else {
             forecast::expected_start(&inquiry, now)
@@ -141,6 +142,8 @@ struct Inquiry<'a> {
     subject: Subject<'a>,
     /// Every limit that is in the way.
     reached: Vec<Reached>,
+    /// What keeps it out of the queue.
+    waits: Vec<Wait>,
 }
 
 impl<'a> Inquiry<'a> {
@@ -158,6 +161,7 @@ impl<'a> Inquiry<'a> {
             },
             limits,
             reached: reached(state, subject),
+            waits: waiting::waits(state, subject),
             machines: MachineView::all(state, subject.org).collect(),
             subject: *subject,
         }
@@ -206,7 +210,11 @@ impl<'a> Inquiry<'a> {
             let text = format!("its project {name} is archived, and nothing new starts in it");
             alone(BlockerCode::ProjectArchived, text)
         });
-        let first = approval.into_iter().chain(archived);
+        let waits = self
+            .waits
+            .iter()
+            .map(|wait| alone(wait.code, wait.text.clone()));
+        let first = approval.into_iter().chain(archived).chain(waits);
         let mut blockers: Vec<Blocker> = first.chain(limits).collect();
         let parallel = self.over_parallel();
         blockers.extend(parallel.map(|text| alone(BlockerCode::ArrayParallelism, text)));
@@ -312,6 +320,7 @@ impl<'a> Inquiry<'a> {
                  {name} --undo`"
             ));
         }
+        all.extend(self.waits.iter().map(|wait| wait.change.clone()));
         if all.is_empty() && self.over_parallel().is_some() {
             return "one of its running tasks ends".to_owned();
         }

@@ -5,6 +5,7 @@
 
 pub(crate) mod belongings;
 mod data;
+pub(crate) mod dependants;
 mod invitations;
 mod listed;
 mod secrets;
@@ -23,7 +24,7 @@ use common::{
     time::Timestamp,
 };
 
-use self::{belongings::Belongings, listed::Listed};
+use self::{belongings::Belongings, dependants::Dependants, listed::Listed};
 use super::{
     State,
     account::Token,
@@ -84,6 +85,12 @@ pub(crate) struct Index {
     pub(crate) artifacts: BTreeMap<OrgId, BTreeSet<(Timestamp, AttemptId)>>,
     /// Attempts of a job that have not ended.
     pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
+    /// Jobs that run tasks of another again, by that and their age.
+    pub(crate) reruns: BTreeMap<JobId, BTreeSet<(JobNumber, JobId)>>,
+    /// Jobs that wait for another, by that.
+    pub(crate) dependants: BTreeMap<JobId, Dependants>,
+    /// Those of these others that have come so far that something is to be decided.
+    pub(crate) settling: BTreeSet<JobId>,
     pub(crate) listed: Listed,
     pub(crate) belongings: Belongings,
     pub(crate) usage: UsageIndex,
@@ -176,6 +183,7 @@ impl Index {
             index.job_numbers.insert((job.org, job.number), *id);
             index.keys.insert((job.owner, job.key), *id);
             index.workdir_in(job);
+            index.rerun_in(*id, job);
             if let Some(progress) = state.progress.get(id) {
                 index.job_in(*id, job, progress);
                 if progress.ended_at.is_none() {
@@ -190,6 +198,12 @@ impl Index {
                     attempt,
                     Parties::of(&state.machines, attempt, job.owner),
                 );
+            }
+        }
+        let awaited: Vec<JobId> = index.dependants.keys().copied().collect();
+        for id in awaited {
+            if let Some(progress) = state.progress.get(&id) {
+                index.note_settling(id, progress);
             }
         }
         index
@@ -276,6 +290,7 @@ impl Index {
     pub(crate) fn job_in(&mut self, id: JobId, job: &Job, progress: &JobProgress) {
         let member = (job.org, job.owner);
         self.belongings.job_in(member, progress);
+        self.dependant_in(id, progress);
         if progress.ended_at.is_none() {
             self.open_jobs.entry(member).or_default().insert(id);
         }
@@ -291,6 +306,7 @@ impl Index {
     pub(crate) fn job_out(&mut self, id: JobId, job: &Job, progress: &JobProgress) {
         let member = (job.org, job.owner);
         self.belongings.job_out(member, progress);
+        self.dependant_out(id, progress);
         if let Some(jobs) = self.open_jobs.get_mut(&member) {
             jobs.remove(&id);
             if jobs.is_empty() {

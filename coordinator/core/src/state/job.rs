@@ -2,8 +2,9 @@
 
 use common::{
     dataset::DatasetRef,
-    id::{AttemptId, DatasetId, IdempotencyKey, OrgId, ProjectId, TreeId, UserId},
-    job::{JobNumber, JobRef, JobSpec, TaskCounts},
+    id::{AttemptId, DatasetId, IdempotencyKey, JobId, OrgId, ProjectId, TreeId, UserId},
+    image::Image,
+    job::{IndexRange, JobNumber, JobRef, JobSpec, TaskCounts},
     name::Name,
     org::retention::Retention,
     status::{JobStatus, Priority, Visibility},
@@ -12,7 +13,10 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::ranges::TaskRanges;
+use super::{
+    ranges::TaskRanges,
+    waiting::{Awaited, Broken, Hold},
+};
 use crate::lifecycle::job::JobState;
 
 /// What was submitted.
@@ -42,6 +46,20 @@ pub(crate) struct Job {
     #[serde(default)]
     pub(crate) data: Bytes,
     pub(crate) submitted_at: Timestamp,
+    /// Of which it runs tasks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rerun: Option<Rerun>,
+    /// Its image's registry asked for a login, which was forgotten when it ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) login_forgotten: bool,
+}
+
+/// What a job runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerun {
+    pub of: JobId,
+    /// Of the job that was submitted first: programs share their work out by it.
+    pub task_count: u32,
 }
 
 /// One version of a dataset that a job reads.
@@ -83,6 +101,15 @@ pub(crate) struct JobProgress {
     /// By how many steps its priority rose meanwhile.
     #[serde(default)]
     pub(crate) raised: u8,
+    /// What has to become of other jobs before it enters the queue; nothing once it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) awaits: Vec<Awaited>,
+    /// It starts no task as long as somebody holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) held: Option<Hold>,
+    /// Why it was cancelled, where it waited for what can never be any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) broken: Option<Broken>,
 }
 
 /// What becomes of a task whose attempt ended.
@@ -120,21 +147,51 @@ impl Job {
         said.unwrap_or(Visibility::Personal)
     }
 
-    /// Returns the first and last task.
-    pub(crate) fn bounds(&self) -> (u32, u32) {
-        self.spec
-            .array
-            .map_or((0, 0), |array| (array.first, array.last))
+    /// Returns its tasks, in order; ranges never touch.
+    pub(crate) fn ranges(&self) -> Vec<IndexRange> {
+        const ALONE: IndexRange = IndexRange { first: 0, last: 0 };
+        let array = self.spec.array.as_ref();
+        array.map_or_else(|| vec![ALONE], |array| array.ranges().collect())
+    }
+
+    /// Returns its tasks one by one, in order.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = u32> {
+        let ranges = self.ranges().into_iter();
+        ranges.flat_map(|range| range.first..=range.last)
+    }
+
+    pub(crate) fn has_task(&self, task: u32) -> bool {
+        let array = self.spec.array.as_ref();
+        array.map_or(task == 0, |array| array.contains(task))
     }
 
     /// Returns how many of its tasks may run at once, where it says so.
     pub(crate) fn parallel(&self) -> Option<u32> {
-        self.spec.array.and_then(|array| array.parallel)
+        self.spec.array.as_ref().and_then(|array| array.parallel)
     }
 
     pub(crate) fn task_count(&self) -> u32 {
-        let (first, last) = self.bounds();
-        last - first + 1
+        self.spec.task_count()
+    }
+
+    /// Returns of how many tasks its programs are told.
+    pub(crate) fn told_count(&self) -> u32 {
+        self.rerun
+            .map_or(self.task_count(), |rerun| rerun.task_count)
+    }
+
+    /// Returns the specification with what was settled at submission: the versions of its datasets, and who may see it.
+    pub(crate) fn pinned_spec(&self) -> JobSpec {
+        let mut spec = self.spec.clone();
+        spec.registry_login = None;
+        spec.visibility = self.project.is_none().then(|| self.visibility());
+        if let (Image::Imported(dataset), Some(pinned)) = (&mut spec.image, &self.pinned_image) {
+            dataset.version = Some(pinned.version);
+        }
+        for (mount, pinned) in spec.datasets.iter_mut().zip(&self.pinned) {
+            mount.dataset.version = Some(pinned.version);
+        }
+        spec
     }
 
     /// Returns whether this is what was submitted, sent again: what opens a registry is sealed otherwise each time.
@@ -161,18 +218,22 @@ impl Job {
 }
 
 impl JobProgress {
-    pub(crate) fn new(first: u32, last: u32, at: Timestamp) -> Self {
+    /// Returns the beginning of a job with these tasks, submitted at that moment.
+    pub(crate) fn of(job: &Job, at: Timestamp) -> Self {
         Self {
             state: JobState::Open,
-            queued: TaskRanges::of(first, last),
+            queued: TaskRanges::of(job.ranges()),
             counts: TaskCounts {
-                queued: last - first + 1,
+                queued: job.task_count(),
                 ..TaskCounts::default()
             },
             started_at: None,
             ended_at: None,
             waits_since: at,
             raised: 0,
+            awaits: Vec::new(),
+            held: None,
+            broken: None,
         }
     }
 
@@ -213,7 +274,7 @@ impl JobProgress {
     /// Returns whether another task may be placed, as far as the job itself goes.
     pub(crate) fn is_ready(&self, parallel: Option<u32>) -> bool {
         let waits = self.state != JobState::AwaitingApproval && !self.queued.is_empty();
-        waits && parallel.is_none_or(|most| self.counts.running < most)
+        self.is_let_in() && waits && parallel.is_none_or(|most| self.counts.running < most)
     }
 
     /// Takes a task out of the queue; what waits of the job has had its turn.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use common::job::IndexRange;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Indices, each range by its first with its last; ranges never touch.
@@ -11,10 +12,11 @@ pub(crate) struct TaskRanges {
 }
 
 impl TaskRanges {
-    /// Returns all indices from `first` to `last`, both included.
-    pub(crate) fn of(first: u32, last: u32) -> Self {
+    /// Returns all indices of these ranges, which do not touch.
+    pub(crate) fn of(ranges: impl IntoIterator<Item = IndexRange>) -> Self {
+        let ranges = ranges.into_iter();
         Self {
-            ranges: BTreeMap::from([(first, last)]),
+            ranges: ranges.map(|range| (range.first, range.last)).collect(),
         }
     }
 
@@ -110,11 +112,12 @@ mod tests {
 
     #[test]
     fn taking_one_out_of_the_middle_leaves_two_ranges() {
-        let mut ranges = TaskRanges::of(0, 9);
+        let ten = IndexRange { first: 0, last: 9 };
+        let mut ranges = TaskRanges::of([ten]);
         assert!(ranges.remove(5) && !ranges.remove(5));
         assert_eq!(serde_json::to_string(&ranges).unwrap(), "[[0,4],[6,9]]");
         assert!(ranges.insert(5) && !ranges.insert(5));
-        assert_eq!(ranges, TaskRanges::of(0, 9));
+        assert_eq!(ranges, TaskRanges::of([ten]));
     }
 
     #[test]

@@ -208,11 +208,7 @@ fn what_is_not_all_there_is_refused_with_what_to_do() {
         ("job:1:/prev", Code::WrongState, "it has not ended"),
         ("job:1.0:/prev", Code::WrongState, "it has not ended"),
         ("job:1.2:/prev", Code::WrongState, "it has not ended"),
-        (
-            "job:1.3:/prev",
-            Code::NotFound,
-            "tasks of job 1 go from 0 to 2",
-        ),
+        ("job:1.3:/prev", Code::NotFound, "job 1 has tasks 0-2"),
         (
             "job:2:/prev",
             Code::NotFound,

@@ -1,6 +1,7 @@
 //! Random histories: whatever is asked in whatever order, the invariants hold after each command.
 
 mod data;
+mod jobs;
 mod rules;
 
 use common::{
@@ -20,6 +21,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use self::{
     data::{DataStep, data_step},
+    jobs::{JobStep, JobWait, job_step, job_wait},
     rules::{check_rules, needing, ruled},
 };
 use super::{
@@ -55,11 +57,13 @@ enum Step {
         /// Bits of what it needs, and the gibibytes of a share of a GPU, 0 for a whole one.
         needs: u8,
         gpu: Option<u64>,
+        waits: JobWait,
     },
     Cancel {
         number: u64,
         task: Option<u32>,
     },
+    Jobs(JobStep),
     Limits {
         concurrent: Option<u32>,
         memory: Option<u64>,
@@ -87,9 +91,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(machine, cpus, weak, paused, forgets, rules)| Step::Connect { machine, cpus, weak, paused, forgets, rules }),
         2 => machine.clone().prop_map(Step::Disconnect),
         2 => machine.prop_map(Step::Expire),
-        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), prop::option::of(0..20u64))
-            .prop_map(|(owner, tasks, cpus, parallel, priority, needs, gpu)| Step::Submit { owner, tasks, cpus, parallel, priority, needs, gpu }),
+        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), prop::option::of(0..20u64), job_wait())
+            .prop_map(|(owner, tasks, cpus, parallel, priority, needs, gpu, waits)| Step::Submit { owner, tasks, cpus, parallel, priority, needs, gpu, waits }),
         2 => (1..8u64, prop::option::of(0..4u32)).prop_map(|(number, task)| Step::Cancel { number, task }),
+        4 => job_step().prop_map(Step::Jobs),
         2 => (prop::option::of(1..4u32), prop::option::of(1..3u64), prop::option::weighted(0.3, 0..4usize))
             .prop_map(|(concurrent, memory, isolation)| Step::Limits { concurrent, memory, isolation }),
         9 => (any::<Index>(), 0..8usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
@@ -171,12 +176,13 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             priority,
             needs,
             gpu,
+            waits,
         } => {
             *submitted += 1;
             let mut spec = JobSpec {
                 priority: Priority::ALL[*priority],
                 array: array(*tasks, *parallel).array,
-                ..needing(*cpus, *needs)
+                ..waits.put_into(needing(*cpus, *needs))
             };
             spec.request.gpu = gpu.map(|share| GpuRequest {
                 count: 1,
@@ -187,6 +193,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             world.submit(people.users[*owner], *submitted, spec)
         }
         Step::Cancel { number, task } => world.cancel(ALICE, *number, *task),
+        Step::Jobs(step) => jobs::take(world, &people.users, submitted, step),
         Step::Limits {
             concurrent,
             memory,
@@ -288,6 +295,8 @@ fn check_placements(before: &World, after: &World, events: &[Event]) {
             "more than is lent"
         );
         let job = &after.state.jobs[&attempt.job];
+        let let_in = before.state.progress[&attempt.job].is_let_in();
+        assert!(let_in, "started while it waits for another, or held");
         let running = after.state.index.members[&(ORG, job.owner)].running;
         assert!(
             org.limits

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use common::{id::TaskId, job::TaskCounts, resources::Allocation};
+use common::{
+    id::TaskId,
+    job::TaskCounts,
+    resources::Allocation,
+    status::{AfterStatus, JobStatus},
+};
 
 use super::world::{ORG, World};
 use crate::{
@@ -84,6 +89,19 @@ pub(super) fn check(world: &World) {
                 "what a job reads of another is there until it has ended"
             );
         }
+        let progress = &state.progress[id];
+        assert!(
+            !ended || progress.is_let_in(),
+            "an ended job waits for another, or is held"
+        );
+        assert!(
+            progress.awaits.is_empty() || progress.counts.running == 0,
+            "a job runs that waits for another"
+        );
+        assert!(
+            progress.broken.is_none() || progress.status() == JobStatus::Cancelled,
+            "a job goes on that waits for what can never be"
+        );
         assert!(
             !ended || job.spec.registry_login.is_none(),
             "an ended job keeps what opened a registry"
@@ -98,6 +116,18 @@ pub(super) fn check(world: &World) {
 pub(super) fn check_waiting_is_explained(world: &World) {
     let state = &world.state;
     assert!(!state.schedule_due());
+    for awaited in state
+        .progress
+        .values()
+        .flat_map(|progress| &progress.awaits)
+    {
+        let stands = state.progress[&awaited.job].stands(awaited.condition);
+        assert_eq!(
+            stands,
+            AfterStatus::Waits,
+            "what is decided is not waited for"
+        );
+    }
     for (id, progress) in state.progress.iter().filter(|(_, p)| p.counts.queued > 0) {
         let subject = Subject::of(*id, &state.jobs[id], progress);
         let explanation = explain(state, world.now, &subject);
@@ -225,8 +255,7 @@ fn counts_agree_with_attempts(state: &State) {
             "running tasks of job {}",
             job.number
         );
-        let (first, last) = job.bounds();
-        let waiting = (first..=last).filter(|task| progress.queued.contains(*task));
+        let waiting = job.tasks().filter(|task| progress.queued.contains(*task));
         assert_eq!(waiting.count(), queued as usize);
         assert_eq!(progress.is_through(), progress.ended_at.is_some());
         for attempt in state.index.live.get(id).into_iter().flatten() {

@@ -170,13 +170,9 @@ fn a_specification_is_checked_whole() {
     check(|s| s.name = "x".repeat(300), "name");
     check(
         |s| {
-            s.array = Some(common::job::ArraySpec {
-                first: 5,
-                last: 1,
-                parallel: None,
-            })
+            s.array = Some(common::job::ArraySpec::of(5, 1, None));
         },
-        "first index",
+        "ends before it begins",
     );
 }
 
@@ -324,7 +320,7 @@ fn tasks_are_cancelled_one_by_one_or_all() {
         Code::WrongState
     );
     let problem = refused(world.cancel(BOB, 1, Some(9)));
-    assert!(problem.why.contains("from 0 to 3"), "{problem}");
+    assert!(problem.why.contains("tasks 0-3"), "{problem}");
     world.end(placed[0], outcome(EndReason::Cancelled, None));
     world.succeed(placed[1]);
     for (attempt, _) in world.schedule() {

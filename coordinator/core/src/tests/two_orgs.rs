@@ -207,6 +207,7 @@ fn commands(org: OrgId) -> Vec<Body> {
             org,
             number: JobNumber(1),
             task: None,
+            dependants: false,
         }),
     ]
 }

@@ -148,11 +148,7 @@ pub(super) fn asking(cpus: u32, gib: u64) -> JobSpec {
 
 pub(super) fn array(tasks: u32, parallel: Option<u32>) -> JobSpec {
     JobSpec {
-        array: Some(ArraySpec {
-            first: 0,
-            last: tasks - 1,
-            parallel,
-        }),
+        array: Some(ArraySpec::of(0, tasks - 1, parallel)),
         ..spec()
     }
 }
@@ -422,6 +418,7 @@ impl World {
             org: ORG,
             number: JobNumber(number),
             task,
+            dependants: false,
         });
         self.user_does(by, body)
     }

@@ -6,6 +6,7 @@ mod approval;
 mod audit;
 mod dataset;
 mod invitation;
+mod job;
 mod orgs;
 mod project;
 mod secret;
@@ -21,7 +22,7 @@ use common::{
         Answer, Request,
         account::CreateLoginLink,
         data::{AddDatasetVersion, DataAnswer},
-        job::SubmitJob,
+        job::{JobRequest, SubmitJob},
         limits::LimitsRequest,
         member::{RegisterMachine, Registered},
         shares::SharesRequest,
@@ -32,6 +33,7 @@ use common::{
 };
 use coordinator_core::{
     Body, Event,
+    command::job::JobCommand,
     query::{self, Presence, enrolment},
 };
 
@@ -79,6 +81,12 @@ pub(super) async fn answer(
         Request::RejectMachine { org, name, reason } => Body::RejectMachine { org, name, reason },
         Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
         Request::CancelJob(request) => Body::CancelJob(request),
+        Request::Job(JobRequest::SubmitGraph(request)) => {
+            return job::submit_graph(member, user, request).await;
+        }
+        Request::Job(JobRequest::Rerun(request)) => return job::rerun(member, user, request).await,
+        Request::Job(JobRequest::Hold(request)) => Body::Job(JobCommand::Hold(request)),
+        Request::Job(JobRequest::Release(request)) => Body::Job(JobCommand::Release(request)),
         Request::Account(request) => return account::answer(member, user, request).await,
         Request::Data(request) => return dataset::answer(member, user, request).await,
         Request::Storage(request) => return storage::answer(member, user, request).await,
@@ -97,6 +105,7 @@ pub(super) async fn answer(
         | Request::ListJobs(_)
         | Request::ShowJob(_)
         | Request::ExplainJob(_)
+        | Request::Job(JobRequest::CountDependants { .. })
         | Request::FollowJob(_)) => return ask(member, user, &question),
     };
     desk.engine.ask(member.actor, command).await?;

@@ -37,6 +37,8 @@ fn job(number: u64, status: JobStatus) -> JobSummary {
             Vec::new()
         },
         exit_code: None,
+        held: None,
+        awaits: 0,
     }
 }
 

@@ -11,8 +11,9 @@ use crate::api::job::{FollowEvent, Submitted};
 use crate::api::member::{Registered, WhoAmI};
 use crate::api::page::Page;
 use crate::invitee::Invitee;
+use crate::job::{After, JobNumber};
 use crate::org::{InvitationStatus, InvitationView, MemberView, MembershipView};
-use crate::status::{JobStatus, Role, TokenScope};
+use crate::status::{Condition, JobStatus, Role, TokenScope};
 
 pub(super) fn answers() -> Vec<Sample> {
     let mut all: Vec<Sample> = [
@@ -99,6 +100,11 @@ pub(super) fn answers() -> Vec<Sample> {
                 id: JOB,
                 number: NUMBER,
                 status: JobStatus::AwaitingApproval,
+                awaits: vec![After {
+                    job: JobNumber(41),
+                    condition: Condition::Started,
+                }],
+                held: true,
             }),
         ),
         ("jobs", Answer::Jobs(last(job_summary()))),

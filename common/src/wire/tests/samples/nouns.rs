@@ -10,8 +10,7 @@ use crate::id::{
     UserId,
 };
 use crate::job::{
-    ArraySpec, ArtifactMount, AttemptUsage, DatasetMount, JobNumber, JobRef, JobSpec, Outcome,
-    Retries,
+    After, ArtifactMount, AttemptUsage, DatasetMount, JobNumber, JobRef, JobSpec, Outcome, Retries,
 };
 use crate::limits::{Amount, Limits, ResourceLimits, StorageLimits};
 use crate::machine::{Admits, Isolation, MachineLoad, MachineReport, Pause, PausedBy, SystemInfo};
@@ -19,7 +18,9 @@ use crate::name::Name;
 use crate::problem::Problem;
 use crate::resources::{Allocation, Capacity, Gpu, GpuHealth, GpuRequest};
 use crate::seal::Sealed;
-use crate::status::{EndReason, IsolationLevel, MinIsolation, Network, Priority, Visibility};
+use crate::status::{
+    Condition, EndReason, IsolationLevel, MinIsolation, Network, Priority, Visibility,
+};
 use crate::time::{Span, Timestamp};
 use crate::tree::{ChunkRef, Entry, EntryKind, LinkTarget, TreePath};
 use crate::units::{Bytes, MilliCpu};
@@ -132,11 +133,7 @@ pub(super) fn job_spec() -> JobSpec {
         priority: Priority::High,
         max_runtime: Some(Span::from_millis(1500)),
         retries: Retries::default(),
-        array: Some(ArraySpec {
-            first: 0,
-            last: 9,
-            parallel: Some(4),
-        }),
+        array: Some("0-9,20%4".parse().unwrap()),
         project: Some(name("vision")),
         visibility: Some(Visibility::OrgRead),
         secrets: vec!["HF_TOKEN".parse().unwrap()],
@@ -147,6 +144,11 @@ pub(super) fn job_spec() -> JobSpec {
             },
             path: "/data/prev".to_owned(),
         }],
+        after: vec![After {
+            job: JobNumber(41),
+            condition: Condition::Ended,
+        }],
+        hold: true,
     }
 }
 

@@ -186,6 +186,7 @@ pub(super) fn requests() -> Vec<Sample> {
                 org,
                 number: NUMBER,
                 task: None,
+                dependants: true,
             }),
         ),
         (

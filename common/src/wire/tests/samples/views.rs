@@ -8,11 +8,16 @@ use crate::api::explain::{Blocker, BlockerCode, Explanation, MachineData};
 use crate::api::member::{InvitationSecrets, Invited};
 use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
-use crate::job::{ArtifactsView, AttemptView, JobDetail, JobSummary, TaskCounts};
+use crate::job::{
+    AfterView, ArtifactsView, AttemptView, HoldView, JobDetail, JobNumber, JobSummary, TaskCounts,
+    Unmet,
+};
 use crate::machine::{CachedDataset, MachineView, UnseenProjects};
 use crate::org::{Amounts, GpuCount, MachineCount, OrgOverview, OrgSettings};
 use crate::resources::Allocation;
-use crate::status::{AttemptStatus, JobStatus, MachineStatus, Priority, Visibility};
+use crate::status::{
+    AfterStatus, AttemptStatus, Condition, JobStatus, MachineStatus, Priority, Visibility,
+};
 use crate::time::Span;
 use crate::units::{Bytes, MilliCpu};
 
@@ -37,6 +42,11 @@ pub(super) fn job_summary() -> JobSummary {
         ended_at: None,
         machines: vec![name("box")],
         exit_code: Some(-1),
+        held: Some(HoldView {
+            by: name("ada"),
+            since: AT,
+        }),
+        awaits: 2,
     }
 }
 
@@ -77,6 +87,19 @@ pub(super) fn job_detail() -> JobDetail {
         attempts: artifacts.into_iter().map(attempt).collect(),
         attempts_left_out: 1,
         approval: Some(Box::new(super::approvals::approval_view())),
+        rerun_of: Some(JobNumber(40)),
+        reruns: vec![JobNumber(43)],
+        after: vec![AfterView {
+            job: JobNumber(41),
+            condition: Condition::Started,
+            status: AfterStatus::Waits,
+            job_status: Some(JobStatus::Queued),
+        }],
+        unmet: Some(Unmet {
+            job: JobNumber(41),
+            condition: Condition::Succeeded,
+            ended: JobStatus::Failed,
+        }),
     }
 }
 

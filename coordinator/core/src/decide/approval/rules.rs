@@ -59,7 +59,7 @@ pub(crate) fn gpu_hours(spec: &JobSpec, limits: &Limits) -> GpuHours {
     } else {
         1
     };
-    let tasks = spec.array.map_or(1, |array| array.task_count());
+    let tasks = spec.task_count();
     let each = run
         .as_duration()
         .as_millis()

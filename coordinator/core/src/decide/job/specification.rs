@@ -3,8 +3,8 @@
 use common::{
     image::Image,
     job::{
-        InvalidMount, JobSpec, MAX_ARGUMENTS, MAX_COMMAND_BYTES, MAX_DATASETS, MAX_OUTPUTS,
-        MAX_RETRIES, MAX_VARIABLES, check_mount_path,
+        InvalidMount, JobSpec, MAX_AFTER, MAX_ARGUMENTS, MAX_COMMAND_BYTES, MAX_DATASETS,
+        MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES, check_mount_path,
     },
     resources::{GpuRequest, MAX_GPUS_PER_MACHINE, Request},
     secret::MAX_SECRETS_PER_JOB,
@@ -51,6 +51,7 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
         spec.retries.on.len(),
         EndReason::ALL.len(),
     )?;
+    bounded("jobs to wait for", spec.after.len(), MAX_AFTER)?;
     if let Some(array) = &spec.array {
         array.check()?;
     }

@@ -102,12 +102,22 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
     }
     for (id, row) in &state.jobs {
         let known = org(&row.org) && user(&row.owner) && state.progress.contains_key(id);
-        check(known && row.project.as_ref().is_none_or(project), &|| {
-            RowKey::job(*id)
-        })?;
+        let first = row
+            .rerun
+            .is_none_or(|rerun| state.jobs.contains_key(&rerun.of));
+        check(
+            known && first && row.project.as_ref().is_none_or(project),
+            &|| RowKey::job(*id),
+        )?;
     }
-    for id in state.progress.keys() {
-        check(state.jobs.contains_key(id), &|| RowKey::progress(*id))?;
+    for (id, row) in &state.progress {
+        let held = row.held.as_ref().is_none_or(|hold| user(&hold.by));
+        let broken = row.broken.iter().map(|broken| &broken.awaited);
+        let mut others = row.awaits.iter().chain(broken);
+        let known = held && others.all(|other| state.jobs.contains_key(&other.job));
+        check(known && state.jobs.contains_key(id), &|| {
+            RowKey::progress(*id)
+        })?;
     }
     for (id, row) in &state.attempts {
         let known = state.jobs.contains_key(&id.job) && state.machines.contains_key(&row.machine);

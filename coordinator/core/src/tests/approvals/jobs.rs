@@ -132,6 +132,7 @@ fn a_rejected_job_ends_and_says_why() {
         org: ORG,
         number: JobNumber(2),
         task: None,
+        dependants: false,
     });
     world.user_does(BOB, cancel).unwrap();
     assert_eq!(status(&world, 2), JobStatus::Cancelled);

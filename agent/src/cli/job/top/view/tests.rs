@@ -65,6 +65,10 @@ fn snapshot() -> Snapshot {
         attempts: vec![attempt(0, samples(8, false)), attempt(7, samples(4, true))],
         attempts_left_out: 0,
         approval: None,
+        rerun_of: None,
+        reruns: Vec::new(),
+        after: Vec::new(),
+        unmet: None,
     };
     Snapshot {
         job: Box::new(job),

@@ -1,0 +1,25 @@
+//! Jobs that wait for others, or that somebody holds.
+
+use super::job::change;
+use crate::{
+    event::waiting::WaitingEvent,
+    state::{State, waiting::Hold},
+};
+
+pub(super) fn apply(state: &mut State, event: &WaitingEvent) {
+    let job = event.job();
+    change(state, job, |progress| match event {
+        WaitingEvent::DependencyMet { awaited, .. } => {
+            progress.awaits.retain(|other| other != awaited);
+        }
+        WaitingEvent::DependencyBroken { broken, .. } => progress.broken = Some(*broken),
+        WaitingEvent::JobHeld { by, at, .. } => {
+            progress.held = Some(Hold { by: *by, at: *at });
+        }
+        WaitingEvent::JobReleased { .. } => progress.held = None,
+    });
+    // It may be in the queue now.
+    if let Some(row) = state.jobs.get(&job) {
+        state.volatile.due.insert(row.org);
+    }
+}

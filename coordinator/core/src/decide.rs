@@ -25,8 +25,8 @@ mod secret;
 mod settle;
 mod submission;
 pub(crate) mod token;
-mod weight;
 pub(crate) mod waiting;
+mod weight;
 
 use common::{
     id::{JobId, MachineId, OrgId, UserId},

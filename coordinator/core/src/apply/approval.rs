@@ -1,5 +1,7 @@
 //! Requests for approval, and the rules of when nobody is asked.
 
+use common::time::Timestamp;
+
 use super::job::change;
 use crate::{
     event::approval::{ApprovalEvent, ApprovalSubject},
@@ -27,7 +29,7 @@ pub(super) fn apply(state: &mut State, event: &ApprovalEvent) {
             };
             state.index.approval_in(*id, &row);
             state.approvals.insert(*id, row);
-            step(state, *subject, JobStep::AwaitApproval);
+            step(state, *subject, JobStep::AwaitApproval, None);
         }
         ApprovalEvent::ApprovalDecided {
             approval: id,
@@ -41,8 +43,8 @@ pub(super) fn apply(state: &mut State, event: &ApprovalEvent) {
                 row.state = after.clone();
                 state.index.approval_in(*id, row);
             }
-            if matches!(after, ApprovalState::Approved(_)) {
-                step(state, *subject, JobStep::Approve);
+            if let ApprovalState::Approved(decision) = after {
+                step(state, *subject, JobStep::Approve, Some(decision.at));
                 state.volatile.due.insert(*org);
             }
         }
@@ -57,14 +59,15 @@ pub(super) fn apply(state: &mut State, event: &ApprovalEvent) {
     }
 }
 
-/// Takes a job's step, where it is about a job.
-fn step(state: &mut State, subject: ApprovalSubject, step: JobStep) {
+/// Takes a job's step, where it is about a job, from which on it may wait.
+fn step(state: &mut State, subject: ApprovalSubject, step: JobStep, waits: Option<Timestamp>) {
     let ApprovalSubject::Job(job) = subject else {
         return;
     };
     change(state, job, |progress| {
         if let Ok(after) = progress.state.transition(step) {
             progress.state = after;
+            progress.waits_since = waits.unwrap_or(progress.waits_since);
         }
     });
 }

@@ -9,14 +9,18 @@ use crate::{
 pub(super) fn apply(state: &mut State, event: &WaitingEvent) {
     let job = event.job();
     change(state, job, |progress| match event {
-        WaitingEvent::DependencyMet { awaited, .. } => {
+        WaitingEvent::DependencyMet { awaited, at, .. } => {
             progress.awaits.retain(|other| other != awaited);
+            progress.waits_since = *at;
         }
         WaitingEvent::DependencyBroken { broken, .. } => progress.broken = Some(*broken),
         WaitingEvent::JobHeld { by, at, .. } => {
             progress.held = Some(Hold { by: *by, at: *at });
         }
-        WaitingEvent::JobReleased { .. } => progress.held = None,
+        WaitingEvent::JobReleased { at, .. } => {
+            progress.held = None;
+            progress.waits_since = *at;
+        }
     });
     // It may be in the queue now.
     if let Some(row) = state.jobs.get(&job) {

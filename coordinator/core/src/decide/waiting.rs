@@ -84,7 +84,7 @@ pub(super) fn settle(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         for (moment, dependant) in dependants.take(left) {
             left -= 1;
             if !cancelled.contains(&dependant)
-                && decide_for(&mut draft, (id, &awaited), moment, dependant)
+                && decide_for(&mut draft, (id, &awaited), moment, dependant, at)
             {
                 cancelled.insert(dependant);
                 ended.push_back(dependant);
@@ -100,6 +100,7 @@ fn decide_for(
     (id, awaited): (JobId, &JobProgress),
     moment: Moment,
     dependant: JobId,
+    at: Timestamp,
 ) -> bool {
     let progress = draft.progress(dependant);
     let awaits = progress.map(|progress| progress.awaits.clone());
@@ -109,6 +110,7 @@ fn decide_for(
             (AfterStatus::Met, _) => draft.push(Event::Waiting(WaitingEvent::DependencyMet {
                 job: dependant,
                 awaited: one,
+                at,
             })),
             (AfterStatus::Never, JobState::Ended(ended)) => {
                 let broken = Broken {

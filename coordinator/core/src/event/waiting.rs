@@ -12,7 +12,11 @@ pub use crate::state::waiting::{Awaited, Broken, Hold};
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum WaitingEvent {
     /// What it waited for has come to be.
-    DependencyMet { job: JobId, awaited: Awaited },
+    DependencyMet {
+        job: JobId,
+        awaited: Awaited,
+        at: Timestamp,
+    },
     /// What it waited for can never be any more; that it is cancelled is told by events of their own.
     DependencyBroken { job: JobId, broken: Broken },
     /// It starts no more tasks.

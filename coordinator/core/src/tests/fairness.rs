@@ -9,11 +9,12 @@ use std::{
 use common::{
     api::{
         Answer, Request,
+        job::HoldJob,
         shares::{MemberShare, SetWeight, SharesAnswer, SharesRequest, Weighed},
     },
     code::Code,
     id::{AttemptId, UserId},
-    job::JobSpec,
+    job::{JobNumber, JobSpec},
     org::settings::SettingsChange,
     status::{EndReason, Priority, Role},
     time::{Span, Timestamp},
@@ -27,7 +28,10 @@ use super::{
         spec, user,
     },
 };
-use crate::{Actor, Body, command::OrgCommand};
+use crate::{
+    Actor, Body,
+    command::{OrgCommand, job::JobCommand},
+};
 
 const DORA: UserId = UserId::from_bytes([4; 16]);
 const HOUR: u64 = 3600;
@@ -439,4 +443,34 @@ fn a_heavier_project_comes_first() {
     world.must(Actor::User(ALICE), body);
     assert_eq!(next(&mut world), job_id(31));
     assert_eq!(next(&mut world), job_id(31));
+}
+
+#[test]
+fn a_wait_that_is_nobody_elses_doing_raises_nothing() {
+    let mut flow = Flow::new(1, 1);
+    flow.runs.insert(BOB, vec![HOUR]);
+    flow.runs.insert(CAROL, vec![HOUR]);
+    let held = JobSpec {
+        priority: Priority::Low,
+        hold: true,
+        ..spec()
+    };
+    flow.world.submit(CAROL, 31, held).unwrap();
+    flow.run(30 * HOUR);
+    flow.floods(BOB, 30, &[HOUR]);
+    flow.run(HOUR);
+    let release = Body::Job(JobCommand::Release(HoldJob {
+        org: ORG,
+        number: JobNumber(1),
+        dependants: false,
+    }));
+    flow.world.must(Actor::User(CAROL), release);
+    flow.run(20 * HOUR);
+    let progress = |flow: &Flow| flow.world.state.progress[&job_id(31)].clone();
+    assert_eq!(
+        (progress(&flow).raised, progress(&flow).counts.queued),
+        (0, 1)
+    );
+    flow.run(6 * HOUR);
+    assert_eq!(progress(&flow).counts.queued, 0);
 }

@@ -58,10 +58,12 @@ pub(super) fn ahead(state: &State, subject: &Subject<'_>, now: Timestamp) -> u64
                 Ordering::Less => continue,
             };
             ahead += waiting.tasks_before(number, tasks);
-            // Not itself.
-            if number.is_none() && *whose == own && other_level.0 == level {
-                ahead -= subject.job.map_or(0, |(id, _, _)| tasks(id));
-            }
+            // Not itself, where it is in the line.
+            let itself = subject.job.filter(|(_, job, progress)| {
+                let in_line = *whose == own && other_level.0 == level;
+                number.is_none() && in_line && progress.is_ready(job.parallel())
+            });
+            ahead = ahead.saturating_sub(itself.map_or(0, |(id, _, _)| tasks(id)));
         }
     }
     ahead

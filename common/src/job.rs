@@ -1,6 +1,7 @@
 //! Jobs: what is asked for, and what people see of it.
 
 mod mount;
+mod retries;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -20,7 +21,10 @@ use crate::{
     usage::UsageSample,
 };
 
-pub use self::mount::{ArtifactMount, DatasetMount, InvalidMount, Mount, check_mount_path};
+pub use self::{
+    mount::{ArtifactMount, DatasetMount, InvalidMount, Mount, check_mount_path},
+    retries::{DEFAULT_BACKOFF, InvalidFactor, MAX_BACKOFF, MAX_RETRIES, MemoryFactor, Retries},
+};
 
 /// Bounds on what one job may carry; a specification beyond them is refused at the door.
 pub const MAX_ARGUMENTS: usize = 4096;
@@ -31,8 +35,9 @@ pub const MAX_DATASETS: usize = 64;
 pub const MAX_OUTPUTS: usize = 64;
 /// Most tasks of one array.
 pub const MAX_TASKS: u32 = 1_000_000;
-/// Most times a task is tried again.
-pub const MAX_RETRIES: u32 = 100;
+
+/// Most tasks that are listed as waiting until they are tried again.
+pub const MAX_DELAYED_SHOWN: usize = 8;
 
 /// A job's number in its org; what people type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -153,28 +158,6 @@ impl JobSpec {
             visibility: None,
             secrets: Vec::new(),
             artifacts: Vec::new(),
-        }
-    }
-}
-
-/// How often a task is tried again, and after what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retries {
-    /// Besides the first try.
-    pub max: u32,
-    pub on: Vec<EndReason>,
-}
-
-impl Default for Retries {
-    /// Returns three retries after anything that was done to the job rather than by it.
-    fn default() -> Self {
-        let on = EndReason::ALL
-            .iter()
-            .copied()
-            .filter(|reason| reason.retried_by_default());
-        Self {
-            max: 3,
-            on: on.collect(),
         }
     }
 }
@@ -300,6 +283,19 @@ pub struct JobDetail {
     pub attempts_left_out: u64,
     /// Where it needed one: how it stands, or who decided and why.
     pub approval: Option<Box<ApprovalView>>,
+    /// Tasks that wait until they are tried again, those that come first; at most [`MAX_DELAYED_SHOWN`].
+    pub delayed: Vec<DelayedTask>,
+    /// Such tasks that were left out of the list.
+    pub delayed_left_out: u64,
+}
+
+/// A task that waits for a moment before it is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelayedTask {
+    pub task: u32,
+    pub until: Timestamp,
+    /// How the last try ended.
+    pub after: EndReason,
 }
 
 /// One try of a task on one machine.

@@ -279,6 +279,12 @@ impl EndReason {
         )
     }
 
+    /// Returns whether the next try waits a while: the next machine may end it the same way. What a machine or its owner
+    /// did says nothing of the next one.
+    pub const fn delays_retry(self) -> bool {
+        !self.retried_by_default()
+    }
+
     /// Returns whether the time counts as the submitter's use. What the job itself did is billed; what was
     /// done to it is not.
     pub const fn billed(self) -> bool {

@@ -116,6 +116,8 @@ pub enum BlockerCode {
     ProjectArchived,
     /// The machine's cache cannot take all the data that the job reads.
     TooSmallCache,
+    /// The task ended by what the next machine may end the same way, and is tried again later.
+    BackingOff,
 }
 
 impl BlockerCode {
@@ -157,6 +159,7 @@ impl BlockerCode {
             Self::AwaitsApproval => "awaits_approval",
             Self::ProjectArchived => "project_archived",
             Self::TooSmallCache => "too_small_cache",
+            Self::BackingOff => "backing_off",
         }
     }
 }

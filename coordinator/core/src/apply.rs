@@ -48,6 +48,7 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::JobSubmitted { .. }
         | Event::JobCancelled { .. }
         | Event::TaskCancelled { .. }
+        | Event::RetriesDue { .. }
         | Event::JobEnded { .. }
         | Event::LoginForgotten { .. } => job::apply(state, event),
         Event::AttemptPlaced { .. }

@@ -145,7 +145,9 @@ fn about(event: &Event) -> (AuditKind, About) {
             (AuditKind::Job, About::Job(*job))
         }
 
-        Event::AttemptPlaced { org, .. } => (AuditKind::Attempt, About::Org(*org)),
+        Event::AttemptPlaced { org, .. } | Event::RetriesDue { org, .. } => {
+            (AuditKind::Attempt, About::Org(*org))
+        }
         Event::AttemptPreparing { attempt }
         | Event::AttemptStarted { attempt, .. }
         | Event::AttemptStopping { attempt, .. }

@@ -234,4 +234,8 @@ pub enum Body {
     ExpireData {
         most: u32,
     },
+    /// System. Lets tasks into the queue that are tried again, once their moment has come, at most `most`.
+    Wake {
+        most: u32,
+    },
 }

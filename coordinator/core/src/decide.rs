@@ -18,10 +18,12 @@ pub(crate) mod member;
 pub(crate) mod org;
 pub(crate) mod project;
 pub(crate) mod rejoin;
+mod retry;
 mod schedule;
 mod secret;
 mod settle;
 pub(crate) mod token;
+mod waking;
 
 use common::{
     id::{JobId, MachineId, OrgId, UserId},
@@ -217,6 +219,10 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::ExpireData { most } => {
             system(actor)?;
             Ok(expiry::expire(state, at, *most))
+        }
+        Body::Wake { most } => {
+            system(actor)?;
+            Ok(waking::wake(state, at, *most))
         }
     }
 }

@@ -162,6 +162,9 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         }
         Event::JobSubmitted {
             job: id, org: o, ..
+        }
+        | Event::RetriesDue {
+            job: id, org: o, ..
         } => vec![job(*id), org(*o)],
         Event::JobCancelled { job: id }
         | Event::TaskCancelled { job: id, .. }

@@ -234,6 +234,12 @@ pub enum Event {
         job: JobId,
         task: u32,
     },
+    /// Tasks that waited to be tried again are in the queue.
+    RetriesDue {
+        job: JobId,
+        org: OrgId,
+        tasks: Vec<u32>,
+    },
     JobEnded {
         job: JobId,
         result: JobResult,

@@ -9,6 +9,7 @@ mod choose;
 pub(crate) mod data;
 pub(crate) mod explain;
 mod feasible;
+mod history;
 pub(crate) mod plan;
 mod rank;
 mod turns;

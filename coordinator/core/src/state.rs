@@ -8,6 +8,7 @@ pub(crate) mod approval;
 pub(crate) mod attempt;
 pub(crate) mod certificate;
 pub(crate) mod dataset;
+pub(crate) mod delays;
 pub(crate) mod deletion;
 pub(crate) mod held;
 pub(crate) mod index;
@@ -36,6 +37,7 @@ use common::{
     name::Name,
     org::logo::Logo,
     secret::SecretName,
+    time::Timestamp,
 };
 
 use self::{
@@ -147,6 +149,11 @@ impl State {
     pub fn schedule_due(&self) -> bool {
         let waits = |org: &OrgId| self.index.queues.get(org).is_some_and(|q| !q.is_empty());
         self.volatile.due.iter().any(waits)
+    }
+
+    /// Returns when something is to happen by itself next; what it is, [`crate::Body::Wake`] finds.
+    pub fn next_waking(&self) -> Option<Timestamp> {
+        self.index.wakings.first().map(|(moment, _)| *moment)
     }
 
     /// Returns whether nothing new happens in the project.

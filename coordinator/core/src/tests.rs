@@ -24,6 +24,7 @@ mod orgs;
 mod owner;
 mod permission;
 mod projects;
+mod retries;
 mod returned;
 mod room_for_data;
 mod rules;

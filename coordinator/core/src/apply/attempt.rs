@@ -44,6 +44,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 artifacts_at: None,
                 log: LogState::Growing,
                 settled: None,
+                next_memory: None,
             };
             job::change(state, id.job, |progress| progress.place(id.task));
             if let Some(row) = state.jobs.get(&id.job) {
@@ -90,6 +91,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 row.settled = Some((**usage).clone());
                 row.artifacts = *artifacts;
                 row.log = *log;
+                row.next_memory = fate.memory();
             });
             job::change(state, attempt.job, |progress| {
                 progress.end_attempt(attempt.task, *fate);

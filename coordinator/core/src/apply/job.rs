@@ -66,6 +66,10 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::TaskCancelled { job, task } => {
             change(state, *job, |progress| progress.cancel_queued_task(*task));
         }
+        Event::RetriesDue { job, org, tasks } => {
+            change(state, *job, |progress| progress.release(tasks));
+            state.volatile.due.insert(*org);
+        }
         Event::JobEnded { job, result, at } => {
             change(state, *job, |progress| {
                 if let Ok(after) = progress.state.transition(JobStep::End(*result)) {

@@ -54,10 +54,10 @@ impl Event {
             Self::JobSubmitted { job, org, .. } => {
                 vec![RowKey::org(*org), RowKey::job(*job), RowKey::progress(*job)]
             }
-            Self::JobCancelled { job } | Self::TaskCancelled { job, .. } => {
-                vec![RowKey::progress(*job)]
-            }
-            Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
+            Self::JobCancelled { job }
+            | Self::TaskCancelled { job, .. }
+            | Self::RetriesDue { job, .. }
+            | Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
             Self::LoginForgotten { job } => vec![RowKey::job(*job)],
 
             Self::AttemptPreparing { attempt } => vec![RowKey::attempt(*attempt)],

@@ -10,7 +10,7 @@ use common::{
     },
     id::{AttemptId, JobId, OrgId, UserId},
     image::Image,
-    job::{AttemptView, JobDetail, JobNumber, JobSpec, JobSummary},
+    job::{AttemptView, DelayedTask, JobDetail, JobNumber, JobSpec, JobSummary, MAX_DELAYED_SHOWN},
     name::Name,
     time::Timestamp,
     usage::MAX_SAMPLES,
@@ -100,12 +100,17 @@ pub(super) fn show(
         Some(view)
     });
     let listed: Vec<AttemptView> = listed.collect();
+    let delayed = progress.delayed.iter();
+    let delayed = delayed.filter(|(task, ..)| show.task.is_none_or(|only| only == *task));
+    let mut delayed = delayed.map(|(task, until, after)| DelayedTask { task, until, after });
     Ok(JobDetail {
         summary: summary(state, id, job, progress)?,
         spec: pinned_spec(job),
         attempts: listed,
         attempts_left_out: attempts.count() as u64,
         approval: approval::of_job(state, id)?.map(Box::new),
+        delayed: delayed.by_ref().take(MAX_DELAYED_SHOWN).collect(),
+        delayed_left_out: delayed.count() as u64,
     })
 }
 

@@ -9,23 +9,22 @@ use std::collections::BTreeMap;
 use common::{
     id::{AttemptId, JobId, MachineId, OrgId, UserId},
     limits::Limits,
-    resources::{Allocation, GpuRoom},
-    status::EndReason,
+    resources::{Allocation, GpuRoom, Request},
     time::Span,
 };
 
 use super::{
-    candidates::Candidates,
+    candidates::{Candidates, Passed},
     choose::Machines,
     data::Needs,
     feasible::{Ask, max_runtime},
+    history::History,
     rank::Wishes,
     turns::{Head, Line, Turns},
     view,
 };
 use crate::{
     bounds::Bounds,
-    lifecycle::attempt::AttemptState,
     state::{
         State,
         held::Held,
@@ -35,6 +34,9 @@ use crate::{
         queue::{Class, ClassId},
     },
 };
+
+/// Most tasks of a job that a pass leaves where they are, to see whether one behind them fits.
+const MAX_SKIPPED: u32 = 64;
 
 /// One task and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,46 +93,6 @@ pub(crate) fn plan(state: &State, most: u32) -> Plan {
     plan
 }
 
-/// What became of a task so far.
-#[derive(Debug, Default)]
-pub(crate) struct History {
-    /// Of its next attempt.
-    number: u32,
-    failed_on: Vec<MachineId>,
-    /// Those of them that their owners took back.
-    pub(crate) given_back: Vec<MachineId>,
-}
-
-impl History {
-    pub(crate) fn of(state: &State, job: JobId, task: u32) -> Self {
-        let first = AttemptId {
-            job,
-            task,
-            number: 0,
-        };
-        let last = AttemptId {
-            number: u32::MAX,
-            ..first
-        };
-        let mut history = Self {
-            number: 1,
-            ..Self::default()
-        };
-        for (id, attempt) in state.attempts.range(first..=last) {
-            history.number = id.number + 1;
-            if let AttemptState::Ended(outcome) = &attempt.state
-                && !outcome.succeeded()
-            {
-                history.failed_on.push(attempt.machine);
-                if outcome.reason == EndReason::MachineOwner {
-                    history.given_back.push(attempt.machine);
-                }
-            }
-        }
-        history
-    }
-}
-
 struct Pass<'a> {
     state: &'a State,
     org: OrgId,
@@ -152,15 +114,16 @@ struct Pass<'a> {
 enum Place {
     Found,
     Nowhere,
-    /// Nowhere, but a machine was taken back from this task that others may have.
+    /// Nowhere, but a machine was taken back from this task that others may have, or it asks for more than they do.
     NotForThisTask,
 }
 
-/// What this pass took from a job: always the first tasks of its queue.
+/// What this pass took from a job: always the first tasks of its queue, without those that ask for more than fits.
 #[derive(Debug, Clone, Copy, Default)]
 struct Placed {
     count: u32,
     next_from: u32,
+    skipped: u32,
 }
 
 impl<'a> Pass<'a> {
@@ -256,8 +219,12 @@ impl<'a> Pass<'a> {
                     line.advance(class);
                 }
             }
-            // Says nothing of others that ask for as much.
-            Place::NotForThisTask => line.advance(class),
+            // Says nothing of others that ask for as much, nor of the job's other tasks.
+            Place::NotForThisTask => {
+                if !self.skip(id, task) || self.next_task(id, job, progress).is_none() {
+                    line.advance(class);
+                }
+            }
             Place::Nowhere => {
                 candidates.refresh(class, &self.pool.room);
                 line.give_up(class);
@@ -279,6 +246,14 @@ impl<'a> Pass<'a> {
         progress.queued.first_from(placed.next_from)
     }
 
+    /// Leaves a task where it is. Returns whether those behind it are looked at.
+    fn skip(&mut self, id: JobId, task: u32) -> bool {
+        let placed = self.jobs.entry(id).or_default();
+        placed.next_from = task.saturating_add(1);
+        placed.skipped += 1;
+        placed.skipped <= MAX_SKIPPED
+    }
+
     fn place(
         &mut self,
         id: JobId,
@@ -292,11 +267,17 @@ impl<'a> Pass<'a> {
             self.looks += 1;
         }
         let history = History::of(self.state, id, task);
+        let more = history.request(&job.spec);
+        let request = more.as_ref().unwrap_or(&job.spec.request);
+        if more.is_some() && !self.admits_more(job.owner, request) {
+            return Place::NotForThisTask;
+        }
         let gpu_room = match &job.spec.request.gpu {
             None => GpuRoom::unlimited(),
             Some(_) => self.bounds(job.owner).gpu_room(),
         };
         let ask = Ask {
+            request,
             given_back: &history.given_back,
             gpu_room: &gpu_room,
             data: job.data,
@@ -308,12 +289,18 @@ impl<'a> Pass<'a> {
             needs: &needs,
             failed_on: &history.failed_on,
         };
-        let nowhere = match history.given_back.is_empty() {
+        let nowhere = match history.given_back.is_empty() && more.is_none() {
             true => Place::Nowhere,
             false => Place::NotForThisTask,
         };
-        let Some(passed) = candidates.passed(class, job.owner) else {
-            return nowhere;
+        // Where this task has no room its class may have some.
+        let (mut apart, mut apart_own) = (Passed::default(), Passed::default());
+        let passed = match more.is_some() {
+            true => (&mut apart, &mut apart_own),
+            false => match candidates.passed(class, job.owner) {
+                Some(passed) => passed,
+                None => return nowhere,
+            },
         };
         let Some((machine, allocation)) = self.machines.choose(&ask, &wishes, passed) else {
             return nowhere;
@@ -350,6 +337,12 @@ impl<'a> Pass<'a> {
             strong,
         });
         Place::Found
+    }
+
+    /// Returns whether the bounds leave room for a task that asks for more than its class.
+    fn admits_more(&self, owner: UserId, request: &Request) -> bool {
+        let most = self.limits.max_job_memory;
+        most.is_none_or(|most| request.memory <= most) && self.bounds(owner).admit(request)
     }
 
     /// Returns what the member has, with what was placed in this pass.

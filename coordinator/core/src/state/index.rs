@@ -68,6 +68,8 @@ pub(crate) struct Index {
     pub(crate) open_jobs: BTreeMap<(OrgId, UserId), BTreeSet<JobId>>,
     /// Jobs with a task that may be placed as far as the job itself goes.
     pub(crate) queues: BTreeMap<OrgId, Queue>,
+    /// What is to happen by itself, by when.
+    pub(crate) wakings: BTreeSet<(Timestamp, Waking)>,
     pub(crate) members: BTreeMap<(OrgId, UserId), MemberUse>,
     pub(crate) orgs: BTreeMap<OrgId, OrgUse>,
     pub(crate) machines: BTreeMap<MachineId, MachineUse>,
@@ -103,6 +105,13 @@ pub(crate) struct MachineUse {
     /// The live ones and those of which something is still wanted.
     pub(crate) desired: BTreeSet<AttemptId>,
     pub(crate) held: Allocation,
+}
+
+/// What something happens to once its moment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Waking {
+    /// Tasks of it are tried again.
+    Job(JobId),
 }
 
 impl Index {
@@ -256,6 +265,8 @@ impl Index {
         if progress.counts.queued > 0 {
             self.members.entry(member).or_default().queued += u64::from(progress.counts.queued);
         }
+        let moment = progress.delayed.first();
+        self.wakings.extend(moment.map(|at| (at, Waking::Job(id))));
         if progress.is_ready(job.parallel()) {
             self.queues.entry(job.org).or_default().insert(id, job);
         }
@@ -275,6 +286,9 @@ impl Index {
                 .queued
                 .saturating_sub(u64::from(progress.counts.queued));
         });
+        if let Some(moment) = progress.delayed.first() {
+            self.wakings.remove(&(moment, Waking::Job(id)));
+        }
         if let Some(queue) = self.queues.get_mut(&job.org) {
             queue.remove(id, job);
             if queue.is_empty() {

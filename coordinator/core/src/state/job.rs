@@ -5,13 +5,13 @@ use common::{
     id::{AttemptId, DatasetId, IdempotencyKey, OrgId, ProjectId, TreeId, UserId},
     job::{JobNumber, JobRef, JobSpec, TaskCounts},
     name::Name,
-    status::{JobStatus, Visibility},
+    status::{EndReason, JobStatus, Visibility},
     time::Timestamp,
     units::Bytes,
 };
 use serde::{Deserialize, Serialize};
 
-use super::ranges::TaskRanges;
+use super::{delays::Delays, ranges::TaskRanges};
 use crate::lifecycle::job::JobState;
 
 /// What was submitted.
@@ -76,6 +76,9 @@ pub(crate) struct JobProgress {
     pub(crate) counts: TaskCounts,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
+    /// Tasks that count as queued, and that the schedule does not see until their moment comes.
+    #[serde(default)]
+    pub(crate) delayed: Delays,
 }
 
 /// What becomes of a task whose attempt ended.
@@ -84,9 +87,26 @@ pub(crate) struct JobProgress {
 pub enum TaskFate {
     /// It waits for another try.
     Requeued,
+    /// It is tried again, not before a moment.
+    Delayed {
+        until: Timestamp,
+        after: EndReason,
+        /// What it asks for then, where it had too little.
+        memory: Option<Bytes>,
+    },
     Succeeded,
     Failed,
     Cancelled,
+}
+
+impl TaskFate {
+    /// Returns what the next try asks for, where that is more than the last one did.
+    pub(crate) const fn memory(self) -> Option<Bytes> {
+        match self {
+            Self::Delayed { memory, .. } => memory,
+            Self::Requeued | Self::Succeeded | Self::Failed | Self::Cancelled => None,
+        }
+    }
 }
 
 impl PinnedDataset {
@@ -164,6 +184,7 @@ impl JobProgress {
             },
             started_at: None,
             ended_at: None,
+            delayed: Delays::default(),
         }
     }
 
@@ -187,6 +208,17 @@ impl JobProgress {
         waits && parallel.is_none_or(|most| self.counts.running < most)
     }
 
+    /// Returns how many tasks the schedule sees.
+    pub(crate) fn in_queue(&self) -> u32 {
+        let delayed = u32::try_from(self.delayed.len()).unwrap_or(u32::MAX);
+        self.counts.queued.saturating_sub(delayed)
+    }
+
+    /// Returns whether the task waits, be it for a moment or for a machine.
+    pub(crate) fn waits(&self, task: u32) -> bool {
+        self.queued.contains(task) || self.delayed.contains(task)
+    }
+
     pub(crate) fn place(&mut self, task: u32) {
         if self.queued.remove(task) {
             self.counts.queued -= 1;
@@ -202,14 +234,27 @@ impl JobProgress {
                     self.counts.queued += 1;
                 }
             }
+            TaskFate::Delayed { until, after, .. } => {
+                self.delayed.insert(task, until, after);
+                self.counts.queued += 1;
+            }
             TaskFate::Succeeded => self.counts.succeeded += 1,
             TaskFate::Failed => self.counts.failed += 1,
             TaskFate::Cancelled => self.counts.cancelled += 1,
         }
     }
 
+    /// Lets tasks into the queue whose moment has come.
+    pub(crate) fn release(&mut self, tasks: &[u32]) {
+        for task in tasks {
+            if self.delayed.remove(*task) {
+                self.queued.insert(*task);
+            }
+        }
+    }
+
     pub(crate) fn cancel_queued_task(&mut self, task: u32) {
-        if self.queued.remove(task) {
+        if self.queued.remove(task) || self.delayed.remove(task) {
             self.counts.queued -= 1;
             self.counts.cancelled += 1;
         }
@@ -219,5 +264,6 @@ impl JobProgress {
         self.counts.cancelled += self.counts.queued;
         self.counts.queued = 0;
         self.queued.clear();
+        self.delayed.clear();
     }
 }

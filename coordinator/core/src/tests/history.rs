@@ -20,7 +20,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use self::{
     data::{DataStep, data_step},
-    rules::{check_rules, needing, ruled},
+    rules::{check_rules, needing, retrying, ruled},
 };
 use super::{
     departure, invariants,
@@ -52,6 +52,8 @@ enum Step {
         cpus: u32,
         parallel: Option<u32>,
         priority: usize,
+        /// Bits of after what it is tried again.
+        retries: u8,
         /// Bits of what it needs, and the gibibytes of a share of a GPU, 0 for a whole one.
         needs: u8,
         gpu: Option<u64>,
@@ -74,6 +76,7 @@ enum Step {
     RemoveMember(usize),
     Rejoin(usize),
     Schedule(u32),
+    Wake(u32),
     Wait(u64),
     Data(DataStep),
 }
@@ -87,16 +90,17 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(machine, cpus, weak, paused, forgets, rules)| Step::Connect { machine, cpus, weak, paused, forgets, rules }),
         2 => machine.clone().prop_map(Step::Disconnect),
         2 => machine.prop_map(Step::Expire),
-        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), prop::option::of(0..20u64))
-            .prop_map(|(owner, tasks, cpus, parallel, priority, needs, gpu)| Step::Submit { owner, tasks, cpus, parallel, priority, needs, gpu }),
+        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), any::<u8>(), prop::option::of(0..20u64))
+            .prop_map(|(owner, tasks, cpus, parallel, priority, retries, needs, gpu)| Step::Submit { owner, tasks, cpus, parallel, priority, retries, needs, gpu }),
         2 => (1..8u64, prop::option::of(0..4u32)).prop_map(|(number, task)| Step::Cancel { number, task }),
         2 => (prop::option::of(1..4u32), prop::option::of(1..3u64), prop::option::weighted(0.3, 0..4usize))
             .prop_map(|(concurrent, memory, isolation)| Step::Limits { concurrent, memory, isolation }),
-        9 => (any::<Index>(), 0..8usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
+        9 => (any::<Index>(), 0..11usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
         2 => any::<Index>().prop_map(Step::CompleteLog),
         1 => (1..3usize).prop_map(Step::RemoveMember),
         1 => (1..3usize).prop_map(Step::Rejoin),
         5 => (1..9u32).prop_map(Step::Schedule),
+        3 => (0..4u32).prop_map(Step::Wake),
         2 => (1..4000u64).prop_map(Step::Wait),
         9 => data_step().prop_map(Step::Data),
     ]
@@ -169,6 +173,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             cpus,
             parallel,
             priority,
+            retries,
             needs,
             gpu,
         } => {
@@ -176,6 +181,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             let mut spec = JobSpec {
                 priority: Priority::ALL[*priority],
                 array: array(*tasks, *parallel).array,
+                retries: retrying(*retries),
                 ..needing(*cpus, *needs)
             };
             spec.request.gpu = gpu.map(|share| GpuRequest {
@@ -222,6 +228,9 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 3 => ended(EndReason::Exited, Some(1), false),
                 4 => ended(EndReason::MachineOwner, None, false),
                 5 => ended(EndReason::Cancelled, None, true),
+                8 => ended(EndReason::OutOfMemory, None, false),
+                9 => ended(EndReason::PrepareFailed, None, false),
+                10 => ended(EndReason::Signalled, None, false),
                 6 => AttemptReport::Artifacts {
                     tree: super::world::tree(1),
                 },
@@ -263,6 +272,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             data::take(world, &people.users, *submitted, step)
         }
         Step::Schedule(most) => world.run(Actor::System, Body::Schedule { most: *most }),
+        Step::Wake(most) => world.run(Actor::System, Body::Wake { most: *most }),
         Step::Wait(seconds) => {
             world.wait(*seconds);
             Ok(Vec::new())
@@ -286,6 +296,16 @@ fn check_placements(before: &World, after: &World, events: &[Event]) {
         assert!(
             held.cpu <= offer.cpu && held.memory <= offer.memory,
             "more than is lent"
+        );
+        let (task, progress) = (attempt.task, &before.state.progress[&attempt.job]);
+        assert!(!progress.delayed.contains(task), "before its moment");
+        let tries = before.state.attempts.iter();
+        let tries = tries.filter(|(id, _)| id.task_id() == attempt.task_id());
+        let wanted = tries.filter_map(|(_, row)| row.next_memory).max();
+        let given = after.state.attempts[attempt].allocation.memory;
+        assert!(
+            wanted.is_none_or(|wanted| given >= wanted),
+            "less memory than it needs"
         );
         let job = &after.state.jobs[&attempt.job];
         let running = after.state.index.members[&(ORG, job.owner)].running;

@@ -1,0 +1,63 @@
+//! What became of a task so far, as far as the choice of its next machine goes.
+
+use common::{
+    id::{AttemptId, JobId, MachineId},
+    job::JobSpec,
+    resources::Request,
+    status::EndReason,
+    units::Bytes,
+};
+
+use crate::{lifecycle::attempt::AttemptState, state::State};
+
+/// What became of a task so far.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// Of its next attempt.
+    pub(super) number: u32,
+    pub(super) failed_on: Vec<MachineId>,
+    /// Those of them that their owners took back.
+    pub(crate) given_back: Vec<MachineId>,
+    /// What it asks for since it had too little.
+    memory: Option<Bytes>,
+}
+
+impl History {
+    pub(crate) fn of(state: &State, job: JobId, task: u32) -> Self {
+        let first = AttemptId {
+            job,
+            task,
+            number: 0,
+        };
+        let last = AttemptId {
+            number: u32::MAX,
+            ..first
+        };
+        let mut history = Self {
+            number: 1,
+            ..Self::default()
+        };
+        for (id, attempt) in state.attempts.range(first..=last) {
+            history.number = id.number + 1;
+            history.memory = history.memory.max(attempt.next_memory);
+            if let AttemptState::Ended(outcome) = &attempt.state
+                && !outcome.succeeded()
+            {
+                history.failed_on.push(attempt.machine);
+                if outcome.reason == EndReason::MachineOwner {
+                    history.given_back.push(attempt.machine);
+                }
+            }
+        }
+        history
+    }
+
+    /// Returns what the task asks for, where that is more than the job does for each.
+    pub(crate) fn request(&self, job: &JobSpec) -> Option<Request> {
+        let memory = self.memory.filter(|more| *more > job.request.memory)?;
+        Some(Request {
+            memory,
+            ..job.request.clone()
+        })
+    }
+}

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod pull;
+mod retries;
 mod show;
 mod top;
 mod used;

@@ -124,6 +124,8 @@ fn bad_values_name_their_key_and_what_would_do() {
     refused("datasets: [digits]", "the path is missing");
     refused("datasets: digits:/d", "expected a list");
     refused("retries: {on: [tired]}", "\"tired\" is not one of");
+    refused("retries: {memory: 2}", "");
+    refused("retries: {memory: 1x}", "\"1x\" is not a factor of memory");
     refused("env: {V: 1.10}", "write it in quotes");
     refused("env: {V: [1]}", "`env.V`");
     refused(

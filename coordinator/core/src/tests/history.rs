@@ -1,6 +1,7 @@
 //! Random histories: whatever is asked in whatever order, the invariants hold after each command.
 
 mod data;
+mod placements;
 mod rules;
 
 use common::{
@@ -20,13 +21,14 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use self::{
     data::{DataStep, data_step},
-    rules::{check_rules, needing, retrying, ruled},
+    placements::check_placements,
+    rules::{needing, retrying, ruled},
 };
 use super::{
     departure, invariants,
     world::{ALICE, BOB, CAROL, ORG, World, array, capacity, machine_id, name, outcome, report},
 };
-use crate::{Actor, Body, Event, lifecycle::attempt::AttemptState};
+use crate::{Actor, Body, Event};
 
 /// Machines, and each one's name.
 const MACHINES: [(u8, &str); 3] = [(10, "ten"), (11, "eleven"), (12, "twelve")];
@@ -279,79 +281,6 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
         }
     };
     result.unwrap_or_default()
-}
-
-/// Checks what must be true at the moment of a placement.
-fn check_placements(before: &World, after: &World, events: &[Event]) {
-    let org = &before.state.orgs[&ORG];
-    for event in events {
-        let Event::AttemptPlaced {
-            attempt, machine, ..
-        } = event
-        else {
-            continue;
-        };
-        let offer = &after.state.reports[machine].offer;
-        let held = &after.state.index.machines[machine].held;
-        assert!(
-            held.cpu <= offer.cpu && held.memory <= offer.memory,
-            "more than is lent"
-        );
-        let (task, progress) = (attempt.task, &before.state.progress[&attempt.job]);
-        assert!(!progress.delayed.contains(task), "before its moment");
-        let tries = before.state.attempts.iter();
-        let tries = tries.filter(|(id, _)| id.task_id() == attempt.task_id());
-        let wanted = tries.filter_map(|(_, row)| row.next_memory).max();
-        let given = after.state.attempts[attempt].allocation.memory;
-        assert!(
-            wanted.is_none_or(|wanted| given >= wanted),
-            "less memory than it needs"
-        );
-        let job = &after.state.jobs[&attempt.job];
-        let running = after.state.index.members[&(ORG, job.owner)].running;
-        assert!(
-            org.limits
-                .max_concurrent_jobs_per_user
-                .is_none_or(|most| running <= most)
-        );
-        let at_once = after.state.progress[&attempt.job].counts.running;
-        assert!(job.parallel().is_none_or(|most| at_once <= most));
-        let last = before
-            .state
-            .attempts
-            .keys()
-            .rfind(|id| id.task_id() == attempt.task_id());
-        assert_eq!(
-            attempt.number,
-            last.map_or(1, |last| last.number + 1),
-            "numbers only grow"
-        );
-        check_rules(before, after, *attempt, *machine);
-        assert!(
-            after.state.is_connected(*machine) && after.state.reports[machine].paused.is_none()
-        );
-    }
-    for (id, attempt) in &before.state.attempts {
-        if let AttemptState::Ended(outcome) = &attempt.state {
-            let still = &after.state.attempts[id].state;
-            assert_eq!(
-                still,
-                &AttemptState::Ended(outcome.clone()),
-                "an end is final"
-            );
-        }
-    }
-    for (id, machine) in &before.state.machines {
-        assert!(after.state.machines[id].generation >= machine.generation);
-        let (was, is) = (
-            crate::assign(&before.state, *id),
-            crate::assign(&after.state, *id),
-        );
-        assert!(
-            was.attempts == is.attempts || is.generation > was.generation,
-            "a change without a generation"
-        );
-    }
 }
 
 /// Returns who is about to be removed, where they are a member, and what is shown of it.

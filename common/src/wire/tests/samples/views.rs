@@ -8,11 +8,11 @@ use crate::api::explain::{Blocker, BlockerCode, Explanation, MachineData};
 use crate::api::member::{InvitationSecrets, Invited};
 use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
-use crate::job::{ArtifactsView, AttemptView, JobDetail, JobSummary, TaskCounts};
+use crate::job::{ArtifactsView, AttemptView, DelayedTask, JobDetail, JobSummary, TaskCounts};
 use crate::machine::{CachedDataset, MachineView, UnseenProjects};
 use crate::org::{Amounts, GpuCount, MachineCount, OrgOverview, OrgSettings};
 use crate::resources::Allocation;
-use crate::status::{AttemptStatus, JobStatus, MachineStatus, Priority, Visibility};
+use crate::status::{AttemptStatus, EndReason, JobStatus, MachineStatus, Priority, Visibility};
 use crate::time::Span;
 use crate::units::{Bytes, MilliCpu};
 
@@ -77,6 +77,12 @@ pub(super) fn job_detail() -> JobDetail {
         attempts: artifacts.into_iter().map(attempt).collect(),
         attempts_left_out: 1,
         approval: Some(Box::new(super::approvals::approval_view())),
+        delayed: vec![DelayedTask {
+            task: 3,
+            until: AT,
+            after: EndReason::OutOfMemory,
+        }],
+        delayed_left_out: 2,
     }
 }
 

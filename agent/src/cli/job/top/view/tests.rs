@@ -65,6 +65,8 @@ fn snapshot() -> Snapshot {
         attempts: vec![attempt(0, samples(8, false)), attempt(7, samples(4, true))],
         attempts_left_out: 0,
         approval: None,
+        delayed: Vec::new(),
+        delayed_left_out: 0,
     };
     Snapshot {
         job: Box::new(job),

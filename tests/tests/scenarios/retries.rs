@@ -34,6 +34,7 @@ fn a_task_that_fails_is_tried_again_after_its_wait() {
         Some(shown["delayed"][0]["until"].as_str()?.to_owned())
     });
     assert_eq!(after, before);
+    org.wait_for_machine("box", "available");
     let why = org.alice.json(&["job", "why", "2"]);
     assert_eq!(why["blockers"][0]["code"], "backing_off", "{why}");
     let text = org.alice.run(&["job", "show", "2"]).expect_success();

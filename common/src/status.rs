@@ -111,6 +111,8 @@ words! {
         Offline => "offline",
         Rejected => "rejected",
         Removed => "removed",
+        /// Job after job failed there: it gets nothing new for a while.
+        SetAside => "set_aside",
     }
 
     /// Which of a task's output streams a piece of log came from.

@@ -118,6 +118,8 @@ pub enum BlockerCode {
     TooSmallCache,
     /// The task ended by what the next machine may end the same way, and is tried again later.
     BackingOff,
+    /// Job after job failed on the machine, which gets nothing new for a while.
+    MachineSetAside,
 }
 
 impl BlockerCode {
@@ -160,6 +162,7 @@ impl BlockerCode {
             Self::ProjectArchived => "project_archived",
             Self::TooSmallCache => "too_small_cache",
             Self::BackingOff => "backing_off",
+            Self::MachineSetAside => "machine_set_aside",
         }
     }
 }

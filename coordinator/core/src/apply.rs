@@ -41,6 +41,9 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::MachineConnected { .. }
         | Event::MachineDisconnected { .. }
         | Event::MachineLost { .. }
+        | Event::MachineSetAside { .. }
+        | Event::MachineTried { .. }
+        | Event::MachineReadmitted { .. }
         | Event::MachineReported { .. } => machine::apply(state, event),
         Event::DatasetVersionAdded { .. } => dataset::add_version(state, event),
         Event::Dataset(event) => dataset::apply(state, event),

@@ -126,11 +126,14 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::MachineRegistered { org, .. }
         | Event::MachineApproved { org, .. }
         | Event::MachineRejected { org, .. }
-        | Event::MachineRemoved { org, .. } => (AuditKind::Machine, About::Org(*org)),
+        | Event::MachineRemoved { org, .. }
+        | Event::MachineSetAside { org, .. }
+        | Event::MachineReadmitted { org, .. } => (AuditKind::Machine, About::Org(*org)),
         Event::MachineConnected { org, .. }
         | Event::MachineDisconnected { org, .. }
         | Event::MachineLost { org, .. }
         | Event::MachineReported { org, .. }
+        | Event::MachineTried { org, .. }
         | Event::ScheduleSettled { org } => (AuditKind::Connection, About::Org(*org)),
 
         Event::DatasetVersionAdded { org, .. } => (AuditKind::Dataset, About::Org(*org)),

@@ -234,7 +234,13 @@ pub enum Body {
     ExpireData {
         most: u32,
     },
-    /// System. Lets tasks into the queue that are tried again, once their moment has come, at most `most`.
+    /// Lets jobs onto a machine again that was set aside.
+    ReadmitMachine {
+        org: OrgId,
+        name: Name,
+    },
+    /// System. Lets tasks into the queue that are tried again, and jobs onto machines that were set aside, once their
+    /// moment has come, at most `most`.
     Wake {
         most: u32,
     },

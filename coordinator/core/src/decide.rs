@@ -21,6 +21,7 @@ pub(crate) mod rejoin;
 mod retry;
 mod schedule;
 mod secret;
+mod set_aside;
 mod settle;
 pub(crate) mod token;
 mod waking;
@@ -130,6 +131,9 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             machine::answer(state, at, user, *org, name, Verdict::Reject, reason)
         }
         Body::RemoveMachine { org, name } => machine::remove(state, at, user(actor)?, *org, name),
+        Body::ReadmitMachine { org, name } => {
+            set_aside::readmit(state, at, user(actor)?, *org, name)
+        }
         Body::ClaimMachine {
             machine,
             certificate,

@@ -127,6 +127,21 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             org: o,
             ..
         }
+        | Event::MachineSetAside {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::MachineTried {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::MachineReadmitted {
+            machine: id,
+            org: o,
+            ..
+        }
         | Event::MachineDisconnected {
             machine: id,
             org: o,

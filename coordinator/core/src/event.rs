@@ -41,6 +41,7 @@ pub use crate::state::{
     invitation::Guest,
     job::{PinnedArtifacts, PinnedDataset, TaskFate},
     org::Parting,
+    trouble::{Making, SetAside},
     usage::{Charge, Settled},
 };
 
@@ -180,6 +181,24 @@ pub enum Event {
     },
     /// No contact for a lease's length and its margin.
     MachineLost {
+        machine: MachineId,
+        org: OrgId,
+        at: Timestamp,
+    },
+    /// Job after job failed there: it gets nothing new for a while.
+    MachineSetAside {
+        machine: MachineId,
+        org: OrgId,
+        after: Box<SetAside>,
+    },
+    /// It was set aside for as long as was said: one job at a time may try.
+    MachineTried {
+        machine: MachineId,
+        org: OrgId,
+        at: Timestamp,
+    },
+    /// It was set aside and is not any more.
+    MachineReadmitted {
         machine: MachineId,
         org: OrgId,
         at: Timestamp,

@@ -107,6 +107,8 @@ actions! {
     ApproveMachine "approve or reject machines" Org Admin
     RemoveOwnMachine "remove their own machines" Own Member
     RemoveAnyMachine "remove machines of others" Other Admin
+    ReadmitOwnMachine "let jobs onto their own machines again" Own Member
+    ReadmitAnyMachine "let jobs onto machines of others again" Other Admin
 
     SeeApprovals "see what others ask approval for" Other Admin
     DecideApproval "approve or reject jobs and who comes back" Other Admin

@@ -24,6 +24,7 @@ pub(crate) mod ranges;
 pub(crate) mod room;
 pub mod rows;
 pub(crate) mod secret;
+pub(crate) mod trouble;
 pub(crate) mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,7 @@ use common::{
     org::logo::Logo,
     secret::SecretName,
     time::Timestamp,
+    wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
 
 use self::{
@@ -190,6 +192,27 @@ impl State {
         let names = self.index.secret_names.get(&(org, project));
         let ids = names.into_iter().flat_map(|names| names.values());
         ids.filter_map(|id| Some((*id, self.secrets.get(id)?)))
+    }
+
+    /// Returns how many attempts the machine may be told of: one more while jobs try one that was set aside.
+    pub(crate) fn most_attempts(&self, machine: MachineId) -> usize {
+        let row = self.machines.get(&machine);
+        match row.and_then(|row| row.set_aside.as_ref()) {
+            None => MAX_ATTEMPTS_PER_MACHINE,
+            Some(_) => {
+                let used = self.index.machines.get(&machine);
+                used.map_or(0, |used| used.desired.len()) + 1
+            }
+        }
+    }
+
+    /// Returns whether a machine that is set aside lets nobody in now.
+    pub(crate) fn is_set_aside(&self, machine: MachineId) -> bool {
+        let row = self.machines.get(&machine);
+        let aside = row.and_then(|row| row.set_aside.as_ref());
+        let used = self.index.machines.get(&machine);
+        let live = used.map_or(0, |used| used.live.len());
+        aside.is_some_and(|aside| !aside.lets_in(live))
     }
 
     /// Returns whether the machine has a connection open now.

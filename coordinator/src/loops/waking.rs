@@ -1,4 +1,4 @@
-//! What is to happen at a moment that the book knows: tasks that are tried again.
+//! What is to happen at a moment that the book knows: tasks that are tried again, machines that were set aside.
 
 use std::{sync::Arc, time::Duration};
 

@@ -14,6 +14,7 @@ use crate::{
         State,
         attempt::{Attempt, LogState},
         pool,
+        trouble::{Sign, Trouble},
     },
 };
 
@@ -96,7 +97,10 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             job::change(state, attempt.job, |progress| {
                 progress.end_attempt(attempt.task, *fate);
             });
-            if let Some(row) = state.machines.get_mut(machine) {
+            let job = state.jobs.get(&attempt.job);
+            if let (Some(row), Some(job)) = (state.machines.get_mut(machine), job) {
+                let sign = Sign::of(outcome, job.owner, row.owner);
+                row.troubles.note(sign, Trouble::of(job, *at));
                 row.executed += 1;
                 let lent = row.lent.as_duration() + outcome.usage.wall.as_duration();
                 row.lent = Span::from(lent);

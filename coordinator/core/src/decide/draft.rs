@@ -10,7 +10,7 @@ use common::{
     time::{Span, Timestamp},
 };
 
-use super::{approval, retry, settle::settle};
+use super::{approval, retry, set_aside, settle::settle};
 use crate::{
     event::{Event, LogState, TaskFate},
     lifecycle::{
@@ -198,6 +198,7 @@ impl<'a> Draft<'a> {
         if let Some(progress) = self.progress(id.job) {
             progress.end_attempt(id.task, fate);
         }
+        let judged = set_aside::after(self.state, at, attempt, job, &outcome);
         self.events.push(Event::AttemptEnded {
             attempt: id,
             machine: attempt.machine,
@@ -208,6 +209,7 @@ impl<'a> Draft<'a> {
             fate,
             usage: Box::new(usage),
         });
+        self.events.extend(judged);
         self.end_job_if_through(id.job);
     }
 

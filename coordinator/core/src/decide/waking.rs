@@ -1,4 +1,4 @@
-//! What was to happen at a moment that has come: tasks that are tried again.
+//! What was to happen at a moment that has come: tasks that are tried again, machines that may be tried.
 
 use common::time::Timestamp;
 
@@ -16,6 +16,15 @@ pub(super) fn wake(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
             break;
         }
         match waking {
+            Waking::Machine(id) => {
+                let row = state.machines.get(id);
+                left -= usize::from(row.is_some());
+                events.extend(row.map(|row| Event::MachineTried {
+                    machine: *id,
+                    org: row.org,
+                    at,
+                }));
+            }
             Waking::Job(id) => {
                 let (Some(job), Some(progress)) = (state.jobs.get(id), state.progress.get(id))
                 else {

@@ -44,6 +44,9 @@ impl Event {
             | Self::MachineApproved { machine, .. }
             | Self::MachineRejected { machine, .. }
             | Self::MachineRemoved { machine, .. }
+            | Self::MachineSetAside { machine, .. }
+            | Self::MachineTried { machine, .. }
+            | Self::MachineReadmitted { machine, .. }
             | Self::MachineDisconnected { machine, .. } => vec![RowKey::machine(*machine)],
             Self::MachineConnected { machine, .. } | Self::MachineReported { machine, .. } => {
                 vec![RowKey::machine(*machine), RowKey::report(*machine)]

@@ -5,10 +5,9 @@ use common::{
     machine::MachineReport,
     name::Name,
     resources::{Allocation, Capacity},
-    wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
 
-use crate::state::{State, held::Held, pool::OrgPool};
+use crate::state::{State, held::Held, pool::OrgPool, trouble::SetAside};
 
 /// Shares are counted in parts of a million.
 const WHOLE: u128 = 1_000_000;
@@ -23,6 +22,9 @@ pub(crate) struct MachineView<'a> {
     pub(crate) free: Capacity,
     /// In its desired set.
     pub(crate) attempts: usize,
+    most_attempts: usize,
+    /// Why it takes nothing new, where it was set aside and nobody may try it now.
+    pub(crate) set_aside: Option<&'a SetAside>,
 }
 
 /// Returns the largest part of any one resource that is held of what is lent in all (dominant resource fairness, Ghodsi
@@ -67,11 +69,16 @@ impl<'a> MachineView<'a> {
             report,
             free,
             attempts: used.map_or(0, |used| used.desired.len()),
+            most_attempts: state.most_attempts(id),
+            set_aside: machine
+                .set_aside
+                .as_ref()
+                .filter(|_| state.is_set_aside(id)),
         })
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.attempts >= MAX_ATTEMPTS_PER_MACHINE
+        self.attempts >= self.most_attempts
     }
 
     /// Returns the model of each GPU of an allocation, in their order.

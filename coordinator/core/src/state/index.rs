@@ -112,6 +112,8 @@ pub(crate) struct MachineUse {
 pub(crate) enum Waking {
     /// Tasks of it are tried again.
     Job(JobId),
+    /// It was set aside, and may be tried.
+    Machine(MachineId),
 }
 
 impl Index {
@@ -237,6 +239,9 @@ impl Index {
     pub(crate) fn machine_in(&mut self, id: MachineId, machine: &Machine) {
         self.listed.machine_in(id, machine);
         self.belongings.machine_in(id, machine);
+        let moment = machine.waking();
+        self.wakings
+            .extend(moment.map(|at| (at, Waking::Machine(id))));
         if machine.state.is_living() {
             let names = self.machine_names.entry(machine.org).or_default();
             names.insert(machine.name.clone(), id);
@@ -246,6 +251,9 @@ impl Index {
     pub(crate) fn machine_out(&mut self, id: MachineId, machine: &Machine) {
         self.listed.machine_out(id, machine);
         self.belongings.machine_out(id, machine);
+        if let Some(moment) = machine.waking() {
+            self.wakings.remove(&(moment, Waking::Machine(id)));
+        }
         if let Some(names) = self.machine_names.get_mut(&machine.org) {
             if names.get(&machine.name) == Some(&id) {
                 names.remove(&machine.name);

@@ -55,7 +55,7 @@ impl Inquiry<'_> {
         let obstacles = |machine| may_place(machine, &self.ask).err().unwrap_or_default();
         let weight = |obstacle: &Obstacle| match obstacle {
             Obstacle::Busy(_) | Obstacle::Full | Obstacle::ModelLimit => 1,
-            Obstacle::Offline | Obstacle::Paused => 10,
+            Obstacle::Offline | Obstacle::Paused | Obstacle::SetAside => 10,
             // Whoever submits can ask for less.
             Obstacle::TooSmall(_)
             | Obstacle::NetworkForbidden

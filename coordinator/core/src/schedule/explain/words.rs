@@ -86,6 +86,7 @@ pub(super) fn on_machines(
     match code {
         BlockerCode::MachineOffline => "not connected".to_owned(),
         BlockerCode::MachinePaused => pauses(machines),
+        BlockerCode::MachineSetAside => owners::set_aside(machines),
         BlockerCode::IsolationTooLow => isolation(ask, machines),
         BlockerCode::NotSupported => not_supported(ask, machines),
         BlockerCode::OwnerKeepsOut => owners::kept_out(ask, machines),

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod invitation;
 pub mod job;
 pub mod limits;
+pub mod machine;
 pub mod member;
 pub mod org;
 pub mod page;
@@ -138,6 +139,7 @@ pub enum Request {
     Token(token::TokenRequest),
     Data(data::DataRequest),
     Storage(storage::StorageRequest),
+    Machine(machine::MachineRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.

@@ -1,4 +1,4 @@
-//! `machine list|show|approve|reject|remove`: the pool.
+//! `machine list|show|approve|reject|readmit|remove`: the pool.
 
 mod facts;
 
@@ -6,7 +6,7 @@ pub(super) use facts::isolation;
 
 use clap::{Args, Subcommand};
 use common::{
-    api::{Answer, Request},
+    api::{Answer, Request, machine::MachineRequest},
     machine::MachineView,
     name::Name,
     problem::Problem,
@@ -30,6 +30,7 @@ pub(super) enum Machine {
     Show(Show),
     Approve(Approve),
     Reject(Reject),
+    Readmit(Readmit),
     Remove(Remove),
 }
 
@@ -67,6 +68,13 @@ pub(super) struct Reject {
     reason: String,
 }
 
+/// Let jobs onto a machine at once that was set aside, since job after job failed there
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share machine readmit bob-workstation")]
+pub(super) struct Readmit {
+    name: Name,
+}
+
 /// Remove a machine from the org
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  compute-share machine remove bob-laptop")]
@@ -95,6 +103,14 @@ impl Machine {
                     reason,
                 };
                 change(context, &name, &sentence, request).await
+            }
+            Self::Readmit(Readmit { name }) => {
+                let sentence = format!("{name} takes jobs again.");
+                let readmit = name.clone();
+                change(context, &name, &sentence, |org| {
+                    Request::Machine(MachineRequest::Readmit { org, name: readmit })
+                })
+                .await
             }
             Self::Remove(Remove { name }) => {
                 let consequence =

@@ -189,7 +189,9 @@ pub enum Event {
     MachineSetAside {
         machine: MachineId,
         org: OrgId,
-        after: Box<SetAside>,
+        aside: Box<SetAside>,
+        /// The same in words.
+        reason: String,
     },
     /// It was set aside for as long as was said: one job at a time may try.
     MachineTried {

@@ -30,6 +30,7 @@ mod room_for_data;
 mod rules;
 mod scheduling;
 mod secrets;
+mod set_aside;
 mod shares;
 mod storage;
 mod tokens;

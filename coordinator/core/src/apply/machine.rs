@@ -74,9 +74,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             }
             pool::refresh(state, *machine);
         }
-        Event::MachineSetAside { machine, after, .. } => judge(state, *machine, |row| {
+        Event::MachineSetAside { machine, aside, .. } => judge(state, *machine, |row| {
             row.troubles.clear();
-            row.set_aside = Some((**after).clone());
+            row.set_aside = Some((**aside).clone());
         }),
         Event::MachineTried { machine, at, .. } => judge(state, *machine, |row| {
             if let Some(aside) = &mut row.set_aside {

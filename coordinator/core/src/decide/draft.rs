@@ -198,7 +198,7 @@ impl<'a> Draft<'a> {
         if let Some(progress) = self.progress(id.job) {
             progress.end_attempt(id.task, fate);
         }
-        let judged = set_aside::after(self.state, at, attempt, job, &outcome);
+        let judged = set_aside::after(self.state, self.at, attempt, job, &outcome);
         self.events.push(Event::AttemptEnded {
             attempt: id,
             machine: attempt.machine,

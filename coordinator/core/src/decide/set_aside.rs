@@ -81,11 +81,12 @@ pub(super) fn after(
     }
 }
 
-fn set_aside(machine: MachineId, org: OrgId, after: SetAside) -> Event {
+fn set_aside(machine: MachineId, org: OrgId, aside: SetAside) -> Event {
     Event::MachineSetAside {
         machine,
         org,
-        after: Box::new(after),
+        reason: aside.words(),
+        aside: Box::new(aside),
     }
 }
 

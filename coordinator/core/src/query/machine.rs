@@ -5,8 +5,9 @@ use std::{cell::OnceCell, collections::BTreeSet};
 use common::{
     api::{MAX_ROWS, page::Page},
     id::{MachineId, OrgId, UserId},
+    job::JobNumber,
     machine::{
-        CachedDataset, MAX_CACHED_SHOWN, MachineReport, MachineView, Pause, PausedBy,
+        CachedDataset, MAX_CACHED_SHOWN, MachineReport, MachineView, Pause, PausedBy, SetAsideView,
         UnseenProjects,
     },
     name::Name,
@@ -18,11 +19,12 @@ use super::{
     page::{after, page},
 };
 use crate::{
+    decide::find_job,
     lifecycle::machine::MachineState,
     policy::{self, Action, permit},
     rejection::Rejection,
     schedule::explain::pause_reason,
-    state::{State, machine::Machine},
+    state::{State, machine::Machine, trouble::SetAside},
 };
 
 /// By name, those that wait or were rejected too.
@@ -118,6 +120,7 @@ pub(super) fn status(state: &State, id: MachineId, row: &Machine) -> MachineStat
         MachineState::Removed { .. } => MachineStatus::Removed,
         MachineState::Approved { .. } if !state.is_connected(id) => MachineStatus::Offline,
         MachineState::Approved { .. } if paused => MachineStatus::Paused,
+        MachineState::Approved { .. } if row.set_aside.is_some() => MachineStatus::SetAside,
         MachineState::Approved { .. } if live => MachineStatus::Busy,
         MachineState::Approved { .. } => MachineStatus::Available,
     }
@@ -139,7 +142,11 @@ fn view(
     let detail = match (&row.state, pause) {
         (MachineState::Rejected { reason, .. }, _) => Some(reason.clone()),
         (_, Some(pause)) if status == MachineStatus::Paused => Some(pause_words(pause)),
-        _ => None,
+        _ => row
+            .set_aside
+            .as_ref()
+            .filter(|_| status == MachineStatus::SetAside)
+            .map(SetAside::words),
     };
     Ok(MachineView {
         id,
@@ -159,6 +166,7 @@ fn view(
             .filter(|_| state.is_connected(id))
             .and_then(|contact| contact.load),
         cached: Vec::new(),
+        set_aside: row.set_aside.as_ref().map(|aside| seen.aside(row, aside)),
     })
 }
 
@@ -178,6 +186,21 @@ impl<'a> ProjectsSeen<'a> {
             user,
             org,
             names: OnceCell::new(),
+        }
+    }
+
+    /// Returns why a machine is set aside, with the jobs that may be named.
+    fn aside(&self, row: &Machine, aside: &SetAside) -> SetAsideView {
+        let numbers = aside.after.iter().copied();
+        let shown = |number: &JobNumber| {
+            row.owner == self.user || find_job(self.state, self.user, self.org, *number).is_ok()
+        };
+        SetAsideView {
+            since: aside.since,
+            until: aside.until,
+            on_trial: aside.tried.is_some(),
+            after: numbers.filter(shown).collect(),
+            text: aside.words(),
         }
     }
 

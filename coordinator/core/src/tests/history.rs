@@ -48,6 +48,12 @@ enum Step {
     },
     Disconnect(usize),
     Expire(usize),
+    /// All that it runs ends by its own making.
+    Breaks(usize),
+    Readmit {
+        machine: usize,
+        by: usize,
+    },
     Submit {
         owner: usize,
         tasks: u32,
@@ -91,7 +97,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (machine.clone(), 1..6u32, prop::bool::weighted(0.2), prop::bool::weighted(0.2), any::<bool>(), any::<u8>())
             .prop_map(|(machine, cpus, weak, paused, forgets, rules)| Step::Connect { machine, cpus, weak, paused, forgets, rules }),
         2 => machine.clone().prop_map(Step::Disconnect),
-        2 => machine.prop_map(Step::Expire),
+        2 => machine.clone().prop_map(Step::Expire),
+        4 => machine.clone().prop_map(Step::Breaks),
+        1 => (machine, 0..3usize).prop_map(|(machine, by)| Step::Readmit { machine, by }),
         5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), any::<u8>(), prop::option::of(0..20u64))
             .prop_map(|(owner, tasks, cpus, parallel, priority, retries, needs, gpu)| Step::Submit { owner, tasks, cpus, parallel, priority, retries, needs, gpu }),
         2 => (1..8u64, prop::option::of(0..4u32)).prop_map(|(number, task)| Step::Cancel { number, task }),
@@ -168,6 +176,23 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
         Step::Expire(index) => {
             let machine = machine_id(MACHINES[*index].0);
             world.run(Actor::System, Body::ExpireLease { machine })
+        }
+        Step::Breaks(index) => {
+            let used = world
+                .state
+                .index
+                .machines
+                .get(&machine_id(MACHINES[*index].0));
+            let live: Vec<_> = used.map_or(Vec::new(), |used| used.live.iter().copied().collect());
+            let broken = outcome(EndReason::RefusedByMachine, None);
+            Ok(live
+                .into_iter()
+                .flat_map(|id| world.end(id, broken.clone()))
+                .collect())
+        }
+        Step::Readmit { machine, by } => {
+            let name = name(MACHINES[*machine].1);
+            world.user_does(people.users[*by], Body::ReadmitMachine { org: ORG, name })
         }
         Step::Submit {
             owner,

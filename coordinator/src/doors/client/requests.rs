@@ -23,6 +23,7 @@ use common::{
         data::{AddDatasetVersion, DataAnswer},
         job::SubmitJob,
         limits::LimitsRequest,
+        machine::MachineRequest,
         member::{RegisterMachine, Registered},
     },
     code::Code,
@@ -76,6 +77,9 @@ pub(super) async fn answer(
         Request::ApproveMachine { org, name } => Body::ApproveMachine { org, name },
         Request::RejectMachine { org, name, reason } => Body::RejectMachine { org, name, reason },
         Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
+        Request::Machine(MachineRequest::Readmit { org, name }) => {
+            Body::ReadmitMachine { org, name }
+        }
         Request::CancelJob(request) => Body::CancelJob(request),
         Request::Account(request) => return account::answer(member, user, request).await,
         Request::Data(request) => return dataset::answer(member, user, request).await,

@@ -9,7 +9,7 @@ use crate::api::member::{InvitationSecrets, Invited};
 use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
 use crate::job::{ArtifactsView, AttemptView, DelayedTask, JobDetail, JobSummary, TaskCounts};
-use crate::machine::{CachedDataset, MachineView, UnseenProjects};
+use crate::machine::{CachedDataset, MachineView, SetAsideView, UnseenProjects};
 use crate::org::{Amounts, GpuCount, MachineCount, OrgOverview, OrgSettings};
 use crate::resources::Allocation;
 use crate::status::{AttemptStatus, EndReason, JobStatus, MachineStatus, Priority, Visibility};
@@ -198,5 +198,12 @@ pub(super) fn machine_view() -> MachineView {
             version: 3,
             bytes: Bytes::gib(41),
         }],
+        set_aside: Some(SetAsideView {
+            since: AT,
+            until: AT,
+            on_trial: true,
+            after: vec![NUMBER],
+            text: "it could not start 3 jobs in a row".to_owned(),
+        }),
     }
 }

@@ -52,6 +52,14 @@ pub(super) fn check_placements(before: &World, after: &World, events: &[Event]) 
             last.map_or(1, |last| last.number + 1),
             "numbers only grow"
         );
+        if let Some(aside) = &before.state.machines[machine].set_aside {
+            let live = |world: &World| {
+                let used = world.state.index.machines.get(machine);
+                used.map_or(0, |used| used.live.len())
+            };
+            assert!(aside.tried.is_some(), "it is set aside");
+            assert_eq!((live(before), live(after)), (0, 1), "one at a time");
+        }
         check_rules(before, after, *attempt, *machine);
         assert!(
             after.state.is_connected(*machine) && after.state.reports[machine].paused.is_none()

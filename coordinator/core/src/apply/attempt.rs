@@ -99,7 +99,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             });
             let job = state.jobs.get(&attempt.job);
             if let (Some(row), Some(job)) = (state.machines.get_mut(machine), job) {
-                let sign = Sign::of(outcome, job.owner, row.owner);
+                let sign = Sign::of(outcome, job, row.owner);
                 row.troubles.note(sign, Trouble::of(job, *at));
                 row.executed += 1;
                 let lent = row.lent.as_duration() + outcome.usage.wall.as_duration();

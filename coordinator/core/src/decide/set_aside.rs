@@ -34,7 +34,7 @@ pub(super) fn after(
     if !row.state.is_approved() {
         return None;
     }
-    let sign = Sign::of(outcome, job.owner, row.owner);
+    let sign = Sign::of(outcome, job, row.owner);
     let org = row.org;
     match &row.set_aside {
         Some(aside) => {

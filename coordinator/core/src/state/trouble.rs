@@ -6,6 +6,7 @@
 
 use common::{
     id::UserId,
+    image::Image,
     job::{JobNumber, Outcome},
     status::EndReason,
     time::{Span, Timestamp},
@@ -28,7 +29,7 @@ const LONGEST: Span = Span::from_secs(24 * 3600);
 pub enum Making {
     /// The machine could not start the job.
     Machine,
-    /// The program failed, which may be its own doing.
+    /// The program failed, or the job's image could not be had, which may be the job's own doing.
     Program,
 }
 
@@ -75,17 +76,24 @@ pub struct SetAside {
 }
 
 impl Sign {
-    pub(crate) fn of(outcome: &Outcome, submitter: UserId, machine_owner: UserId) -> Self {
-        match outcome.reason {
-            _ if outcome.succeeded() => Self::Good,
+    pub(crate) fn of(outcome: &Outcome, job: &Job, machine_owner: UserId) -> Self {
+        let making = match outcome.reason {
+            _ if outcome.succeeded() => return Self::Good,
             // With a code it is the job that names a program which is not there.
-            EndReason::PrepareFailed if outcome.exit_code.is_none() => Self::Bad(Making::Machine),
-            EndReason::RefusedByMachine | EndReason::CoordinatorError => Self::Bad(Making::Machine),
-            // What owners do on their own machines is their business.
-            EndReason::Exited | EndReason::Signalled if submitter != machine_owner => {
-                Self::Bad(Making::Program)
-            }
-            _ => Self::None,
+            EndReason::PrepareFailed if outcome.exit_code.is_some() => return Self::None,
+            // An image that cannot be had may be the job's mistake, too.
+            EndReason::PrepareFailed => match job.spec.image {
+                Image::Registry(_) => Making::Program,
+                Image::Host | Image::Imported(_) => Making::Machine,
+            },
+            EndReason::RefusedByMachine | EndReason::CoordinatorError => Making::Machine,
+            EndReason::Exited | EndReason::Signalled => Making::Program,
+            _ => return Self::None,
+        };
+        // What owners do on their own machines is their business.
+        match making {
+            Making::Program if job.owner == machine_owner => Self::None,
+            making => Self::Bad(making),
         }
     }
 }

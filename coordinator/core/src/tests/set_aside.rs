@@ -4,7 +4,7 @@ use common::{
     api::{Answer, Request, explain::BlockerCode},
     code::Code,
     id::{AttemptId, MachineId, UserId},
-    job::{JobNumber, Outcome},
+    job::{JobNumber, JobSpec, Outcome},
     machine::MachineView,
     status::{EndReason, MachineStatus},
 };
@@ -119,6 +119,17 @@ fn a_success_between_the_same_job_or_the_jobs_own_fault_do_not_count() {
     // A program that is not there.
     for _ in 0..MOST_NOT_STARTED {
         run(&mut world, BOB, outcome(BROKEN, Some(127)));
+    }
+    // An image that nobody can have.
+    for _ in 0..MOST_NOT_STARTED {
+        let number = world.mint();
+        let image = JobSpec {
+            image: super::rules::pinned_image(),
+            ..spec()
+        };
+        world.submit(BOB, number, image).unwrap();
+        let (attempt, _) = world.schedule()[0];
+        world.end(attempt, outcome(BROKEN, None));
     }
     for reason in [EndReason::MachineOwner, EndReason::TimeLimit] {
         fails(&mut world, BOB, reason);

@@ -180,4 +180,5 @@ pub enum Answer {
     Token(token::TokenAnswer),
     Data(data::DataAnswer),
     Storage(storage::StorageAnswer),
+    MachineExplanation(Box<machine::MachineExplanation>),
 }

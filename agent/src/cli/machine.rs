@@ -1,6 +1,7 @@
-//! `machine list|show|approve|reject|readmit|remove`: the pool.
+//! `machine list|show|why|approve|reject|readmit|remove`: the pool.
 
 mod facts;
+mod why;
 
 pub(super) use facts::isolation;
 
@@ -30,6 +31,7 @@ pub(super) enum Machine {
     Show(Show),
     Approve(Approve),
     Reject(Reject),
+    Why(why::Why),
     Readmit(Readmit),
     Remove(Remove),
 }
@@ -87,6 +89,7 @@ impl Machine {
         match self {
             Self::List(_) => list(context).await,
             Self::Show(show) => show.run(context).await,
+            Self::Why(why) => why.run(context).await,
             Self::Approve(Approve { name }) => {
                 let sentence = format!("{name} is approved.");
                 change(context, &name, &sentence, |org| Request::ApproveMachine {

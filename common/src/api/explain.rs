@@ -120,6 +120,10 @@ pub enum BlockerCode {
     BackingOff,
     /// Job after job failed on the machine, which gets nothing new for a while.
     MachineSetAside,
+    /// The machine waits for approval.
+    MachinePending,
+    /// The machine's owner lends no processor or no memory.
+    LendsNothing,
 }
 
 impl BlockerCode {
@@ -163,6 +167,8 @@ impl BlockerCode {
             Self::TooSmallCache => "too_small_cache",
             Self::BackingOff => "backing_off",
             Self::MachineSetAside => "machine_set_aside",
+            Self::MachinePending => "machine_pending",
+            Self::LendsNothing => "lends_nothing",
         }
     }
 }

@@ -107,6 +107,8 @@ actions! {
     ApproveMachine "approve or reject machines" Org Admin
     RemoveOwnMachine "remove their own machines" Own Member
     RemoveAnyMachine "remove machines of others" Other Admin
+    ExplainOwnMachine "see why their own machines get nothing" Own Member
+    ExplainAnyMachine "see why machines of others get nothing" Other Admin
     ReadmitOwnMachine "let jobs onto their own machines again" Own Member
     ReadmitAnyMachine "let jobs onto machines of others again" Other Admin
 

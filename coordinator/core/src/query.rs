@@ -27,6 +27,7 @@ use common::{
         explain::Explanation,
         invitation::{InvitationAnswer, InvitationRequest},
         job::SubmitJob,
+        machine::MachineRequest,
     },
     code::Code,
     id::{AttemptId, CertificateSerial, MachineId, OrgId, UserId},
@@ -106,6 +107,10 @@ pub fn answer(
         Request::ShowMachine { org, name } => {
             let machine = machine::show(state, presence, user, *org, name)?;
             Ok(Answer::Machine(Box::new(machine)))
+        }
+        Request::Machine(MachineRequest::Explain { org, name }) => {
+            let explanation = machine::explain(state, now, user, *org, name)?;
+            Ok(Answer::MachineExplanation(Box::new(explanation)))
         }
         Request::ListDatasets { org, after } => {
             let datasets = dataset::list(state, user, *org, after.as_ref())?;

@@ -4,6 +4,7 @@
 //! and what should be scheduled again is neither stored nor rebuilt. Only [`crate::apply()`] changes any of it.
 
 pub(crate) mod account;
+pub(crate) mod activity;
 pub(crate) mod approval;
 pub(crate) mod attempt;
 pub(crate) mod certificate;

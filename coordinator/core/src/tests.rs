@@ -19,6 +19,7 @@ mod limits;
 mod lists;
 mod login_links;
 mod logos;
+mod machine_why;
 mod machines;
 mod orgs;
 mod owner;

@@ -97,10 +97,14 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             job::change(state, attempt.job, |progress| {
                 progress.end_attempt(attempt.task, *fate);
             });
+            let started = state.attempts.get(attempt).and_then(|row| row.started_at);
             let job = state.jobs.get(&attempt.job);
             if let (Some(row), Some(job)) = (state.machines.get_mut(machine), job) {
                 let sign = Sign::of(outcome, job, row.owner);
                 row.troubles.note(sign, Trouble::of(job, *at));
+                if let Some(started) = started {
+                    row.activity.note(started, *at);
+                }
                 row.executed += 1;
                 let lent = row.lent.as_duration() + outcome.usage.wall.as_duration();
                 row.lent = Span::from(lent);

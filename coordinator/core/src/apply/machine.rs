@@ -9,7 +9,7 @@ use common::{
 use crate::{
     event::Event,
     lifecycle::machine::{MachineState, MachineStep},
-    state::{State, machine::Machine, pool, trouble::Troubles},
+    state::{State, activity::Activity, machine::Machine, pool, trouble::Troubles},
 };
 
 pub(super) fn apply(state: &mut State, event: &Event) {
@@ -36,6 +36,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 lent: Span::default(),
                 troubles: Troubles::default(),
                 set_aside: None,
+                activity: Activity::default(),
             };
             state.index.machine_in(*machine, &row);
             state.machines.insert(*machine, row);

@@ -132,6 +132,7 @@ fn of_request(request: &Request) -> Needs {
         Request::RegisterMachine(register) => in_org(Admin, register.org),
         Request::CreateLoginLink(_) | Request::Token(TokenRequest::Create(_)) => PERSON,
         Request::Token(TokenRequest::List { .. } | TokenRequest::Revoke { .. }) => PERSON,
+        Request::Machine(MachineRequest::Explain { org, .. }) => in_org(Read, *org),
         Request::Machine(MachineRequest::Readmit { org, .. }) => in_org(Admin, *org),
         Request::Org(request) => of_org(request),
         Request::Project(request) => of_project(request),

@@ -3,7 +3,11 @@
 use std::{cell::OnceCell, collections::BTreeSet};
 
 use common::{
-    api::{MAX_ROWS, page::Page},
+    api::{
+        MAX_ROWS,
+        machine::{Lately, MachineExplanation},
+        page::Page,
+    },
     id::{MachineId, OrgId, UserId},
     job::JobNumber,
     machine::{
@@ -12,19 +16,23 @@ use common::{
     },
     name::Name,
     status::MachineStatus,
+    time::{Span, Timestamp},
 };
 
 use super::{
-    Presence, count, handle,
+    Presence, count, handle, of_org,
     page::{after, page},
 };
 use crate::{
-    decide::find_job,
+    decide::{find_job, find_machine},
     lifecycle::machine::MachineState,
     policy::{self, Action, permit},
     rejection::Rejection,
-    schedule::explain::pause_reason,
-    state::{State, machine::Machine, trouble::SetAside},
+    schedule::explain::{
+        machine::{obstacles, waiting},
+        pause_reason,
+    },
+    state::{State, activity::Activity, machine::Machine, trouble::SetAside},
 };
 
 /// By name, those that wait or were rejected too.
@@ -78,6 +86,52 @@ pub(super) fn show(
         None => Vec::new(),
     };
     Ok(MachineView { cached, ..view })
+}
+
+/// Why a machine gets nothing, for its owner and admins.
+pub(super) fn explain(
+    state: &State,
+    now: Timestamp,
+    user: UserId,
+    org: OrgId,
+    name: &Name,
+) -> Result<MachineExplanation, Rejection> {
+    permit(state, org, user, Action::ExplainOwnMachine)?;
+    let (id, row) = find_machine(state, org, name)?;
+    if row.owner != user {
+        permit(state, org, user, Action::ExplainAnyMachine)?;
+    }
+    let used = of_org(&state.index.members, org);
+    let queued: u64 = used.map(|(_, used)| used.queued).sum();
+    let waiting = waiting(state, id, row);
+    Ok(MachineExplanation {
+        machine: row.name.clone(),
+        status: status(state, id, row),
+        obstacles: obstacles(state, id, row),
+        lately: lately(state, now, id, row),
+        waiting: waiting.tasks,
+        not_ready: queued.saturating_sub(waiting.tasks),
+        classes: waiting.classes,
+        classes_left_out: waiting.left_out,
+    })
+}
+
+fn lately(state: &State, now: Timestamp, id: MachineId, row: &Machine) -> Lately {
+    let since = Activity::since(now);
+    let used = state.index.machines.get(&id);
+    let live = used.into_iter().flat_map(|used| &used.live);
+    let started = live.filter_map(|id| state.attempts.get(id)?.started_at);
+    let (tasks, mut busy) = row.activity.sums(now);
+    for moment in started {
+        let so_far = now.since(moment.max(since));
+        busy = Span::from(busy.as_duration().saturating_add(so_far));
+    }
+    Lately {
+        since,
+        tasks,
+        running: used.map_or(0, |used| count(used.live.len())),
+        busy,
+    }
 }
 
 /// Returns the datasets that a machine has and the user may read.

@@ -4,6 +4,7 @@ mod approval;
 mod backing_off;
 mod ever;
 mod forecast;
+pub(crate) mod machine;
 mod remedy;
 mod words;
 
@@ -156,6 +157,17 @@ struct Inquiry<'a> {
 
 impl<'a> Inquiry<'a> {
     fn new(state: &'a State, subject: &Subject<'a>, rooms: &'a Rooms) -> Self {
+        let machines = MachineView::all(state, subject.org).collect();
+        Self::on(state, subject, rooms, machines)
+    }
+
+    /// Asks about these machines alone.
+    fn on(
+        state: &'a State,
+        subject: &Subject<'a>,
+        rooms: &'a Rooms,
+        machines: Vec<MachineView<'a>>,
+    ) -> Self {
         let org = state.orgs.get(&subject.org);
         let limits = org.map(|org| org.limits.clone()).unwrap_or_default();
         Self {
@@ -168,7 +180,7 @@ impl<'a> Inquiry<'a> {
             },
             limits,
             reached: reached(state, subject),
-            machines: MachineView::all(state, subject.org).collect(),
+            machines,
             subject: *subject,
         }
     }

@@ -9,7 +9,10 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::trouble::{SetAside, Troubles};
+use super::{
+    activity::Activity,
+    trouble::{SetAside, Troubles},
+};
 use crate::lifecycle::machine::MachineState;
 
 /// A member's computer. What it reports of itself is a row of its own.
@@ -36,6 +39,8 @@ pub(crate) struct Machine {
     pub(crate) troubles: Troubles,
     #[serde(default)]
     pub(crate) set_aside: Option<SetAside>,
+    #[serde(default)]
+    pub(crate) activity: Activity,
 }
 
 /// A version of a dataset that is to be on a machine.

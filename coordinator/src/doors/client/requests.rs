@@ -92,6 +92,7 @@ pub(super) async fn answer(
         | Request::ListInvitations { .. }
         | Request::ListMachines { .. }
         | Request::ShowMachine { .. }
+        | Request::Machine(MachineRequest::Explain { .. })
         | Request::ListDatasets { .. }
         | Request::ShowDataset { .. }
         | Request::SubmitJob(_)

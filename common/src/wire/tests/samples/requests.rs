@@ -128,6 +128,13 @@ pub(super) fn requests() -> Vec<Sample> {
             },
         ),
         (
+            "explain_machine",
+            Request::Machine(MachineRequest::Explain {
+                org,
+                name: machine(),
+            }),
+        ),
+        (
             "readmit_machine",
             Request::Machine(MachineRequest::Readmit {
                 org,

@@ -5,6 +5,7 @@ use super::nouns::{
     machine_report, name, outcome,
 };
 use crate::api::explain::{Blocker, BlockerCode, Explanation, MachineData};
+use crate::api::machine::{Lately, MachineExplanation, Obstacle, WaitingClass};
 use crate::api::member::{InvitationSecrets, Invited};
 use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
@@ -205,5 +206,34 @@ pub(super) fn machine_view() -> MachineView {
             after: vec![NUMBER],
             text: "it could not start 3 jobs in a row".to_owned(),
         }),
+    }
+}
+
+pub(super) fn machine_explanation() -> MachineExplanation {
+    let obstacle = |code| Obstacle {
+        code,
+        text: "as it is".to_owned(),
+    };
+    MachineExplanation {
+        machine: name("box"),
+        status: MachineStatus::SetAside,
+        obstacles: vec![
+            obstacle(BlockerCode::MachineSetAside),
+            obstacle(BlockerCode::LendsNothing),
+        ],
+        lately: Lately {
+            since: AT,
+            tasks: 3,
+            running: 1,
+            busy: Span::from_secs(5400),
+        },
+        waiting: 41,
+        not_ready: 2,
+        classes: vec![WaitingClass {
+            tasks: 40,
+            asks: "8 CPUs, 64 GiB".to_owned(),
+            obstacles: vec![obstacle(BlockerCode::BackingOff)],
+        }],
+        classes_left_out: 1,
     }
 }

@@ -15,8 +15,8 @@ use common::{
     units::MilliCpu,
 };
 
-pub(super) use self::change::change_on;
-use self::graphics::{gpu_use, gpus};
+use self::graphics::gpu_use;
+pub(super) use self::{change::change_on, graphics::gpus};
 use crate::{
     lifecycle::machine::MachineState,
     schedule::{feasible::Ask, view::MachineView},
@@ -308,7 +308,7 @@ fn best<'a, 'b, K: Ord>(
     reported.rev().max_by_key(|(_, report)| key(report))
 }
 
-fn cpus(cpu: MilliCpu) -> String {
+pub(super) fn cpus(cpu: MilliCpu) -> String {
     if cpu == MilliCpu::cpus(1) {
         "1 CPU".to_owned()
     } else {

@@ -39,6 +39,19 @@ fn a_task_that_fails_is_tried_again_after_its_wait() {
     assert_eq!(why["blockers"][0]["code"], "backing_off", "{why}");
     let text = org.alice.run(&["job", "show", "2"]).expect_success();
     assert!(text.stdout.contains("tried again"), "{}", text.stdout);
+    // No work for the machine yet, and it is told so.
+    let idle = org.alice.json(&["machine", "why", "box"]);
+    assert_eq!(
+        (&idle["waiting"], &idle["not_ready"]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(idle["lately"]["tasks"], 3, "{idle}");
+    let text = org.alice.run(&["machine", "why", "box"]).expect_success();
+    assert!(
+        text.stdout.contains("Nothing waits in the org (and 1 more"),
+        "{}",
+        text.stdout
+    );
     org.alice
         .run(&["job", "cancel", "2", "--yes"])
         .expect_success();

@@ -187,7 +187,6 @@ fn whose_a_job_is_and_what_they_may_hold_is_not_told() {
     world.project(ALICE, 50, "secret-plan");
     let mut closed = report(capacity(4, 16));
     closed.admits.not_members = vec![name("bob")];
-    say(&mut world, closed);
     world.limit(Limits {
         max_concurrent_jobs_per_user: Some(1),
         ..Limits::default()
@@ -200,6 +199,7 @@ fn whose_a_job_is_and_what_they_may_hold_is_not_told() {
     for number in [31, 32] {
         world.submit(ALICE, number, planned.clone()).unwrap();
     }
+    say(&mut world, closed);
     world.schedule();
     let told = why(&world);
     let mut all = told.classes.iter().flat_map(|class| &class.obstacles);

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod invitation;
 pub mod job;
 pub mod limits;
+pub mod machine;
 pub mod member;
 pub mod org;
 pub mod page;
@@ -141,6 +142,7 @@ pub enum Request {
     Storage(storage::StorageRequest),
     Shares(shares::SharesRequest),
     Job(job::JobRequest),
+    Machine(machine::MachineRequest),
 }
 
 /// The answer to a [`Request`]; a refusal travels as a [`crate::problem::Problem`] instead.
@@ -183,4 +185,5 @@ pub enum Answer {
     Storage(storage::StorageAnswer),
     Shares(shares::SharesAnswer),
     AboutJob(job::JobAnswer),
+    MachineExplanation(Box<machine::MachineExplanation>),
 }

@@ -4,6 +4,7 @@ mod after;
 mod array;
 pub mod graph;
 mod mount;
+mod retries;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -23,9 +24,12 @@ use crate::{
     usage::UsageSample,
 };
 
-pub use self::after::{After, AfterView, HoldView, InvalidAfter, MAX_AFTER, Unmet};
-pub use self::array::{ArraySpec, IndexRange, InvalidArray, MAX_RANGES, MAX_TASKS};
-pub use self::mount::{ArtifactMount, DatasetMount, InvalidMount, Mount, check_mount_path};
+pub use self::{
+    after::{After, AfterView, HoldView, InvalidAfter, MAX_AFTER, Unmet},
+    array::{ArraySpec, IndexRange, InvalidArray, MAX_RANGES, MAX_TASKS},
+    mount::{ArtifactMount, DatasetMount, InvalidMount, Mount, check_mount_path},
+    retries::{DEFAULT_BACKOFF, InvalidFactor, MAX_BACKOFF, MAX_RETRIES, MemoryFactor, Retries},
+};
 
 /// Bounds on what one job may carry; a specification beyond them is refused at the door.
 pub const MAX_ARGUMENTS: usize = 4096;
@@ -36,8 +40,8 @@ pub const MAX_DATASETS: usize = 64;
 pub const MAX_OUTPUTS: usize = 64;
 /// Most jobs that are named which run tasks of one again.
 pub const MAX_RERUNS_SHOWN: usize = 16;
-/// Most times a task is tried again.
-pub const MAX_RETRIES: u32 = 100;
+/// Most tasks that are listed as waiting until they are tried again.
+pub const MAX_DELAYED_SHOWN: usize = 8;
 
 /// A job's number in its org; what people type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -176,28 +180,6 @@ impl JobSpec {
     }
 }
 
-/// How often a task is tried again, and after what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retries {
-    /// Besides the first try.
-    pub max: u32,
-    pub on: Vec<EndReason>,
-}
-
-impl Default for Retries {
-    /// Returns three retries after anything that was done to the job rather than by it.
-    fn default() -> Self {
-        let on = EndReason::ALL
-            .iter()
-            .copied()
-            .filter(|reason| reason.retried_by_default());
-        Self {
-            max: 3,
-            on: on.collect(),
-        }
-    }
-}
-
 /// How many tasks of a job are in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCounts {
@@ -258,6 +240,19 @@ pub struct JobDetail {
     pub after: Vec<AfterView>,
     /// Where it was cancelled because one of these can never be met any more.
     pub unmet: Option<Unmet>,
+    /// Tasks that wait until they are tried again, those that come first; at most [`MAX_DELAYED_SHOWN`].
+    pub delayed: Vec<DelayedTask>,
+    /// Such tasks that were left out of the list.
+    pub delayed_left_out: u64,
+}
+
+/// A task that waits for a moment before it is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelayedTask {
+    pub task: u32,
+    pub until: Timestamp,
+    /// How the last try ended.
+    pub after: EndReason,
 }
 
 /// One try of a task on one machine.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{MachineId, TreeId},
+    job::JobNumber,
     name::Name,
     resources::{Allocation, Capacity, MAX_GPUS_PER_MACHINE},
     status::{IsolationLevel, MachineStatus, Network},
@@ -258,6 +259,21 @@ pub struct MachineView {
     /// [`MAX_CACHED_SHOWN`]. Only where one machine is shown.
     #[serde(default)]
     pub cached: Vec<CachedDataset>,
+    /// Where job after job failed on it.
+    #[serde(default)]
+    pub set_aside: Option<SetAsideView>,
+}
+
+/// Why and for how long a machine gets nothing new.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAsideView {
+    pub since: Timestamp,
+    /// From then on one job at a time tries it, until one succeeds.
+    pub until: Timestamp,
+    pub on_trial: bool,
+    /// The jobs that failed there, those that whoever asks may see or the machine's owner asks about.
+    pub after: Vec<JobNumber>,
+    pub text: String,
 }
 
 /// A version of a dataset that a machine has in its cache.

@@ -130,6 +130,8 @@ words! {
         Offline => "offline",
         Rejected => "rejected",
         Removed => "removed",
+        /// Job after job failed there: it gets nothing new for a while.
+        SetAside => "set_aside",
     }
 
     /// Which of a task's output streams a piece of log came from.
@@ -296,6 +298,12 @@ impl EndReason {
             self,
             Self::Preempted | Self::MachineLost | Self::MachineOwner
         )
+    }
+
+    /// Returns whether the next try waits a while: the next machine may end it the same way. What a machine or its owner
+    /// did says nothing of the next one.
+    pub const fn delays_retry(self) -> bool {
+        !self.retried_by_default()
     }
 
     /// Returns whether the time counts as the submitter's use. What the job itself did is billed; what was

@@ -9,3 +9,4 @@ pub(crate) mod moving;
 pub(crate) mod renewal;
 pub(crate) mod scrub;
 pub(crate) mod sweep;
+pub(crate) mod waking;

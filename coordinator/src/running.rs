@@ -20,7 +20,7 @@ use crate::{
     kept::Kept,
     listen::{self, ResetKey},
     logs::Logs,
-    loops::{counting, forgetting, keeping, lease, moving, renewal, scrub, sweep},
+    loops::{counting, forgetting, keeping, lease, moving, renewal, scrub, sweep, waking},
     setup::{open_authority, open_sealing_key_of},
     store::{Opened, Store, StoreError},
 };
@@ -154,6 +154,7 @@ impl Ready {
         tasks.spawn(scrub::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(moving::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(forgetting::run(Arc::clone(&desk), stop.clone()));
+        tasks.spawn(waking::run(Arc::clone(&desk), stop.clone()));
         tasks.spawn(renewal::run(
             Arc::clone(&desk),
             endpoint.clone(),

@@ -4,6 +4,7 @@ mod artifacts;
 mod cancel;
 mod pull;
 mod rerun;
+mod retries;
 mod show;
 mod top;
 mod used;

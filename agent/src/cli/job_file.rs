@@ -259,7 +259,7 @@ fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {
     match fields.value("retries") {
         None => Ok(None),
         Some(Value::Object(map)) => {
-            let fields = Fields::new("retries", map, &["max", "on"], &[])?;
+            let fields = Fields::new("retries", map, &["max", "on", "backoff", "memory"], &[])?;
             let default = Retries::default();
             let on = fields.texts("on")?.map(|words| {
                 let reasons = words.iter().map(|word| word.parse::<EndReason>());
@@ -270,6 +270,8 @@ fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {
             Ok(Some(Retries {
                 max: fields.parsed("max")?.unwrap_or(default.max),
                 on: on.transpose()?.unwrap_or(default.on),
+                backoff: fields.parsed("backoff")?,
+                memory: fields.parsed("memory")?,
             }))
         }
         Some(_) => Ok(fields.parsed("retries")?.map(|max| Retries {

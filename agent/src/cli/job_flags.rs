@@ -7,12 +7,12 @@ use common::{
     code::Code,
     id::IdempotencyKey,
     image::Image,
-    job::{After, ArraySpec, Mount, Retries},
+    job::{After, ArraySpec, MemoryFactor, Mount, Retries},
     name::Name,
     problem::Problem,
     resources::GpuRequest,
     secret::SecretName,
-    status::{MinIsolation, Network, Priority, Visibility},
+    status::{EndReason, MinIsolation, Network, Priority, Visibility},
     time::Span,
     units::{Bytes, MilliCpu},
 };
@@ -78,9 +78,19 @@ pub(super) struct JobFlags {
     /// End each try after so long
     #[arg(long, value_name = "SPAN")]
     max_runtime: Option<Span>,
-    /// How often to try again what was no fault of the job
+    /// How often to try a task again
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
+    /// After what to try again (default: machine_lost, machine_owner and preempted, no fault of the job)
+    #[arg(long, value_name = "REASON,...", value_delimiter = ',')]
+    retry_on: Vec<EndReason>,
+    /// Wait so long before the second try after what the next machine may end the same way, twice as long before each
+    /// further one, at most 10m (default: 10s)
+    #[arg(long, value_name = "SPAN")]
+    retry_backoff: Option<Span>,
+    /// After out_of_memory, try again with so many times the memory
+    #[arg(long, value_name = "FACTOR, as in 2x")]
+    retry_memory: Option<MemoryFactor>,
     /// Run many tasks, each with its COMPUTE_SHARE_TASK_INDEX: 0-99, or 0-9,20,30-40%5 for at most 5 at once
     #[arg(long, value_name = "INDICES[%PARALLEL]")]
     array: Option<ArraySpec>,
@@ -208,6 +218,7 @@ impl JobFlags {
 
     fn put_over(self, draft: &mut Draft) -> Result<(), Problem> {
         draft.request.gpu = self.gpu(draft.request.gpu.take())?;
+        draft.retries = self.tries(draft.retries.take());
         draft.name = self.name.or(draft.name.take());
         draft.image = self.image.or(draft.image.take());
         if !self.command.is_empty() {
@@ -231,10 +242,6 @@ impl JobFlags {
         draft.isolation = self.isolation.or(draft.isolation);
         draft.priority = self.priority.or(draft.priority);
         draft.max_runtime = self.max_runtime.or(draft.max_runtime);
-        if let Some(max) = self.retries {
-            let retries = draft.retries.take().unwrap_or_default();
-            draft.retries = Some(Retries { max, ..retries });
-        }
         draft.array = self.array.or(draft.array.take());
         draft.project = self.project.or(draft.project.take());
         draft.visibility = self.visibility.or(draft.visibility);
@@ -244,6 +251,24 @@ impl JobFlags {
         }
         draft.hold |= self.hold;
         Ok(())
+    }
+
+    /// Returns how often and after what a task is tried again: what the file says, with what the flags say instead.
+    fn tries(&self, in_file: Option<Retries>) -> Option<Retries> {
+        let more = self.retry_backoff.is_some() || self.retry_memory.is_some();
+        if self.retries.is_none() && self.retry_on.is_empty() && !more {
+            return in_file;
+        }
+        let said = in_file.unwrap_or_default();
+        Some(Retries {
+            max: self.retries.unwrap_or(said.max),
+            on: match self.retry_on.is_empty() {
+                true => said.on,
+                false => self.retry_on.clone(),
+            },
+            backoff: self.retry_backoff.or(said.backoff),
+            memory: self.retry_memory.or(said.memory),
+        })
     }
 
     /// Returns the GPUs that are asked for: those of the flag, or of the file, with what the other flags add.

@@ -1,12 +1,13 @@
-//! `machine list|show|approve|reject|remove`: the pool.
+//! `machine list|show|why|approve|reject|readmit|remove`: the pool.
 
 mod facts;
+mod why;
 
 pub(super) use facts::isolation;
 
 use clap::{Args, Subcommand};
 use common::{
-    api::{Answer, Request},
+    api::{Answer, Request, machine::MachineRequest},
     machine::MachineView,
     name::Name,
     problem::Problem,
@@ -30,6 +31,8 @@ pub(super) enum Machine {
     Show(Show),
     Approve(Approve),
     Reject(Reject),
+    Why(why::Why),
+    Readmit(Readmit),
     Remove(Remove),
 }
 
@@ -67,6 +70,13 @@ pub(super) struct Reject {
     reason: String,
 }
 
+/// Let jobs onto a machine at once that was set aside, since job after job failed there
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  compute-share machine readmit bob-workstation")]
+pub(super) struct Readmit {
+    name: Name,
+}
+
 /// Remove a machine from the org
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  compute-share machine remove bob-laptop")]
@@ -79,6 +89,7 @@ impl Machine {
         match self {
             Self::List(_) => list(context).await,
             Self::Show(show) => show.run(context).await,
+            Self::Why(why) => why.run(context).await,
             Self::Approve(Approve { name }) => {
                 let sentence = format!("{name} is approved.");
                 change(context, &name, &sentence, |org| Request::ApproveMachine {
@@ -95,6 +106,14 @@ impl Machine {
                     reason,
                 };
                 change(context, &name, &sentence, request).await
+            }
+            Self::Readmit(Readmit { name }) => {
+                let sentence = format!("{name} takes jobs again.");
+                let readmit = name.clone();
+                change(context, &name, &sentence, |org| {
+                    Request::Machine(MachineRequest::Readmit { org, name: readmit })
+                })
+                .await
             }
             Self::Remove(Remove { name }) => {
                 let consequence =

@@ -125,6 +125,14 @@ pub enum BlockerCode {
     AwaitsJob,
     /// Somebody keeps it from starting until they release it.
     Held,
+    /// The task ended by what the next machine may end the same way, and is tried again later.
+    BackingOff,
+    /// Job after job failed on the machine, which gets nothing new for a while.
+    MachineSetAside,
+    /// The machine waits for approval.
+    MachinePending,
+    /// The machine's owner lends no processor or no memory.
+    LendsNothing,
 }
 
 impl BlockerCode {
@@ -169,6 +177,10 @@ impl BlockerCode {
             Self::MachineReserved => "machine_reserved",
             Self::AwaitsJob => "awaits_job",
             Self::Held => "held",
+            Self::BackingOff => "backing_off",
+            Self::MachineSetAside => "machine_set_aside",
+            Self::MachinePending => "machine_pending",
+            Self::LendsNothing => "lends_nothing",
         }
     }
 }

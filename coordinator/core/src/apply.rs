@@ -42,6 +42,9 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::MachineConnected { .. }
         | Event::MachineDisconnected { .. }
         | Event::MachineLost { .. }
+        | Event::MachineSetAside { .. }
+        | Event::MachineTried { .. }
+        | Event::MachineReadmitted { .. }
         | Event::MachineReported { .. }
         | Event::MachineReserved { .. }
         | Event::ReservationEnded { .. } => machine::apply(state, event),
@@ -51,6 +54,7 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::JobSubmitted { .. }
         | Event::JobCancelled { .. }
         | Event::TaskCancelled { .. }
+        | Event::RetriesDue { .. }
         | Event::JobEnded { .. }
         | Event::JobRaised { .. }
         | Event::LoginForgotten { .. } => job::apply(state, event),

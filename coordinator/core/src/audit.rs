@@ -126,13 +126,16 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::MachineRegistered { org, .. }
         | Event::MachineApproved { org, .. }
         | Event::MachineRejected { org, .. }
-        | Event::MachineRemoved { org, .. } => (AuditKind::Machine, About::Org(*org)),
+        | Event::MachineRemoved { org, .. }
+        | Event::MachineSetAside { org, .. }
+        | Event::MachineReadmitted { org, .. } => (AuditKind::Machine, About::Org(*org)),
         Event::MachineConnected { org, .. }
         | Event::MachineDisconnected { org, .. }
         | Event::MachineLost { org, .. }
         | Event::MachineReported { org, .. }
         | Event::MachineReserved { org, .. }
         | Event::ReservationEnded { org, .. }
+        | Event::MachineTried { org, .. }
         | Event::ScheduleSettled { org } => (AuditKind::Connection, About::Org(*org)),
 
         Event::DatasetVersionAdded { org, .. } => (AuditKind::Dataset, About::Org(*org)),
@@ -148,7 +151,9 @@ fn about(event: &Event) -> (AuditKind, About) {
         }
         Event::Waiting(event) => (AuditKind::Job, About::Job(event.job())),
 
-        Event::AttemptPlaced { org, .. } => (AuditKind::Attempt, About::Org(*org)),
+        Event::AttemptPlaced { org, .. } | Event::RetriesDue { org, .. } => {
+            (AuditKind::Attempt, About::Org(*org))
+        }
         Event::AttemptPreparing { attempt }
         | Event::AttemptStarted { attempt, .. }
         | Event::AttemptStopping { attempt, .. }

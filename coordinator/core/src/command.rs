@@ -238,4 +238,14 @@ pub enum Body {
     ExpireData {
         most: u32,
     },
+    /// Lets jobs onto a machine again that was set aside.
+    ReadmitMachine {
+        org: OrgId,
+        name: Name,
+    },
+    /// System. Lets tasks into the queue that are tried again, and jobs onto machines that were set aside, once their
+    /// moment has come, at most `most`.
+    Wake {
+        most: u32,
+    },
 }

@@ -20,12 +20,15 @@ pub(crate) mod org;
 pub(crate) mod project;
 pub(crate) mod rejoin;
 mod rerun;
+mod retry;
 mod schedule;
 mod secret;
+mod set_aside;
 mod settle;
 mod submission;
 pub(crate) mod token;
 pub(crate) mod waiting;
+mod waking;
 mod weight;
 
 use common::{
@@ -134,6 +137,9 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             machine::answer(state, at, user, *org, name, Verdict::Reject, reason)
         }
         Body::RemoveMachine { org, name } => machine::remove(state, at, user(actor)?, *org, name),
+        Body::ReadmitMachine { org, name } => {
+            set_aside::readmit(state, at, user(actor)?, *org, name)
+        }
         Body::ClaimMachine {
             machine,
             certificate,
@@ -224,6 +230,10 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::ExpireData { most } => {
             system(actor)?;
             Ok(expiry::expire(state, at, *most))
+        }
+        Body::Wake { most } => {
+            system(actor)?;
+            Ok(waking::wake(state, at, *most))
         }
     }
 }

@@ -128,6 +128,21 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             org: o,
             ..
         }
+        | Event::MachineSetAside {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::MachineTried {
+            machine: id,
+            org: o,
+            ..
+        }
+        | Event::MachineReadmitted {
+            machine: id,
+            org: o,
+            ..
+        }
         | Event::MachineDisconnected {
             machine: id,
             org: o,
@@ -171,6 +186,9 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
                 .collect()
         }
         Event::JobSubmitted {
+            job: id, org: o, ..
+        }
+        | Event::RetriesDue {
             job: id, org: o, ..
         } => vec![job(*id), org(*o)],
         Event::JobCancelled { job: id }

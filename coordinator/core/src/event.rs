@@ -42,6 +42,7 @@ pub use crate::state::{
     invitation::Guest,
     job::{PinnedArtifacts, PinnedDataset, Rerun, TaskFate},
     org::Parting,
+    trouble::{Making, SetAside},
     usage::{Charge, Settled},
 };
 
@@ -185,6 +186,26 @@ pub enum Event {
         org: OrgId,
         at: Timestamp,
     },
+    /// Job after job failed there: it gets nothing new for a while.
+    MachineSetAside {
+        machine: MachineId,
+        org: OrgId,
+        aside: Box<SetAside>,
+        /// The same in words.
+        reason: String,
+    },
+    /// It was set aside for as long as was said: one job at a time may try.
+    MachineTried {
+        machine: MachineId,
+        org: OrgId,
+        at: Timestamp,
+    },
+    /// It was set aside and is not any more.
+    MachineReadmitted {
+        machine: MachineId,
+        org: OrgId,
+        at: Timestamp,
+    },
     MachineReported {
         machine: MachineId,
         org: OrgId,
@@ -242,6 +263,12 @@ pub enum Event {
     /// It waited so long for a first task, or for another one, that its priority rose by a step.
     JobRaised {
         job: JobId,
+    },
+    /// Tasks that waited to be tried again are in the queue.
+    RetriesDue {
+        job: JobId,
+        org: OrgId,
+        tasks: Vec<u32>,
     },
     JobEnded {
         job: JobId,

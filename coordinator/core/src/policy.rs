@@ -107,6 +107,10 @@ actions! {
     ApproveMachine "approve or reject machines" Org Admin
     RemoveOwnMachine "remove their own machines" Own Member
     RemoveAnyMachine "remove machines of others" Other Admin
+    ExplainOwnMachine "see why their own machines get nothing" Own Member
+    ExplainAnyMachine "see why machines of others get nothing" Other Admin
+    ReadmitOwnMachine "let jobs onto their own machines again" Own Member
+    ReadmitAnyMachine "let jobs onto machines of others again" Other Admin
 
     SeeApprovals "see what others ask approval for" Other Admin
     DecideApproval "approve or reject jobs and who comes back" Other Admin

@@ -28,6 +28,7 @@ use common::{
         explain::Explanation,
         invitation::{InvitationAnswer, InvitationRequest},
         job::{JobAnswer, JobRequest, SubmitJob},
+        machine::MachineRequest,
     },
     code::Code,
     id::{AttemptId, CertificateSerial, JobId, MachineId, OrgId, UserId},
@@ -107,6 +108,10 @@ pub fn answer(
         Request::ShowMachine { org, name } => {
             let machine = machine::show(state, presence, user, *org, name)?;
             Ok(Answer::Machine(Box::new(machine)))
+        }
+        Request::Machine(MachineRequest::Explain { org, name }) => {
+            let explanation = machine::explain(state, now, user, *org, name)?;
+            Ok(Answer::MachineExplanation(Box::new(explanation)))
         }
         Request::ListDatasets { org, after } => {
             let datasets = dataset::list(state, user, *org, after.as_ref())?;

@@ -21,7 +21,7 @@ use common::{
     problem::Problem,
     seal::MAX_SEALED_BYTES,
     status::{JobStatus, Role},
-    time::Timestamp,
+    time::{Span, Timestamp},
 };
 
 use self::invitation::InvitationRejection;
@@ -228,6 +228,8 @@ pub enum InvalidJob {
     TooMuch { what: &'static str },
     #[error("it asks for {max} retries, {most} are possible")]
     Retries { max: u32, most: u32 },
+    #[error("its retries wait {backoff} at first, {most} is possible")]
+    Backoff { backoff: Span, most: Span },
     #[error("its image {image} has no digest, so that it could be another one on every machine")]
     NotPinned { image: String },
     #[error("what opens its image's registry is longer than {MAX_SEALED_BYTES} bytes")]

@@ -4,11 +4,13 @@
 //! and what should be scheduled again is neither stored nor rebuilt. Only [`crate::apply()`] changes any of it.
 
 pub(crate) mod account;
+pub(crate) mod activity;
 pub(crate) mod approval;
 pub(crate) mod attempt;
 pub(crate) mod certificate;
 pub(crate) mod dataset;
 pub(crate) mod decay;
+pub(crate) mod delays;
 pub(crate) mod deletion;
 pub(crate) mod held;
 pub(crate) mod index;
@@ -26,6 +28,7 @@ pub(crate) mod room;
 pub mod rows;
 pub(crate) mod secret;
 pub(crate) mod standing;
+pub(crate) mod trouble;
 pub(crate) mod usage;
 pub(crate) mod waiting;
 
@@ -40,6 +43,8 @@ use common::{
     name::Name,
     org::logo::Logo,
     secret::SecretName,
+    time::Timestamp,
+    wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
 
 use self::{
@@ -173,6 +178,11 @@ impl State {
         }
     }
 
+    /// Returns when something is to happen by itself next; what it is, [`crate::Body::Wake`] finds.
+    pub fn next_waking(&self) -> Option<Timestamp> {
+        self.index.wakings.first().map(|(moment, _)| *moment)
+    }
+
     /// Returns whether nothing new happens in the project.
     pub(crate) fn is_archived(&self, project: Option<ProjectId>) -> bool {
         let row = project.and_then(|project| self.projects.get(&project));
@@ -207,6 +217,27 @@ impl State {
         let names = self.index.secret_names.get(&(org, project));
         let ids = names.into_iter().flat_map(|names| names.values());
         ids.filter_map(|id| Some((*id, self.secrets.get(id)?)))
+    }
+
+    /// Returns how many attempts the machine may be told of: one more while jobs try one that was set aside.
+    pub(crate) fn most_attempts(&self, machine: MachineId) -> usize {
+        let row = self.machines.get(&machine);
+        match row.and_then(|row| row.set_aside.as_ref()) {
+            None => MAX_ATTEMPTS_PER_MACHINE,
+            Some(_) => {
+                let used = self.index.machines.get(&machine);
+                used.map_or(0, |used| used.desired.len()) + 1
+            }
+        }
+    }
+
+    /// Returns whether a machine that is set aside lets nobody in now.
+    pub(crate) fn is_set_aside(&self, machine: MachineId) -> bool {
+        let row = self.machines.get(&machine);
+        let aside = row.and_then(|row| row.set_aside.as_ref());
+        let used = self.index.machines.get(&machine);
+        let live = used.map_or(0, |used| used.live.len());
+        aside.is_some_and(|aside| !aside.lets_in(live))
     }
 
     /// Returns whether the machine has a connection open now.

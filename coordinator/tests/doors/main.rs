@@ -19,6 +19,7 @@ mod org_secrets;
 mod orgs;
 mod renewal;
 mod secrets;
+mod set_aside;
 mod storage;
 mod streams;
 mod swarm;

@@ -23,6 +23,7 @@ mod owner;
 mod peers;
 mod projects;
 mod refusals;
+mod retries;
 mod story;
 mod transfers;
 mod uninstall;

@@ -21,7 +21,7 @@ use super::{
         session::ask,
         table::Table,
     },
-    standing, tasks, used,
+    retries, standing, tasks, used,
 };
 
 /// Attempts that are shown.
@@ -110,6 +110,8 @@ fn text(job: &JobDetail) -> String {
         .with("secrets", secrets.collect::<Vec<_>>().join("\n"))
         .with("priority", spec.priority)
         .with_some("at most", spec.max_runtime)
+        .with_some("retries", retries::asked(&spec.retries))
+        .with("tried again", retries::waiting(job, now()))
         .with_some("array", spec.array.as_ref())
         .with_some("runs again", job.rerun_of.map(|of| format!("job {of}")))
         .with("run again by", reruns.collect::<Vec<_>>().join(", "))
@@ -119,7 +121,7 @@ fn text(job: &JobDetail) -> String {
         .with("took", took(summary.started_at, summary.ended_at, now()));
     let mut text = facts.to_text();
     if !job.attempts.is_empty() {
-        text += &format!("\n{}", attempts(&job.attempts));
+        text += &format!("\n{}", attempts(job));
     }
     let used = [used::by_ended(&job.attempts), used::now(&job.attempts)];
     for table in used.into_iter().flatten() {
@@ -148,11 +150,12 @@ fn after(one: &AfterView) -> String {
     }
 }
 
-fn attempts(attempts: &[AttemptView]) -> String {
+fn attempts(job: &JobDetail) -> String {
     let mut table = Table::new(&[
         ">TASK",
         ">TRY",
         "MACHINE",
+        ">MEMORY",
         "STATUS",
         "ENDED BY",
         ">CODE",
@@ -160,12 +163,17 @@ fn attempts(attempts: &[AttemptView]) -> String {
         "ARTIFACTS",
         "DETAIL",
     ]);
-    for attempt in attempts {
+    // All have as much, unless some were given more than the job asks for.
+    let asked = job.spec.request.memory;
+    let grown = job.attempts.iter().any(|one| one.allocation.memory > asked);
+    for attempt in &job.attempts {
         let outcome = attempt.outcome.as_ref();
+        let memory = Some(attempt.allocation.memory).filter(|_| grown);
         table.row([
             attempt.task.to_string(),
             attempt.number.to_string(),
             attempt.machine.to_string(),
+            memory.map(|given| given.to_string()).unwrap_or_default(),
             attempt.status.to_string(),
             outcome
                 .map(|outcome| outcome.reason.to_string())
@@ -180,7 +188,7 @@ fn attempts(attempts: &[AttemptView]) -> String {
                 .unwrap_or_default(),
         ]);
     }
-    table.to_text("")
+    table.without_empty_columns().to_text("")
 }
 
 fn artifacts(attempt: &AttemptView) -> String {

@@ -143,6 +143,8 @@ fn bad_values_name_their_key_and_what_would_do() {
         refused(&format!("after: {after}"), "`after`");
     }
     refused("hold: maybe", "`hold`: expected true or false");
+    refused("retries: {memory: 2}", "");
+    refused("retries: {memory: 1x}", "\"1x\" is not a factor of memory");
     refused("env: {V: 1.10}", "write it in quotes");
     refused("env: {V: [1]}", "`env.V`");
     refused(

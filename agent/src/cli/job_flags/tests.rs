@@ -117,6 +117,35 @@ array: 0-9
 }
 
 #[test]
+fn flags_say_when_and_how_a_task_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("job.yaml");
+    let text = "retries: {max: 1, on: [exited], backoff: 30s, memory: 1.5x}";
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+    let read = |words: &[&str]| flags(words).read().unwrap().draft.retries;
+    let file = read(&[path]).unwrap();
+    assert_eq!((file.max, &file.on[..]), (1, &[EndReason::Exited][..]));
+    assert_eq!(file.backoff, Some(Span::from_secs(30)));
+    assert_eq!(file.memory.unwrap().to_string(), "1.5x");
+    let words = [
+        path,
+        "--retry-on",
+        "out_of_memory,machine_lost",
+        "--retry-backoff",
+        "1m",
+    ];
+    let both = read(&words).unwrap();
+    let on = [EndReason::OutOfMemory, EndReason::MachineLost];
+    assert_eq!((both.max, &both.on[..]), (1, &on[..]));
+    assert_eq!(both.backoff, Some(Span::from_secs(60)));
+    assert_eq!(both.memory, file.memory);
+    let memory = read(&["--retry-memory", "2x", "--", "x"]).unwrap();
+    assert!(memory.covers(EndReason::OutOfMemory) && memory.covers(EndReason::MachineLost));
+    assert_eq!(read(&["--", "x"]), None);
+}
+
+#[test]
 fn the_folder_that_is_sent_is_the_one_that_was_named() {
     let read = |words: &[&str]| flags(words).read().unwrap().workdir;
     assert_eq!(read(&["--", "x"]), Workdir::Current);
@@ -148,6 +177,8 @@ fn bad_flags_are_refused_where_they_stand() {
     for words in [
         ["--memory", "16 bananas"],
         ["--cpu", "-1"],
+        ["--retry-on", "exited,tired"],
+        ["--retry-memory", "2"],
         ["--dataset", "digits"],
         ["--env", "=x"],
         ["--array", "9-1"],

@@ -1,7 +1,7 @@
 //! `machine show`: one machine, in words.
 
 use common::{
-    machine::{Admits, CachedDataset, Isolation, MachineView, UnseenProjects},
+    machine::{Admits, CachedDataset, Isolation, MachineView, SetAsideView, UnseenProjects},
     name::Name,
     resources::{Gpu, GpuHealth},
     status::{MachineStatus, Network},
@@ -38,7 +38,8 @@ pub(super) fn text(machine: &MachineView) -> String {
         .with_some("last seen", machine.last_heartbeat.map(|at| ago(at, now())))
         .with("running", machine.running)
         .with("executed", machine.executed)
-        .with("lent", machine.lent);
+        .with("lent", machine.lent)
+        .with_some("set aside", machine.set_aside.as_ref().map(set_aside));
     if let Some(report) = &machine.report {
         let (held, offer, capacity) = (&machine.allocated, &report.offer, &report.capacity);
         let system = &report.system;
@@ -110,6 +111,17 @@ pub(super) fn text(machine: &MachineView) -> String {
         facts = facts.with("peers", format!("{shares}; {moved}"));
     }
     facts.to_text()
+}
+
+/// Returns why the machine gets nothing new, and what can be done.
+fn set_aside(aside: &SetAsideView) -> String {
+    let jobs: Vec<String> = aside.after.iter().map(|job| job.to_string()).collect();
+    let jobs = match jobs.is_empty() {
+        true => String::new(),
+        false => format!("\njobs {}", jobs.join(", ")),
+    };
+    let since = local(aside.since);
+    format!("since {since}: {}{jobs}", aside.text)
 }
 
 /// Returns the datasets that the machine has, and how much else.

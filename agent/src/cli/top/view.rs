@@ -138,6 +138,12 @@ const ROOM_FOR_ALL: u16 = 110;
 
 /// Returns why the machine takes nothing new, where that is so.
 fn pause(machine: &MachineView) -> Option<String> {
+    if machine.status == MachineStatus::SetAside {
+        return machine
+            .set_aside
+            .as_ref()
+            .map(|aside| escape::line(&aside.text));
+    }
     let pause = machine.report.as_ref()?.paused.as_ref()?;
     let paused = machine.status == MachineStatus::Paused;
     paused.then(|| escape::line(&pausing::reason(pause)))

@@ -15,6 +15,7 @@ use crate::{
         attempt::{Attempt, LogState},
         index::Parties,
         pool, reserved, standing,
+        trouble::{Sign, Trouble},
     },
 };
 
@@ -45,6 +46,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 artifacts_at: None,
                 log: LogState::Growing,
                 settled: None,
+                next_memory: None,
             };
             job::change(state, id.job, |progress| progress.place(id.task, *at));
             reserved::end_of_job(state, *org, id.job);
@@ -95,12 +97,20 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 row.settled = Some((**usage).clone());
                 row.artifacts = *artifacts;
                 row.log = *log;
+                row.next_memory = fate.memory();
             });
             job::change(state, attempt.job, |progress| {
                 progress.end_attempt(attempt.task, *fate);
             });
             standing::charge(state, *org, *lender, usage, *at);
-            if let Some(row) = state.machines.get_mut(machine) {
+            let started = state.attempts.get(attempt).and_then(|row| row.started_at);
+            let job = state.jobs.get(&attempt.job);
+            if let (Some(row), Some(job)) = (state.machines.get_mut(machine), job) {
+                let sign = Sign::of(outcome, job, row.owner);
+                row.troubles.note(sign, Trouble::of(job, *at));
+                if let Some(started) = started {
+                    row.activity.note(started, *at);
+                }
                 row.executed += 1;
                 let lent = row.lent.as_duration() + outcome.usage.wall.as_duration();
                 row.lent = Span::from(lent);

@@ -85,6 +85,10 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::JobRaised { job } => change(state, *job, |progress| {
             progress.raised = progress.raised.saturating_add(1);
         }),
+        Event::RetriesDue { job, org, tasks } => {
+            change(state, *job, |progress| progress.release(tasks));
+            state.volatile.due.insert(*org);
+        }
         Event::JobEnded { job, result, at } => {
             change(state, *job, |progress| {
                 if let Ok(after) = progress.state.transition(JobStep::End(*result)) {

@@ -9,7 +9,9 @@ use common::{
 use crate::{
     event::Event,
     lifecycle::machine::{MachineState, MachineStep},
-    state::{State, machine::Machine, pool, reserved::Reservation},
+    state::{
+        State, activity::Activity, machine::Machine, pool, reserved::Reservation, trouble::Troubles,
+    },
 };
 
 pub(super) fn apply(state: &mut State, event: &Event) {
@@ -34,6 +36,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 executed: 0,
                 warm: Vec::new(),
                 lent: Span::default(),
+                troubles: Troubles::default(),
+                set_aside: None,
+                activity: Activity::default(),
             };
             state.index.machine_in(*machine, &row);
             state.machines.insert(*machine, row);
@@ -92,6 +97,19 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             state.volatile.reserved.take(*machine);
             state.volatile.due.insert(*org);
         }
+        Event::MachineSetAside { machine, aside, .. } => judge(state, *machine, |row| {
+            row.troubles.clear();
+            row.set_aside = Some((**aside).clone());
+        }),
+        Event::MachineTried { machine, at, .. } => judge(state, *machine, |row| {
+            if let Some(aside) = &mut row.set_aside {
+                aside.tried = Some(*at);
+            }
+        }),
+        Event::MachineReadmitted { machine, .. } => judge(state, *machine, |row| {
+            row.troubles.clear();
+            row.set_aside = None;
+        }),
         Event::MachineLost { machine, .. } => {
             state.volatile.lost.insert(*machine);
         }
@@ -115,6 +133,17 @@ fn step(state: &mut State, machine: MachineId, step: MachineStep) {
             row.state = after;
         }
         state.index.machine_in(machine, row);
+    }
+    pool::refresh(state, machine);
+}
+
+/// Changes what becomes of a machine on which jobs fail, and what follows from it.
+fn judge(state: &mut State, machine: MachineId, change: impl FnOnce(&mut Machine)) {
+    if let Some(row) = state.machines.get_mut(&machine) {
+        state.index.machine_out(machine, row);
+        change(row);
+        state.index.machine_in(machine, row);
+        state.volatile.due.insert(row.org);
     }
     pool::refresh(state, machine);
 }

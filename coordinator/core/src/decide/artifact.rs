@@ -38,7 +38,7 @@ pub(crate) fn left(
 ) -> Result<Left, Rejection> {
     find_task(job, task)?;
     let progress = state.progress.get(&id);
-    let queued = progress.is_some_and(|progress| progress.queued.contains(task));
+    let queued = progress.is_some_and(|progress| progress.waits(task));
     if queued && attempt.is_none() {
         return Ok(Left::NotYet);
     }
@@ -215,7 +215,7 @@ fn not_yet(state: &State, id: JobId, job: JobRef) -> Rejection {
         .is_some_and(|progress| match job.task {
             None => progress.ended_at.is_some(),
             Some(task) => {
-                !progress.queued.contains(task)
+                !progress.waits(task)
                     && newest(state, id, task).is_some_and(|(_, row)| !row.is_live())
             }
         });

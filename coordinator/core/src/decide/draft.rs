@@ -5,24 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::{ApprovalId, AttemptId, JobId},
-    job::{ArtifactsView, AttemptUsage, Outcome, Retries},
+    job::{ArtifactsView, AttemptUsage, Outcome},
     status::EndReason,
     time::{Span, Timestamp},
 };
 
-use super::approval;
-use super::settle::settle;
+use super::{approval, retry, set_aside, settle::settle};
 use crate::{
     event::{Event, LogState, TaskFate},
     lifecycle::{
         attempt::AttemptState,
         job::{JobState, JobStep},
     },
-    state::{State, approval::of_job, attempt::Attempt, job::JobProgress},
+    state::{
+        State,
+        approval::of_job,
+        attempt::Attempt,
+        job::{Job, JobProgress},
+    },
 };
-
-/// Most machines that owners may take back from one task without it counting as a try.
-const MAX_GIVEN_BACK: u32 = 100;
 
 pub(super) struct Draft<'a> {
     state: &'a State,
@@ -174,7 +175,7 @@ impl<'a> Draft<'a> {
         &mut self,
         id: AttemptId,
         at: Timestamp,
-        outcome: Outcome,
+        mut outcome: Outcome,
         artifacts: ArtifactsView,
         log: LogState,
     ) {
@@ -194,10 +195,11 @@ impl<'a> Draft<'a> {
         }
         let usage = settle(self.state, attempt, job, &outcome);
         let machine = self.state.machines.get(&attempt.machine);
-        let fate = self.fate(id, attempt, &outcome);
+        let fate = self.fate((id, attempt), job, &mut outcome);
         if let Some(progress) = self.progress(id.job) {
             progress.end_attempt(id.task, fate);
         }
+        let judged = set_aside::after(self.state, self.at, attempt, job, &outcome);
         self.events.push(Event::AttemptEnded {
             attempt: id,
             org: attempt.org,
@@ -210,44 +212,30 @@ impl<'a> Draft<'a> {
             fate,
             usage: Box::new(usage),
         });
+        self.events.extend(judged);
         self.end_job_if_through(id.job);
     }
 
     /// Decides what becomes of a task.
-    fn fate(&mut self, id: AttemptId, attempt: &Attempt, outcome: &Outcome) -> TaskFate {
+    fn fate(
+        &mut self,
+        (id, attempt): (AttemptId, &Attempt),
+        job: &Job,
+        outcome: &mut Outcome,
+    ) -> TaskFate {
         let reason = EndReason::Cancelled;
         let told_to_stop = attempt.state == AttemptState::Stopping { reason }
             || self.stopping.contains(&id)
             || self
                 .progress(id.job)
                 .is_some_and(|p| p.state == JobState::Cancelling);
-        let retries = self.state.jobs.get(&id.job).map(|job| &job.spec.retries);
         if outcome.succeeded() {
             TaskFate::Succeeded
         } else if told_to_stop || outcome.reason == EndReason::Cancelled {
             TaskFate::Cancelled
-        } else if retries.is_some_and(|retries| self.may_try_again(id, retries, outcome.reason)) {
-            TaskFate::Requeued
         } else {
-            TaskFate::Failed
+            retry::fate(self.state, self.at, (id, attempt), job, outcome)
         }
-    }
-
-    /// Returns whether the task is tried again. A machine whose owner took it back was no try, as long as that
-    /// does not go on for ever.
-    fn may_try_again(&self, id: AttemptId, retries: &Retries, reason: EndReason) -> bool {
-        let first = AttemptId { number: 0, ..id };
-        let earlier = self.state.attempts.range(first..id);
-        let given_back = earlier.filter(|(_, attempt)| match &attempt.state {
-            AttemptState::Ended(outcome) => outcome.reason == EndReason::MachineOwner,
-            _ => false,
-        });
-        let given_back = u32::try_from(given_back.count()).unwrap_or(u32::MAX);
-        let again = match reason {
-            EndReason::MachineOwner => retries.max > 0 && given_back < MAX_GIVEN_BACK,
-            _ => id.number.saturating_sub(given_back) <= retries.max,
-        };
-        again && retries.on.contains(&reason)
     }
 
     fn end_job_if_through(&mut self, id: JobId) {

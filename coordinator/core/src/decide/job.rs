@@ -263,7 +263,7 @@ pub(super) fn cancel(
                 .find(|attempt| attempt.task == task);
             if let Some(attempt) = running {
                 draft.stop(*attempt, EndReason::Cancelled);
-            } else if progress.queued.contains(task) {
+            } else if progress.waits(task) {
                 draft.cancel_queued_task(id, task);
             } else {
                 return Err(Rejection::TaskEnded {

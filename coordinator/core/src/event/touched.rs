@@ -45,6 +45,9 @@ impl Event {
             | Self::MachineApproved { machine, .. }
             | Self::MachineRejected { machine, .. }
             | Self::MachineRemoved { machine, .. }
+            | Self::MachineSetAside { machine, .. }
+            | Self::MachineTried { machine, .. }
+            | Self::MachineReadmitted { machine, .. }
             | Self::MachineDisconnected { machine, .. } => vec![RowKey::machine(*machine)],
             Self::MachineConnected { machine, .. } | Self::MachineReported { machine, .. } => {
                 vec![RowKey::machine(*machine), RowKey::report(*machine)]
@@ -55,10 +58,11 @@ impl Event {
             Self::JobSubmitted { job, org, .. } => {
                 vec![RowKey::org(*org), RowKey::job(*job), RowKey::progress(*job)]
             }
-            Self::JobCancelled { job } | Self::TaskCancelled { job, .. } => {
-                vec![RowKey::progress(*job)]
-            }
-            Self::JobEnded { job, .. } | Self::JobRaised { job } => vec![RowKey::progress(*job)],
+            Self::JobCancelled { job }
+            | Self::TaskCancelled { job, .. }
+            | Self::RetriesDue { job, .. }
+            | Self::JobRaised { job }
+            | Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
             Self::LoginForgotten { job } => vec![RowKey::job(*job)],
 
             Self::AttemptPreparing { attempt } => vec![RowKey::attempt(*attempt)],

@@ -5,8 +5,8 @@ use common::{
     api::{
         Request, account::AccountRequest, approval::ApprovalRequest, audit::AuditRequest,
         data::DataRequest, invitation::InvitationRequest, job::JobRequest, limits::LimitsRequest,
-        org::OrgRequest, project::ProjectRequest, secret::SecretRequest, shares::SharesRequest,
-        storage::StorageRequest, token::TokenRequest,
+        machine::MachineRequest, org::OrgRequest, project::ProjectRequest, secret::SecretRequest,
+        shares::SharesRequest, storage::StorageRequest, token::TokenRequest,
     },
     id::OrgId,
     status::TokenScope::{self, Admin, Read, Submit},
@@ -132,6 +132,8 @@ fn of_request(request: &Request) -> Needs {
         Request::RegisterMachine(register) => in_org(Admin, register.org),
         Request::CreateLoginLink(_) | Request::Token(TokenRequest::Create(_)) => PERSON,
         Request::Token(TokenRequest::List { .. } | TokenRequest::Revoke { .. }) => PERSON,
+        Request::Machine(MachineRequest::Explain { org, .. }) => in_org(Read, *org),
+        Request::Machine(MachineRequest::Readmit { org, .. }) => in_org(Admin, *org),
         Request::Org(request) => of_org(request),
         Request::Project(request) => of_project(request),
         Request::Audit(request) => match request {

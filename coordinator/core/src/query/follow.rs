@@ -67,7 +67,7 @@ pub fn followed(
         Some(task) => {
             let live = state.index.live.get(&id);
             let runs = live.is_some_and(|live| live.iter().any(|attempt| attempt.task == task));
-            !runs && !progress.queued.contains(task)
+            !runs && !progress.waits(task)
         }
     };
     let attempts = attempts_of(state, id, request.task).take(MAX_FOLLOWED);

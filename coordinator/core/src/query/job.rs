@@ -10,7 +10,8 @@ use common::{
     },
     id::{AttemptId, JobId, OrgId, UserId},
     job::{
-        AfterView, AttemptView, HoldView, JobDetail, JobNumber, JobSummary, MAX_RERUNS_SHOWN, Unmet,
+        AfterView, AttemptView, DelayedTask, HoldView, JobDetail, JobNumber, JobSummary,
+        MAX_DELAYED_SHOWN, MAX_RERUNS_SHOWN, Unmet,
     },
     name::Name,
     time::Timestamp,
@@ -103,6 +104,9 @@ pub(super) fn show(
         Some(view)
     });
     let listed: Vec<AttemptView> = listed.collect();
+    let delayed = progress.delayed.iter();
+    let delayed = delayed.filter(|(task, ..)| show.task.is_none_or(|only| only == *task));
+    let mut delayed = delayed.map(|(task, until, after)| DelayedTask { task, until, after });
     Ok(JobDetail {
         summary: summary(state, id, job, progress)?,
         spec: job.pinned_spec(),
@@ -113,6 +117,8 @@ pub(super) fn show(
         reruns: reruns(state, user, id, job),
         after: after(state, user, job),
         unmet: unmet(state, progress),
+        delayed: delayed.by_ref().take(MAX_DELAYED_SHOWN).collect(),
+        delayed_left_out: delayed.count() as u64,
     })
 }
 

@@ -3,26 +3,36 @@
 use std::{cell::OnceCell, collections::BTreeSet};
 
 use common::{
-    api::{MAX_ROWS, page::Page},
+    api::{
+        MAX_ROWS,
+        machine::{Lately, MachineExplanation},
+        page::Page,
+    },
     id::{MachineId, OrgId, UserId},
+    job::JobNumber,
     machine::{
-        CachedDataset, MAX_CACHED_SHOWN, MachineReport, MachineView, Pause, PausedBy,
+        CachedDataset, MAX_CACHED_SHOWN, MachineReport, MachineView, Pause, PausedBy, SetAsideView,
         UnseenProjects,
     },
     name::Name,
     status::MachineStatus,
+    time::{Span, Timestamp},
 };
 
 use super::{
-    Presence, count, handle,
+    Presence, count, handle, of_org,
     page::{after, page},
 };
 use crate::{
+    decide::{find_job, find_machine},
     lifecycle::machine::MachineState,
     policy::{self, Action, permit},
     rejection::Rejection,
-    schedule::explain::pause_reason,
-    state::{State, machine::Machine},
+    schedule::explain::{
+        machine::{obstacles, waiting},
+        pause_reason,
+    },
+    state::{State, activity::Activity, machine::Machine, trouble::SetAside},
 };
 
 /// By name, those that wait or were rejected too.
@@ -78,6 +88,52 @@ pub(super) fn show(
     Ok(MachineView { cached, ..view })
 }
 
+/// Why a machine gets nothing, for its owner and admins.
+pub(super) fn explain(
+    state: &State,
+    now: Timestamp,
+    user: UserId,
+    org: OrgId,
+    name: &Name,
+) -> Result<MachineExplanation, Rejection> {
+    permit(state, org, user, Action::ExplainOwnMachine)?;
+    let (id, row) = find_machine(state, org, name)?;
+    if row.owner != user {
+        permit(state, org, user, Action::ExplainAnyMachine)?;
+    }
+    let used = of_org(&state.index.members, org);
+    let queued: u64 = used.map(|(_, used)| used.queued).sum();
+    let waiting = waiting(state, now, id, row);
+    Ok(MachineExplanation {
+        machine: row.name.clone(),
+        status: status(state, id, row),
+        obstacles: obstacles(state, id, row),
+        lately: lately(state, now, id, row),
+        waiting: waiting.tasks,
+        not_ready: queued.saturating_sub(waiting.tasks),
+        classes: waiting.classes,
+        classes_left_out: waiting.left_out,
+    })
+}
+
+fn lately(state: &State, now: Timestamp, id: MachineId, row: &Machine) -> Lately {
+    let since = Activity::since(now);
+    let used = state.index.machines.get(&id);
+    let live = used.into_iter().flat_map(|used| &used.live);
+    let started = live.filter_map(|id| state.attempts.get(id)?.started_at);
+    let (tasks, mut busy) = row.activity.sums(now);
+    for moment in started {
+        let so_far = now.since(moment.max(since));
+        busy = Span::from(busy.as_duration().saturating_add(so_far));
+    }
+    Lately {
+        since,
+        tasks,
+        running: used.map_or(0, |used| count(used.live.len())),
+        busy,
+    }
+}
+
 /// Returns the datasets that a machine has and the user may read.
 fn cached(
     state: &State,
@@ -118,6 +174,7 @@ pub(super) fn status(state: &State, id: MachineId, row: &Machine) -> MachineStat
         MachineState::Removed { .. } => MachineStatus::Removed,
         MachineState::Approved { .. } if !state.is_connected(id) => MachineStatus::Offline,
         MachineState::Approved { .. } if paused => MachineStatus::Paused,
+        MachineState::Approved { .. } if row.set_aside.is_some() => MachineStatus::SetAside,
         MachineState::Approved { .. } if live => MachineStatus::Busy,
         MachineState::Approved { .. } => MachineStatus::Available,
     }
@@ -139,7 +196,11 @@ fn view(
     let detail = match (&row.state, pause) {
         (MachineState::Rejected { reason, .. }, _) => Some(reason.clone()),
         (_, Some(pause)) if status == MachineStatus::Paused => Some(pause_words(pause)),
-        _ => None,
+        _ => row
+            .set_aside
+            .as_ref()
+            .filter(|_| status == MachineStatus::SetAside)
+            .map(SetAside::words),
     };
     Ok(MachineView {
         id,
@@ -159,6 +220,7 @@ fn view(
             .filter(|_| state.is_connected(id))
             .and_then(|contact| contact.load),
         cached: Vec::new(),
+        set_aside: row.set_aside.as_ref().map(|aside| seen.aside(row, aside)),
     })
 }
 
@@ -178,6 +240,21 @@ impl<'a> ProjectsSeen<'a> {
             user,
             org,
             names: OnceCell::new(),
+        }
+    }
+
+    /// Returns why a machine is set aside, with the jobs that may be named.
+    fn aside(&self, row: &Machine, aside: &SetAside) -> SetAsideView {
+        let numbers = aside.after.iter().copied();
+        let shown = |number: &JobNumber| {
+            row.owner == self.user || find_job(self.state, self.user, self.org, *number).is_ok()
+        };
+        SetAsideView {
+            since: aside.since,
+            until: aside.until,
+            on_trial: aside.tried.is_some(),
+            after: numbers.filter(shown).collect(),
+            text: aside.words(),
         }
     }
 

@@ -1,14 +1,17 @@
 //! Why a job waits: the very checks that placement makes, with all that is in the way instead of a yes or no.
 
 mod approval;
+mod backing_off;
 mod ever;
 mod forecast;
 mod line;
+pub(crate) mod machine;
+mod remedy;
 mod waiting;
 mod words;
 
 pub(crate) use self::{
-    ever::{is_never, kept_from},
+    ever::{is_never, kept_from, most_memory},
     words::pause_reason,
 };
 
@@ -29,7 +32,7 @@ use common::{
 
 use super::{
     data,
-    feasible::{Ask, Obstacle, could_ever, may_place},
+    feasible::{Ask, could_ever, may_place},
     history::History,
     view::MachineView,
 };
@@ -64,7 +67,9 @@ impl<'a> Subject<'a> {
     /// Returns what became of the task that comes next.
     fn history(&self, state: &State) -> History {
         let next = self.job.and_then(|(id, _, progress)| {
-            let task = progress.queued.first_from(0)?;
+            let queued = progress.queued.first_from(0);
+            let delayed = || progress.delayed.iter().next().map(|(task, ..)| task);
+            let task = queued.or_else(delayed)?;
             Some(History::of(state, id, task))
         });
         next.unwrap_or_default()
@@ -92,8 +97,16 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
         return explanation;
     }
     let history = subject.history(state);
-    let rooms = Rooms::of(state, subject);
-    let mut inquiry = Inquiry::new(state, subject, &rooms);
+    let more = history.request(subject.spec).map(|request| JobSpec {
+        request,
+        ..subject.spec.clone()
+    });
+    let asked = Subject {
+        spec: more.as_ref().unwrap_or(subject.spec),
+        ..*subject
+    };
+    let rooms = Rooms::of(state, &asked);
+    let mut inquiry = Inquiry::new(state, &asked, &rooms);
     inquiry.ask.given_back = &history.given_back;
     inquiry.ask.now = now;
     let ahead = line::ahead(state, subject, now);
@@ -111,7 +124,9 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
         } else if inquiry.archived().is_some() || !inquiry.waits.is_empty() {
             None
         } else {
-            forecast::expected_start(&inquiry, now)
+            let later = backing_off::until(subject);
+            let start = forecast::expected_start(&inquiry, now);
+            start.map(|start| start.max(later.unwrap_or(start)))
         };
     }
     explanation
@@ -148,6 +163,17 @@ struct Inquiry<'a> {
 
 impl<'a> Inquiry<'a> {
     fn new(state: &'a State, subject: &Subject<'a>, rooms: &'a Rooms) -> Self {
+        let machines = MachineView::all(state, subject.org).collect();
+        Self::on(state, subject, rooms, machines)
+    }
+
+    /// Asks about these machines alone.
+    fn on(
+        state: &'a State,
+        subject: &Subject<'a>,
+        rooms: &'a Rooms,
+        machines: Vec<MachineView<'a>>,
+    ) -> Self {
         let org = state.orgs.get(&subject.org);
         let limits = org.map(|org| org.limits.clone()).unwrap_or_default();
         Self {
@@ -162,7 +188,7 @@ impl<'a> Inquiry<'a> {
             limits,
             reached: reached(state, subject),
             waits: waiting::waits(state, subject),
-            machines: MachineView::all(state, subject.org).collect(),
+            machines,
             subject: *subject,
         }
     }
@@ -226,6 +252,10 @@ impl<'a> Inquiry<'a> {
             };
             blockers.push(alone(BlockerCode::Queue, text));
         }
+        if backing_off::until(&self.subject).is_some() || !blockers.is_empty() {
+            let later = backing_off::text(&self.subject);
+            blockers.extend(later.map(|text| alone(BlockerCode::BackingOff, text)));
+        }
         blockers
     }
 
@@ -288,73 +318,6 @@ impl<'a> Inquiry<'a> {
             "has only GPUs of which no more may be held: {}",
             bounds.join("; ")
         )
-    }
-
-    /// Returns all that would have to change; what no waiting changes comes alone.
-    fn smallest_change(&self) -> String {
-        let changes = |for_good: bool| {
-            let reached = self.reached.iter();
-            let reached = reached.filter(move |reached| reached.is_for_good() == for_good);
-            reached.map(|reached| reached.change.clone())
-        };
-        let mut all: Vec<String> = changes(true).collect();
-        if !all.is_empty() {
-            return all.join("; and ");
-        }
-        let Some((machine, obstacles)) = self.nearest() else {
-            return "register a machine and have it approved".to_owned();
-        };
-        if !obstacles.is_empty() {
-            all.push(words::change_on(machine, &self.ask, &obstacles));
-        }
-        all.extend(changes(false));
-        if approval::awaited(self.state, &self.subject).is_some() {
-            all.insert(
-                0,
-                "an admin approves it, or it asks for fewer GPU-hours".to_owned(),
-            );
-        }
-        if let Some(name) = self.archived() {
-            all.push(format!(
-                "an administrator of project {name} takes it out of the archive: `compute-share project archive \
-                 {name} --undo`"
-            ));
-        }
-        all.extend(self.waits.iter().map(|wait| wait.change.clone()));
-        if all.is_empty() && self.over_parallel().is_some() {
-            return "one of its running tasks ends".to_owned();
-        }
-        if all.is_empty() {
-            return "the tasks before it start".to_owned();
-        }
-        all.join("; and ")
-    }
-
-    /// Returns the machine with the least in the way, preferring what passes by itself over what stays.
-    fn nearest(&self) -> Option<(&MachineView<'_>, Vec<Obstacle>)> {
-        let obstacles = |machine| may_place(machine, &self.ask).err().unwrap_or_default();
-        let weight = |obstacle: &Obstacle| match obstacle {
-            Obstacle::Busy(_) | Obstacle::Full | Obstacle::ModelLimit | Obstacle::Reserved => 1,
-            Obstacle::Offline | Obstacle::Paused => 10,
-            // Whoever submits can ask for less.
-            Obstacle::TooSmall(_)
-            | Obstacle::NetworkForbidden
-            | Obstacle::ImageForbidden
-            | Obstacle::RunTooLong
-            | Obstacle::CacheTooSmall => 100,
-            Obstacle::Isolation | Obstacle::NoNetwork | Obstacle::StrongGpu | Obstacle::KeptOut => {
-                1000
-            }
-        };
-        let machines = self.machines.iter();
-        machines
-            .map(|machine| (machine, obstacles(machine)))
-            .min_by_key(|(machine, obstacles)| {
-                let weight: u32 = obstacles.iter().map(weight).sum();
-                let offer = machine.report.map(|report| &report.offer);
-                let size = offer.map(|offer| (offer.memory, offer.cpu));
-                (weight, std::cmp::Reverse(size), machine.name)
-            })
     }
 }
 

@@ -57,6 +57,8 @@ static UNLIMITED: GpuRoom = GpuRoom::unlimited();
 pub(crate) enum Obstacle {
     Offline,
     Paused,
+    /// Job after job failed there.
+    SetAside,
     Isolation,
     /// The machine cannot give the network.
     NoNetwork,
@@ -90,6 +92,7 @@ impl Obstacle {
         match self {
             Self::Offline => BlockerCode::MachineOffline,
             Self::Paused => BlockerCode::MachinePaused,
+            Self::SetAside => BlockerCode::MachineSetAside,
             Self::Isolation => BlockerCode::IsolationTooLow,
             Self::NoNetwork | Self::StrongGpu => BlockerCode::NotSupported,
             Self::KeptOut => BlockerCode::OwnerKeepsOut,
@@ -207,7 +210,7 @@ pub(super) fn fits_now(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<Alloc
     {
         return Err(Unfit::Rule);
     }
-    if machine.is_full() {
+    if machine.is_full() || machine.set_aside.is_some() {
         return Err(Unfit::Room);
     }
     let allocated = machine.free.allocate_within(ask.request, ask.gpu_room);
@@ -262,8 +265,10 @@ pub(crate) fn may_place(
     if pause.is_some_and(|pause| ask.is_held_by(pause, machine)) {
         obstacles.push(Obstacle::Paused);
     }
-    if machine.is_full() {
-        obstacles.push(Obstacle::Full);
+    match machine.set_aside {
+        Some(_) => obstacles.push(Obstacle::SetAside),
+        None if machine.is_full() => obstacles.push(Obstacle::Full),
+        None => {}
     }
     if limited {
         obstacles.push(Obstacle::ModelLimit);

@@ -1,8 +1,11 @@
-//! What became of a task so far.
+//! What became of a task so far, as far as the choice of its next machine goes.
 
 use common::{
     id::{AttemptId, JobId, MachineId},
+    job::JobSpec,
+    resources::Request,
     status::EndReason,
+    units::Bytes,
 };
 
 use crate::{lifecycle::attempt::AttemptState, state::State};
@@ -15,6 +18,8 @@ pub(crate) struct History {
     pub(super) failed_on: Vec<MachineId>,
     /// Those of them that their owners took back.
     pub(crate) given_back: Vec<MachineId>,
+    /// What it asks for since it had too little.
+    memory: Option<Bytes>,
 }
 
 impl History {
@@ -34,6 +39,7 @@ impl History {
         };
         for (id, attempt) in state.attempts.range(first..=last) {
             history.number = id.number + 1;
+            history.memory = history.memory.max(attempt.next_memory);
             if let AttemptState::Ended(outcome) = &attempt.state
                 && !outcome.succeeded()
             {
@@ -44,5 +50,14 @@ impl History {
             }
         }
         history
+    }
+
+    /// Returns what the task asks for, where that is more than the job does for each.
+    pub(crate) fn request(&self, job: &JobSpec) -> Option<Request> {
+        let memory = self.memory.filter(|more| *more > job.request.memory)?;
+        Some(Request {
+            memory,
+            ..job.request.clone()
+        })
     }
 }

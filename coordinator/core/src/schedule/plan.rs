@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{
     id::{AttemptId, JobId, MachineId, OrgId, UserId},
     limits::Limits,
-    resources::{Allocation, GpuRoom},
+    resources::{Allocation, GpuRoom, Request},
     time::{Span, Timestamp},
 };
 
 use self::kept::Left;
 use super::{
-    candidates::Candidates,
+    candidates::{Candidates, Passed},
     choose::{Machines, Scope},
     data::Needs,
     feasible::{Ask, max_runtime, within_limits},
@@ -38,6 +38,9 @@ use crate::{
         queue::{ClassId, Whose},
     },
 };
+
+/// Most tasks of a job that a pass leaves where they are, to see whether one behind them fits.
+const MAX_SKIPPED: u32 = 64;
 
 /// One task and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,15 +137,16 @@ struct Pass<'a> {
 enum Place {
     Found,
     Nowhere,
-    /// Nowhere, but a machine was taken back from this task that others may have.
+    /// Nowhere, but a machine was taken back from this task that others may have, or it asks for more than they do.
     NotForThisTask,
 }
 
-/// What this pass took from a job: always the first tasks of its queue.
+/// What this pass took from a job: always the first tasks of its queue, without those that ask for more than fits.
 #[derive(Debug, Clone, Copy, Default)]
 struct Placed {
     count: u32,
     next_from: u32,
+    skipped: u32,
 }
 
 impl<'a> Pass<'a> {
@@ -269,8 +273,14 @@ impl<'a> Pass<'a> {
                     line.advance(class);
                 }
             }
-            // Says nothing of others that ask for as much.
-            Place::NotForThisTask => line.advance(class),
+            // Elsewhere there may be room for it.
+            Place::NotForThisTask if scope == Scope::Own => line.advance(class),
+            // Says nothing of others that ask for as much, nor of the job's other tasks.
+            Place::NotForThisTask => {
+                if !self.skip(id, task) || self.next_task(id, job, progress).is_none() {
+                    line.advance(class);
+                }
+            }
             Place::Nowhere if scope == Scope::Own => line.give_up(class),
             Place::Nowhere => {
                 self.keep_for(id, class, candidates);
@@ -294,6 +304,14 @@ impl<'a> Pass<'a> {
         progress.queued.first_from(placed.next_from)
     }
 
+    /// Leaves a task where it is. Returns whether those behind it are looked at.
+    fn skip(&mut self, id: JobId, task: u32) -> bool {
+        let placed = self.jobs.entry(id).or_default();
+        placed.next_from = task.saturating_add(1);
+        placed.skipped += 1;
+        placed.skipped <= MAX_SKIPPED
+    }
+
     fn place(
         &mut self,
         id: JobId,
@@ -308,11 +326,17 @@ impl<'a> Pass<'a> {
             self.looks += 1;
         }
         let history = History::of(self.state, id, task);
+        let more = history.request(&job.spec);
+        let request = more.as_ref().unwrap_or(&job.spec.request);
+        if more.is_some() && !self.admits_more(job.owner, request) {
+            return Place::NotForThisTask;
+        }
         let gpu_room = match &job.spec.request.gpu {
             None => GpuRoom::unlimited(),
             Some(_) => self.bounds(job.owner).gpu_room(),
         };
         let ask = Ask {
+            request,
             given_back: &history.given_back,
             gpu_room: &gpu_room,
             ..self.ask(id, job)
@@ -323,12 +347,18 @@ impl<'a> Pass<'a> {
             needs: &needs,
             failed_on: &history.failed_on,
         };
-        let nowhere = match history.given_back.is_empty() {
+        let nowhere = match history.given_back.is_empty() && more.is_none() {
             true => Place::Nowhere,
             false => Place::NotForThisTask,
         };
-        let Some(passed) = candidates.passed(class, job.owner) else {
-            return nowhere;
+        // Where this task has no room its class may have some.
+        let (mut apart, mut apart_own) = (Passed::default(), Passed::default());
+        let passed = match more.is_some() {
+            true => (&mut apart, &mut apart_own),
+            false => match candidates.passed(class, job.owner) {
+                Some(passed) => passed,
+                None => return nowhere,
+            },
         };
         let Some((machine, allocation)) = self.machines.choose(&ask, &wishes, passed, scope) else {
             return nowhere;
@@ -378,6 +408,12 @@ impl<'a> Pass<'a> {
             now: self.order.at(),
             ..Ask::of(self.state, self.limits, job.owner, &job.spec)
         }
+    }
+
+    /// Returns whether the bounds leave room for a task that asks for more than its class.
+    fn admits_more(&self, owner: UserId, request: &Request) -> bool {
+        let most = self.limits.max_job_memory;
+        most.is_none_or(|most| request.memory <= most) && self.bounds(owner).admit(request)
     }
 
     /// Returns what the member has, with what was placed in this pass.

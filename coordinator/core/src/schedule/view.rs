@@ -7,14 +7,13 @@ use common::{
     machine::MachineReport,
     name::Name,
     resources::{Allocation, Capacity, Request},
-    wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
 
 use super::{
     feasible::Ask,
     reserve::{Kept, Running},
 };
-use crate::state::State;
+use crate::state::{State, trouble::SetAside};
 
 #[derive(Debug)]
 pub(crate) struct MachineView<'a> {
@@ -26,6 +25,9 @@ pub(crate) struct MachineView<'a> {
     pub(crate) free: Capacity,
     /// In its desired set.
     pub(crate) attempts: usize,
+    most_attempts: usize,
+    /// Why it takes nothing new, where it was set aside and nobody may try it now.
+    pub(crate) set_aside: Option<&'a SetAside>,
     live: Option<&'a BTreeSet<AttemptId>>,
     state: &'a State,
     /// For another job, where it is kept free.
@@ -70,11 +72,16 @@ impl<'a> MachineView<'a> {
             report,
             free,
             attempts: used.map_or(0, |used| used.desired.len()),
+            most_attempts: state.most_attempts(id),
+            set_aside: machine
+                .set_aside
+                .as_ref()
+                .filter(|_| state.is_set_aside(id)),
         })
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.attempts >= MAX_ATTEMPTS_PER_MACHINE
+        self.attempts >= self.most_attempts
     }
 
     /// Returns the model of each GPU of an allocation, in their order.

@@ -39,6 +39,9 @@ pub(crate) struct Attempt {
     /// What it consumed, once it has ended; one that ended before there was usage has none.
     #[serde(default)]
     pub(crate) settled: Option<Settled>,
+    /// What the task asks for from then on, where it had too little memory.
+    #[serde(default)]
+    pub(crate) next_memory: Option<Bytes>,
 }
 
 /// What is still to come of an attempt's log.

@@ -70,6 +70,8 @@ pub(crate) struct Index {
     pub(crate) open_jobs: BTreeMap<(OrgId, UserId), BTreeSet<JobId>>,
     /// Jobs with a task that may be placed as far as the job itself goes.
     pub(crate) queues: BTreeMap<OrgId, Queue>,
+    /// What is to happen by itself, by when.
+    pub(crate) wakings: BTreeSet<(Timestamp, Waking)>,
     pub(crate) members: BTreeMap<(OrgId, UserId), MemberUse>,
     pub(crate) orgs: BTreeMap<OrgId, OrgUse>,
     pub(crate) machines: BTreeMap<MachineId, MachineUse>,
@@ -132,6 +134,15 @@ impl Parties {
         let lender = machine.map_or(owner, |machine| machine.owner);
         Self { owner, lender }
     }
+}
+
+/// What something happens to once its moment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Waking {
+    /// Tasks of it are tried again.
+    Job(JobId),
+    /// It was set aside, and may be tried.
+    Machine(MachineId),
 }
 
 impl Index {
@@ -268,6 +279,9 @@ impl Index {
     pub(crate) fn machine_in(&mut self, id: MachineId, machine: &Machine) {
         self.listed.machine_in(id, machine);
         self.belongings.machine_in(id, machine);
+        let moment = machine.waking();
+        self.wakings
+            .extend(moment.map(|at| (at, Waking::Machine(id))));
         if machine.state.is_living() {
             let names = self.machine_names.entry(machine.org).or_default();
             names.insert(machine.name.clone(), id);
@@ -277,6 +291,9 @@ impl Index {
     pub(crate) fn machine_out(&mut self, id: MachineId, machine: &Machine) {
         self.listed.machine_out(id, machine);
         self.belongings.machine_out(id, machine);
+        if let Some(moment) = machine.waking() {
+            self.wakings.remove(&(moment, Waking::Machine(id)));
+        }
         if let Some(names) = self.machine_names.get_mut(&machine.org) {
             if names.get(&machine.name) == Some(&id) {
                 names.remove(&machine.name);
@@ -297,6 +314,8 @@ impl Index {
         if progress.counts.queued > 0 {
             self.members.entry(member).or_default().queued += u64::from(progress.counts.queued);
         }
+        let moment = progress.delayed.first();
+        self.wakings.extend(moment.map(|at| (at, Waking::Job(id))));
         if progress.is_ready(job.parallel()) {
             let queue = self.queues.entry(job.org).or_default();
             queue.insert(id, job, progress);
@@ -318,6 +337,9 @@ impl Index {
                 .queued
                 .saturating_sub(u64::from(progress.counts.queued));
         });
+        if let Some(moment) = progress.delayed.first() {
+            self.wakings.remove(&(moment, Waking::Job(id)));
+        }
         if let Some(queue) = self.queues.get_mut(&job.org) {
             queue.remove(id, job, progress);
             if queue.is_empty() {

@@ -7,13 +7,14 @@ use common::{
     job::{IndexRange, JobNumber, JobRef, JobSpec, TaskCounts},
     name::Name,
     org::retention::Retention,
-    status::{JobStatus, Priority, Visibility},
+    status::{EndReason, JobStatus, Priority, Visibility},
     time::Timestamp,
     units::Bytes,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
+    delays::Delays,
     ranges::TaskRanges,
     waiting::{Awaited, Broken, Hold},
 };
@@ -110,6 +111,9 @@ pub(crate) struct JobProgress {
     /// Why it was cancelled, where it waited for what can never be any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) broken: Option<Broken>,
+    /// Tasks that count as queued, and that the schedule does not see until their moment comes.
+    #[serde(default)]
+    pub(crate) delayed: Delays,
 }
 
 /// What becomes of a task whose attempt ended.
@@ -118,9 +122,26 @@ pub(crate) struct JobProgress {
 pub enum TaskFate {
     /// It waits for another try.
     Requeued,
+    /// It is tried again, not before a moment.
+    Delayed {
+        until: Timestamp,
+        after: EndReason,
+        /// What it asks for then, where it had too little.
+        memory: Option<Bytes>,
+    },
     Succeeded,
     Failed,
     Cancelled,
+}
+
+impl TaskFate {
+    /// Returns what the next try asks for, where that is more than the last one did.
+    pub(crate) const fn memory(self) -> Option<Bytes> {
+        match self {
+            Self::Delayed { memory, .. } => memory,
+            Self::Requeued | Self::Succeeded | Self::Failed | Self::Cancelled => None,
+        }
+    }
 }
 
 impl PinnedDataset {
@@ -234,6 +255,7 @@ impl JobProgress {
             awaits: Vec::new(),
             held: None,
             broken: None,
+            delayed: Delays::default(),
         }
     }
 
@@ -277,6 +299,17 @@ impl JobProgress {
         self.is_let_in() && waits && parallel.is_none_or(|most| self.counts.running < most)
     }
 
+    /// Returns how many tasks the schedule sees.
+    pub(crate) fn in_queue(&self) -> u32 {
+        let delayed = u32::try_from(self.delayed.len()).unwrap_or(u32::MAX);
+        self.counts.queued.saturating_sub(delayed)
+    }
+
+    /// Returns whether the task waits, be it for a moment or for a machine.
+    pub(crate) fn waits(&self, task: u32) -> bool {
+        self.queued.contains(task) || self.delayed.contains(task)
+    }
+
     /// Takes a task out of the queue; what waits of the job has had its turn.
     pub(crate) fn place(&mut self, task: u32, at: Timestamp) {
         if self.queued.remove(task) {
@@ -295,14 +328,27 @@ impl JobProgress {
                     self.counts.queued += 1;
                 }
             }
+            TaskFate::Delayed { until, after, .. } => {
+                self.delayed.insert(task, until, after);
+                self.counts.queued += 1;
+            }
             TaskFate::Succeeded => self.counts.succeeded += 1,
             TaskFate::Failed => self.counts.failed += 1,
             TaskFate::Cancelled => self.counts.cancelled += 1,
         }
     }
 
+    /// Lets tasks into the queue whose moment has come.
+    pub(crate) fn release(&mut self, tasks: &[u32]) {
+        for task in tasks {
+            if self.delayed.remove(*task) {
+                self.queued.insert(*task);
+            }
+        }
+    }
+
     pub(crate) fn cancel_queued_task(&mut self, task: u32) {
-        if self.queued.remove(task) {
+        if self.queued.remove(task) || self.delayed.remove(task) {
             self.counts.queued -= 1;
             self.counts.cancelled += 1;
         }
@@ -312,5 +358,6 @@ impl JobProgress {
         self.counts.cancelled += self.counts.queued;
         self.counts.queued = 0;
         self.queued.clear();
+        self.delayed.clear();
     }
 }

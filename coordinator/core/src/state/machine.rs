@@ -9,6 +9,10 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::{
+    activity::Activity,
+    trouble::{SetAside, Troubles},
+};
 use crate::lifecycle::machine::MachineState;
 
 /// A member's computer. What it reports of itself is a row of its own.
@@ -31,6 +35,12 @@ pub(crate) struct Machine {
     /// Data that members want on it before jobs do, by tree.
     #[serde(default)]
     pub(crate) warm: Vec<Warm>,
+    #[serde(default)]
+    pub(crate) troubles: Troubles,
+    #[serde(default)]
+    pub(crate) set_aside: Option<SetAside>,
+    #[serde(default)]
+    pub(crate) activity: Activity,
 }
 
 /// A version of a dataset that is to be on a machine.
@@ -53,6 +63,12 @@ pub struct WarmFailure {
 }
 
 impl Machine {
+    /// Returns when a machine that is set aside may be tried, where it may not yet.
+    pub(crate) fn waking(&self) -> Option<Timestamp> {
+        let aside = self.set_aside.as_ref();
+        aside.filter(|_| self.state.is_approved())?.waking()
+    }
+
     /// Returns the data that it is to fetch before a job wants it.
     pub(crate) fn wanted(&self) -> impl Iterator<Item = &Warm> {
         self.warm.iter().filter(|warm| warm.failed.is_none())

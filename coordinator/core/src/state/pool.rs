@@ -7,7 +7,6 @@ use common::{
     id::{MachineId, OrgId, TreeId, UserId},
     machine::MachineReport,
     resources::Allocation,
-    wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
     room::{Kind, Room, Spare},
 };
 
-/// The machines that are approved and connected.
+/// The machines that are approved and connected, and not set aside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pool {
     machines: BTreeMap<MachineId, Lent>,
@@ -120,7 +119,9 @@ impl Pool {
 pub(crate) fn refresh(state: &mut State, machine: MachineId) {
     state.volatile.pool.take(machine);
     let row = state.machines.get(&machine);
-    let row = row.filter(|row| row.state.is_approved() && state.is_connected(machine));
+    let row = row.filter(|row| {
+        row.state.is_approved() && state.is_connected(machine) && !state.is_set_aside(machine)
+    });
     let (Some(row), Some(report)) = (row, state.reports.get(&machine)) else {
         state.volatile.reserved.take(machine);
         return;
@@ -132,6 +133,10 @@ pub(crate) fn refresh(state: &mut State, machine: MachineId) {
 
 /// Looks again at what is held of the machine.
 pub(crate) fn held_changed(state: &mut State, machine: MachineId) {
+    let row = state.machines.get(&machine);
+    if row.is_some_and(|row| row.set_aside.is_some()) {
+        return refresh(state, machine);
+    }
     let Some(report) = state.reports.get(&machine) else {
         return;
     };
@@ -149,7 +154,7 @@ pub(crate) fn held_changed(state: &mut State, machine: MachineId) {
 }
 
 fn spare(state: &State, machine: MachineId, report: &MachineReport) -> Spare {
-    let most = MAX_ATTEMPTS_PER_MACHINE;
+    let most = state.most_attempts(machine);
     match state.index.machines.get(&machine) {
         None => Spare::of(report, &Allocation::default(), most),
         Some(used) => {

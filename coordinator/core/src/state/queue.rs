@@ -274,9 +274,7 @@ impl Queue {
         let level = self.levels.entry(Reverse(level)).or_default();
         level.change(Whose::of(job), |waiting| {
             waiting.insert(class, (job.number, id));
-            waiting.count(job.number, |tasks| {
-                tasks + u64::from(progress.counts.queued)
-            });
+            waiting.count(job.number, |tasks| tasks + u64::from(progress.in_queue()));
         });
     }
 
@@ -308,7 +306,7 @@ impl Queue {
         let was_there = lines.change(Whose::of(job), |waiting| {
             let was_there = waiting.remove(class, (job.number, id));
             if was_there {
-                let less = u64::from(progress.counts.queued);
+                let less = u64::from(progress.in_queue());
                 waiting.count(job.number, |tasks| tasks.saturating_sub(less));
             }
             was_there

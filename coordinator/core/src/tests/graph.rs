@@ -41,15 +41,15 @@ fn diamond() -> Vec<GraphJob> {
     ]
 }
 
-fn ids(count: usize) -> Vec<JobId> {
-    (0..count)
-        .map(|place| job_id(u8::try_from(50 + place).unwrap()))
-        .collect()
+/// Returns the ids that a graph of that key gets.
+fn ids(key: u8, count: usize) -> Vec<JobId> {
+    let places = 0..u8::try_from(count).unwrap();
+    places.map(|place| job_id(key * 10 + place)).collect()
 }
 
 impl World {
     fn graph(&mut self, by: UserId, key: u8, jobs: Vec<GraphJob>) -> Result<Vec<Event>, Rejection> {
-        let jobs_of = ids(jobs.len());
+        let jobs_of = ids(key, jobs.len());
         let request = SubmitGraph {
             org: ORG,
             jobs,
@@ -63,7 +63,7 @@ impl World {
     }
 
     fn number_of(&self, place: u8) -> u64 {
-        self.state.jobs[&job_id(50 + place)].number.0
+        self.state.jobs[&job_id(90 + place)].number.0
     }
 }
 
@@ -80,7 +80,7 @@ fn jobs_come_in_an_order_in_which_each_finds_what_it_waits_for() {
     world.graph(BOB, 9, diamond()).unwrap();
     let numbers: Vec<u64> = (0..4).map(|place| world.number_of(place)).collect();
     assert_eq!(numbers, [5, 3, 4, 2], "numbers grow along the graph");
-    let said: Vec<String> = world.state.jobs[&job_id(50)]
+    let said: Vec<String> = world.state.jobs[&job_id(90)]
         .spec
         .after
         .iter()
@@ -89,7 +89,7 @@ fn jobs_come_in_an_order_in_which_each_finds_what_it_waits_for() {
     assert_eq!(said, ["3:succeeded", "4:succeeded"]);
     invariants::check(&world);
     // Level by level.
-    for expect in [vec![1, 53], vec![51, 52], vec![50]] {
+    for expect in [vec![1, 93], vec![91, 92], vec![90]] {
         let placed = world.schedule();
         let jobs: Vec<JobId> = placed.iter().map(|(attempt, _)| attempt.job).collect();
         let expect: Vec<JobId> = expect.into_iter().map(job_id).collect();
@@ -111,10 +111,10 @@ fn one_that_fails_takes_those_along_that_need_its_success() {
     let prepared = world.schedule();
     world.succeed(prepared[0].0);
     for (attempt, _) in world.schedule() {
-        let code = i32::from(attempt.job == job_id(51));
+        let code = i32::from(attempt.job == job_id(91));
         world.end(attempt, outcome(EndReason::Exited, Some(code)));
     }
-    assert_eq!(world.schedule()[0].0.job, job_id(50));
+    assert_eq!(world.schedule()[0].0.job, job_id(90));
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn nothing_of_it_is_submitted_where_one_job_cannot_be() {
         key: IdempotencyKey::from_bytes([9; 16]),
     };
     let command = JobCommand::SubmitGraph {
-        jobs: ids(4),
+        jobs: ids(9, 4),
         request: elsewhere,
     };
     assert_eq!(
@@ -262,11 +262,11 @@ fn a_job_of_it_may_be_held_or_wait_for_one_that_was_there() {
     assert_eq!(placed.len(), 1);
     world.start(placed[0].0);
     let placed = world.schedule();
-    assert_eq!(placed[0].0.job, job_id(50));
+    assert_eq!(placed[0].0.job, job_id(90));
     world.succeed(placed[0].0);
     assert_eq!(world.schedule(), []);
     assert_eq!(
-        world.state.progress[&job_id(51)].status(),
+        world.state.progress[&job_id(91)].status(),
         JobStatus::Queued
     );
     invariants::check(&world);

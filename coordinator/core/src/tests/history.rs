@@ -2,6 +2,7 @@
 
 mod data;
 mod jobs;
+mod placements;
 mod rules;
 
 use common::{
@@ -22,13 +23,14 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use self::{
     data::{DataStep, data_step},
     jobs::{JobStep, JobWait, job_step, job_wait},
-    rules::{check_rules, needing, ruled},
+    placements::check_placements,
+    rules::{needing, retrying, ruled},
 };
 use super::{
     departure, invariants,
     world::{ALICE, BOB, CAROL, ORG, World, array, capacity, machine_id, name, outcome, report},
 };
-use crate::{Actor, Body, Event, lifecycle::attempt::AttemptState};
+use crate::{Actor, Body, Event};
 
 /// Machines, and each one's name.
 const MACHINES: [(u8, &str); 3] = [(10, "ten"), (11, "eleven"), (12, "twelve")];
@@ -48,12 +50,20 @@ enum Step {
     },
     Disconnect(usize),
     Expire(usize),
+    /// All that it runs ends by its own making.
+    Breaks(usize),
+    Readmit {
+        machine: usize,
+        by: usize,
+    },
     Submit {
         owner: usize,
         tasks: u32,
         cpus: u32,
         parallel: Option<u32>,
         priority: usize,
+        /// Bits of after what it is tried again.
+        retries: u8,
         /// Bits of what it needs, and the gibibytes of a share of a GPU, 0 for a whole one.
         needs: u8,
         gpu: Option<u64>,
@@ -78,6 +88,7 @@ enum Step {
     RemoveMember(usize),
     Rejoin(usize),
     Schedule(u32),
+    Wake(u32),
     Wait(u64),
     Data(DataStep),
 }
@@ -90,18 +101,21 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (machine.clone(), 1..6u32, prop::bool::weighted(0.2), prop::bool::weighted(0.2), any::<bool>(), any::<u8>())
             .prop_map(|(machine, cpus, weak, paused, forgets, rules)| Step::Connect { machine, cpus, weak, paused, forgets, rules }),
         2 => machine.clone().prop_map(Step::Disconnect),
-        2 => machine.prop_map(Step::Expire),
-        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), prop::option::of(0..20u64), job_wait())
-            .prop_map(|(owner, tasks, cpus, parallel, priority, needs, gpu, waits)| Step::Submit { owner, tasks, cpus, parallel, priority, needs, gpu, waits }),
+        2 => machine.clone().prop_map(Step::Expire),
+        4 => machine.clone().prop_map(Step::Breaks),
+        1 => (machine, 0..3usize).prop_map(|(machine, by)| Step::Readmit { machine, by }),
+        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), any::<u8>(), prop::option::of(0..20u64), job_wait())
+            .prop_map(|(owner, tasks, cpus, parallel, priority, retries, needs, gpu, waits)| Step::Submit { owner, tasks, cpus, parallel, priority, retries, needs, gpu, waits }),
         2 => (1..8u64, prop::option::of(0..4u32)).prop_map(|(number, task)| Step::Cancel { number, task }),
         4 => job_step().prop_map(Step::Jobs),
         2 => (prop::option::of(1..4u32), prop::option::of(1..3u64), prop::option::weighted(0.3, 0..4usize))
             .prop_map(|(concurrent, memory, isolation)| Step::Limits { concurrent, memory, isolation }),
-        9 => (any::<Index>(), 0..8usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
+        9 => (any::<Index>(), 0..11usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
         2 => any::<Index>().prop_map(Step::CompleteLog),
         1 => (1..3usize).prop_map(Step::RemoveMember),
         1 => (1..3usize).prop_map(Step::Rejoin),
         5 => (1..9u32).prop_map(Step::Schedule),
+        3 => (0..4u32).prop_map(Step::Wake),
         2 => (1..4000u64).prop_map(Step::Wait),
         9 => data_step().prop_map(Step::Data),
     ]
@@ -168,12 +182,30 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             let machine = machine_id(MACHINES[*index].0);
             world.run(Actor::System, Body::ExpireLease { machine })
         }
+        Step::Breaks(index) => {
+            let used = world
+                .state
+                .index
+                .machines
+                .get(&machine_id(MACHINES[*index].0));
+            let live: Vec<_> = used.map_or(Vec::new(), |used| used.live.iter().copied().collect());
+            let broken = outcome(EndReason::RefusedByMachine, None);
+            Ok(live
+                .into_iter()
+                .flat_map(|id| world.end(id, broken.clone()))
+                .collect())
+        }
+        Step::Readmit { machine, by } => {
+            let name = name(MACHINES[*machine].1);
+            world.user_does(people.users[*by], Body::ReadmitMachine { org: ORG, name })
+        }
         Step::Submit {
             owner,
             tasks,
             cpus,
             parallel,
             priority,
+            retries,
             needs,
             gpu,
             waits,
@@ -182,6 +214,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             let mut spec = JobSpec {
                 priority: Priority::ALL[*priority],
                 array: array(*tasks, *parallel).array,
+                retries: retrying(*retries),
                 ..waits.put_into(needing(*cpus, *needs))
             };
             spec.request.gpu = gpu.map(|share| GpuRequest {
@@ -229,6 +262,9 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 3 => ended(EndReason::Exited, Some(1), false),
                 4 => ended(EndReason::MachineOwner, None, false),
                 5 => ended(EndReason::Cancelled, None, true),
+                8 => ended(EndReason::OutOfMemory, None, false),
+                9 => ended(EndReason::PrepareFailed, None, false),
+                10 => ended(EndReason::Signalled, None, false),
                 6 => AttemptReport::Artifacts {
                     tree: super::world::tree(1),
                 },
@@ -270,77 +306,13 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             data::take(world, &people.users, *submitted, step)
         }
         Step::Schedule(most) => world.run(Actor::System, Body::Schedule { most: *most }),
+        Step::Wake(most) => world.run(Actor::System, Body::Wake { most: *most }),
         Step::Wait(seconds) => {
             world.wait(*seconds);
             Ok(Vec::new())
         }
     };
     result.unwrap_or_default()
-}
-
-/// Checks what must be true at the moment of a placement.
-fn check_placements(before: &World, after: &World, events: &[Event]) {
-    let org = &before.state.orgs[&ORG];
-    for event in events {
-        let Event::AttemptPlaced {
-            attempt, machine, ..
-        } = event
-        else {
-            continue;
-        };
-        let offer = &after.state.reports[machine].offer;
-        let held = &after.state.index.machines[machine].held;
-        assert!(
-            held.cpu <= offer.cpu && held.memory <= offer.memory,
-            "more than is lent"
-        );
-        let job = &after.state.jobs[&attempt.job];
-        let let_in = before.state.progress[&attempt.job].is_let_in();
-        assert!(let_in, "started while it waits for another, or held");
-        let running = after.state.index.members[&(ORG, job.owner)].running;
-        assert!(
-            org.limits
-                .max_concurrent_jobs_per_user
-                .is_none_or(|most| running <= most)
-        );
-        let at_once = after.state.progress[&attempt.job].counts.running;
-        assert!(job.parallel().is_none_or(|most| at_once <= most));
-        let last = before
-            .state
-            .attempts
-            .keys()
-            .rfind(|id| id.task_id() == attempt.task_id());
-        assert_eq!(
-            attempt.number,
-            last.map_or(1, |last| last.number + 1),
-            "numbers only grow"
-        );
-        check_rules(before, after, *attempt, *machine);
-        assert!(
-            after.state.is_connected(*machine) && after.state.reports[machine].paused.is_none()
-        );
-    }
-    for (id, attempt) in &before.state.attempts {
-        if let AttemptState::Ended(outcome) = &attempt.state {
-            let still = &after.state.attempts[id].state;
-            assert_eq!(
-                still,
-                &AttemptState::Ended(outcome.clone()),
-                "an end is final"
-            );
-        }
-    }
-    for (id, machine) in &before.state.machines {
-        assert!(after.state.machines[id].generation >= machine.generation);
-        let (was, is) = (
-            crate::assign(&before.state, *id),
-            crate::assign(&after.state, *id),
-        );
-        assert!(
-            was.attempts == is.attempts || is.generation > was.generation,
-            "a change without a generation"
-        );
-    }
 }
 
 /// Returns who is about to be removed, where they are a member, and what is shown of it.

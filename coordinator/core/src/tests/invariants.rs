@@ -256,13 +256,16 @@ fn counts_agree_with_attempts(state: &State) {
             job.number
         );
         let waiting = job.tasks().filter(|task| progress.queued.contains(*task));
-        assert_eq!(waiting.count(), queued as usize);
+        let delayed = job.tasks().filter(|task| progress.delayed.contains(*task));
+        assert_eq!(delayed.count(), progress.delayed.len());
+        assert_eq!(waiting.count(), progress.in_queue() as usize);
+        assert_eq!(
+            progress.in_queue() as usize + progress.delayed.len(),
+            queued as usize
+        );
         assert_eq!(progress.is_through(), progress.ended_at.is_some());
         for attempt in state.index.live.get(id).into_iter().flatten() {
-            assert!(
-                !progress.queued.contains(attempt.task),
-                "a task waits and runs"
-            );
+            assert!(!progress.waits(attempt.task), "a task waits and runs");
         }
     }
     for attempt in state.attempts.values() {

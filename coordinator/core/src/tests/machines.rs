@@ -216,6 +216,7 @@ fn retries_end() {
     let once = Retries {
         max: 1,
         on: vec![EndReason::MachineLost],
+        ..Retries::default()
     };
     world
         .submit(

@@ -301,6 +301,7 @@ fn artifacts_come_are_waited_for_or_are_not() {
     let retries = common::job::Retries {
         max: 0,
         on: Vec::new(),
+        ..common::job::Retries::default()
     };
     world
         .submit(BOB, 32, JobSpec { retries, ..spec() })

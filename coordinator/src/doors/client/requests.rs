@@ -24,6 +24,7 @@ use common::{
         data::{AddDatasetVersion, DataAnswer},
         job::{JobRequest, SubmitJob},
         limits::LimitsRequest,
+        machine::MachineRequest,
         member::{RegisterMachine, Registered},
         shares::SharesRequest,
     },
@@ -80,6 +81,9 @@ pub(super) async fn answer(
         Request::ApproveMachine { org, name } => Body::ApproveMachine { org, name },
         Request::RejectMachine { org, name, reason } => Body::RejectMachine { org, name, reason },
         Request::RemoveMachine { org, name } => Body::RemoveMachine { org, name },
+        Request::Machine(MachineRequest::Readmit { org, name }) => {
+            Body::ReadmitMachine { org, name }
+        }
         Request::CancelJob(request) => Body::CancelJob(request),
         Request::Job(JobRequest::SubmitGraph(request)) => {
             return job::submit_graph(member, user, request).await;
@@ -99,6 +103,7 @@ pub(super) async fn answer(
         | Request::ListInvitations { .. }
         | Request::ListMachines { .. }
         | Request::ShowMachine { .. }
+        | Request::Machine(MachineRequest::Explain { .. })
         | Request::ListDatasets { .. }
         | Request::ShowDataset { .. }
         | Request::SubmitJob(_)

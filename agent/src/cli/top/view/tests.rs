@@ -85,6 +85,7 @@ fn snapshot() -> Snapshot {
             load: None,
             unseen: UnseenProjects::default(),
             cached: Vec::new(),
+            set_aside: None,
         }],
         jobs: vec![job(8, JobStatus::Queued), job(7, JobStatus::Running)],
         at: Timestamp::from_unix_ms(65_000),

@@ -4,7 +4,8 @@ use super::super::Sample;
 use super::accounts::DEVICE;
 use super::nouns::{AT, CURSOR, INVITATION, JOB, MACHINE, NUMBER, ORG, USER, last, name};
 use super::views::{
-    dataset_view, explanation, invited, job_detail, job_summary, machine_view, org_overview,
+    dataset_view, explanation, invited, job_detail, job_summary, machine_explanation, machine_view,
+    org_overview,
 };
 use crate::api::Answer;
 use crate::api::job::{FollowEvent, Submitted};
@@ -110,6 +111,10 @@ pub(super) fn answers() -> Vec<Sample> {
         ("jobs", Answer::Jobs(last(job_summary()))),
         ("job", Answer::Job(Box::new(job_detail()))),
         ("explanation", Answer::Explanation(explanation())),
+        (
+            "machine_explanation",
+            Answer::MachineExplanation(Box::new(machine_explanation())),
+        ),
     ]
     .iter()
     .map(|(name, answer)| Sample::new(name, answer))

@@ -132,7 +132,11 @@ pub(super) fn job_spec() -> JobSpec {
         isolation: Some(MinIsolation::Strong),
         priority: Priority::High,
         max_runtime: Some(Span::from_millis(1500)),
-        retries: Retries::default(),
+        retries: Retries {
+            backoff: Some(Span::from_secs(30)),
+            memory: Some("1.5x".parse().unwrap()),
+            ..Retries::default()
+        },
         array: Some("0-9,20%4".parse().unwrap()),
         project: Some(name("vision")),
         visibility: Some(Visibility::OrgRead),

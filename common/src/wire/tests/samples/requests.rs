@@ -6,6 +6,7 @@ use crate::api::Request;
 use crate::api::account::CreateLoginLink;
 use crate::api::data::AddDatasetVersion;
 use crate::api::job::{CancelJob, ExplainJob, FollowJob, ListJobs, ShowJob};
+use crate::api::machine::MachineRequest;
 use crate::api::member::{CreateInvitations, RegisterMachine};
 use crate::invitee::Invitee;
 use crate::status::{JobStatus, Role, Visibility};
@@ -125,6 +126,20 @@ pub(super) fn requests() -> Vec<Sample> {
                 name: machine(),
                 reason,
             },
+        ),
+        (
+            "explain_machine",
+            Request::Machine(MachineRequest::Explain {
+                org,
+                name: machine(),
+            }),
+        ),
+        (
+            "readmit_machine",
+            Request::Machine(MachineRequest::Readmit {
+                org,
+                name: machine(),
+            }),
         ),
         (
             "remove_machine",

@@ -5,18 +5,20 @@ use super::nouns::{
     machine_report, name, outcome,
 };
 use crate::api::explain::{Blocker, BlockerCode, Explanation, MachineData};
+use crate::api::machine::{Lately, MachineExplanation, Obstacle, WaitingClass};
 use crate::api::member::{InvitationSecrets, Invited};
 use crate::dataset::{DatasetVersionView, DatasetView};
 use crate::id::DatasetId;
 use crate::job::{
-    AfterView, ArtifactsView, AttemptView, HoldView, JobDetail, JobNumber, JobSummary, TaskCounts,
-    Unmet,
+    AfterView, ArtifactsView, AttemptView, DelayedTask, HoldView, JobDetail, JobNumber, JobSummary,
+    TaskCounts, Unmet,
 };
-use crate::machine::{CachedDataset, MachineView, UnseenProjects};
+use crate::machine::{CachedDataset, MachineView, SetAsideView, UnseenProjects};
 use crate::org::{Amounts, GpuCount, MachineCount, OrgOverview, OrgSettings};
 use crate::resources::Allocation;
 use crate::status::{
-    AfterStatus, AttemptStatus, Condition, JobStatus, MachineStatus, Priority, Visibility,
+    AfterStatus, AttemptStatus, Condition, EndReason, JobStatus, MachineStatus, Priority,
+    Visibility,
 };
 use crate::time::Span;
 use crate::units::{Bytes, MilliCpu};
@@ -100,6 +102,12 @@ pub(super) fn job_detail() -> JobDetail {
             condition: Condition::Succeeded,
             ended: JobStatus::Failed,
         }),
+        delayed: vec![DelayedTask {
+            task: 3,
+            until: AT,
+            after: EndReason::OutOfMemory,
+        }],
+        delayed_left_out: 2,
     }
 }
 
@@ -216,5 +224,41 @@ pub(super) fn machine_view() -> MachineView {
             version: 3,
             bytes: Bytes::gib(41),
         }],
+        set_aside: Some(SetAsideView {
+            since: AT,
+            until: AT,
+            on_trial: true,
+            after: vec![NUMBER],
+            text: "it could not start 3 jobs in a row".to_owned(),
+        }),
+    }
+}
+
+pub(super) fn machine_explanation() -> MachineExplanation {
+    let obstacle = |code| Obstacle {
+        code,
+        text: "as it is".to_owned(),
+    };
+    MachineExplanation {
+        machine: name("box"),
+        status: MachineStatus::SetAside,
+        obstacles: vec![
+            obstacle(BlockerCode::MachineSetAside),
+            obstacle(BlockerCode::LendsNothing),
+        ],
+        lately: Lately {
+            since: AT,
+            tasks: 3,
+            running: 1,
+            busy: Span::from_secs(5400),
+        },
+        waiting: 41,
+        not_ready: 2,
+        classes: vec![WaitingClass {
+            tasks: 40,
+            asks: "8 CPUs, 64 GiB".to_owned(),
+            obstacles: vec![obstacle(BlockerCode::BackingOff)],
+        }],
+        classes_left_out: 1,
     }
 }

@@ -49,11 +49,9 @@ pub(crate) fn gpu_hours(spec: &JobSpec, limits: &Limits) -> GpuHours {
     else {
         return GpuHours::Unbounded;
     };
-    let own = spec
-        .retries
-        .on
+    let own = EndReason::ALL
         .iter()
-        .any(|reason: &EndReason| reason.billed());
+        .any(|reason| reason.billed() && spec.retries.covers(*reason));
     let tries = if own {
         u128::from(spec.retries.max) + 1
     } else {

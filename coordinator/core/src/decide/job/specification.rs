@@ -3,8 +3,8 @@
 use common::{
     image::Image,
     job::{
-        InvalidMount, JobSpec, MAX_AFTER, MAX_ARGUMENTS, MAX_COMMAND_BYTES, MAX_DATASETS,
-        MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES, check_mount_path,
+        InvalidMount, JobSpec, MAX_AFTER, MAX_ARGUMENTS, MAX_BACKOFF, MAX_COMMAND_BYTES,
+        MAX_DATASETS, MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES, check_mount_path,
     },
     resources::{GpuRequest, MAX_GPUS_PER_MACHINE, Request},
     secret::MAX_SECRETS_PER_JOB,
@@ -44,6 +44,12 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
         return Err(InvalidJob::Retries {
             max: spec.retries.max,
             most: MAX_RETRIES,
+        });
+    }
+    if let Some(backoff) = spec.retries.backoff.filter(|asked| *asked > MAX_BACKOFF) {
+        return Err(InvalidJob::Backoff {
+            backoff,
+            most: MAX_BACKOFF,
         });
     }
     bounded(

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use common::id::MachineId;
+use common::{id::MachineId, units::Bytes};
 
 use super::{Rooms, Subject, words};
 use crate::{
@@ -40,6 +40,31 @@ pub(super) fn fit_nowhere<'a, M: Borrow<MachineView<'a>>>(
 ) -> bool {
     let mut machines = machines.peekable();
     machines.peek().is_some() && !machines.any(|machine| could_ever(machine.borrow(), ask).is_ok())
+}
+
+/// Returns how much memory the machine lends that lends most of those that could ever run it, and no more than `enough`.
+pub(crate) fn most_memory(state: &State, subject: &Subject<'_>, enough: Bytes) -> Bytes {
+    let Some(org) = state.orgs.get(&subject.org) else {
+        return Bytes::ZERO;
+    };
+    let rooms = Rooms::of(state, subject);
+    let ask = Ask {
+        gpu_room: &rooms.now,
+        gpu_room_ever: &rooms.ever,
+        data: data::cached_for(state, subject),
+        ..Ask::of(state, &org.limits, subject.owner, subject.spec)
+    };
+    let mut most = Bytes::ZERO;
+    for machine in MachineView::all(state, subject.org) {
+        let lent = machine.report.map_or(Bytes::ZERO, |r| r.offer.memory);
+        if lent > most && could_ever(&machine, &ask).is_ok() {
+            most = lent.min(enough);
+        }
+        if most == enough {
+            break;
+        }
+    }
+    most
 }
 
 /// Returns which rule keeps jobs of this member and project from the machine, in words that go on after it.

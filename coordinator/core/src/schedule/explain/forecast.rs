@@ -38,6 +38,11 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
         None => now,
         Some(pause) => pause.until?.max(now),
     };
+    // Who tries it first, nobody can tell.
+    let resumed = match machine.set_aside {
+        None => resumed,
+        Some(aside) => resumed.max(aside.waking()?),
+    };
     let used = inquiry.state.index.machines.get(&machine.id);
     let mut held = used.map(|used| used.held.clone()).unwrap_or_default();
     let fits = |held: &Allocation| {

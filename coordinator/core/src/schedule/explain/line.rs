@@ -38,7 +38,7 @@ pub(super) fn ahead(state: &State, subject: &Subject<'_>, now: Timestamp) -> u64
         .map_or(JobNumber(u64::MAX), |(_, job, _)| job.number);
     let tasks = |id: JobId| {
         let progress = state.progress.get(&id);
-        progress.map_or(0, |progress| u64::from(progress.counts.queued))
+        progress.map_or(0, |progress| u64::from(progress.in_queue()))
     };
     let own_takes = has_room_of_its_own(state, subject);
     let mut ahead = 0;

@@ -15,8 +15,8 @@ use common::{
     units::MilliCpu,
 };
 
-pub(super) use self::change::change_on;
-use self::graphics::{gpu_use, gpus};
+use self::graphics::gpu_use;
+pub(super) use self::{change::change_on, graphics::gpus};
 use crate::{
     lifecycle::machine::MachineState,
     schedule::{feasible::Ask, view::MachineView},
@@ -86,6 +86,7 @@ pub(super) fn on_machines(
     match code {
         BlockerCode::MachineOffline => "not connected".to_owned(),
         BlockerCode::MachinePaused => pauses(machines),
+        BlockerCode::MachineSetAside => owners::set_aside(machines),
         BlockerCode::IsolationTooLow => isolation(ask, machines),
         BlockerCode::NotSupported => not_supported(ask, machines),
         BlockerCode::OwnerKeepsOut => owners::kept_out(ask, machines),
@@ -310,7 +311,7 @@ fn best<'a, 'b, K: Ord>(
     reported.rev().max_by_key(|(_, report)| key(report))
 }
 
-fn cpus(cpu: MilliCpu) -> String {
+pub(super) fn cpus(cpu: MilliCpu) -> String {
     if cpu == MilliCpu::cpus(1) {
         "1 CPU".to_owned()
     } else {

@@ -165,7 +165,11 @@ fn what_counts_as_gpu_hours() {
     assert!(!waits(&mut world, tasks(hours(1, 10), 10)));
     assert!(waits(&mut world, tasks(hours(1, 10), 11)));
     let again = |on| JobSpec {
-        retries: Retries { max: 1, on },
+        retries: Retries {
+            max: 1,
+            on,
+            ..Retries::default()
+        },
         ..hours(1, 60)
     };
     assert!(!waits(&mut world, again(vec![EndReason::MachineLost])));
@@ -190,6 +194,7 @@ fn what_counts_as_gpu_hours() {
         retries: Retries {
             max: 100,
             on: vec![EndReason::Exited],
+            ..Retries::default()
         },
         ..hours(16, 1)
     };

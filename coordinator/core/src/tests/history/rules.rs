@@ -3,12 +3,12 @@
 use common::{
     id::{AttemptId, MachineId},
     image::Image,
-    job::JobSpec,
+    job::{JobSpec, Retries},
     machine::{Admits, MachineReport},
     name::Name,
     resources::{Capacity, Gpu, GpuHealth},
     seal::Sealed,
-    status::{MinIsolation, Network},
+    status::{EndReason, MinIsolation, Network},
     time::Span,
     units::Bytes,
 };
@@ -69,6 +69,22 @@ pub(super) fn ruled(cpus: u32, rules: u8) -> MachineReport {
         },
     };
     report
+}
+
+/// Returns after what a task is tried again.
+pub(super) fn retrying(bits: u8) -> Retries {
+    let bit = |number: u32| bits >> number & 1 == 1;
+    let mut retries = Retries::default();
+    let more = [
+        EndReason::Exited,
+        EndReason::PrepareFailed,
+        EndReason::Signalled,
+    ];
+    let more = (0..).zip(more).filter(|(number, _)| bit(*number));
+    retries.on.extend(more.map(|(_, reason)| reason));
+    retries.memory = bit(3).then(|| "2x".parse().unwrap());
+    retries.backoff = bit(4).then(|| Span::from_secs(u64::from(bits >> 5)));
+    retries
 }
 
 /// Returns a job that needs what the bits say.

@@ -58,6 +58,9 @@ pub(super) fn put_machine(world: &mut World, number: u32) {
         executed: 0,
         warm: Vec::new(),
         lent: Span::default(),
+        troubles: Default::default(),
+        set_aside: None,
+        activity: Default::default(),
     };
     world.state.machines.insert(machine(number), row);
 }

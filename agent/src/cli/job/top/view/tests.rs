@@ -69,6 +69,8 @@ fn snapshot() -> Snapshot {
         reruns: Vec::new(),
         after: Vec::new(),
         unmet: None,
+        delayed: Vec::new(),
+        delayed_left_out: 0,
     };
     Snapshot {
         job: Box::new(job),

@@ -101,6 +101,9 @@ fn rule_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacle: Obstacle) -> 
                 shorter.unwrap_or_default()
             ))
         }
+        Obstacle::SetAside => Some(format!(
+            "the owner of {name} or an admin lets jobs onto it again: `compute-share machine readmit {name}`"
+        )),
         Obstacle::Offline
         | Obstacle::Paused
         | Obstacle::Full

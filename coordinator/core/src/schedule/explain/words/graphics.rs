@@ -10,7 +10,7 @@ use crate::schedule::view::MachineView;
 const MAX_FAULT_CHARS: usize = 80;
 
 /// Returns `2 GPUs rtx-4090 with 20 GiB`.
-pub(super) fn gpus(request: &Request) -> String {
+pub(in crate::schedule::explain) fn gpus(request: &Request) -> String {
     let Some(GpuRequest {
         count,
         model,

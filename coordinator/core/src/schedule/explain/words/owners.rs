@@ -55,3 +55,16 @@ fn project(ask: &Ask<'_>) -> String {
     let named = |project| format!("project {project}");
     ask.project.map_or_else(String::new, named)
 }
+
+/// Returns why machines are set aside: the first of them as the example.
+pub(super) fn set_aside(machines: &[&MachineView<'_>]) -> String {
+    let told = machines.iter().find_map(|machine| {
+        let words = machine.set_aside?.words();
+        Some(format!("{words} ({})", machine.name))
+    });
+    let more = match machines.len() {
+        0 | 1 => String::new(),
+        count => format!("; {} more", count - 1),
+    };
+    format!("set aside: {}{more}", told.unwrap_or_default())
+}

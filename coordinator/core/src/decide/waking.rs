@@ -1,0 +1,44 @@
+//! What was to happen at a moment that has come: tasks that are tried again, machines that may be tried.
+
+use common::time::Timestamp;
+
+use crate::{
+    event::Event,
+    state::{State, index::Waking},
+};
+
+/// Wakes what is due, at most `most`; the rest is due still.
+pub(super) fn wake(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
+    let mut left = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut events = Vec::new();
+    for (moment, waking) in &state.index.wakings {
+        if *moment > at || left == 0 {
+            break;
+        }
+        match waking {
+            Waking::Machine(id) => {
+                let row = state.machines.get(id);
+                left -= usize::from(row.is_some());
+                events.extend(row.map(|row| Event::MachineTried {
+                    machine: *id,
+                    org: row.org,
+                    at,
+                }));
+            }
+            Waking::Job(id) => {
+                let (Some(job), Some(progress)) = (state.jobs.get(id), state.progress.get(id))
+                else {
+                    continue;
+                };
+                let tasks: Vec<u32> = progress.delayed.due(at).take(left).collect();
+                left -= tasks.len();
+                events.push(Event::RetriesDue {
+                    job: *id,
+                    org: job.org,
+                    tasks,
+                });
+            }
+        }
+    }
+    events
+}

@@ -1,0 +1,31 @@
+//! Tasks that are tried again later, and until when.
+
+use common::time::Timestamp;
+
+use super::Subject;
+
+/// Returns when the first of a job's tasks is tried again, where nothing else of it waits.
+pub(super) fn until(subject: &Subject<'_>) -> Option<Timestamp> {
+    let (_, _, progress) = subject.job?;
+    progress
+        .delayed
+        .first()
+        .filter(|_| progress.in_queue() == 0)
+}
+
+/// Returns which tasks are tried again, the first of them with its moment and what it failed with.
+pub(super) fn text(subject: &Subject<'_>) -> Option<String> {
+    let (_, job, progress) = subject.job?;
+    let (task, until, after) = progress.delayed.iter().next()?;
+    let until = until.to_second();
+    let which = match job.spec.array {
+        None => "it".to_owned(),
+        Some(_) => format!("task {task}"),
+    };
+    let first = format!("{which} ended with {after}, and is tried again at {until}");
+    Some(match progress.delayed.len() - 1 {
+        0 => first,
+        1 => format!("{first}; 1 more task later"),
+        more => format!("{first}; {more} more tasks later"),
+    })
+}

@@ -1,0 +1,73 @@
+//! The tasks of a job that are tried again at a later moment, in the order of these. Never more than wait.
+
+use std::collections::BTreeMap;
+
+use common::{status::EndReason, time::Timestamp};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// By the moment, each with how the last try ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Delays {
+    tasks: BTreeMap<(Timestamp, u32), EndReason>,
+}
+
+impl Delays {
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Returns the earliest moment.
+    pub(crate) fn first(&self) -> Option<Timestamp> {
+        self.tasks.keys().next().map(|(until, _)| *until)
+    }
+
+    /// Returns each task with its moment and how its last try ended.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Timestamp, EndReason)> {
+        let tasks = self.tasks.iter();
+        tasks.map(|((until, task), after)| (*task, *until, *after))
+    }
+
+    /// Returns those whose moment has come.
+    pub(crate) fn due(&self, now: Timestamp) -> impl Iterator<Item = u32> {
+        let due = self.tasks.range(..=(now, u32::MAX));
+        due.map(|((_, task), _)| *task)
+    }
+
+    pub(crate) fn contains(&self, task: u32) -> bool {
+        self.tasks.keys().any(|(_, other)| *other == task)
+    }
+
+    pub(crate) fn insert(&mut self, task: u32, until: Timestamp, after: EndReason) {
+        self.tasks.insert((until, task), after);
+    }
+
+    /// Takes a task out and returns whether it was in.
+    pub(crate) fn remove(&mut self, task: u32) -> bool {
+        let mut keys = self.tasks.keys();
+        let found = keys.find(|(_, other)| *other == task).copied();
+        found.is_some_and(|key| self.tasks.remove(&key).is_some())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.tasks.clear();
+    }
+}
+
+/// A list: task, moment, how its last try ended.
+impl Serialize for Delays {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Delays {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let rows = Vec::<(u32, Timestamp, EndReason)>::deserialize(deserializer)?;
+        let tasks = rows.into_iter();
+        Ok(Self {
+            tasks: tasks
+                .map(|(task, until, after)| ((until, task), after))
+                .collect(),
+        })
+    }
+}

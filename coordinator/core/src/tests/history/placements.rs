@@ -1,0 +1,89 @@
+//! What must be true where a random history places a task.
+
+use super::rules::check_rules;
+use crate::{
+    Event,
+    lifecycle::attempt::AttemptState,
+    tests::world::{ORG, World},
+};
+
+/// Checks what must be true at the moment of a placement.
+pub(super) fn check_placements(before: &World, after: &World, events: &[Event]) {
+    let org = &before.state.orgs[&ORG];
+    for event in events {
+        let Event::AttemptPlaced {
+            attempt, machine, ..
+        } = event
+        else {
+            continue;
+        };
+        let offer = &after.state.reports[machine].offer;
+        let held = &after.state.index.machines[machine].held;
+        assert!(
+            held.cpu <= offer.cpu && held.memory <= offer.memory,
+            "more than is lent"
+        );
+        let (task, progress) = (attempt.task, &before.state.progress[&attempt.job]);
+        assert!(!progress.delayed.contains(task), "before its moment");
+        let tries = before.state.attempts.iter();
+        let tries = tries.filter(|(id, _)| id.task_id() == attempt.task_id());
+        let wanted = tries.filter_map(|(_, row)| row.next_memory).max();
+        let given = after.state.attempts[attempt].allocation.memory;
+        assert!(
+            wanted.is_none_or(|wanted| given >= wanted),
+            "less memory than it needs"
+        );
+        let job = &after.state.jobs[&attempt.job];
+        let running = after.state.index.members[&(ORG, job.owner)].running;
+        assert!(
+            org.limits
+                .max_concurrent_jobs_per_user
+                .is_none_or(|most| running <= most)
+        );
+        let at_once = after.state.progress[&attempt.job].counts.running;
+        assert!(job.parallel().is_none_or(|most| at_once <= most));
+        let last = before
+            .state
+            .attempts
+            .keys()
+            .rfind(|id| id.task_id() == attempt.task_id());
+        assert_eq!(
+            attempt.number,
+            last.map_or(1, |last| last.number + 1),
+            "numbers only grow"
+        );
+        if let Some(aside) = &before.state.machines[machine].set_aside {
+            let live = |world: &World| {
+                let used = world.state.index.machines.get(machine);
+                used.map_or(0, |used| used.live.len())
+            };
+            assert!(aside.tried.is_some(), "it is set aside");
+            assert_eq!((live(before), live(after)), (0, 1), "one at a time");
+        }
+        check_rules(before, after, *attempt, *machine);
+        assert!(
+            after.state.is_connected(*machine) && after.state.reports[machine].paused.is_none()
+        );
+    }
+    for (id, attempt) in &before.state.attempts {
+        if let AttemptState::Ended(outcome) = &attempt.state {
+            let still = &after.state.attempts[id].state;
+            assert_eq!(
+                still,
+                &AttemptState::Ended(outcome.clone()),
+                "an end is final"
+            );
+        }
+    }
+    for (id, machine) in &before.state.machines {
+        assert!(after.state.machines[id].generation >= machine.generation);
+        let (was, is) = (
+            crate::assign(&before.state, *id),
+            crate::assign(&after.state, *id),
+        );
+        assert!(
+            was.attempts == is.attempts || is.generation > was.generation,
+            "a change without a generation"
+        );
+    }
+}

@@ -30,7 +30,7 @@ pub(super) struct OfMember {
 /// Say how soon a project's jobs come beside others of their members: with twice the weight, as if they had used half
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  compute-share project set-weight vision 2\n\n1 is what every project has. For admins of the org."
+    after_help = "Example:\n  compute-share project set-weight vision 2\n\n1 is what every project has. For the owner of the org."
 )]
 pub(super) struct OfProject {
     name: Name,

@@ -146,9 +146,9 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::JobCancelled { job } | Event::TaskCancelled { job, .. } => {
             (AuditKind::Job, About::Job(*job))
         }
-        Event::JobEnded { job, .. } | Event::JobRaised { job } | Event::LoginForgotten { job } => {
-            (AuditKind::Job, About::Job(*job))
-        }
+        Event::JobEnded { job, .. }
+        | Event::JobRaised { job, .. }
+        | Event::LoginForgotten { job } => (AuditKind::Job, About::Job(*job)),
         Event::Waiting(event) => (AuditKind::Job, About::Job(event.job())),
 
         Event::AttemptPlaced { org, .. } | Event::RetriesDue { org, .. } => {

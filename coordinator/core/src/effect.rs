@@ -193,7 +193,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         } => vec![job(*id), org(*o)],
         Event::JobCancelled { job: id }
         | Event::TaskCancelled { job: id, .. }
-        | Event::JobRaised { job: id }
+        | Event::JobRaised { job: id, .. }
         | Event::JobEnded { job: id, .. } => [job(*id)].into_iter().chain(org_of(id)).collect(),
         Event::Waiting(event) => {
             let id = event.job();

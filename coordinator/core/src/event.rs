@@ -263,6 +263,10 @@ pub enum Event {
     /// It waited so long for a first task, or for another one, that its priority rose by a step.
     JobRaised {
         job: JobId,
+        org: OrgId,
+        /// Whose it is, of whom no other one rises for a while.
+        owner: UserId,
+        at: Timestamp,
     },
     /// Tasks that waited to be tried again are in the queue.
     RetriesDue {
@@ -334,7 +338,8 @@ pub enum Event {
         machine: MachineId,
         org: OrgId,
         job: JobId,
-        at: Timestamp,
+        /// When the job should begin there.
+        begin: Timestamp,
     },
     /// It is kept for nobody any more. Changes no row.
     ReservationEnded {

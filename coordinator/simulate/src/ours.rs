@@ -186,11 +186,7 @@ impl Scheduler for Ours<'_> {
     fn submit(&mut self, now_ms: u64, job: usize) -> Result<(), Violation> {
         let row = &self.trace.jobs[job];
         let last = u32::try_from(row.runs_ms.len() - 1).unwrap_or(u32::MAX);
-        let array = ArraySpec {
-            first: 0,
-            last,
-            parallel: None,
-        };
+        let array = ArraySpec::of(0, last, None);
         let gpu = (row.ask.gpus > 0).then_some(GpuRequest {
             count: row.ask.gpus,
             model: None,

@@ -40,7 +40,7 @@ shows how far it is.
 
 Whose turn it is follows from what members hold and from what they used of each other's machines, half of
 which is forgotten every usage_half_life; lending_credit takes off as much of what their own machines lent to
-others. A job's priority rises one step each time it has waited for raised_after, and for one that comes first
+others. What has waited for raised_after rises by one priority, one job of a member at a time, and for one that comes first
 and has waited for reserved_after a machine is kept free; forever turns either off.")]
 pub(in crate::cli) struct Set {
     /// A setting and its new value, as `org settings` shows them; empty takes a text away

@@ -26,7 +26,7 @@ Examples:
 
 All of it in parts of what the org's machines lend together, the largest of processors, memory and GPUs. Whoever
 has the smallest STANDING comes first: what they hold of other members' machines, and what they used of them lately,
-for their weight. What runs on one's own machine counts nowhere, and comes first there.")]
+less what lending_credit takes off, for their weight; a project's weight counts for its jobs alone. What runs on one's own machine counts nowhere, and comes first there.")]
 pub(in crate::cli) struct Show {}
 
 impl Show {

@@ -14,6 +14,7 @@ use crate::{
         State,
         attempt::{Attempt, LogState},
         index::Parties,
+        job::Job,
         pool, reserved, standing,
         trouble::{Sign, Trouble},
     },
@@ -99,7 +100,12 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 row.log = *log;
                 row.next_memory = fate.memory();
             });
+            let parallel = state.jobs.get(&attempt.job).and_then(Job::parallel);
             job::change(state, attempt.job, |progress| {
+                // What could not have started before has waited from now on.
+                if !progress.is_ready(parallel) {
+                    progress.waits_since = *at;
+                }
                 progress.end_attempt(attempt.task, *fate);
             });
             standing::charge(state, *org, *lender, usage, *at);

@@ -82,9 +82,20 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         Event::TaskCancelled { job, task } => {
             change(state, *job, |progress| progress.cancel_queued_task(*task));
         }
-        Event::JobRaised { job } => change(state, *job, |progress| {
-            progress.raised = progress.raised.saturating_add(1);
-        }),
+        Event::JobRaised {
+            job,
+            org,
+            owner,
+            at,
+        } => {
+            change(state, *job, |progress| {
+                progress.raised = progress.raised.saturating_add(1);
+            });
+            if state.members.contains_key(&(*org, *owner)) {
+                let standing = state.standings.entry((*org, *owner)).or_default();
+                standing.raised_at = *at;
+            }
+        }
         Event::RetriesDue { job, org, tasks } => {
             change(state, *job, |progress| progress.release(tasks));
             state.volatile.due.insert(*org);

@@ -81,14 +81,14 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             machine,
             org,
             job,
-            at,
+            begin,
         } => {
             if let Some(row) = state.jobs.get(job) {
                 let reservation = Reservation {
                     org: *org,
                     job: *job,
                     request: row.spec.request.clone(),
-                    at: *at,
+                    begin: *begin,
                 };
                 state.volatile.reserved.put(*machine, reservation);
             }

@@ -38,8 +38,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             if let Some(row) = state.orgs.get_mut(org) {
                 row.limits = (**after).clone();
             }
-            // A tighter bound lets nothing start.
-            if before.is_loosened_by(after) {
+            // A tighter bound lets nothing start, but for what was kept for a job that it holds back.
+            let keeps = state.volatile.reserved.jobs(*org).next().is_some();
+            if keeps || before.is_loosened_by(after) {
                 state.volatile.due.insert(*org);
             }
         }

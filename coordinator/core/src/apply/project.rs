@@ -70,7 +70,9 @@ pub(super) fn apply(state: &mut State, event: &ProjectEvent) {
                 row.weight = *after;
             }
         }
-        ProjectEvent::ProjectArchived { project, at, .. } => {
+        ProjectEvent::ProjectArchived { project, org, at } => {
+            // What was kept for a job of it is for others.
+            state.volatile.due.insert(*org);
             if let Some(row) = state.projects.get_mut(project) {
                 row.archived_at = Some(*at);
             }

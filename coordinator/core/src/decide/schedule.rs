@@ -1,6 +1,8 @@
 //! A pass of the schedule.
 
-use common::{id::OrgId, time::Timestamp};
+use std::collections::BTreeSet;
+
+use common::{id::OrgId, org::retention::Retention, time::Timestamp};
 
 use super::waiting;
 use crate::{event::Event, schedule::plan::plan, state::State};
@@ -33,11 +35,11 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
             at,
         });
     let kept = plan.kept.into_iter();
-    let kept = kept.map(|(org, machine, job)| Event::MachineReserved {
+    let kept = kept.map(|(org, machine, job, begin)| Event::MachineReserved {
         machine,
         org,
         job,
-        at,
+        begin,
     });
     let released = plan.released.into_iter();
     let released = released.map(|(org, machine)| Event::ReservationEnded { machine, org });
@@ -47,19 +49,36 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         .map(|org| Event::ScheduleSettled { org });
     // What this lets in is placed by the next pass.
     let let_in = waiting::settle(state, at, most);
-    let pass = placed.chain(kept).chain(released).chain(settled);
+    let pass = placed.chain(released).chain(kept).chain(settled);
     pass.chain(let_in).collect()
 }
 
-/// Returns what waits in an org for so long that its priority rises by a step.
-fn rising(state: &State, org: OrgId, at: Timestamp) -> impl Iterator<Item = Event> {
+/// Returns what waits in an org for so long that its priority rises by a step: of each member one job, and none for
+/// as long after another one.
+fn rising(state: &State, org: OrgId, at: Timestamp) -> Vec<Event> {
     let after = state.orgs.get(&org).map(|org| org.settings.raised_after);
-    let queue = state.index.queues.get(&org);
-    let levels = queue.into_iter().flat_map(|queue| queue.levels.values());
+    let (Some(queue), Some(after @ Retention::For(span))) = (state.index.queues.get(&org), after)
+    else {
+        return Vec::new();
+    };
+    let mut members = BTreeSet::new();
+    let levels = queue.levels.values();
     let oldest = levels.flat_map(|level| level.oldest().take(MAX_LINES_LOOKED));
-    oldest.filter_map(move |(_, id)| {
+    let rises = oldest.filter_map(|(_, id)| {
         let (job, progress) = (state.jobs.get(&id)?, state.progress.get(&id)?);
-        let rises = progress.rises_at(job.spec.priority, after?)?;
-        (rises <= at).then_some(Event::JobRaised { job: id })
-    })
+        let owner = job.owner;
+        let rises = progress.rises_at(job.spec.priority, after)?;
+        let standing = state.standings.get(&(org, owner));
+        let last = standing
+            .map(|standing| standing.raised_at)
+            .unwrap_or_default();
+        let may = rises <= at && last.saturating_add(span.as_duration()) <= at;
+        (may && members.insert(owner)).then_some(Event::JobRaised {
+            job: id,
+            org,
+            owner,
+            at,
+        })
+    });
+    rises.collect()
 }

@@ -15,8 +15,8 @@ use crate::{
     state::State,
 };
 
-/// As with limits, nobody gives more to somebody whose limits they could not lift. A project's administrators cannot
-/// make it heavier.
+/// As with limits, nobody gives more to somebody whose limits they could not lift. A project's
+/// weight is the owner's to say.
 pub(super) fn set(
     state: &State,
     at: Timestamp,
@@ -47,7 +47,8 @@ pub(super) fn set(
             (before, event)
         }
         Weighed::Project(name) => {
-            permit(state, *org, user, Action::ChangeLimits)?;
+            // Whoever weighs a project weighs its members, perhaps themselves.
+            permit(state, *org, user, Action::ChangeOwnerLimits)?;
             let seen = policy::project::find(state, user, *org, name)?;
             let (id, project) = (seen.id, seen.project);
             let event = Event::Project(ProjectEvent::ProjectWeightSet {

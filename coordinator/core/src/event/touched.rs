@@ -61,8 +61,10 @@ impl Event {
             Self::JobCancelled { job }
             | Self::TaskCancelled { job, .. }
             | Self::RetriesDue { job, .. }
-            | Self::JobRaised { job }
             | Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
+            Self::JobRaised {
+                job, org, owner, ..
+            } => vec![RowKey::progress(*job), RowKey::standing(*org, *owner)],
             Self::LoginForgotten { job } => vec![RowKey::job(*job)],
 
             Self::AttemptPreparing { attempt } => vec![RowKey::attempt(*attempt)],

@@ -60,8 +60,8 @@ pub(crate) struct Placement {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) placements: Vec<Placement>,
-    /// Machines that are kept free from now on, and for which job.
-    pub(crate) kept: Vec<(OrgId, MachineId, JobId)>,
+    /// Machines that are kept free from now on, for which job, and when that should begin.
+    pub(crate) kept: Vec<(OrgId, MachineId, JobId, Timestamp)>,
     /// Those that are not any more.
     pub(crate) released: Vec<(OrgId, MachineId)>,
     /// Orgs in which nothing more fits now.
@@ -91,7 +91,7 @@ pub(crate) fn plan(state: &State, at: Timestamp, most: u32) -> Plan {
         plan.placements.append(&mut pass.placements);
         let kept = pass.kept.iter();
         plan.kept
-            .extend(kept.map(|(machine, job)| (*org, *machine, *job)));
+            .extend(kept.map(|(machine, job, begin)| (*org, *machine, *job, *begin)));
         let released = pass.released.iter();
         plan.released
             .extend(released.map(|machine| (*org, *machine)));
@@ -123,7 +123,7 @@ struct Pass<'a> {
     placements: Vec<Placement>,
     /// What has no room for a member anywhere: it stays so for the pass, which only ever takes.
     nowhere: BTreeSet<(UserId, ClassId)>,
-    kept: Vec<(MachineId, JobId)>,
+    kept: Vec<(MachineId, JobId, Timestamp)>,
     released: Vec<MachineId>,
     keep_left: Left,
     /// Whether another pass may find more: a job of raised priority had its turn, and what is left of it waits at its own
@@ -185,12 +185,13 @@ impl<'a> Pass<'a> {
             return;
         };
         let mut candidates = Candidates::of(self.state, self.pool, queue);
-        self.serve_kept(queue, most, &mut candidates);
+        self.review_kept();
         let first = self.state.volatile.first.get(&self.org);
         for user in first.into_iter().flatten() {
             self.own_first(queue, *user, most, &mut candidates);
         }
-        for level in queue.levels.values() {
+        for (priority, level) in &queue.levels {
+            self.serve_kept(queue, priority.0, most, &mut candidates);
             if candidates.is_empty() || self.placements.len() >= most {
                 return;
             }

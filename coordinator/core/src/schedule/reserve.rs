@@ -18,6 +18,8 @@ use super::{
     view::MachineView,
 };
 
+/// What a task takes besides its own run: until its data is there, and for its end.
+const MARGIN: Duration = Duration::from_secs(60);
 /// Least time that something without a bound is taken to run.
 const LEAST_RUN: Duration = Duration::from_secs(60);
 
@@ -53,19 +55,19 @@ pub(super) fn may_backfill(
     ask: &Ask<'_>,
     allocation: &Allocation,
 ) -> bool {
-    let Some(kept) = machine
-        .kept
-        .as_ref()
-        .filter(|kept| ask.job != Some(kept.job))
-    else {
+    let Some(kept) = machine.kept.as_ref() else {
         return true;
     };
+    // One's own machine is one's own first, whoever waits for it.
+    if ask.job == Some(kept.job) || ask.owner == machine.owner {
+        return true;
+    }
     let Some((begin, late)) = begin_of(machine, kept.request, &kept.running, ask.now) else {
         return false;
     };
     let ends = ask
         .max_runtime
-        .map(|most| ask.now.saturating_add(most.as_duration()));
+        .map(|most| ask.now.saturating_add(most.as_duration() + MARGIN));
     if ends.is_some_and(|end| end <= begin) {
         return true;
     }
@@ -79,7 +81,8 @@ pub(super) fn may_backfill(
 pub(super) fn kept_until(machine: &MachineView<'_>, now: Timestamp) -> Option<Span> {
     let kept = machine.kept.as_ref()?;
     let (begin, _) = begin_of(machine, kept.request, &kept.running, now)?;
-    Some(Span::from(begin.since(now))).filter(|span| *span > Span::default())
+    let left = begin.since(now).saturating_sub(MARGIN);
+    Some(Span::from(left)).filter(|span| *span > Span::default())
 }
 
 /// Returns when the machine has room for the request, and what still runs there by then.
@@ -121,13 +124,22 @@ pub(super) fn could_be_kept(
     ask: &Ask<'_>,
     placed: Vec<Running>,
 ) -> Option<Timestamp> {
-    let pause = machine.report?.paused.as_ref();
-    let held = pause.is_some_and(|pause| ask.is_held_by(pause, machine));
-    if machine.kept.is_some() || held || !machine.connected || could_ever(machine, ask).is_err() {
+    if machine.kept.is_some() || !could_have(machine, ask) {
         return None;
     }
     let mut running = machine.running();
     running.extend(placed);
     let (begin, _) = begin_of(machine, ask.request, &running, ask.now)?;
     Some(begin)
+}
+
+/// Returns whether nothing but what runs there is in the way of what is asked.
+pub(super) fn could_have(machine: &MachineView<'_>, ask: &Ask<'_>) -> bool {
+    let pause = machine.report.and_then(|report| report.paused.as_ref());
+    let held = pause.is_some_and(|pause| ask.is_held_by(pause, machine));
+    machine.connected
+        && !held
+        && machine.set_aside.is_none()
+        && machine.report.is_some()
+        && could_ever(machine, ask).is_ok()
 }

@@ -31,7 +31,7 @@ pub(crate) struct MachineView<'a> {
     live: Option<&'a BTreeSet<AttemptId>>,
     state: &'a State,
     /// For another job, where it is kept free.
-    pub(super) kept: Option<Kept<'a>>,
+    pub(in crate::schedule) kept: Option<Kept<'a>>,
 }
 
 impl<'a> MachineView<'a> {

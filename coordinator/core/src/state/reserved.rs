@@ -18,7 +18,8 @@ pub(crate) struct Reservation {
     pub(crate) job: JobId,
     /// Of one of its tasks.
     pub(crate) request: Request,
-    pub(crate) at: Timestamp,
+    /// When the job should begin there.
+    pub(crate) begin: Timestamp,
 }
 
 /// Every reservation: at most one of a machine.

@@ -153,6 +153,14 @@ impl Kind {
         })
     }
 
+    /// Returns whether machines of the kind may be as large as the request is, and have such GPUs.
+    pub(crate) fn is_large_enough(&self, request: &Request) -> bool {
+        let log = |amount: u64| amount.checked_ilog2().unwrap_or(0);
+        self.cpu >= log(request.cpu.0.into())
+            && self.memory >= log(request.memory.0)
+            && self.has_model(request)
+    }
+
     /// Returns whether no two of its GPUs differ.
     pub(crate) fn has_one_model(&self) -> bool {
         self.models.len() <= 1

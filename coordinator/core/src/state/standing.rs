@@ -22,6 +22,8 @@ pub(crate) struct Standing {
     pub(crate) at: Timestamp,
     pub(crate) used: Taken,
     pub(crate) lent: Taken,
+    /// When a job of the member's rose last: one at a time, so that a queue of old jobs does not come before all others.
+    pub(crate) raised_at: Timestamp,
 }
 
 /// Amounts times milliseconds.

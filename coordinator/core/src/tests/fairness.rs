@@ -391,10 +391,12 @@ fn who_may_weigh_whom_and_who_sees_what() {
     }
     world.user_does(DORA, set(member("bob"), "2")).unwrap();
     world.user_does(ALICE, set(member("alice"), "0.5")).unwrap();
-    world.user_does(DORA, set(project(), "3")).unwrap();
+    let problem = refused(world.user_does(DORA, set(project(), "3")));
+    assert_eq!(problem.code, Code::Permission);
+    world.user_does(ALICE, set(project(), "3")).unwrap();
     assert!(
         world
-            .user_does(DORA, set(project(), "3"))
+            .user_does(ALICE, set(project(), "3"))
             .unwrap()
             .is_empty()
     );
@@ -473,4 +475,42 @@ fn a_wait_that_is_nobody_elses_doing_raises_nothing() {
     );
     flow.run(6 * HOUR);
     assert_eq!(progress(&flow).counts.queued, 0);
+}
+
+#[test]
+fn a_queue_of_old_jobs_does_not_come_before_all_others() {
+    let mut flow = Flow::new(1, 1);
+    flow.floods(BOB, 30, &[HOUR]);
+    flow.runs.insert(CAROL, vec![HOUR]);
+    for number in 40..90 {
+        let low = JobSpec {
+            priority: Priority::Low,
+            ..spec()
+        };
+        flow.world.submit(CAROL, number, low).unwrap();
+    }
+    flow.run(5 * 24 * HOUR);
+    // One a day.
+    let ended = |number| flow.world.state.progress[&job_id(number)].counts.succeeded;
+    let had: u32 = (40..90).map(ended).sum();
+    assert!((3..=5).contains(&had), "{had}");
+    invariants::check(&flow.world);
+}
+
+#[test]
+fn a_long_run_is_no_wait() {
+    let mut flow = Flow::new(1, 1);
+    flow.runs.insert(CAROL, vec![50 * HOUR]);
+    flow.runs.insert(BOB, vec![HOUR]);
+    let low = JobSpec {
+        priority: Priority::Low,
+        ..array(3, Some(1))
+    };
+    flow.world.submit(CAROL, 31, low).unwrap();
+    flow.run(49 * HOUR);
+    flow.world.submit(BOB, 32, array(9, None)).unwrap();
+    flow.run(2 * HOUR);
+    let progress = &flow.world.state.progress;
+    assert_eq!(progress[&job_id(31)].raised, 0);
+    assert_eq!(progress[&job_id(32)].counts.running, 1);
 }

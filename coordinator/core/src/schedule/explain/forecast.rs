@@ -29,7 +29,8 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
     }
     // Which attempts give up GPUs of the right model cannot be told from which GPUs the task would take.
     let obstacles = may_place(machine, &inquiry.ask).err().unwrap_or_default();
-    if obstacles.contains(&Obstacle::ModelLimit) {
+    // Nor can it be told who else is served before a machine is kept for nobody any more.
+    if obstacles.contains(&Obstacle::ModelLimit) || obstacles.contains(&Obstacle::Reserved) {
         return None;
     }
     // Paused without end, nobody can tell.

@@ -12,6 +12,7 @@ use common::{
 use super::Subject;
 use crate::{
     schedule::{
+        data,
         feasible::{Ask, may_place},
         order::Order,
         view::MachineView,
@@ -40,7 +41,7 @@ pub(super) fn ahead(state: &State, subject: &Subject<'_>, now: Timestamp) -> u64
         let progress = state.progress.get(&id);
         progress.map_or(0, |progress| u64::from(progress.in_queue()))
     };
-    let own_takes = has_room_of_its_own(state, subject);
+    let own_takes = has_room_of_its_own(state, subject, now);
     let mut ahead = 0;
     for (other_level, lines) in &queue.levels {
         for (whose, waiting) in &lines.lines {
@@ -70,14 +71,19 @@ pub(super) fn ahead(state: &State, subject: &Subject<'_>, now: Timestamp) -> u64
 }
 
 /// Returns whether it could start on one of its owner's own machines now.
-fn has_room_of_its_own(state: &State, subject: &Subject<'_>) -> bool {
+fn has_room_of_its_own(state: &State, subject: &Subject<'_>, now: Timestamp) -> bool {
     let pool = state.volatile.pool.of(subject.org);
     let own = pool.and_then(|pool| pool.own.get(&subject.owner));
     let limits = state.orgs.get(&subject.org).map(|org| &org.limits);
     let (Some(own), Some(limits)) = (own, limits) else {
         return false;
     };
-    let ask = Ask::of(state, limits, subject.owner, subject.spec);
+    let ask = Ask {
+        data: data::cached_for(state, subject),
+        job: subject.job.map(|(id, _, _)| id),
+        now,
+        ..Ask::of(state, limits, subject.owner, subject.spec)
+    };
     let mut machines = own.groups().flat_map(|(_, _, group)| group.machines());
     machines.any(|machine| {
         let view = MachineView::of(state, machine);

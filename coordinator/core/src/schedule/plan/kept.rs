@@ -1,11 +1,12 @@
 //! Machines that a pass keeps free for jobs which come first and find no room, and what had one kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use common::{
     id::{JobId, MachineId, UserId},
     org::retention::Retention,
     resources::Allocation,
+    status::Priority,
     time::Timestamp,
 };
 
@@ -16,12 +17,13 @@ use crate::{
         choose::Scope,
         feasible::{Ask, could_ever, within_limits},
         order::Part,
-        reserve::{Running, could_be_kept},
+        reserve::{Running, could_be_kept, could_have},
         turns::Line,
     },
     state::{
         job::{Job, JobProgress},
         queue::{Class, ClassId, Queue, Waiting, Whose},
+        reserved::Reservation,
     },
 };
 
@@ -31,54 +33,104 @@ const MAX_KEPT: usize = 16;
 const MAX_LOOKED: usize = 256;
 /// Most jobs of a pass for which that is done.
 const MAX_TRIED: u32 = 2;
+/// And most of those that no machine could ever run.
+const MAX_TRIED_IN_VAIN: u32 = 16;
 
 /// How many more machines may be kept, and jobs looked at for that.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Left {
     machines: usize,
     jobs: u32,
+    looks: u32,
+}
+
+impl Left {
+    const fn is_nothing(self) -> bool {
+        self.machines == 0 || self.jobs == 0 || self.looks == 0
+    }
 }
 
 impl<'a> Pass<'a> {
-    /// Lets jobs have the machines that are kept for them, as soon as there is room, and gives up what is kept for
-    /// a job that a limit holds back.
-    pub(super) fn serve_kept(
-        &mut self,
-        queue: &'a Queue,
-        most: usize,
-        candidates: &mut Candidates<'a>,
-    ) {
-        let reserved = &self.state.volatile.reserved;
+    /// Ends what is kept for jobs that could not have it: a limit holds them back, a rule of the machine's owner changed, or
+    /// it should have been free long ago, and another machine may be sooner.
+    pub(super) fn review_kept(&mut self) {
+        let state = self.state;
+        let reserved = &state.volatile.reserved;
         let mut kept = 0;
         for (id, machines) in reserved.jobs(self.org) {
-            kept += machines.len();
-            let (Some(job), Some(progress)) =
-                (self.state.jobs.get(&id), self.state.progress.get(&id))
-            else {
+            let Some(job) = state.jobs.get(&id) else {
                 continue;
             };
-            let class = Class::of(job);
-            let bounded =
-                within_limits(&class, self.limits) && self.bounds(job.owner).admit(&class.request);
-            let waiting = queue.waiting_of(job, progress);
-            let (Some((class, waiting)), true) =
-                (waiting, bounded && !self.state.is_archived(job.project))
-            else {
-                self.released.extend(machines);
-                self.again = true;
-                continue;
+            let served = self.may_be_served(job, &Class::of(job));
+            let gpu_room = self.bounds(job.owner).gpu_room_ever();
+            let ask = Ask {
+                gpu_room_ever: &gpu_room,
+                ..self.ask(id, job)
             };
-            if self.placements.len() < most && candidates.has(class) {
-                let head = (job.number, id, class);
-                let mut line = Line::new(waiting);
-                self.serve(job.owner, head, &mut line, candidates, Scope::All);
+            for machine in machines {
+                let view = self.machines.look(*machine);
+                let able = view.is_some_and(|view| could_have(view, &ask));
+                if served && able && !self.is_late(reserved.of(*machine)) {
+                    kept += 1;
+                } else {
+                    if let Some(view) = self.machines.look(*machine) {
+                        view.kept = None;
+                    }
+                    self.released.push(*machine);
+                    self.again = true;
+                }
             }
         }
         let machines = self.pool.room.count();
         self.keep_left = Left {
             machines: (machines.div_ceil(2)).min(MAX_KEPT).saturating_sub(kept),
             jobs: MAX_TRIED,
+            looks: MAX_TRIED_IN_VAIN,
         };
+    }
+
+    /// Lets jobs of a priority have the machines that are kept for them, as soon as there is room.
+    pub(super) fn serve_kept(
+        &mut self,
+        queue: &'a Queue,
+        level: Priority,
+        most: usize,
+        candidates: &mut Candidates<'a>,
+    ) {
+        let state = self.state;
+        for (id, _) in state.volatile.reserved.jobs(self.org) {
+            let (Some(job), Some(progress)) = (state.jobs.get(&id), state.progress.get(&id)) else {
+                continue;
+            };
+            let of_level = progress.level(job.spec.priority) == level;
+            if of_level
+                && self.placements.len() < most
+                && let Some((class, waiting)) = queue.waiting_of(job, progress)
+                && candidates.has(class)
+            {
+                let head = (job.number, id, class);
+                let mut line = Line::new(waiting);
+                self.serve(job.owner, head, &mut line, candidates, Scope::All);
+            }
+        }
+    }
+
+    /// Returns whether no limit holds the job back, nor its project.
+    fn may_be_served(&self, job: &Job, class: &Class) -> bool {
+        let running = self.member(job.owner).map_or(0, |used| used.running);
+        let most = self.limits.max_concurrent_jobs_per_user;
+        most.is_none_or(|most| running < most)
+            && within_limits(class, self.limits)
+            && self.bounds(job.owner).admit(&class.request)
+            && !self.state.is_archived(job.project)
+    }
+
+    /// Returns whether the machine should have been free for so long that another one may be sooner.
+    fn is_late(&self, reservation: Option<&Reservation>) -> bool {
+        let after = self.reserved_after();
+        reservation.zip(after).is_none_or(|(reservation, after)| {
+            reservation.begin.saturating_add(after) < self.order.at()
+        })
     }
 
     /// Keeps a machine free for the oldest job of a line whose turn it is, where that has waited for long and finds no
@@ -89,7 +141,7 @@ impl<'a> Pass<'a> {
         waiting: &'a Waiting,
         candidates: &Candidates<'a>,
     ) {
-        if self.keep_left.machines == 0 || self.keep_left.jobs == 0 {
+        if self.keep_left.is_nothing() {
             return;
         }
         if let Some((_, id, class)) = waiting.oldest_of_class()
@@ -101,8 +153,7 @@ impl<'a> Pass<'a> {
 
     /// Keeps a machine free for a job that found no room, if it has waited for long and is the next one there.
     pub(super) fn keep_for(&mut self, id: JobId, class: ClassId, candidates: &Candidates<'a>) {
-        let Left { machines, jobs } = self.keep_left;
-        if machines == 0 || jobs == 0 {
+        if self.keep_left.is_nothing() {
             return;
         }
         let (Some(job), Some(progress), Some(asks)) = (
@@ -112,44 +163,53 @@ impl<'a> Pass<'a> {
         ) else {
             return;
         };
-        let bounded = within_limits(asks, self.limits)
-            && self.bounds(job.owner).admit(&asks.request)
-            && self.next_task(id, job, progress).is_some();
-        if !bounded || self.is_kept_for(id) || self.kept.iter().any(|(_, job)| *job == id) {
+        let served = self.may_be_served(job, asks) && self.next_task(id, job, progress).is_some();
+        if !served || self.is_kept_for(id) || self.kept.iter().any(|(_, job, _)| *job == id) {
             return;
         }
-        if !self.is_overdue(progress) {
+        if !self.is_overdue(id, progress) {
             return;
         }
+        self.keep_left.looks -= 1;
+        let Some((begin, machine)) = self.soonest(id, asks) else {
+            return;
+        };
         self.keep_left.jobs -= 1;
-        if let Some(machine) = self.soonest(id, asks)
-            && self.is_next_on(machine, job, progress)
-        {
+        if self.is_next_on(machine, job, progress) {
             self.keep_left.machines -= 1;
             let placed = self.placed_on(machine);
             if let Some(view) = self.machines.look(machine) {
                 view.keep(id, &asks.request, placed);
             }
-            self.kept.push((machine, id));
+            self.kept.push((machine, id, begin));
         }
     }
 
     /// Returns whether a machine is kept free for the job.
     pub(super) fn is_kept_for(&self, id: JobId) -> bool {
         let reserved = &self.state.volatile.reserved;
-        reserved.machines(self.org, id).next().is_some()
+        let mut machines = reserved.machines(self.org, id);
+        machines.any(|machine| !self.released.contains(&machine))
     }
 
-    fn is_overdue(&self, progress: &JobProgress) -> bool {
-        let org = self.state.orgs.get(&self.org);
-        let Some(Retention::For(after)) = org.map(|org| org.settings.reserved_after) else {
-            return false;
-        };
-        progress.waits_since.saturating_add(after.as_duration()) <= self.order.at()
+    /// Returns whether it waited for long, and was given nothing in this pass either.
+    fn is_overdue(&self, id: JobId, progress: &JobProgress) -> bool {
+        let given = self.jobs.get(&id).is_some_and(|placed| placed.count > 0);
+        let since = progress.waits_since;
+        let after = self.reserved_after();
+        !given && after.is_some_and(|after| since.saturating_add(after) <= self.order.at())
     }
 
-    /// Returns the machine that the job could have soonest.
-    fn soonest(&mut self, id: JobId, asks: &Class) -> Option<MachineId> {
+    fn reserved_after(&self) -> Option<Duration> {
+        let org = self.state.orgs.get(&self.org)?;
+        match org.settings.reserved_after {
+            Retention::Forever => None,
+            Retention::For(after) => Some(after.as_duration()),
+        }
+    }
+
+    /// Returns when the job could begin soonest, and on which machine.
+    fn soonest(&mut self, id: JobId, asks: &Class) -> Option<(Timestamp, MachineId)> {
         let job = self.state.jobs.get(&id)?;
         let gpu_room = self.bounds(job.owner).gpu_room_ever();
         let ask = Ask {
@@ -157,7 +217,7 @@ impl<'a> Pass<'a> {
             ..self.ask(id, job)
         };
         let able = self.pool.room.groups();
-        let able = able.filter(|(_, kind, _)| kind.has_model(&asks.request));
+        let able = able.filter(|(_, kind, _)| kind.is_large_enough(&asks.request));
         let machines: Vec<MachineId> = able
             .flat_map(|(_, _, group)| group.machines())
             .take(MAX_LOOKED)
@@ -173,7 +233,7 @@ impl<'a> Pass<'a> {
                 soonest = Some((begin, machine));
             }
         }
-        soonest.map(|(_, machine)| machine)
+        soonest
     }
 
     /// Returns whether nobody else's job that could run there comes before, once what runs on the machine now has ended.
@@ -197,7 +257,7 @@ impl<'a> Pass<'a> {
             .collect();
         for id in first {
             let other = self.state.jobs.get(&id);
-            if other.is_some_and(|other| self.could_have(machine, id, other)) {
+            if other.is_some_and(|other| self.would_have(machine, id, other)) {
                 return false;
             }
         }
@@ -205,13 +265,11 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns whether the job could run there if the machine were empty, as far as limits go now.
-    fn could_have(&mut self, machine: MachineId, id: JobId, job: &'a Job) -> bool {
-        let class = Class::of(job);
-        let bounded =
-            within_limits(&class, self.limits) && self.bounds(job.owner).admit(&class.request);
+    fn would_have(&mut self, machine: MachineId, id: JobId, job: &'a Job) -> bool {
+        let served = self.may_be_served(job, &Class::of(job));
         let ask = self.ask(id, job);
         let view = self.machines.look(machine);
-        bounded && view.is_some_and(|view| could_ever(view, &ask).is_ok())
+        served && view.is_some_and(|view| could_ever(view, &ask).is_ok())
     }
 
     /// Returns the part of the pool that the line's member has, without what there is on a machine.

@@ -8,7 +8,9 @@ mod data;
 pub(crate) mod dependants;
 mod invitations;
 mod listed;
+mod parties;
 mod secrets;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,23 +21,25 @@ use common::{
     },
     job::JobNumber,
     name::Name,
-    resources::Allocation,
     secret::SecretName,
     time::Timestamp,
 };
 
 use self::{belongings::Belongings, dependants::Dependants, listed::Listed};
+pub(crate) use self::{
+    parties::{Parties, Waking},
+    uses::{MachineUse, MemberUse},
+};
 use super::{
     State,
     account::Token,
     approval::Approval,
     attempt::Attempt,
     certificate::{Certificate, Holder},
-    held::{Held, OrgUse},
+    held::OrgUse,
     job::{Job, JobProgress},
     machine::Machine,
     queue::Queue,
-    standing::Borrowed,
     usage::UsageIndex,
 };
 
@@ -96,53 +100,6 @@ pub(crate) struct Index {
     pub(crate) listed: Listed,
     pub(crate) belongings: Belongings,
     pub(crate) usage: UsageIndex,
-}
-
-/// What a member's tasks hold and wait for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct MemberUse {
-    pub(crate) running: u32,
-    pub(crate) queued: u64,
-    pub(crate) held: Held,
-    /// Of it, what is on other members' machines.
-    pub(crate) borrowed: Borrowed,
-}
-
-/// What is on a machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct MachineUse {
-    pub(crate) live: BTreeSet<AttemptId>,
-    /// The live ones and those of which something is still wanted.
-    pub(crate) desired: BTreeSet<AttemptId>,
-    pub(crate) held: Allocation,
-}
-
-/// Whose an attempt is, and whose machine it has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Parties {
-    pub(crate) owner: UserId,
-    pub(crate) lender: UserId,
-}
-
-impl Parties {
-    pub(crate) fn of(
-        machines: &BTreeMap<MachineId, Machine>,
-        attempt: &Attempt,
-        owner: UserId,
-    ) -> Self {
-        let machine = machines.get(&attempt.machine);
-        let lender = machine.map_or(owner, |machine| machine.owner);
-        Self { owner, lender }
-    }
-}
-
-/// What something happens to once its moment has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Waking {
-    /// Tasks of it are tried again.
-    Job(JobId),
-    /// It was set aside, and may be tried.
-    Machine(MachineId),
 }
 
 impl Index {

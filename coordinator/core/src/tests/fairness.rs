@@ -1,5 +1,8 @@
 //! Who gets how much of the pool over time: what `schedule::order` promises, on histories that run for days.
 
+mod ageing;
+mod weights;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -9,12 +12,10 @@ use std::{
 use common::{
     api::{
         Answer, Request,
-        job::HoldJob,
-        shares::{MemberShare, SetWeight, SharesAnswer, SharesRequest, Weighed},
+        shares::{MemberShare, SharesAnswer, SharesRequest},
     },
-    code::Code,
     id::{AttemptId, UserId},
-    job::{JobNumber, JobSpec},
+    job::JobSpec,
     org::settings::SettingsChange,
     status::{EndReason, Priority, Role},
     time::{Span, Timestamp},
@@ -23,15 +24,9 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     invariants,
-    world::{
-        ALICE, BOB, CAROL, ORG, World, array, capacity, job_id, name, outcome, refused, report,
-        spec, user,
-    },
+    world::{ALICE, BOB, CAROL, ORG, World, array, capacity, job_id, name, outcome, report, spec},
 };
-use crate::{
-    Actor, Body,
-    command::{OrgCommand, job::JobCommand},
-};
+use crate::{Actor, Body, command::OrgCommand};
 
 const DORA: UserId = UserId::from_bytes([4; 16]);
 const HOUR: u64 = 3600;
@@ -262,45 +257,6 @@ fn what_was_used_is_forgotten_by_half_a_day() {
 }
 
 #[test]
-fn what_waits_for_days_comes_before_what_is_new() {
-    let mut flow = Flow::new(1, 1);
-    flow.floods(BOB, 30, &[HOUR]);
-    flow.runs.insert(CAROL, vec![HOUR]);
-    let low = JobSpec {
-        priority: Priority::Low,
-        ..spec()
-    };
-    flow.world.submit(CAROL, 31, low).unwrap();
-    flow.run(23 * HOUR);
-    let started = |flow: &Flow| flow.world.state.progress[&job_id(31)].counts.queued == 0;
-    assert!(!started(&flow), "what is more urgent comes first");
-    flow.run(3 * HOUR);
-    assert!(started(&flow), "after a day it waits among the others");
-
-    // One of an array starts, and the rest waits at its own priority again.
-    let low = JobSpec {
-        priority: Priority::Low,
-        ..array(50, None)
-    };
-    flow.world.submit(CAROL, 32, low).unwrap();
-    flow.run(10 * 24 * HOUR);
-    let counts = flow.world.state.progress[&job_id(32)].counts;
-    let had = counts.succeeded + counts.running;
-    assert!((4..=11).contains(&had), "{counts:?}");
-    invariants::check(&flow.world);
-
-    // Where nobody rises, what is less urgent waits for ever.
-    flow.set("raised_after", "forever");
-    let before = flow.world.state.progress[&job_id(32)].counts;
-    flow.run(5 * 24 * HOUR);
-    let after = flow.world.state.progress[&job_id(32)].counts;
-    assert!(
-        after.succeeded <= before.succeeded + 1,
-        "{before:?} {after:?}"
-    );
-}
-
-#[test]
 fn a_members_own_machine_is_the_members_first_and_costs_nothing() {
     let mut world = World::new();
     world.machine(10, BOB, "bobs", report(capacity(2, 64)));
@@ -362,155 +318,4 @@ fn what_a_members_machines_lent_counts_where_the_org_says_so() {
     assert!(bob(&flow).standing_ppm.abs_diff(used_ppm / 2) < 1000);
     flow.set("lending_credit", "100%");
     assert!(bob(&flow).standing_ppm < 1000);
-}
-
-#[test]
-fn who_may_weigh_whom_and_who_sees_what() {
-    let mut world = World::new();
-    world.join(4, "dora", Role::Admin);
-    world.project(BOB, 40, "vision");
-    let set = |of, weight: &str| {
-        Body::SetWeight(SetWeight {
-            org: ORG,
-            of,
-            weight: weight.parse().unwrap(),
-        })
-    };
-    let member = |handle: &str| Weighed::Member(name(handle));
-    let project = || Weighed::Project(name("vision"));
-    for (who, of, code) in [
-        (BOB, member("bob"), Code::Permission),
-        (BOB, project(), Code::Permission),
-        (DORA, member("dora"), Code::Permission),
-        (DORA, member("nobody"), Code::NotFound),
-        (ALICE, Weighed::Project(name("nothing")), Code::NotFound),
-        (user(77), member("bob"), Code::NotFound),
-    ] {
-        let problem = refused(world.user_does(who, set(of, "2")));
-        assert_eq!(problem.code, code, "{problem}");
-    }
-    world.user_does(DORA, set(member("bob"), "2")).unwrap();
-    world.user_does(ALICE, set(member("alice"), "0.5")).unwrap();
-    let problem = refused(world.user_does(DORA, set(project(), "3")));
-    assert_eq!(problem.code, Code::Permission);
-    world.user_does(ALICE, set(project(), "3")).unwrap();
-    assert!(
-        world
-            .user_does(ALICE, set(project(), "3"))
-            .unwrap()
-            .is_empty()
-    );
-    invariants::check(&world);
-
-    let seen = |who| match world.ask(who, &Request::Shares(SharesRequest::Show { org: ORG })) {
-        Ok(Answer::Shares(SharesAnswer::Shares(shares))) => {
-            let weights = shares.members.iter();
-            let weights: Vec<_> = weights
-                .map(|share| format!("{} {}", share.member, share.weight))
-                .collect();
-            (weights, shares.projects.len())
-        }
-        other => panic!("{other:?}"),
-    };
-    let all = ["alice 0.5", "bob 2", "carol 1", "dora 1"].map(str::to_owned);
-    assert_eq!(seen(DORA), (all.to_vec(), 1));
-    assert_eq!(seen(BOB), (vec!["bob 2".to_owned()], 1));
-    // Whoever may not see the project does not learn of it.
-    assert_eq!(seen(CAROL), (vec!["carol 1".to_owned()], 0));
-}
-
-#[test]
-fn a_heavier_project_comes_first() {
-    let mut world = World::new();
-    world.machine(10, ALICE, "box", report(capacity(1, 8)));
-    world.project(BOB, 40, "vision");
-    let of_project = JobSpec {
-        project: Some(name("vision")),
-        ..array(5, None)
-    };
-    world.submit(BOB, 30, array(5, None)).unwrap();
-    world.submit(BOB, 31, of_project).unwrap();
-    let next = |world: &mut World| {
-        let (attempt, _) = world.schedule()[0];
-        world.wait(60);
-        world.succeed(attempt);
-        attempt.job
-    };
-    assert_eq!(next(&mut world), job_id(30), "nobody has used anything");
-    let body = Body::SetWeight(SetWeight {
-        org: ORG,
-        of: Weighed::Project(name("vision")),
-        weight: "2".parse().unwrap(),
-    });
-    world.must(Actor::User(ALICE), body);
-    assert_eq!(next(&mut world), job_id(31));
-    assert_eq!(next(&mut world), job_id(31));
-}
-
-#[test]
-fn a_wait_that_is_nobody_elses_doing_raises_nothing() {
-    let mut flow = Flow::new(1, 1);
-    flow.runs.insert(BOB, vec![HOUR]);
-    flow.runs.insert(CAROL, vec![HOUR]);
-    let held = JobSpec {
-        priority: Priority::Low,
-        hold: true,
-        ..spec()
-    };
-    flow.world.submit(CAROL, 31, held).unwrap();
-    flow.run(30 * HOUR);
-    flow.floods(BOB, 30, &[HOUR]);
-    flow.run(HOUR);
-    let release = Body::Job(JobCommand::Release(HoldJob {
-        org: ORG,
-        number: JobNumber(1),
-        dependants: false,
-    }));
-    flow.world.must(Actor::User(CAROL), release);
-    flow.run(20 * HOUR);
-    let progress = |flow: &Flow| flow.world.state.progress[&job_id(31)].clone();
-    assert_eq!(
-        (progress(&flow).raised, progress(&flow).counts.queued),
-        (0, 1)
-    );
-    flow.run(6 * HOUR);
-    assert_eq!(progress(&flow).counts.queued, 0);
-}
-
-#[test]
-fn a_queue_of_old_jobs_does_not_come_before_all_others() {
-    let mut flow = Flow::new(1, 1);
-    flow.floods(BOB, 30, &[HOUR]);
-    flow.runs.insert(CAROL, vec![HOUR]);
-    for number in 40..90 {
-        let low = JobSpec {
-            priority: Priority::Low,
-            ..spec()
-        };
-        flow.world.submit(CAROL, number, low).unwrap();
-    }
-    flow.run(5 * 24 * HOUR);
-    // One a day.
-    let ended = |number| flow.world.state.progress[&job_id(number)].counts.succeeded;
-    let had: u32 = (40..90).map(ended).sum();
-    assert!((3..=5).contains(&had), "{had}");
-    invariants::check(&flow.world);
-}
-
-#[test]
-fn a_long_run_is_no_wait() {
-    let mut flow = Flow::new(1, 1);
-    flow.runs.insert(CAROL, vec![50 * HOUR]);
-    flow.runs.insert(BOB, vec![HOUR]);
-    let low = JobSpec {
-        priority: Priority::Low,
-        ..array(3, Some(1))
-    };
-    flow.world.submit(CAROL, 31, low).unwrap();
-    flow.run(49 * HOUR);
-    flow.world.submit(BOB, 32, array(9, None)).unwrap();
-    flow.run(2 * HOUR);
-    let progress = &flow.world.state.progress;
-    assert_eq!(progress[&job_id(31)].raised, 0);
-    assert_eq!(progress[&job_id(32)].counts.running, 1);
 }

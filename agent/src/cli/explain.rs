@@ -47,7 +47,7 @@ pub(crate) fn text(explanation: &Explanation) -> String {
                 .map(|ahead| counted(ahead, "task")),
         )
         .with_some("expected start", expected)
-        .with("kept free for it", kept.join(", "))
+        .with("kept for it", kept.join(", "))
         .with("data", data.join("\n"))
         .to_text()
 }
@@ -162,7 +162,7 @@ mod tests {
              queue                       3 tasks come first\n\n\
              smallest change  ask for --memory 16GiB\n\
              before it        3 tasks\n\
-             kept free for it box\n\
+             kept for it      box\n\
              data             a: 41 GiB already there\n"
         );
         assert_eq!(

@@ -95,6 +95,7 @@ actions! {
     ChangeMemberLimits "change limits of members" Other Admin
     ChangeAdminLimits "change limits of admins" Other Owner (Admin by AdminsMayManageAdmins)
     ChangeOwnerLimits "change the owner's limits" Own Owner
+    WeighProject "say how much projects weigh" Org Owner
     RemoveMember "remove members" Org Admin
     RemoveAdmin "remove admins" Org Owner (Admin by AdminsMayManageAdmins)
 

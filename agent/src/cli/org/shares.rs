@@ -69,7 +69,7 @@ pub(in crate::cli) fn text(shares: &Shares) -> String {
             share.queued.to_string(),
         ]);
     }
-    let mut text = table.to_text("No members.");
+    let mut text = table.to_text("No members.").trim_end().to_owned();
     if shares.left_out > 0 {
         text += &format!("\nand {} more", shares.left_out);
     }
@@ -124,7 +124,7 @@ mod tests {
             }],
         };
         assert_eq!(
-            text(&shares),
+            anstream::adapter::strip_str(&text(&shares)).to_string(),
             "\
 MEMBER  WEIGHT  HOLDS   USED  LENT  STANDING  QUEUED
 bob          2     0%     0%    0%        0%       3

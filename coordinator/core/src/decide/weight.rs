@@ -48,7 +48,7 @@ pub(super) fn set(
         }
         Weighed::Project(name) => {
             // Whoever weighs a project weighs its members, perhaps themselves.
-            permit(state, *org, user, Action::ChangeOwnerLimits)?;
+            permit(state, *org, user, Action::WeighProject)?;
             let seen = policy::project::find(state, user, *org, name)?;
             let (id, project) = (seen.id, seen.project);
             let event = Event::Project(ProjectEvent::ProjectWeightSet {

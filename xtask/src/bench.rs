@@ -4,6 +4,7 @@
 pub(crate) mod data;
 mod idle;
 pub(crate) mod launch;
+mod process;
 mod samples;
 
 use std::{

@@ -3,6 +3,7 @@
 
 pub(crate) mod data;
 mod idle;
+pub(crate) mod jobs;
 pub(crate) mod launch;
 mod process;
 mod samples;

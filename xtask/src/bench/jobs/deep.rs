@@ -79,7 +79,10 @@ const OF_AN_ARRAY: Targets = Targets {
         target("6", "array: its state, p99 ms", at_most(10.0, 10.0)),
         target("6", "array: why it waits, p99 ms", at_most(10.0, 10.0)),
     ],
-    rate: beside(SHALLOW, target("6", "array: tasks a second", SAME_RATE)),
+    rate: beside(
+        SHALLOW,
+        target("6", "array: tasks a second, deep", SAME_RATE),
+    ),
     answers: target("16", "array: restart to answer, s", at_most(1.0, 0.1)),
     places: target("16", "array: restart to a task's end, s", at_most(1.0, 0.1)),
     killed: target("16", "array: kill -9 to answer, s", None),
@@ -93,7 +96,10 @@ const OF_SINGLES: Targets = Targets {
         target("6", "singles: one's state, p99 ms", at_most(10.0, 10.0)),
         target("6", "singles: why one waits, p99 ms", at_most(10.0, 10.0)),
     ],
-    rate: beside(SHALLOW, target("6", "singles: jobs a second", SAME_RATE)),
+    rate: beside(
+        SHALLOW,
+        target("6", "singles: jobs a second, deep", SAME_RATE),
+    ),
     answers: target("16", "singles: restart to answer, s", at_most(1.0, 0.1)),
     places: beside(
         SCAN,
@@ -130,15 +136,13 @@ fn one(bench: &mut Bench, pool: &mut Pool, bob: &Person, queue: Queue) -> Result
     let seconds = submit(bench, pool, queue, deep)?;
     let per_job = |mib: f64| (mib - before) * MIB / f64::from(deep);
     let held = per_job(resident_mib(coordinator(pool))?);
-    let table = &mut bench.table;
-    table.note(targets.memory, held);
-    table.note(
-        targets.submitted,
-        match queue {
-            Queue::Array => seconds,
-            Queue::Singles => seconds * f64::from(TASKS) / f64::from(deep),
-        },
-    );
+    let a_million = f64::from(TASKS) / f64::from(deep);
+    let submitted = match queue {
+        Queue::Array => seconds,
+        Queue::Singles => seconds * a_million,
+    };
+    bench.table.note(targets.submitted, submitted);
+    bench.table.note(targets.memory, held);
     println!("{queue:?}: {deep} wait; load {}", crate::bench::load());
 
     let looked = bench.of(LOOKS).to_string();
@@ -155,9 +159,9 @@ fn one(bench: &mut Bench, pool: &mut Pool, bob: &Person, queue: Queue) -> Result
     bench.table.add(targets.rate, rate, shallow);
 
     let answers = answers_after(bench, pool, Signal::TERM)?;
-    bench.table.note(targets.answers, answers.elapsed);
     let reread = per_job(resident_mib(coordinator(pool))?);
     bench.table.note(targets.reread, reread);
+    bench.table.note(targets.answers, answers.elapsed);
     bench.rig.machine(bob, 1)?.left()?;
     let places = answers.begin.elapsed().as_secs_f64();
     let floor = match queue {

@@ -12,19 +12,28 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    const fn both(self) -> [f64; 2] {
-        match self {
-            Self::AtMost { must, stretch } | Self::AtLeast { must, stretch } => [must, stretch],
-        }
+    /// Says what has to be reached, and whether it is.
+    fn verdict(self, value: f64, grade: Grade) -> String {
+        let (Self::AtMost { must, stretch } | Self::AtLeast { must, stretch }) = self;
+        let bound = match grade {
+            Grade::Must => must,
+            Grade::Stretch => stretch,
+        };
+        // What was not measured is on neither side.
+        let (sign, holds) = match self {
+            Self::AtMost { .. } => ('≤', value <= bound),
+            Self::AtLeast { .. } => ('≥', value >= bound),
+        };
+        let holds = if holds { "holds" } else { "DOES NOT HOLD" };
+        format!("{sign} {bound} {holds}")
     }
+}
 
-    /// Returns whether `value` is on the right side; no value is on none.
-    fn holds(self, value: f64, bound: f64) -> bool {
-        match self {
-            Self::AtMost { .. } => value <= bound,
-            Self::AtLeast { .. } => value >= bound,
-        }
-    }
+/// Which bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Must,
+    Stretch,
 }
 
 /// What is measured.
@@ -73,15 +82,12 @@ impl fmt::Display for Row {
             let ratio = self.value().unwrap_or(f64::NAN);
             write!(f, " {:>9} {ratio:>7.3}", short(self.floor.median()))?;
         }
-        if let (Some(bound), Some(value)) = (bound, self.value()) {
-            for of in bound.both() {
-                let sign = match bound {
-                    Bound::AtMost { .. } => '≤',
-                    Bound::AtLeast { .. } => '≥',
-                };
-                let cell = format!("{sign} {of} {}", verdict(bound.holds(value, of)));
-                write!(f, "  {cell:<22}")?;
-            }
+        for grade in [Grade::Must, Grade::Stretch] {
+            let cell = match (bound, self.value()) {
+                (Some(bound), Some(value)) => bound.verdict(value, grade),
+                _ => String::new(),
+            };
+            write!(f, "  {cell:<22}")?;
         }
         if !floor.is_empty() {
             write!(f, "  beside {floor}")?;
@@ -135,10 +141,6 @@ fn short(value: f64) -> String {
         _ => 0,
     };
     format!("{value:.decimals$}")
-}
-
-const fn verdict(holds: bool) -> &'static str {
-    if holds { "holds" } else { "DOES NOT HOLD" }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long the coordinator may take to say that it is ready, and a machine to become available.
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How often is looked whether they are.
 const LOOK: Duration = Duration::from_millis(50);
 

@@ -3,7 +3,9 @@
 
 pub(crate) mod data;
 mod idle;
+pub(crate) mod jobs;
 pub(crate) mod launch;
+mod process;
 mod samples;
 
 use std::{

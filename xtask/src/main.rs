@@ -44,6 +44,9 @@ enum Task {
         part: Option<Part>,
         /// Of the data's benchmark, only this.
         only: Option<bench::data::Part>,
+        /// Of the jobs' benchmark, only these.
+        #[arg(long, value_delimiter = ',', value_name = "PART,PART")]
+        parts: Vec<bench::jobs::Part>,
     },
     /// Runs the real schedule on a trace and a virtual clock, beside FIFO and EASY backfill; builds for release first.
     #[command(disable_help_flag = true)]
@@ -71,6 +74,8 @@ enum Part {
     Org,
     /// What placing tasks costs, with 10,000 machines and a million queued tasks.
     Schedule,
+    /// What jobs cost from submission to end, and a million of them in the queue, beside floors.
+    Jobs,
     /// How long data takes to be where it is needed, beside bare QUIC and rsync; takes root and rsync.
     Data,
 }
@@ -94,8 +99,14 @@ fn main() -> ExitCode {
             ..
         } => bench::schedule(),
         Task::Bench {
+            part: Some(Part::Jobs),
+            parts,
+            ..
+        } => bench::jobs::run(&parts),
+        Task::Bench {
             part: Some(Part::Data),
             only,
+            ..
         } => bench::data::run(only),
         Task::Simulate { arguments } => {
             return simulate::run(&arguments).unwrap_or_else(|error| failed(&error));

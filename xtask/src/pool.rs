@@ -2,7 +2,7 @@
 //! demo shows and the benchmark measures.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     os::unix::{net::UnixDatagram, process::CommandExt},
     path::{Path, PathBuf},
@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     person::{Person, Voice},
@@ -19,11 +20,13 @@ use crate::{
 };
 
 /// How long the coordinator may take to say that it is ready, and a machine to become available.
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How often is looked whether they are.
 const LOOK: Duration = Duration::from_millis(50);
 
 const COORDINATOR: &str = "compute-share-coordinator";
+/// The socket where the coordinator says that it is ready.
+const READY: &str = "ready";
 
 /// See the module.
 #[derive(Debug)]
@@ -103,6 +106,30 @@ impl Pool {
         Ok(person)
     }
 
+    /// Ends the coordinator with this signal and starts it again. Returns when it was started; it is ready now.
+    ///
+    /// # Errors
+    /// It does not end, or does not come back.
+    pub(crate) fn restart(&mut self, signal: Signal) -> Result<Instant> {
+        let pid = Pid::from_child(&self.coordinator);
+        kill_process(pid, signal).context("cannot end the coordinator")?;
+        self.coordinator.wait()?;
+        fs::remove_file(self.stage.path().join(READY))?;
+        let begin = Instant::now();
+        self.coordinator = start_coordinator(&self.alice, self.stage.path())?;
+        Ok(begin)
+    }
+
+    /// Registers a member's machine and approves it; its agent is not started.
+    ///
+    /// # Errors
+    /// Any of it fails.
+    pub(crate) fn register(&self, person: &Person, machine: &str) -> Result<()> {
+        person.does(&["compute-share", "register", "--name", machine])?;
+        let approve = ["compute-share", "machine", "approve", machine];
+        self.alice.does(&approve).map(drop)
+    }
+
     /// Registers a member's machine, starts its agent, approves it, and waits until it can be used.
     ///
     /// # Errors
@@ -130,7 +157,7 @@ impl Pool {
 
 /// Starts the coordinator in the background and waits until it says, as it does to systemd, that it is ready.
 fn start_coordinator(alice: &Person, folder: &Path) -> Result<Child> {
-    let ready = folder.join("ready");
+    let ready = folder.join(READY);
     let socket = UnixDatagram::bind(&ready).context("cannot wait for the coordinator")?;
     socket.set_read_timeout(Some(LOOK))?;
     let words = [COORDINATOR, "run", "--data", "coordinator"];
@@ -150,13 +177,13 @@ fn start_coordinator(alice: &Person, folder: &Path) -> Result<Child> {
             return Ok(child);
         }
     }
-    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    let said = fs::read_to_string(&log).unwrap_or_default();
     bail!("the coordinator did not say that it is ready; its log: {said}")
 }
 
 /// A free port of loopback. Nobody is given it between here and the coordinator's start: the kernel hands out
 /// such ports in turn.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|socket| socket.local_addr())
         .context("loopback has no free port")

@@ -1,6 +1,8 @@
-//! What the benchmark of data measures Compute Share beside, as one program for several processes: bare QUIC as the
-//! floor, a line as bad as one likes between two network namespaces, and folders of data that change a little.
+//! What the benchmarks measure Compute Share beside and with, as one program for several processes. For data: bare QUIC as
+//! the floor, a line as bad as one likes between two network namespaces, and folders of data that change a little. For
+//! jobs: see [`jobs`].
 
+mod jobs;
 mod line;
 mod quic;
 mod samples;
@@ -67,6 +69,9 @@ enum Rig {
         #[arg(long)]
         mib: usize,
     },
+    /// What the benchmark of jobs is made of.
+    #[command(subcommand)]
+    Jobs(jobs::Part),
 }
 
 /// What a folder is full of.
@@ -115,6 +120,7 @@ fn main() -> ExitCode {
             std::hint::black_box(vec![1_u8; mib << 20]);
             Ok(())
         }
+        Rig::Jobs(part) => jobs::run(part),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,14 +33,9 @@ const SYNC_BYTES: usize = 64 << 20;
 
 /// Takes what comes until the process is ended; where there is a folder, a file of it takes each stream.
 pub(crate) fn listen(address: SocketAddr, certificate: &Path, keep: Option<PathBuf>) -> Result<()> {
-    let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()])?;
-    let own = made.cert.der().clone();
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let config = ServerConfig::with_single_cert(vec![own.clone()], key.into())?;
-    fs::write(certificate, &own).context("cannot write the certificate")?;
     let keep: Option<Arc<Path>> = keep.map(Arc::from);
     runtime()?.block_on(async {
-        let endpoint = Endpoint::server(config, address)?;
+        let endpoint = server(address, certificate)?;
         println!("ready");
         while let Some(incoming) = endpoint.accept().await {
             let keep = keep.clone();
@@ -134,23 +129,12 @@ pub(crate) fn put(
     mib: u32,
     bbr: bool,
 ) -> Result<()> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(fs::read(certificate)?))?;
-    let mut config = ClientConfig::with_root_certificates(Arc::new(roots))?;
+    let mut transport = TransportConfig::default();
     if bbr {
-        let mut transport = TransportConfig::default();
         transport.congestion_controller_factory(Arc::new(BbrConfig::default()));
-        config.transport_config(Arc::new(transport));
     }
     runtime()?.block_on(async {
-        let any = if address.is_ipv4() {
-            "0.0.0.0:0"
-        } else {
-            "[::]:0"
-        };
-        let mut endpoint = Endpoint::client(any.parse()?)?;
-        endpoint.set_default_client_config(config);
-        let connection = endpoint.connect(address, NAME)?.await?;
+        let (endpoint, connection) = connect(address, certificate, transport).await?;
         let piece = Bytes::from(vec![3; PIECE_BYTES]);
         let begin = Instant::now();
         let mut sending = JoinSet::new();
@@ -177,7 +161,39 @@ pub(crate) fn put(
     })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+/// Listens with a certificate that is made now and written to a file.
+pub(crate) fn server(address: SocketAddr, certificate: &Path) -> Result<Endpoint> {
+    let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()])?;
+    let own = made.cert.der().clone();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let config = ServerConfig::with_single_cert(vec![own.clone()], key.into())?;
+    fs::write(certificate, &own).context("cannot write the certificate")?;
+    Ok(Endpoint::server(config, address)?)
+}
+
+/// Connects to whoever has the key of that certificate. The endpoint owns the socket.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    certificate: &Path,
+    transport: TransportConfig,
+) -> Result<(Endpoint, Connection)> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(fs::read(certificate)?))?;
+    let mut config = ClientConfig::with_root_certificates(Arc::new(roots))?;
+    config.transport_config(Arc::new(transport));
+    let any = if address.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
+    let mut endpoint = Endpoint::client(any.parse()?)?;
+    endpoint.set_default_client_config(config);
+    let connection = endpoint.connect(address, NAME)?.await?;
+    Ok((endpoint, connection))
+}
+
+/// Returns what runs this process's tasks, with its cryptography chosen.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     // The only error is that somebody set one before, with which one can do as well.
     let _set = rustls::crypto::aws_lc_rs::default_provider().install_default();
     Ok(tokio::runtime::Runtime::new()?)

@@ -46,7 +46,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
         ],
     ),
     ("tests/mock-nvml", &[]),
-    ("tests/rig", &[]),
+    ("tests/rig", &["common", "link", "certs"]),
     ("xtask", &[]),
 ];
 

@@ -1,9 +1,10 @@
 //! What the daemons cost while nothing happens: resident memory and processor time.
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use anyhow::{Context, Result};
 
+use super::process::{cpu_seconds, resident_mib};
 use crate::{person::Person, pool::Pool};
 
 /// How long they are watched: several heartbeats.
@@ -52,26 +53,4 @@ pub(super) fn measure(pool: &Pool, lender: &Person) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn resident_mib(pid: u64) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
-}
-
-/// User and system time so far; fields 14 and 15 of `/proc/PID/stat`, counted after the program's name.
-fn cpu_seconds(pid: u64) -> Result<f64> {
-    /// Linux tells these times in hundredths of a second on every platform.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(')').context("a process's name ends")?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let user: f64 = fields.next().context("user time")?.parse()?;
-    let system: f64 = fields.next().context("system time")?.parse()?;
-    Ok((user + system) / TICKS_PER_SECOND)
 }

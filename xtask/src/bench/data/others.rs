@@ -12,11 +12,11 @@ use anyhow::Result;
 use super::{
     Kind, Place, Tools,
     near::{MIB, empty},
-    peers::{Ended, until_it_answers},
+    peers::until_it_answers,
     seconds,
     table::{Bound, Table},
 };
-use crate::workspace::is_there;
+use crate::{bench::process::Ended, workspace::is_there};
 
 const SSH_DOWN: &str = "rsync over ssh down";
 const S3_UP: &str = "s5cmd up";

@@ -4,18 +4,15 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 
-use super::{
-    Tools,
-    place::{Place, until_ready},
-    seconds,
-};
+use super::{Tools, place::Place, seconds};
+use crate::bench::process::{Ended, until_ready};
 
 const DROPPING_PORT: u16 = 7001;
 const KEEPING_PORT: u16 = 7003;
@@ -23,17 +20,6 @@ const RSYNC_PORT: u16 = 7002;
 /// How long a server may take to listen.
 const READY_LIMIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
-
-/// A process that is ended with this value.
-#[derive(Debug)]
-pub(super) struct Ended(pub(super) Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _gone_already = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
 
 /// Bytes over QUIC that nobody reads from a disk.
 #[derive(Debug)]

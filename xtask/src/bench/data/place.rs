@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
 };
 
 use anyhow::{Context, Result, ensure};
+
+use crate::bench::process::until_ready;
 
 /// A network namespace, which is there for as long as the process that holds it.
 #[derive(Debug)]
@@ -132,22 +133,4 @@ impl Drop for Line {
         let _gone_already = self.0.kill();
         let _reaped = self.0.wait();
     }
-}
-
-/// Starts a process and waits until it says that it is ready.
-pub(super) fn until_ready(command: &mut Command) -> Result<Child> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut first = String::new();
-    if let Some(out) = child.stdout.take() {
-        BufReader::new(out).read_line(&mut first)?;
-    }
-    if first.trim() != "ready" {
-        child.kill()?;
-        child.wait()?;
-    }
-    ensure!(first.trim() == "ready", "`{command:?}` is not ready");
-    Ok(child)
 }

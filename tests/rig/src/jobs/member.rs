@@ -110,11 +110,7 @@ async fn one_by_one(member: &Member, count: u32) -> Result<()> {
 }
 
 async fn array(member: &Member, tasks: u32, parallel: Option<u32>, to_end: bool) -> Result<()> {
-    let array = ArraySpec {
-        first: 1,
-        last: tasks,
-        parallel,
-    };
+    let array = ArraySpec::of(1, tasks, parallel);
     let begin = Instant::now();
     let job = member.submit(Some(array)).await?;
     print!("{:.6}", begin.elapsed().as_secs_f64());

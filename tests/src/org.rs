@@ -178,6 +178,8 @@ impl Coordinator {
 
     /// Starts it again after it was stopped or killed.
     pub fn restart(&mut self) {
+        // Two cannot have one folder, and the one that comes later gives up.
+        self.daemon.kill();
         self.daemon = Daemon::spawn(run_command(&self.data), &self.log);
     }
 

@@ -4,6 +4,7 @@ use common::{
     api::limits::SetMemberLimits,
     id::{OrgId, UserId},
     limits::{Limits, MAX_LIMITED_RESOURCES},
+    name::Name,
     status::Role,
     time::Timestamp,
 };
@@ -47,14 +48,7 @@ pub(super) fn set_member(
         set,
         unset,
     } = request;
-    policy::member(state, *org, user)?;
-    let (target, member) = find(state, *org, handle)?;
-    let action = match member.role {
-        Role::Owner => Action::ChangeOwnerLimits,
-        Role::Admin => Action::ChangeAdminLimits,
-        Role::Member => Action::ChangeMemberLimits,
-    };
-    permit(state, *org, user, action)?;
+    let target = changeable(state, user, *org, handle)?;
     let own = state.own_limits.get(&(*org, target));
     let before = own.map(OwnLimits::limits).unwrap_or_default();
     let mut after = before.clone();
@@ -78,4 +72,25 @@ pub(super) fn set_member(
         after,
         at,
     }])
+}
+
+/// Returns the member of that name, whose limits and weight the user may change.
+///
+/// # Errors
+/// There is none, or it takes more than the user's role.
+pub(super) fn changeable(
+    state: &State,
+    user: UserId,
+    org: OrgId,
+    handle: &Name,
+) -> Result<UserId, Rejection> {
+    policy::member(state, org, user)?;
+    let (target, member) = find(state, org, handle)?;
+    let action = match member.role {
+        Role::Owner => Action::ChangeOwnerLimits,
+        Role::Admin => Action::ChangeAdminLimits,
+        Role::Member => Action::ChangeMemberLimits,
+    };
+    permit(state, org, user, action)?;
+    Ok(target)
 }

@@ -3,11 +3,10 @@
 use common::{
     api::shares::{SetWeight, Weighed},
     id::UserId,
-    status::Role,
     time::Timestamp,
 };
 
-use super::member::find;
+use super::limits::changeable;
 use crate::{
     event::{Event, OrgEvent, project::ProjectEvent},
     policy::{self, Action, permit},
@@ -24,16 +23,9 @@ pub(super) fn set(
     request: &SetWeight,
 ) -> Result<Vec<Event>, Rejection> {
     let SetWeight { org, of, weight } = request;
-    policy::member(state, *org, user)?;
     let (before, event) = match of {
         Weighed::Member(handle) => {
-            let (target, member) = find(state, *org, handle)?;
-            let action = match member.role {
-                Role::Owner => Action::ChangeOwnerLimits,
-                Role::Admin => Action::ChangeAdminLimits,
-                Role::Member => Action::ChangeMemberLimits,
-            };
-            permit(state, *org, user, action)?;
+            let target = changeable(state, user, *org, handle)?;
             let standing = state.standings.get(&(*org, target));
             let before = standing.map(|standing| standing.weight).unwrap_or_default();
             let event = Event::Org(OrgEvent::MemberWeightSet {

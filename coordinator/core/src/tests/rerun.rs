@@ -1,14 +1,11 @@
 //! Jobs that run tasks of another one again.
 
 use common::{
-    api::{
-        Answer, Request,
-        job::{RerunJob, ShowJob},
-    },
+    api::job::RerunJob,
     code::Code,
     id::{IdempotencyKey, UserId},
     image::Image,
-    job::{DatasetMount, JobDetail, JobNumber, JobSpec},
+    job::{DatasetMount, JobNumber, JobSpec},
     seal::Sealed,
     status::{EndReason, JobStatus, Visibility},
 };
@@ -57,20 +54,6 @@ impl World {
         self.user_does(by, Body::Job(JobCommand::Rerun { job, request }))
     }
 
-    fn details(&self, number: u64) -> JobDetail {
-        let show = Request::ShowJob(ShowJob {
-            org: ORG,
-            number: JobNumber(number),
-            task: None,
-            attempts: 10,
-            live: false,
-        });
-        match self.ask(BOB, &show).unwrap() {
-            Answer::Job(job) => *job,
-            other => panic!("{other:?}"),
-        }
-    }
-
     /// Runs all that is placed; these tasks fail.
     fn end_with(&mut self, failing: &[u32]) {
         for attempt in self.live() {
@@ -116,11 +99,11 @@ fn failed_tasks_run_again_under_their_indices_and_the_count_stays() {
         assert_eq!(assigned.spec.task_count, 10, "programs share out by it");
         assert_eq!(assigned.spec.workdir, Some(tree(7)));
     }
-    let again = world.details(2);
+    let again = world.seen_by(BOB, 2);
     assert_eq!(again.spec.array.unwrap().to_string(), "3-4,8");
     assert_eq!(again.spec.datasets[0].dataset.to_string(), "digits@1");
     assert_eq!(again.rerun_of, Some(JobNumber(1)));
-    assert_eq!(world.details(1).reruns, [JobNumber(2)]);
+    assert_eq!(world.seen_by(BOB, 1).reruns, [JobNumber(2)]);
     invariants::check(&world);
 
     // And once more what failed of that.
@@ -131,7 +114,7 @@ fn failed_tasks_run_again_under_their_indices_and_the_count_stays() {
     let desired = assign(&world.state, placed[0].1);
     assert_eq!(desired.attempts.last().unwrap().spec.task_count, 10);
     world.end_with(&[]);
-    assert_eq!(world.details(3).summary.exit_code, Some(0));
+    assert_eq!(world.seen_by(BOB, 3).summary.exit_code, Some(0));
     invariants::check(&world);
 }
 
@@ -143,20 +126,23 @@ fn tasks_can_be_named_and_all_are_meant_where_none_is() {
         tasks: Some(tasks),
     };
     world.rerun(BOB, 2, 1, tasks("7,0-1")).unwrap();
-    assert_eq!(world.details(2).spec.array.unwrap().to_string(), "0-1,7");
+    assert_eq!(
+        world.seen_by(BOB, 2).spec.array.unwrap().to_string(),
+        "0-1,7"
+    );
     let both = Wish {
         failed: true,
         tasks: Some("4-9"),
     };
     world.rerun(BOB, 3, 1, both).unwrap();
-    assert_eq!(world.details(3).spec.array.unwrap().to_string(), "4,8");
+    assert_eq!(world.seen_by(BOB, 3).spec.array.unwrap().to_string(), "4,8");
     world.rerun(BOB, 4, 1, ALL).unwrap();
-    assert_eq!(world.details(4).summary.tasks.queued, 10);
+    assert_eq!(world.seen_by(BOB, 4).summary.tasks.queued, 10);
     let problem = refused(world.rerun(BOB, 5, 1, tasks("8-11")));
     assert_eq!(problem.code, Code::NotFound);
     assert_eq!(problem.what, "no task 1.10");
     assert_eq!(problem.why, "job 1 has tasks 0-9");
-    let shown = world.details(1).reruns;
+    let shown = world.seen_by(BOB, 1).reruns;
     assert_eq!(shown, [4, 3, 2].map(JobNumber));
 }
 
@@ -167,7 +153,7 @@ fn a_job_of_one_task_stays_one() {
     world.schedule();
     world.end_with(&[0]);
     world.rerun(BOB, 3, 2, FAILED).unwrap();
-    assert_eq!(world.details(3).spec.array, None);
+    assert_eq!(world.seen_by(BOB, 3).spec.array, None);
     assert_eq!(world.schedule().len(), 1);
 }
 

@@ -4,10 +4,10 @@ mod dependants;
 mod held;
 
 use common::{
-    api::{Answer, Request, explain::BlockerCode, job::ShowJob},
+    api::{Answer, Request, explain::BlockerCode},
     code::Code,
-    id::{OrgId, UserId},
-    job::{After, JobDetail, JobNumber, JobSpec, MAX_AFTER},
+    id::OrgId,
+    job::{After, JobNumber, JobSpec, MAX_AFTER},
     status::{AfterStatus, Condition, EndReason, JobStatus, Visibility},
 };
 
@@ -39,20 +39,6 @@ fn world() -> World {
 }
 
 impl World {
-    fn seen_by(&self, who: UserId, number: u64) -> JobDetail {
-        let show = Request::ShowJob(ShowJob {
-            org: ORG,
-            number: JobNumber(number),
-            task: None,
-            attempts: 10,
-            live: false,
-        });
-        match self.ask(who, &show).unwrap() {
-            Answer::Job(job) => *job,
-            other => panic!("{other:?}"),
-        }
-    }
-
     fn status(&self, number: u8) -> JobStatus {
         self.state.progress[&job_id(number)].status()
     }

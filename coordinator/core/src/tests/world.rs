@@ -6,7 +6,7 @@ use common::{
     api::{
         self,
         explain::Explanation,
-        job::{CancelJob, SubmitJob},
+        job::{CancelJob, ShowJob, SubmitJob},
         limits::SetMemberLimits,
         shares::{SetWeight, Weighed},
     },
@@ -15,7 +15,7 @@ use common::{
         AttemptId, CertificateSerial, CodeDigest, DatasetId, DeviceId, Fingerprint, IdempotencyKey,
         InvitationId, JobId, MachineId, OrgId, TreeId, UserId,
     },
-    job::{ArraySpec, AttemptUsage, JobNumber, JobSpec, Outcome},
+    job::{ArraySpec, AttemptUsage, JobDetail, JobNumber, JobSpec, Outcome},
     join_link::LinkPurpose,
     limits::{Amount, Limits, ResourceLimits},
     machine::{Isolation, MachineReport, SystemInfo},
@@ -421,6 +421,21 @@ impl World {
             dependants: false,
         });
         self.user_does(by, body)
+    }
+
+    /// Returns the job as somebody sees it.
+    pub(super) fn seen_by(&self, who: UserId, number: u64) -> JobDetail {
+        let show = api::Request::ShowJob(ShowJob {
+            org: ORG,
+            number: JobNumber(number),
+            task: None,
+            attempts: 10,
+            live: false,
+        });
+        match self.ask(who, &show).unwrap() {
+            api::Answer::Job(job) => *job,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Says why a job waits.

@@ -7,6 +7,7 @@ pub(crate) mod account;
 pub(crate) mod activity;
 pub(crate) mod approval;
 pub(crate) mod attempt;
+pub(crate) mod boxed;
 pub(crate) mod certificate;
 pub(crate) mod dataset;
 pub(crate) mod decay;
@@ -51,6 +52,7 @@ use self::{
     account::{Credentials, Device, Token},
     approval::Approval,
     attempt::Attempt,
+    boxed::Boxed,
     certificate::Certificate,
     dataset::{Dataset, Discarded, PastName},
     deletion::Deletion,
@@ -92,10 +94,10 @@ pub struct State {
     /// Apart from the machines: large, and changed by nobody but the machine itself.
     pub(crate) reports: BTreeMap<MachineId, MachineReport>,
     pub(crate) datasets: BTreeMap<DatasetId, Dataset>,
-    pub(crate) jobs: BTreeMap<JobId, Job>,
+    pub(crate) jobs: Boxed<JobId, Job>,
     /// Apart from the jobs: small, and changed with every task.
-    pub(crate) progress: BTreeMap<JobId, JobProgress>,
-    pub(crate) attempts: BTreeMap<AttemptId, Attempt>,
+    pub(crate) progress: Boxed<JobId, JobProgress>,
+    pub(crate) attempts: Boxed<AttemptId, Attempt>,
     pub(crate) projects: BTreeMap<ProjectId, Project>,
     /// What members may in projects, by name.
     pub(crate) grants: BTreeMap<(ProjectId, UserId), Grant>,

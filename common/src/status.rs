@@ -284,7 +284,7 @@ words! {
         Secret => "secret",
         /// What was submitted and cancelled, and how it ended.
         Job => "job",
-        /// Each try on a machine, its log and files.
+        /// How each try on a machine ended, and what was forgotten of its files.
         Attempt => "attempt",
         /// Machines that come, go and report, and certificates that renew themselves.
         Connection => "connection",

@@ -44,6 +44,8 @@ const EVENTS: TableDefinition<'static, Raw, Raw> = TableDefinition::new("events-
 /// What one commit writes.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
+    /// When it was decided. Times never go back, in a book that is opened again neither.
+    pub(crate) at: Timestamp,
     /// Rows with their new JSON, or nothing for a row that is gone.
     pub(crate) rows: Vec<(RowKey, Option<Vec<u8>>)>,
     pub(crate) events: Vec<Entry>,
@@ -84,7 +86,7 @@ pub(crate) struct Store {
 pub(crate) struct Opened {
     pub(crate) store: Store,
     pub(crate) state: State,
-    /// When the newest event was.
+    /// When the last batch was decided.
     pub(crate) newest_at: Timestamp,
 }
 
@@ -165,6 +167,7 @@ impl Store {
                 next += 1;
             }
         }
+        migration::write_newest(&transaction, batch.at)?;
         transaction.commit()?;
         Ok((next, seal))
     }
@@ -200,7 +203,9 @@ fn read(db: Database, path: &Path) -> Result<Opened, StoreError> {
     }
     migration::migrate(&db, version)?;
     let state = load(&db)?;
-    let (next_event, newest_at) = newest_event(&db)?;
+    let (next_event, newest_event_at) = newest_event(&db)?;
+    // Books of before know of events only.
+    let newest_at = migration::newest(&db)?.unwrap_or_default();
     let last_seal = sealed::last(&db.begin_read()?, next_event)?;
     Ok(Opened {
         store: Store {
@@ -210,7 +215,7 @@ fn read(db: Database, path: &Path) -> Result<Opened, StoreError> {
             last_seal,
         },
         state,
-        newest_at,
+        newest_at: newest_at.max(newest_event_at),
     })
 }
 

@@ -26,7 +26,7 @@ use super::{
 
 /// Show who did what in the org, newest first
 ///
-/// Without --kind or --all: everything that people decided. Jobs, their attempts and the coming and going of machines
+/// Without --kind or --all: everything that people decided. Jobs, how their attempts ended, and the coming and going of machines
 /// are in the log too, and shown when asked for.
 #[derive(Debug, Args)]
 #[command(

@@ -31,6 +31,20 @@ pub fn file(state: &State, event: &Event) -> Filed {
     Filed { kind, org, orgs }
 }
 
+/// Returns whether the log takes an event in. The steps of an attempt on the way to its end are in its row, and would be
+/// most of what is ever written; how it ended, on which machine and what it used is kept.
+pub fn is_kept(event: &Event) -> bool {
+    !matches!(
+        event,
+        Event::AttemptPlaced { .. }
+            | Event::AttemptPreparing { .. }
+            | Event::AttemptStarted { .. }
+            | Event::ArtifactsSettled { .. }
+            | Event::LogSettled { .. }
+            | Event::RetriesDue { .. }
+    )
+}
+
 /// What an event names of whom it belongs to.
 enum About {
     Org(OrgId),

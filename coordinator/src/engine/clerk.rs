@@ -94,12 +94,13 @@ impl<B: Book> Clerk<B> {
                 break;
             }
         }
-        if !pass.events.is_empty() {
+        if !pass.touched.is_empty() {
             let rows = pass.touched.into_iter().map(|row| {
                 let json = state.encode_row(&row);
                 (row, json)
             });
             let batch = Batch {
+                at: pass.at,
                 rows: rows.collect(),
                 events: pass.events,
             };
@@ -120,6 +121,8 @@ impl<B: Book> Clerk<B> {
 /// What a batch has led to so far.
 #[derive(Default)]
 struct Pass {
+    /// When the last command was decided.
+    at: Timestamp,
     touched: BTreeSet<RowKey>,
     events: Vec<Entry>,
     effects: BTreeSet<Effect>,
@@ -127,12 +130,14 @@ struct Pass {
 
 impl Pass {
     fn step(&mut self, state: &mut State, at: Timestamp, actor: Actor, body: Body) -> Reply {
+        self.at = at;
         let command = Command { at, actor, body };
         let events = decide(state, &command)?;
         for event in &events {
             let touched = event.touched();
             // What is of this process only does not last, and is in nobody's log.
-            let entry = (!touched.is_empty()).then(|| write(state, at, actor, event));
+            let kept = !touched.is_empty() && audit::is_kept(event);
+            let entry = kept.then(|| write(state, at, actor, event));
             apply(state, event);
             self.effects.extend(effects(state, event));
             self.touched.extend(touched);

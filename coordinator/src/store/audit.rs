@@ -8,7 +8,10 @@ mod newest;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
 
 use common::{
     api::{MAX_ROWS, audit::ChainPage, page::MAX_PAGE_BYTES},
@@ -124,6 +127,8 @@ fn number(key: &[u8]) -> Result<u64, StoreError> {
 pub(super) struct Logs<'a> {
     entries: Table<'a, Raw, Raw>,
     kinds: Table<'a, Raw, Raw>,
+    /// How far the logs go that something was added to.
+    heads: BTreeMap<OrgId, ChainHead>,
 }
 
 impl<'a> Logs<'a> {
@@ -131,21 +136,26 @@ impl<'a> Logs<'a> {
         Ok(Self {
             entries: transaction.open_table(ENTRIES)?,
             kinds: transaction.open_table(KINDS)?,
+            heads: BTreeMap::new(),
         })
     }
 
     /// Adds an event, of this number in the list of all, to every log that it goes into.
     pub(super) fn append(&mut self, event: u64, entry: &Entry) -> Result<(), StoreError> {
         for org in &entry.orgs {
-            let head = head(&self.entries, *org)?;
+            let head = match self.heads.get(org) {
+                Some(head) => *head,
+                None => head(&self.entries, *org)?,
+            };
+            let (number, head) = (head.entries, head.with(&entry.json));
+            self.heads.insert(*org, head);
             let place = Place {
                 event,
                 at: entry.at,
                 kind: entry.kind,
                 actor: entry.actor,
-                seal: head.with(&entry.json).seal,
+                seal: head.seal,
             };
-            let number = head.entries;
             let by_kind = kind_key(*org, entry.kind, number);
             self.entries
                 .insert(key(*org, number).as_slice(), place.to_bytes().as_slice())?;

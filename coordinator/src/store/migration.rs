@@ -5,12 +5,14 @@ mod v1;
 mod v2;
 mod v3;
 
+use common::time::Timestamp;
 use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::{Raw, StoreError};
 
 const META: TableDefinition<'static, Raw, Raw> = TableDefinition::new("meta-1");
 const VERSION_KEY: &[u8] = b"storage-version";
+const NEWEST_KEY: &[u8] = b"newest-at";
 
 /// What turns a store of the version before into one of the step's own.
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
@@ -39,6 +41,26 @@ pub(super) fn version(db: &impl ReadableDatabase) -> Result<u32, StoreError> {
     Ok(u32::from_be_bytes(
         bytes.map_err(|_| StoreError::NoVersion)?,
     ))
+}
+
+/// Returns when the last batch was decided; `None` in a store of before that was written down.
+pub(super) fn newest(db: &impl ReadableDatabase) -> Result<Option<Timestamp>, StoreError> {
+    let table = db.begin_read()?.open_table(META)?;
+    let Some(value) = table.get(NEWEST_KEY)? else {
+        return Ok(None);
+    };
+    let bytes = value.value().try_into();
+    let ms = u64::from_be_bytes(bytes.map_err(|_| StoreError::RowVersion)?);
+    Ok(Some(Timestamp::from_unix_ms(ms)))
+}
+
+pub(super) fn write_newest(
+    transaction: &WriteTransaction,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(META)?;
+    table.insert(NEWEST_KEY, at.unix_ms().to_be_bytes().as_slice())?;
+    Ok(())
 }
 
 /// Brings the store to [`NEWEST`].

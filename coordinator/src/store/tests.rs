@@ -63,6 +63,22 @@ fn a_book_opened_again_says_the_same() {
 }
 
 #[test]
+fn time_goes_on_from_the_last_batch_also_where_no_event_says_so() {
+    let (_folder, path) = written();
+    let mut opened = Store::open(&path).unwrap();
+    let at = Timestamp::from_unix_ms(opened.newest_at.unix_ms() + 1000);
+    let batch = Batch {
+        at,
+        ..Batch::default()
+    };
+    opened.store.commit(&batch).unwrap();
+    let next = opened.store.next_event;
+    drop(opened.store);
+    let again = Store::open(&path).unwrap();
+    assert_eq!((again.newest_at, again.store.next_event), (at, next));
+}
+
+#[test]
 fn a_book_in_use_is_refused_and_so_is_making_it_again() {
     let (_folder, path) = written();
     let open = Store::open(&path).unwrap();

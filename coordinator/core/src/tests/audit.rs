@@ -10,6 +10,7 @@ use common::{
     limits::Limits,
     status::{AuditKind, EndReason, Role},
     time::Span,
+    wire::agent::AttemptReport,
 };
 use serde_json::{Value, json};
 
@@ -346,4 +347,27 @@ fn an_invitation_for_an_address_is_told_with_it() {
         let filed = audit::file(&world.state, &event);
         assert_eq!(filed.kind, AuditKind::Connection);
     }
+}
+
+#[test]
+fn of_an_attempt_the_end_is_kept_and_the_steps_before_are_not() {
+    let mut world = World::new();
+    world.machine(11, BOB, "other", report(capacity(4, 8)));
+    let mut events = world.submit(CAROL, 30, asking(1, 1)).unwrap();
+    events.extend(world.must(Actor::System, Body::Schedule { most: 8 }));
+    let attempt = world.live()[0];
+    let at = world.now;
+    let started = AttemptReport::Started { at };
+    events.extend(world.report(attempt, started).unwrap());
+    events.extend(world.end(attempt, outcome(EndReason::Exited, Some(0))));
+
+    let stored = events.iter().filter(|event| !event.touched().is_empty());
+    let (kept, steps): (Vec<&Event>, Vec<&Event>) = stored.partition(|event| audit::is_kept(event));
+    let named = |events: Vec<&Event>| -> Vec<Value> {
+        let events = events.into_iter();
+        let values = events.map(|event| serde_json::to_value(event).unwrap());
+        values.map(|mut value| value["event"].take()).collect()
+    };
+    assert_eq!(named(kept), ["job_submitted", "attempt_ended", "job_ended"]);
+    assert_eq!(named(steps), ["attempt_placed", "attempt_started"]);
 }

@@ -38,6 +38,7 @@ fn written(events: u64) -> (tempfile::TempDir, PathBuf, Store) {
             entry(*number, actor, kind, orgs[turn % orgs.len()])
         });
         let batch = Batch {
+            at: Timestamp::default(),
             rows: Vec::new(),
             events: entries.collect(),
         };
@@ -162,6 +163,7 @@ fn a_log_is_proved_by_its_bytes_and_goes_on_after_a_restart() {
 
     let mut store = Store::open(&path).unwrap().store;
     let batch = Batch {
+        at: Timestamp::default(),
         rows: Vec::new(),
         events: vec![entry(50, ALICE, AuditKind::Org, &[LAB])],
     };

@@ -28,7 +28,7 @@ use crate::{
     keeper::{KeeperHandle, Word},
     logs::{self, Growth},
     machine::Machine,
-    supervise::{Given, SandboxResult, Supervisor, SupervisorEvent},
+    supervise::{Given, SandboxResult, Supervisor, SupervisorEvent, keep_result},
     uplink::Uplink,
 };
 
@@ -51,6 +51,21 @@ struct Orders {
     stops: mpsc::Receiver<Stop>,
     /// Whether it should be frozen.
     freezes: watch::Receiver<bool>,
+}
+
+/// What is being written down while an attempt is made ready, and has to be before it starts.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    /// Whether its line in the journal is on the disk.
+    pub(crate) attempt: watch::Receiver<bool>,
+    pub(crate) lease: JoinHandle<()>,
+}
+
+impl Noted {
+    /// Waits for it. Returns whether it was done; the agent ends where it cannot be.
+    async fn wait(mut self) -> bool {
+        self.attempt.wait_for(|written| *written).await.is_ok() && self.lease.await.is_ok()
+    }
 }
 
 /// What an attempt's task is given.
@@ -97,10 +112,10 @@ impl Performing {
 }
 
 impl Work {
-    /// Makes the attempt ready and runs it.
-    pub(crate) fn launch(self) -> Performing {
+    /// Makes the attempt ready, and runs it once it is written down.
+    pub(crate) fn launch(self, noted: Noted) -> Performing {
         self.perform(|work, orders, growth| async move {
-            work.run(orders, &growth).await;
+            work.run(noted, orders, &growth).await;
         })
     }
 
@@ -165,11 +180,14 @@ impl Work {
         self.machine.folder.attempt(self.attempt).join("log")
     }
 
-    async fn run(self, mut orders: Orders, growth: &watch::Sender<Growth>) {
+    async fn run(self, noted: Noted, mut orders: Orders, growth: &watch::Sender<Growth>) {
         let prepared = tokio::select! {
             prepared = prepare(&self) => prepared,
             Some(stop) = orders.stops.recv() => Err(never_ran(stop.reason, "it ended before it was ready")),
         };
+        if !noted.wait().await {
+            return;
+        }
         let started = prepared.and_then(|Prepared { plan, given, pins }| {
             let folder = self.machine.folder.attempt(self.attempt);
             Ok((self.start(&folder, &plan, given)?, pins))
@@ -189,17 +207,21 @@ impl Work {
         self.end(result, growth).await;
     }
 
+    fn make_ahead(&self) {
+        let (machine, disk) = (Arc::clone(&self.machine), self.spec.allocation.disk);
+        tokio::task::spawn_blocking(move || machine.make_ahead(disk));
+    }
+
     fn start(
         &self,
         folder: &Path,
         plan: &SandboxPlan,
         given: Given,
     ) -> Result<Supervisor, Box<Outcome>> {
-        let program = self.machine.supervisor.as_deref();
         let networks = self.machine.networks.as_ref();
         let network = networks.and_then(|networks| networks.take(plan));
         let given = Given { network, ..given };
-        let launched = Supervisor::launch_given(program, folder, plan, given);
+        let launched = self.machine.supervisors.launch(folder, plan, given);
         launched.map_err(|error| {
             let problem = crate::machine::local_problem("the sandbox cannot be started", &error);
             never_ran(EndReason::PrepareFailed, &problem.why)
@@ -247,6 +269,8 @@ impl Work {
                 SupervisorEvent::Started { at } => {
                     started_at = Some(at);
                     self.happened(Step::Start { at }).await;
+                    // Not before: it would take its time from this attempt.
+                    self.make_ahead();
                 }
                 SupervisorEvent::Logged { bytes } => {
                     growth.send_modify(|growth| growth.bytes = bytes);
@@ -263,6 +287,7 @@ impl Work {
                 SupervisorEvent::Died => break died(started_at, ordered, &self.spool()),
             }
         };
+        self.machine.supervisors.take_back(supervisor);
         // Its end is told once its GPUs are seen free, or known not to be.
         result.outcome.usage.peak_gpu_memory = hold.let_go().await;
         result
@@ -278,6 +303,9 @@ impl Work {
         });
         let folder = self.machine.files_of(self.attempt);
         let files = result.started_at.is_some() && artifacts::any(&folder, &self.spec.outputs);
+        if files {
+            self.keep_result().await;
+        }
         let SandboxResult { at, outcome, .. } = result;
         let outcome = Box::new(outcome);
         self.happened(Step::End { at, outcome, files }).await;
@@ -288,6 +316,15 @@ impl Work {
         }
         // The log's receiver may still be at work; whoever drops the attempt ends it.
         growth.closed().await;
+    }
+
+    /// Has the result flushed, so that the files that it belongs to are still wanted after a fall of the machine.
+    async fn keep_result(&self) {
+        let folder = self.machine.folder.attempt(self.attempt);
+        let kept = tokio::task::spawn_blocking(move || keep_result(&folder));
+        if let Err(error) = kept.await.unwrap_or_else(|error| Err(error.into())) {
+            tracing::debug!(attempt = %self.attempt, %error, "a result may be lost with the machine");
+        }
     }
 
     async fn happened(&self, step: Step) {

@@ -145,6 +145,8 @@ async fn start(config: AgentConfig, supervisor: Option<PathBuf>) -> Result<Runni
     control::serve(machine.folder.path(), asking, stopping.clone())
         .map_err(|error| local_problem("the owner's socket cannot be made", &error))?;
     tokio::spawn(machine.gpus.clone().watch(stopping.clone()));
+    let ahead = Arc::clone(&machine);
+    tokio::task::spawn_blocking(move || ahead.supervisors.refill());
     let door = Door {
         peers: machine.peers.clone(),
         cache: machine.cache.clone(),

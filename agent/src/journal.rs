@@ -1,7 +1,7 @@
 //! What survives the daemon: attempts that were accepted, the newest generation, the owner's pause.
 //!
-//! An attempt is written down, durably, before anything of it exists, so that after a crash nothing runs that
-//! is not known. How it went on is not written here: its own folder tells that (see [`crate::supervise`]).
+//! An attempt is written down, durably, before anything of it runs, so that after a crash nothing runs that is not
+//! known, and nothing runs twice. A folder that was made for one meanwhile is nobody's then, and goes. How it went on is not written here: its own folder tells that (see [`crate::supervise`]).
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -132,7 +132,8 @@ impl Journal {
         Ok(kept)
     }
 
-    /// Writes down that these attempts were accepted under `generation`. Durable when it returns.
+    /// Writes down that these attempts were accepted under `generation`, which may be known as a later one by now.
+    /// Durable when it returns.
     pub(crate) fn accept(
         &self,
         generation: u64,
@@ -145,7 +146,9 @@ impl Journal {
                 attempts.insert(row.0.key().as_slice(), serde_json::to_vec(row)?.as_slice())?;
             }
             let mut facts = write.open_table(FACTS)?;
-            facts.insert(FACT_GENERATION, serde_json::to_vec(&generation)?.as_slice())?;
+            let known: Option<u64> = fact(&facts, FACT_GENERATION)?;
+            let latest = known.unwrap_or(0).max(generation);
+            facts.insert(FACT_GENERATION, serde_json::to_vec(&latest)?.as_slice())?;
         }
         Ok(write.commit()?)
     }
@@ -244,7 +247,9 @@ mod tests {
             reason: String::new(),
             by: common::machine::PausedBy::Command,
         };
-        journal.accept(3, &[accepted(0), accepted(1)]).unwrap();
+        journal.accept(3, &[accepted(0)]).unwrap();
+        // Written later than what came after it.
+        journal.accept(2, &[accepted(1)]).unwrap();
         journal.forget(&[accepted(0).0]).unwrap();
         let gpus = BTreeMap::from([("GPU-a".to_owned(), pause.clone())]);
         journal.pause(Some(&pause), &gpus).unwrap();

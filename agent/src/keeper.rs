@@ -33,6 +33,7 @@ use common::{
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -83,6 +84,8 @@ pub(crate) enum Word {
         attempt: AttemptId,
         step: Step,
     },
+    /// What was accepted cannot be written down.
+    Unwritten(JournalError),
     /// A tree that was only to be here is, or why it cannot be.
     Fetched {
         tree: TreeId,
@@ -131,7 +134,7 @@ pub(crate) struct Keeper {
     held: BTreeMap<AttemptId, Held>,
     outbox: Option<mpsc::Sender<AgentMessage>>,
     lease: Lease,
-    lease_file: LeaseFile,
+    lease_file: Arc<LeaseFile>,
     /// What the owner commanded.
     paused: Option<Pause>,
     paused_gpus: BTreeMap<String, Pause>,
@@ -203,7 +206,7 @@ impl Keeper {
             held: BTreeMap::new(),
             outbox: None,
             lease,
-            lease_file,
+            lease_file: Arc::new(lease_file),
             paused: pause,
             paused_gpus: gpu_pauses,
             decision: freeze_file.read().map_or_else(Decision::default, |since| {
@@ -243,10 +246,7 @@ impl Keeper {
             let tick = self.next_tick();
             let step = tokio::select! {
                 () = stopping.cancelled() => break,
-                Some(word) = self.words.recv() => {
-                    self.on_word(word);
-                    Ok(())
-                }
+                Some(word) = self.words.recv() => self.on_word(word),
                 Some(asked) = self.asked.recv() => self.on_asked(asked).await,
                 Ok(()) = self.circumstances.changed() => {
                     self.decide();
@@ -270,7 +270,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn on_word(&mut self, word: Word) {
+    fn on_word(&mut self, word: Word) -> Result<(), JournalError> {
         match word {
             Word::Connected {
                 outbox,
@@ -293,6 +293,7 @@ impl Keeper {
             }
             Word::Heard { sent_at } => self.heard(sent_at),
             Word::Happened { attempt, step } => self.on_happened(attempt, step),
+            Word::Unwritten(error) => return Err(error),
             Word::Fetched { tree, problem } => self.say_fetched(tree, problem),
             Word::Expelled => {
                 self.desired = None;
@@ -301,13 +302,20 @@ impl Keeper {
                 self.ending.get_or_insert(nobody);
             }
         }
+        Ok(())
     }
 
     fn heard(&mut self, sent_at: Duration) {
         self.lease.renew(sent_at);
         if self.held.values().any(|held| held.seen().may_run()) {
-            self.lease_file.write(&self.lease);
+            drop(self.note_lease());
         }
+    }
+
+    /// Has the lease noted for supervisors, without waiting for that.
+    fn note_lease(&self) -> JoinHandle<()> {
+        let (file, lease) = (Arc::clone(&self.lease_file), self.lease);
+        tokio::task::spawn_blocking(move || file.write(&lease))
     }
 
     fn on_assigned(&mut self, assignment: Assignment) {

@@ -2,7 +2,11 @@
 //! supervisors whose daemon is gone. A small file,
 //! replaced whole but not flushed: it need not outlive the boot that it names.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use agent_core::lease::Lease;
 
@@ -13,6 +17,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub(crate) struct LeaseFile {
     path: PathBuf,
     boot: String,
+    written: Mutex<Option<Lease>>,
 }
 
 impl LeaseFile {
@@ -20,6 +25,7 @@ impl LeaseFile {
         Self {
             path,
             boot: this_boot(),
+            written: Mutex::default(),
         }
     }
 
@@ -35,14 +41,24 @@ impl LeaseFile {
         Some(Lease::new(length, renewed_at))
     }
 
+    /// Notes a lease, unless a later one was noted meanwhile. Blocks.
     pub(crate) fn write(&self, lease: &Lease) {
+        let mut last = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = |noted: &Lease| noted.renewed_at() > lease.renewed_at();
+        if last
+            .as_ref()
+            .is_some_and(|noted| noted == lease || later(noted))
+        {
+            return;
+        }
         let (length, renewed) = (lease.length().as_millis(), lease.renewed_at().as_millis());
         let text = format!("{} {length} {renewed}\n", self.boot);
         let draft = self.path.with_extension("draft");
         let written =
             std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &self.path));
-        if let Err(error) = written {
-            tracing::debug!(%error, "the lease cannot be noted");
+        match written {
+            Ok(()) => *last = Some(*lease),
+            Err(error) => tracing::debug!(%error, "the lease cannot be noted"),
         }
     }
 }
@@ -64,6 +80,12 @@ mod tests {
         assert_eq!(file.read(), None);
         let lease = Lease::new(Duration::from_secs(300), Duration::from_millis(12_345));
         file.write(&lease);
+        assert_eq!(file.read(), Some(lease));
+        // What was on its way longer does not put it back.
+        file.write(&Lease::new(
+            Duration::from_secs(300),
+            Duration::from_millis(12_344),
+        ));
         assert_eq!(file.read(), Some(lease));
         file.boot = "another".to_owned();
         assert_eq!(file.read(), None);

@@ -17,6 +17,7 @@ use common::{
     machine::{Isolation, MAX_CACHED_TREES, MachineReport, Pause, SystemInfo},
     problem::Problem,
     resources::{Allocation, GpuHealth},
+    units::Bytes,
     usage::{AttemptSample, UsageSample},
 };
 use tokio::sync::watch;
@@ -30,6 +31,7 @@ use crate::{
     registration::{AgentFolder, Registration},
     sandbox::SpareNetworks,
     scratch::Disks,
+    supervise::Supervisors,
     transfer::Cache,
 };
 
@@ -47,8 +49,7 @@ pub(crate) struct Machine {
     /// Attempts' own, where the machine can have such.
     pub(crate) disks: Option<Disks>,
     pub(crate) networks: Option<SpareNetworks>,
-    /// The program that supervises attempts; `None` is this one.
-    pub(crate) supervisor: Option<PathBuf>,
+    pub(crate) supervisors: Supervisors,
     pub(crate) gpus: Gpus,
     probe: Arc<Mutex<Probe>>,
     /// What the last look found.
@@ -92,6 +93,7 @@ pub(crate) struct Parts {
     pub(crate) cache: Cache,
     pub(crate) lazy: Store,
     pub(crate) disks: Option<Disks>,
+    /// The program that supervises attempts; `None` is this one.
     pub(crate) supervisor: Option<PathBuf>,
     pub(crate) probe: Probe,
     pub(crate) first: Sample,
@@ -104,6 +106,7 @@ impl Machine {
         parts.cache.fetch_with(&peers);
         Self {
             peers,
+            supervisors: Supervisors::new(parts.supervisor, parts.folder.attempts()),
             folder: parts.folder,
             registration: parts.registration,
             isolation: parts.isolation,
@@ -112,7 +115,6 @@ impl Machine {
             lazy: parts.lazy,
             disks: parts.disks,
             networks: SpareNetworks::begin(&parts.host),
-            supervisor: parts.supervisor,
             host: parts.host,
             gpus: parts.probe.gpus().clone(),
             probe: Arc::new(Mutex::new(parts.probe)),
@@ -130,6 +132,14 @@ impl Machine {
         match &self.disks {
             Some(disks) => disks.files_of(attempt, &folder),
             None => folder,
+        }
+    }
+
+    /// Makes ready what the next attempt would wait for; the same disk as the last one's, as it mostly is. Blocks.
+    pub(crate) fn make_ahead(&self, disk: Bytes) {
+        self.supervisors.refill();
+        if let Some(disks) = &self.disks {
+            disks.refill(disk);
         }
     }
 

@@ -11,7 +11,9 @@ mod folder;
 mod handover;
 mod mask;
 mod protocol;
+mod title;
 
+mod ahead;
 mod handle;
 
 mod role;
@@ -31,6 +33,8 @@ mod streams;
 mod survey;
 mod visitors;
 
+pub use ahead::Supervisors;
+pub(crate) use folder::keep_result;
 pub use handle::{AdoptError, Adopted, LaunchError, Supervisor, SupervisorEvent};
 pub(crate) use handle::{clear, run_to_end};
 pub use handover::Given;

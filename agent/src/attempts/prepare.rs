@@ -1,6 +1,6 @@
 //! What an attempt needs before it can be launched: its folders, its data, its plan.
 
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, sync::Arc};
 
 use agent_core::{
     attempt::Step,
@@ -11,7 +11,12 @@ use agent_core::{
     },
 };
 use common::{
-    id::TreeId, job::Outcome, problem::Problem, status::EndReason, wire::agent::MountedTree,
+    id::{AttemptId, TreeId},
+    job::Outcome,
+    problem::Problem,
+    status::EndReason,
+    units::Bytes,
+    wire::agent::MountedTree,
 };
 use link::{
     files::create_private_dir,
@@ -22,6 +27,7 @@ use super::{Work, image, lazy, network, never_ran, secrets};
 use crate::{
     images,
     lazy::PinnedLazy,
+    machine::Machine,
     scrap,
     scratch::{IMAGE, MOUNTED},
     supervise::Given,
@@ -106,15 +112,19 @@ async fn make_ready(work: &Work, gpus: BTreeMap<String, GpuFiles>) -> Result<Pre
     }
     let image = image::fetch(work).await?;
     let folder = work.machine.folder.attempt(work.attempt);
-    let anew = folder.clone();
-    on_disk(move || make_anew(&anew)).await?;
-    let disk = own_disk(work).await;
+    let (place, machine) = (folder.clone(), Arc::clone(&work.machine));
+    let (attempt, size) = (work.attempt, spec.allocation.disk);
+    let disk = on_disk(move || {
+        make_anew(&place)?;
+        let disk = own_disk(&machine, attempt, size);
+        make_folders(&machine.files_of(attempt), workdir.as_ref())?;
+        Ok(disk)
+    });
+    let disk = disk.await?;
     let files = match &disk {
         Some(_) => folder.join(MOUNTED),
         None => folder,
     };
-    let reached = work.machine.files_of(work.attempt);
-    on_disk(move || make_folders(&reached, workdir.as_ref())).await?;
     let folders = Folders {
         work: files.join("work"),
         output: files.join("output"),
@@ -166,22 +176,17 @@ async fn list(image: &PinnedImage, input: &PlanInput<'_>) -> Result<ImageRoot, P
 
 /// Gives the attempt a disk of its own, where the machine has such; returns it for the supervisor. Where one cannot
 /// be had just now, what the attempt takes is counted.
-async fn own_disk(work: &Work) -> Option<OwnedFd> {
-    let disks = work.machine.disks.clone()?;
-    let size = work.spec.allocation.disk;
-    let (attempt, folder) = (work.attempt, work.machine.folder.attempt(work.attempt));
-    let (ahead, again) = (disks.clone(), size);
-    let taking = tokio::task::spawn_blocking(move || {
+fn own_disk(machine: &Machine, attempt: AttemptId, size: Bytes) -> Option<OwnedFd> {
+    let disks = machine.disks.as_ref()?;
+    let folder = machine.folder.attempt(attempt);
+    let take = || {
         let disk = disks.take(size)?.moved(&folder.join(IMAGE))?;
         create_private_dir(&folder.join(MOUNTED))?;
         let mounted = disk.mount_again()?;
         disks.hold(attempt, disk);
         std::io::Result::Ok(mounted)
-    });
-    let taken = taking.await.unwrap_or_else(|error| Err(error.into()));
-    // The next one of this size need not wait.
-    tokio::task::spawn_blocking(move || ahead.refill(again));
-    taken
+    };
+    take()
         .inspect_err(|error| tracing::warn!(%attempt, %error, "an attempt has no disk of its own"))
         .ok()
 }

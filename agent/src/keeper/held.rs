@@ -12,6 +12,8 @@ use common::{
     wire::agent::{AttemptSpec, ReportStage},
 };
 
+use tokio::sync::watch;
+
 use crate::attempts::Performing;
 
 /// What there is of one attempt.
@@ -24,6 +26,8 @@ pub(super) struct Held {
     pub(super) performing: Option<Performing>,
     pub(super) stopping: Option<EndReason>,
     pub(super) journaled: bool,
+    /// Whether its line in the journal is on the disk.
+    pub(super) written: watch::Receiver<bool>,
     pub(super) frost: Frost,
     /// Why the machine's owner had it ended, in words.
     pub(super) evicted: Option<String>,
@@ -41,8 +45,10 @@ pub(super) enum Frost {
 }
 
 impl Held {
-    pub(super) const fn new(spec: Arc<AttemptSpec>, attempt: Attempt, journaled: bool) -> Self {
+    pub(super) fn new(spec: Arc<AttemptSpec>, attempt: Attempt, journaled: bool) -> Self {
+        let (_, written) = watch::channel(true);
         Self {
+            written,
             spec,
             attempt,
             said: None,

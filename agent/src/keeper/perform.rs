@@ -10,10 +10,11 @@ use agent_core::{
     reconcile::Action,
 };
 use common::{id::AttemptId, status::EndReason, time::Span, wire::agent::AttemptSpec};
+use tokio::sync::watch;
 
-use super::{Held, Keeper, blocking};
+use super::{Held, Keeper, Word, blocking};
 use crate::{
-    attempts::{Stop, never_ran},
+    attempts::{Noted, Stop, never_ran},
     clock,
     journal::JournalError,
     scrap,
@@ -43,14 +44,15 @@ impl Keeper {
             self.forget(forgotten).await?;
         }
         if !accepted.is_empty() {
-            self.accept(accepted).await?;
+            self.accept(&accepted);
         }
         Ok(())
     }
 
-    async fn accept(&mut self, attempts: Vec<AttemptId>) -> Result<(), JournalError> {
+    /// Begins to write attempts down. Meanwhile they are made ready; none starts before it is written.
+    fn accept(&mut self, attempts: &[AttemptId]) {
         let Some(desired) = &self.desired else {
-            return Ok(());
+            return;
         };
         let generation = desired.generation();
         let rows: Vec<(AttemptId, AttemptSpec)> = desired
@@ -58,18 +60,20 @@ impl Keeper {
             .filter(|assigned| attempts.contains(&assigned.attempt))
             .map(|assigned| (assigned.attempt, assigned.spec.clone()))
             .collect();
-        let journal = Arc::clone(&self.journal);
-        let rows = blocking(move || {
-            journal.accept(generation, &rows)?;
-            Ok(rows)
-        })
-        .await?;
         self.journaled_generation = generation;
-        for (attempt, spec) in rows {
-            let held = Held::new(Arc::new(spec), Attempt::accepted(), true);
-            self.held.insert(attempt, held);
+        let (done, written) = watch::channel(false);
+        for (attempt, spec) in &rows {
+            let mut held = Held::new(Arc::new(spec.clone()), Attempt::accepted(), true);
+            held.written = written.clone();
+            self.held.insert(*attempt, held);
         }
-        Ok(())
+        let (journal, keeper) = (Arc::clone(&self.journal), self.handle.clone());
+        tokio::spawn(async move {
+            match blocking(move || journal.accept(generation, &rows)).await {
+                Ok(()) => drop(done.send_replace(true)),
+                Err(error) => keeper.tell(Word::Unwritten(error)).await,
+            }
+        });
     }
 
     fn launch(&mut self, attempt: AttemptId) {
@@ -82,8 +86,11 @@ impl Keeper {
         let level = self.machine.isolation.level;
         match admit(&spec, level, pause.as_ref(), &rules.admits) {
             Ok(()) => {
-                self.lease_file.write(&self.lease);
-                let performing = self.work(attempt, spec).launch();
+                let noted = Noted {
+                    attempt: held.written.clone(),
+                    lease: self.note_lease(),
+                };
+                let performing = self.work(attempt, spec).launch(noted);
                 if let Some(held) = self.held.get_mut(&attempt) {
                     held.performing = Some(performing);
                 }

@@ -27,6 +27,10 @@ const MAX_KEPT: u64 = 64 << 20;
 const STAT_BLOCK: u64 = 512;
 /// Checks a file system that was in use when the machine went down.
 const CHECK: [&str; 2] = ["/usr/sbin/e2fsck", "/sbin/e2fsck"];
+/// Looks at an emptied disk until it is as new, and the pause between them: the kernel lets go of what a sandbox had
+/// mounted a moment after its last process has ended.
+const FRESH_LOOKS: u32 = 50;
+const FRESH_PAUSE: Duration = Duration::from_millis(4);
 /// Tries to reach a disk that is just being let go of, and the pause between them.
 const FIND_TRIES: u32 = 100;
 const FIND_PAUSE: Duration = Duration::from_millis(10);
@@ -133,7 +137,7 @@ impl Disk {
                 scrap::remove(&entry?.path())?;
             }
             let meta = fs::metadata(&self.image)?;
-            io::Result::Ok(meta.blocks() * STAT_BLOCK <= MAX_KEPT && self.is_fresh()?)
+            io::Result::Ok(meta.blocks() * STAT_BLOCK <= MAX_KEPT && self.becomes_fresh()?)
         };
         match emptied() {
             Ok(true) => Ok(self),
@@ -146,6 +150,16 @@ impl Disk {
                 Err(error)
             }
         }
+    }
+
+    fn becomes_fresh(&self) -> io::Result<bool> {
+        for _ in 1..FRESH_LOOKS {
+            if self.is_fresh()? {
+                return Ok(true);
+            }
+            std::thread::sleep(FRESH_PAUSE);
+        }
+        self.is_fresh()
     }
 
     fn is_fresh(&self) -> io::Result<bool> {

@@ -86,7 +86,21 @@ fn a_used_disk_comes_back_empty_and_one_that_cannot_is_removed() {
     assert_eq!(again.device(), first, "it was kept");
     assert_eq!(fs::read_dir(again.path()).unwrap().count(), 0);
     assert!(!temp.path().join(IMAGE).exists());
-    // Something is left of it that has no name: it is not used again.
+    // Something is left of it that has no name: it is used again once that is gone.
+    let open = fs::File::create(again.path().join("file")).unwrap();
+    io::Write::write_all(&mut &open, &[1; 100_000]).unwrap();
+    let named = again.path().join("file");
+    let holder = std::thread::spawn(move || {
+        while named.exists() {
+            std::thread::yield_now();
+        }
+        drop(open);
+    });
+    disks.give_back(again);
+    holder.join().unwrap();
+    let again = disks.take(size).unwrap();
+    assert_eq!(again.device(), first, "it was waited for");
+    // Where it stays, it is not.
     let open = fs::File::create(again.path().join("file")).unwrap();
     io::Write::write_all(&mut &open, &[1; 100_000]).unwrap();
     disks.give_back(again);

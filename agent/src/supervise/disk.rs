@@ -1,12 +1,18 @@
 //! What an attempt's files take: read from its own disk, or counted again and again where it has none.
 
-use std::{fs::File, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use agent_core::sandbox_plan::SandboxPlan;
 use common::units::Bytes;
 use rustix::{
     fs::CWD,
-    mount::{MoveMountFlags, move_mount},
+    mount::{MoveMountFlags, UnmountFlags, move_mount, unmount},
 };
 
 use super::survey::{Counted, MAX_DEPTH, MAX_FILES, Survey};
@@ -34,7 +40,38 @@ enum Meter {
         survey: Option<(Survey, Duration)>,
         due: Duration,
     },
-    Own(File),
+    Own(Mounted),
+}
+
+/// A disk's root, mounted for this process alone until it is dropped.
+#[derive(Debug)]
+struct Mounted {
+    root: File,
+    place: PathBuf,
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // What still uses it has it elsewhere.
+        let _ = unmount(&self.place, UnmountFlags::DETACH);
+    }
+}
+
+/// Mounts of this process's own, once it has them.
+#[derive(Debug, Default)]
+pub(super) struct OwnMounts {
+    there: bool,
+}
+
+impl OwnMounts {
+    /// Sees to it that what this process mounts is seen by nobody else.
+    pub(super) fn have(&mut self) -> io::Result<()> {
+        if !self.there {
+            own_mounts()?;
+            self.there = true;
+        }
+        Ok(())
+    }
 }
 
 /// What is told of it in the end.
@@ -56,14 +93,14 @@ impl Disk {
         }
     }
 
-    /// Mounts an own disk at `place`, for this process and what it starts.
+    /// Mounts an own disk at `place`, for this process, which has [`OwnMounts`], and what it starts.
     pub(super) fn own(place: &Path, disk: OwnedFd) -> Result<Self, Failed> {
-        own_mounts().map_err(at("have own mounts"))?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(disk, "", CWD, place, flags).map_err(at("mount the job's disk"))?;
         let root = File::open(place).map_err(at("open the job's disk"))?;
+        let place = place.to_owned();
         Ok(Self {
-            meter: Meter::Own(root),
+            meter: Meter::Own(Mounted { root, place }),
             now: Bytes::ZERO,
             last: Last::default(),
         })
@@ -82,7 +119,7 @@ impl Disk {
 
     /// Returns what is taken now, or was at the last count.
     pub(super) fn look(&mut self) -> Bytes {
-        if let Meter::Own(root) = &self.meter
+        if let Meter::Own(Mounted { root, .. }) = &self.meter
             && let Ok(found) = rustix::fs::fstatvfs(root)
         {
             // What the file system itself takes is in neither.

@@ -25,6 +25,8 @@ use super::protocol::SandboxResult;
 /// environment, which are bounded at the coordinator's door.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
+const RESULT: &str = "result.json";
+
 /// An attempt's folder, open.
 #[derive(Debug)]
 pub(super) struct AttemptFolder {
@@ -106,16 +108,24 @@ impl AttemptFolder {
     /// Returns the file: it is in place, and safe once its owner has seen to that.
     pub(super) fn write_result(&self, result: &SandboxResult) -> io::Result<File> {
         let json = serde_json::to_vec(result)?;
-        replace(&self.file("result.json"), &json)
+        replace(&self.file(RESULT), &json)
     }
 
     pub(super) fn result(&self) -> io::Result<Option<SandboxResult>> {
-        read_json(&self.file("result.json"))
+        read_json(&self.file(RESULT))
     }
 
     pub(super) fn has_started(&self) -> bool {
         self.file("started").exists()
     }
+}
+
+/// Sees to it that the result in an attempt's folder outlives the machine's fall. Blocks.
+///
+/// # Errors
+/// There is none, or the disk fails.
+pub(crate) fn keep_result(dir: &Path) -> io::Result<()> {
+    File::open(dir.join(RESULT))?.sync_data()
 }
 
 /// Puts a file in place whole or not at all, as far as processes see it.

@@ -3,7 +3,6 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
@@ -16,21 +15,22 @@ use common::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
-    process::{Child, Command},
     task::JoinHandle,
 };
 
 use super::{
-    ROLE,
+    ahead::{THIS_PROGRAM, Waiting, command},
     folder::AttemptFolder,
     handover::{Given, Handover},
     protocol::{Order, Report, SandboxResult, decode, encode},
 };
 use crate::sandbox::reap_cgroup;
 
-/// How often a supervisor that has told the result and still lives is looked at again, and how long after.
+/// How often a supervisor that has told the result and still lives is looked at again; how long after the first time,
+/// and at most.
 const CLEAR_TRIES: u32 = 100;
-const CLEAR_PAUSE: Duration = Duration::from_millis(100);
+const CLEAR_PAUSE: Duration = Duration::from_millis(2);
+const CLEAR_MOST_PAUSE: Duration = Duration::from_millis(100);
 
 /// An attempt's supervisor, while it lives and a little beyond. Dropping this leaves it alone.
 #[derive(Debug)]
@@ -41,8 +41,9 @@ pub struct Supervisor {
     received: Vec<u8>,
     ending: Option<JoinHandle<io::Result<SupervisorEvent>>>,
     ended: bool,
-    /// Held so that the runtime reaps it; `None` where an earlier daemon started it.
-    child: Option<Child>,
+    /// Its process, which the runtime reaps, and by which it is handed another attempt; `None` where an earlier daemon
+    /// started it.
+    process: Option<Waiting>,
 }
 
 /// What a supervisor tells.
@@ -123,24 +124,41 @@ impl Supervisor {
         plan: &SandboxPlan,
         given: Given,
     ) -> Result<Self, LaunchError> {
-        let program = program.unwrap_or(Path::new("/proc/self/exe"));
+        let program = program.unwrap_or(Path::new(THIS_PROGRAM));
+        Self::launch_by(dir, plan, given, |handover| {
+            let started = Waiting::start(program, dir.as_os_str());
+            let busy = started.and_then(|waiting| waiting.become_one(handover));
+            busy.map_err(|source| LaunchError::Spawn {
+                program: program.to_owned(),
+                source,
+            })
+        })
+    }
+
+    /// Does the same with a process that `start` makes the attempt's supervisor.
+    pub(super) fn launch_by(
+        dir: &Path,
+        plan: &SandboxPlan,
+        given: Given,
+        start: impl FnOnce(&Handover) -> Result<Waiting, LaunchError>,
+    ) -> Result<Self, LaunchError> {
         let failed = |source| LaunchError::Folder {
             path: dir.to_owned(),
             source,
         };
         let folder = AttemptFolder::open(dir).map_err(failed)?;
-        let prepared = prepare(program, &folder, plan, given)?;
+        let handover = prepare(&folder, plan, given)?;
         let stream = folder
             .connect()
             .and_then(UnixStream::from_std)
             .map_err(failed)?;
-        let child = Command::from(prepared)
-            .spawn()
-            .map_err(|source| LaunchError::Spawn {
-                program: program.to_owned(),
-                source,
-            })?;
-        Ok(Self::new(folder, Some(stream), Some(child)))
+        let process = start(&handover)?;
+        Ok(Self::new(folder, Some(stream), Some(process)))
+    }
+
+    /// Returns what can be handed another attempt, once this one has ended well.
+    pub(super) fn into_waiting(self) -> Option<Waiting> {
+        self.process.filter(|_| self.ended && self.stream.is_some())
     }
 
     /// Finds out what became of the attempt in `dir`. What an ended one left in the kernel is removed.
@@ -169,20 +187,20 @@ impl Supervisor {
         })
     }
 
-    fn new(folder: AttemptFolder, stream: Option<UnixStream>, child: Option<Child>) -> Self {
+    fn new(folder: AttemptFolder, stream: Option<UnixStream>, process: Option<Waiting>) -> Self {
         Self {
             folder,
             stream,
             received: Vec::new(),
             ending: None,
             ended: false,
-            child,
+            process,
         }
     }
 
     /// Returns the supervisor's process, where it was started here and has not been waited for.
     pub fn process_id(&self) -> Option<u32> {
-        self.child.as_ref().and_then(Child::id)
+        self.process.as_ref()?.child.id()
     }
 
     /// Returns the attempt's folder.
@@ -306,26 +324,26 @@ pub(crate) fn run_to_end(
     plan: &SandboxPlan,
 ) -> io::Result<SandboxResult> {
     let folder = AttemptFolder::open(dir)?;
-    let mut command =
-        prepare(program, &folder, plan, Given::default()).map_err(io::Error::other)?;
+    let handover = prepare(&folder, plan, Given::default()).map_err(io::Error::other)?;
+    let (mut command, to) = command(program, dir.as_os_str())?;
     let mut child = command.spawn()?;
-    // The command holds the lock, too, as long as it could start another.
-    drop(command);
+    handover.send(&to)?;
+    // It has no more to wait for.
+    drop((command, handover, to));
     child.wait()?;
     let left = "the supervisor left no result";
     folder.result()?.ok_or_else(|| io::Error::other(left))
 }
 
-/// Returns the command that starts a supervisor, to be started once.
+/// Makes everything ready for the attempt's supervisor.
 ///
 /// Listening begins here, so that nobody can connect too early. The lock, too, passes over to the supervisor:
 /// there is no moment at which it could be started twice.
 fn prepare(
-    program: &Path,
     folder: &AttemptFolder,
     plan: &SandboxPlan,
     given: Given,
-) -> Result<std::process::Command, LaunchError> {
+) -> Result<Handover, LaunchError> {
     let dir = folder.path();
     let failed = |source| LaunchError::Folder {
         path: dir.to_owned(),
@@ -335,22 +353,12 @@ fn prepare(
         return Err(LaunchError::Running(dir.to_owned()));
     };
     folder.write_plan(plan).map_err(failed)?;
-    let handover = Handover {
+    Ok(Handover {
+        folder: dir.to_owned(),
         listener: folder.listen().map_err(failed)?.into(),
         lock: lock.into(),
         given,
-    };
-    let packed = handover.pack().map_err(failed)?;
-    let mut command = std::process::Command::new(program);
-    command
-        .arg(ROLE)
-        .arg(dir)
-        .env_clear()
-        .current_dir("/")
-        .stdin(packed)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    Ok(command)
+    })
 }
 
 /// Returns how an attempt ended whose supervisor does not live any more.
@@ -374,12 +382,14 @@ pub(crate) fn clear(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
+    let mut pause = CLEAR_PAUSE;
     for _ in 0..CLEAR_TRIES {
         if let Some(_lock) = folder.try_lock()? {
             let plan = folder.plan()?;
             return plan.map_or(Ok(()), |plan| reap_cgroup(&plan.cgroup, dir));
         }
-        std::thread::sleep(CLEAR_PAUSE);
+        std::thread::sleep(pause);
+        pause = CLEAR_MOST_PAUSE.min(pause * 2);
     }
     Ok(())
 }

@@ -1,14 +1,24 @@
 //! The process itself: what it was given, and what it returns.
 
-use std::{ffi::OsString, io, os::fd::AsFd as _, path::Path};
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use rustix::{
     fs::{Mode, OFlags},
+    io::fcntl_dupfd_cloexec,
     process::setsid,
     stdio::{dup2_stdin, stdin},
 };
 
-use super::{folder::AttemptFolder, handover::Handover, measure, run};
+use super::{
+    disk::OwnMounts,
+    folder::AttemptFolder,
+    handover::{Handover, be_free},
+    measure, run, title,
+};
 use crate::{
     lazy, proxy,
     sandbox::{check_main, lazy::try_main as try_lazy, make_room, sandbox_inside},
@@ -35,8 +45,11 @@ pub(crate) const INSIDE: &str = "--inside";
 /// Instead of a folder alone: measure what sandboxes cost. Started by the benchmark.
 const MEASURE: &str = "--measure";
 
-/// Is the supervisor. `args` are the program's arguments after [`super::ROLE`]: the attempt's folder. On its standard
-/// input is what it is given. Must be called before anything starts a thread.
+/// Attempts that one process supervises before another takes its place, so that nothing can pile up in it.
+const MOST_ATTEMPTS: u32 = 1000;
+
+/// Is the supervisor. `args` are the program's arguments after [`super::ROLE`]: what lists of processes show of it. On
+/// its standard input it learns what it is to do. Must be called before anything starts a thread.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
     let args: Vec<OsString> = args.into_iter().collect();
     let code = match args.as_slice() {
@@ -49,26 +62,40 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
         [measure, folder, pairs] if measure == MEASURE => {
             measure::main(folder.as_ref(), pairs.to_str().unwrap_or_default())
         }
-        [folder] => supervise(folder.as_ref()),
+        [_shown] => supervise(),
         _ => None,
     };
     std::process::exit(code.unwrap_or(2))
 }
 
-/// Returns 0 once the attempt has a result.
-fn supervise(folder: &Path) -> Option<i32> {
+/// Supervises one attempt after the other, each once nothing of the last one is left. Returns 0 once the daemon has no
+/// more.
+fn supervise() -> Option<i32> {
     // A session of its own: what ends the daemon's terminal or group does not end the job.
     setsid().ok()?;
-    let handed = take_over().ok()?;
-    let folder = AttemptFolder::open(folder).ok()?;
-    // Without a result the daemon finds that the supervisor died, which is the truth.
-    run::run(&folder, handed).ok().map(|()| 0)
+    let daemon = take_channel().ok()?;
+    let mut mounts = OwnMounts::default();
+    for number in 1..=MOST_ATTEMPTS {
+        let Ok(handed) = Handover::receive(&daemon) else {
+            break;
+        };
+        title::show(&handed.folder).ok()?;
+        let folder = AttemptFolder::open(&handed.folder).ok()?;
+        // What is in memory of secrets goes with the process.
+        let last = number == MOST_ATTEMPTS || handed.given.secrets.is_some();
+        // Without a result the daemon finds that the supervisor died, which is the truth.
+        run::run(&folder, handed, &mut mounts).ok()?;
+        if last || be_free(&daemon).is_err() {
+            break;
+        }
+    }
+    Some(0)
 }
 
-/// Returns what this process was given, with nothing in the place where that came in, so that no job gets it.
-fn take_over() -> io::Result<Handover> {
-    let handed = Handover::unpack(stdin())?;
+/// Returns where the daemon is heard, and leaves nothing in the place of that, so that no job gets it.
+fn take_channel() -> io::Result<OwnedFd> {
+    let channel = fcntl_dupfd_cloexec(stdin(), 3)?;
     let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     dup2_stdin(nothing.as_fd())?;
-    Ok(handed)
+    Ok(channel)
 }

@@ -2,6 +2,7 @@
 
 mod beside;
 mod lease;
+mod left;
 
 use std::{
     fs, io,
@@ -15,14 +16,13 @@ use std::{
 
 use agent_core::sandbox_plan::{DiskBound, SandboxPlan};
 use common::{
-    job::AttemptUsage,
     status::EndReason,
     time::{Span, Timestamp},
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    disk::Disk,
+    disk::{Disk, OwnMounts},
     ending::Ending,
     feeder::Feeder,
     folder::AttemptFolder,
@@ -47,7 +47,11 @@ use crate::{
 };
 
 /// Runs the attempt whose plan is in the folder, and leaves its result there.
-pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
+pub(super) fn run(
+    folder: &AttemptFolder,
+    handed: Handover,
+    mounts: &mut OwnMounts,
+) -> io::Result<()> {
     let Given {
         disk,
         network,
@@ -73,7 +77,7 @@ pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
     watch.note(plan.notes.clone());
     // From here on the program may have run.
     fs::write(folder.file("started"), now().to_string())?;
-    let started = watch.mount(folder, disk).and_then(|()| {
+    let started = watch.mount(folder, disk, mounts).and_then(|()| {
         let lock = handed.lock.as_fd();
         secrets.with(&plan, |plan| {
             Jail::start(plan, folder.path(), lock, network)
@@ -87,7 +91,7 @@ pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
             let left = watch.conclude(folder, consumed);
             // What is left is nobody's time but this process's own.
             jail.finish()?;
-            left?.sync_data()
+            left?.keep()
         }
         Err(failed) => {
             watch.ending.program = Some(JailEvent::Failed(failed.to_string()));
@@ -96,7 +100,7 @@ pub(super) fn run(folder: &AttemptFolder, handed: Handover) -> io::Result<()> {
                 peak_memory: None,
                 out_of_memory: false,
             };
-            watch.conclude(folder, consumed)?.sync_data()
+            watch.conclude(folder, consumed)?.keep()
         }
     }
 }
@@ -124,10 +128,16 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Mounts the attempt's own disk, where it has one.
-    fn mount(&mut self, folder: &AttemptFolder, disk: Option<OwnedFd>) -> Result<(), Failed> {
+    fn mount(
+        &mut self,
+        folder: &AttemptFolder,
+        disk: Option<OwnedFd>,
+        mounts: &mut OwnMounts,
+    ) -> Result<(), Failed> {
         if self.plan.disk == DiskBound::Own {
             let missing = || at("mount the job's disk")(io::Error::from(io::ErrorKind::NotFound));
             let disk = disk.ok_or_else(missing)?;
+            mounts.have().map_err(at("have own mounts"))?;
             self.disk = Disk::own(&folder.file(MOUNTED), disk)?;
         }
         Ok(())
@@ -349,42 +359,6 @@ impl Watch<'_> {
             self.ending.stopped = Some((reason, detail));
             jail.terminate();
         }
-    }
-
-    /// Leaves the result and tells everybody. Returns the file that it is in.
-    fn conclude(mut self, folder: &AttemptFolder, consumed: Consumed) -> io::Result<fs::File> {
-        let wall = self.started.map_or(Duration::ZERO, |(_, began)| {
-            since_boot().saturating_sub(began)
-        });
-        let usage = AttemptUsage {
-            wall: wall.into(),
-            cpu: consumed.cpu.into(),
-            peak_memory: consumed.peak_memory,
-            frozen: self.frozen.total(since_boot()).into(),
-            sent: self.gateway.moved().sent,
-            received: self.gateway.moved().received,
-            peak_disk: self.started.map(|_| self.disk.last().peak),
-            ..AttemptUsage::default()
-        };
-        let at = now();
-        self.ending.disk_full = self.disk.last().full;
-        let so_far = self.so_far();
-        let mut outcome = self.ending.outcome(self.plan, usage, 0);
-        let said = [EndReason::PrepareFailed, EndReason::OutOfMemory].contains(&outcome.reason);
-        if let Some(detail) = outcome.detail.as_ref().filter(|_| said) {
-            let _ = self.spool.say(at, detail);
-        }
-        outcome.log_bytes = self.spool.bytes();
-        let result = SandboxResult {
-            started_at: self.started.map(|(at, _)| at),
-            at,
-            outcome,
-        };
-        let left = folder.write_result(&result)?;
-        // Whoever came in the last moment hears it as well.
-        self.visitors.serve(&so_far);
-        self.visitors.part(&Report::Ended(result));
-        Ok(left)
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn heard(supervisor: &mut Supervisor) {
 }
 
 #[track_caller]
-fn gone(processes: &[u32]) {
+pub(crate) fn gone(processes: &[u32]) {
     for &number in processes {
         let pid = Pid::from_raw(number.cast_signed()).unwrap();
         let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {

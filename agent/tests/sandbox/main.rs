@@ -9,6 +9,7 @@
 mod matrix;
 mod world;
 
+mod ahead;
 mod disks;
 mod escapes;
 mod freezing;

@@ -145,9 +145,11 @@ impl<'a> Ours<'a> {
                 });
                 self.running.insert(task, (*attempt, *machine));
             }
-            Event::AttemptStopping { attempt, .. } => self.steps.push(Step::Preempt {
-                task: task_of(attempt),
-            }),
+            Event::AttemptStopping { attempt, .. } | Event::AttemptPreempted { attempt, .. } => {
+                self.steps.push(Step::Preempt {
+                    task: task_of(attempt),
+                });
+            }
             Event::AttemptEnded { attempt, fate, .. } => {
                 let TaskId { job, task } = task_of(attempt);
                 if matches!(fate, TaskFate::Failed | TaskFate::Cancelled) {
@@ -246,16 +248,19 @@ impl Scheduler for Ours<'_> {
     }
 
     fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
+        let most = PLACED_PER_PASS;
+        let at = Timestamp::from_unix_ms(BEGIN.unix_ms().saturating_add(now_ms));
+        if self.state.next_waking().is_some_and(|next| next <= at) {
+            self.must(now_ms, Actor::System, Body::Wake { most })?;
+        }
         // Once also where nothing changed but the time.
         for _ in 0..PASSES {
-            let most = PLACED_PER_PASS;
             self.must(now_ms, Actor::System, Body::Schedule { most })?;
             if !self.state.schedule_due() {
                 break;
             }
         }
         let steps = std::mem::take(&mut self.steps);
-        let at = Timestamp::from_unix_ms(BEGIN.unix_ms().saturating_add(now_ms));
         for step in &steps {
             if let Step::Start { task, .. } = step {
                 self.report(now_ms, *task, AttemptReport::Started { at })?;

@@ -14,13 +14,16 @@ use common::{
     job::{ArraySpec, AttemptUsage, JobSpec, MAX_RETRIES, Outcome, Retries},
     limits::Limits,
     machine::{Isolation, MachineReport, SystemInfo},
+    org::settings::SettingsChange,
     resources::{Capacity, Gpu, GpuHealth, GpuRequest, Request},
-    status::{EndReason, IsolationLevel},
+    status::{EndReason, IsolationLevel, Preemption},
     time::{Span, Timestamp},
     units::Bytes,
     wire::agent::AttemptReport,
 };
-use coordinator_core::{Actor, Body, Command, Event, State, apply, decide, event::TaskFate};
+use coordinator_core::{
+    Actor, Body, Command, Event, State, apply, command::OrgCommand, decide, event::TaskFate,
+};
 
 use self::people::{ALICE, ORG, enrol, id, invitation, machine, member, name, register, spec};
 use crate::{
@@ -58,7 +61,7 @@ impl<'a> Ours<'a> {
     ///
     /// # Errors
     /// Something of it is refused.
-    pub fn new(trace: &'a Trace, pool: &Pool) -> Result<Self, Violation> {
+    pub fn new(trace: &'a Trace, pool: &Pool, preemption: Preemption) -> Result<Self, Violation> {
         let mut ours = Self {
             trace,
             state: State::new(),
@@ -84,6 +87,15 @@ impl<'a> Ours<'a> {
             limits: Box::new(limits),
         };
         ours.must(0, owner, limits)?;
+        let change = SettingsChange {
+            preemption: Some(preemption),
+            ..SettingsChange::default()
+        };
+        let settings = OrgCommand::ChangeSettings {
+            org: ORG,
+            change: Box::new(change),
+        };
+        ours.must(0, owner, Body::Org(settings))?;
         let uses = u32::try_from(trace.members.len()).unwrap_or(u32::MAX);
         ours.must(0, owner, invitation(1, uses.max(1)))?;
         for number in 0..trace.members.len() as u64 {

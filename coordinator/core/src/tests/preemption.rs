@@ -223,6 +223,24 @@ fn as_few_give_way_as_make_room_and_of_these_who_lose_the_least() {
 }
 
 #[test]
+fn among_many_tasks_no_more_give_way_than_make_room() {
+    let mut world = World::new();
+    world.machine(10, ALICE, "box", report(capacity(40, 64)));
+    let many = of(Priority::Low, array(38, None));
+    world.submit(BOB, 30, many).unwrap();
+    world.submit(BOB, 31, low(2)).unwrap();
+    while !run(&mut world).is_empty() {}
+    world.wait(15 * MINUTE);
+    // More sets than are weighed.
+    world.submit(CAROL, 40, high(5)).unwrap();
+    world.schedule();
+    let events = pass_time(&mut world, 70);
+    let taken = gave_way(&events).len();
+    assert!((4..=5).contains(&taken), "{taken}");
+    invariants::check(&world);
+}
+
+#[test]
 fn nothing_gives_way_before_it_ran_for_a_while_nor_to_its_equals_nor_where_nobody_wants_it() {
     let begin = |specs: Vec<JobSpec>, waits: JobSpec| {
         let mut world = crowded(specs);

@@ -3,6 +3,7 @@
 use common::{
     job::{JobSpec, Retries},
     status::{EndReason, JobStatus},
+    time::Span,
 };
 
 use super::{MINUTE, crowded, gave_way, give_way, high, jobs, low, pass_time, run, set};
@@ -132,4 +133,39 @@ fn a_place_is_kept_as_long_as_it_is_wanted() {
     late.machine(11, ALICE, "other", report(capacity(4, 64)));
     assert_eq!(late.schedule()[0].0.job, job_id(40));
     invariants::check(&late);
+}
+
+#[test]
+fn nobody_is_let_in_for_as_long_as_what_gives_way_might_have_run() {
+    let for_hours = |hours: u64, spec: JobSpec| JobSpec {
+        max_runtime: Some(Span::from_secs(hours * 60 * MINUTE)),
+        ..spec
+    };
+    let mut world = crowded(vec![for_hours(10, low(3))]);
+    world.submit(CAROL, 40, high(4)).unwrap();
+    world.schedule();
+    assert_eq!(jobs(&pass_time(&mut world, 70)), [job_id(30)]);
+    world.submit(BOB, 31, for_hours(1, low(1))).unwrap();
+    assert!(world.schedule().is_empty());
+    give_way(&mut world);
+    let placed: Vec<_> = run(&mut world).iter().map(|(id, _)| id.job).collect();
+    assert_eq!(placed, [job_id(40)]);
+}
+
+#[test]
+fn after_a_restart_who_took_a_place_comes_first_there() {
+    let mut world = crowded(vec![low(4)]);
+    world.submit(CAROL, 40, high(2)).unwrap();
+    world.schedule();
+    assert_eq!(jobs(&pass_time(&mut world, 70)), [job_id(30)]);
+    world.state = invariants::load(&invariants::save(&world.state));
+    let attempts = world.live();
+    world.connect(10, report(capacity(4, 64)), &attempts);
+    assert!(world.schedule().is_empty());
+    // It is on its way already: nothing else has to go.
+    assert!(gave_way(&pass_time(&mut world, 20)).is_empty());
+    give_way(&mut world);
+    let placed: Vec<_> = run(&mut world).iter().map(|(id, _)| id.job).collect();
+    assert_eq!(placed, [job_id(40)]);
+    invariants::check(&world);
 }

@@ -9,7 +9,7 @@ use common::{
 use super::{MINUTE, crowded, gave_way, give_way, high, jobs, low, pass_time, run, set};
 use crate::tests::{
     invariants,
-    world::{ALICE, BOB, CAROL, World, capacity, job_id, machine_id, outcome, report},
+    world::{ALICE, BOB, CAROL, World, asking, capacity, job_id, machine_id, outcome, report},
 };
 
 #[test]
@@ -56,6 +56,26 @@ fn giving_way_is_no_try_and_happens_to_a_task_only_so_often() {
         JobStatus::Failed
     );
     invariants::check(&world);
+}
+
+#[test]
+fn who_gave_way_takes_nobodys_place_in_turn() {
+    let mut world = crowded(vec![asking(4, 1)]);
+    world.machine(11, ALICE, "other", report(capacity(4, 64)));
+    world.submit(BOB, 31, low(4)).unwrap();
+    run(&mut world);
+    // What is of lower priority still began just now.
+    world.submit(CAROL, 40, high(4)).unwrap();
+    world.schedule();
+    assert_eq!(jobs(&pass_time(&mut world, 70)), [job_id(30)]);
+    give_way(&mut world);
+    run(&mut world);
+    assert!(gave_way(&pass_time(&mut world, 60 * MINUTE)).is_empty());
+    assert_eq!(world.why(30).preempts, None);
+    // Another one of its priority may.
+    world.submit(CAROL, 41, asking(4, 1)).unwrap();
+    world.schedule();
+    assert_eq!(jobs(&pass_time(&mut world, 70)), [job_id(31)]);
 }
 
 #[test]
@@ -125,9 +145,10 @@ fn a_place_is_kept_as_long_as_it_is_wanted() {
     assert!(!kept(&gone));
     // It never ends: another machine may be sooner.
     let mut late = begin();
+    late.submit(BOB, 31, low(1)).unwrap();
     pass_time(&mut late, 80);
     assert!(kept(&late));
-    late.submit(BOB, 31, low(1)).unwrap();
+    late.submit(BOB, 32, low(1)).unwrap();
     pass_time(&mut late, 20);
     assert!(!kept(&late));
     late.machine(11, ALICE, "other", report(capacity(4, 64)));

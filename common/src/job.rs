@@ -15,6 +15,7 @@ use crate::{
     id::{JobId, TreeId},
     image::Image,
     name::Name,
+    preemption::PreemptedBy,
     resources::{Allocation, Request},
     seal::Sealed,
     secret::SecretName,
@@ -272,6 +273,8 @@ pub struct AttemptView {
     pub artifacts_kept_until: Option<Timestamp>,
     /// What it used lately, oldest first; only while it runs, and at most [`crate::usage::MAX_SAMPLES`].
     pub samples: Vec<UsageSample>,
+    /// Where it gave way, or is about to: to what.
+    pub preempted_by: Option<PreemptedBy>,
 }
 
 /// How an attempt ended.

@@ -26,6 +26,7 @@ pub mod job;
 pub mod limits;
 pub mod machine;
 pub mod org;
+pub mod preemption;
 pub mod profile;
 pub mod project;
 pub mod seal;

@@ -149,6 +149,26 @@ words! {
         High => "high",
     }
 
+    /// Whose tasks may have to give way to a job that waits, besides guests on the machine of its owner.
+    Preemption {
+        /// Nobody's, guests' neither.
+        Off => "off",
+        /// Those of lower priority.
+        Priority => "priority",
+        /// And those of members who have more of the pool.
+        Share => "share",
+    }
+
+    /// By what a job came before another, whose place it took.
+    Precedence {
+        /// Its priority is higher.
+        Priority => "priority",
+        /// Its member has less of the pool.
+        Share => "share",
+        /// The machine is its member's own.
+        OwnMachine => "own_machine",
+    }
+
     /// What a job may reach over the network.
     Network {
         None => "none",
@@ -358,27 +378,4 @@ impl JobStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_the_same_in_text_and_json() {
-        for reason in EndReason::ALL {
-            assert_eq!(
-                serde_json::to_string(reason).unwrap(),
-                format!("\"{reason}\"")
-            );
-            assert_eq!(reason.as_str().parse::<EndReason>().unwrap(), *reason);
-        }
-        for status in MachineStatus::ALL {
-            assert_eq!(
-                serde_json::to_string(status).unwrap(),
-                format!("\"{status}\"")
-            );
-        }
-        assert_eq!(
-            "gone".parse::<JobStatus>().unwrap_err().to_string(),
-            "\"gone\" is not one of queued, running, succeeded, failed, cancelled, awaiting_approval"
-        );
-    }
-}
+mod tests;

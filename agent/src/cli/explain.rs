@@ -2,6 +2,7 @@
 
 use common::{
     api::explain::{Blocker, BlockerCode, Explanation},
+    preemption::MayPreempt,
     status::JobStatus,
 };
 
@@ -46,10 +47,24 @@ pub(crate) fn text(explanation: &Explanation) -> String {
                 .filter(|&ahead| ahead > 0)
                 .map(|ahead| counted(ahead, "task")),
         )
+        .with_some("may take the place of", explanation.preempts.map(preempts))
         .with_some("expected start", expected)
         .with("kept for it", kept.join(", "))
         .with("data", data.join("\n"))
         .to_text()
+}
+
+/// Returns `2 tasks, from 2026-03-01 14:10:00 (in 3m)`.
+fn preempts(may: MayPreempt) -> String {
+    let tasks = counted(may.tasks.into(), "task");
+    match may.from > now() {
+        true => format!(
+            "{tasks}, from {} ({})",
+            local(may.from),
+            ago(may.from, now())
+        ),
+        false => format!("{tasks}, any moment"),
+    }
 }
 
 /// Returns one line for who waits at a terminal.
@@ -114,7 +129,12 @@ fn why(blocker: &Blocker) -> String {
 
 #[cfg(test)]
 mod tests {
-    use common::{api::explain::MachineData, job::JobNumber, time::Span, units::Bytes};
+    use common::{
+        api::explain::MachineData,
+        job::JobNumber,
+        time::{Span, Timestamp},
+        units::Bytes,
+    };
 
     use super::*;
 
@@ -141,6 +161,10 @@ mod tests {
             ahead: Some(3),
             expected_start: None,
             kept: vec!["box".parse().unwrap()],
+            preempts: Some(MayPreempt {
+                tasks: 2,
+                from: Timestamp::from_unix_ms(1000),
+            }),
             data: vec![MachineData {
                 machine: "a".parse().unwrap(),
                 there: Bytes::gib(41),
@@ -160,10 +184,11 @@ mod tests {
              BLOCKER           MACHINES  WHY\n\
              too_small_memory         9  asks for 64 GiB, the largest lends 16 GiB [a, b, …]\n\
              queue                       3 tasks come first\n\n\
-             smallest change  ask for --memory 16GiB\n\
-             before it        3 tasks\n\
-             kept for it      box\n\
-             data             a: 41 GiB already there\n"
+             smallest change        ask for --memory 16GiB\n\
+             before it              3 tasks\n\
+             may take the place of  2 tasks, any moment\n\
+             kept for it            box\n\
+             data                   a: 41 GiB already there\n"
         );
         assert_eq!(
             short(&explanation()),

@@ -229,6 +229,7 @@ mod tests {
     #[test]
     fn only_what_the_output_does_not_tell_is_explained() {
         let attempt = |reason, exit_code, detail: Option<&str>| AttemptView {
+            preempted_by: None,
             task: 0,
             number: 1,
             machine: "box".parse().unwrap(),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     job::JobNumber,
     name::Name,
+    preemption::MayPreempt,
     status::JobStatus,
     time::{Span, Timestamp},
     units::Bytes,
@@ -36,6 +37,9 @@ pub struct Explanation {
     /// Machines that are kept free for it, at most [`MAX_NAMED_MACHINES`].
     #[serde(default)]
     pub kept: Vec<Name>,
+    /// Whether it may take the place of others, as things are.
+    #[serde(default)]
+    pub preempts: Option<MayPreempt>,
 }
 
 /// What a machine has of a job's data, and what it would have to fetch.

@@ -1,16 +1,17 @@
 //! How an org presents and runs itself: texts, switches, defaults.
 
-use std::fmt;
+mod switches;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::switches::Switch;
 use super::{
     percent::{InvalidPercent, Percent},
     retention::Retention,
     storage::{InvalidPlace, StoragePlace},
 };
 use crate::{
-    status::{UnknownWord, Visibility},
+    status::{Preemption, UnknownWord, Visibility},
     time::{InvalidSpan, Span},
 };
 
@@ -69,6 +70,12 @@ pub struct OrgSettings {
     pub raised_after: Retention,
     /// How long a job that comes first waits for a machine before one is kept free for it.
     pub reserved_after: Retention,
+    /// Whose place a job may take that waits.
+    pub preemption: Preemption,
+    /// How long it waits before it does.
+    pub preempts_after: Retention,
+    /// How long a task runs at least before it may have to give way.
+    pub preempted_after: Retention,
 }
 
 impl Default for OrgSettings {
@@ -91,6 +98,9 @@ impl Default for OrgSettings {
             lending_credit: Percent::default(),
             raised_after: Retention::days(1),
             reserved_after: Retention::For(Span::from_secs(600)),
+            preemption: Preemption::Priority,
+            preempts_after: Retention::For(Span::from_secs(60)),
+            preempted_after: Retention::For(Span::from_secs(600)),
         }
     }
 }
@@ -116,6 +126,9 @@ pub struct SettingsChange {
     pub lending_credit: Option<Percent>,
     pub raised_after: Option<Retention>,
     pub reserved_after: Option<Retention>,
+    pub preemption: Option<Preemption>,
+    pub preempts_after: Option<Retention>,
+    pub preempted_after: Option<Retention>,
 }
 
 /// Why settings cannot be.
@@ -175,7 +188,7 @@ pub enum InvalidSetting {
 
 impl SettingsChange {
     /// Every key that can be set, as people write it.
-    pub const KEYS: [&str; 17] = [
+    pub const KEYS: [&str; 20] = [
         "display_name",
         "description",
         "contact",
@@ -193,6 +206,9 @@ impl SettingsChange {
         "lending_credit",
         "raised_after",
         "reserved_after",
+        "preemption",
+        "preempts_after",
+        "preempted_after",
     ];
 
     /// Takes in one `KEY=VALUE`; in a key, `-` is as good as `_`.
@@ -219,6 +235,13 @@ impl SettingsChange {
             "usage_half_life" => self.usage_half_life = Some(time(key, value)?),
             "raised_after" => self.raised_after = Some(time(key, value)?),
             "reserved_after" => self.reserved_after = Some(time(key, value)?),
+            "preempts_after" => self.preempts_after = Some(time(key, value)?),
+            "preempted_after" => self.preempted_after = Some(time(key, value)?),
+            "preemption" => {
+                let parsed = value.parse();
+                let parsed = parsed.map_err(|source| InvalidSetting::Word { key, source })?;
+                self.preemption = Some(parsed);
+            }
             "lending_credit" => {
                 let parsed = value.parse();
                 let parsed = parsed.map_err(|source| InvalidSetting::Percent { key, source })?;
@@ -278,6 +301,9 @@ impl SettingsChange {
             lending_credit: self.lending_credit.unwrap_or(before.lending_credit),
             raised_after: self.raised_after.unwrap_or(before.raised_after),
             reserved_after: self.reserved_after.unwrap_or(before.reserved_after),
+            preemption: self.preemption.unwrap_or(before.preemption),
+            preempts_after: self.preempts_after.unwrap_or(before.preempts_after),
+            preempted_after: self.preempted_after.unwrap_or(before.preempted_after),
         };
         after.check()?;
         Ok(after)
@@ -359,40 +385,6 @@ fn switch(key: &'static str, value: &str) -> Result<bool, InvalidSetting> {
 fn time(key: &'static str, value: &str) -> Result<Retention, InvalidSetting> {
     let parsed = value.parse();
     parsed.map_err(|source| InvalidSetting::Time { key, source })
-}
-
-macro_rules! switches {
-    ($($name:ident $field:ident)*) => {
-        /// A setting that widens what a role may do.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Switch { $($name,)* }
-
-        impl Switch {
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// Returns the setting's key.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => stringify!($field),)* }
-            }
-
-            pub const fn is_on(self, settings: &OrgSettings) -> bool {
-                match self { $(Self::$name => settings.$field,)* }
-            }
-        }
-    };
-}
-
-switches! {
-    MembersMayInvite members_may_invite
-    MembersMayCreateClusters members_may_create_clusters
-    MembersMayOpenPorts members_may_open_ports
-    AdminsMayManageAdmins admins_may_manage_admins
-}
-
-impl fmt::Display for Switch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 #[cfg(test)]

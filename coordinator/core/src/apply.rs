@@ -62,12 +62,18 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::AttemptPreparing { .. }
         | Event::AttemptStarted { .. }
         | Event::AttemptStopping { .. }
+        | Event::AttemptPreempted { .. }
         | Event::AttemptEnded { .. }
         | Event::ArtifactsSettled { .. }
         | Event::LogSettled { .. } => attempt::apply(state, event),
         Event::Account(event) => account::apply(state, event),
         Event::Approval(event) => approval::apply(state, event),
         Event::Token(event) => token::apply(state, event),
+        Event::PreemptionLooked { org, at, again } => state.volatile.looks.put(*org, *at, *again),
+        Event::PreemptionDue { org } => {
+            state.volatile.looks.begin(*org);
+            state.volatile.due.insert(*org);
+        }
         Event::ScheduleSettled { org } => {
             state.volatile.due.remove(org);
             state.volatile.first.remove(org);

@@ -150,6 +150,8 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::MachineReserved { org, .. }
         | Event::ReservationEnded { org, .. }
         | Event::MachineTried { org, .. }
+        | Event::PreemptionLooked { org, .. }
+        | Event::PreemptionDue { org }
         | Event::ScheduleSettled { org } => (AuditKind::Connection, About::Org(*org)),
 
         Event::DatasetVersionAdded { org, .. } => (AuditKind::Dataset, About::Org(*org)),
@@ -171,6 +173,7 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::AttemptPreparing { attempt }
         | Event::AttemptStarted { attempt, .. }
         | Event::AttemptStopping { attempt, .. }
+        | Event::AttemptPreempted { attempt, .. }
         | Event::AttemptEnded { attempt, .. }
         | Event::ArtifactsSettled { attempt, .. }
         | Event::LogSettled { attempt, .. } => (AuditKind::Attempt, About::Job(attempt.job)),

@@ -96,6 +96,8 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::LoginForgotten { .. }
         | Event::Account(_)
         | Event::Token(_)
+        | Event::PreemptionLooked { .. }
+        | Event::PreemptionDue { .. }
         | Event::ScheduleSettled { .. } => Vec::new(),
         Event::Approval(event) => {
             let subject = match event {
@@ -223,6 +225,11 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             vec![job(attempt.job)]
         }
         Event::AttemptStopping {
+            attempt,
+            machine: on,
+            ..
+        }
+        | Event::AttemptPreempted {
             attempt,
             machine: on,
             ..

@@ -37,11 +37,12 @@ use crate::lifecycle::job::JobResult;
 pub use self::account::{AccountEvent, Profile};
 pub use self::org::OrgEvent;
 pub use crate::state::{
-    attempt::LogState,
+    attempt::{LogState, Preempted},
     certificate::Holder,
     invitation::Guest,
     job::{PinnedArtifacts, PinnedDataset, Rerun, TaskFate},
     org::Parting,
+    reserved::ReservedBy,
     trouble::{Making, SetAside},
     usage::{Charge, Settled},
 };
@@ -307,6 +308,12 @@ pub enum Event {
         machine: MachineId,
         reason: EndReason,
     },
+    /// It gives way to a job that waits, and is told to stop.
+    AttemptPreempted {
+        attempt: AttemptId,
+        machine: MachineId,
+        by: Preempted,
+    },
     AttemptEnded {
         attempt: AttemptId,
         org: OrgId,
@@ -340,10 +347,21 @@ pub enum Event {
         job: JobId,
         /// When the job should begin there.
         begin: Timestamp,
+        why: ReservedBy,
     },
     /// It is kept for nobody any more. Changes no row.
     ReservationEnded {
         machine: MachineId,
+        org: OrgId,
+    },
+    /// Whether what waits takes the place of what runs was looked at last then, and is to be again. Changes no row.
+    PreemptionLooked {
+        org: OrgId,
+        at: Timestamp,
+        again: Option<Timestamp>,
+    },
+    /// Time has passed that may let something take another's place. Changes no row.
+    PreemptionDue {
         org: OrgId,
     },
     /// A pass found nothing more to place there. Changes no row.

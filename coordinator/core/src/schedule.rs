@@ -12,6 +12,7 @@ mod feasible;
 mod history;
 pub(crate) mod order;
 pub(crate) mod plan;
+pub(crate) mod preempt;
 mod rank;
 mod reserve;
 mod turns;

@@ -13,11 +13,13 @@ pub(crate) mod dataset;
 pub(crate) mod decay;
 pub(crate) mod delays;
 pub(crate) mod deletion;
+pub(crate) mod guests;
 pub(crate) mod held;
 pub(crate) mod index;
 pub(crate) mod invitation;
 pub(crate) mod job;
 pub(crate) mod limits;
+pub(crate) mod looks;
 pub(crate) mod machine;
 pub(crate) mod org;
 pub(crate) mod pool;
@@ -60,6 +62,7 @@ use self::{
     invitation::{Invitation, InvitationUse},
     job::{Job, JobProgress},
     limits::OwnLimits,
+    looks::Looks,
     machine::Machine,
     org::{Former, Member, Org, User},
     pool::Pool,
@@ -125,6 +128,7 @@ pub(crate) struct Volatile {
     pub(crate) first: BTreeMap<OrgId, BTreeSet<UserId>>,
     pub(crate) pool: Pool,
     pub(crate) reserved: Reserved,
+    pub(crate) looks: Looks,
 }
 
 impl State {
@@ -182,7 +186,8 @@ impl State {
 
     /// Returns when something is to happen by itself next; what it is, [`crate::Body::Wake`] finds.
     pub fn next_waking(&self) -> Option<Timestamp> {
-        self.index.wakings.first().map(|(moment, _)| *moment)
+        let waking = self.index.wakings.first().map(|(moment, _)| *moment);
+        waking.into_iter().chain(self.volatile.looks.next()).min()
     }
 
     /// Returns whether nothing new happens in the project.

@@ -27,6 +27,7 @@ mod machines;
 mod orgs;
 mod owner;
 mod permission;
+mod preemption;
 mod projects;
 mod rerun;
 mod retries;

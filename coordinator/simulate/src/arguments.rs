@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use common::{code::Code, problem::Problem};
+use common::{code::Code, problem::Problem, status::Preemption};
 
 /// Runs the coordinator's own schedule on a trace of jobs and a virtual clock, beside strict FIFO and EASY backfill.
 ///
@@ -35,6 +35,11 @@ pub(crate) struct Arguments {
     /// How many days a made-up trace has (default 1), or how many of a file's are taken (default all).
     #[arg(long, value_name = "NUMBER")]
     pub(crate) days: Option<u64>,
+
+    /// Whose tasks have to give way to a job that waits, as `org set preemption=` says it: off, priority or share. Jobs of
+    /// a trace have one priority, so that it is only by share that any do.
+    #[arg(long, default_value_t = Preemption::Priority, value_name = "WHOSE")]
+    pub(crate) preemption: Preemption,
 
     /// Draws utilisation and queue over time.
     #[arg(long, value_name = "FILE")]

@@ -42,7 +42,8 @@ fn main() -> ExitCode {
 fn simulate(arguments: &Arguments) -> Result<(), Problem> {
     let (trace, pool) = given(arguments)?;
     let mut all: Vec<(Measures, History)> = Vec::new();
-    let ours = Ours::new(&trace, &pool).map_err(|violation| broken("ours", &violation))?;
+    let ours = Ours::new(&trace, &pool, arguments.preemption);
+    let ours = ours.map_err(|violation| broken("ours", &violation))?;
     let schedules: [Box<dyn Scheduler + '_>; 3] = [
         Box::new(ours),
         Box::new(Fifo::new(&trace, &pool)),

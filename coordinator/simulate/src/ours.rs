@@ -14,13 +14,16 @@ use common::{
     job::{ArraySpec, AttemptUsage, JobSpec, MAX_RETRIES, Outcome, Retries},
     limits::Limits,
     machine::{Isolation, MachineReport, SystemInfo},
+    org::settings::SettingsChange,
     resources::{Capacity, Gpu, GpuHealth, GpuRequest, Request},
-    status::{EndReason, IsolationLevel},
+    status::{EndReason, IsolationLevel, Preemption},
     time::{Span, Timestamp},
     units::Bytes,
     wire::agent::AttemptReport,
 };
-use coordinator_core::{Actor, Body, Command, Event, State, apply, decide, event::TaskFate};
+use coordinator_core::{
+    Actor, Body, Command, Event, State, apply, command::OrgCommand, decide, event::TaskFate,
+};
 
 use self::people::{ALICE, ORG, enrol, id, invitation, machine, member, name, register, spec};
 use crate::{
@@ -58,7 +61,7 @@ impl<'a> Ours<'a> {
     ///
     /// # Errors
     /// Something of it is refused.
-    pub fn new(trace: &'a Trace, pool: &Pool) -> Result<Self, Violation> {
+    pub fn new(trace: &'a Trace, pool: &Pool, preemption: Preemption) -> Result<Self, Violation> {
         let mut ours = Self {
             trace,
             state: State::new(),
@@ -84,6 +87,15 @@ impl<'a> Ours<'a> {
             limits: Box::new(limits),
         };
         ours.must(0, owner, limits)?;
+        let change = SettingsChange {
+            preemption: Some(preemption),
+            ..SettingsChange::default()
+        };
+        let settings = OrgCommand::ChangeSettings {
+            org: ORG,
+            change: Box::new(change),
+        };
+        ours.must(0, owner, Body::Org(settings))?;
         let uses = u32::try_from(trace.members.len()).unwrap_or(u32::MAX);
         ours.must(0, owner, invitation(1, uses.max(1)))?;
         for number in 0..trace.members.len() as u64 {
@@ -145,9 +157,11 @@ impl<'a> Ours<'a> {
                 });
                 self.running.insert(task, (*attempt, *machine));
             }
-            Event::AttemptStopping { attempt, .. } => self.steps.push(Step::Preempt {
-                task: task_of(attempt),
-            }),
+            Event::AttemptStopping { attempt, .. } | Event::AttemptPreempted { attempt, .. } => {
+                self.steps.push(Step::Preempt {
+                    task: task_of(attempt),
+                });
+            }
             Event::AttemptEnded { attempt, fate, .. } => {
                 let TaskId { job, task } = task_of(attempt);
                 if matches!(fate, TaskFate::Failed | TaskFate::Cancelled) {
@@ -246,16 +260,19 @@ impl Scheduler for Ours<'_> {
     }
 
     fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
+        let most = PLACED_PER_PASS;
+        let at = Timestamp::from_unix_ms(BEGIN.unix_ms().saturating_add(now_ms));
+        if self.state.next_waking().is_some_and(|next| next <= at) {
+            self.must(now_ms, Actor::System, Body::Wake { most })?;
+        }
         // Once also where nothing changed but the time.
         for _ in 0..PASSES {
-            let most = PLACED_PER_PASS;
             self.must(now_ms, Actor::System, Body::Schedule { most })?;
             if !self.state.schedule_due() {
                 break;
             }
         }
         let steps = std::mem::take(&mut self.steps);
-        let at = Timestamp::from_unix_ms(BEGIN.unix_ms().saturating_add(now_ms));
         for step in &steps {
             if let Step::Start { task, .. } = step {
                 self.report(now_ms, *task, AttemptReport::Started { at })?;

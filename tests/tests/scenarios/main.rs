@@ -21,6 +21,7 @@ mod orgs;
 mod outputs;
 mod owner;
 mod peers;
+mod preemption;
 mod projects;
 mod refusals;
 mod retries;

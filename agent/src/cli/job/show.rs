@@ -8,7 +8,7 @@ use common::{
     problem::Problem,
     resources,
     secret::SecretName,
-    status::{AfterStatus, Network, Visibility},
+    status::{AfterStatus, EndReason, Network, Visibility},
 };
 
 use super::{
@@ -183,12 +183,23 @@ fn attempts(job: &JobDetail) -> String {
                 .unwrap_or_default(),
             took(attempt.started_at, attempt.ended_at, now()),
             artifacts(attempt),
-            outcome
-                .and_then(|outcome| outcome.detail.clone())
-                .unwrap_or_default(),
+            detail(attempt),
         ]);
     }
     table.without_empty_columns().to_text("")
+}
+
+/// Returns what there is to say of its end, and what took its place.
+fn detail(attempt: &AttemptView) -> String {
+    let outcome = attempt.outcome.as_ref();
+    let gave_way = outcome.is_none_or(|outcome| outcome.reason == EndReason::Preempted);
+    let by = attempt.preempted_by.filter(|_| gave_way);
+    let by = by.map(|by| match outcome {
+        Some(_) => format!("gave way to {by}"),
+        None => format!("gives way to {by}"),
+    });
+    let said = outcome.and_then(|outcome| outcome.detail.clone());
+    by.into_iter().chain(said).collect::<Vec<_>>().join("; ")
 }
 
 fn artifacts(attempt: &AttemptView) -> String {

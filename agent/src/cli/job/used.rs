@@ -134,6 +134,7 @@ mod tests {
 
     fn attempt(number: u32) -> AttemptView {
         AttemptView {
+            preempted_by: None,
             task: 0,
             number,
             machine: "box".parse().unwrap(),

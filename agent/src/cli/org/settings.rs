@@ -41,7 +41,12 @@ shows how far it is.
 Whose turn it is follows from what members hold and from what they used of each other's machines, half of
 which is forgotten every usage_half_life; lending_credit takes off as much of what their own machines lent to
 others. What has waited for raised_after rises by one priority, one job of a member at a time, and for one that comes first
-and has waited for reserved_after a machine is kept free; forever turns either off.")]
+and has waited for reserved_after a machine is kept free; forever turns either off.
+
+What has waited for preempts_after takes the place of tasks that have run for preempted_after: with
+preemption=priority of those of lower priority and, on its owner's own machine, of guests; with preemption=share
+also of those whose members would still have more of the pool afterwards; with preemption=off of nobody. Who gave way
+waits at its old place in the queue.")]
 pub(in crate::cli) struct Set {
     /// A setting and its new value, as `org settings` shows them; empty takes a text away
     #[arg(required = true, value_name = "KEY=VALUE")]
@@ -128,6 +133,9 @@ fn facts(settings: &OrgSettings) -> String {
         .with("lending_credit", settings.lending_credit)
         .with("raised_after", settings.raised_after)
         .with("reserved_after", settings.reserved_after)
+        .with("preemption", settings.preemption)
+        .with("preempts_after", settings.preempts_after)
+        .with("preempted_after", settings.preempted_after)
         .to_text()
 }
 

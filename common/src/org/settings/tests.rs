@@ -33,6 +33,7 @@ fn every_key_is_a_field_and_changes_it_alone() {
             _ if key.ends_with("_kept") || key.ends_with("_after") => "30d",
             _ if key == "usage_half_life" => "30d",
             _ if key == "lending_credit" => "50%",
+            _ if key == "preemption" => "share",
             _ if key == "storage" => "s3://data/lab",
             _ => "text",
         };
@@ -54,6 +55,11 @@ fn a_setting_that_cannot_be_says_why() {
         "members-may-fly",
         "on",
         "there is no setting \"members_may_fly\"; there are display_name,",
+    );
+    refused(
+        "preemption",
+        "never",
+        "preemption: \"never\" is not one of off, priority, share",
     );
     refused(
         "members-may-invite",

@@ -3,6 +3,7 @@
 use common::{
     id::{AttemptId, MachineId},
     job::ArtifactsView,
+    status::EndReason,
     time::Span,
 };
 
@@ -48,11 +49,12 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 log: LogState::Growing,
                 settled: None,
                 next_memory: None,
+                preempted: None,
             };
             job::change(state, id.job, |progress| progress.place(id.task, *at));
-            reserved::end_of_job(state, *org, id.job);
+            reserved::placed(state, *org, id.job, *machine);
             if let Some(row) = state.jobs.get(&id.job) {
-                let parties = Parties::of(&state.machines, &attempt, row.owner);
+                let parties = Parties::of(&state.machines, &attempt, row);
                 state.index.attempt_in(*id, &attempt, parties);
             }
             state.attempts.insert(*id, attempt);
@@ -77,6 +79,18 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         } => {
             change(state, *attempt, |row| {
                 step(row, AttemptStep::Stop { reason: *reason });
+            });
+            desired_changed(state, *machine);
+        }
+        Event::AttemptPreempted {
+            attempt,
+            machine,
+            by,
+        } => {
+            let reason = EndReason::Preempted;
+            change(state, *attempt, |row| {
+                step(row, AttemptStep::Stop { reason });
+                row.preempted = Some(*by);
             });
             desired_changed(state, *machine);
         }
@@ -153,7 +167,7 @@ pub(super) fn change(state: &mut State, id: AttemptId, change: impl FnOnce(&mut 
     let (Some(job), Some(attempt)) = (state.jobs.get(&id.job), state.attempts.get_mut(&id)) else {
         return;
     };
-    let parties = Parties::of(&state.machines, attempt, job.owner);
+    let parties = Parties::of(&state.machines, attempt, job);
     state.index.attempt_out(id, attempt, parties);
     change(attempt);
     state.index.attempt_in(id, attempt, parties);

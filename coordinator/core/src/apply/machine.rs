@@ -82,6 +82,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             org,
             job,
             begin,
+            why,
         } => {
             if let Some(row) = state.jobs.get(job) {
                 let reservation = Reservation {
@@ -89,6 +90,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                     job: *job,
                     request: row.spec.request.clone(),
                     begin: *begin,
+                    why: *why,
                 };
                 state.volatile.reserved.put(*machine, reservation);
             }

@@ -14,7 +14,7 @@ use super::{approval, retry, set_aside, settle::settle};
 use crate::{
     event::{Event, LogState, TaskFate},
     lifecycle::{
-        attempt::AttemptState,
+        attempt::{AttemptState, AttemptStep},
         job::{JobState, JobStep},
     },
     state::{
@@ -104,8 +104,11 @@ impl<'a> Draft<'a> {
         let Some(attempt) = self.state.attempts.get(&id) else {
             return;
         };
-        let told = matches!(attempt.state, AttemptState::Stopping { .. });
-        if attempt.is_live() && !told && !self.ended.contains(&id) && self.stopping.insert(id) {
+        let news = attempt
+            .state
+            .transition(AttemptStep::Stop { reason })
+            .is_ok();
+        if news && !self.ended.contains(&id) && self.stopping.insert(id) {
             self.events.push(Event::AttemptStopping {
                 attempt: id,
                 machine: attempt.machine,

@@ -1,7 +1,7 @@
 //! What becomes of a task whose attempt failed: whether it is tried again, when, and with how much memory.
 //!
-//! What a machine or its owner did says nothing of the next one: the task waits in the queue at once, and another
-//! machine comes first. Everything else may happen there too, so that the next try waits, each time twice as long. No
+//! What a machine or its owner did, or a job to which it gave way, says nothing of the next one: the task waits in the
+//! queue at once, and after a machine's own doing another one comes first. Everything else may happen there too, so that the next try waits, each time twice as long. No
 //! jitter: what is due waits in the queue like all else, and never arrives anywhere together.
 
 use common::{
@@ -33,7 +33,7 @@ pub(super) fn fate(
     outcome: &mut Outcome,
 ) -> TaskFate {
     let (retries, after) = (&job.spec.retries, outcome.reason);
-    if !may_try_again(state, id, retries, after) {
+    if !may_try_again(state, (id, attempt), retries, after) {
         return TaskFate::Failed;
     }
     if !after.delays_retry() {
@@ -63,21 +63,28 @@ pub(super) fn fate(
 }
 
 /// Returns whether the task is tried again. A machine whose owner took it back was no try, as long as that
-/// does not go on for ever.
-fn may_try_again(state: &State, id: AttemptId, retries: &Retries, reason: EndReason) -> bool {
+/// does not go on for ever; nor was one that gave way to another job, of which only the coordinator can say so.
+fn may_try_again(
+    state: &State,
+    (id, attempt): (AttemptId, &Attempt),
+    retries: &Retries,
+    reason: EndReason,
+) -> bool {
     let given_back = ended(state, id, |reason| reason == EndReason::MachineOwner);
     let again = match reason {
         EndReason::MachineOwner => retries.max > 0 && given_back < MAX_GIVEN_BACK,
-        _ => id.number.saturating_sub(given_back) <= retries.max,
+        EndReason::Preempted if attempt.preempted.is_some() => retries.max > 0,
+        _ => {
+            let tries = id.number.saturating_sub(given_back);
+            tries.saturating_sub(state.gave_way(id)) <= retries.max
+        }
     };
     again && retries.covers(reason)
 }
 
 /// Returns how many earlier attempts of the task ended so.
 fn ended(state: &State, id: AttemptId, so: impl Fn(EndReason) -> bool) -> u32 {
-    let first = AttemptId { number: 0, ..id };
-    let earlier = state.attempts.range(first..id);
-    let ended = earlier.filter(|(_, attempt)| match &attempt.state {
+    let ended = state.earlier(id).filter(|attempt| match &attempt.state {
         AttemptState::Ended(outcome) => so(outcome.reason),
         _ => false,
     });

@@ -2,10 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use common::{id::OrgId, org::retention::Retention, time::Timestamp};
+use common::{
+    id::{JobId, OrgId},
+    org::retention::Retention,
+    time::Timestamp,
+};
 
 use super::waiting;
-use crate::{event::Event, schedule::plan::plan, state::State};
+use crate::{
+    assign::GRACE,
+    event::{Event, Preempted, ReservedBy},
+    schedule::{plan::plan, preempt::Taken},
+    state::State,
+};
 
 /// Most jobs whose priority rises before anything is placed.
 const MAX_RAISED: usize = 256;
@@ -40,7 +49,12 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         org,
         job,
         begin,
+        why: ReservedBy::Backfill,
     });
+    let taken = plan.taken.into_iter();
+    let taken = taken.flat_map(|(org, job, taken)| preempted(org, job, taken, at));
+    let looked = plan.looked.into_iter();
+    let looked = looked.map(|(org, at, again)| Event::PreemptionLooked { org, at, again });
     let released = plan.released.into_iter();
     let released = released.map(|(org, machine)| Event::ReservationEnded { machine, org });
     let settled = plan
@@ -49,8 +63,28 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         .map(|org| Event::ScheduleSettled { org });
     // What this lets in is placed by the next pass.
     let let_in = waiting::settle(state, at, most);
-    let pass = placed.chain(released).chain(kept).chain(settled);
-    pass.chain(let_in).collect()
+    let pass = placed.chain(released).chain(kept).chain(taken);
+    pass.chain(looked).chain(settled).chain(let_in).collect()
+}
+
+/// Returns that tasks give way to a job, and that their place is the job's.
+fn preempted(org: OrgId, job: JobId, taken: Taken, at: Timestamp) -> Vec<Event> {
+    let machine = taken.machine;
+    let begin = at.saturating_add(GRACE.as_duration());
+    let victims = taken.victims.into_iter();
+    let stopped = victims.map(|(attempt, precedence)| Event::AttemptPreempted {
+        attempt,
+        machine,
+        by: Preempted { job, precedence },
+    });
+    let kept = Event::MachineReserved {
+        machine,
+        org,
+        job,
+        begin,
+        why: ReservedBy::Preemption,
+    };
+    stopped.chain([kept]).collect()
 }
 
 /// Returns what waits in an org for so long that its priority rises by a step: of each member one job, and none for

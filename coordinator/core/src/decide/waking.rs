@@ -1,4 +1,5 @@
-//! What was to happen at a moment that has come: tasks that are tried again, machines that may be tried.
+//! What was to happen at a moment that has come: tasks that are tried again, machines that may be tried, and tasks that
+//! may take the place of others.
 
 use common::time::Timestamp;
 
@@ -40,5 +41,8 @@ pub(super) fn wake(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
             }
         }
     }
+    // Once each: what follows is of the next pass.
+    let looks = state.volatile.looks.due(at).take(left);
+    events.extend(looks.map(|org| Event::PreemptionDue { org }));
     events
 }

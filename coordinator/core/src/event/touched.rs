@@ -98,6 +98,9 @@ impl Event {
             Self::AttemptStopping {
                 attempt, machine, ..
             }
+            | Self::AttemptPreempted {
+                attempt, machine, ..
+            }
             | Self::ArtifactsSettled {
                 attempt, machine, ..
             }
@@ -108,6 +111,8 @@ impl Event {
             Self::MachineLost { .. }
             | Self::MachineReserved { .. }
             | Self::ReservationEnded { .. }
+            | Self::PreemptionLooked { .. }
+            | Self::PreemptionDue { .. }
             | Self::ScheduleSettled { .. } => Vec::new(),
             Self::Org(event) => event.touched(),
             Self::Project(event) => event.touched(),

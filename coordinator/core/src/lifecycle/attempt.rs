@@ -47,6 +47,15 @@ impl AttemptState {
             (Self::Placed | Self::Preparing | Self::Running, AttemptStep::Stop { reason }) => {
                 Ok(Self::Stopping { reason })
             }
+            // Who was to be tried again is not, once nobody wants it any more.
+            (
+                Self::Stopping {
+                    reason: EndReason::Preempted,
+                },
+                AttemptStep::Stop {
+                    reason: reason @ EndReason::Cancelled,
+                },
+            ) => Ok(Self::Stopping { reason }),
             (
                 Self::Placed | Self::Preparing | Self::Running | Self::Stopping { .. },
                 AttemptStep::End(outcome),

@@ -14,6 +14,7 @@ use common::{
         MAX_DELAYED_SHOWN, MAX_RERUNS_SHOWN, Unmet,
     },
     name::Name,
+    preemption::{PreemptedBy, PreemptingJob},
     time::Timestamp,
     usage::MAX_SAMPLES,
 };
@@ -97,7 +98,7 @@ pub(super) fn show(
     let live = rows.iter().filter(|(_, attempt)| attempt.is_live()).count();
     let samples = (MAX_SAMPLES_SHOWN / live.max(1)).clamp(1, MAX_SAMPLES);
     let listed = rows.into_iter().filter_map(|(id, attempt)| {
-        let mut view = attempt_view(state, id, attempt)?;
+        let mut view = attempt_view(state, user, id, attempt)?;
         if attempt.is_live() {
             view.samples = presence.samples.newest(id, samples);
         }
@@ -309,7 +310,22 @@ fn kept_until(state: &State, row: &Attempt) -> Option<Timestamp> {
     org.settings.artifacts_kept.until(came)
 }
 
-fn attempt_view(state: &State, id: AttemptId, row: &Attempt) -> Option<AttemptView> {
+/// Returns what took an attempt's place, as much of it as the user may see.
+fn preempted_by(state: &State, user: UserId, row: &Attempt) -> Option<PreemptedBy> {
+    let by = row.preempted?;
+    let role = policy::member(state, row.org, user).ok()?.role;
+    let job = state.jobs.get(&by.job);
+    let job = job.filter(|job| policy::may_see_job(state, user, role, job));
+    Some(PreemptedBy {
+        precedence: by.precedence,
+        job: job.map(|job| PreemptingJob {
+            number: job.number,
+            priority: job.spec.priority,
+        }),
+    })
+}
+
+fn attempt_view(state: &State, user: UserId, id: AttemptId, row: &Attempt) -> Option<AttemptView> {
     Some(AttemptView {
         task: id.task,
         number: id.number,
@@ -326,5 +342,6 @@ fn attempt_view(state: &State, id: AttemptId, row: &Attempt) -> Option<AttemptVi
         artifacts: row.artifacts,
         artifacts_kept_until: kept_until(state, row),
         samples: Vec::new(),
+        preempted_by: preempted_by(state, user, row),
     })
 }

@@ -6,6 +6,7 @@ mod ever;
 mod forecast;
 mod line;
 pub(crate) mod machine;
+mod preempt;
 mod remedy;
 mod waiting;
 mod words;
@@ -37,6 +38,7 @@ use super::{
     view::MachineView,
 };
 use crate::{
+    assign::GRACE,
     bounds::{Bounds, Reached, reached, reached_models},
     rejection::LimitReached,
     state::{
@@ -92,6 +94,7 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
         expected_start: None,
         data: Vec::new(),
         kept: Vec::new(),
+        preempts: None,
     };
     if !waits {
         return explanation;
@@ -115,6 +118,7 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     explanation.ahead = Some(ahead);
     explanation.data = inquiry.data();
     explanation.kept = inquiry.kept();
+    explanation.preempts = preempt::may_preempt(&inquiry, &history, now);
     if !explanation.blockers.is_empty() {
         explanation.smallest_change = Some(inquiry.smallest_change());
     }
@@ -126,6 +130,10 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
         } else {
             let later = backing_off::until(subject);
             let start = forecast::expected_start(&inquiry, now);
+            let instead = explanation
+                .preempts
+                .map(|one| one.from.saturating_add(GRACE.as_duration()));
+            let start = start.into_iter().chain(instead).min();
             start.map(|start| start.max(later.unwrap_or(start)))
         };
     }

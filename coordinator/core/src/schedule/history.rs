@@ -18,6 +18,8 @@ pub(crate) struct History {
     pub(super) failed_on: Vec<MachineId>,
     /// Those of them that their owners took back.
     pub(crate) given_back: Vec<MachineId>,
+    /// How often it gave way to other jobs: no machine's doing.
+    pub(super) gave_way: u32,
     /// What it asks for since it had too little.
     memory: Option<Bytes>,
 }
@@ -40,8 +42,10 @@ impl History {
         for (id, attempt) in state.attempts.range(first..=last) {
             history.number = id.number + 1;
             history.memory = history.memory.max(attempt.next_memory);
+            history.gave_way += u32::from(attempt.gave_way());
             if let AttemptState::Ended(outcome) = &attempt.state
                 && !outcome.succeeded()
+                && !attempt.gave_way()
             {
                 history.failed_on.push(attempt.machine);
                 if outcome.reason == EndReason::MachineOwner {

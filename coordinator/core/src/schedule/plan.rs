@@ -7,6 +7,7 @@
 mod kept;
 mod own;
 mod place;
+mod preempt;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,12 +18,13 @@ use common::{
     time::{Span, Timestamp},
 };
 
-use self::kept::Left;
+use self::{kept::Left, preempt::Looked};
 use super::{
     candidates::Candidates,
     choose::{Machines, Scope},
     feasible::{Ask, within_limits},
     order::{Order, Part},
+    preempt::Taken,
     turns::{Head, Line, Turn, Turns},
 };
 use crate::{
@@ -62,6 +64,10 @@ pub(crate) struct Plan {
     pub(crate) kept: Vec<(OrgId, MachineId, JobId, Timestamp)>,
     /// Those that are not any more.
     pub(crate) released: Vec<(OrgId, MachineId)>,
+    /// What gives way, and to which job.
+    pub(crate) taken: Vec<(OrgId, JobId, Taken)>,
+    /// Orgs in which that was looked at or is to be: when it was, and when it is again.
+    pub(crate) looked: Vec<(OrgId, Timestamp, Option<Timestamp>)>,
     /// Orgs in which nothing more fits now.
     pub(crate) settled: Vec<OrgId>,
     /// How often a task was held against machines: what all of it costs.
@@ -86,6 +92,9 @@ pub(crate) fn plan(state: &State, at: Timestamp, most: u32) -> Plan {
         };
         pass.run(most - plan.placements.len());
         let full = plan.placements.len() + pass.placements.len() >= most;
+        if !full && !pass.again {
+            pass.preempt();
+        }
         plan.placements.append(&mut pass.placements);
         let kept = pass.kept.iter();
         plan.kept
@@ -93,6 +102,11 @@ pub(crate) fn plan(state: &State, at: Timestamp, most: u32) -> Plan {
         let released = pass.released.iter();
         plan.released
             .extend(released.map(|machine| (*org, *machine)));
+        let taken = pass.taken.drain(..);
+        plan.taken
+            .extend(taken.map(|(job, taken)| (*org, job, taken)));
+        let looked = pass.looked.map(|looked| (*org, looked.at, looked.again));
+        plan.looked.extend(looked);
         #[cfg(test)]
         {
             plan.looks += pass.looks;
@@ -124,6 +138,8 @@ struct Pass<'a> {
     kept: Vec<(MachineId, JobId, Timestamp)>,
     released: Vec<MachineId>,
     keep_left: Left,
+    taken: Vec<(JobId, Taken)>,
+    looked: Option<Looked>,
     /// Whether another pass may find more: a job of raised priority had its turn, and what is left of it waits at its own
     /// again, or a machine is kept for nobody any more.
     again: bool,
@@ -172,6 +188,8 @@ impl<'a> Pass<'a> {
             kept: Vec::new(),
             released: Vec::new(),
             keep_left: Left::default(),
+            taken: Vec::new(),
+            looked: None,
             again: false,
             #[cfg(test)]
             looks: 0,

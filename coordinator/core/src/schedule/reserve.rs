@@ -17,6 +17,7 @@ use super::{
     feasible::{Ask, could_ever},
     view::MachineView,
 };
+use crate::{assign::GRACE, state::attempt::Attempt};
 
 /// What a task takes besides its own run: until its data is there, and for its end.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -34,17 +35,59 @@ pub(crate) struct Kept<'a> {
 /// Something that runs on a machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {
-    pub(crate) since: Timestamp,
-    pub(crate) max_runtime: Option<Span>,
+    ends: Ends,
     pub(crate) allocation: Allocation,
 }
 
+/// When something ends, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+enum Ends {
+    /// It was told to.
+    Stops,
+    By(Timestamp),
+    /// Nobody knows.
+    Since(Timestamp),
+}
+
 impl Running {
+    pub(crate) fn of(attempt: &Attempt) -> Self {
+        let since = attempt.started_at.unwrap_or(attempt.placed_at);
+        let running = Self::since(since, attempt.max_runtime, attempt.allocation.clone());
+        match attempt.is_to_run() {
+            true => running,
+            false => Self {
+                ends: Ends::Stops,
+                ..running
+            },
+        }
+    }
+
+    pub(crate) fn since(
+        since: Timestamp,
+        max_runtime: Option<Span>,
+        allocation: Allocation,
+    ) -> Self {
+        let end = max_runtime.map(|most| since.saturating_add(most.as_duration()));
+        Self {
+            ends: end.map_or(Ends::Since(since), Ends::By),
+            allocation,
+        }
+    }
+
     /// Returns when it ends at the latest, or what is taken for that.
     fn end(&self, now: Timestamp) -> Timestamp {
-        match self.max_runtime {
-            Some(most) => self.since.saturating_add(most.as_duration()).max(now),
-            None => now.saturating_add(now.since(self.since).max(LEAST_RUN)),
+        match self.ends {
+            Ends::Stops => now.saturating_add(GRACE.as_duration()),
+            Ends::By(end) => end.max(now),
+            Ends::Since(since) => now.saturating_add(now.since(since).max(LEAST_RUN)),
+        }
+    }
+
+    /// Returns whether it surely ends so soon.
+    pub(super) fn ends_within(&self, most: Duration, now: Timestamp) -> bool {
+        match self.ends {
+            Ends::Since(_) => false,
+            Ends::Stops | Ends::By(_) => self.end(now) <= now.saturating_add(most),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     feasible::Ask,
     reserve::{Kept, Running},
 };
-use crate::state::{State, trouble::SetAside};
+use crate::state::{State, attempt::Attempt, trouble::SetAside};
 
 #[derive(Debug)]
 pub(crate) struct MachineView<'a> {
@@ -99,12 +99,16 @@ impl<'a> MachineView<'a> {
         self.free = self.free.minus(allocation);
         self.attempts += 1;
         if let Some(kept) = &mut self.kept {
-            kept.running.push(Running {
-                since: ask.now,
-                max_runtime: ask.max_runtime,
-                allocation: allocation.clone(),
-            });
+            let running = Running::since(ask.now, ask.max_runtime, allocation.clone());
+            kept.running.push(running);
         }
+    }
+
+    /// Returns what has not ended there.
+    pub(super) fn live(&self) -> impl Iterator<Item = (AttemptId, &'a Attempt)> + use<'a> {
+        let (state, live) = (self.state, self.live);
+        let live = live.into_iter().flatten();
+        live.filter_map(|id| Some((*id, state.attempts.get(id)?)))
     }
 
     /// Returns what ran there when the pass began.
@@ -127,11 +131,5 @@ impl<'a> MachineView<'a> {
 fn running(state: &State, live: Option<&BTreeSet<AttemptId>>) -> Vec<Running> {
     let live = live.into_iter().flatten();
     let attempts = live.filter_map(|id| state.attempts.get(id));
-    attempts
-        .map(|attempt| Running {
-            since: attempt.started_at.unwrap_or(attempt.placed_at),
-            max_runtime: attempt.max_runtime,
-            allocation: attempt.allocation.clone(),
-        })
-        .collect()
+    attempts.map(Running::of).collect()
 }

@@ -1,15 +1,16 @@
 //! Attempts as rows.
 
 use common::{
-    id::{MachineId, OrgId, TreeId},
+    id::{AttemptId, JobId, MachineId, OrgId, TreeId},
     job::ArtifactsView,
     resources::Allocation,
+    status::{EndReason, Precedence},
     time::{Span, Timestamp},
     units::Bytes,
 };
 use serde::{Deserialize, Serialize};
 
-use super::usage::Settled;
+use super::{State, usage::Settled};
 use crate::lifecycle::attempt::AttemptState;
 
 /// One try of a task on one machine.
@@ -42,6 +43,16 @@ pub(crate) struct Attempt {
     /// What the task asks for from then on, where it had too little memory.
     #[serde(default)]
     pub(crate) next_memory: Option<Bytes>,
+    /// What took its place, where it was told to give way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) preempted: Option<Preempted>,
+}
+
+/// What took an attempt's place, and by what it came before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preempted {
+    pub job: JobId,
+    pub precedence: Precedence,
 }
 
 /// What is still to come of an attempt's log.
@@ -59,6 +70,21 @@ pub enum LogState {
     },
     /// The rest went with the machine: what has arrived is all there will be.
     Lost,
+}
+
+impl State {
+    /// Returns the attempts of the task before this one.
+    pub(crate) fn earlier(&self, id: AttemptId) -> impl Iterator<Item = &Attempt> {
+        let first = AttemptId { number: 0, ..id };
+        let earlier = self.attempts.range(first..id);
+        earlier.map(|(_, attempt)| attempt)
+    }
+
+    /// Returns how often the task gave way to other jobs before this attempt.
+    pub(crate) fn gave_way(&self, id: AttemptId) -> u32 {
+        let gave_way = self.earlier(id).filter(|attempt| attempt.gave_way());
+        u32::try_from(gave_way.count()).unwrap_or(u32::MAX)
+    }
 }
 
 impl Attempt {
@@ -83,6 +109,15 @@ impl Attempt {
             self.state,
             AttemptState::Placed | AttemptState::Preparing | AttemptState::Running
         )
+    }
+
+    /// Returns whether it ended because it gave way to another job's: that was no try of it.
+    pub(crate) fn gave_way(&self) -> bool {
+        let ended = match &self.state {
+            AttemptState::Ended(outcome) => outcome.reason == EndReason::Preempted,
+            _ => false,
+        };
+        ended && self.preempted.is_some()
     }
 
     /// Returns whether the machine still has something that is wanted.

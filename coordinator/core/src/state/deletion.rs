@@ -129,6 +129,7 @@ pub(crate) fn take_out(state: &mut State, org: OrgId, gone: &[RowKey]) {
     state.volatile.due.remove(&org);
     state.volatile.first.remove(&org);
     state.volatile.reserved.forget(org);
+    state.volatile.looks.forget(org);
     for machine in machines {
         state.volatile.connected.remove(&machine);
         state.volatile.lost.remove(&machine);

@@ -9,6 +9,8 @@ use common::{
     units::Bytes,
 };
 
+use super::guests::Guests;
+
 /// Sums of allocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -24,6 +26,7 @@ pub(crate) struct Held {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OrgUse {
     pub(crate) held: Held,
+    pub(crate) guests: Guests,
     pub(crate) datasets: Kept,
     pub(crate) artifacts: Kept,
     /// Work folders of all jobs, also of those that have ended, by how many have one. They count for no limit.

@@ -161,11 +161,8 @@ impl Index {
         }
         for (id, attempt) in &state.attempts {
             if let Some(job) = state.jobs.get(&id.job) {
-                index.attempt_in(
-                    *id,
-                    attempt,
-                    Parties::of(&state.machines, attempt, job.owner),
-                );
+                let parties = Parties::of(&state.machines, attempt, job);
+                index.attempt_in(*id, attempt, parties);
             }
         }
         let awaited: Vec<JobId> = index.dependants.keys().copied().collect();
@@ -305,12 +302,8 @@ impl Index {
         }
     }
 
-    pub(crate) fn attempt_in(
-        &mut self,
-        id: AttemptId,
-        attempt: &Attempt,
-        Parties { owner, lender }: Parties,
-    ) {
+    pub(crate) fn attempt_in(&mut self, id: AttemptId, attempt: &Attempt, parties: Parties) {
+        let Parties { owner, lender, .. } = parties;
         self.belongings.attempt_in(attempt, owner);
         self.artifacts_in(id, attempt);
         self.usage.attempt_in(attempt);
@@ -332,15 +325,14 @@ impl Index {
             }
             let org = self.orgs.entry(attempt.org).or_default();
             org.held.add(&attempt.allocation, &attempt.gpu_models);
+            if attempt.is_to_run() && lender != owner {
+                org.guests.add(parties.priority, attempt.machine);
+            }
         }
     }
 
-    pub(crate) fn attempt_out(
-        &mut self,
-        id: AttemptId,
-        attempt: &Attempt,
-        Parties { owner, lender }: Parties,
-    ) {
+    pub(crate) fn attempt_out(&mut self, id: AttemptId, attempt: &Attempt, parties: Parties) {
+        let Parties { owner, lender, .. } = parties;
         self.belongings.attempt_out(attempt, owner);
         self.artifacts_out(id, attempt);
         self.usage.attempt_out(attempt);
@@ -373,6 +365,9 @@ impl Index {
             });
             self.org_less(attempt.org, |used| {
                 used.held.take(&attempt.allocation, &attempt.gpu_models);
+                if attempt.is_to_run() && lender != owner {
+                    used.guests.take(parties.priority, attempt.machine);
+                }
             });
         }
     }

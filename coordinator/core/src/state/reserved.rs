@@ -8,8 +8,9 @@ use common::{
     resources::Request,
     time::Timestamp,
 };
+use serde::{Deserialize, Serialize};
 
-use super::State;
+use super::{State, job::JobProgress};
 
 /// What is kept of a machine, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,17 @@ pub(crate) struct Reservation {
     pub(crate) request: Request,
     /// When the job should begin there.
     pub(crate) begin: Timestamp,
+    pub(crate) why: ReservedBy,
+}
+
+/// Why a machine is kept free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReservedBy {
+    /// The job comes first, and takes what ends there by itself.
+    Backfill,
+    /// Something gives way there to one task of the job.
+    Preemption,
 }
 
 /// Every reservation: at most one of a machine.
@@ -48,6 +60,15 @@ impl Reserved {
         machines.into_iter().flatten().copied()
     }
 
+    /// Returns on which machines something gives way to a job.
+    pub(crate) fn taken(&self, org: OrgId, job: JobId) -> impl Iterator<Item = MachineId> {
+        let machines = self.machines(org, job);
+        machines.filter(|machine| {
+            self.of(*machine)
+                .is_some_and(|one| one.why == ReservedBy::Preemption)
+        })
+    }
+
     pub(crate) fn put(&mut self, machine: MachineId, reservation: Reservation) {
         self.take(machine);
         let key = (reservation.org, reservation.job);
@@ -74,10 +95,33 @@ impl Reserved {
         }
     }
 
+    /// Ends that of the machine on which a task of the job was placed, and what was kept for its turn. Where something
+    /// gives way elsewhere to further tasks of it, `left` of them, that goes on.
+    fn end_of_turn(&mut self, org: OrgId, job: JobId, machine: MachineId, left: usize) {
+        let taken: BTreeSet<MachineId> = self.taken(org, job).collect();
+        let others = taken.iter().filter(|one| **one != machine).take(left);
+        let kept: BTreeSet<MachineId> = others.copied().collect();
+        let ended: Vec<MachineId> = self.machines(org, job).collect();
+        for machine in ended.into_iter().filter(|one| !kept.contains(one)) {
+            self.take(machine);
+        }
+    }
+
     /// Ends all of an org's.
     pub(crate) fn forget(&mut self, org: OrgId) {
         self.machines.retain(|_, kept| kept.org != org);
         self.jobs.retain(|(of, _), _| *of != org);
+    }
+}
+
+/// Ends what was reserved for the turn of a job that was given a machine.
+pub(crate) fn placed(state: &mut State, org: OrgId, job: JobId, machine: MachineId) {
+    let left = state.progress.get(&job).map_or(0, JobProgress::in_queue);
+    let reserved = &mut state.volatile.reserved;
+    if reserved.jobs.contains_key(&(org, job)) {
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        reserved.end_of_turn(org, job, machine, left);
+        state.volatile.due.insert(org);
     }
 }
 

@@ -5,6 +5,8 @@ mod jobs;
 mod placements;
 mod rules;
 
+pub(super) use self::placements::check_preemptions;
+
 use common::{
     api::org::{OrgAnswer, OrgRequest},
     id::UserId,
@@ -354,6 +356,7 @@ proptest! {
             let unblocked = invariants::unblocked(&world);
             let events = take(&mut world, &mut people, &mut submitted, step);
             check_placements(&before, &world, &events);
+            check_preemptions(&before, &events);
             if let Some((who, shown)) = goes {
                 departure::check_went(&before.state, &world.state, world.now, who, &shown);
             }

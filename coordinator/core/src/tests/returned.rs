@@ -175,7 +175,7 @@ fn machines_taken_back_are_no_tries_but_not_for_ever() {
     // One loss is left to it, and only one.
     for expect in [TaskFate::Requeued, TaskFate::Failed] {
         let (attempt, _) = next(&mut world);
-        let events = world.end(attempt, outcome(EndReason::Preempted, None));
+        let events = world.end(attempt, outcome(EndReason::MachineLost, None));
         assert_eq!(fate(&events), expect);
     }
     // Whoever wants no second try gets none, and who does not name this reason neither.

@@ -5,8 +5,12 @@ use crate::{
 };
 
 fn play(trace: &Trace, pool: &str) -> History {
+    play_with(Preemption::Priority, trace, pool)
+}
+
+fn play_with(preemption: Preemption, trace: &Trace, pool: &str) -> History {
     let pool = Pool::parse(pool).unwrap();
-    let mut ours = Ours::new(trace, &pool).unwrap();
+    let mut ours = Ours::new(trace, &pool, preemption).unwrap();
     run(trace, &pool, &mut ours).unwrap()
 }
 
@@ -39,6 +43,22 @@ fn the_smaller_share_goes_first() {
     assert_eq!(starts(&history), [0, 0, 110, 100]);
 }
 
+/// Whoever has little takes the place of who has much, once both waited and ran for a while; that is done again later.
+#[test]
+fn by_share_tasks_give_way() {
+    let mut jobs = vec![job(0, 2, 4000), job(0, 2, 4000), job(300, 1, 10)];
+    jobs[2].member = 1;
+    let trace = trace(jobs);
+    let history = play_with(Preemption::Share, &trace, "1x4:32GiB");
+    assert_eq!(history.preemptions, 1);
+    let starts = starts(&history);
+    assert!((600..700).contains(&starts[2]), "{starts:?}");
+    assert!(starts[..2].iter().any(|start| *start > 600), "{starts:?}");
+    for preemption in [Preemption::Off, Preemption::Priority] {
+        assert_eq!(play_with(preemption, &trace, "1x4:32GiB").preemptions, 0);
+    }
+}
+
 #[test]
 fn gpus_are_whole() {
     let mut jobs = vec![job(0, 1, 10), job(0, 1, 10), job(0, 1, 10)];
@@ -53,7 +73,7 @@ fn what_the_core_refuses_is_said() {
     jobs[0].ask.memory = Bytes::gib(64);
     let trace = trace(jobs);
     let pool = Pool::parse("1x8:32GiB").unwrap();
-    let mut ours = Ours::new(&trace, &pool).unwrap();
+    let mut ours = Ours::new(&trace, &pool, Preemption::Off).unwrap();
     let refused = run(&trace, &pool, &mut ours).unwrap_err();
     assert!(
         matches!(&refused, Violation::Refused { what, .. } if what == "SubmitJob"),
@@ -66,7 +86,7 @@ fn what_the_core_refuses_is_said() {
 fn who_gives_way_is_placed_again() {
     let trace = trace(vec![job(0, 4, 100)]);
     let pool = Pool::parse("1x4:32GiB").unwrap();
-    let mut ours = Ours::new(&trace, &pool).unwrap();
+    let mut ours = Ours::new(&trace, &pool, Preemption::Off).unwrap();
     ours.submit(0, 0).unwrap();
     let task = TaskId { job: 0, task: 0 };
     let start = Step::Start {

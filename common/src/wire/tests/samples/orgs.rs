@@ -10,7 +10,7 @@ use crate::org::departure::{DeparturePreview, EndingJob, Stays};
 use crate::org::logo::{Logo, Picture};
 use crate::org::retention::Retention;
 use crate::org::settings::SettingsChange;
-use crate::status::{Role, Visibility};
+use crate::status::{Preemption, Role, Visibility};
 use crate::units::Bytes;
 
 pub(super) fn orgs() -> Vec<Sample> {
@@ -33,6 +33,9 @@ pub(super) fn orgs() -> Vec<Sample> {
         lending_credit: "50%".parse().ok(),
         raised_after: Some(Retention::Forever),
         reserved_after: Some(Retention::days(0)),
+        preemption: Some(Preemption::Share),
+        preempts_after: Some(Retention::days(0)),
+        preempted_after: Some(Retention::days(1)),
     };
     let settings = change.made_to(&OrgSettings::default());
     let settings = settings.expect("these settings can be");

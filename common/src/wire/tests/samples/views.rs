@@ -15,10 +15,11 @@ use crate::job::{
 };
 use crate::machine::{CachedDataset, MachineView, SetAsideView, UnseenProjects};
 use crate::org::{Amounts, GpuCount, MachineCount, OrgOverview, OrgSettings};
+use crate::preemption::{MayPreempt, PreemptedBy, PreemptingJob};
 use crate::resources::Allocation;
 use crate::status::{
-    AfterStatus, AttemptStatus, Condition, EndReason, JobStatus, MachineStatus, Priority,
-    Visibility,
+    AfterStatus, AttemptStatus, Condition, EndReason, JobStatus, MachineStatus, Precedence,
+    Priority, Visibility,
 };
 use crate::time::Span;
 use crate::units::{Bytes, MilliCpu};
@@ -66,6 +67,13 @@ pub(super) fn job_detail() -> JobDetail {
         artifacts,
         artifacts_kept_until: Some(AT),
         samples: vec![super::nouns::sample()],
+        preempted_by: Some(PreemptedBy {
+            precedence: Precedence::OwnMachine,
+            job: Some(PreemptingJob {
+                number: NUMBER,
+                priority: Priority::High,
+            }),
+        }),
     };
     let artifacts = [
         ArtifactsView::NotYet,
@@ -133,6 +141,7 @@ pub(super) fn explanation() -> Explanation {
             text: "12 GiB already there, 29 GiB to fetch (about 49m 30s)".to_owned(),
         }],
         kept: vec![name("box")],
+        preempts: Some(MayPreempt { tasks: 2, from: AT }),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     state::{
         job::{Job, JobProgress},
         queue::{Class, ClassId, Queue, Waiting, Whose},
-        reserved::Reservation,
+        reserved::{Reservation, ReservedBy},
     },
 };
 
@@ -35,6 +35,9 @@ const MAX_LOOKED: usize = 256;
 const MAX_TRIED: u32 = 2;
 /// And most of those that no machine could ever run.
 const MAX_TRIED_IN_VAIN: u32 = 16;
+
+/// How long after its grace something may still be there that gives way: then its place is not kept any longer.
+const LATE: Duration = Duration::from_secs(60);
 
 /// How many more machines may be kept, and jobs looked at for that.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,8 +73,10 @@ impl<'a> Pass<'a> {
             for machine in machines {
                 let view = self.machines.look(*machine);
                 let able = view.is_some_and(|view| could_have(view, &ask));
-                if served && able && !self.is_late(reserved.of(*machine)) {
-                    kept += 1;
+                let reservation = reserved.of(*machine);
+                if served && able && !self.is_late(reservation) {
+                    let by = reservation.map(|reservation| reservation.why);
+                    kept += usize::from(by == Some(ReservedBy::Backfill));
                 } else {
                     if let Some(view) = self.machines.look(*machine) {
                         view.kept = None;
@@ -116,7 +121,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns whether no limit holds the job back, nor its project.
-    fn may_be_served(&self, job: &Job, class: &Class) -> bool {
+    pub(super) fn may_be_served(&self, job: &Job, class: &Class) -> bool {
         let running = self.member(job.owner).map_or(0, |used| used.running);
         let most = self.limits.max_concurrent_jobs_per_user;
         most.is_none_or(|most| running < most)
@@ -127,10 +132,14 @@ impl<'a> Pass<'a> {
 
     /// Returns whether the machine should have been free for so long that another one may be sooner.
     fn is_late(&self, reservation: Option<&Reservation>) -> bool {
-        let after = self.reserved_after();
-        reservation.zip(after).is_none_or(|(reservation, after)| {
-            reservation.begin.saturating_add(after) < self.order.at()
-        })
+        let Some(reservation) = reservation else {
+            return true;
+        };
+        let after = match reservation.why {
+            ReservedBy::Backfill => self.reserved_after(),
+            ReservedBy::Preemption => Some(LATE),
+        };
+        after.is_none_or(|after| reservation.begin.saturating_add(after) < self.order.at())
     }
 
     /// Keeps a machine free for the oldest job of a line whose turn it is, where that has waited for long and finds no
@@ -300,13 +309,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns what this pass placed on a machine.
-    fn placed_on(&self, machine: MachineId) -> Vec<Running> {
+    pub(super) fn placed_on(&self, machine: MachineId) -> Vec<Running> {
         let placements = self.placements.iter();
         let here = placements.filter(|placement| placement.machine == machine);
-        here.map(|placement| Running {
-            since: self.order.at(),
-            max_runtime: placement.max_runtime,
-            allocation: placement.allocation.clone(),
+        here.map(|placement| {
+            let allocation = placement.allocation.clone();
+            Running::since(self.order.at(), placement.max_runtime, allocation)
         })
         .collect()
     }

@@ -2,26 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use common::id::{JobId, MachineId, UserId};
+use common::{
+    id::{JobId, MachineId, UserId},
+    status::Priority,
+};
 
-use crate::state::{attempt::Attempt, machine::Machine};
+use crate::state::{attempt::Attempt, job::Job, machine::Machine};
 
 /// Whose an attempt is, and whose machine it has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parties {
     pub(crate) owner: UserId,
     pub(crate) lender: UserId,
+    /// As it was submitted.
+    pub(crate) priority: Priority,
 }
 
 impl Parties {
     pub(crate) fn of(
         machines: &BTreeMap<MachineId, Machine>,
         attempt: &Attempt,
-        owner: UserId,
+        job: &Job,
     ) -> Self {
         let machine = machines.get(&attempt.machine);
-        let lender = machine.map_or(owner, |machine| machine.owner);
-        Self { owner, lender }
+        let lender = machine.map_or(job.owner, |machine| machine.owner);
+        Self {
+            owner: job.owner,
+            lender,
+            priority: job.spec.priority,
+        }
     }
 }
 

@@ -120,7 +120,11 @@ pub(crate) fn check_references(state: &State) -> Result<(), RowError> {
         })?;
     }
     for (id, row) in &state.attempts {
-        let known = state.jobs.contains_key(&id.job) && state.machines.contains_key(&row.machine);
+        let known = state.jobs.contains_key(&id.job)
+            && state.machines.contains_key(&row.machine)
+            && row
+                .preempted
+                .is_none_or(|by| state.jobs.contains_key(&by.job));
         check(known, &|| RowKey::attempt(*id))?;
     }
     for (id, row) in &state.projects {

@@ -1,9 +1,13 @@
 //! What must be true where a random history places a task.
 
+use common::{id::AttemptId, status::Precedence};
+
 use super::rules::check_rules;
 use crate::{
     Event,
+    event::Preempted,
     lifecycle::attempt::AttemptState,
+    schedule::preempt::MAX_GAVE_WAY,
     tests::world::{ORG, World},
 };
 
@@ -85,5 +89,44 @@ pub(super) fn check_placements(before: &World, after: &World, events: &[Event]) 
             was.attempts == is.attempts || is.generation > was.generation,
             "a change without a generation"
         );
+    }
+}
+
+/// Checks what must be true where something gives way.
+pub(in crate::tests) fn check_preemptions(before: &World, events: &[Event]) {
+    let state = &before.state;
+    for event in events {
+        let Event::AttemptPreempted {
+            attempt,
+            machine,
+            by: Preempted { job, precedence },
+        } = event
+        else {
+            continue;
+        };
+        let owner = state.machines[machine].owner;
+        let (takes, gives) = (&state.jobs[job], &state.jobs[&attempt.job]);
+        let (high, low) = (takes.spec.priority, gives.spec.priority);
+        match precedence {
+            Precedence::OwnMachine => {
+                assert!(takes.owner == owner && gives.owner != owner);
+                continue;
+            }
+            Precedence::Priority => assert!(high > low, "{high} takes from {low}"),
+            Precedence::Share => assert!(high == low && takes.owner != gives.owner),
+        }
+        assert!(
+            gives.owner != owner || takes.owner == owner,
+            "a guest takes from the owner"
+        );
+        assert!(state.gave_way(*attempt) < MAX_GAVE_WAY);
+        let first = state.progress[job].queued.first_from(0);
+        let first = first.map(|task| AttemptId {
+            job: *job,
+            task,
+            number: u32::MAX,
+        });
+        let came_back = first.map_or(0, |first| state.gave_way(first));
+        assert_eq!(came_back, 0, "who gave way takes nobody's place");
     }
 }

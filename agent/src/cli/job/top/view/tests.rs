@@ -14,6 +14,7 @@ use crate::cli::tests::job_summary;
 
 fn attempt(task: u32, samples: Vec<UsageSample>) -> AttemptView {
     AttemptView {
+        preempted_by: None,
         task,
         number: 1,
         machine: "bob-workstation".parse().unwrap(),

@@ -157,6 +157,8 @@ fn about(event: &Event) -> (AuditKind, About) {
         Event::AttemptPreparing { attempt }
         | Event::AttemptStarted { attempt, .. }
         | Event::AttemptStopping { attempt, .. }
+        | Event::AttemptReturning { attempt, .. }
+        | Event::AttemptReturned { attempt, .. }
         | Event::AttemptEnded { attempt, .. }
         | Event::ArtifactsSettled { attempt, .. }
         | Event::LogSettled { attempt, .. } => (AuditKind::Attempt, About::Job(attempt.job)),

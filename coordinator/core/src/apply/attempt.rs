@@ -3,7 +3,7 @@
 use common::{
     id::{AttemptId, MachineId},
     job::ArtifactsView,
-    time::Span,
+    time::{Span, Timestamp},
 };
 
 use super::job;
@@ -30,6 +30,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             gpu_models,
             max_runtime,
             strong,
+            after,
             at,
         } => {
             let attempt = Attempt {
@@ -39,23 +40,53 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 gpu_models: gpu_models.clone(),
                 max_runtime: *max_runtime,
                 strong: *strong,
+                after: *after,
                 placed_at: *at,
                 started_at: None,
                 ended_at: None,
-                state: AttemptState::Placed,
+                state: match after {
+                    None => AttemptState::Placed,
+                    Some(_) => AttemptState::Next,
+                },
                 artifacts: ArtifactsView::NotYet,
                 artifacts_at: None,
                 log: LogState::Growing,
                 settled: None,
                 next_memory: None,
             };
-            job::change(state, id.job, |progress| progress.place(id.task, *at));
-            reserved::end_of_job(state, *org, id.job);
+            job::change(state, id.job, |progress| match after {
+                None => progress.place(id.task, *at),
+                Some(_) => progress.place_behind(id.task),
+            });
+            if after.is_none() {
+                reserved::end_of_job(state, *org, id.job);
+            }
             if let Some(row) = state.jobs.get(&id.job) {
                 let parties = Parties::of(&state.machines, &attempt, row.owner);
                 state.index.attempt_in(*id, &attempt, parties);
             }
             state.attempts.insert(*id, attempt);
+            desired_changed(state, *machine);
+        }
+        Event::AttemptReturning { attempt, machine } => {
+            change(state, *attempt, |row| step(row, AttemptStep::Return));
+            desired_changed(state, *machine);
+        }
+        Event::AttemptReturned {
+            attempt,
+            org,
+            machine,
+            lender,
+            next,
+            at,
+        } => {
+            let before = take_out(state, *attempt);
+            job::change(state, attempt.job, |progress| {
+                progress.give_back(attempt.task, attempt.number);
+            });
+            pass_on(state, before, *next, *at);
+            state.volatile.due.insert(*org);
+            state.first(*org, *lender);
             desired_changed(state, *machine);
         }
         Event::AttemptPreparing { attempt } => {
@@ -91,15 +122,19 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             log,
             fate,
             usage,
+            next,
         } => {
+            let before = state.attempts.get(attempt).and_then(|row| row.after);
             change(state, *attempt, |row| {
                 step(row, AttemptStep::End(outcome.clone()));
+                row.after = None;
                 row.ended_at = Some(*at);
                 row.settled = Some((**usage).clone());
                 row.artifacts = *artifacts;
                 row.log = *log;
                 row.next_memory = fate.memory();
             });
+            let started = state.attempts.get(attempt).and_then(|row| row.started_at);
             let parallel = state.jobs.get(&attempt.job).and_then(Job::parallel);
             job::change(state, attempt.job, |progress| {
                 // What could not have started before has waited from now on.
@@ -107,9 +142,12 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                     progress.waits_since = *at;
                 }
                 progress.end_attempt(attempt.task, *fate);
+                if started.is_some() {
+                    progress.following.note(usage.wall_ms);
+                }
             });
+            pass_on(state, before, *next, *at);
             standing::charge(state, *org, *lender, usage, *at);
-            let started = state.attempts.get(attempt).and_then(|row| row.started_at);
             let job = state.jobs.get(&attempt.job);
             if let (Some(row), Some(job)) = (state.machines.get_mut(machine), job) {
                 let sign = Sign::of(outcome, job, row.owner);
@@ -157,6 +195,30 @@ pub(super) fn change(state: &mut State, id: AttemptId, change: impl FnOnce(&mut 
     state.index.attempt_out(id, attempt, parties);
     change(attempt);
     state.index.attempt_in(id, attempt, parties);
+}
+
+/// Deletes an attempt that came to nothing. Returns behind which one it waited.
+fn take_out(state: &mut State, id: AttemptId) -> Option<AttemptId> {
+    let (job, attempt) = (state.jobs.get(&id.job)?, state.attempts.remove(&id)?);
+    let parties = Parties::of(&state.machines, &attempt, job.owner);
+    state.index.attempt_out(id, &attempt, parties);
+    attempt.after
+}
+
+/// Puts who waited behind an attempt where that was: behind the same one, or into its place.
+fn pass_on(state: &mut State, before: Option<AttemptId>, next: Option<AttemptId>, at: Timestamp) {
+    let Some(next) = next else {
+        return;
+    };
+    change(state, next, |row| {
+        row.after = before;
+        row.placed_at = at;
+    });
+    if before.is_none() {
+        job::change(state, next.job, |progress| {
+            progress.take_over(next.task, at)
+        });
+    }
 }
 
 fn step(attempt: &mut Attempt, step: AttemptStep) {

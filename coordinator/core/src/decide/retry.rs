@@ -68,7 +68,8 @@ fn may_try_again(state: &State, id: AttemptId, retries: &Retries, reason: EndRea
     let given_back = ended(state, id, |reason| reason == EndReason::MachineOwner);
     let again = match reason {
         EndReason::MachineOwner => retries.max > 0 && given_back < MAX_GIVEN_BACK,
-        _ => id.number.saturating_sub(given_back) <= retries.max,
+        // Numbers are left out where one was returned before it began.
+        _ => 1 + ended(state, id, |_| true) - given_back <= retries.max,
     };
     again && retries.covers(reason)
 }

@@ -32,8 +32,12 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
             gpu_models: placement.gpu_models,
             max_runtime: placement.max_runtime,
             strong: placement.strong,
+            after: placement.after,
             at,
         });
+    let returning = plan.returning.into_iter();
+    let returning =
+        returning.map(|(attempt, machine)| Event::AttemptReturning { attempt, machine });
     let kept = plan.kept.into_iter();
     let kept = kept.map(|(org, machine, job, begin)| Event::MachineReserved {
         machine,
@@ -49,6 +53,7 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         .map(|org| Event::ScheduleSettled { org });
     // What this lets in is placed by the next pass.
     let let_in = waiting::settle(state, at, most);
+    let placed = placed.chain(returning);
     let pass = placed.chain(released).chain(kept).chain(settled);
     pass.chain(let_in).collect()
 }

@@ -4,6 +4,7 @@
 //! An array costs per task that is placed, not per task that waits; and jobs that are alike
 //! ([`crate::state::queue::Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
 
+mod follow;
 mod kept;
 mod own;
 mod place;
@@ -52,12 +53,16 @@ pub(crate) struct Placement {
     pub(crate) max_runtime: Option<Span>,
     /// Whether it gets a kernel of its own in user space.
     pub(crate) strong: bool,
+    /// Behind which one it waits, to have its place.
+    pub(crate) after: Option<AttemptId>,
 }
 
 /// What a pass found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) placements: Vec<Placement>,
+    /// What waits behind others and is wanted back.
+    pub(crate) returning: Vec<(AttemptId, MachineId)>,
     /// Machines that are kept free from now on, for which job, and when that should begin.
     pub(crate) kept: Vec<(OrgId, MachineId, JobId, Timestamp)>,
     /// Those that are not any more.
@@ -87,6 +92,7 @@ pub(crate) fn plan(state: &State, at: Timestamp, most: u32) -> Plan {
         pass.run(most - plan.placements.len());
         let full = plan.placements.len() + pass.placements.len() >= most;
         plan.placements.append(&mut pass.placements);
+        plan.returning.append(&mut pass.returning);
         let kept = pass.kept.iter();
         plan.kept
             .extend(kept.map(|(machine, job, begin)| (*org, *machine, *job, *begin)));
@@ -119,6 +125,7 @@ struct Pass<'a> {
     /// Of jobs of which something was placed in this pass.
     jobs: BTreeMap<JobId, Placed>,
     placements: Vec<Placement>,
+    returning: Vec<(AttemptId, MachineId)>,
     /// What has no room for a member anywhere: it stays so for the pass, which only ever takes.
     nowhere: BTreeSet<(UserId, ClassId)>,
     kept: Vec<(MachineId, JobId, Timestamp)>,
@@ -168,6 +175,7 @@ impl<'a> Pass<'a> {
             held: used.map(|used| used.held.clone()).unwrap_or_default(),
             jobs: BTreeMap::new(),
             placements: Vec::new(),
+            returning: Vec::new(),
             nowhere: BTreeSet::new(),
             kept: Vec::new(),
             released: Vec::new(),
@@ -179,6 +187,14 @@ impl<'a> Pass<'a> {
     }
 
     fn run(&mut self, most: usize) {
+        self.give_places(most);
+        // Only once nothing more has room anywhere is it clear what waits for a place.
+        if !self.again && self.placements.len() < most {
+            self.follow(most);
+        }
+    }
+
+    fn give_places(&mut self, most: usize) {
         let Some(queue) = self.state.index.queues.get(&self.org) else {
             return;
         };

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod cached;
+mod following;
 mod held;
 mod owner;
 mod perform;
@@ -71,10 +72,7 @@ pub(crate) enum Word {
     },
     Disconnected,
     Assigned(Assignment),
-    Acknowledged {
-        attempt: AttemptId,
-        stage: ReportStage,
-    },
+    Acknowledged(Vec<(AttemptId, ReportStage)>),
     /// The coordinator answered what was sent at this moment since boot.
     Heard {
         sent_at: Duration,
@@ -127,6 +125,8 @@ pub(crate) struct Keeper {
     started_at: Timestamp,
     /// `None` until the coordinator has spoken: nothing is launched on an old word.
     desired: Option<Desired>,
+    /// Whether that came over the connection that there is.
+    word_is_present: bool,
     journaled_generation: u64,
     held: BTreeMap<AttemptId, Held>,
     outbox: Option<mpsc::Sender<AgentMessage>>,
@@ -199,6 +199,7 @@ impl Keeper {
             connection: parts.connection,
             started_at: clock::now(),
             desired: None,
+            word_is_present: false,
             journaled_generation: generation,
             held: BTreeMap::new(),
             outbox: None,
@@ -245,6 +246,7 @@ impl Keeper {
                 () = stopping.cancelled() => break,
                 Some(word) = self.words.recv() => {
                     self.on_word(word);
+                    self.on_words_that_wait();
                     Ok(())
                 }
                 Some(asked) = self.asked.recv() => self.on_asked(asked).await,
@@ -280,15 +282,18 @@ impl Keeper {
                 self.lease.resize(lease);
                 self.heard(sent_at);
                 self.outbox = Some(outbox);
+                self.word_is_present = false;
                 for held in self.held.values_mut() {
                     held.said = None;
                 }
             }
             Word::Disconnected => self.outbox = None,
             Word::Assigned(assignment) => self.on_assigned(assignment),
-            Word::Acknowledged { attempt, stage } => {
-                if let Some(held) = self.held.get_mut(&attempt) {
-                    held.attempt.acknowledge(stage);
+            Word::Acknowledged(acks) => {
+                for (attempt, stage) in acks {
+                    if let Some(held) = self.held.get_mut(&attempt) {
+                        held.attempt.acknowledge(stage);
+                    }
                 }
             }
             Word::Heard { sent_at } => self.heard(sent_at),
@@ -324,6 +329,7 @@ impl Keeper {
                 if !none(&self.wanted.borrow()) {
                     self.wanted.send_replace(trees);
                 }
+                self.note_followers(&desired);
                 self.desired = Some(desired);
             }
             Err(refused) => tracing::warn!(%refused, "an assignment is refused"),
@@ -359,6 +365,7 @@ impl Keeper {
                 // The coordinator's last word does not hold any more; the next one renews the lease, too.
                 actions.retain(|action| !action.begins());
             }
+            actions.retain(|action| self.may_follow(action));
             if actions.is_empty() {
                 break;
             }

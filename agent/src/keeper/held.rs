@@ -24,6 +24,8 @@ pub(super) struct Held {
     pub(super) performing: Option<Performing>,
     pub(super) stopping: Option<EndReason>,
     pub(super) journaled: bool,
+    /// It was told to have another one's place after that, and begins only by the coordinator's present word.
+    pub(super) follows: bool,
     pub(super) frost: Frost,
     /// Why the machine's owner had it ended, in words.
     pub(super) evicted: Option<String>,
@@ -49,6 +51,7 @@ impl Held {
             performing: None,
             stopping: None,
             journaled,
+            follows: false,
             frost: Frost::Thawed,
             evicted: None,
         }
@@ -64,6 +67,11 @@ impl Held {
         } else {
             Seen::Idle
         }
+    }
+
+    /// Returns whether it holds what was allocated for it, or will without waiting for another.
+    pub(super) fn has_place(&self) -> bool {
+        !self.attempt.has_ended() && !(self.follows && self.seen() == Seen::Idle)
     }
 
     /// Returns the step with the owner's reason in it, where it is the end that the owner wanted.

@@ -35,6 +35,7 @@ impl Keeper {
                     grace,
                 } => self.stop(attempt, reason, grace),
                 Action::EndUnstarted { attempt, reason } => self.end_unstarted(attempt, reason),
+                Action::Return { attempt } => self.give_back(attempt),
                 Action::Lose { attempt } => self.lose(attempt),
                 Action::Forget { attempt } => forgotten.push(attempt),
             }
@@ -66,7 +67,9 @@ impl Keeper {
         .await?;
         self.journaled_generation = generation;
         for (attempt, spec) in rows {
-            let held = Held::new(Arc::new(spec), Attempt::accepted(), true);
+            let mut held = Held::new(Arc::new(spec), Attempt::accepted(), true);
+            let desired = self.desired.as_ref();
+            held.follows = desired.is_some_and(|desired| desired.after(&attempt).is_some());
             self.held.insert(attempt, held);
         }
         Ok(())
@@ -88,6 +91,8 @@ impl Keeper {
                     held.performing = Some(performing);
                 }
             }
+            // It was placed while another one ran, whatever is let in by now.
+            Err(_) if held.follows => self.give_back(attempt),
             Err(refusal) => self.end_without_run(attempt, refusal.reason, &refusal.detail),
         }
     }
@@ -129,20 +134,30 @@ impl Keeper {
     }
 
     fn end_unstarted(&mut self, attempt: AttemptId, reason: EndReason) {
-        if !self.held.contains_key(&attempt) {
-            let wanted = self.desired.iter().flat_map(Desired::attempts);
-            let Some(spec) = wanted
-                .filter(|assigned| assigned.attempt == attempt)
-                .map(|assigned| Arc::new(assigned.spec.clone()))
-                .next()
-            else {
-                return;
-            };
-            // Not worth a line in the journal: if it is forgotten, it is just ended again.
+        self.hold_unwritten(attempt);
+        self.end_without_run(attempt, reason, "it ended before it began");
+    }
+
+    fn give_back(&mut self, attempt: AttemptId) {
+        self.hold_unwritten(attempt);
+        self.on_happened(attempt, Step::Return);
+    }
+
+    /// Holds an attempt of which nothing will be. Not worth a line in the journal: if it is forgotten, the same is said
+    /// of it again.
+    fn hold_unwritten(&mut self, attempt: AttemptId) {
+        if self.held.contains_key(&attempt) {
+            return;
+        }
+        let wanted = self.desired.iter().flat_map(Desired::attempts);
+        let spec = wanted
+            .filter(|assigned| assigned.attempt == attempt)
+            .map(|assigned| Arc::new(assigned.spec.clone()))
+            .next();
+        if let Some(spec) = spec {
             self.held
                 .insert(attempt, Held::new(spec, Attempt::accepted(), false));
         }
-        self.end_without_run(attempt, reason, "it ended before it began");
     }
 
     /// Ends an attempt of which nothing ever ran, the way every other ends: its empty log is told, too.

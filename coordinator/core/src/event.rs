@@ -295,7 +295,7 @@ pub enum Event {
         strong: bool,
         /// Behind which one of the machine it waits, to have its place.
         #[serde(skip_serializing_if = "Option::is_none")]
-        after: Option<AttemptId>,
+        behind: Option<AttemptId>,
         at: Timestamp,
     },
     /// It waits behind another one, and is wanted back.

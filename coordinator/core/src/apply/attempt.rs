@@ -30,7 +30,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             gpu_models,
             max_runtime,
             strong,
-            after,
+            behind,
             at,
         } => {
             let attempt = Attempt {
@@ -40,11 +40,11 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 gpu_models: gpu_models.clone(),
                 max_runtime: *max_runtime,
                 strong: *strong,
-                after: *after,
+                after: *behind,
                 placed_at: *at,
                 started_at: None,
                 ended_at: None,
-                state: match after {
+                state: match behind {
                     None => AttemptState::Placed,
                     Some(_) => AttemptState::Next,
                 },
@@ -54,11 +54,11 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 settled: None,
                 next_memory: None,
             };
-            job::change(state, id.job, |progress| match after {
+            job::change(state, id.job, |progress| match behind {
                 None => progress.place(id.task, *at),
                 Some(_) => progress.place_behind(id.task),
             });
-            if after.is_none() {
+            if behind.is_none() {
                 reserved::end_of_job(state, *org, id.job);
             }
             if let Some(row) = state.jobs.get(&id.job) {

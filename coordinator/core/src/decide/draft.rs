@@ -135,7 +135,8 @@ impl<'a> Draft<'a> {
             return;
         };
         let next = matches!(attempt.state, AttemptState::Next | AttemptState::Returning);
-        if next && attempt.waits_behind().is_some() {
+        let told = self.stopping.contains(&id);
+        if next && !told && attempt.waits_behind().is_some() {
             return self.take_back(id);
         }
         let wall = attempt.started_at.map(|start| self.at.since(start));

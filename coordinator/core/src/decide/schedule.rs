@@ -32,7 +32,7 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
             gpu_models: placement.gpu_models,
             max_runtime: placement.max_runtime,
             strong: placement.strong,
-            after: placement.after,
+            behind: placement.behind,
             at,
         });
     let returning = plan.returning.into_iter();

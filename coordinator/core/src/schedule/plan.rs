@@ -54,7 +54,7 @@ pub(crate) struct Placement {
     /// Whether it gets a kernel of its own in user space.
     pub(crate) strong: bool,
     /// Behind which one it waits, to have its place.
-    pub(crate) after: Option<AttemptId>,
+    pub(crate) behind: Option<AttemptId>,
 }
 
 /// What a pass found.
@@ -283,7 +283,9 @@ impl<'a> Pass<'a> {
         };
         match self.place(id, job, task, class, candidates, scope) {
             Place::Found => {
-                self.again |= progress.raised > 0 || self.is_kept_for(id);
+                // What may wait behind it is found once it has its place.
+                let followed = progress.following.depth() > 0 && !progress.queued.is_empty();
+                self.again |= progress.raised > 0 || self.is_kept_for(id) || followed;
                 if progress.raised > 0 || self.next_task(id, job, progress).is_none() {
                     line.advance(class);
                 }

@@ -12,7 +12,7 @@ use super::job::JobProgress;
 use crate::lifecycle::job::JobState;
 
 /// How long the tasks behind a running one may take, all of them.
-const MOST_BEHIND_MS: u64 = 1000;
+const MOST_BEHIND_MS: u64 = 999;
 /// Most tasks that wait behind one.
 pub(crate) const MAX_BEHIND: usize = 16;
 /// Of so many tasks, about, the mean is that of.
@@ -60,8 +60,11 @@ impl Following {
         self.returned.get(&task).copied()
     }
 
-    /// Takes in how long a task ran.
+    /// Takes in how long a task ran. No time at all is what nobody measured.
     pub(crate) fn note(&mut self, ran_ms: u64) {
+        if ran_ms == 0 {
+            return;
+        }
         let mean = self.mean_ms.map_or(ran_ms, |mean| {
             let sum = mean.saturating_mul(MEAN_OF - 1).saturating_add(ran_ms);
             sum / MEAN_OF
@@ -138,12 +141,13 @@ mod tests {
             assert_eq!(following.depth(), expect, "{ran:?}");
         };
         check(&[], 0);
-        check(&[0], MAX_BEHIND);
+        check(&[0], 0);
+        check(&[0, 1], MAX_BEHIND);
         check(&[3, 2, 4], MAX_BEHIND);
-        check(&[100], 10);
-        check(&[500], 2);
-        check(&[501], 1);
-        check(&[1001], 0);
+        check(&[100], 9);
+        check(&[333], 3);
+        check(&[500], 1);
+        check(&[1000], 0);
         check(&[u64::MAX, u64::MAX], 0);
         // One long one among short ones ends it for a while.
         check(&[10, 20_000], 0);

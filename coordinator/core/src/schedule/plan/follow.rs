@@ -128,7 +128,7 @@ impl<'a> Pass<'a> {
                 gpu_models: row.gpu_models.clone(),
                 max_runtime: max_runtime(job.spec.max_runtime, self.limits),
                 strong: row.strong,
-                after: Some(last),
+                behind: Some(last),
             });
             self.jobs.entry(id).or_default().next_from = task.saturating_add(1);
             last = attempt;

@@ -71,7 +71,8 @@ impl Held {
 
     /// Returns whether it holds what was allocated for it, or will without waiting for another.
     pub(super) fn has_place(&self) -> bool {
-        !self.attempt.has_ended() && !(self.follows && self.seen() == Seen::Idle)
+        let waits = self.follows && self.seen() == Seen::Idle;
+        !waits && !self.attempt.has_ended()
     }
 
     /// Returns the step with the owner's reason in it, where it is the end that the owner wanted.

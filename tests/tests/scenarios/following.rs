@@ -18,7 +18,7 @@ fn every_short_task_ends_once_whoever_is_killed_on_the_way() {
     org.alice.json(&[&job[..], &program].concat());
     let tasks = |state: &str| {
         let shown = org.alice.try_json(&["job", "show", "1"])?;
-        shown["tasks"][state].as_u64()
+        shown["summary"]["tasks"][state].as_u64()
     };
     // What waits behind the one that runs is queued, and says so.
     let why = until("tasks to wait behind another", || {
@@ -30,7 +30,7 @@ fn every_short_task_ends_once_whoever_is_killed_on_the_way() {
     });
     assert!(why["text"].as_str().unwrap().contains("on box"), "{why}");
     let shown = org.alice.json(&["job", "show", "1"]);
-    let counts = &shown["tasks"];
+    let counts = &shown["summary"]["tasks"];
     let known = ["queued", "running", "succeeded"].map(|state| counts[state].as_u64().unwrap());
     assert_eq!(known.iter().sum::<u64>(), TASKS, "{counts}");
     assert!(known[1] <= 1, "{counts}");
@@ -49,14 +49,13 @@ fn every_short_task_ends_once_whoever_is_killed_on_the_way() {
     org.alice.run(&["job", "wait", "1"]).expect_success();
     let logs = org.alice.run(&["job", "logs", "1"]).expect_success().stdout;
     let shown = org.alice.json(&["job", "show", "1"]);
-    assert_eq!(shown["tasks"]["succeeded"], TASKS, "{shown}");
+    assert_eq!(shown["summary"]["tasks"]["succeeded"], TASKS, "{shown}");
     let attempts = shown["attempts"].as_array().unwrap();
     for task in 0..TASKS {
         let line = format!("task-{task}-try-");
         assert_eq!(logs.matches(&line).count(), 1, "{line} in {logs}");
         // Killed between the word to begin and the beginning, an agent loses a try, and no more.
-        let own = attempts.iter().filter(|one| one["task"] == task);
-        let numbers: Vec<u64> = own.map(|one| one["number"].as_u64().unwrap()).collect();
-        assert!(matches!(numbers[..], [1] | [1, 2]), "{task}: {numbers:?}");
+        let tries = attempts.iter().filter(|one| one["task"] == task).count();
+        assert!((1..=2).contains(&tries), "task {task}: {shown}");
     }
 }

@@ -342,6 +342,11 @@ fn a_lost_machine_gives_back_what_waited_there_and_counts_no_try() {
     let mut world = begun(10);
     world.start(attempt(1));
     world.disconnect(10);
+    // Until then it may be back any time.
+    world.submit(BOB, 31, asking(1, 1)).unwrap();
+    world.schedule();
+    assert!(world.behind(attempt(1)).iter().all(|(_, back)| !back));
+    world.cancel(BOB, 2, None).unwrap();
     world.expire(10);
     invariants::check(&world);
     assert_eq!(world.counts(), (5, 0, 1));

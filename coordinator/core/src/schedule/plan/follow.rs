@@ -58,7 +58,9 @@ impl<'a> Pass<'a> {
         let mut claims: BTreeMap<MachineId, Claim> = BTreeMap::new();
         let mut longest: Vec<AttemptId> = Vec::new();
         for place in places {
-            let Some(row) = state.attempts.get(&place) else {
+            // What a machine knows that is not here now is told when it is back, or its lease runs out.
+            let row = state.attempts.get(&place);
+            let Some(row) = row.filter(|row| state.is_connected(row.machine)) else {
                 continue;
             };
             let behind: Vec<AttemptId> = state.index.chains.all_behind(place).collect();

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod cached;
+mod following;
 mod held;
 mod owner;
 mod perform;
@@ -72,10 +73,7 @@ pub(crate) enum Word {
     },
     Disconnected,
     Assigned(Assignment),
-    Acknowledged {
-        attempt: AttemptId,
-        stage: ReportStage,
-    },
+    Acknowledged(Vec<(AttemptId, ReportStage)>),
     /// The coordinator answered what was sent at this moment since boot.
     Heard {
         sent_at: Duration,
@@ -130,6 +128,8 @@ pub(crate) struct Keeper {
     started_at: Timestamp,
     /// `None` until the coordinator has spoken: nothing is launched on an old word.
     desired: Option<Desired>,
+    /// Whether that came over the connection that there is.
+    word_is_present: bool,
     journaled_generation: u64,
     held: BTreeMap<AttemptId, Held>,
     outbox: Option<mpsc::Sender<AgentMessage>>,
@@ -202,6 +202,7 @@ impl Keeper {
             connection: parts.connection,
             started_at: clock::now(),
             desired: None,
+            word_is_present: false,
             journaled_generation: generation,
             held: BTreeMap::new(),
             outbox: None,
@@ -246,7 +247,10 @@ impl Keeper {
             let tick = self.next_tick();
             let step = tokio::select! {
                 () = stopping.cancelled() => break,
-                Some(word) = self.words.recv() => self.on_word(word),
+                Some(word) = self.words.recv() => {
+                    let heard = self.on_word(word);
+                    heard.and_then(|()| self.on_words_that_wait())
+                }
                 Some(asked) = self.asked.recv() => self.on_asked(asked).await,
                 Ok(()) = self.circumstances.changed() => {
                     self.decide();
@@ -280,15 +284,18 @@ impl Keeper {
                 self.lease.resize(lease);
                 self.heard(sent_at);
                 self.outbox = Some(outbox);
+                self.word_is_present = false;
                 for held in self.held.values_mut() {
                     held.said = None;
                 }
             }
             Word::Disconnected => self.outbox = None,
             Word::Assigned(assignment) => self.on_assigned(assignment),
-            Word::Acknowledged { attempt, stage } => {
-                if let Some(held) = self.held.get_mut(&attempt) {
-                    held.attempt.acknowledge(stage);
+            Word::Acknowledged(acks) => {
+                for (attempt, stage) in acks {
+                    if let Some(held) = self.held.get_mut(&attempt) {
+                        held.attempt.acknowledge(stage);
+                    }
                 }
             }
             Word::Heard { sent_at } => self.heard(sent_at),
@@ -332,6 +339,7 @@ impl Keeper {
                 if !none(&self.wanted.borrow()) {
                     self.wanted.send_replace(trees);
                 }
+                self.note_followers(&desired);
                 self.desired = Some(desired);
             }
             Err(refused) => tracing::warn!(%refused, "an assignment is refused"),
@@ -367,6 +375,7 @@ impl Keeper {
                 // The coordinator's last word does not hold any more; the next one renews the lease, too.
                 actions.retain(|action| !action.begins());
             }
+            actions.retain(|action| self.may_follow(action));
             if actions.is_empty() {
                 break;
             }

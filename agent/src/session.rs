@@ -217,9 +217,11 @@ impl Conversation<'_> {
                 self.keeper.tell(Word::Assigned(assignment)).await;
             }
             CoordinatorMessage::AttemptAck { attempt, stage } => {
-                self.keeper
-                    .tell(Word::Acknowledged { attempt, stage })
-                    .await;
+                let acks = vec![(attempt, stage)];
+                self.keeper.tell(Word::Acknowledged(acks)).await;
+            }
+            CoordinatorMessage::AttemptAcks { acks } => {
+                self.keeper.tell(Word::Acknowledged(acks)).await;
             }
             CoordinatorMessage::HeartbeatAck { sequence } => {
                 let mut answered = None;

@@ -24,7 +24,7 @@ use crate::store::{Book, StoreError};
 
 /// Commands that may wait; whoever comes then is told to come back.
 const MAILBOX: usize = 4096;
-/// Most commands in one commit.
+/// As many commands are one commit, and those that came together with the last of them.
 const BATCH: usize = 256;
 
 /// What a command led to, once it is committed.
@@ -39,10 +39,11 @@ pub(crate) struct Engine {
 
 /// What lies in the mailbox.
 enum Letter {
-    Command {
+    /// What somebody wants done, in this order and in one commit.
+    Commands {
         actor: Actor,
-        body: Box<Body>,
-        reply: oneshot::Sender<Reply>,
+        bodies: Vec<Body>,
+        reply: oneshot::Sender<Vec<Reply>>,
     },
     /// Ends the thread once everything before is done.
     Stop,
@@ -112,12 +113,12 @@ impl Engine {
     /// # Errors
     /// The mailbox is full, the engine has stopped, or the command is refused.
     pub(crate) async fn ask(&self, actor: Actor, body: Body) -> Result<Arc<[Event]>, NotDone> {
-        let (letter, reply) = command(actor, body);
+        let (letter, reply) = commands(actor, vec![body]);
         self.mailbox.try_send(letter).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotDone::Busy,
             mpsc::error::TrySendError::Closed(_) => NotDone::Stopped,
         })?;
-        reply.done().await
+        Pending(reply).done().await
     }
 
     /// Puts a command into the mailbox, waiting for room in it, and returns where its reply will come. For what
@@ -126,9 +127,23 @@ impl Engine {
     /// # Errors
     /// The engine has stopped.
     pub(crate) async fn post(&self, actor: Actor, body: Body) -> Result<Pending, NotDone> {
-        let (letter, reply) = command(actor, body);
+        let together = self.post_together(actor, vec![body]).await?;
+        Ok(Pending(together.0))
+    }
+
+    /// Puts commands into the mailbox that are done in one commit, each on what those before it made.
+    ///
+    /// # Errors
+    /// The engine has stopped.
+    pub(crate) async fn post_together(
+        &self,
+        actor: Actor,
+        bodies: Vec<Body>,
+    ) -> Result<Together, NotDone> {
+        let (letter, reply) = commands(actor, bodies);
         let sent = self.mailbox.send(letter).await;
-        sent.map_err(|_| NotDone::Stopped).map(|()| reply)
+        sent.map_err(|_| NotDone::Stopped)?;
+        Ok(Together(reply))
     }
 
     /// Ends the thread once all that waits is done.
@@ -140,7 +155,11 @@ impl Engine {
 
 /// Where the reply to a command will come.
 #[derive(Debug)]
-pub(crate) struct Pending(oneshot::Receiver<Reply>);
+pub(crate) struct Pending(oneshot::Receiver<Vec<Reply>>);
+
+/// Where the replies to commands will come that are done together.
+#[derive(Debug)]
+pub(crate) struct Together(oneshot::Receiver<Vec<Reply>>);
 
 impl Pending {
     /// Waits for the commit.
@@ -148,15 +167,30 @@ impl Pending {
     /// # Errors
     /// The engine has stopped, or the command is refused.
     pub(crate) async fn done(self) -> Result<Arc<[Event]>, NotDone> {
-        let reply = self.0.await.map_err(|_| NotDone::Stopped)?;
+        let replies = self.0.await.map_err(|_| NotDone::Stopped)?;
+        let reply = replies.into_iter().next().ok_or(NotDone::Stopped)?;
         reply.map_err(NotDone::Rejected)
     }
 }
 
-fn command(actor: Actor, body: Body) -> (Letter, Pending) {
+impl Together {
+    /// Waits for the commit. Returns a reply for each command, in order.
+    ///
+    /// # Errors
+    /// The engine has stopped.
+    pub(crate) async fn done(self) -> Result<Vec<Reply>, NotDone> {
+        self.0.await.map_err(|_| NotDone::Stopped)
+    }
+}
+
+fn commands(actor: Actor, bodies: Vec<Body>) -> (Letter, oneshot::Receiver<Vec<Reply>>) {
     let (reply, receiver) = oneshot::channel();
-    let body = Box::new(body);
-    (Letter::Command { actor, body, reply }, Pending(receiver))
+    let letter = Letter::Commands {
+        actor,
+        bodies,
+        reply,
+    };
+    (letter, receiver)
 }
 
 /// A panic between two changes leaves a state that nobody can vouch for: the process ends, and a restart reads
@@ -188,12 +222,16 @@ fn work<B: Book>(mut clerk: Clerk<B>, mut letters: mpsc::Receiver<Letter>, outsi
                     stop = true;
                     break;
                 }
-                Some(Letter::Command { actor, body, reply }) => {
-                    commands.push((actor, *body));
-                    replies.push(reply);
+                Some(Letter::Commands {
+                    actor,
+                    bodies,
+                    reply,
+                }) => {
+                    replies.push((bodies.len(), reply));
+                    commands.extend(bodies.into_iter().map(|body| (actor, body)));
                 }
             }
-            if commands.len() == BATCH {
+            if commands.len() >= BATCH {
                 break;
             }
             match letters.try_recv() {
@@ -203,9 +241,10 @@ fn work<B: Book>(mut clerk: Clerk<B>, mut letters: mpsc::Receiver<Letter>, outsi
         }
         match clerk.process(commands) {
             Ok(done) => {
-                for (reply, outcome) in replies.into_iter().zip(done.replies) {
+                let mut outcomes = done.replies.into_iter();
+                for (count, reply) in replies {
                     // Whoever asked may be gone; the book has it all the same.
-                    let _ = reply.send(outcome);
+                    let _ = reply.send(outcomes.by_ref().take(count).collect());
                 }
                 done.effects.into_iter().for_each(&mut publish);
             }

@@ -36,6 +36,8 @@ pub enum Phase {
     },
     /// It is known elsewhere to have ended, and nothing of it is here.
     Gone,
+    /// Another machine may have it: nothing of it was begun here, and nothing will be.
+    Returned,
 }
 
 /// The files that an attempt left.
@@ -67,6 +69,8 @@ pub enum Step {
     },
     /// The files cannot be kept.
     Lose,
+    /// It is not begun here.
+    Return,
 }
 
 /// The step cannot follow what has happened.
@@ -99,7 +103,10 @@ impl Attempt {
     }
 
     pub const fn has_ended(&self) -> bool {
-        matches!(self.phase, Phase::Ended { .. } | Phase::Gone)
+        matches!(
+            self.phase,
+            Phase::Ended { .. } | Phase::Gone | Phase::Returned
+        )
     }
 
     /// Returns the attempt after `step`.
@@ -109,6 +116,7 @@ impl Attempt {
     pub fn after(&self, step: Step) -> Result<Self, IllegalStep> {
         let phase = match (&self.phase, step) {
             (Phase::Accepted, Step::Prepare) => Phase::Preparing,
+            (Phase::Accepted, Step::Return) => Phase::Returned,
             (Phase::Accepted | Phase::Preparing, Step::Start { at }) => Phase::Running { at },
             (
                 Phase::Accepted | Phase::Preparing | Phase::Running { .. },
@@ -152,6 +160,14 @@ impl Attempt {
         })
     }
 
+    /// Returns when it ended, if it did. What had its place began after that.
+    pub const fn ended_at(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Ended { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
     /// Takes note that the coordinator knows everything up to `stage`.
     pub fn acknowledge(&mut self, stage: ReportStage) {
         self.acknowledged = self.acknowledged.max(Some(stage));
@@ -184,6 +200,7 @@ impl Attempt {
                 started.into_iter().chain([ended]).chain(kept).collect()
             }
             Phase::Gone => vec![AttemptReport::ArtifactsLost],
+            Phase::Returned => vec![AttemptReport::Returned],
         };
         reports
             .into_iter()
@@ -248,7 +265,14 @@ mod tests {
 
     #[test]
     fn steps_that_cannot_follow_are_refused() {
-        let all = [Step::Prepare, start(), end(false), end(true), Step::Lose];
+        let all = [
+            Step::Prepare,
+            start(),
+            end(false),
+            end(true),
+            Step::Lose,
+            Step::Return,
+        ];
         let accepted = Attempt::accepted();
         let running = accepted.after(start()).unwrap();
         let ended = running.after(end(false)).unwrap();
@@ -258,11 +282,14 @@ mod tests {
                 .map(|step| attempt.after(step.clone()).is_ok())
                 .collect()
         };
-        assert_eq!(legal(&accepted), [true, true, true, true, false]);
-        assert_eq!(legal(&running), [false, false, true, true, false]);
-        assert_eq!(legal(&ended), [false; 5]);
-        assert_eq!(legal(&pending), [false, false, false, false, true]);
-        assert_eq!(legal(&Attempt::gone()), [false; 5]);
-        assert_eq!(legal(&pending.after(Step::Lose).unwrap()), [false; 5]);
+        assert_eq!(legal(&accepted), [true, true, true, true, false, true]);
+        assert_eq!(legal(&running), [false, false, true, true, false, false]);
+        assert_eq!(legal(&ended), [false; 6]);
+        assert_eq!(legal(&pending), [false, false, false, false, true, false]);
+        assert_eq!(legal(&Attempt::gone()), [false; 6]);
+        assert_eq!(legal(&pending.after(Step::Lose).unwrap()), [false; 6]);
+        let returned = accepted.after(Step::Return).unwrap();
+        assert_eq!(legal(&returned), [false; 6]);
+        assert_eq!(stages(&returned), [ReportStage::Returned]);
     }
 }

@@ -42,6 +42,11 @@ impl Desired {
         self.attempts.get(attempt).map(|assigned| assigned.goal)
     }
 
+    /// Returns behind which one an attempt of the set waits.
+    pub fn after(&self, attempt: &AttemptId) -> Option<AttemptId> {
+        self.attempts.get(attempt)?.after
+    }
+
     /// Returns every attempt in the set, by id.
     pub fn attempts(&self) -> impl Iterator<Item = &Assigned> {
         self.attempts.values()

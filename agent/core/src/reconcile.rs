@@ -1,7 +1,12 @@
 //! The difference between what should be and what is, as actions. Called after everything that could matter,
 //! until nothing is left to do; the same difference gives the same actions.
 
-use common::{id::AttemptId, status::EndReason, time::Span, wire::agent::Goal};
+use common::{
+    id::AttemptId,
+    status::EndReason,
+    time::Span,
+    wire::agent::{Goal, MAX_ATTEMPTS_PER_MACHINE},
+};
 
 use crate::{
     desired::Desired,
@@ -26,6 +31,8 @@ pub enum Action {
         attempt: AttemptId,
         reason: EndReason,
     },
+    /// Lets it go, which was not begun, and says so.
+    Return { attempt: AttemptId },
     /// Says that nothing is left of an attempt whose files are wanted.
     Lose { attempt: AttemptId },
     /// Deletes everything of it.
@@ -53,10 +60,15 @@ pub fn reconcile(desired: &Desired, observed: &Observed) -> Vec<Action> {
         let attempt = assigned.attempt;
         match (assigned.goal, observed.get(&attempt)) {
             (Goal::Run, None) => launches.push(Action::Accept { attempt }),
-            (Goal::Run, Some(Seen::Idle)) if !sibling_may_run(attempt, observed) => {
+            (Goal::Run, Some(Seen::Idle))
+                if !sibling_may_run(attempt, observed) && !waits(attempt, desired, observed) =>
+            {
                 launches.push(Action::Launch { attempt });
             }
             (Goal::Run, Some(_)) => {}
+            (Goal::Return, None | Some(Seen::Idle)) => endings.push(Action::Return { attempt }),
+            // It has begun, or it ended: either is said.
+            (Goal::Return, Some(Seen::Live | Seen::Stopping | Seen::Ended)) => {}
             (Goal::Stop { reason }, None | Some(Seen::Idle)) => {
                 endings.push(Action::EndUnstarted { attempt, reason });
             }
@@ -96,6 +108,27 @@ fn sibling_may_run(attempt: AttemptId, observed: &Observed) -> bool {
     observed.iter().any(|(other, seen)| {
         *other != attempt && other.task_id() == attempt.task_id() && seen.may_run()
     })
+}
+
+/// Returns whether anything before the attempt, in whose place it is to be, may yet run here. One that came to nothing
+/// leaves the place to whom it waited for itself.
+fn waits(attempt: AttemptId, desired: &Desired, observed: &Observed) -> bool {
+    let mut before = desired.after(&attempt);
+    for _ in 0..MAX_ATTEMPTS_PER_MACHINE {
+        let Some(one) = before else {
+            return false;
+        };
+        let over = match observed.get(&one) {
+            None => desired.goal(&one).is_none(),
+            Some(seen) => *seen == Seen::Ended,
+        };
+        if !over {
+            return true;
+        }
+        before = desired.after(&one);
+    }
+    // They wait for one another: nobody begins.
+    true
 }
 
 #[cfg(test)]

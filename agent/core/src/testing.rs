@@ -22,6 +22,7 @@ pub(crate) fn assigned(task: u32, number: u32, goal: Goal) -> Assigned {
         attempt: attempt(task, number),
         goal,
         spec: spec(),
+        after: None,
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Held {
     pub(super) journaled: bool,
     /// Whether its line in the journal is on the disk.
     pub(super) written: watch::Receiver<bool>,
+    /// It was told to have another one's place after that, and begins only by the coordinator's present word.
+    pub(super) follows: bool,
     pub(super) frost: Frost,
     /// Why the machine's owner had it ended, in words.
     pub(super) evicted: Option<String>,
@@ -55,6 +57,7 @@ impl Held {
             performing: None,
             stopping: None,
             journaled,
+            follows: false,
             frost: Frost::Thawed,
             evicted: None,
         }
@@ -70,6 +73,12 @@ impl Held {
         } else {
             Seen::Idle
         }
+    }
+
+    /// Returns whether it holds what was allocated for it, or will without waiting for another.
+    pub(super) fn has_place(&self) -> bool {
+        let waits = self.follows && self.seen() == Seen::Idle;
+        !waits && !self.attempt.has_ended()
     }
 
     /// Returns the step with the owner's reason in it, where it is the end that the owner wanted.

@@ -36,6 +36,7 @@ impl Keeper {
                     grace,
                 } => self.stop(attempt, reason, grace),
                 Action::EndUnstarted { attempt, reason } => self.end_unstarted(attempt, reason),
+                Action::Return { attempt } => self.give_back(attempt),
                 Action::Lose { attempt } => self.lose(attempt),
                 Action::Forget { attempt } => forgotten.push(attempt),
             }
@@ -65,6 +66,8 @@ impl Keeper {
         for (attempt, spec) in &rows {
             let mut held = Held::new(Arc::new(spec.clone()), Attempt::accepted(), true);
             held.written = written.clone();
+            let desired = self.desired.as_ref();
+            held.follows = desired.is_some_and(|desired| desired.after(attempt).is_some());
             self.held.insert(*attempt, held);
         }
         let (journal, keeper) = (Arc::clone(&self.journal), self.handle.clone());
@@ -95,6 +98,8 @@ impl Keeper {
                     held.performing = Some(performing);
                 }
             }
+            // It was placed while another one ran, whatever is let in by now.
+            Err(_) if held.follows => self.give_back(attempt),
             Err(refusal) => self.end_without_run(attempt, refusal.reason, &refusal.detail),
         }
     }
@@ -136,20 +141,30 @@ impl Keeper {
     }
 
     fn end_unstarted(&mut self, attempt: AttemptId, reason: EndReason) {
-        if !self.held.contains_key(&attempt) {
-            let wanted = self.desired.iter().flat_map(Desired::attempts);
-            let Some(spec) = wanted
-                .filter(|assigned| assigned.attempt == attempt)
-                .map(|assigned| Arc::new(assigned.spec.clone()))
-                .next()
-            else {
-                return;
-            };
-            // Not worth a line in the journal: if it is forgotten, it is just ended again.
+        self.hold_unwritten(attempt);
+        self.end_without_run(attempt, reason, "it ended before it began");
+    }
+
+    fn give_back(&mut self, attempt: AttemptId) {
+        self.hold_unwritten(attempt);
+        self.on_happened(attempt, Step::Return);
+    }
+
+    /// Holds an attempt of which nothing will be. Not worth a line in the journal: if it is forgotten, the same is said
+    /// of it again.
+    fn hold_unwritten(&mut self, attempt: AttemptId) {
+        if self.held.contains_key(&attempt) {
+            return;
+        }
+        let wanted = self.desired.iter().flat_map(Desired::attempts);
+        let spec = wanted
+            .filter(|assigned| assigned.attempt == attempt)
+            .map(|assigned| Arc::new(assigned.spec.clone()))
+            .next();
+        if let Some(spec) = spec {
             self.held
                 .insert(attempt, Held::new(spec, Attempt::accepted(), false));
         }
-        self.end_without_run(attempt, reason, "it ended before it began");
     }
 
     /// Ends an attempt of which nothing ever ran, the way every other ends: its empty log is told, too.

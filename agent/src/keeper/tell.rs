@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use agent_core::desired::Desired;
-use common::{id::TreeId, problem::Problem, resources::Allocation, wire::agent::AgentMessage};
+use common::{
+    id::TreeId,
+    problem::Problem,
+    resources::Allocation,
+    wire::agent::{AgentMessage, MAX_REPORTS},
+};
 
 use super::Keeper;
 use crate::machine::Standing;
@@ -14,22 +19,26 @@ impl Keeper {
         let Some(outbox) = &self.outbox else {
             return;
         };
+        let mut news = Vec::new();
         for (attempt, held) in &mut self.held {
-            for report in held.attempt.unacknowledged() {
-                let stage = report.stage();
-                if Some(stage) <= held.said {
-                    continue;
-                }
-                let message = AgentMessage::Attempt {
-                    attempt: *attempt,
-                    report,
-                };
-                if outbox.try_send(message).is_err() {
-                    // A session that does not send has lost its connection; the next one says it all again.
-                    self.outbox = None;
-                    return;
-                }
-                held.said = Some(stage);
+            let said = held.said;
+            let reports = held.attempt.unacknowledged().into_iter();
+            let reports = reports.filter(|report| Some(report.stage()) > said);
+            // What ended first is said first, and then what runs: by then its place is known to be free.
+            let order = held.attempt.ended_at();
+            for report in reports {
+                held.said = held.said.max(Some(report.stage()));
+                news.push(((order.is_none(), order), (*attempt, report)));
+            }
+        }
+        news.sort_by_key(|(order, _)| *order);
+        let mut news = news.into_iter().map(|(_, report)| report).peekable();
+        while news.peek().is_some() {
+            let reports = news.by_ref().take(MAX_REPORTS).collect();
+            if outbox.try_send(AgentMessage::Attempts { reports }).is_err() {
+                // A session that does not send has lost its connection; the next one says it all again.
+                self.outbox = None;
+                return;
             }
         }
     }
@@ -48,7 +57,7 @@ impl Keeper {
     /// Tells everybody who watches.
     pub(super) fn publish(&self) {
         let mut held = Allocation::default();
-        for one in self.held.values().filter(|one| !one.attempt.has_ended()) {
+        for one in self.held.values().filter(|one| one.has_place()) {
             held = held.checked_add(&one.spec.allocation).unwrap_or(held);
         }
         let standing = Standing {

@@ -1,7 +1,11 @@
 //! The other end of an agent, played step by step by a test. Every wait is for something that the agent does;
 //! [`PATIENCE`] only turns a hang into a failure.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    time::Duration,
+};
 
 use agent::registration::{AgentFolder, Registration};
 use certs::{
@@ -205,6 +209,7 @@ impl Bench {
             hello,
             tx,
             rx,
+            reports: VecDeque::new(),
         }
     }
 }
@@ -249,6 +254,8 @@ pub(crate) struct Coordinator {
     /// Whether heartbeats are answered.
     answers: bool,
     own_jobs: bool,
+    /// Those of a message that were not looked at yet.
+    reports: VecDeque<(AttemptId, AttemptReport)>,
 }
 
 impl Coordinator {
@@ -257,6 +264,24 @@ impl Coordinator {
             attempt: attempt(*task),
             goal: *goal,
             spec: spec(script, self.own_jobs),
+            after: None,
+        });
+        let assignment = CoordinatorMessage::Assignment(Assignment {
+            generation,
+            attempts: attempts.collect(),
+            trees: Vec::new(),
+        });
+        self.tx.send(&assignment).await.unwrap();
+    }
+
+    /// Assigns attempts each of which waits for the one before it.
+    pub(crate) async fn assign_row(&mut self, generation: u64, goals: &[(u32, Goal, &str)]) {
+        let mut before = None;
+        let attempts = goals.iter().map(|(task, goal, script)| Assigned {
+            attempt: attempt(*task),
+            goal: *goal,
+            spec: spec(script, self.own_jobs),
+            after: before.replace(attempt(*task)),
         });
         let assignment = CoordinatorMessage::Assignment(Assignment {
             generation,
@@ -289,8 +314,11 @@ impl Coordinator {
     /// Returns the next report about an attempt.
     pub(crate) async fn report(&mut self) -> (AttemptId, AttemptReport) {
         loop {
-            if let AgentMessage::Attempt { attempt, report } = self.message().await {
-                return (attempt, report);
+            if let Some(report) = self.reports.pop_front() {
+                return report;
+            }
+            if let AgentMessage::Attempts { reports } = self.message().await {
+                self.reports.extend(reports);
             }
         }
     }

@@ -133,6 +133,7 @@ async fn assign(coordinator: &mut Coordinator, manifest: &Manifest, script: &str
         attempt: attempt(0),
         goal: Goal::Run,
         spec,
+        after: None,
     };
     let assignment = CoordinatorMessage::Assignment(Assignment {
         generation: 1,

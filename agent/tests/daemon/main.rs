@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod coordinator;
+mod following;
 mod lazily;
 mod leaks;
 mod owner;

@@ -137,6 +137,8 @@ pub enum BlockerCode {
     MachinePending,
     /// The machine's owner lends no processor or no memory.
     LendsNothing,
+    /// The task is next in the place of a running one of its job.
+    WaitsBehind,
 }
 
 impl BlockerCode {
@@ -185,6 +187,7 @@ impl BlockerCode {
             Self::MachineSetAside => "machine_set_aside",
             Self::MachinePending => "machine_pending",
             Self::LendsNothing => "lends_nothing",
+            Self::WaitsBehind => "waits_behind",
         }
     }
 }

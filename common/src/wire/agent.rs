@@ -28,6 +28,9 @@ use crate::{
 /// Most attempts in a machine's desired set.
 pub const MAX_ATTEMPTS_PER_MACHINE: usize = 1024;
 
+/// Most reports of attempts, and acknowledgements of them, in one message.
+pub const MAX_REPORTS: usize = 64;
+
 /// Most trees in a machine's desired set that no attempt asks for.
 pub const MAX_WANTED_TREES: usize = 16;
 
@@ -80,6 +83,11 @@ pub enum AgentMessage {
         tree: TreeId,
         problem: Option<Problem>,
     },
+    /// As [`AgentMessage::Attempt`], at most [`MAX_REPORTS`], in the order in which they happened: whoever had another
+    /// one's place comes after it.
+    Attempts {
+        reports: Vec<(AttemptId, AttemptReport)>,
+    },
 }
 
 /// What happened to an attempt. Each is said until acknowledged, in this order.
@@ -99,6 +107,8 @@ pub enum AttemptReport {
     Artifacts { tree: TreeId },
     /// The files cannot be kept (the log says why).
     ArtifactsLost,
+    /// It was placed behind another one, nothing of it has begun, and nothing will: another machine may have it.
+    Returned,
 }
 
 /// From the coordinator.
@@ -120,6 +130,10 @@ pub enum CoordinatorMessage {
     },
     /// The connection will be closed, and why. What asked for a certificate and failed is said here too.
     Refused(Problem),
+    /// As [`CoordinatorMessage::AttemptAck`], for all of an [`AgentMessage::Attempts`].
+    AttemptAcks {
+        acks: Vec<(AttemptId, ReportStage)>,
+    },
 }
 
 /// Which report of an attempt is meant.
@@ -129,6 +143,7 @@ pub enum ReportStage {
     Started,
     Ended,
     Artifacts,
+    Returned,
 }
 
 impl AttemptReport {
@@ -138,6 +153,7 @@ impl AttemptReport {
             Self::Started { .. } => ReportStage::Started,
             Self::Ended { .. } => ReportStage::Ended,
             Self::Artifacts { .. } | Self::ArtifactsLost => ReportStage::Artifacts,
+            Self::Returned => ReportStage::Returned,
         }
     }
 }
@@ -170,6 +186,9 @@ pub struct Assigned {
     pub attempt: AttemptId,
     pub goal: Goal,
     pub spec: AttemptSpec,
+    /// It begins when this one of the set is over, with what that held, and not before: nobody has to be asked then.
+    #[serde(default)]
+    pub after: Option<AttemptId>,
 }
 
 /// What should become of an attempt.
@@ -182,6 +201,8 @@ pub enum Goal {
     },
     /// It has ended and the coordinator knows; what is left of its log and artifacts is still wanted.
     Collect,
+    /// Not to begin here any more, and to be reported as returned; one that has begun goes on.
+    Return,
 }
 
 /// Everything a machine needs to know to run an attempt.

@@ -244,7 +244,7 @@ messages! {
     crate::api::job::FollowEvent => FollowEvent v 1, 1 << 20;
     super::client::ClientStream => ClientStream v 3, 4 << 10;
     super::agent::AgentMessage => AgentMessage v 2, 1 << 20;
-    super::agent::CoordinatorMessage => CoordinatorMessage v 2, 16 << 20;
+    super::agent::CoordinatorMessage => CoordinatorMessage v 3, 16 << 20;
     super::agent::AgentStream => AgentStream v 4, 4 << 10;
     super::agent::LogResume => LogResume v 1, 64;
     super::agent::LogData => LogData v 1, 300 << 10;

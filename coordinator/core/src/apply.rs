@@ -59,6 +59,8 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::JobRaised { .. }
         | Event::LoginForgotten { .. } => job::apply(state, event),
         Event::AttemptPlaced { .. }
+        | Event::AttemptReturning { .. }
+        | Event::AttemptReturned { .. }
         | Event::AttemptPreparing { .. }
         | Event::AttemptStarted { .. }
         | Event::AttemptStopping { .. }

@@ -45,7 +45,11 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
     let job = state.jobs.get(&id.job)?;
     let machine = state.machines.get(&attempt.machine)?;
     let goal = match attempt.state {
-        AttemptState::Placed | AttemptState::Preparing | AttemptState::Running => Goal::Run,
+        AttemptState::Placed
+        | AttemptState::Next
+        | AttemptState::Preparing
+        | AttemptState::Running => Goal::Run,
+        AttemptState::Returning => Goal::Return,
         AttemptState::Stopping { reason } => Goal::Stop { reason },
         AttemptState::Ended(_) => Goal::Collect,
     };
@@ -65,6 +69,7 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
     Some(Assigned {
         attempt: id,
         goal,
+        after: attempt.waits_behind(),
         spec: AttemptSpec {
             org: state.orgs.get(&attempt.org)?.name.clone(),
             job_number: job.number,

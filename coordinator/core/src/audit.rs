@@ -174,6 +174,8 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::AttemptStarted { attempt, .. }
         | Event::AttemptStopping { attempt, .. }
         | Event::AttemptPreempted { attempt, .. }
+        | Event::AttemptReturning { attempt, .. }
+        | Event::AttemptReturned { attempt, .. }
         | Event::AttemptEnded { attempt, .. }
         | Event::ArtifactsSettled { attempt, .. }
         | Event::LogSettled { attempt, .. } => (AuditKind::Attempt, About::Job(attempt.job)),

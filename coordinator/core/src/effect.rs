@@ -213,6 +213,11 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             attempt,
             machine: on,
             ..
+        }
+        | Event::AttemptReturned {
+            attempt,
+            machine: on,
+            ..
         } => {
             let told = [job(attempt.job), machine(*on)];
             [Effect::Assign(*on), Effect::Forget(*attempt)]
@@ -224,7 +229,11 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         Event::AttemptPreparing { attempt } | Event::AttemptStarted { attempt, .. } => {
             vec![job(attempt.job)]
         }
-        Event::AttemptStopping {
+        Event::AttemptReturning {
+            attempt,
+            machine: on,
+        }
+        | Event::AttemptStopping {
             attempt,
             machine: on,
             ..

@@ -294,6 +294,26 @@ pub enum Event {
         gpu_models: Vec<String>,
         max_runtime: Option<Span>,
         strong: bool,
+        /// Behind which one of the machine it waits, to have its place.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        behind: Option<AttemptId>,
+        at: Timestamp,
+    },
+    /// It waits behind another one, and is wanted back.
+    AttemptReturning {
+        attempt: AttemptId,
+        machine: MachineId,
+    },
+    /// It came to nothing before it began: its task waits in the queue again.
+    AttemptReturned {
+        attempt: AttemptId,
+        org: OrgId,
+        machine: MachineId,
+        /// Whose machine it is.
+        lender: UserId,
+        /// Who waited right behind it, and is where it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<AttemptId>,
         at: Timestamp,
     },
     AttemptPreparing {
@@ -326,6 +346,9 @@ pub enum Event {
         log: LogState,
         fate: TaskFate,
         usage: Box<Settled>,
+        /// Who waited right behind it, and has its place.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<AttemptId>,
     },
     ArtifactsSettled {
         attempt: AttemptId,

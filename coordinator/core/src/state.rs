@@ -13,6 +13,7 @@ pub(crate) mod dataset;
 pub(crate) mod decay;
 pub(crate) mod delays;
 pub(crate) mod deletion;
+pub(crate) mod following;
 pub(crate) mod guests;
 pub(crate) mod held;
 pub(crate) mod index;
@@ -171,7 +172,8 @@ impl State {
         if !self.index.settling.is_empty() {
             return true;
         }
-        let waits = |org: &OrgId| self.index.queues.get(org).is_some_and(|q| !q.is_empty());
+        let queued = |org: &OrgId| self.index.queues.get(org).is_some_and(|q| !q.is_empty());
+        let waits = |org: &OrgId| queued(org) || self.index.chains.has_quick(*org);
         self.volatile.due.iter().any(waits)
     }
 

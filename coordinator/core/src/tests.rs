@@ -10,6 +10,7 @@ mod deletion;
 mod departure;
 mod enrolment;
 mod fairness;
+mod following;
 mod founding;
 mod graph;
 mod history;

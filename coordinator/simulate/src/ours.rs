@@ -136,6 +136,16 @@ impl<'a> Ours<'a> {
     /// Takes in what an event means for the machines.
     fn note(&mut self, event: &Event) -> Result<(), Violation> {
         match event {
+            // A trace's tasks take a second at least.
+            Event::AttemptPlaced {
+                attempt,
+                behind: Some(_),
+                ..
+            } => {
+                return Err(Violation::Unknown {
+                    what: format!("what {attempt} waits behind"),
+                });
+            }
             Event::AttemptPlaced {
                 attempt,
                 machine,

@@ -3,6 +3,7 @@
 
 mod control;
 mod log;
+mod reports;
 mod streams;
 mod swarm;
 

@@ -192,7 +192,7 @@ async fn a_full_mailbox_says_so() {
     let (engine, thread, _failed) = start(book);
     let mut pending = Vec::new();
     let refused = loop {
-        let (letter, reply) = command(Actor::System, create_org(1));
+        let (letter, reply) = commands(Actor::System, vec![create_org(1)]);
         match engine.mailbox.try_send(letter) {
             Ok(()) => pending.push(reply),
             Err(_) => break engine.ask(Actor::System, create_org(2)).await,

@@ -96,11 +96,69 @@ fn a_newer_attempt_waits_for_the_end_of_an_older_one_of_its_task() {
     );
 }
 
+#[test]
+fn who_has_anothers_place_waits_until_all_before_it_are_over() {
+    let behind = |task: u32, after: u32, goal| Assigned {
+        after: Some(attempt(after, 1)),
+        ..assigned(task, 1, goal)
+    };
+    let check = |set: Vec<Assigned>, seen: [Option<Seen>; 3], expect: &[Action]| {
+        let observed = (0..).zip(seen);
+        let observed = observed.filter_map(|(task, seen)| Some((attempt(task, 1), seen?)));
+        let got = reconcile(&desired(set), &observed.collect());
+        assert_eq!(got, expect, "{seen:?}");
+    };
+    let (idle, live, ended) = (Some(Seen::Idle), Some(Seen::Live), Some(Seen::Ended));
+    let row = |goal| {
+        vec![
+            assigned(0, 1, Goal::Run),
+            behind(1, 0, goal),
+            behind(2, 1, Goal::Run),
+        ]
+    };
+    let launch = |task| Action::Launch {
+        attempt: attempt(task, 1),
+    };
+    let back = Action::Return {
+        attempt: attempt(1, 1),
+    };
+    check(row(Goal::Run), [live, idle, idle], &[]);
+    check(row(Goal::Run), [Some(Seen::Stopping), idle, idle], &[]);
+    check(row(Goal::Run), [ended, idle, idle], &[launch(1)]);
+    check(row(Goal::Run), [ended, live, idle], &[]);
+    check(row(Goal::Run), [ended, ended, idle], &[launch(2)]);
+    // The one before it is only to be taken in.
+    let accept = Action::Accept {
+        attempt: attempt(0, 1),
+    };
+    check(row(Goal::Run), [None, idle, idle], &[accept]);
+    // One that came to nothing leaves the place to whom it waited for.
+    check(row(Goal::Run), [live, ended, idle], &[]);
+    check(row(Goal::Return), [live, idle, idle], &[back]);
+    check(row(Goal::Return), [live, None, idle], &[back]);
+    check(row(Goal::Return), [ended, live, idle], &[]);
+    // Whoever is in no set any more is over, once nothing of it runs.
+    check(
+        vec![behind(1, 0, Goal::Run)],
+        [None, idle, None],
+        &[launch(1)],
+    );
+    let stop = Action::Stop {
+        attempt: attempt(0, 1),
+        reason: EndReason::Cancelled,
+        grace: Span::default(),
+    };
+    check(vec![behind(1, 0, Goal::Run)], [live, idle, None], &[stop]);
+    let round = vec![behind(1, 2, Goal::Run), behind(2, 1, Goal::Run)];
+    check(round, [None, ended, idle], &[]);
+}
+
 fn goals() -> impl Strategy<Value = Goal> {
     prop_oneof![
         3 => Just(Goal::Run),
         1 => Just(Goal::Stop { reason: EndReason::Cancelled }),
         1 => Just(Goal::Collect),
+        1 => Just(Goal::Return),
     ]
 }
 
@@ -143,7 +201,9 @@ impl World {
                     Some(Seen::Live)
                 );
             }
-            Action::EndUnstarted { attempt, .. } | Action::Lose { attempt } => {
+            Action::EndUnstarted { attempt, .. }
+            | Action::Lose { attempt }
+            | Action::Return { attempt } => {
                 let before = self.observed.insert(attempt, Seen::Ended);
                 assert!(!before.is_some_and(Seen::may_run));
             }
@@ -206,7 +266,8 @@ proptest! {
             for (attempt, seen) in &world.observed {
                 let goal = desired.goal(attempt);
                 prop_assert!(goal.is_some(), "kept {attempt} that nobody wants");
-                prop_assert!(!seen.may_run() || goal == Some(Goal::Run));
+                let runs = [Some(Goal::Run), Some(Goal::Return)].contains(&goal);
+                prop_assert!(!seen.may_run() || runs);
             }
         }
         prop_assert!(world.launches.values().all(|count| *count == 1));

@@ -201,6 +201,16 @@ fn agent_messages() -> Vec<Sample> {
             &report(AttemptReport::Artifacts { tree: TREE }),
         ),
         Sample::new("artifacts_lost", &report(AttemptReport::ArtifactsLost)),
+        Sample::new("returned", &report(AttemptReport::Returned)),
+        Sample::new(
+            "attempts",
+            &AgentMessage::Attempts {
+                reports: vec![
+                    (ATTEMPT, AttemptReport::Started { at: AT }),
+                    (ATTEMPT, AttemptReport::ArtifactsLost),
+                ],
+            },
+        ),
         Sample::new("renew", &AgentMessage::Renew { csr: vec![0x30] }),
         Sample::new("log", &AgentStream::Log { attempt: ATTEMPT }),
         Sample::new(
@@ -258,6 +268,7 @@ fn coordinator_messages() -> Vec<Sample> {
             reason: EndReason::Cancelled,
         },
         Goal::Collect,
+        Goal::Return,
     ];
     let assignment = Assignment {
         generation: 10,
@@ -267,6 +278,7 @@ fn coordinator_messages() -> Vec<Sample> {
                 attempt: ATTEMPT,
                 goal,
                 spec: attempt_spec(),
+                after: (goal == Goal::Return).then_some(ATTEMPT),
             })
             .collect(),
         trees: vec![WantedTree {
@@ -289,6 +301,16 @@ fn coordinator_messages() -> Vec<Sample> {
         Sample::new("ack_started", &ack(ReportStage::Started)),
         Sample::new("ack_ended", &ack(ReportStage::Ended)),
         Sample::new("ack_artifacts", &ack(ReportStage::Artifacts)),
+        Sample::new("ack_returned", &ack(ReportStage::Returned)),
+        Sample::new(
+            "attempt_acks",
+            &CoordinatorMessage::AttemptAcks {
+                acks: vec![
+                    (ATTEMPT, ReportStage::Started),
+                    (ATTEMPT, ReportStage::Artifacts),
+                ],
+            },
+        ),
         Sample::new(
             "certificate",
             &CoordinatorMessage::Certificate {

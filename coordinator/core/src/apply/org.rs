@@ -38,9 +38,10 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             if let Some(row) = state.orgs.get_mut(org) {
                 row.limits = (**after).clone();
             }
-            // A tighter bound lets nothing start, but for what was kept for a job that it holds back.
+            // A tighter bound lets nothing start, but for what was kept for a job that it holds back, and what waits
+            // behind others may be too much.
             let keeps = state.volatile.reserved.jobs(*org).next().is_some();
-            if keeps || before.is_loosened_by(after) {
+            if keeps || state.index.chains.has_quick(*org) || before.is_loosened_by(after) {
                 state.volatile.due.insert(*org);
             }
         }

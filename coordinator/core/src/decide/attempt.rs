@@ -35,14 +35,14 @@ pub(super) fn report(
     match report {
         AttemptReport::Preparing => {
             let legal = attempt.state.transition(AttemptStep::Prepare).is_ok();
-            Ok(legal
+            Ok((legal && attempt.has_place())
                 .then_some(Event::AttemptPreparing { attempt: id })
                 .into_iter()
                 .collect())
         }
         AttemptReport::Started { at: started } => {
             let legal = attempt.state.transition(AttemptStep::Start).is_ok();
-            let news = legal && attempt.started_at.is_none();
+            let news = legal && attempt.has_place() && attempt.started_at.is_none();
             Ok(news
                 .then(|| Event::AttemptStarted {
                     attempt: id,
@@ -72,6 +72,11 @@ pub(super) fn report(
             settle_artifacts(at, id, attempt, arrived.unwrap_or(ArtifactsView::Lost))
         }
         AttemptReport::ArtifactsLost => settle_artifacts(at, id, attempt, ArtifactsView::Lost),
+        AttemptReport::Returned => {
+            let mut draft = Draft::new(state, at);
+            draft.take_back(id);
+            Ok(draft.into_events())
+        }
     }
 }
 

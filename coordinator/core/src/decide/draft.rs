@@ -83,8 +83,9 @@ impl<'a> Draft<'a> {
         progress.cancel_all_queued();
         self.events.push(Event::JobCancelled { job: id });
         let live = self.state.index.live.get(&id);
-        for attempt in live.into_iter().flatten() {
-            self.stop(*attempt, EndReason::Cancelled);
+        let live = live.into_iter().flatten().copied();
+        for attempt in live.chain(self.state.index.chains.waiting(id)) {
+            self.stop(attempt, EndReason::Cancelled);
         }
         self.end_job_if_through(id);
     }
@@ -136,6 +137,11 @@ impl<'a> Draft<'a> {
         let Some(attempt) = self.state.attempts.get(&id) else {
             return;
         };
+        let next = matches!(attempt.state, AttemptState::Next | AttemptState::Returning);
+        let told = self.stopping.contains(&id);
+        if next && !told && attempt.waits_behind().is_some() {
+            return self.take_back(id);
+        }
         let wall = attempt.started_at.map(|start| self.at.since(start));
         let outcome = Outcome {
             reason,
@@ -149,6 +155,56 @@ impl<'a> Draft<'a> {
             log_bytes: 0,
         };
         self.finish(id, self.at, outcome, ArtifactsView::Lost, LogState::Lost);
+    }
+
+    /// Takes an attempt out that was placed behind another one and has not begun: its task waits in the queue again, and
+    /// it was no try. One that was to end has ended.
+    pub(super) fn take_back(&mut self, id: AttemptId) {
+        let Some(attempt) = self.state.attempts.get(&id) else {
+            return;
+        };
+        let reason = match attempt.state {
+            AttemptState::Next | AttemptState::Returning => None,
+            AttemptState::Stopping { reason } if attempt.started_at.is_none() => Some(reason),
+            _ => return,
+        };
+        if let Some(reason) = reason {
+            let outcome = Outcome {
+                reason,
+                exit_code: None,
+                signal: None,
+                detail: Some("it ended before it began".to_owned()),
+                usage: AttemptUsage::default(),
+                log_bytes: 0,
+            };
+            return self.end(id, self.at, outcome, false);
+        }
+        if !self.ended.insert(id) {
+            return;
+        }
+        let next = self.next(id);
+        if let Some(progress) = self.progress(id.job) {
+            progress.give_back(id.task, id.number);
+        }
+        let (state, at) = (self.state, self.at);
+        let lender = state.machines.get(&attempt.machine).map(|row| row.owner);
+        let owner = state.jobs.get(&id.job).map(|job| job.owner);
+        if let Some(lender) = lender.or(owner) {
+            self.events.push(Event::AttemptReturned {
+                attempt: id,
+                org: attempt.org,
+                machine: attempt.machine,
+                lender,
+                next,
+                at,
+            });
+        }
+    }
+
+    /// Returns who waits right behind an attempt, of those that are still there by then.
+    fn next(&self, id: AttemptId) -> Option<AttemptId> {
+        let mut behind = self.state.index.chains.all_behind(id);
+        behind.find(|next| !self.ended.contains(next))
     }
 
     /// Gives up what an ended attempt's machine still held.
@@ -202,6 +258,7 @@ impl<'a> Draft<'a> {
         if let Some(progress) = self.progress(id.job) {
             progress.end_attempt(id.task, fate);
         }
+        let next = self.next(id);
         let judged = set_aside::after(self.state, self.at, attempt, job, &outcome);
         self.events.push(Event::AttemptEnded {
             attempt: id,
@@ -214,6 +271,7 @@ impl<'a> Draft<'a> {
             log,
             fate,
             usage: Box::new(usage),
+            next,
         });
         self.events.extend(judged);
         self.end_job_if_through(id.job);

@@ -257,12 +257,13 @@ pub(super) fn cancel(
         Some(task) => {
             find_task(job, task)?;
             let live = state.index.live.get(&id);
-            let running = live
+            let mut placed = live
                 .into_iter()
                 .flatten()
-                .find(|attempt| attempt.task == task);
-            if let Some(attempt) = running {
-                draft.stop(*attempt, EndReason::Cancelled);
+                .copied()
+                .chain(state.index.chains.waiting(id));
+            if let Some(attempt) = placed.find(|attempt| attempt.task == task) {
+                draft.stop(attempt, EndReason::Cancelled);
             } else if progress.waits(task) {
                 draft.cancel_queued_task(id, task);
             } else {

@@ -201,7 +201,7 @@ pub(super) fn connect(
             continue;
         }
         match state.attempts.get(id).map(|attempt| &attempt.state) {
-            None | Some(AttemptState::Placed) => {}
+            None | Some(AttemptState::Placed | AttemptState::Next | AttemptState::Returning) => {}
             Some(AttemptState::Ended(_)) => draft.give_up_rest(*id),
             Some(_) => {
                 let why = "the machine came back without it";
@@ -261,7 +261,7 @@ pub(super) fn expire_lease(state: &State, at: Timestamp, machine: MachineId) -> 
         });
     }
     let used = state.index.machines.get(&machine);
-    for id in used.into_iter().flat_map(|used| &used.live) {
+    for id in used.into_iter().flat_map(|used| &used.desired) {
         let why = "no contact with the machine for longer than its lease";
         draft.end_without_machine(*id, EndReason::MachineLost, why);
     }

@@ -74,9 +74,10 @@ fn may_try_again(
     let again = match reason {
         EndReason::MachineOwner => retries.max > 0 && given_back < MAX_GIVEN_BACK,
         EndReason::Preempted if attempt.preempted.is_some() => retries.max > 0,
+        // Numbers are left out where one was returned before it began.
         _ => {
-            let tries = id.number.saturating_sub(given_back);
-            tries.saturating_sub(state.gave_way(id)) <= retries.max
+            let tries = 1 + ended(state, id, |_| true);
+            tries.saturating_sub(given_back + state.gave_way(id)) <= retries.max
         }
     };
     again && retries.covers(reason)

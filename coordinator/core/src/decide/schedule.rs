@@ -12,6 +12,7 @@ use super::waiting;
 use crate::{
     assign::GRACE,
     event::{Event, Preempted, ReservedBy},
+    lifecycle::attempt::AttemptStep,
     schedule::{plan::plan, preempt::Taken},
     state::State,
 };
@@ -41,8 +42,12 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
             gpu_models: placement.gpu_models,
             max_runtime: placement.max_runtime,
             strong: placement.strong,
+            behind: placement.behind,
             at,
         });
+    let returning = plan.returning.into_iter();
+    let returning =
+        returning.map(|(attempt, machine)| Event::AttemptReturning { attempt, machine });
     let kept = plan.kept.into_iter();
     let kept = kept.map(|(org, machine, job, begin)| Event::MachineReserved {
         machine,
@@ -52,7 +57,7 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         why: ReservedBy::Backfill,
     });
     let taken = plan.taken.into_iter();
-    let taken = taken.flat_map(|(org, job, taken)| preempted(org, job, taken, at));
+    let taken = taken.flat_map(|(org, job, taken)| preempted(state, org, job, taken, at));
     let looked = plan.looked.into_iter();
     let looked = looked.map(|(org, at, again)| Event::PreemptionLooked { org, at, again });
     let released = plan.released.into_iter();
@@ -63,20 +68,31 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         .map(|org| Event::ScheduleSettled { org });
     // What this lets in is placed by the next pass.
     let let_in = waiting::settle(state, at, most);
+    let placed = placed.chain(returning);
     let pass = placed.chain(released).chain(kept).chain(taken);
     pass.chain(looked).chain(settled).chain(let_in).collect()
 }
 
 /// Returns that tasks give way to a job, and that their place is the job's.
-fn preempted(org: OrgId, job: JobId, taken: Taken, at: Timestamp) -> Vec<Event> {
+fn preempted(state: &State, org: OrgId, job: JobId, taken: Taken, at: Timestamp) -> Vec<Event> {
     let machine = taken.machine;
     let begin = at.saturating_add(GRACE.as_duration());
-    let victims = taken.victims.into_iter();
-    let stopped = victims.map(|(attempt, precedence)| Event::AttemptPreempted {
-        attempt,
-        machine,
-        by: Preempted { job, precedence },
-    });
+    let (mut stopped, mut returning) = (Vec::new(), Vec::new());
+    for (attempt, precedence) in taken.victims {
+        let by = Preempted { job, precedence };
+        stopped.push(Event::AttemptPreempted {
+            attempt,
+            machine,
+            by,
+        });
+        // What waits behind it would have its place otherwise.
+        let behind = state.index.chains.all_behind(attempt);
+        let next = behind.filter(|id| {
+            let row = state.attempts.get(id);
+            row.is_some_and(|row| row.state.transition(AttemptStep::Return).is_ok())
+        });
+        returning.extend(next.map(|attempt| Event::AttemptReturning { attempt, machine }));
+    }
     let kept = Event::MachineReserved {
         machine,
         org,
@@ -84,7 +100,7 @@ fn preempted(org: OrgId, job: JobId, taken: Taken, at: Timestamp) -> Vec<Event> 
         begin,
         why: ReservedBy::Preemption,
     };
-    stopped.chain([kept]).collect()
+    stopped.into_iter().chain(returning).chain([kept]).collect()
 }
 
 /// Returns what waits in an org for so long that its priority rises by a step: of each member one job, and none for

@@ -84,6 +84,7 @@ impl Event {
                 machine,
                 lender,
                 usage,
+                next,
                 ..
             } => {
                 let mut rows = vec![
@@ -91,9 +92,23 @@ impl Event {
                     RowKey::progress(attempt.job),
                     RowKey::machine(*machine),
                 ];
+                rows.extend(next.map(RowKey::attempt));
                 let standing = |user| RowKey::standing(*org, user);
                 rows.extend(usage.charged(*lender).map(standing));
                 rows
+            }
+            Self::AttemptReturned {
+                attempt,
+                machine,
+                next,
+                ..
+            } => {
+                let own = [
+                    RowKey::attempt(*attempt),
+                    RowKey::progress(attempt.job),
+                    RowKey::machine(*machine),
+                ];
+                own.into_iter().chain(next.map(RowKey::attempt)).collect()
             }
             Self::AttemptStopping {
                 attempt, machine, ..
@@ -101,6 +116,7 @@ impl Event {
             | Self::AttemptPreempted {
                 attempt, machine, ..
             }
+            | Self::AttemptReturning { attempt, machine }
             | Self::ArtifactsSettled {
                 attempt, machine, ..
             }

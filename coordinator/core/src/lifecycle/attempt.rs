@@ -13,6 +13,10 @@ use super::IllegalStep;
 #[serde(rename_all = "snake_case")]
 pub enum AttemptState {
     Placed,
+    /// Placed behind another one, and not begun, wherever it stands by now.
+    Next,
+    /// Wanted back, if it has not begun.
+    Returning,
     Preparing,
     Running,
     /// Told to end; grace is running.
@@ -27,6 +31,7 @@ pub enum AttemptState {
 pub enum AttemptStep {
     Prepare,
     Start,
+    Return,
     Stop { reason: EndReason },
     End(Outcome),
 }
@@ -38,14 +43,16 @@ impl AttemptState {
     /// The step is not possible from here.
     pub fn transition(&self, step: AttemptStep) -> Result<Self, IllegalStep> {
         match (self, step) {
-            (Self::Placed, AttemptStep::Prepare) => Ok(Self::Preparing),
-            (Self::Placed | Self::Preparing, AttemptStep::Start) => Ok(Self::Running),
+            (Self::Placed | Self::Next | Self::Returning, AttemptStep::Prepare) => {
+                Ok(Self::Preparing)
+            }
+            (Self::Placed | Self::Next | Self::Returning | Self::Preparing, AttemptStep::Start) => {
+                Ok(Self::Running)
+            }
+            (Self::Next, AttemptStep::Return) => Ok(Self::Returning),
             // It started before the word to stop reached it: the start is noted, the goal stays.
             (Self::Stopping { reason }, AttemptStep::Start) => {
                 Ok(Self::Stopping { reason: *reason })
-            }
-            (Self::Placed | Self::Preparing | Self::Running, AttemptStep::Stop { reason }) => {
-                Ok(Self::Stopping { reason })
             }
             // Who was to be tried again is not, once nobody wants it any more.
             (
@@ -57,7 +64,16 @@ impl AttemptState {
                 },
             ) => Ok(Self::Stopping { reason }),
             (
-                Self::Placed | Self::Preparing | Self::Running | Self::Stopping { .. },
+                Self::Placed | Self::Next | Self::Returning | Self::Preparing | Self::Running,
+                AttemptStep::Stop { reason },
+            ) => Ok(Self::Stopping { reason }),
+            (
+                Self::Placed
+                | Self::Next
+                | Self::Returning
+                | Self::Preparing
+                | Self::Running
+                | Self::Stopping { .. },
                 AttemptStep::End(outcome),
             ) => Ok(Self::Ended(outcome)),
             (state, step) => Err(IllegalStep {
@@ -66,6 +82,7 @@ impl AttemptState {
                 step: match step {
                     AttemptStep::Prepare => "preparing",
                     AttemptStep::Start => "the start",
+                    AttemptStep::Return => "returning",
                     AttemptStep::Stop { .. } => "stopping",
                     AttemptStep::End(_) => "the end",
                 },
@@ -75,7 +92,7 @@ impl AttemptState {
 
     pub const fn status(&self) -> AttemptStatus {
         match self {
-            Self::Placed => AttemptStatus::Placed,
+            Self::Placed | Self::Next | Self::Returning => AttemptStatus::Placed,
             Self::Preparing => AttemptStatus::Preparing,
             Self::Running => AttemptStatus::Running,
             Self::Stopping { .. } => AttemptStatus::Stopping,
@@ -103,6 +120,8 @@ mod tests {
         let reason = EndReason::Cancelled;
         let states = [
             AttemptState::Placed,
+            AttemptState::Next,
+            AttemptState::Returning,
             AttemptState::Preparing,
             AttemptState::Running,
             AttemptState::Stopping { reason },
@@ -111,6 +130,7 @@ mod tests {
         let steps = [
             AttemptStep::Prepare,
             AttemptStep::Start,
+            AttemptStep::Return,
             AttemptStep::Stop { reason },
             AttemptStep::End(outcome),
         ];
@@ -119,7 +139,10 @@ mod tests {
             .map(|state| {
                 let after = |step: &AttemptStep| {
                     let after = state.transition(step.clone());
-                    after.map_or("-", |state| state.status().as_str())
+                    after.map_or("-", |state| match state {
+                        AttemptState::Returning => "returning",
+                        state => state.status().as_str(),
+                    })
                 };
                 steps.iter().map(after).collect()
             })
@@ -127,11 +150,13 @@ mod tests {
         assert_eq!(
             table,
             [
-                ["preparing", "running", "stopping", "ended"],
-                ["-", "running", "stopping", "ended"],
-                ["-", "-", "stopping", "ended"],
-                ["-", "stopping", "-", "ended"],
-                ["-", "-", "-", "-"],
+                ["preparing", "running", "-", "stopping", "ended"],
+                ["preparing", "running", "returning", "stopping", "ended"],
+                ["preparing", "running", "-", "stopping", "ended"],
+                ["-", "running", "-", "stopping", "ended"],
+                ["-", "-", "-", "stopping", "ended"],
+                ["-", "stopping", "-", "-", "ended"],
+                ["-", "-", "-", "-", "-"],
             ]
         );
     }

@@ -184,9 +184,10 @@ pub fn machine_may_fetch(state: &State, machine: MachineId, tree: TreeId) -> boo
         return true;
     }
     let used = state.index.machines.get(&machine);
-    let mut live = used.into_iter().flat_map(|used| &used.live);
-    live.any(|id| {
-        let job = state.jobs.get(&id.job);
+    let mut desired = used.into_iter().flat_map(|used| &used.desired);
+    desired.any(|id| {
+        let live = state.attempts.get(id).is_some_and(|row| row.is_live());
+        let job = state.jobs.get(&id.job).filter(|_| live);
         job.is_some_and(|job| job.trees().any(|needed| needed == tree))
     })
 }

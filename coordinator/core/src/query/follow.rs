@@ -70,7 +70,9 @@ pub fn followed(
             !runs && !progress.waits(task)
         }
     };
-    let attempts = attempts_of(state, id, request.task).take(MAX_FOLLOWED);
+    let attempts = attempts_of(state, id, request.task);
+    let attempts = attempts.filter(|(_, row)| row.waits_behind().is_none());
+    let attempts = attempts.take(MAX_FOLLOWED);
     Ok(Followed {
         job: id,
         summary: summary(state, id, job, progress)?,

@@ -92,8 +92,10 @@ pub(super) fn show(
         find_task(job, task)?;
     }
     let progress = progress(state, id, job)?;
-    let mut attempts =
+    let attempts =
         attempts_of(state, id, show.task).filter(|(_, attempt)| !show.live || attempt.is_live());
+    // What waits behind another one is queued, wherever it would begin.
+    let mut attempts = attempts.filter(|(_, attempt)| attempt.waits_behind().is_none());
     let rows: Vec<(AttemptId, &Attempt)> = attempts.by_ref().take(most(show.attempts)).collect();
     let live = rows.iter().filter(|(_, attempt)| attempt.is_live()).count();
     let samples = (MAX_SAMPLES_SHOWN / live.max(1)).clamp(1, MAX_SAMPLES);

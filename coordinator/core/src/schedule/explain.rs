@@ -2,6 +2,7 @@
 
 mod approval;
 mod backing_off;
+mod behind;
 mod ever;
 mod forecast;
 mod line;
@@ -248,7 +249,14 @@ impl<'a> Inquiry<'a> {
             .waits
             .iter()
             .map(|wait| alone(wait.code, wait.text.clone()));
+        let behind = behind::text(self.state, &self.subject);
+        let behind = behind.map(|text| alone(BlockerCode::WaitsBehind, text));
+        let (alone_behind, also_behind) = match behind::is_all(&self.subject) {
+            true => (behind, None),
+            false => (None, behind),
+        };
         let first = approval.into_iter().chain(archived).chain(waits);
+        let first = first.chain(alone_behind);
         let mut blockers: Vec<Blocker> = first.chain(limits).collect();
         let parallel = self.over_parallel();
         blockers.extend(parallel.map(|text| alone(BlockerCode::ArrayParallelism, text)));
@@ -259,6 +267,9 @@ impl<'a> Inquiry<'a> {
                 _ => format!("{ahead} tasks come first"),
             };
             blockers.push(alone(BlockerCode::Queue, text));
+        }
+        if !blockers.is_empty() {
+            blockers.extend(also_behind);
         }
         if backing_off::until(&self.subject).is_some() || !blockers.is_empty() {
             let later = backing_off::text(&self.subject);

@@ -39,8 +39,11 @@ impl History {
             number: 1,
             ..Self::default()
         };
+        let progress = state.progress.get(&job);
+        let returned = progress.and_then(|progress| progress.following.returned(task));
+        history.number += returned.unwrap_or(0);
         for (id, attempt) in state.attempts.range(first..=last) {
-            history.number = id.number + 1;
+            history.number = history.number.max(id.number + 1);
             history.memory = history.memory.max(attempt.next_memory);
             history.gave_way += u32::from(attempt.gave_way());
             if let AttemptState::Ended(outcome) = &attempt.state
@@ -54,6 +57,11 @@ impl History {
             }
         }
         history
+    }
+
+    /// Returns whether nothing keeps it from what any other task of its job may have.
+    pub(super) fn is_clean(&self) -> bool {
+        self.failed_on.is_empty() && self.memory.is_none()
     }
 
     /// Returns what the task asks for, where that is more than the job does for each.

@@ -4,6 +4,7 @@
 //! An array costs per task that is placed, not per task that waits; and jobs that are alike
 //! ([`crate::state::queue::Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
 
+mod follow;
 mod kept;
 mod own;
 mod place;
@@ -54,12 +55,16 @@ pub(crate) struct Placement {
     pub(crate) max_runtime: Option<Span>,
     /// Whether it gets a kernel of its own in user space.
     pub(crate) strong: bool,
+    /// Behind which one it waits, to have its place.
+    pub(crate) behind: Option<AttemptId>,
 }
 
 /// What a pass found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) placements: Vec<Placement>,
+    /// What waits behind others and is wanted back.
+    pub(crate) returning: Vec<(AttemptId, MachineId)>,
     /// Machines that are kept free from now on, for which job, and when that should begin.
     pub(crate) kept: Vec<(OrgId, MachineId, JobId, Timestamp)>,
     /// Those that are not any more.
@@ -96,6 +101,7 @@ pub(crate) fn plan(state: &State, at: Timestamp, most: u32) -> Plan {
             pass.preempt();
         }
         plan.placements.append(&mut pass.placements);
+        plan.returning.append(&mut pass.returning);
         let kept = pass.kept.iter();
         plan.kept
             .extend(kept.map(|(machine, job, begin)| (*org, *machine, *job, *begin)));
@@ -133,6 +139,7 @@ struct Pass<'a> {
     /// Of jobs of which something was placed in this pass.
     jobs: BTreeMap<JobId, Placed>,
     placements: Vec<Placement>,
+    returning: Vec<(AttemptId, MachineId)>,
     /// What has no room for a member anywhere: it stays so for the pass, which only ever takes.
     nowhere: BTreeSet<(UserId, ClassId)>,
     kept: Vec<(MachineId, JobId, Timestamp)>,
@@ -184,6 +191,7 @@ impl<'a> Pass<'a> {
             held: used.map(|used| used.held.clone()).unwrap_or_default(),
             jobs: BTreeMap::new(),
             placements: Vec::new(),
+            returning: Vec::new(),
             nowhere: BTreeSet::new(),
             kept: Vec::new(),
             released: Vec::new(),
@@ -197,6 +205,14 @@ impl<'a> Pass<'a> {
     }
 
     fn run(&mut self, most: usize) {
+        self.give_places(most);
+        // Only once nothing more has room anywhere is it clear what waits for a place.
+        if !self.again && self.placements.len() < most {
+            self.follow(most);
+        }
+    }
+
+    fn give_places(&mut self, most: usize) {
         let Some(queue) = self.state.index.queues.get(&self.org) else {
             return;
         };
@@ -285,7 +301,9 @@ impl<'a> Pass<'a> {
         };
         match self.place(id, job, task, class, candidates, scope) {
             Place::Found => {
-                self.again |= progress.raised > 0 || self.is_kept_for(id);
+                // What may wait behind it is found once it has its place.
+                let followed = progress.following.depth() > 0 && !progress.queued.is_empty();
+                self.again |= progress.raised > 0 || self.is_kept_for(id) || followed;
                 if progress.raised > 0 || self.next_task(id, job, progress).is_none() {
                     line.advance(class);
                 }

@@ -28,6 +28,10 @@ pub(crate) struct Attempt {
     /// Whether it has a kernel of its own in user space; fixed at placement as well.
     #[serde(default)]
     pub(crate) strong: bool,
+    /// Behind which one it waits on its machine, which has its place until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<AttemptId>,
+    /// When it was given its place.
     pub(crate) placed_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
@@ -103,11 +107,25 @@ impl Attempt {
         !matches!(self.state, AttemptState::Ended(_))
     }
 
+    /// Returns behind which one it waits.
+    pub(crate) fn waits_behind(&self) -> Option<AttemptId> {
+        self.after.filter(|_| self.is_live())
+    }
+
+    /// Returns whether it holds what was allocated for it.
+    pub(crate) fn has_place(&self) -> bool {
+        self.is_live() && self.after.is_none()
+    }
+
     /// Returns whether its machine is to run it, and not only to end it.
     pub(crate) fn is_to_run(&self) -> bool {
         matches!(
             self.state,
-            AttemptState::Placed | AttemptState::Preparing | AttemptState::Running
+            AttemptState::Placed
+                | AttemptState::Next
+                | AttemptState::Returning
+                | AttemptState::Preparing
+                | AttemptState::Running
         )
     }
 

@@ -3,7 +3,9 @@
 //! Every `*_in` has its `*_out`; whoever changes a row takes the old one out and puts the new one in. Entries
 //! that come to nothing are dropped, so that an index built anew from the rows is equal to the one kept.
 
+mod attempts;
 pub(crate) mod belongings;
+pub(crate) mod chains;
 mod data;
 pub(crate) mod dependants;
 mod invitations;
@@ -25,7 +27,7 @@ use common::{
     time::Timestamp,
 };
 
-use self::{belongings::Belongings, dependants::Dependants, listed::Listed};
+use self::{belongings::Belongings, chains::Chains, dependants::Dependants, listed::Listed};
 pub(crate) use self::{
     parties::{Parties, Waking},
     uses::{MachineUse, MemberUse},
@@ -34,7 +36,6 @@ use super::{
     State,
     account::Token,
     approval::Approval,
-    attempt::Attempt,
     certificate::{Certificate, Holder},
     held::OrgUse,
     job::{Job, JobProgress},
@@ -89,8 +90,10 @@ pub(crate) struct Index {
     pub(crate) artifact_readers: BTreeMap<AttemptId, BTreeSet<JobId>>,
     /// What attempts left and no job reads, by when it came.
     pub(crate) artifacts: BTreeMap<OrgId, BTreeSet<(Timestamp, AttemptId)>>,
-    /// Attempts of a job that have not ended.
+    /// Attempts of a job that have a place on a machine and have not ended.
     pub(crate) live: BTreeMap<JobId, BTreeSet<AttemptId>>,
+    /// Those that wait for one, each behind another.
+    pub(crate) chains: Chains,
     /// Jobs that run tasks of another again, by that and their age.
     pub(crate) reruns: BTreeMap<JobId, BTreeSet<(JobNumber, JobId)>>,
     /// Jobs that wait for another, by that.
@@ -262,6 +265,7 @@ impl Index {
         let member = (job.org, job.owner);
         self.belongings.job_in(member, progress);
         self.dependant_in(id, progress);
+        self.chains.job_in(id, job, progress);
         if progress.ended_at.is_none() {
             self.open_jobs.entry(member).or_default().insert(id);
         }
@@ -280,6 +284,7 @@ impl Index {
         let member = (job.org, job.owner);
         self.belongings.job_out(member, progress);
         self.dependant_out(id, progress);
+        self.chains.job_out(id, job);
         if let Some(jobs) = self.open_jobs.get_mut(&member) {
             jobs.remove(&id);
             if jobs.is_empty() {
@@ -299,76 +304,6 @@ impl Index {
             if queue.is_empty() {
                 self.queues.remove(&job.org);
             }
-        }
-    }
-
-    pub(crate) fn attempt_in(&mut self, id: AttemptId, attempt: &Attempt, parties: Parties) {
-        let Parties { owner, lender, .. } = parties;
-        self.belongings.attempt_in(attempt, owner);
-        self.artifacts_in(id, attempt);
-        self.usage.attempt_in(attempt);
-        if !attempt.is_desired() {
-            return;
-        }
-        let machine = self.machines.entry(attempt.machine).or_default();
-        machine.desired.insert(id);
-        if attempt.is_live() {
-            machine.live.insert(id);
-            self.live.entry(id.job).or_default().insert(id);
-            let held = machine.held.checked_add(&attempt.allocation);
-            machine.held = held.expect("the schedule gives nothing twice");
-            let member = self.members.entry((attempt.org, owner)).or_default();
-            member.running += 1;
-            member.held.add(&attempt.allocation, &attempt.gpu_models);
-            if lender != owner {
-                member.borrowed.add(&attempt.allocation);
-            }
-            let org = self.orgs.entry(attempt.org).or_default();
-            org.held.add(&attempt.allocation, &attempt.gpu_models);
-            if attempt.is_to_run() && lender != owner {
-                org.guests.add(parties.priority, attempt.machine);
-            }
-        }
-    }
-
-    pub(crate) fn attempt_out(&mut self, id: AttemptId, attempt: &Attempt, parties: Parties) {
-        let Parties { owner, lender, .. } = parties;
-        self.belongings.attempt_out(attempt, owner);
-        self.artifacts_out(id, attempt);
-        self.usage.attempt_out(attempt);
-        if !attempt.is_desired() {
-            return;
-        }
-        if let Some(machine) = self.machines.get_mut(&attempt.machine) {
-            machine.desired.remove(&id);
-            if machine.live.remove(&id) {
-                let held = machine.held.checked_sub(&attempt.allocation);
-                machine.held = held.expect("what was added can be taken away");
-            }
-            if *machine == MachineUse::default() {
-                self.machines.remove(&attempt.machine);
-            }
-        }
-        if attempt.is_live() {
-            if let Some(live) = self.live.get_mut(&id.job) {
-                live.remove(&id);
-                if live.is_empty() {
-                    self.live.remove(&id.job);
-                }
-            }
-            self.member_less((attempt.org, owner), |used| {
-                used.running = used.running.saturating_sub(1);
-                used.held.take(&attempt.allocation, &attempt.gpu_models);
-                if lender != owner {
-                    used.borrowed.take(&attempt.allocation);
-                }
-            });
-            self.org_less(attempt.org, |used| {
-                used.held.take(&attempt.allocation, &attempt.gpu_models);
-                if attempt.is_to_run() && lender != owner {
-                    used.guests.take(parties.priority, attempt.machine);
-                }
-            });
         }
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     delays::Delays,
+    following::Following,
     ranges::TaskRanges,
     waiting::{Awaited, Broken, Hold},
 };
@@ -114,6 +115,8 @@ pub(crate) struct JobProgress {
     /// Tasks that count as queued, and that the schedule does not see until their moment comes.
     #[serde(default)]
     pub(crate) delayed: Delays,
+    #[serde(default, skip_serializing_if = "Following::is_nothing")]
+    pub(crate) following: Following,
 }
 
 /// What becomes of a task whose attempt ended.
@@ -256,6 +259,7 @@ impl JobProgress {
             held: None,
             broken: None,
             delayed: Delays::default(),
+            following: Following::default(),
         }
     }
 
@@ -302,26 +306,41 @@ impl JobProgress {
     /// Returns how many tasks the schedule sees.
     pub(crate) fn in_queue(&self) -> u32 {
         let delayed = u32::try_from(self.delayed.len()).unwrap_or(u32::MAX);
-        self.counts.queued.saturating_sub(delayed)
+        let unseen = delayed.saturating_add(self.following.len());
+        self.counts.queued.saturating_sub(unseen)
     }
 
-    /// Returns whether the task waits, be it for a moment or for a machine.
+    /// Returns whether the task waits, be it for a moment, for a machine or for a place there.
     pub(crate) fn waits(&self, task: u32) -> bool {
-        self.queued.contains(task) || self.delayed.contains(task)
+        self.queued.contains(task) || self.delayed.contains(task) || self.following.contains(task)
     }
 
     /// Takes a task out of the queue; what waits of the job has had its turn.
     pub(crate) fn place(&mut self, task: u32, at: Timestamp) {
         if self.queued.remove(task) {
-            self.counts.queued -= 1;
-            self.counts.running += 1;
-            self.waits_since = at;
-            self.raised = 0;
+            self.following.note_placed(task);
+            self.begin(at);
         }
     }
 
+    pub(super) const fn begin(&mut self, at: Timestamp) {
+        self.counts.queued -= 1;
+        self.counts.running += 1;
+        self.waits_since = at;
+        self.raised = 0;
+    }
+
+    /// Takes a task from its place, or from behind another.
+    pub(super) fn leave(&mut self, task: u32) {
+        let counted = match self.following.remove(task) {
+            true => &mut self.counts.queued,
+            false => &mut self.counts.running,
+        };
+        *counted = counted.saturating_sub(1);
+    }
+
     pub(crate) fn end_attempt(&mut self, task: u32, fate: TaskFate) {
-        self.counts.running = self.counts.running.saturating_sub(1);
+        self.leave(task);
         match fate {
             TaskFate::Requeued => {
                 if self.queued.insert(task) {
@@ -355,8 +374,10 @@ impl JobProgress {
     }
 
     pub(crate) fn cancel_all_queued(&mut self) {
-        self.counts.cancelled += self.counts.queued;
-        self.counts.queued = 0;
+        // Machines were told of these, and have to say that nothing comes of them.
+        let following = self.following.len();
+        self.counts.cancelled += self.counts.queued - following;
+        self.counts.queued = following;
         self.queued.clear();
         self.delayed.clear();
     }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Actor, Body, State, command::OrgCommand, event::Holder, lifecycle::attempt::AttemptState,
-    query::enrolment,
+    lifecycle::job::JobState, query::enrolment,
 };
 
 pub(super) fn ask(world: &World, who: UserId, question: OrgRequest) -> Result<OrgAnswer, Problem> {
@@ -64,7 +64,7 @@ pub(super) fn check_went(
     let open = |state: &State| -> BTreeSet<JobNumber> {
         let rows = state.jobs.iter().filter(|(id, job)| {
             let state = state.progress[id].state;
-            job.owner == who && state == crate::lifecycle::job::JobState::Open
+            job.owner == who && state == JobState::Open
         });
         rows.map(|(_, job)| job.number).collect()
     };
@@ -76,8 +76,14 @@ pub(super) fn check_went(
     let tasks = |state: &State| {
         let own = state.jobs.iter().filter(|(_, job)| job.owner == who);
         own.fold((0, 0), |(queued, running), (id, _)| {
-            let counts = state.progress[id].counts;
-            (queued + counts.queued, running + counts.running)
+            let progress = &state.progress[id];
+            let counts = progress.counts;
+            // Of a cancelled job nothing waits but for the word of its machine.
+            let waits = match progress.state {
+                JobState::Cancelling => 0,
+                _ => counts.queued,
+            };
+            (queued + waits, running + counts.running)
         })
     };
     let still = |state: &State, at| {
@@ -97,7 +103,7 @@ pub(super) fn check_went(
             .count()
     };
     let on_theirs = |state: &State| {
-        let live = state.attempts.iter().filter(|(_, row)| row.is_live());
+        let live = state.attempts.iter().filter(|(_, row)| row.has_place());
         let there = live.filter(|(id, row)| {
             state.machines[&row.machine].owner == who && state.jobs[&id.job].owner != who
         });

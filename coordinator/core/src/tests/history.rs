@@ -17,6 +17,7 @@ use common::{
     project::Grantee,
     resources::GpuRequest,
     status::{Access, EndReason, IsolationLevel, MinIsolation, Priority, Role},
+    time::Span,
     units::Bytes,
     wire::agent::AttemptReport,
 };
@@ -112,7 +113,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => job_step().prop_map(Step::Jobs),
         2 => (prop::option::of(1..4u32), prop::option::of(1..3u64), prop::option::weighted(0.3, 0..4usize))
             .prop_map(|(concurrent, memory, isolation)| Step::Limits { concurrent, memory, isolation }),
-        9 => (any::<Index>(), 0..11usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
+        9 => (any::<Index>(), 0..15usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
         2 => any::<Index>().prop_map(Step::CompleteLog),
         1 => (1..3usize).prop_map(Step::RemoveMember),
         1 => (1..3usize).prop_map(Step::Rejoin),
@@ -265,6 +266,17 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 4 => ended(EndReason::MachineOwner, None, false),
                 5 => ended(EndReason::Cancelled, None, true),
                 8 => ended(EndReason::OutOfMemory, None, false),
+                11 => AttemptReport::Returned,
+                12..=14 => {
+                    let mut outcome = outcome(EndReason::Exited, Some(0));
+                    outcome.usage.wall = Span::from_millis(10 * *log);
+                    let (at, artifacts) = (world.now, false);
+                    AttemptReport::Ended {
+                        at,
+                        outcome,
+                        artifacts,
+                    }
+                }
                 9 => ended(EndReason::PrepareFailed, None, false),
                 10 => ended(EndReason::Signalled, None, false),
                 6 => AttemptReport::Artifacts {
@@ -335,7 +347,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn invariants_hold_in_every_history(steps in vec(step(), 1..60)) {
+    fn invariants_hold_in_every_history(quick in any::<bool>(), steps in vec(step(), 1..60)) {
         let mut world = World::new();
         let mut people = People {
             users: [ALICE, BOB, CAROL],
@@ -347,6 +359,9 @@ proptest! {
         world.grant(ALICE, rules::PROJECT, Grantee::Everyone, Access::Contribute).unwrap();
         world.machine(10, BOB, "ten", report(capacity(4, 8)));
         world.machine(11, CAROL, "eleven", report(capacity(3, 8)));
+        if quick {
+            jobs::begin_quick(&mut world);
+        }
         for step in &steps {
             let before = world.clone();
             let goes = match step {

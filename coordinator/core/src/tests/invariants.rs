@@ -16,6 +16,7 @@ use crate::{
     schedule::explain::{Subject, explain},
     state::{
         Volatile,
+        following::MAX_BEHIND,
         index::Index,
         pool::{self, Pool},
         rows,
@@ -107,6 +108,7 @@ pub(super) fn check(world: &World) {
             "an ended job keeps what opened a registry"
         );
     }
+    chains_are_whole(state);
     let live: Vec<TaskId> = world.live().iter().map(|id| id.task_id()).collect();
     let tasks: BTreeSet<TaskId> = live.iter().copied().collect();
     assert_eq!(live.len(), tasks.len(), "one live attempt per task");
@@ -242,6 +244,33 @@ fn load_of_save_is_the_same(state: &State) {
     );
 }
 
+/// Checks that who waits behind another waits for a place that somebody has, of its own job and for as much.
+fn chains_are_whole(state: &State) {
+    for (id, attempt) in &state.attempts {
+        let Some(before) = attempt.waits_behind() else {
+            continue;
+        };
+        assert_eq!(
+            state.index.chains.behind(before),
+            Some(*id),
+            "each behind one"
+        );
+        let first = &state.attempts[&before];
+        assert!(first.is_live(), "it waits behind what has ended");
+        assert_eq!(before.job, id.job);
+        assert_eq!(
+            (first.machine, &first.allocation),
+            (attempt.machine, &attempt.allocation)
+        );
+        let mut ahead = vec![before];
+        while let Some(next) = state.attempts[&ahead[ahead.len() - 1]].waits_behind() {
+            ahead.push(next);
+            assert!(ahead.len() <= MAX_BEHIND, "it waits behind too many");
+        }
+        assert!(state.progress[&id.job].following.contains(id.task));
+    }
+}
+
 fn counts_agree_with_attempts(state: &State) {
     for (id, progress) in &state.progress {
         let job = &state.jobs[id];
@@ -260,13 +289,17 @@ fn counts_agree_with_attempts(state: &State) {
         assert_eq!(delayed.count(), progress.delayed.len());
         assert_eq!(waiting.count(), progress.in_queue() as usize);
         assert_eq!(
-            progress.in_queue() as usize + progress.delayed.len(),
+            progress.in_queue() as usize
+                + progress.delayed.len()
+                + progress.following.len() as usize,
             queued as usize
         );
         assert_eq!(progress.is_through(), progress.ended_at.is_some());
         for attempt in state.index.live.get(id).into_iter().flatten() {
             assert!(!progress.waits(attempt.task), "a task waits and runs");
         }
+        let behind = state.index.chains.waiting(*id).count();
+        assert_eq!(behind, progress.following.len() as usize);
     }
     for attempt in state.attempts.values() {
         let ended = matches!(attempt.state, AttemptState::Ended(_));

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use certs::Subject;
 use common::{
     code::Code,
-    id::{AttemptId, OrgId, TreeId},
+    id::AttemptId,
     machine::MachineReport,
     problem::Problem,
-    units::Bytes,
     wire::{
         Hello,
         agent::{
-            AgentHello, AgentMessage, AttemptReport, CoordinatorHello, CoordinatorMessage,
+            AgentHello, AgentMessage, CoordinatorHello, CoordinatorMessage,
             MAX_ATTEMPTS_PER_MACHINE, ReportStage,
         },
     },
@@ -28,12 +27,14 @@ use coordinator_core::{
 use link::frames::{self, FrameReceiver, FrameSender};
 use tokio::sync::{Notify, mpsc};
 
-use super::Agent;
+use super::{
+    Agent,
+    reports::{self, Posted},
+};
 use crate::{
-    blobs::Store,
-    desk::{blocking, parse_request},
+    desk::parse_request,
     doors::{HELLO_TIMEOUT, check_version, refuse},
-    engine::{NotDone, Pending},
+    engine::NotDone,
 };
 
 /// Answers to one machine that may wait to be written. While they do, nothing more is read from it.
@@ -42,14 +43,17 @@ const OUTBOX: usize = 256;
 /// What the writer is to say.
 enum Outgoing {
     Message(CoordinatorMessage),
-    /// An acknowledgement, once the report is committed.
-    Report {
-        attempt: AttemptId,
-        stage: ReportStage,
-        pending: Pending,
-    },
+    /// Acknowledgements, once the reports are committed.
+    Reports(Posted, Answer),
     /// The last words.
     Refuse(Problem),
+}
+
+/// How reports are acknowledged: as they came.
+#[derive(Clone, Copy)]
+enum Answer {
+    One,
+    Together,
 }
 
 /// Serves the stream until the machine leaves or is refused.
@@ -175,21 +179,19 @@ async fn write(
                 tx.send(&last).await?;
                 return Err(problem);
             }
-            Some(Outgoing::Report {
-                attempt,
-                stage,
-                pending,
-            }) => {
-                match pending.done().await {
-                    Ok(_) => {}
-                    Err(NotDone::Rejected(rejection)) => {
-                        tracing::info!(%attempt, ?stage, ?rejection, "a report was refused");
+            Some(Outgoing::Reports(posted, answer)) => {
+                let acks = posted.done().await?;
+                let ended = |ack: &&(AttemptId, ReportStage)| ack.1 == ReportStage::Ended;
+                let ended: Vec<_> = acks.iter().filter(ended).map(|ack| ack.0).collect();
+                match (answer, acks.as_slice()) {
+                    (Answer::One, [(attempt, stage)]) => {
+                        let (attempt, stage) = (*attempt, *stage);
+                        tx.send(&CoordinatorMessage::AttemptAck { attempt, stage })
+                            .await?;
                     }
-                    Err(error) => return Err(error.into()),
+                    _ => tx.send(&CoordinatorMessage::AttemptAcks { acks }).await?,
                 }
-                tx.send(&CoordinatorMessage::AttemptAck { attempt, stage })
-                    .await?;
-                if stage == ReportStage::Ended {
+                for attempt in ended {
                     agent.desk.complete_log(agent.machine, attempt).await;
                 }
             }
@@ -232,42 +234,11 @@ async fn read(
                 continue;
             }
             AgentMessage::Attempt { attempt, report } => {
-                desk.wires.machines.heard(agent.machine, None, desk.now());
-                let stage = report.stage();
-                let _named = desk.blobs.named().await;
-                let org = access::org_of_machine(&desk.engine.read(), agent.machine);
-                let (report, arrived) = match report {
-                    AttemptReport::Artifacts { tree } if !sent(agent, org, tree) => {
-                        tracing::warn!(machine = %agent.machine, %attempt, %tree, "artifacts were named that it has not sent");
-                        (AttemptReport::ArtifactsLost, None)
-                    }
-                    AttemptReport::Artifacts { tree } => (report, org.map(|org| (org, tree))),
-                    report => (report, None),
-                };
-                let arrived = match arrived {
-                    Some((org, tree)) => Some((desk.store(org).await?, tree)),
-                    None => None,
-                };
-                let artifact_size = match &arrived {
-                    Some((store, tree)) => size(agent, store, *tree).await?,
-                    None => None,
-                };
-                let body = Body::ReportAttempt {
-                    attempt,
-                    report,
-                    artifact_size,
-                };
-                let actor = Actor::Machine(agent.machine);
-                let pending = desk.engine.post(actor, body).await?;
-                // Whoever looks for what nothing needs waits for what is in the mailbox.
-                if let Some((store, tree)) = arrived {
-                    store.release(tree);
-                }
-                Outgoing::Report {
-                    attempt,
-                    stage,
-                    pending,
-                }
+                let answer = Answer::One;
+                Outgoing::Reports(reports::post(agent, vec![(attempt, report)]).await?, answer)
+            }
+            AgentMessage::Attempts { reports } => {
+                Outgoing::Reports(reports::post(agent, reports).await?, Answer::Together)
             }
             AgentMessage::Door(door) => {
                 let seen = agent.session.connection().remote_address().ip();
@@ -316,34 +287,6 @@ async fn report_machine(agent: &Agent, report: MachineReport) -> Result<(), Prob
     }
 }
 
-/// Returns whether the machine has sent the tree. After a restart it may be said later than it was sent: what nothing
-/// else names is nobody else's.
-fn sent(agent: &Agent, org: Option<OrgId>, tree: TreeId) -> bool {
-    let desk = &*agent.desk;
-    let from = Actor::Machine(agent.machine);
-    org.is_some_and(|org| {
-        desk.receipts.has(from, org, tree, desk.now())
-            || !access::is_named(&desk.engine.read(), org, tree)
-    })
-}
-
-/// Returns the size of a tree that has arrived, and how many files it has; `None` if it is not here, or not whole.
-///
-/// # Errors
-/// It cannot be read now: the machine says it again when it comes back.
-async fn size(agent: &Agent, store: &Store, tree: TreeId) -> Result<Option<(Bytes, u64)>, Problem> {
-    let store = store.clone();
-    let stored = blocking(move || store.size(tree)).await;
-    match stored {
-        Ok(size) => Ok(Some(size)),
-        Err(problem) if matches!(problem.code, Code::NotFound | Code::Checksum) => {
-            tracing::warn!(machine = %agent.machine, %tree, %problem, "artifacts are not here");
-            Ok(None)
-        }
-        Err(problem) => Err(problem),
-    }
-}
-
 async fn renew(agent: &Agent, csr: &[u8]) -> Result<Vec<Vec<u8>>, Problem> {
     let desk = &*agent.desk;
     let signed = desk.issue(&parse_request(csr)?, Subject::Machine(agent.machine))?;
@@ -361,6 +304,6 @@ async fn renew(agent: &Agent, csr: &[u8]) -> Result<Vec<Vec<u8>>, Problem> {
     Ok(signed.chain)
 }
 
-fn protocol(why: &str) -> Problem {
+pub(super) fn protocol(why: &str) -> Problem {
     Problem::new(Code::Protocol, "The agent was not understood", why)
 }

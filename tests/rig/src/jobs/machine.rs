@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path, time::Instant};
 use anyhow::{Result, bail, ensure};
 use certs::{Identity, PrivateKey, client_config, install_crypto};
 use common::{
-    id::{AttemptId, Fingerprint, MachineId},
+    id::{Fingerprint, MachineId},
     job::{AttemptUsage, Outcome},
     machine::{Isolation, MachineLoad, MachineReport, SystemInfo},
     resources::Capacity,
@@ -17,7 +17,7 @@ use common::{
         ALPN_AGENT, ALPN_JOIN, Hello,
         agent::{
             AgentHello, AgentMessage, AttemptReport, CoordinatorHello, CoordinatorMessage, Goal,
-            MAX_ATTEMPTS_PER_MACHINE, ReportStage,
+            MAX_ATTEMPTS_PER_MACHINE, MAX_REPORTS, ReportStage,
         },
         join::{JoinAnswer, JoinRequest},
     },
@@ -143,17 +143,29 @@ async fn until_ended(
         match rx.expect().await? {
             CoordinatorMessage::Assignment(set) => {
                 let before = std::mem::take(&mut known);
+                let mut reports = Vec::new();
                 for assigned in set.attempts {
+                    // What takes no time is never followed by another one in its place.
+                    ensure!(assigned.after.is_none(), "an attempt waits behind another");
                     known.insert(assigned.attempt);
                     if assigned.goal == Goal::Run && !before.contains(&assigned.attempt) {
-                        for report in whole_life() {
-                            outbox.send(said(assigned.attempt, report)).await?;
-                        }
+                        let lives = whole_life().into_iter();
+                        reports.extend(lives.map(|report| (assigned.attempt, report)));
                     }
+                }
+                for reports in reports.chunks(MAX_REPORTS) {
+                    let reports = reports.to_vec();
+                    outbox.send(AgentMessage::Attempts { reports }).await?;
                 }
             }
             CoordinatorMessage::AttemptAck { stage, .. } => {
                 ended += u32::from(stage == ReportStage::Ended);
+            }
+            CoordinatorMessage::AttemptAcks { acks } => {
+                let ends = acks
+                    .iter()
+                    .filter(|(_, stage)| *stage == ReportStage::Ended);
+                ended += u32::try_from(ends.count())?;
             }
             CoordinatorMessage::Refused(problem) => return Err(problem.into()),
             CoordinatorMessage::HeartbeatAck { .. } | CoordinatorMessage::Certificate { .. } => {}
@@ -161,10 +173,6 @@ async fn until_ended(
         ensure!(known.len() <= MAX_ATTEMPTS_PER_MACHINE, "too many attempts");
     }
     Ok(())
-}
-
-const fn said(attempt: AttemptId, report: AttemptReport) -> AgentMessage {
-    AgentMessage::Attempt { attempt, report }
 }
 
 fn whole_life() -> [AttemptReport; 2] {

@@ -154,8 +154,9 @@ fn in_the_way(
     let mut inquiry = Inquiry::on(state, subject, &rooms, vec![machine]);
     inquiry.ask.now = now;
     let blockers = inquiry.blockers(0).into_iter();
-    // Those of its tasks that wait for a moment are others.
-    let blockers = blockers.filter(|one| one.code != BlockerCode::BackingOff);
+    // Those of its tasks that wait for a moment, or behind others, are not asked about.
+    let others = [BlockerCode::BackingOff, BlockerCode::WaitsBehind];
+    let blockers = blockers.filter(|one| !others.contains(&one.code));
     let told = blockers.map(|Blocker { code, text, .. }| Obstacle {
         code,
         text: about_others(code).map_or(text, str::to_owned),

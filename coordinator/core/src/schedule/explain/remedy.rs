@@ -1,6 +1,6 @@
 //! What would have to change for a task to start: the least of it, on the machine that comes nearest.
 
-use super::{Inquiry, approval, backing_off, words};
+use super::{Inquiry, approval, backing_off, behind, words};
 use crate::schedule::{
     feasible::{Obstacle, may_place},
     view::MachineView,
@@ -38,6 +38,10 @@ impl Inquiry<'_> {
             ));
         }
         all.extend(self.waits.iter().map(|wait| wait.change.clone()));
+        if behind::is_all(&self.subject) && self.waits.is_empty() {
+            return "none is needed: it begins as soon as a running task of the job ends"
+                .to_owned();
+        }
         if let Some(until) = backing_off::until(&self.subject).filter(|_| all.is_empty()) {
             let until = until.to_second();
             return format!("none is needed: it is tried again at {until}");

@@ -274,7 +274,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns whether the job could run there if the machine were empty, as far as limits go now.
-    fn would_have(&mut self, machine: MachineId, id: JobId, job: &'a Job) -> bool {
+    pub(super) fn would_have(&mut self, machine: MachineId, id: JobId, job: &'a Job) -> bool {
         let served = self.may_be_served(job, &Class::of(job));
         let ask = self.ask(id, job);
         let view = self.machines.look(machine);

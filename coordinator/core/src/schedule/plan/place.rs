@@ -104,6 +104,7 @@ impl<'a> Pass<'a> {
             gpu_models,
             max_runtime: max_runtime(job.spec.max_runtime, self.limits),
             strong,
+            behind: None,
         });
         Place::Found
     }

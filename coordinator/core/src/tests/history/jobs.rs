@@ -4,14 +4,15 @@ use common::{
     api::job::{CancelJob, GraphJob, HoldJob, RerunJob, SubmitGraph},
     id::{IdempotencyKey, UserId},
     job::{After, ArraySpec, JobNumber, JobSpec, graph::Need},
-    status::Condition,
+    status::{Condition, EndReason},
+    time::Span,
 };
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
     Body, Event, Rejection,
     command::job::JobCommand,
-    tests::world::{ALICE, ORG, World, job_id, name, spec},
+    tests::world::{ALICE, BOB, ORG, World, array, job_id, name, outcome, spec},
 };
 
 #[derive(Debug, Clone)]
@@ -71,6 +72,18 @@ pub(super) fn job_step() -> impl Strategy<Value = JobStep> {
             .prop_map(|(number, failed, task)| JobStep::Rerun { number, failed, task }),
         1 => (0..3usize, needs).prop_map(|(owner, needs)| JobStep::Graph { owner, needs }),
     ]
+}
+
+/// Lets a job of short tasks begin, so that some wait behind others.
+pub(super) fn begin_quick(world: &mut World) {
+    world.submit(BOB, 99, array(12, None)).unwrap();
+    let first = world.schedule()[0].0;
+    world.start(first);
+    world.wait(1);
+    let mut outcome = outcome(EndReason::Exited, Some(0));
+    outcome.usage.wall = Span::from_millis(10);
+    world.end(first, outcome);
+    world.schedule();
 }
 
 pub(super) fn take(

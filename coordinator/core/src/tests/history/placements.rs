@@ -16,11 +16,26 @@ pub(super) fn check_placements(before: &World, after: &World, events: &[Event]) 
     let org = &before.state.orgs[&ORG];
     for event in events {
         let Event::AttemptPlaced {
-            attempt, machine, ..
+            attempt,
+            machine,
+            behind,
+            ..
         } = event
         else {
             continue;
         };
+        if let Some(behind) = behind {
+            let (first, row) = (
+                &after.state.attempts[behind],
+                &after.state.attempts[attempt],
+            );
+            assert_eq!(behind.job, attempt.job);
+            assert_eq!(
+                (first.machine, &first.allocation),
+                (*machine, &row.allocation)
+            );
+            assert!(!row.has_place(), "it waits for the place of another");
+        }
         let offer = &after.state.reports[machine].offer;
         let held = &after.state.index.machines[machine].held;
         assert!(
@@ -61,7 +76,7 @@ pub(super) fn check_placements(before: &World, after: &World, events: &[Event]) 
                 let used = world.state.index.machines.get(machine);
                 used.map_or(0, |used| used.live.len())
             };
-            assert!(aside.tried.is_some(), "it is set aside");
+            assert!(aside.tried.is_some() && behind.is_none(), "it is set aside");
             assert_eq!((live(before), live(after)), (0, 1), "one at a time");
         }
         check_rules(before, after, *attempt, *machine);

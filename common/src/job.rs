@@ -14,6 +14,7 @@ use crate::{
     approval::ApprovalView,
     id::{JobId, TreeId},
     image::Image,
+    label::WantedLabel,
     name::Name,
     resources::{Allocation, Request},
     seal::Sealed,
@@ -143,6 +144,9 @@ pub struct JobSpec {
     /// It starts nothing before it is released.
     #[serde(default)]
     pub hold: bool,
+    /// What a machine has to be said to have, or not to have.
+    #[serde(default)]
+    pub labels: Vec<WantedLabel>,
 }
 
 impl JobSpec {
@@ -170,6 +174,7 @@ impl JobSpec {
             artifacts: Vec::new(),
             after: Vec::new(),
             hold: false,
+            labels: Vec::new(),
         }
     }
 }

@@ -15,6 +15,7 @@ use common::{
     id::TreeId,
     image::Image,
     job::{After, ArraySpec, InvalidAfter, InvalidMount, JobSpec, Mount, Retries},
+    label::{InvalidLabel, WantedLabel},
     name::Name,
     problem::Problem,
     resources::{GpuRequest, Request},
@@ -27,7 +28,7 @@ use serde_json::{Map, Value};
 
 use super::yaml::{self, Fields, FileError};
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "name",
     "image",
     "command",
@@ -47,6 +48,7 @@ const KEYS: [&str; 19] = [
     "secrets",
     "after",
     "hold",
+    "labels",
 ];
 /// Keys of the product that come later; refused rather than ignored.
 const LATER: [&str; 1] = ["nodes"];
@@ -78,6 +80,7 @@ pub(crate) struct Draft {
     pub(crate) secrets: BTreeSet<SecretName>,
     pub(crate) after: Vec<After>,
     pub(crate) hold: bool,
+    pub(crate) labels: Vec<WantedLabel>,
 }
 
 /// Reads the job file at `path`. A relative `workdir` counts from the file's own folder.
@@ -121,6 +124,7 @@ pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
         secrets: secrets(&fields)?,
         after: after(&fields)?,
         hold: fields.flag("hold")?.unwrap_or(false),
+        labels: labels(&fields)?,
     })
 }
 
@@ -138,6 +142,15 @@ fn after(fields: &Fields<'_>) -> Result<Vec<After>, FileError> {
     let wanted = wanted.iter().map(|text| {
         text.parse()
             .map_err(|error: InvalidAfter| fields.complain("after", &error.to_string()))
+    });
+    wanted.collect()
+}
+
+fn labels(fields: &Fields<'_>) -> Result<Vec<WantedLabel>, FileError> {
+    let wanted = fields.texts("labels")?.unwrap_or_default();
+    let wanted = wanted.iter().map(|text| {
+        text.parse()
+            .map_err(|error: InvalidLabel| fields.complain("labels", &error.to_string()))
     });
     wanted.collect()
 }
@@ -372,6 +385,7 @@ impl Draft {
             artifacts,
             after: self.after,
             hold: self.hold,
+            labels: self.labels,
         })
     }
 }

@@ -8,6 +8,7 @@ use common::{
     id::IdempotencyKey,
     image::Image,
     job::{After, ArraySpec, MemoryFactor, Mount, Retries},
+    label::WantedLabel,
     name::Name,
     problem::Problem,
     resources::GpuRequest,
@@ -113,6 +114,9 @@ pub(super) struct JobFlags {
     /// Submit it held: it starts nothing before `job release`
     #[arg(long)]
     hold: bool,
+    /// Run only on machines with this label, or with `!` before it, without it
+    #[arg(long = "label", value_name = "[!]KEY[=VALUE]")]
+    labels: Vec<WantedLabel>,
     /// The same key gives the same job, however often it is submitted
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<String>,
@@ -250,6 +254,9 @@ impl JobFlags {
             draft.after = self.after;
         }
         draft.hold |= self.hold;
+        if !self.labels.is_empty() {
+            draft.labels = self.labels;
+        }
         Ok(())
     }
 

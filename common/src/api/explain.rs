@@ -133,6 +133,8 @@ pub enum BlockerCode {
     MachinePending,
     /// The machine's owner lends no processor or no memory.
     LendsNothing,
+    /// The machine has not a label that is wanted, or has one that is not.
+    LabelMissing,
 }
 
 impl BlockerCode {
@@ -181,6 +183,7 @@ impl BlockerCode {
             Self::MachineSetAside => "machine_set_aside",
             Self::MachinePending => "machine_pending",
             Self::LendsNothing => "lends_nothing",
+            Self::LabelMissing => "label_missing",
         }
     }
 }

@@ -45,6 +45,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::MachineSetAside { .. }
         | Event::MachineTried { .. }
         | Event::MachineReadmitted { .. }
+        | Event::MachineLabelled { .. }
         | Event::MachineReported { .. }
         | Event::MachineReserved { .. }
         | Event::ReservationEnded { .. } => machine::apply(state, event),

@@ -128,7 +128,8 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::MachineRejected { org, .. }
         | Event::MachineRemoved { org, .. }
         | Event::MachineSetAside { org, .. }
-        | Event::MachineReadmitted { org, .. } => (AuditKind::Machine, About::Org(*org)),
+        | Event::MachineReadmitted { org, .. }
+        | Event::MachineLabelled { org, .. } => (AuditKind::Machine, About::Org(*org)),
         Event::MachineConnected { org, .. }
         | Event::MachineDisconnected { org, .. }
         | Event::MachineLost { org, .. }

@@ -143,6 +143,11 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             org: o,
             ..
         }
+        | Event::MachineLabelled {
+            machine: id,
+            org: o,
+            ..
+        }
         | Event::MachineDisconnected {
             machine: id,
             org: o,

@@ -21,6 +21,7 @@ use common::{
     },
     job::{ArtifactsView, JobNumber, JobSpec, Outcome},
     join_link::LinkPurpose,
+    label::Label,
     limits::{Limits, ResourceLimits},
     machine::MachineReport,
     name::Name,
@@ -204,6 +205,13 @@ pub enum Event {
     MachineReadmitted {
         machine: MachineId,
         org: OrgId,
+        at: Timestamp,
+    },
+    /// By an admin; those before are gone.
+    MachineLabelled {
+        machine: MachineId,
+        org: OrgId,
+        labels: Vec<Label>,
         at: Timestamp,
     },
     MachineReported {

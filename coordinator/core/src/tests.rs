@@ -18,6 +18,7 @@ mod invariants;
 mod invitations;
 mod isolation;
 mod jobs;
+mod labels;
 mod limits;
 mod lists;
 mod login_links;

@@ -5,6 +5,7 @@ use common::{
     api::{Answer, Request, job::ShowJob},
     image::Image,
     job::{AfterView, ArtifactsView, AttemptView, JobDetail, JobRef, JobSpec},
+    label::WantedLabel,
     problem::Problem,
     resources,
     secret::SecretName,
@@ -75,6 +76,7 @@ fn text(job: &JobDetail) -> String {
     let held = held.map(|hold| format!("by {} since {}", hold.by, local(hold.since)));
     let after = job.after.iter().map(after);
     let reruns = job.reruns.iter().map(|number| format!("job {number}"));
+    let labels = spec.labels.iter().map(WantedLabel::to_string);
     let secrets = spec.secrets.iter().map(SecretName::to_string);
     let facts = Facts::default()
         .with("job", summary.number)
@@ -104,6 +106,7 @@ fn text(job: &JobDetail) -> String {
             Some(spec.network).filter(|network| *network != Network::None),
         )
         .with_some("isolation", spec.isolation)
+        .with("labels", labels.collect::<Vec<_>>().join(", "))
         .with("datasets", datasets.collect::<Vec<_>>().join("\n"))
         .with("outputs", spec.outputs.join("\n"))
         .with("env", env.collect::<Vec<_>>().join("\n"))

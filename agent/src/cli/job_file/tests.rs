@@ -26,6 +26,7 @@ retries: {max: 2, on: [machine_lost, preempted]}
 array: 0-99%10
 after: [40, '41:failed']
 hold: true
+labels: [ssd, zone=a, '!slow']
 ",
     )
     .unwrap();
@@ -58,6 +59,8 @@ hold: true
     let after: Vec<String> = draft.after.iter().map(After::to_string).collect();
     assert_eq!(after, ["40:succeeded", "41:failed"]);
     assert!(draft.hold);
+    let labels: Vec<String> = draft.labels.iter().map(WantedLabel::to_string).collect();
+    assert_eq!(labels, ["ssd", "zone=a", "!slow"]);
 }
 
 #[test]
@@ -113,6 +116,7 @@ fn bad_values_name_their_key_and_what_would_do() {
         "resources: {memory: 16 bananas}",
         "`resources.memory`: \"16 bananas\" is not a size",
     );
+    refused("labels: [Fast]", "`labels`: \"Fast\" is not a label");
     refused("resources: {cpu: -1}", "`resources.cpu`");
     refused("resources: {gpu: 0}", "`resources.gpu`");
     refused("resources: {gpu: {count: 0}}", "`resources.gpu.count`");

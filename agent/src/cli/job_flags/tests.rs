@@ -81,6 +81,10 @@ array: 0-9
         "5",
         "--array",
         "0-1%1",
+        "--label",
+        "ssd",
+        "--label",
+        "!zone=a",
         "--max-runtime",
         "1h",
         "--",
@@ -114,6 +118,8 @@ array: 0-9
     assert_eq!((retries.max, retries.on.len()), (5, 1));
     assert_eq!(draft.array.unwrap().to_string(), "0-1%1");
     assert_eq!(draft.max_runtime, Some(Span::from_secs(3600)));
+    let labels: Vec<String> = draft.labels.iter().map(ToString::to_string).collect();
+    assert_eq!(labels, ["ssd", "!zone=a"]);
 }
 
 #[test]

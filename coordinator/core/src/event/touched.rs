@@ -48,6 +48,7 @@ impl Event {
             | Self::MachineSetAside { machine, .. }
             | Self::MachineTried { machine, .. }
             | Self::MachineReadmitted { machine, .. }
+            | Self::MachineLabelled { machine, .. }
             | Self::MachineDisconnected { machine, .. } => vec![RowKey::machine(*machine)],
             Self::MachineConnected { machine, .. } | Self::MachineReported { machine, .. } => {
                 vec![RowKey::machine(*machine), RowKey::report(*machine)]

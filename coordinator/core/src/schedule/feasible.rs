@@ -5,6 +5,7 @@ use common::{
     id::{JobId, MachineId, UserId},
     image::Image,
     job::JobSpec,
+    label::WantedLabel,
     limits::Limits,
     machine::{Admits, KeptOut, MachineReport, Pause, PausedBy},
     name::Name,
@@ -34,6 +35,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) isolation: Option<MinIsolation>,
     /// What the org asks for where the machine is another member's.
     pub(crate) org_isolation: Option<MinIsolation>,
+    /// What machines have to be said to have, or not to have.
+    pub(crate) labels: &'a [WantedLabel],
     /// What an attempt placed now would be given; `None` is without end.
     pub(crate) max_runtime: Option<Span>,
     /// Machines whose owners took them back from this task. Not of the class: it counts on the member's own machine
@@ -64,6 +67,8 @@ pub(crate) enum Obstacle {
     NoNetwork,
     /// A kernel in user space has no way to a GPU.
     StrongGpu,
+    /// It lacks a label, or has one that is not wanted.
+    Label,
     /// Its owner lets neither the member nor the project in.
     KeptOut,
     /// Its owner does not allow the network.
@@ -95,6 +100,7 @@ impl Obstacle {
             Self::SetAside => BlockerCode::MachineSetAside,
             Self::Isolation => BlockerCode::IsolationTooLow,
             Self::NoNetwork | Self::StrongGpu => BlockerCode::NotSupported,
+            Self::Label => BlockerCode::LabelMissing,
             Self::KeptOut => BlockerCode::OwnerKeepsOut,
             Self::NetworkForbidden => BlockerCode::OwnerForbidsNetwork,
             Self::ImageForbidden => BlockerCode::OwnerForbidsImages,
@@ -125,6 +131,7 @@ impl<'a> Ask<'a> {
             image: spec.image != Image::Host,
             isolation: spec.isolation,
             org_isolation: limits.min_isolation,
+            labels: &spec.labels,
             max_runtime: max_runtime(spec.max_runtime, limits),
             given_back: &[],
             data: Bytes::ZERO,
@@ -161,6 +168,16 @@ impl<'a> Ask<'a> {
     pub(crate) fn is_held_by(&self, pause: &Pause, machine: &MachineView<'_>) -> bool {
         let ruled = pause.by == PausedBy::Rule && self.is_own(machine);
         !ruled || self.given_back.contains(&machine.id)
+    }
+
+    /// Returns what is wanted of labels and not so on the machine.
+    pub(super) fn unmet(&self, machine: &MachineView<'_>) -> Vec<&'a WantedLabel> {
+        if self.labels.is_empty() {
+            return Vec::new();
+        }
+        let labels = machine.labels();
+        let unmet = self.labels.iter();
+        unmet.filter(|label| !label.is_met_by(&labels)).collect()
     }
 
     /// Returns whether the machine's owner lets the member or the project in.
@@ -350,6 +367,7 @@ fn by_rule(machine: &MachineView<'_>, report: &MachineReport, ask: &Ask<'_>) -> 
             Obstacle::NoNetwork,
         ),
         (gpus > 0 && ask.is_strong_on(machine), Obstacle::StrongGpu),
+        (!ask.unmet(machine).is_empty(), Obstacle::Label),
         (foreign && !ask.is_let_in(admits), Obstacle::KeptOut),
         (
             foreign && !offline && !admits.networks.contains(&ask.network),

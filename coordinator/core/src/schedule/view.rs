@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use common::{
     id::{AttemptId, JobId, MachineId, OrgId, UserId},
+    label::Label,
     machine::MachineReport,
     name::Name,
     resources::{Allocation, Capacity, Request},
@@ -78,6 +79,13 @@ impl<'a> MachineView<'a> {
                 .as_ref()
                 .filter(|_| state.is_set_aside(id)),
         })
+    }
+
+    /// Returns all that is said of it.
+    pub(crate) fn labels(&self) -> Vec<Label> {
+        let row = self.state.machines.get(&self.id);
+        let both = row.zip(self.report);
+        both.map_or_else(Vec::new, |(row, report)| row.labels(report))
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -127,7 +127,10 @@ pub(crate) fn refresh(state: &mut State, machine: MachineId) {
         return;
     };
     let lent = Lent::of(row.org, row.owner, report);
-    let (kind, spare) = (Kind::of(report), spare(state, machine, report));
+    let (kind, spare) = (
+        Kind::of(report, row.labels(report)),
+        spare(state, machine, report),
+    );
     state.volatile.pool.put(machine, lent, kind, spare);
 }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::MachineId,
+    label::Label,
     machine::{Admits, MachineReport, PausedBy},
     resources::{Allocation, Gpu, GpuHealth, Request},
     status::{IsolationLevel, Network},
@@ -47,6 +48,7 @@ pub(crate) struct Kind {
     networks: Vec<Network>,
     paused: Option<PausedBy>,
     admits: Admits,
+    labels: Vec<Label>,
 }
 
 /// Machines in their groups.
@@ -126,7 +128,7 @@ impl Spare {
 }
 
 impl Kind {
-    pub(crate) fn of(report: &MachineReport) -> Self {
+    pub(crate) fn of(report: &MachineReport, labels: Vec<Label>) -> Self {
         let offer = &report.offer;
         let models = offer.gpus.iter().map(|gpu| (gpu.model.clone(), gpu.memory));
         Self {
@@ -139,6 +141,7 @@ impl Kind {
             networks: report.isolation.networks.clone(),
             paused: report.paused.as_ref().map(|pause| pause.by),
             admits: report.admits.clone(),
+            labels,
         }
     }
 

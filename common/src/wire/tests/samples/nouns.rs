@@ -153,6 +153,7 @@ pub(super) fn job_spec() -> JobSpec {
             condition: Condition::Ended,
         }],
         hold: true,
+        labels: vec!["ssd".parse().unwrap(), "!zone=a".parse().unwrap()],
     }
 }
 
@@ -256,6 +257,7 @@ pub(super) fn machine_report() -> MachineReport {
         cached: vec![TREE],
         fetch_rate: Some(Bytes::mib(11)),
         cache_limit: Some(Bytes(3 << 30)),
+        labels: vec!["ssd".parse().unwrap()],
     }
 }
 

@@ -6,6 +6,7 @@ use common::{
         InvalidMount, JobSpec, MAX_AFTER, MAX_ARGUMENTS, MAX_BACKOFF, MAX_COMMAND_BYTES,
         MAX_DATASETS, MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES, check_mount_path,
     },
+    label::MAX_WANTED_LABELS,
     resources::{GpuRequest, MAX_GPUS_PER_MACHINE, Request},
     secret::MAX_SECRETS_PER_JOB,
     status::EndReason,
@@ -58,6 +59,7 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
         EndReason::ALL.len(),
     )?;
     bounded("jobs to wait for", spec.after.len(), MAX_AFTER)?;
+    bounded("labels", spec.labels.len(), MAX_WANTED_LABELS)?;
     if let Some(array) = &spec.array {
         array.check()?;
     }

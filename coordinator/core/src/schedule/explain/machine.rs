@@ -191,6 +191,8 @@ fn asks(job: &Job) -> String {
     if spec.image != Image::Host {
         parts.push("an image".to_owned());
     }
+    let labels = spec.labels.iter();
+    parts.extend(labels.map(|label| format!("label {label}")));
     parts.extend(spec.isolation.map(|asked| format!("isolation {asked}")));
     parts.extend(spec.max_runtime.map(|most| format!("up to {most}")));
     if job.data.0 > 0 {

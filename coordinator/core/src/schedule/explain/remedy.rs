@@ -63,9 +63,11 @@ impl Inquiry<'_> {
             | Obstacle::ImageForbidden
             | Obstacle::RunTooLong
             | Obstacle::CacheTooSmall => 100,
-            Obstacle::Isolation | Obstacle::NoNetwork | Obstacle::StrongGpu | Obstacle::KeptOut => {
-                1000
-            }
+            Obstacle::Isolation
+            | Obstacle::NoNetwork
+            | Obstacle::StrongGpu
+            | Obstacle::Label
+            | Obstacle::KeptOut => 1000,
         };
         let machines = self.machines.iter();
         machines

@@ -2,6 +2,7 @@
 
 mod change;
 mod graphics;
+mod labels;
 mod owners;
 
 use std::collections::BTreeMap;
@@ -89,6 +90,7 @@ pub(super) fn on_machines(
         BlockerCode::MachineSetAside => owners::set_aside(machines),
         BlockerCode::IsolationTooLow => isolation(ask, machines),
         BlockerCode::NotSupported => not_supported(ask, machines),
+        BlockerCode::LabelMissing => labels::missing(ask, machines),
         BlockerCode::OwnerKeepsOut => owners::kept_out(ask, machines),
         BlockerCode::OwnerForbidsNetwork => {
             let allowed = best(machines, |report| allowed_networks(report).len());

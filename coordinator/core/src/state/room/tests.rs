@@ -75,7 +75,7 @@ proptest! {
         gib in 0..9_u64,
         from in any::<prop::sample::Index>(),
     ) {
-        let kind = Kind::of(&report(8, 8, 0));
+        let kind = Kind::of(&report(8, 8, 0), Vec::new());
         let (mut room, mut model) = (Room::default(), BTreeMap::new());
         for step in steps {
             match step {
@@ -129,7 +129,7 @@ fn a_task_goes_to_the_smallest_kind_and_past_machines_without_its_gpus() {
         .enumerate()
     {
         let number = u8::try_from(number).unwrap();
-        room.put(machine(number), Kind::of(report), idle(report));
+        room.put(machine(number), Kind::of(report, Vec::new()), idle(report));
     }
     let first = |request: &Request| {
         let mut groups = room.groups().filter(|(_, kind, _)| kind.has_model(request));
@@ -191,7 +191,7 @@ fn the_order_of_coming_is_no_difference() {
         let mut room = Room::default();
         for number in order {
             let report = &reports[usize::from(number)];
-            room.put(machine(number), Kind::of(report), idle(report));
+            room.put(machine(number), Kind::of(report, Vec::new()), idle(report));
         }
         room
     };

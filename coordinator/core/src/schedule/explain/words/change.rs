@@ -7,7 +7,7 @@ use common::{
     units::{Bytes, MilliCpu},
 };
 
-use super::{allowed_networks, cpus, graphics::gpu_change, owners, pause_reason, words};
+use super::{allowed_networks, cpus, graphics::gpu_change, labels, owners, pause_reason, words};
 use crate::schedule::{
     feasible::{Ask, Obstacle},
     reserve::kept_until,
@@ -58,6 +58,7 @@ fn rule_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacle: Obstacle) -> 
             Some(MinIsolation::Strong) => "ask for no GPU, or not for isolation strong".to_owned(),
             _ => "ask for no GPU, or have an admin lower min_isolation".to_owned(),
         }),
+        Obstacle::Label => Some(labels::change(machine, ask)),
         Obstacle::KeptOut => Some(owners::let_in(name, ask, &report.admits)),
         Obstacle::NetworkForbidden => Some(format!(
             "ask for network {}, or the owner of {name} allows {}",

@@ -63,7 +63,7 @@ pub struct Request {
     pub gpu: Option<GpuRequest>,
 }
 
-/// A number of whole GPUs, perhaps of one model or of a least memory.
+/// A number of whole GPUs, perhaps of one model or of so much memory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GpuRequest {
     pub count: u32,
@@ -73,6 +73,9 @@ pub struct GpuRequest {
     /// them apart there.
     #[serde(default)]
     pub share: bool,
+    /// Most memory that each of them has; not of shares.
+    #[serde(default)]
+    pub memory_most: Option<Bytes>,
 }
 
 impl Default for Request {
@@ -95,8 +98,24 @@ impl GpuRequest {
 
     /// Returns whether this GPU is of the kind asked for, whoever uses it now.
     pub fn accepts(&self, gpu: &Gpu) -> bool {
-        self.model.as_ref().is_none_or(|model| *model == gpu.model)
-            && self.memory.is_none_or(|memory| memory <= gpu.memory)
+        self.accepts_kind(&gpu.model, gpu.memory)
+    }
+
+    /// Returns whether GPUs of this model, with so much memory, are of the kind asked for.
+    pub fn accepts_kind(&self, model: &str, memory: Bytes) -> bool {
+        self.model.as_ref().is_none_or(|wanted| *wanted == model)
+            && self.memory.is_none_or(|least| least <= memory)
+            && self.memory_most.is_none_or(|most| memory <= most)
+    }
+
+    /// Returns how much memory each is to have, in words: `20 GiB`, `20 GiB to 40 GiB`, `at most 40 GiB`.
+    pub fn memory_words(&self) -> Option<String> {
+        match (self.memory, self.memory_most) {
+            (None, None) => None,
+            (Some(least), None) => Some(least.to_string()),
+            (Some(least), Some(most)) => Some(format!("{least} to {most}")),
+            (None, Some(most)) => Some(format!("at most {most}")),
+        }
     }
 }
 

@@ -4,10 +4,13 @@
 //! [`common::job::JobSpec`] once the work folder has an id. What only the coordinator can judge (does the
 //! dataset exist, does it fit) is left to it.
 
+mod gpu;
+
+pub(crate) use self::gpu::{MemoryRange, ShortGpu};
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use common::{
@@ -18,7 +21,7 @@ use common::{
     label::{InvalidLabel, WantedLabel},
     name::Name,
     problem::Problem,
-    resources::{GpuRequest, Request},
+    resources::Request,
     secret::SecretName,
     status::{EndReason, MinIsolation, Network, Priority, Visibility},
     time::Span,
@@ -218,24 +221,9 @@ fn resources(fields: &Fields<'_>) -> Result<Request, FileError> {
         disk: fields.parsed::<Bytes>("disk")?.unwrap_or(default.disk),
         gpu: match fields.value("gpu") {
             None => None,
-            Some(Value::Object(map)) => Some(gpu(map)?),
+            Some(Value::Object(map)) => Some(gpu::read(map)?),
             Some(_) => fields.parsed::<ShortGpu>("gpu")?.map(|gpu| gpu.0),
         },
-    })
-}
-
-fn gpu(map: &Map<String, Value>) -> Result<GpuRequest, FileError> {
-    let keys = ["count", "model", "memory", "share"];
-    let fields = Fields::new("resources.gpu", map, &keys, &[])?;
-    let count = fields.parsed("count")?.unwrap_or(1);
-    if count == 0 {
-        return Err(fields.complain("count", "expected a number from 1"));
-    }
-    Ok(GpuRequest {
-        count,
-        model: fields.text("model")?.map(|model| model.to_lowercase()),
-        memory: fields.parsed("memory")?,
-        share: fields.flag("share")?.unwrap_or(false),
     })
 }
 
@@ -294,43 +282,6 @@ fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {
     }
 }
 
-/// `2`, `rtx-4090` or `rtx-4090:2`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ShortGpu(pub(crate) GpuRequest);
-
-impl FromStr for ShortGpu {
-    type Err = InvalidGpu;
-
-    fn from_str(text: &str) -> Result<Self, InvalidGpu> {
-        let invalid = || InvalidGpu(text.chars().take(40).collect());
-        let (model, count) = match text.rsplit_once(':') {
-            Some((model, count)) => (Some(model), count.parse().map_err(|_| invalid())?),
-            None => match text.parse() {
-                Ok(count) => (None, count),
-                Err(_) => (Some(text), 1),
-            },
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let bad_model = |model: &str| {
-            !model.starts_with(|c: char| c.is_ascii_alphanumeric()) || !model.chars().all(plain)
-        };
-        if count == 0 || model.is_some_and(bad_model) {
-            return Err(invalid());
-        }
-        Ok(Self(GpuRequest {
-            count,
-            model: model.map(str::to_lowercase),
-            memory: None,
-            share: false,
-        }))
-    }
-}
-
-/// The text does not say which GPUs.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} does not say which GPUs; write 1, rtx-4090 or rtx-4090:2")]
-pub(crate) struct InvalidGpu(String);
-
 impl Draft {
     /// Completes the job.
     ///
@@ -351,7 +302,7 @@ impl Draft {
                 why,
             ));
         }
-        check_share(self.request.gpu.as_ref())?;
+        gpu::check_share(self.request.gpu.as_ref())?;
         let name = match self.name {
             Some(name) => name,
             None => program.rsplit('/').next().unwrap_or(program).to_owned(),
@@ -388,19 +339,6 @@ impl Draft {
             labels: self.labels,
         })
     }
-}
-
-/// A share is a part of a GPU's memory, so it has to be said how large it is.
-fn check_share(gpu: Option<&GpuRequest>) -> Result<(), Problem> {
-    let unsized_share =
-        |gpu: &&GpuRequest| gpu.share && gpu.memory.is_none_or(|m| m == Bytes::ZERO);
-    if gpu.filter(unsized_share).is_none() {
-        return Ok(());
-    }
-    let what = "the GPU cannot be shared";
-    let why = "a share is a part of its memory, and nothing says how much";
-    Err(Problem::new(Code::BadJobFile, what, why)
-        .help("Add --gpu-memory 8GiB, or `memory: 8GiB` beside `share: true` in the job file."))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     graph_file::{self, Graph},
-    job_file::{self, Draft, ShortGpu},
+    job_file::{self, Draft, MemoryRange, ShortGpu},
 };
 
 /// A job as flags.
@@ -45,9 +45,9 @@ pub(super) struct JobFlags {
     /// GPUs of each task
     #[arg(long, value_name = "[MODEL:]N")]
     gpu: Option<ShortGpu>,
-    /// Least memory of each of these GPUs
-    #[arg(long, value_name = "SIZE")]
-    gpu_memory: Option<Bytes>,
+    /// Least memory of each of these GPUs, or from how much to how much
+    #[arg(long, value_name = "SIZE[..SIZE]")]
+    gpu_memory: Option<MemoryRange>,
     /// Take only that memory of a GPU and leave the rest to other jobs
     #[arg(long)]
     gpu_share: bool,
@@ -282,11 +282,16 @@ impl JobFlags {
     fn gpu(&self, in_file: Option<GpuRequest>) -> Result<Option<GpuRequest>, Problem> {
         let asked = self.gpu.as_ref().map(|gpu| gpu.0.clone()).or(in_file);
         match asked {
-            Some(gpu) => Ok(Some(GpuRequest {
-                memory: self.gpu_memory.or(gpu.memory),
-                share: self.gpu_share || gpu.share,
-                ..gpu
-            })),
+            Some(gpu) => {
+                let gpu = GpuRequest {
+                    share: self.gpu_share || gpu.share,
+                    ..gpu
+                };
+                Ok(Some(match self.gpu_memory {
+                    Some(range) => range.put_into(gpu),
+                    None => gpu,
+                }))
+            }
             None if self.gpu_memory.is_some() || self.gpu_share => {
                 let what = "nothing says which GPU";
                 let why = "--gpu-memory and --gpu-share say more about a --gpu, and there is none";

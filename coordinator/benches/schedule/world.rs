@@ -164,6 +164,7 @@ impl World {
                 model: model.map(str::to_owned),
                 memory,
                 share: memory.is_some(),
+                memory_most: None,
             });
             let request = Request {
                 cpu: MilliCpu(cpu),

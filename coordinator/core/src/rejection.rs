@@ -22,6 +22,7 @@ use common::{
     seal::MAX_SEALED_BYTES,
     status::{JobStatus, Role},
     time::{Span, Timestamp},
+    units::Bytes,
 };
 
 use self::invitation::InvitationRejection;
@@ -230,6 +231,10 @@ pub enum InvalidJob {
     Retries { max: u32, most: u32 },
     #[error("its retries wait {backoff} at first, {most} is possible")]
     Backoff { backoff: Span, most: Span },
+    #[error("its GPUs are to have at least {least} of memory and at most {most}")]
+    GpuMemory { least: Bytes, most: Bytes },
+    #[error("it asks for a share of a GPU, which is of one size, and says a most of its memory")]
+    ShareRange,
     #[error("its image {image} has no digest, so that it could be another one on every machine")]
     NotPinned { image: String },
     #[error("what opens its image's registry is longer than {MAX_SEALED_BYTES} bytes")]

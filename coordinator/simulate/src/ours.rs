@@ -192,6 +192,7 @@ impl Scheduler for Ours<'_> {
             model: None,
             memory: None,
             share: false,
+            memory_most: None,
         });
         let spec = JobSpec {
             request: Request {

@@ -237,7 +237,7 @@ fn request(request: &resources::Request) -> String {
             gpu.count,
             gpu.model.as_deref().unwrap_or("any gpu")
         );
-        match gpu.memory {
+        match gpu.memory_words() {
             Some(memory) if gpu.share => text += &format!(" shared, {memory} of it"),
             Some(memory) => text += &format!(" with {memory}"),
             None => {}

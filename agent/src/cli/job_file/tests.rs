@@ -1,3 +1,5 @@
+use common::resources::GpuRequest;
+
 use super::*;
 
 #[track_caller]
@@ -43,6 +45,7 @@ labels: [ssd, zone=a, '!slow']
             model: Some("rtx-4090".to_owned()),
             memory: Some(Bytes::gib(20)),
             share: false,
+            memory_most: None,
         }),
     };
     assert_eq!(draft.request, expect);
@@ -261,12 +264,47 @@ fn a_share_of_a_gpu_says_how_large_it_is() {
         .gpu
         .unwrap();
     assert_eq!((gpu.shared_memory(), gpu.count), (Some(Bytes::gib(8)), 2));
-    let whole = spec("memory: 8GiB, share: false")
-        .unwrap()
-        .request
-        .gpu
-        .unwrap();
-    assert_eq!(whole.shared_memory(), None);
+    for whole in [
+        "memory: 8GiB, share: false",
+        "memory: 8GiB, count: 1",
+        "memory: 8GiB..16GiB",
+        "model: h200",
+    ] {
+        let gpu = spec(whole).unwrap().request.gpu.unwrap();
+        assert_eq!(gpu.shared_memory(), None, "{whole}");
+    }
+    let alone = spec("memory: 8GiB").unwrap().request.gpu.unwrap();
+    assert_eq!(
+        (alone.shared_memory(), alone.count),
+        (Some(Bytes::gib(8)), 1)
+    );
+}
+
+#[test]
+fn memory_of_a_gpu_is_a_least_a_most_or_both() {
+    let read = |memory: &str| {
+        let text = format!("resources: {{gpu: {{count: 1, memory: {memory}}}}}");
+        let gpu = parse(&text).unwrap().request.gpu.unwrap();
+        (gpu.memory, gpu.memory_most)
+    };
+    let gib = |gib| Some(Bytes::gib(gib));
+    assert_eq!(read("20GiB"), (gib(20), None));
+    assert_eq!(read("20GiB.."), (gib(20), None));
+    assert_eq!(read("20GiB..40GiB"), (gib(20), gib(40)));
+    assert_eq!(read("..40GiB"), (None, gib(40)));
+    for (bad, expect) in [
+        (
+            "40GiB..20GiB",
+            "from 40 GiB to 20 GiB ends before it begins",
+        ),
+        ("'..'", "a range of memory has an end"),
+        ("20GiB...40GiB", "is not a size"),
+        ("lots", "is not a size"),
+    ] {
+        let text = format!("resources: {{gpu: {{memory: {bad}}}}}");
+        refused(&text, "`resources.gpu.memory`");
+        refused(&text, expect);
+    }
 }
 
 #[test]

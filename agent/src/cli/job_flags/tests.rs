@@ -209,6 +209,9 @@ fn bad_flags_are_refused_where_they_stand() {
 
 #[test]
 fn a_share_is_a_gpu_and_a_size() {
+    let words = ["--gpu", "2", "--gpu-memory", "20GiB..40GiB"];
+    let gpu = flags(&words).read().unwrap().draft.request.gpu.unwrap();
+    assert_eq!(gpu.memory_words().unwrap(), "20 GiB to 40 GiB");
     let words = ["--gpu", "rtx-4090:1", "--gpu-memory", "8GiB", "--gpu-share"];
     let gpu = flags(&words).read().unwrap().draft.request.gpu.unwrap();
     assert_eq!(gpu.model.as_deref(), Some("rtx-4090"));

@@ -19,7 +19,7 @@ use super::{super::Context, change};
 #[command(
     after_help = "Examples:\n  compute-share machine label bob-workstation ssd zone=a\n  compute-share machine label bob-workstation --unset zone\n\nIts owner does so in owner.yaml (`labels: [ssd]`); what is said here wins."
 )]
-pub(super) struct Label {
+pub(in super::super) struct Label {
     name: Name,
     /// A word, or one with a value
     #[arg(value_name = "KEY[=VALUE]")]

@@ -149,10 +149,8 @@ impl Kind {
     pub(crate) fn has_model(&self, request: &Request) -> bool {
         let gpu = request.gpu.as_ref().filter(|gpu| gpu.count > 0);
         gpu.is_none_or(|gpu| {
-            self.models.iter().any(|(model, memory)| {
-                gpu.model.as_ref().is_none_or(|wanted| wanted == model)
-                    && gpu.memory.is_none_or(|wanted| wanted <= *memory)
-            })
+            let mut models = self.models.iter();
+            models.any(|(model, memory)| gpu.accepts_kind(model, *memory))
         })
     }
 

@@ -225,6 +225,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 model: None,
                 memory: (share > 0).then(|| Bytes::gib(share)),
                 share: share > 0,
+                memory_most: None,
             });
             world.submit(people.users[*owner], *submitted, spec)
         }

@@ -119,6 +119,7 @@ pub(super) fn job_spec() -> JobSpec {
                 model: Some("h200".to_owned()),
                 memory: Some(Bytes::gib(80)),
                 share: true,
+                memory_most: Some(Bytes::gib(100)),
             }),
             ..crate::resources::Request::default()
         },

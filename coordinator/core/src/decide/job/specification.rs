@@ -172,6 +172,9 @@ fn check_request(request: &Request) -> Result<(), InvalidJob> {
     if shared.is_some_and(|gpu| !enough(gpu)) {
         return too_little("a share of a GPU without its memory", "1 MiB");
     }
+    if let Some(gpu) = &request.gpu {
+        check_gpu_memory(gpu)?;
+    }
     let model = request.gpu.as_ref().and_then(|gpu| gpu.model.as_deref());
     if model
         .is_some_and(|model| model.len() > MAX_NAME_BYTES || model.chars().any(char::is_control))
@@ -181,6 +184,14 @@ fn check_request(request: &Request) -> Result<(), InvalidJob> {
         });
     }
     Ok(())
+}
+
+fn check_gpu_memory(gpu: &GpuRequest) -> Result<(), InvalidJob> {
+    match (gpu.memory, gpu.memory_most) {
+        (_, Some(_)) if gpu.share => Err(InvalidJob::ShareRange),
+        (Some(least), Some(most)) if most < least => Err(InvalidJob::GpuMemory { least, most }),
+        _ => Ok(()),
+    }
 }
 
 fn check_mounts(spec: &JobSpec) -> Result<(), InvalidJob> {

@@ -143,6 +143,7 @@ fn a_task_goes_to_the_smallest_kind_and_past_machines_without_its_gpus() {
         model: Some("h200".to_owned()),
         memory: None,
         share: false,
+        memory_most: None,
     };
     graphics.gpu = Some(asked.clone());
     assert_eq!(first(&graphics), Some((0, machine(0))));
@@ -171,6 +172,7 @@ fn what_is_held_of_gpus_is_not_spare() {
             model: None,
             memory: Some(Bytes::gib(memory)),
             share,
+            memory_most: None,
         };
         Request {
             gpu: Some(gpu),

@@ -195,6 +195,7 @@ impl Trial {
                     model: model.map(|index| MODELS[index].to_owned()),
                     memory: share.then(|| Bytes::gib(8)),
                     share: *share,
+                    memory_most: None,
                 });
                 let user = self.users[*member];
                 let _refused = self.world.submit(user, self.submitted, wish);

@@ -61,6 +61,9 @@ pub struct Request {
     pub memory: Bytes,
     pub disk: Bytes,
     pub gpu: Option<GpuRequest>,
+    /// Whether it is to have a machine to itself, with at least that; it holds all of its processors and memory.
+    #[serde(default)]
+    pub exclusive: bool,
 }
 
 /// A number of whole GPUs, perhaps of one model or of so much memory.
@@ -86,6 +89,7 @@ impl Default for Request {
             memory: Bytes::gib(1),
             disk: Bytes::gib(1),
             gpu: None,
+            exclusive: false,
         }
     }
 }
@@ -132,30 +136,50 @@ pub struct Allocation {
     pub gpu_shares: BTreeMap<String, Bytes>,
 }
 
-/// How many more GPUs of some models may be held; of the models not named, as many as there are.
+/// How many more GPUs of some models may be held; of the models not named, as many as there are. And how much of
+/// everything by whoever holds a machine whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GpuRoom(BTreeMap<String, u64>);
+pub struct GpuRoom {
+    models: BTreeMap<String, u64>,
+    whole: BTreeMap<Shortage, u64>,
+}
 
 impl GpuRoom {
     /// Returns room for all there are.
     pub const fn unlimited() -> Self {
-        Self(BTreeMap::new())
+        Self {
+            models: BTreeMap::new(),
+            whole: BTreeMap::new(),
+        }
     }
 
+    /// Returns whether it leaves every model alone.
     pub fn is_unlimited(&self) -> bool {
-        self.0.is_empty()
+        self.models.is_empty()
+    }
+
+    /// Lets whoever holds a machine whole have no more of something, in thousandths of processors or bytes.
+    pub fn narrow_whole(&mut self, what: Shortage, most: u64) {
+        let room = self.whole.entry(what).or_insert(most);
+        *room = most.min(*room);
+    }
+
+    /// Returns whether so much of a machine that is held whole is within it.
+    fn holds_whole(&self, cpu: MilliCpu, memory: Bytes) -> bool {
+        let within = |what, much: u64| self.whole.get(&what).is_none_or(|most| much <= *most);
+        within(Shortage::Cpu, cpu.0.into()) && within(Shortage::Memory, memory.0)
     }
 
     /// Lets no more than `most` of a model in, where less is not said already.
     pub fn narrow(&mut self, model: &str, most: u64) {
-        match self.0.get_mut(model) {
+        match self.models.get_mut(model) {
             Some(room) => *room = most.min(*room),
-            None => drop(self.0.insert(model.to_owned(), most)),
+            None => drop(self.models.insert(model.to_owned(), most)),
         }
     }
 
     pub fn of(&self, model: &str) -> Option<u64> {
-        self.0.get(model).copied()
+        self.models.get(model).copied()
     }
 }
 
@@ -167,6 +191,8 @@ pub enum Shortage {
     Memory,
     Disk,
     Gpu,
+    /// Bounds let nobody hold all of it.
+    Whole,
 }
 
 impl Capacity {
@@ -256,13 +282,27 @@ impl Capacity {
         if !short.is_empty() {
             return Err(short);
         }
+        // Who is alone on a machine holds what others cannot have meanwhile.
+        let (cpu, memory) = match request.exclusive {
+            true => (self.cpu, self.memory),
+            false => (request.cpu, request.memory),
+        };
+        if request.exclusive && !room.holds_whole(cpu, memory) {
+            return Err(vec![Shortage::Whole]);
+        }
         Ok(Allocation {
-            cpu: request.cpu,
-            memory: request.memory,
+            cpu,
+            memory,
             disk: request.disk,
             gpus,
             gpu_shares,
         })
+    }
+
+    /// Returns whether there is room for `request` beside what is held.
+    pub fn fits_beside(&self, held: &Allocation, request: &Request) -> bool {
+        let alone = *held == Allocation::default();
+        (alone || !request.exclusive) && self.minus(held).allocate(request).is_ok()
     }
 
     /// Returns whether any number of these GPUs, free or not, healthy or not, could ever satisfy `request`.

@@ -31,7 +31,7 @@ use serde_json::{Map, Value};
 
 use super::yaml::{self, Fields, FileError};
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "name",
     "image",
     "command",
@@ -52,6 +52,7 @@ const KEYS: [&str; 20] = [
     "after",
     "hold",
     "labels",
+    "exclusive",
 ];
 /// Keys of the product that come later; refused rather than ignored.
 const LATER: [&str; 1] = ["nodes"];
@@ -113,7 +114,10 @@ pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
         command: command(&fields)?,
         workdir: fields.text("workdir")?.map(PathBuf::from),
         env: env(&fields)?,
-        request: resources(&fields)?,
+        request: Request {
+            exclusive: fields.flag("exclusive")?.unwrap_or(false),
+            ..resources(&fields)?
+        },
         datasets: datasets(&fields)?,
         outputs: fields.texts("outputs")?.unwrap_or_default(),
         network: fields.parsed("network")?,
@@ -224,6 +228,7 @@ fn resources(fields: &Fields<'_>) -> Result<Request, FileError> {
             Some(Value::Object(map)) => Some(gpu::read(map)?),
             Some(_) => fields.parsed::<ShortGpu>("gpu")?.map(|gpu| gpu.0),
         },
+        ..default
     })
 }
 

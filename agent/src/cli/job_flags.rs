@@ -117,6 +117,9 @@ pub(super) struct JobFlags {
     /// Run only on machines with this label, or with `!` before it, without it
     #[arg(long = "label", value_name = "[!]KEY[=VALUE]")]
     labels: Vec<WantedLabel>,
+    /// Have a machine to itself; all of its processors and memory count as held
+    #[arg(long)]
+    exclusive: bool,
     /// The same key gives the same job, however often it is submitted
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<String>,
@@ -234,6 +237,7 @@ impl JobFlags {
         request.cpu = self.cpu.unwrap_or(request.cpu);
         request.memory = self.memory.unwrap_or(request.memory);
         request.disk = self.disk.unwrap_or(request.disk);
+        request.exclusive |= self.exclusive;
         // One dataset a path: that of the flag.
         draft
             .datasets

@@ -135,6 +135,12 @@ pub enum BlockerCode {
     LendsNothing,
     /// The machine has not a label that is wanted, or has one that is not.
     LabelMissing,
+    /// It wants the machine to itself, and something runs there.
+    MachineInUse,
+    /// Somebody has the machine to themselves.
+    HeldExclusively,
+    /// It would hold all of the machine, which is more than limits allow.
+    WholeMachineLimit,
 }
 
 impl BlockerCode {
@@ -184,6 +190,9 @@ impl BlockerCode {
             Self::MachinePending => "machine_pending",
             Self::LendsNothing => "lends_nothing",
             Self::LabelMissing => "label_missing",
+            Self::MachineInUse => "machine_in_use",
+            Self::HeldExclusively => "held_exclusively",
+            Self::WholeMachineLimit => "whole_machine_limit",
         }
     }
 }

@@ -69,6 +69,7 @@ fn a_gpu_in_use_by_others_is_not_lent_but_could_be_one_day() {
             share: false,
             memory_most: None,
         }),
+        exclusive: false,
     };
     assert_eq!(capacity.allocate(&request), Err(vec![Shortage::Gpu]));
     assert_eq!(capacity.could_ever_fit(&request), Ok(()));
@@ -91,6 +92,7 @@ fn shares_fill_one_gpu_before_the_next_and_leave_whole_ones_alone() {
             share,
             memory_most: None,
         }),
+        exclusive: false,
     };
     let mut held = Allocation::default();
     for (gib, share, expect) in [

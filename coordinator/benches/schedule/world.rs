@@ -171,6 +171,7 @@ impl World {
                 memory: Bytes::mib(u64::from(cpu) * gib_each),
                 disk: Bytes::gib(1),
                 gpu,
+                exclusive: false,
             };
             let priority = match self.below(10) {
                 0 => Priority::High,

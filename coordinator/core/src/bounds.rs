@@ -10,7 +10,7 @@ mod reached;
 use common::{
     id::{OrgId, UserId},
     limits::{Amount, Limits, ResourceLimits, ResourceType},
-    resources::{GpuRoom, Request},
+    resources::{GpuRoom, Request, Shortage},
 };
 
 pub(crate) use self::reached::{Kind, Reached, queued_reached, reached, reached_models};
@@ -130,8 +130,12 @@ impl<'a> Bounds<'a> {
     fn room(self, left: impl Fn(&Bound<'_>) -> u64) -> GpuRoom {
         let mut room = GpuRoom::unlimited();
         for bound in self.iter() {
-            if let ResourceType::Model(model) = bound.resource {
-                room.narrow(model.as_str(), left(&bound));
+            let left = left(&bound);
+            match bound.resource {
+                ResourceType::Model(model) => room.narrow(model.as_str(), left),
+                ResourceType::Cpu => room.narrow_whole(Shortage::Cpu, left),
+                ResourceType::Memory => room.narrow_whole(Shortage::Memory, left),
+                ResourceType::Gpu => {}
             }
         }
         room

@@ -9,6 +9,7 @@ mod datasets;
 mod deletion;
 mod departure;
 mod enrolment;
+mod exclusive;
 mod fairness;
 mod founding;
 mod graph;

@@ -231,6 +231,9 @@ fn request(request: &resources::Request) -> String {
         "{} cpu, {} memory, {} disk",
         request.cpu, request.memory, request.disk
     );
+    if request.exclusive {
+        text += ", a machine to itself";
+    }
     if let Some(gpu) = &request.gpu {
         text += &format!(
             ", {}x {}",

@@ -29,6 +29,7 @@ array: 0-99%10
 after: [40, '41:failed']
 hold: true
 labels: [ssd, zone=a, '!slow']
+exclusive: true
 ",
     )
     .unwrap();
@@ -47,6 +48,7 @@ labels: [ssd, zone=a, '!slow']
             share: false,
             memory_most: None,
         }),
+        exclusive: true,
     };
     assert_eq!(draft.request, expect);
     assert_eq!(draft.datasets[0].path(), "/data/digits");

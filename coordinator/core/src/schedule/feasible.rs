@@ -15,7 +15,10 @@ use common::{
     units::Bytes,
 };
 
-use super::{reserve::may_backfill, view::MachineView};
+use super::{
+    reserve::may_backfill,
+    view::{MachineView, Occupied},
+};
 use crate::state::{State, queue::Class};
 
 /// What is to be placed, as far as a machine cares. All of it is in [`crate::state::queue::Class`], or the same
@@ -85,6 +88,12 @@ pub(crate) enum Obstacle {
     TooSmall(Shortage),
     /// Others hold it now.
     Busy(Shortage),
+    /// Something runs there, and the task would be alone.
+    InUse,
+    /// What runs there is to be alone.
+    Exclusive,
+    /// Limits let nobody hold all of it.
+    WholeLimit,
     /// As many attempts as a machine can be told of.
     Full,
     /// It is kept free for a job that comes first.
@@ -115,6 +124,11 @@ impl Obstacle {
             Self::Busy(Shortage::Memory) => BlockerCode::BusyMemory,
             Self::Busy(Shortage::Disk) => BlockerCode::BusyDisk,
             Self::Busy(Shortage::Gpu) => BlockerCode::BusyGpu,
+            Self::InUse => BlockerCode::MachineInUse,
+            Self::Exclusive => BlockerCode::HeldExclusively,
+            Self::WholeLimit | Self::TooSmall(Shortage::Whole) | Self::Busy(Shortage::Whole) => {
+                BlockerCode::WholeMachineLimit
+            }
             Self::Reserved => BlockerCode::MachineReserved,
         }
     }
@@ -139,6 +153,15 @@ impl<'a> Ask<'a> {
             gpu_room_ever: &UNLIMITED,
             job: None,
             now: Timestamp::default(),
+        }
+    }
+
+    /// Returns whom on the machine it cannot be beside.
+    fn beside(&self, machine: &MachineView<'_>) -> Option<Obstacle> {
+        match (machine.occupied, self.request.exclusive) {
+            (Occupied::Nobody, _) | (Occupied::Tasks, false) => None,
+            (Occupied::Tasks, true) => Some(Obstacle::InUse),
+            (Occupied::Exclusively, _) => Some(Obstacle::Exclusive),
         }
     }
 
@@ -212,6 +235,8 @@ pub(super) enum Unfit {
     ModelLimit,
     /// It is kept free for another job.
     Reserved,
+    /// More than limits let one hold.
+    Bound,
 }
 
 /// Returns what the task would hold there now, exactly where [`may_place`] does.
@@ -227,7 +252,7 @@ pub(super) fn fits_now(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<Alloc
     {
         return Err(Unfit::Rule);
     }
-    if machine.is_full() || machine.set_aside.is_some() {
+    if machine.is_full() || machine.set_aside.is_some() || ask.beside(machine).is_some() {
         return Err(Unfit::Room);
     }
     let allocated = machine.free.allocate_within(ask.request, ask.gpu_room);
@@ -238,6 +263,9 @@ pub(super) fn fits_now(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<Alloc
         return Err(Unfit::Reserved);
     }
     allocated.map_err(|short| {
+        if short == [Shortage::Whole] {
+            return Unfit::Bound;
+        }
         let others = short.iter().any(|one| *one != Shortage::Gpu);
         let limited = !others && !ask.gpu_room.is_unlimited();
         if limited && machine.free.allocate(ask.request).is_ok() {
@@ -275,6 +303,8 @@ pub(crate) fn may_place(
     });
     let small = small.unwrap_or_default();
     obstacles.extend(small.iter().copied().map(Obstacle::TooSmall));
+    let beside = ask.beside(machine);
+    obstacles.extend(beside);
     if !machine.connected {
         obstacles.push(Obstacle::Offline);
     }
@@ -297,8 +327,15 @@ pub(crate) fn may_place(
     match allocated {
         Ok(allocation) if obstacles.is_empty() => Ok(allocation),
         Ok(_) => Err(obstacles),
+        Err(shortages) if shortages == [Shortage::Whole] => {
+            obstacles.push(Obstacle::WholeLimit);
+            Err(obstacles)
+        }
         Err(shortages) => {
-            let told = |one: &Shortage| small.contains(one) || (limited && *one == Shortage::Gpu);
+            // Who is alone there holds all of it.
+            let told = |one: &Shortage| {
+                small.contains(one) || beside.is_some() || (limited && *one == Shortage::Gpu)
+            };
             let busy = shortages.into_iter().filter(|one| !told(one));
             obstacles.extend(busy.map(Obstacle::Busy));
             Err(obstacles)
@@ -323,7 +360,10 @@ pub(crate) fn could_ever(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<(),
     }
     let small = ever.err().unwrap_or_default().into_iter();
     let small = small.filter(|one| !limited || *one != Shortage::Gpu);
-    obstacles.extend(small.map(Obstacle::TooSmall));
+    obstacles.extend(small.map(|one| match one {
+        Shortage::Whole => Obstacle::WholeLimit,
+        short => Obstacle::TooSmall(short),
+    }));
     if obstacles.is_empty() {
         Ok(())
     } else {

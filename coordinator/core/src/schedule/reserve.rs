@@ -72,9 +72,8 @@ pub(super) fn may_backfill(
         return true;
     }
     let offer = machine.report.map(|report| &report.offer);
-    let both = late.checked_add(allocation);
-    let free = offer.zip(both).map(|(offer, both)| offer.minus(&both));
-    free.is_some_and(|free| free.allocate(kept.request).is_ok())
+    let both = offer.zip(late.checked_add(allocation));
+    both.is_some_and(|(offer, both)| offer.fits_beside(&both, kept.request))
 }
 
 /// Returns for how long others may still use what is kept of the machine.
@@ -102,7 +101,7 @@ pub(super) fn begin_of(
     let mut held = ends.iter().fold(nothing, |held, (_, running)| {
         held?.checked_add(&running.allocation)
     })?;
-    let fits = |held: &Allocation| offer.minus(held).allocate(request).is_ok();
+    let fits = |held: &Allocation| offer.fits_beside(held, request);
     if fits(&held) {
         return Some((now, held));
     }

@@ -30,9 +30,32 @@ pub(crate) struct MachineView<'a> {
     /// Why it takes nothing new, where it was set aside and nobody may try it now.
     pub(crate) set_aside: Option<&'a SetAside>,
     live: Option<&'a BTreeSet<AttemptId>>,
+    pub(in crate::schedule) occupied: Occupied,
     state: &'a State,
     /// For another job, where it is kept free.
     pub(in crate::schedule) kept: Option<Kept<'a>>,
+}
+
+/// Who is on a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::schedule) enum Occupied {
+    Nobody,
+    /// Tasks that take others beside them.
+    Tasks,
+    /// One that has it to itself.
+    Exclusively,
+}
+
+impl Occupied {
+    fn by(state: &State, live: Option<&BTreeSet<AttemptId>>) -> Self {
+        let first = live.and_then(BTreeSet::first);
+        let job = first.and_then(|id| state.jobs.get(&id.job));
+        match job {
+            None => Self::Nobody,
+            Some(job) if job.spec.request.exclusive => Self::Exclusively,
+            Some(_) => Self::Tasks,
+        }
+    }
 }
 
 impl<'a> MachineView<'a> {
@@ -61,6 +84,7 @@ impl<'a> MachineView<'a> {
         Some(Self {
             state,
             live,
+            occupied: Occupied::by(state, live),
             kept: reserved.map(|reserved| Kept {
                 job: reserved.job,
                 request: &reserved.request,
@@ -106,6 +130,10 @@ impl<'a> MachineView<'a> {
     pub(crate) fn take(&mut self, allocation: &Allocation, ask: &Ask<'_>) {
         self.free = self.free.minus(allocation);
         self.attempts += 1;
+        self.occupied = match ask.request.exclusive {
+            true => Occupied::Exclusively,
+            false => Occupied::Tasks,
+        };
         if let Some(kept) = &mut self.kept {
             kept.running.push(Running {
                 since: ask.now,

@@ -31,6 +31,8 @@ pub(crate) struct Spare {
     gpu_memory: Bytes,
     /// How much data it keeps at once.
     cache: Bytes,
+    /// Whether nothing runs there.
+    idle: bool,
 }
 
 /// What makes machines alike, smallest first: a task goes to the smallest kind with room, so that the others keep
@@ -81,6 +83,7 @@ impl Spare {
             disk: Bytes(offer.disk.0.saturating_sub(held.disk.0)),
             attempts,
             cache: report.cache_limit.unwrap_or(Bytes(u64::MAX)),
+            idle: *held == Allocation::default(),
             ..Self::default()
         };
         let usable = |gpu: &&Gpu| matches!(gpu.health, GpuHealth::Usable | GpuHealth::Shared);
@@ -109,6 +112,7 @@ impl Spare {
             gpus: self.gpus.max(other.gpus),
             gpu_memory: self.gpu_memory.max(other.gpu_memory),
             cache: self.cache.max(other.cache),
+            idle: self.idle || other.idle,
         }
     }
 
@@ -120,6 +124,7 @@ impl Spare {
             && self.memory >= request.memory
             && self.disk >= request.disk
             && self.cache >= data
+            && (self.idle || !request.exclusive)
             && gpu.is_none_or(|gpu| {
                 (gpu.shared_memory().is_some() || self.gpus >= gpu.count)
                     && gpu.memory.is_none_or(|memory| self.gpu_memory >= memory)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use common::{
-    id::TaskId,
+    id::{AttemptId, TaskId},
     job::TaskCounts,
     resources::Allocation,
     status::{AfterStatus, JobStatus},
@@ -58,6 +58,11 @@ pub(super) fn check(world: &World) {
             (held.gpus.iter().collect::<BTreeSet<_>>(), &held.gpu_shares),
             (used.held.gpus.iter().collect(), &used.held.gpu_shares),
             "{id}"
+        );
+        let alone = |attempt: &AttemptId| state.jobs[&attempt.job].spec.request.exclusive;
+        assert!(
+            used.live.len() <= 1 || !used.live.iter().any(alone),
+            "who is to be alone on {id} is not"
         );
         let living = used.desired.is_empty() || state.machines[id].state.is_approved();
         assert!(

@@ -121,6 +121,7 @@ pub(super) fn job_spec() -> JobSpec {
                 share: true,
                 memory_most: Some(Bytes::gib(100)),
             }),
+            exclusive: true,
             ..crate::resources::Request::default()
         },
         datasets: vec![DatasetMount {

@@ -30,6 +30,9 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
     // Which attempts give up GPUs of the right model cannot be told from which GPUs the task would take.
     let obstacles = may_place(machine, &inquiry.ask).err().unwrap_or_default();
     // Nor can it be told who else is served before a machine is kept for nobody any more.
+    if obstacles.contains(&Obstacle::WholeLimit) {
+        return None;
+    }
     if obstacles.contains(&Obstacle::ModelLimit) || obstacles.contains(&Obstacle::Reserved) {
         return None;
     }
@@ -46,13 +49,7 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
     };
     let used = inquiry.state.index.machines.get(&machine.id);
     let mut held = used.map(|used| used.held.clone()).unwrap_or_default();
-    let fits = |held: &Allocation| {
-        report
-            .offer
-            .minus(held)
-            .allocate(inquiry.ask.request)
-            .is_ok()
-    };
+    let fits = |held: &Allocation| report.offer.fits_beside(held, inquiry.ask.request);
     if fits(&held) {
         return Some(resumed);
     }

@@ -191,6 +191,9 @@ fn asks(job: &Job) -> String {
     if spec.image != Image::Host {
         parts.push("an image".to_owned());
     }
+    if request.exclusive {
+        parts.push("a machine to itself".to_owned());
+    }
     let labels = spec.labels.iter();
     parts.extend(labels.map(|label| format!("label {label}")));
     parts.extend(spec.isolation.map(|asked| format!("isolation {asked}")));

@@ -55,7 +55,13 @@ impl Inquiry<'_> {
     pub(super) fn nearest(&self) -> Option<(&MachineView<'_>, Vec<Obstacle>)> {
         let obstacles = |machine| may_place(machine, &self.ask).err().unwrap_or_default();
         let weight = |obstacle: &Obstacle| match obstacle {
-            Obstacle::Busy(_) | Obstacle::Full | Obstacle::ModelLimit | Obstacle::Reserved => 1,
+            Obstacle::Busy(_)
+            | Obstacle::InUse
+            | Obstacle::Exclusive
+            | Obstacle::Full
+            | Obstacle::ModelLimit
+            | Obstacle::WholeLimit
+            | Obstacle::Reserved => 1,
             Obstacle::Offline | Obstacle::Paused | Obstacle::SetAside => 10,
             // Whoever submits can ask for less.
             Obstacle::TooSmall(_)

@@ -177,6 +177,14 @@ pub(super) fn on_machines(
         BlockerCode::MachineReserved => {
             "kept free for a job that comes first and needs the room".to_owned()
         }
+        BlockerCode::MachineInUse => {
+            "is to have the machine to itself, and something runs there".to_owned()
+        }
+        BlockerCode::HeldExclusively => "a job has the machine to itself".to_owned(),
+        BlockerCode::WholeMachineLimit => {
+            "would hold all of the machine, which is more than limits on cpu or memory leave"
+                .to_owned()
+        }
         BlockerCode::BusyGpu => format!("asks for {}{}", gpus(request), gpu_use(request, machines)),
         // Not of machines.
         _ => String::new(),

@@ -38,9 +38,9 @@ impl<'a> Pass<'a> {
         if more.is_some() && !self.admits_more(job.owner, request) {
             return Place::NotForThisTask;
         }
-        let gpu_room = match &job.spec.request.gpu {
-            None => GpuRoom::unlimited(),
-            Some(_) => self.bounds(job.owner).gpu_room(),
+        let gpu_room = match job.spec.request.gpu.is_some() || job.spec.request.exclusive {
+            false => GpuRoom::unlimited(),
+            true => self.bounds(job.owner).gpu_room(),
         };
         let ask = Ask {
             request,

@@ -7,6 +7,7 @@ use common::{
     },
     id::{IdempotencyKey, UserId},
     job::{After, ArraySpec, JobNumber, JobSpec, graph::Need},
+    resources::Request,
     status::Condition,
 };
 use proptest::{collection::vec, prelude::*};
@@ -53,6 +54,7 @@ const WANTED: [&str; 4] = ["ssd", "!ssd", "zone", "!zone=a"];
 #[derive(Debug, Clone)]
 pub(super) struct JobShape {
     label: Option<usize>,
+    exclusive: bool,
 }
 
 impl JobShape {
@@ -60,6 +62,10 @@ impl JobShape {
         let labels = self.label.map(|label| WANTED[label].parse().unwrap());
         JobSpec {
             labels: labels.into_iter().collect(),
+            request: Request {
+                exclusive: self.exclusive,
+                ..spec.request
+            },
             ..spec
         }
     }
@@ -67,7 +73,8 @@ impl JobShape {
 
 pub(super) fn job_shape() -> impl Strategy<Value = JobShape> {
     let label = prop::option::weighted(0.15, 0..WANTED.len());
-    label.prop_map(|label| JobShape { label })
+    let shape = (label, prop::bool::weighted(0.15));
+    shape.prop_map(|(label, exclusive)| JobShape { label, exclusive })
 }
 
 /// What keeps a submitted job from the queue.

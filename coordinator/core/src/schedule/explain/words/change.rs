@@ -105,7 +105,12 @@ fn rule_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacle: Obstacle) -> 
         Obstacle::SetAside => Some(format!(
             "the owner of {name} or an admin lets jobs onto it again: `compute-share machine readmit {name}`"
         )),
-        Obstacle::Offline
+        Obstacle::WholeLimit => Some(format!(
+            "ask for a part of {name} (without `exclusive`), or have an admin raise the limits on cpu or memory"
+        )),
+        Obstacle::InUse
+        | Obstacle::Exclusive
+        | Obstacle::Offline
         | Obstacle::Paused
         | Obstacle::Full
         | Obstacle::TooSmall(_)
@@ -163,6 +168,9 @@ fn passing_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacles: &[Obstacl
             PausedBy::Draining => format!("{name} comes back (`compute-share start` on it)"),
         };
     }
+    if obstacles.contains(&Obstacle::InUse) {
+        return format!("all that runs on {name} ends");
+    }
     if busy == [Shortage::Gpu]
         && let Some(change) = gpu_change(machine, ask.request)
     {
@@ -187,6 +195,7 @@ fn none_is_left(shortage: Shortage, free: &Capacity) -> bool {
         Shortage::Cpu => free.cpu == MilliCpu::ZERO,
         Shortage::Memory => free.memory == Bytes::ZERO,
         Shortage::Disk => free.disk == Bytes::ZERO,
+        Shortage::Whole => true,
         Shortage::Gpu => !free.gpus.iter().any(|gpu| gpu.health == GpuHealth::Usable),
     }
 }
@@ -196,6 +205,7 @@ fn at_most(shortages: &[Shortage], there: &Capacity, counts: fn(&Gpu) -> bool) -
         Shortage::Cpu => format!("at most {}", cpus(there.cpu)),
         Shortage::Memory => format!("at most {} of memory", there.memory),
         Shortage::Disk => format!("at most {} of disk", there.disk),
+        Shortage::Whole => "less than all of it".to_owned(),
         Shortage::Gpu => {
             let gpus = there.gpus.iter().filter(|gpu| counts(gpu));
             let gpus: Vec<String> = gpus

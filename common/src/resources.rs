@@ -158,6 +158,24 @@ impl GpuRoom {
         self.models.is_empty()
     }
 
+    /// Takes what is held from then on, with the models of its GPUs.
+    pub fn take(&mut self, allocation: &Allocation, models: &[String]) {
+        for model in models {
+            if let Some(room) = self.models.get_mut(model) {
+                *room = room.saturating_sub(1);
+            }
+        }
+        let held = [
+            (Shortage::Cpu, u64::from(allocation.cpu.0)),
+            (Shortage::Memory, allocation.memory.0),
+        ];
+        for (what, much) in held {
+            if let Some(room) = self.whole.get_mut(&what) {
+                *room = room.saturating_sub(much);
+            }
+        }
+    }
+
     /// Lets whoever holds a machine whole have no more of something, in thousandths of processors or bytes.
     pub fn narrow_whole(&mut self, what: Shortage, most: u64) {
         let room = self.whole.entry(what).or_insert(most);

@@ -31,7 +31,7 @@ use serde_json::{Map, Value};
 
 use super::yaml::{self, Fields, FileError};
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "name",
     "image",
     "command",
@@ -53,9 +53,8 @@ const KEYS: [&str; 21] = [
     "hold",
     "labels",
     "exclusive",
+    "nodes",
 ];
-/// Keys of the product that come later; refused rather than ignored.
-const LATER: [&str; 1] = ["nodes"];
 
 /// What is said of the key that makes a file a graph.
 const A_GRAPH: &str = "it makes the file a graph, which only `submit` takes";
@@ -85,6 +84,7 @@ pub(crate) struct Draft {
     pub(crate) after: Vec<After>,
     pub(crate) hold: bool,
     pub(crate) labels: Vec<WantedLabel>,
+    pub(crate) nodes: Option<u32>,
 }
 
 /// Reads the job file at `path`. A relative `workdir` counts from the file's own folder.
@@ -107,7 +107,7 @@ fn parse(text: &str) -> Result<Draft, FileError> {
 /// Reads the keys of a job, which a graph has for each of its jobs.
 pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
     yaml::keep_out("", map, &[("jobs", A_GRAPH)])?;
-    let fields = Fields::new("", map, &KEYS, &LATER)?;
+    let fields = Fields::new("", map, &KEYS)?;
     Ok(Draft {
         name: fields.text("name")?,
         image: fields.parsed("image")?,
@@ -132,6 +132,7 @@ pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
         after: after(&fields)?,
         hold: fields.flag("hold")?.unwrap_or(false),
         labels: labels(&fields)?,
+        nodes: fields.parsed("nodes")?,
     })
 }
 
@@ -218,7 +219,7 @@ fn resources(fields: &Fields<'_>) -> Result<Request, FileError> {
     let Some(map) = fields.map("resources")? else {
         return Ok(default);
     };
-    let fields = Fields::new("resources", map, &["cpu", "memory", "disk", "gpu"], &[])?;
+    let fields = Fields::new("resources", map, &["cpu", "memory", "disk", "gpu"])?;
     Ok(Request {
         cpu: fields.parsed::<MilliCpu>("cpu")?.unwrap_or(default.cpu),
         memory: fields.parsed::<Bytes>("memory")?.unwrap_or(default.memory),
@@ -241,7 +242,7 @@ fn datasets(fields: &Fields<'_>) -> Result<Vec<Mount>, FileError> {
     let each = |item: &Value| match item {
         Value::String(text) => read(text),
         Value::Object(map) => {
-            let named = Fields::new("datasets", map, &["dataset", "path", "lazy"], &[])?;
+            let named = Fields::new("datasets", map, &["dataset", "path", "lazy"])?;
             let part = |key| named.text(key).map(Option::unwrap_or_default);
             let lazy = match named.flag("lazy")? {
                 Some(true) => ":lazy",
@@ -265,7 +266,7 @@ fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {
     match fields.value("retries") {
         None => Ok(None),
         Some(Value::Object(map)) => {
-            let fields = Fields::new("retries", map, &["max", "on", "backoff", "memory"], &[])?;
+            let fields = Fields::new("retries", map, &["max", "on", "backoff", "memory"])?;
             let default = Retries::default();
             let on = fields.texts("on")?.map(|words| {
                 let reasons = words.iter().map(|word| word.parse::<EndReason>());
@@ -342,6 +343,7 @@ impl Draft {
             after: self.after,
             hold: self.hold,
             labels: self.labels,
+            nodes: self.nodes,
         })
     }
 }

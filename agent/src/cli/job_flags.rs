@@ -117,6 +117,9 @@ pub(super) struct JobFlags {
     /// Run only on machines with this label, or with `!` before it, without it
     #[arg(long = "label", value_name = "[!]KEY[=VALUE]")]
     labels: Vec<WantedLabel>,
+    /// Run on so many machines at once, a task on each: all start and end together
+    #[arg(long, value_name = "N", conflicts_with = "array")]
+    nodes: Option<u32>,
     /// Have a machine to itself; all of its processors and memory count as held
     #[arg(long)]
     exclusive: bool,
@@ -257,6 +260,7 @@ impl JobFlags {
         if !self.after.is_empty() {
             draft.after = self.after;
         }
+        draft.nodes = self.nodes.or(draft.nodes);
         draft.hold |= self.hold;
         if !self.labels.is_empty() {
             draft.labels = self.labels;

@@ -141,6 +141,8 @@ pub enum BlockerCode {
     HeldExclusively,
     /// It would hold all of the machine, which is more than limits allow.
     WholeMachineLimit,
+    /// It needs several machines at once, and too few have room.
+    TooFewMachines,
 }
 
 impl BlockerCode {
@@ -193,6 +195,7 @@ impl BlockerCode {
             Self::MachineInUse => "machine_in_use",
             Self::HeldExclusively => "held_exclusively",
             Self::WholeMachineLimit => "whole_machine_limit",
+            Self::TooFewMachines => "too_few_machines",
         }
     }
 }

@@ -56,6 +56,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::JobCancelled { .. }
         | Event::TaskCancelled { .. }
         | Event::RetriesDue { .. }
+        | Event::GangRestarted { .. }
         | Event::JobEnded { .. }
         | Event::JobRaised { .. }
         | Event::LoginForgotten { .. } => job::apply(state, event),

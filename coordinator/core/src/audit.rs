@@ -152,9 +152,9 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::LoginForgotten { job } => (AuditKind::Job, About::Job(*job)),
         Event::Waiting(event) => (AuditKind::Job, About::Job(event.job())),
 
-        Event::AttemptPlaced { org, .. } | Event::RetriesDue { org, .. } => {
-            (AuditKind::Attempt, About::Org(*org))
-        }
+        Event::AttemptPlaced { org, .. }
+        | Event::RetriesDue { org, .. }
+        | Event::GangRestarted { org, .. } => (AuditKind::Attempt, About::Org(*org)),
         Event::AttemptPreparing { attempt }
         | Event::AttemptStarted { attempt, .. }
         | Event::AttemptStopping { attempt, .. }

@@ -9,6 +9,7 @@ pub(crate) mod device;
 mod draft;
 pub(crate) mod enrolment;
 mod expiry;
+mod gang;
 pub(crate) mod graph;
 pub(crate) mod invitation;
 pub(crate) mod job;

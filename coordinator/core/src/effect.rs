@@ -195,6 +195,9 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         }
         | Event::RetriesDue {
             job: id, org: o, ..
+        }
+        | Event::GangRestarted {
+            job: id, org: o, ..
         } => vec![job(*id), org(*o)],
         Event::JobCancelled { job: id }
         | Event::TaskCancelled { job: id, .. }

@@ -282,6 +282,12 @@ pub enum Event {
         org: OrgId,
         tasks: Vec<u32>,
     },
+    /// All tasks of a gang wait again, or do from a moment on, and how the last try ended.
+    GangRestarted {
+        job: JobId,
+        org: OrgId,
+        later: Option<(Timestamp, EndReason)>,
+    },
     JobEnded {
         job: JobId,
         result: JobResult,

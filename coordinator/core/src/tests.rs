@@ -12,6 +12,7 @@ mod enrolment;
 mod exclusive;
 mod fairness;
 mod founding;
+mod gangs;
 mod graph;
 mod history;
 mod images;

@@ -8,6 +8,7 @@ mod classroom;
 mod disks;
 mod entry;
 mod faults;
+mod gangs;
 mod gpu;
 mod idle;
 mod images;

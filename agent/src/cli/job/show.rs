@@ -116,6 +116,7 @@ fn text(job: &JobDetail) -> String {
         .with_some("retries", retries::asked(&spec.retries))
         .with("tried again", retries::waiting(job, now()))
         .with_some("array", spec.array.as_ref())
+        .with_some("nodes", spec.gang())
         .with_some("runs again", job.rerun_of.map(|of| format!("job {of}")))
         .with("run again by", reruns.collect::<Vec<_>>().join(", "))
         .with("submitted", local(summary.submitted_at))

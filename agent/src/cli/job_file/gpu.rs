@@ -15,7 +15,7 @@ use super::super::yaml::{Fields, FileError};
 /// Reads the GPUs of each task, with their parts named. Memory without a count is a share of one.
 pub(super) fn read(map: &Map<String, Value>) -> Result<GpuRequest, FileError> {
     let keys = ["count", "model", "memory", "share"];
-    let fields = Fields::new("resources.gpu", map, &keys, &[])?;
+    let fields = Fields::new("resources.gpu", map, &keys)?;
     let said = fields.parsed("count")?;
     let count = said.unwrap_or(1);
     if count == 0 {

@@ -111,8 +111,11 @@ fn an_unknown_key_names_the_nearest_known_one() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_not_ignored() {
-    refused("nodes: 2", "not available in this version");
+fn a_gang_says_on_how_many_machines_it_runs() {
+    assert_eq!(parse("nodes: 4").unwrap().nodes, Some(4));
+    assert_eq!(parse("command: x").unwrap().nodes, None);
+    refused("nodes: -1", "`nodes`");
+    refused("nodes: two", "`nodes`");
 }
 
 #[test]

@@ -209,6 +209,13 @@ fn bad_flags_are_refused_where_they_stand() {
 
 #[test]
 fn a_share_is_a_gpu_and_a_size() {
+    let draft = flags(&["--nodes", "4", "--exclusive"])
+        .read()
+        .unwrap()
+        .draft;
+    assert!(draft.request.exclusive && draft.nodes == Some(4));
+    let both = ["job", "--nodes", "4", "--array", "0-3"];
+    assert!(Line::try_parse_from(both).is_err());
     let words = ["--gpu", "2", "--gpu-memory", "20GiB..40GiB"];
     let gpu = flags(&words).read().unwrap().draft.request.gpu.unwrap();
     assert_eq!(gpu.memory_words().unwrap(), "20 GiB to 40 GiB");

@@ -62,6 +62,7 @@ impl Event {
             Self::JobCancelled { job }
             | Self::TaskCancelled { job, .. }
             | Self::RetriesDue { job, .. }
+            | Self::GangRestarted { job, .. }
             | Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
             Self::JobRaised {
                 job, org, owner, ..

@@ -51,6 +51,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) gpu_room: &'a GpuRoom,
     /// The same while nothing else runs.
     pub(crate) gpu_room_ever: &'a GpuRoom,
+    /// Machines on which its gang has a task already.
+    pub(crate) not_on: &'a [MachineId],
     /// Whose task it is, where it was submitted.
     pub(crate) job: Option<JobId>,
     pub(crate) now: Timestamp,
@@ -151,6 +153,7 @@ impl<'a> Ask<'a> {
             data: Bytes::ZERO,
             gpu_room: &UNLIMITED,
             gpu_room_ever: &UNLIMITED,
+            not_on: &[],
             job: None,
             now: Timestamp::default(),
         }
@@ -237,6 +240,8 @@ pub(super) enum Unfit {
     Reserved,
     /// More than limits let one hold.
     Bound,
+    /// Another task of its gang goes there.
+    Taken,
 }
 
 /// Returns what the task would hold there now, exactly where [`may_place`] does.
@@ -251,6 +256,9 @@ pub(super) fn fits_now(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<Alloc
         || !by_rule(machine, report, ask).is_empty()
     {
         return Err(Unfit::Rule);
+    }
+    if ask.not_on.contains(&machine.id) {
+        return Err(Unfit::Taken);
     }
     if machine.is_full() || machine.set_aside.is_some() || ask.beside(machine).is_some() {
         return Err(Unfit::Room);

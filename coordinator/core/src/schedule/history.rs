@@ -8,7 +8,10 @@ use common::{
     units::Bytes,
 };
 
-use crate::{lifecycle::attempt::AttemptState, state::State};
+use crate::{
+    lifecycle::attempt::AttemptState,
+    state::{State, job::Job},
+};
 
 /// What became of a task so far.
 #[derive(Debug, Default)]
@@ -42,6 +45,7 @@ impl History {
             history.memory = history.memory.max(attempt.next_memory);
             if let AttemptState::Ended(outcome) = &attempt.state
                 && !outcome.succeeded()
+                && outcome.reason != EndReason::PeerEnded
             {
                 history.failed_on.push(attempt.machine);
                 if outcome.reason == EndReason::MachineOwner {
@@ -50,6 +54,17 @@ impl History {
             }
         }
         history
+    }
+
+    /// Returns what became of all tasks of a gang, which have had as many tries.
+    pub(crate) fn of_gang(state: &State, id: JobId, job: &Job) -> Self {
+        let tasks = job.tasks().map(|task| Self::of(state, id, task));
+        tasks.fold(Self::default(), |mut all, one| {
+            all.number = all.number.max(one.number);
+            all.failed_on.extend(one.failed_on);
+            all.given_back.extend(one.given_back);
+            all
+        })
     }
 
     /// Returns what the task asks for, where that is more than the job does for each.

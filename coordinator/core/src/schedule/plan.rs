@@ -4,6 +4,7 @@
 //! An array costs per task that is placed, not per task that waits; and jobs that are alike
 //! ([`crate::state::queue::Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
 
+mod gang;
 mod kept;
 mod own;
 mod place;
@@ -33,7 +34,7 @@ use crate::{
         index::MemberUse,
         job::{Job, JobProgress},
         pool::OrgPool,
-        queue::{ClassId, Whose},
+        queue::{Class, ClassId, Whose},
     },
 };
 
@@ -240,9 +241,7 @@ impl<'a> Pass<'a> {
         candidates: &mut Candidates<'a>,
         scope: Scope,
     ) -> bool {
-        let running = self.member(user).map_or(0, |used| used.running);
-        let most = self.limits.max_concurrent_jobs_per_user;
-        if most.is_some_and(|most| running >= most) {
+        if !self.has_turns_left(user, 1) {
             return false;
         }
         if scope == Scope::All && !self.may_start(user, class, candidates) {
@@ -257,7 +256,7 @@ impl<'a> Pass<'a> {
             return true;
         };
         // A pass only ever takes, so what is over a bound now is given up with all of its class, of this member.
-        if !within_limits(asks, self.limits) || !self.bounds(user).admit(&asks.request) {
+        if !self.is_within_bounds(user, asks) {
             line.give_up(class);
             return true;
         }
@@ -265,7 +264,11 @@ impl<'a> Pass<'a> {
             line.advance(class);
             return true;
         };
-        match self.place(id, job, task, class, candidates, scope) {
+        let place = match job.spec.gang() {
+            None => self.place(id, job, task, class, candidates, scope),
+            Some(nodes) => self.place_gang(id, job, nodes, class, candidates, scope),
+        };
+        match place {
             Place::Found => {
                 self.again |= progress.raised > 0 || self.is_kept_for(id);
                 if progress.raised > 0 || self.next_task(id, job, progress).is_none() {
@@ -294,8 +297,25 @@ impl<'a> Pass<'a> {
         true
     }
 
+    /// Returns whether the member may have so many more tasks running.
+    fn has_turns_left(&self, user: UserId, tasks: u32) -> bool {
+        let running = self.member(user).map_or(0, |used| used.running);
+        let most = self.limits.max_concurrent_jobs_per_user;
+        most.is_none_or(|most| running.saturating_add(tasks) <= most)
+    }
+
+    /// Returns whether limits leave the member all that starts at once of jobs of a class.
+    fn is_within_bounds(&self, user: UserId, asks: &Class) -> bool {
+        within_limits(asks, self.limits)
+            && self.has_turns_left(user, asks.together)
+            && self.bounds(user).admit(&asks.request, asks.together)
+    }
+
     fn next_task(&self, id: JobId, job: &Job, progress: &JobProgress) -> Option<u32> {
         let placed = self.jobs.get(&id).copied().unwrap_or_default();
+        if job.spec.gang().is_some() && placed.next_from > 0 {
+            return None;
+        }
         let running = progress.counts.running + placed.count;
         if job.parallel().is_some_and(|most| running >= most) {
             return None;

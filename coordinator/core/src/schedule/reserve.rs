@@ -29,6 +29,8 @@ pub(crate) struct Kept<'a> {
     pub(crate) job: JobId,
     pub(crate) request: &'a Request,
     pub(crate) running: Vec<Running>,
+    /// When the job begins, where it needs other machines, too.
+    pub(crate) together: Option<Timestamp>,
 }
 
 /// Something that runs on a machine.
@@ -65,6 +67,7 @@ pub(super) fn may_backfill(
     let Some((begin, late)) = begin_of(machine, kept.request, &kept.running, ask.now) else {
         return false;
     };
+    let begin = kept.together.map_or(begin, |together| together.max(begin));
     let ends = ask
         .max_runtime
         .map(|most| ask.now.saturating_add(most.as_duration() + MARGIN));
@@ -80,6 +83,7 @@ pub(super) fn may_backfill(
 pub(super) fn kept_until(machine: &MachineView<'_>, now: Timestamp) -> Option<Span> {
     let kept = machine.kept.as_ref()?;
     let (begin, _) = begin_of(machine, kept.request, &kept.running, now)?;
+    let begin = kept.together.map_or(begin, |together| together.max(begin));
     let left = begin.since(now).saturating_sub(MARGIN);
     Some(Span::from(left)).filter(|span| *span > Span::default())
 }

@@ -8,6 +8,7 @@ use common::{
     machine::MachineReport,
     name::Name,
     resources::{Allocation, Capacity, Request},
+    time::Timestamp,
 };
 
 use super::{
@@ -89,6 +90,7 @@ impl<'a> MachineView<'a> {
                 job: reserved.job,
                 request: &reserved.request,
                 running: running(state, live),
+                together: reserved.together(state),
             }),
             id,
             name: &machine.name,
@@ -149,13 +151,20 @@ impl<'a> MachineView<'a> {
     }
 
     /// Keeps it free from now on for a job.
-    pub(super) fn keep(&mut self, job: JobId, request: &'a Request, placed: Vec<Running>) {
+    pub(super) fn keep(
+        &mut self,
+        job: JobId,
+        request: &'a Request,
+        placed: Vec<Running>,
+        together: Option<Timestamp>,
+    ) {
         let mut running = self.running();
         running.extend(placed);
         self.kept = Some(Kept {
             job,
             request,
             running,
+            together,
         });
     }
 }

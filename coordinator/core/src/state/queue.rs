@@ -29,6 +29,8 @@ pub(crate) struct Class {
     image: bool,
     isolation: Option<MinIsolation>,
     labels: Vec<WantedLabel>,
+    /// How many of its tasks start together.
+    pub(crate) together: u32,
     /// What its data takes of a machine's cache.
     pub(crate) data: Bytes,
     /// Last, so that classes which differ in nothing else lie together.
@@ -226,6 +228,7 @@ impl Class {
             image: job.spec.image != Image::Host,
             isolation: job.spec.isolation,
             labels: job.spec.labels.clone(),
+            together: job.spec.gang().unwrap_or(1),
             data: job.data,
             project: job.project,
         }
@@ -240,13 +243,14 @@ impl Class {
             image,
             isolation,
             labels,
+            together,
             data,
             project: _,
         } = self;
         request == &other.request
             && (max_runtime, network) == (&other.max_runtime, &other.network)
             && (image, isolation, data) == (&other.image, &other.isolation, &other.data)
-            && labels == &other.labels
+            && (labels, together) == (&other.labels, &other.together)
     }
 }
 

@@ -111,7 +111,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => job_step().prop_map(Step::Jobs),
         2 => (prop::option::of(1..4u32), prop::option::of(1..3u64), prop::option::weighted(0.3, 0..4usize))
             .prop_map(|(concurrent, memory, isolation)| Step::Limits { concurrent, memory, isolation }),
-        9 => (any::<Index>(), 0..11usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
+        9 => (any::<Index>(), 0..12usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
         2 => any::<Index>().prop_map(Step::CompleteLog),
         1 => (1..3usize).prop_map(Step::RemoveMember),
         1 => (1..3usize).prop_map(Step::Rejoin),
@@ -269,6 +269,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 8 => ended(EndReason::OutOfMemory, None, false),
                 9 => ended(EndReason::PrepareFailed, None, false),
                 10 => ended(EndReason::Signalled, None, false),
+                11 => ended(EndReason::PeerEnded, None, false),
                 6 => AttemptReport::Artifacts {
                     tree: super::world::tree(1),
                 },

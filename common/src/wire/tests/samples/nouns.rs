@@ -156,6 +156,7 @@ pub(super) fn job_spec() -> JobSpec {
         }],
         hold: true,
         labels: vec!["ssd".parse().unwrap(), "!zone=a".parse().unwrap()],
+        nodes: Some(4),
     }
 }
 
@@ -293,6 +294,7 @@ pub(super) fn attempt_spec() -> AttemptSpec {
         max_runtime: None,
         grace: Span::from_secs(10),
         project: Some(name("vision")),
+        nodes: vec![name("box"), name("lab-1")],
     }
 }
 

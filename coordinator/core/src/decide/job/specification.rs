@@ -4,7 +4,7 @@ use common::{
     image::Image,
     job::{
         InvalidMount, JobSpec, MAX_AFTER, MAX_ARGUMENTS, MAX_BACKOFF, MAX_COMMAND_BYTES,
-        MAX_DATASETS, MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES, check_mount_path,
+        MAX_DATASETS, MAX_NODES, MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES, check_mount_path,
     },
     label::MAX_WANTED_LABELS,
     resources::{GpuRequest, MAX_GPUS_PER_MACHINE, Request},
@@ -63,7 +63,17 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
     if let Some(array) = &spec.array {
         array.check()?;
     }
-    Ok(())
+    check_nodes(spec)
+}
+
+fn check_nodes(spec: &JobSpec) -> Result<(), InvalidJob> {
+    match spec.nodes {
+        None | Some(1) => Ok(()),
+        Some(nodes) if nodes == 0 || nodes > MAX_NODES => Err(InvalidJob::Nodes { nodes }),
+        Some(_) if spec.array.is_some() => Err(InvalidJob::NodesOfArray),
+        Some(_) if spec.retries.memory.is_some() => Err(InvalidJob::NodesGrow),
+        Some(_) => Ok(()),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), InvalidJob> {

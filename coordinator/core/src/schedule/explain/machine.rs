@@ -191,6 +191,9 @@ fn asks(job: &Job) -> String {
     if spec.image != Image::Host {
         parts.push("an image".to_owned());
     }
+    if let Some(nodes) = spec.gang() {
+        parts.push(format!("{nodes} machines at once"));
+    }
     if request.exclusive {
         parts.push("a machine to itself".to_owned());
     }

@@ -6,7 +6,7 @@ use common::{
         machine::LabelMachine,
     },
     id::{IdempotencyKey, UserId},
-    job::{After, ArraySpec, JobNumber, JobSpec, graph::Need},
+    job::{After, ArraySpec, JobNumber, JobSpec, Retries, graph::Need},
     resources::Request,
     status::Condition,
 };
@@ -55,6 +55,7 @@ const WANTED: [&str; 4] = ["ssd", "!ssd", "zone", "!zone=a"];
 pub(super) struct JobShape {
     label: Option<usize>,
     exclusive: bool,
+    nodes: Option<u32>,
 }
 
 impl JobShape {
@@ -62,6 +63,12 @@ impl JobShape {
         let labels = self.label.map(|label| WANTED[label].parse().unwrap());
         JobSpec {
             labels: labels.into_iter().collect(),
+            array: spec.array.filter(|_| self.nodes.is_none()),
+            nodes: self.nodes,
+            retries: Retries {
+                memory: spec.retries.memory.filter(|_| self.nodes.is_none()),
+                ..spec.retries
+            },
             request: Request {
                 exclusive: self.exclusive,
                 ..spec.request
@@ -73,8 +80,13 @@ impl JobShape {
 
 pub(super) fn job_shape() -> impl Strategy<Value = JobShape> {
     let label = prop::option::weighted(0.15, 0..WANTED.len());
-    let shape = (label, prop::bool::weighted(0.15));
-    shape.prop_map(|(label, exclusive)| JobShape { label, exclusive })
+    let nodes = prop::option::weighted(0.25, 2..4u32);
+    let shape = (label, prop::bool::weighted(0.15), nodes);
+    shape.prop_map(|(label, exclusive, nodes)| JobShape {
+        label,
+        exclusive,
+        nodes,
+    })
 }
 
 /// What keeps a submitted job from the queue.

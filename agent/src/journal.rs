@@ -232,6 +232,7 @@ mod tests {
             max_runtime: Some(Span::from_millis(1500)),
             grace: Span::from_secs(30),
             project: None,
+            nodes: Vec::new(),
         };
         (attempt, spec)
     }

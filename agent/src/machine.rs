@@ -266,6 +266,7 @@ impl Machine {
             cached,
             fetch_rate: self.cache.fetch_rate(),
             cache_limit: Some(sample.cache_limit),
+            labels: standing.rules.labels.clone(),
         }
     }
 }
@@ -279,6 +280,7 @@ pub(crate) fn is_news(earlier: &MachineReport, report: &MachineReport) -> bool {
         || earlier.isolation != report.isolation
         || earlier.cached != report.cached
         || earlier.cache_limit != report.cache_limit
+        || earlier.labels != report.labels
 }
 
 /// Makes the problem of something that this computer did not let us do.

@@ -14,6 +14,7 @@ use crate::{
     approval::ApprovalView,
     id::{JobId, TreeId},
     image::Image,
+    label::WantedLabel,
     name::Name,
     preemption::PreemptedBy,
     resources::{Allocation, Request},
@@ -39,6 +40,8 @@ pub const MAX_COMMAND_BYTES: usize = 256 << 10;
 pub const MAX_VARIABLES: usize = 1024;
 pub const MAX_DATASETS: usize = 64;
 pub const MAX_OUTPUTS: usize = 64;
+/// Most machines that one job runs on at once.
+pub const MAX_NODES: u32 = 64;
 /// Most jobs that are named which run tasks of one again.
 pub const MAX_RERUNS_SHOWN: usize = 16;
 /// Most tasks that are listed as waiting until they are tried again.
@@ -144,6 +147,12 @@ pub struct JobSpec {
     /// It starts nothing before it is released.
     #[serde(default)]
     pub hold: bool,
+    /// What a machine has to be said to have, or not to have.
+    #[serde(default)]
+    pub labels: Vec<WantedLabel>,
+    /// On how many machines it runs at once, as a gang: a task on each, that start and end together. Not of an array.
+    #[serde(default)]
+    pub nodes: Option<u32>,
 }
 
 impl JobSpec {
@@ -171,13 +180,21 @@ impl JobSpec {
             artifacts: Vec::new(),
             after: Vec::new(),
             hold: false,
+            labels: Vec::new(),
+            nodes: None,
         }
     }
 }
 
 impl JobSpec {
     pub fn task_count(&self) -> u32 {
-        self.array.as_ref().map_or(1, ArraySpec::task_count)
+        let tasks = self.array.as_ref().map(ArraySpec::task_count);
+        tasks.or(self.gang()).unwrap_or(1)
+    }
+
+    /// Returns how many tasks its gang has, where it is one.
+    pub fn gang(&self) -> Option<u32> {
+        self.nodes.filter(|nodes| *nodes > 1)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod bit_rate;
 pub mod id;
 pub mod invitee;
 pub mod join_link;
+pub mod label;
 pub mod name;
 pub mod time;
 pub mod units;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{MachineId, TreeId},
     job::JobNumber,
+    label::{Label, MAX_LABELS, are_by_key},
     name::Name,
     resources::{Allocation, Capacity, MAX_GPUS_PER_MACHINE},
     status::{IsolationLevel, MachineStatus, Network},
@@ -42,6 +43,9 @@ pub struct MachineReport {
     /// How much data it can keep at once; `None` where it has not said so.
     #[serde(default)]
     pub cache_limit: Option<Bytes>,
+    /// What its owner says of it, as [`Label::by_key`] makes them.
+    #[serde(default)]
+    pub labels: Vec<Label>,
 }
 
 impl MachineReport {
@@ -57,6 +61,7 @@ impl MachineReport {
             cached: Vec::new(),
             fetch_rate: None,
             cache_limit: None,
+            labels: Vec::new(),
         }
     }
 }
@@ -262,6 +267,9 @@ pub struct MachineView {
     /// Where job after job failed on it.
     #[serde(default)]
     pub set_aside: Option<SetAsideView>,
+    /// What admins say of it; they win over those of its owner.
+    #[serde(default)]
+    pub labels: Vec<Label>,
 }
 
 /// Why and for how long a machine gets nothing new.
@@ -304,6 +312,8 @@ pub enum InvalidReport {
     Text,
     #[error("its owner's lists name more than {MAX_ADMITTED} members")]
     TooManyMembers,
+    #[error("its labels are more than {MAX_LABELS}, or not one of a key")]
+    Labels,
     #[error("it lends more than exists")]
     OfferBeyondCapacity,
     #[error("it claims more than any machine has")]
@@ -355,6 +365,8 @@ impl MachineReport {
                 > Network::ALL.len()
         {
             Err(InvalidReport::TooManyMembers)
+        } else if self.labels.len() > MAX_LABELS || !are_by_key(&self.labels) {
+            Err(InvalidReport::Labels)
         } else if self.isolation.missing.len() > 32 || !gpu_texts.chain(texts).all(plain) {
             Err(InvalidReport::Text)
         } else if self.capacity.cpu.0 > MOST_MILLI_CPU

@@ -2,6 +2,10 @@
 //!
 //! capacity (what exists) ⊇ offer (what the owner lends now) ⊇ sum of allocations (what attempts hold).
 
+mod gpu_room;
+
+pub use self::gpu_room::GpuRoom;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -61,9 +65,12 @@ pub struct Request {
     pub memory: Bytes,
     pub disk: Bytes,
     pub gpu: Option<GpuRequest>,
+    /// Whether it is to have a machine to itself, with at least that; it holds all of its processors and memory.
+    #[serde(default)]
+    pub exclusive: bool,
 }
 
-/// A number of whole GPUs, perhaps of one model or of a least memory.
+/// A number of whole GPUs, perhaps of one model or of so much memory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GpuRequest {
     pub count: u32,
@@ -73,6 +80,9 @@ pub struct GpuRequest {
     /// them apart there.
     #[serde(default)]
     pub share: bool,
+    /// Most memory that each of them has; not of shares.
+    #[serde(default)]
+    pub memory_most: Option<Bytes>,
 }
 
 impl Default for Request {
@@ -83,6 +93,7 @@ impl Default for Request {
             memory: Bytes::gib(1),
             disk: Bytes::gib(1),
             gpu: None,
+            exclusive: false,
         }
     }
 }
@@ -95,8 +106,24 @@ impl GpuRequest {
 
     /// Returns whether this GPU is of the kind asked for, whoever uses it now.
     pub fn accepts(&self, gpu: &Gpu) -> bool {
-        self.model.as_ref().is_none_or(|model| *model == gpu.model)
-            && self.memory.is_none_or(|memory| memory <= gpu.memory)
+        self.accepts_kind(&gpu.model, gpu.memory)
+    }
+
+    /// Returns whether GPUs of this model, with so much memory, are of the kind asked for.
+    pub fn accepts_kind(&self, model: &str, memory: Bytes) -> bool {
+        self.model.as_ref().is_none_or(|wanted| *wanted == model)
+            && self.memory.is_none_or(|least| least <= memory)
+            && self.memory_most.is_none_or(|most| memory <= most)
+    }
+
+    /// Returns how much memory each is to have, in words: `20 GiB`, `20 GiB to 40 GiB`, `at most 40 GiB`.
+    pub fn memory_words(&self) -> Option<String> {
+        match (self.memory, self.memory_most) {
+            (None, None) => None,
+            (Some(least), None) => Some(least.to_string()),
+            (Some(least), Some(most)) => Some(format!("{least} to {most}")),
+            (None, Some(most)) => Some(format!("at most {most}")),
+        }
     }
 }
 
@@ -113,33 +140,6 @@ pub struct Allocation {
     pub gpu_shares: BTreeMap<String, Bytes>,
 }
 
-/// How many more GPUs of some models may be held; of the models not named, as many as there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GpuRoom(BTreeMap<String, u64>);
-
-impl GpuRoom {
-    /// Returns room for all there are.
-    pub const fn unlimited() -> Self {
-        Self(BTreeMap::new())
-    }
-
-    pub fn is_unlimited(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Lets no more than `most` of a model in, where less is not said already.
-    pub fn narrow(&mut self, model: &str, most: u64) {
-        match self.0.get_mut(model) {
-            Some(room) => *room = most.min(*room),
-            None => drop(self.0.insert(model.to_owned(), most)),
-        }
-    }
-
-    pub fn of(&self, model: &str) -> Option<u64> {
-        self.0.get(model).copied()
-    }
-}
-
 /// One amount that falls short on a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -148,6 +148,8 @@ pub enum Shortage {
     Memory,
     Disk,
     Gpu,
+    /// Bounds let nobody hold all of it.
+    Whole,
 }
 
 impl Capacity {
@@ -237,13 +239,27 @@ impl Capacity {
         if !short.is_empty() {
             return Err(short);
         }
+        // Who is alone on a machine holds what others cannot have meanwhile.
+        let (cpu, memory) = match request.exclusive {
+            true => (self.cpu, self.memory),
+            false => (request.cpu, request.memory),
+        };
+        if request.exclusive && !room.holds_whole(cpu, memory) {
+            return Err(vec![Shortage::Whole]);
+        }
         Ok(Allocation {
-            cpu: request.cpu,
-            memory: request.memory,
+            cpu,
+            memory,
             disk: request.disk,
             gpus,
             gpu_shares,
         })
+    }
+
+    /// Returns whether there is room for `request` beside what is held.
+    pub fn fits_beside(&self, held: &Allocation, request: &Request) -> bool {
+        let alone = *held == Allocation::default();
+        (alone || !request.exclusive) && self.minus(held).allocate(request).is_ok()
     }
 
     /// Returns whether any number of these GPUs, free or not, healthy or not, could ever satisfy `request`.

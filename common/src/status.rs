@@ -117,6 +117,8 @@ words! {
         /// The machine will not or cannot run it.
         RefusedByMachine => "refused_by_machine",
         CoordinatorError => "coordinator_error",
+        /// Another task of its gang ended without success, and they end together.
+        PeerEnded => "peer_ended",
     }
 
     /// State of a machine.
@@ -337,6 +339,7 @@ impl EndReason {
                 | Self::TimeLimit
                 | Self::DiskLimit
                 | Self::Cancelled
+                | Self::PeerEnded
         )
     }
 }

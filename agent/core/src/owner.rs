@@ -11,6 +11,7 @@
 //! yield: {on_return: freeze, freeze_at_most: 10m, grace: 30s}
 //! gpus: {while_present: withhold, while_used_by_others: evict}
 //! data: {cache_limit: 100GiB, peers: on, peer_rate: 50Mbit}
+//! labels: [ssd, zone=a]
 //! ```
 //!
 //! Everything may be left out; an unknown key is an error that names the nearest known one. The shipped
@@ -28,7 +29,7 @@ mod registry_host;
 mod resources;
 mod when;
 
-use common::{machine::Admits, units::Bytes};
+use common::{label::Label, machine::Admits, units::Bytes};
 
 pub use self::{
     circumstances::{Battery, Circumstances, GpuSeen, Measured, Metered, Presence, PresenceSource},
@@ -60,6 +61,8 @@ pub struct OwnerRules {
     pub gpu_use: GpuUse,
     /// What other machines of the org may fetch from this one.
     pub peers: PeerRules,
+    /// What jobs may ask of the machine by name.
+    pub labels: Vec<Label>,
 }
 
 #[cfg(test)]

@@ -48,5 +48,6 @@ pub(crate) fn spec() -> AttemptSpec {
         max_runtime: None,
         grace: Span::from_secs(30),
         project: None,
+        nodes: Vec::new(),
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn load(path: &Path) -> Result<Option<Graph>, Problem> {
 }
 
 fn parse(map: &Map<String, Value>) -> Result<Graph, FileError> {
-    let fields = Fields::new("", map, &[JOBS, "defaults"], &[])?;
+    let fields = Fields::new("", map, &[JOBS, "defaults"])?;
     let none = Map::new();
     let defaults = fields.map("defaults")?.unwrap_or(&none);
     // What is wrong there is said of it, and not of each job.

@@ -4,10 +4,13 @@
 //! [`common::job::JobSpec`] once the work folder has an id. What only the coordinator can judge (does the
 //! dataset exist, does it fit) is left to it.
 
+mod gpu;
+
+pub(crate) use self::gpu::{MemoryRange, ShortGpu};
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use common::{
@@ -15,9 +18,10 @@ use common::{
     id::TreeId,
     image::Image,
     job::{After, ArraySpec, InvalidAfter, InvalidMount, JobSpec, Mount, Retries},
+    label::{InvalidLabel, WantedLabel},
     name::Name,
     problem::Problem,
-    resources::{GpuRequest, Request},
+    resources::Request,
     secret::SecretName,
     status::{EndReason, MinIsolation, Network, Priority, Visibility},
     time::Span,
@@ -27,7 +31,7 @@ use serde_json::{Map, Value};
 
 use super::yaml::{self, Fields, FileError};
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 22] = [
     "name",
     "image",
     "command",
@@ -47,9 +51,10 @@ const KEYS: [&str; 19] = [
     "secrets",
     "after",
     "hold",
+    "labels",
+    "exclusive",
+    "nodes",
 ];
-/// Keys of the product that come later; refused rather than ignored.
-const LATER: [&str; 1] = ["nodes"];
 
 /// What is said of the key that makes a file a graph.
 const A_GRAPH: &str = "it makes the file a graph, which only `submit` takes";
@@ -78,6 +83,8 @@ pub(crate) struct Draft {
     pub(crate) secrets: BTreeSet<SecretName>,
     pub(crate) after: Vec<After>,
     pub(crate) hold: bool,
+    pub(crate) labels: Vec<WantedLabel>,
+    pub(crate) nodes: Option<u32>,
 }
 
 /// Reads the job file at `path`. A relative `workdir` counts from the file's own folder.
@@ -100,14 +107,17 @@ fn parse(text: &str) -> Result<Draft, FileError> {
 /// Reads the keys of a job, which a graph has for each of its jobs.
 pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
     yaml::keep_out("", map, &[("jobs", A_GRAPH)])?;
-    let fields = Fields::new("", map, &KEYS, &LATER)?;
+    let fields = Fields::new("", map, &KEYS)?;
     Ok(Draft {
         name: fields.text("name")?,
         image: fields.parsed("image")?,
         command: command(&fields)?,
         workdir: fields.text("workdir")?.map(PathBuf::from),
         env: env(&fields)?,
-        request: resources(&fields)?,
+        request: Request {
+            exclusive: fields.flag("exclusive")?.unwrap_or(false),
+            ..resources(&fields)?
+        },
         datasets: datasets(&fields)?,
         outputs: fields.texts("outputs")?.unwrap_or_default(),
         network: fields.parsed("network")?,
@@ -121,6 +131,8 @@ pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
         secrets: secrets(&fields)?,
         after: after(&fields)?,
         hold: fields.flag("hold")?.unwrap_or(false),
+        labels: labels(&fields)?,
+        nodes: fields.parsed("nodes")?,
     })
 }
 
@@ -138,6 +150,15 @@ fn after(fields: &Fields<'_>) -> Result<Vec<After>, FileError> {
     let wanted = wanted.iter().map(|text| {
         text.parse()
             .map_err(|error: InvalidAfter| fields.complain("after", &error.to_string()))
+    });
+    wanted.collect()
+}
+
+fn labels(fields: &Fields<'_>) -> Result<Vec<WantedLabel>, FileError> {
+    let wanted = fields.texts("labels")?.unwrap_or_default();
+    let wanted = wanted.iter().map(|text| {
+        text.parse()
+            .map_err(|error: InvalidLabel| fields.complain("labels", &error.to_string()))
     });
     wanted.collect()
 }
@@ -198,31 +219,17 @@ fn resources(fields: &Fields<'_>) -> Result<Request, FileError> {
     let Some(map) = fields.map("resources")? else {
         return Ok(default);
     };
-    let fields = Fields::new("resources", map, &["cpu", "memory", "disk", "gpu"], &[])?;
+    let fields = Fields::new("resources", map, &["cpu", "memory", "disk", "gpu"])?;
     Ok(Request {
         cpu: fields.parsed::<MilliCpu>("cpu")?.unwrap_or(default.cpu),
         memory: fields.parsed::<Bytes>("memory")?.unwrap_or(default.memory),
         disk: fields.parsed::<Bytes>("disk")?.unwrap_or(default.disk),
         gpu: match fields.value("gpu") {
             None => None,
-            Some(Value::Object(map)) => Some(gpu(map)?),
+            Some(Value::Object(map)) => Some(gpu::read(map)?),
             Some(_) => fields.parsed::<ShortGpu>("gpu")?.map(|gpu| gpu.0),
         },
-    })
-}
-
-fn gpu(map: &Map<String, Value>) -> Result<GpuRequest, FileError> {
-    let keys = ["count", "model", "memory", "share"];
-    let fields = Fields::new("resources.gpu", map, &keys, &[])?;
-    let count = fields.parsed("count")?.unwrap_or(1);
-    if count == 0 {
-        return Err(fields.complain("count", "expected a number from 1"));
-    }
-    Ok(GpuRequest {
-        count,
-        model: fields.text("model")?.map(|model| model.to_lowercase()),
-        memory: fields.parsed("memory")?,
-        share: fields.flag("share")?.unwrap_or(false),
+        ..default
     })
 }
 
@@ -235,7 +242,7 @@ fn datasets(fields: &Fields<'_>) -> Result<Vec<Mount>, FileError> {
     let each = |item: &Value| match item {
         Value::String(text) => read(text),
         Value::Object(map) => {
-            let named = Fields::new("datasets", map, &["dataset", "path", "lazy"], &[])?;
+            let named = Fields::new("datasets", map, &["dataset", "path", "lazy"])?;
             let part = |key| named.text(key).map(Option::unwrap_or_default);
             let lazy = match named.flag("lazy")? {
                 Some(true) => ":lazy",
@@ -259,7 +266,7 @@ fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {
     match fields.value("retries") {
         None => Ok(None),
         Some(Value::Object(map)) => {
-            let fields = Fields::new("retries", map, &["max", "on", "backoff", "memory"], &[])?;
+            let fields = Fields::new("retries", map, &["max", "on", "backoff", "memory"])?;
             let default = Retries::default();
             let on = fields.texts("on")?.map(|words| {
                 let reasons = words.iter().map(|word| word.parse::<EndReason>());
@@ -281,43 +288,6 @@ fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {
     }
 }
 
-/// `2`, `rtx-4090` or `rtx-4090:2`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ShortGpu(pub(crate) GpuRequest);
-
-impl FromStr for ShortGpu {
-    type Err = InvalidGpu;
-
-    fn from_str(text: &str) -> Result<Self, InvalidGpu> {
-        let invalid = || InvalidGpu(text.chars().take(40).collect());
-        let (model, count) = match text.rsplit_once(':') {
-            Some((model, count)) => (Some(model), count.parse().map_err(|_| invalid())?),
-            None => match text.parse() {
-                Ok(count) => (None, count),
-                Err(_) => (Some(text), 1),
-            },
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let bad_model = |model: &str| {
-            !model.starts_with(|c: char| c.is_ascii_alphanumeric()) || !model.chars().all(plain)
-        };
-        if count == 0 || model.is_some_and(bad_model) {
-            return Err(invalid());
-        }
-        Ok(Self(GpuRequest {
-            count,
-            model: model.map(str::to_lowercase),
-            memory: None,
-            share: false,
-        }))
-    }
-}
-
-/// The text does not say which GPUs.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} does not say which GPUs; write 1, rtx-4090 or rtx-4090:2")]
-pub(crate) struct InvalidGpu(String);
-
 impl Draft {
     /// Completes the job.
     ///
@@ -338,7 +308,7 @@ impl Draft {
                 why,
             ));
         }
-        check_share(self.request.gpu.as_ref())?;
+        gpu::check_share(self.request.gpu.as_ref())?;
         let name = match self.name {
             Some(name) => name,
             None => program.rsplit('/').next().unwrap_or(program).to_owned(),
@@ -372,21 +342,10 @@ impl Draft {
             artifacts,
             after: self.after,
             hold: self.hold,
+            labels: self.labels,
+            nodes: self.nodes,
         })
     }
-}
-
-/// A share is a part of a GPU's memory, so it has to be said how large it is.
-fn check_share(gpu: Option<&GpuRequest>) -> Result<(), Problem> {
-    let unsized_share =
-        |gpu: &&GpuRequest| gpu.share && gpu.memory.is_none_or(|m| m == Bytes::ZERO);
-    if gpu.filter(unsized_share).is_none() {
-        return Ok(());
-    }
-    let what = "the GPU cannot be shared";
-    let why = "a share is a part of its memory, and nothing says how much";
-    Err(Problem::new(Code::BadJobFile, what, why)
-        .help("Add --gpu-memory 8GiB, or `memory: 8GiB` beside `share: true` in the job file."))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use common::{
     id::IdempotencyKey,
     image::Image,
     job::{After, ArraySpec, MemoryFactor, Mount, Retries},
+    label::WantedLabel,
     name::Name,
     problem::Problem,
     resources::GpuRequest,
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     graph_file::{self, Graph},
-    job_file::{self, Draft, ShortGpu},
+    job_file::{self, Draft, MemoryRange, ShortGpu},
 };
 
 /// A job as flags.
@@ -44,9 +45,9 @@ pub(super) struct JobFlags {
     /// GPUs of each task
     #[arg(long, value_name = "[MODEL:]N")]
     gpu: Option<ShortGpu>,
-    /// Least memory of each of these GPUs
-    #[arg(long, value_name = "SIZE")]
-    gpu_memory: Option<Bytes>,
+    /// Least memory of each of these GPUs, or from how much to how much
+    #[arg(long, value_name = "SIZE[..SIZE]")]
+    gpu_memory: Option<MemoryRange>,
     /// Take only that memory of a GPU and leave the rest to other jobs
     #[arg(long)]
     gpu_share: bool,
@@ -113,6 +114,15 @@ pub(super) struct JobFlags {
     /// Submit it held: it starts nothing before `job release`
     #[arg(long)]
     hold: bool,
+    /// Run only on machines with this label, or with `!` before it, without it
+    #[arg(long = "label", value_name = "[!]KEY[=VALUE]")]
+    labels: Vec<WantedLabel>,
+    /// Run on so many machines at once, a task on each: all start and end together
+    #[arg(long, value_name = "N", conflicts_with = "array")]
+    nodes: Option<u32>,
+    /// Have a machine to itself; all of its processors and memory count as held
+    #[arg(long)]
+    exclusive: bool,
     /// The same key gives the same job, however often it is submitted
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<String>,
@@ -230,6 +240,7 @@ impl JobFlags {
         request.cpu = self.cpu.unwrap_or(request.cpu);
         request.memory = self.memory.unwrap_or(request.memory);
         request.disk = self.disk.unwrap_or(request.disk);
+        request.exclusive |= self.exclusive;
         // One dataset a path: that of the flag.
         draft
             .datasets
@@ -249,7 +260,11 @@ impl JobFlags {
         if !self.after.is_empty() {
             draft.after = self.after;
         }
+        draft.nodes = self.nodes.or(draft.nodes);
         draft.hold |= self.hold;
+        if !self.labels.is_empty() {
+            draft.labels = self.labels;
+        }
         Ok(())
     }
 
@@ -275,11 +290,16 @@ impl JobFlags {
     fn gpu(&self, in_file: Option<GpuRequest>) -> Result<Option<GpuRequest>, Problem> {
         let asked = self.gpu.as_ref().map(|gpu| gpu.0.clone()).or(in_file);
         match asked {
-            Some(gpu) => Ok(Some(GpuRequest {
-                memory: self.gpu_memory.or(gpu.memory),
-                share: self.gpu_share || gpu.share,
-                ..gpu
-            })),
+            Some(gpu) => {
+                let gpu = GpuRequest {
+                    share: self.gpu_share || gpu.share,
+                    ..gpu
+                };
+                Ok(Some(match self.gpu_memory {
+                    Some(range) => range.put_into(gpu),
+                    None => gpu,
+                }))
+            }
             None if self.gpu_memory.is_some() || self.gpu_share => {
                 let what = "nothing says which GPU";
                 let why = "--gpu-memory and --gpu-share say more about a --gpu, and there is none";

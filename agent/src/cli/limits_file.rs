@@ -48,22 +48,22 @@ fn parse(text: &str) -> Result<Limits, FileError> {
         ("policy", UNDER_ORGANIZATION),
     ];
     yaml::keep_out("", &map, &homes)?;
-    let file = Fields::new("", &map, &["organization"], &[])?;
+    let file = Fields::new("", &map, &["organization"])?;
     let Some(organization) = file.map("organization")? else {
         return Err(file.complain("organization", "it is missing, and with it all limits"));
     };
     yaml::keep_out("organization", organization, &homes[..1])?;
-    let organization = Fields::new("organization", organization, &["limits", "policy"], &[])?;
+    let organization = Fields::new("organization", organization, &["limits", "policy"])?;
     let empty = Map::new();
     let policy = organization.map("policy")?.unwrap_or(&empty);
-    let policy = Fields::new("organization.policy", policy, &["min_isolation"], &[])?;
+    let policy = Fields::new("organization.policy", policy, &["min_isolation"])?;
     let Some(limits) = organization.map("limits")? else {
         return Err(organization.complain(
             "limits",
             "it is missing; write `limits: {}` for none at all",
         ));
     };
-    let fields = Fields::new("organization.limits", limits, &KEYS, &[])?;
+    let fields = Fields::new("organization.limits", limits, &KEYS)?;
     let count = |key| Ok(fields.parsed(key)?.map(|Count(count)| count));
     Ok(Limits {
         max_machines_per_user: count("max_machines_per_user")?,
@@ -118,12 +118,7 @@ fn storage(fields: &Fields<'_>) -> Result<StorageLimits, FileError> {
     let Some(map) = fields.map("storage")? else {
         return Ok(StorageLimits::default());
     };
-    let storage = Fields::new(
-        &fields.path("storage"),
-        map,
-        &["datasets", "artifacts"],
-        &[],
-    )?;
+    let storage = Fields::new(&fields.path("storage"), map, &["datasets", "artifacts"])?;
     let size = |key| Ok(storage.parsed(key)?.map(|Size(most)| most));
     Ok(StorageLimits {
         datasets: size("datasets")?,

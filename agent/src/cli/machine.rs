@@ -1,6 +1,7 @@
-//! `machine list|show|why|approve|reject|readmit|remove`: the pool.
+//! `machine list|show|why|label|approve|reject|readmit|remove`: the pool.
 
 mod facts;
+mod label;
 mod why;
 
 pub(super) use facts::isolation;
@@ -32,6 +33,7 @@ pub(super) enum Machine {
     Approve(Approve),
     Reject(Reject),
     Why(why::Why),
+    Label(label::Label),
     Readmit(Readmit),
     Remove(Remove),
 }
@@ -90,6 +92,7 @@ impl Machine {
             Self::List(_) => list(context).await,
             Self::Show(show) => show.run(context).await,
             Self::Why(why) => why.run(context).await,
+            Self::Label(label) => label.run(context).await,
             Self::Approve(Approve { name }) => {
                 let sentence = format!("{name} is approved.");
                 change(context, &name, &sentence, |org| Request::ApproveMachine {

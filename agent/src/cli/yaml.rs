@@ -41,8 +41,6 @@ pub(crate) enum FileError {
         key: String,
         nearest: Option<&'static str>,
     },
-    #[error("`{0}` is not available in this version")]
-    NotAvailable(String),
     #[error("`{key}` does not belong here: {home}")]
     Misplaced { key: String, home: &'static str },
     #[error("`{key}`: {text}")]
@@ -162,21 +160,17 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Takes a map apart that may have only these keys; `later` ones are known but not built yet.
+    /// Takes a map apart that may have only these keys.
     pub(crate) fn new(
         at: &str,
         map: &'a Map<String, Value>,
         known: &[&'static str],
-        later: &[&'static str],
     ) -> Result<Self, FileError> {
         let fields = Self {
             at: at.to_owned(),
             map,
         };
         for key in map.keys() {
-            if later.contains(&key.as_str()) {
-                return Err(FileError::NotAvailable(fields.path(key)));
-            }
             if !known.contains(&key.as_str()) {
                 return Err(FileError::UnknownKey {
                     key: fields.path(key),

@@ -126,6 +126,7 @@ mod tests {
         assert!(needs.presence && needs.battery && needs.metered && needs.other_cpu);
         assert!(needs.temperature && needs.memory_pressure);
         assert_eq!(needs.programs, ["steam", "blender"]);
+        assert_eq!(rules.labels.len(), 2);
         assert!(rules.when.hours.is_some() && rules.admits.max_runtime.is_some());
         // With what it only mentions, too.
         let all = text.replace("  # members", "  members");

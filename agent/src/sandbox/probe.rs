@@ -260,6 +260,7 @@ pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial)
         max_runtime: Some(Span::from_secs(10)),
         grace: Span::from_secs(0),
         project: None,
+        nodes: Vec::new(),
     };
     let mut made = plan(&PlanInput {
         attempt: AttemptId {

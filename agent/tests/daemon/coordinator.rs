@@ -422,5 +422,6 @@ pub(crate) fn spec(script: &str, own_machine: bool) -> AttemptSpec {
         max_runtime: None,
         grace: Span::from_secs(5),
         project: None,
+        nodes: Vec::new(),
     }
 }

@@ -250,6 +250,7 @@ pub(crate) fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec 
         max_runtime: None,
         grace: Span::from_millis(200),
         project: None,
+        nodes: Vec::new(),
     }
 }
 

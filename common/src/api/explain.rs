@@ -139,6 +139,16 @@ pub enum BlockerCode {
     LendsNothing,
     /// The task is next in the place of a running one of its job.
     WaitsBehind,
+    /// The machine has not a label that is wanted, or has one that is not.
+    LabelMissing,
+    /// It wants the machine to itself, and something runs there.
+    MachineInUse,
+    /// Somebody has the machine to themselves.
+    HeldExclusively,
+    /// It would hold all of the machine, which is more than limits allow.
+    WholeMachineLimit,
+    /// It needs several machines at once, and too few have room.
+    TooFewMachines,
 }
 
 impl BlockerCode {
@@ -188,6 +198,11 @@ impl BlockerCode {
             Self::MachinePending => "machine_pending",
             Self::LendsNothing => "lends_nothing",
             Self::WaitsBehind => "waits_behind",
+            Self::LabelMissing => "label_missing",
+            Self::MachineInUse => "machine_in_use",
+            Self::HeldExclusively => "held_exclusively",
+            Self::WholeMachineLimit => "whole_machine_limit",
+            Self::TooFewMachines => "too_few_machines",
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Machines: why they get nothing, and letting in again what was set aside.
+//! Machines: why they get nothing, what is said of them, and letting in again what was set aside.
 
 use serde::{Deserialize, Serialize};
 
 use super::explain::BlockerCode;
 use crate::{
     id::OrgId,
+    label::Label,
     name::Name,
     status::MachineStatus,
     time::{Span, Timestamp},
@@ -19,6 +20,19 @@ pub enum MachineRequest {
     Readmit { org: OrgId, name: Name },
     /// Asked by its owner or an admin, answered by [`super::Answer::MachineExplanation`].
     Explain { org: OrgId, name: Name },
+    /// Answered by [`super::Answer::Done`].
+    Label(LabelMachine),
+}
+
+/// Says something of a machine, or takes it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelMachine {
+    pub org: OrgId,
+    pub name: Name,
+    /// In place of what is said of their keys; at most [`crate::label::MAX_LABELS`].
+    pub set: Vec<Label>,
+    /// Whose keys nothing is said of any more; before the others are set.
+    pub unset: Vec<Label>,
 }
 
 /// Why a machine gets nothing, or what it could run now.

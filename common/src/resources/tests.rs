@@ -29,6 +29,7 @@ fn the_smallest_gpu_that_will_do_is_taken() {
             model: model.map(str::to_owned),
             memory,
             share: false,
+            memory_most: None,
         }),
         ..Request::default()
     };
@@ -66,7 +67,9 @@ fn a_gpu_in_use_by_others_is_not_lent_but_could_be_one_day() {
             model: None,
             memory: None,
             share: false,
+            memory_most: None,
         }),
+        exclusive: false,
     };
     assert_eq!(capacity.allocate(&request), Err(vec![Shortage::Gpu]));
     assert_eq!(capacity.could_ever_fit(&request), Ok(()));
@@ -87,7 +90,9 @@ fn shares_fill_one_gpu_before_the_next_and_leave_whole_ones_alone() {
             model: None,
             memory: Some(Bytes::gib(gib)),
             share,
+            memory_most: None,
         }),
+        exclusive: false,
     };
     let mut held = Allocation::default();
     for (gib, share, expect) in [

@@ -236,6 +236,9 @@ pub struct AttemptSpec {
     /// That the job belongs to, as owners of machines name it.
     #[serde(default)]
     pub project: Option<Name>,
+    /// The machines of its gang in the order of their tasks; none where it is none.
+    #[serde(default)]
+    pub nodes: Vec<Name>,
 }
 
 /// What an attempt's root is made of.

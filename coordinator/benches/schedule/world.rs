@@ -164,12 +164,14 @@ impl World {
                 model: model.map(str::to_owned),
                 memory,
                 share: memory.is_some(),
+                memory_most: None,
             });
             let request = Request {
                 cpu: MilliCpu(cpu),
                 memory: Bytes::mib(u64::from(cpu) * gib_each),
                 disk: Bytes::gib(1),
                 gpu,
+                exclusive: false,
             };
             let priority = match self.below(10) {
                 0 => Priority::High,

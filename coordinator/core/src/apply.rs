@@ -45,6 +45,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::MachineSetAside { .. }
         | Event::MachineTried { .. }
         | Event::MachineReadmitted { .. }
+        | Event::MachineLabelled { .. }
         | Event::MachineReported { .. }
         | Event::MachineReserved { .. }
         | Event::ReservationEnded { .. } => machine::apply(state, event),
@@ -55,6 +56,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::JobCancelled { .. }
         | Event::TaskCancelled { .. }
         | Event::RetriesDue { .. }
+        | Event::GangRestarted { .. }
         | Event::JobEnded { .. }
         | Event::JobRaised { .. }
         | Event::LoginForgotten { .. } => job::apply(state, event),

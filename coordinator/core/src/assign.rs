@@ -3,6 +3,7 @@
 use common::{
     id::{AttemptId, MachineId},
     image::Image,
+    name::Name,
     time::Span,
     wire::agent::{
         Assigned, Assignment, AttemptImage, AttemptSpec, Goal, MAX_WANTED_TREES, MountedTree,
@@ -14,7 +15,7 @@ use crate::{
     decide::project::name_of,
     lifecycle::attempt::AttemptState,
     query::access::login_of,
-    state::{State, attempt::Attempt},
+    state::{State, attempt::Attempt, job::Job},
 };
 
 /// Between SIGTERM and SIGKILL.
@@ -102,6 +103,18 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             max_runtime: attempt.max_runtime,
             grace: GRACE,
             project: name_of(state, job.project),
+            nodes: nodes(state, id, job),
         },
     })
+}
+
+/// Returns the machines of an attempt's gang, in the order of their tasks.
+fn nodes(state: &State, id: AttemptId, job: &Job) -> Vec<Name> {
+    let tasks = job.spec.gang().map(|_| job.tasks());
+    let peers = tasks.into_iter().flatten();
+    let machines = peers.filter_map(|task| {
+        let peer = state.attempts.get(&AttemptId { task, ..id })?;
+        state.machines.get(&peer.machine)
+    });
+    machines.map(|machine| machine.name.clone()).collect()
 }

@@ -142,7 +142,8 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::MachineRejected { org, .. }
         | Event::MachineRemoved { org, .. }
         | Event::MachineSetAside { org, .. }
-        | Event::MachineReadmitted { org, .. } => (AuditKind::Machine, About::Org(*org)),
+        | Event::MachineReadmitted { org, .. }
+        | Event::MachineLabelled { org, .. } => (AuditKind::Machine, About::Org(*org)),
         Event::MachineConnected { org, .. }
         | Event::MachineDisconnected { org, .. }
         | Event::MachineLost { org, .. }
@@ -167,9 +168,9 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::LoginForgotten { job } => (AuditKind::Job, About::Job(*job)),
         Event::Waiting(event) => (AuditKind::Job, About::Job(event.job())),
 
-        Event::AttemptPlaced { org, .. } | Event::RetriesDue { org, .. } => {
-            (AuditKind::Attempt, About::Org(*org))
-        }
+        Event::AttemptPlaced { org, .. }
+        | Event::RetriesDue { org, .. }
+        | Event::GangRestarted { org, .. } => (AuditKind::Attempt, About::Org(*org)),
         Event::AttemptPreparing { attempt }
         | Event::AttemptStarted { attempt, .. }
         | Event::AttemptStopping { attempt, .. }

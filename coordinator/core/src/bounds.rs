@@ -10,7 +10,7 @@ mod reached;
 use common::{
     id::{OrgId, UserId},
     limits::{Amount, Limits, ResourceLimits, ResourceType},
-    resources::{GpuRoom, Request},
+    resources::{GpuRoom, Request, Shortage},
 };
 
 pub(crate) use self::reached::{Kind, Reached, queued_reached, reached, reached_models};
@@ -111,10 +111,10 @@ impl<'a> Bounds<'a> {
         concurrent.chain(per_user).chain(own)
     }
 
-    /// Returns whether a task that asks for this may start, as far as these bounds go and the models of its GPUs
+    /// Returns whether so many tasks that ask for this may start together, as far as these bounds go and the models of its GPUs
     /// are known: where it takes any model, [`Self::gpu_room`] says the rest.
-    pub(crate) fn admit(self, request: &Request) -> bool {
-        self.iter().all(|bound| bound.admits(request))
+    pub(crate) fn admit(self, request: &Request, tasks: u32) -> bool {
+        self.iter().all(|bound| bound.admits(request, tasks))
     }
 
     /// Returns how many more GPUs of each model may be held.
@@ -130,8 +130,12 @@ impl<'a> Bounds<'a> {
     fn room(self, left: impl Fn(&Bound<'_>) -> u64) -> GpuRoom {
         let mut room = GpuRoom::unlimited();
         for bound in self.iter() {
-            if let ResourceType::Model(model) = bound.resource {
-                room.narrow(model.as_str(), left(&bound));
+            let left = left(&bound);
+            match bound.resource {
+                ResourceType::Model(model) => room.narrow(model.as_str(), left),
+                ResourceType::Cpu => room.narrow_whole(Shortage::Cpu, left),
+                ResourceType::Memory => room.narrow_whole(Shortage::Memory, left),
+                ResourceType::Gpu => {}
             }
         }
         room
@@ -139,8 +143,8 @@ impl<'a> Bounds<'a> {
 }
 
 impl Bound<'_> {
-    fn admits(&self, request: &Request) -> bool {
-        let asked = asked(request, self.resource);
+    fn admits(&self, request: &Request, tasks: u32) -> bool {
+        let asked = asked(request, self.resource, tasks);
         // What asks for nothing of it is never in its way, however far it is exceeded.
         asked == Amount(0) || self.used.0.saturating_add(asked.0) <= self.most.0
     }
@@ -154,15 +158,16 @@ impl Bound<'_> {
     }
 }
 
-/// Returns how much of the resource one task holds for certain.
-pub(crate) fn asked(request: &Request, resource: &ResourceType) -> Amount {
+/// Returns how much of the resource so many tasks hold for certain.
+pub(crate) fn asked(request: &Request, resource: &ResourceType, tasks: u32) -> Amount {
     let gpu = request.gpu.as_ref();
-    Amount(match resource {
+    let each: u64 = match resource {
         ResourceType::Cpu => request.cpu.0.into(),
         ResourceType::Memory => request.memory.0,
         ResourceType::Gpu => gpu.map_or(0, |gpu| gpu.count.into()),
         ResourceType::Model(model) => gpu
             .filter(|gpu| gpu.model.as_deref() == Some(model.as_str()))
             .map_or(0, |gpu| gpu.count.into()),
-    })
+    };
+    Amount(each.saturating_mul(tasks.into()))
 }

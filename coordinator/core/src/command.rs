@@ -18,6 +18,7 @@ use common::{
         data::AddDatasetVersion,
         job::{CancelJob, SubmitJob},
         limits::SetMemberLimits,
+        machine::LabelMachine,
         shares::SetWeight,
     },
     id::{
@@ -243,6 +244,8 @@ pub enum Body {
         org: OrgId,
         name: Name,
     },
+    /// Says something of a machine, or takes it back.
+    LabelMachine(LabelMachine),
     /// System. Lets tasks into the queue that are tried again, and jobs onto machines that were set aside, once their
     /// moment has come, at most `most`.
     Wake {

@@ -9,9 +9,11 @@ pub(crate) mod device;
 mod draft;
 pub(crate) mod enrolment;
 mod expiry;
+mod gang;
 pub(crate) mod graph;
 pub(crate) mod invitation;
 pub(crate) mod job;
+mod label;
 mod limits;
 pub(crate) mod login_link;
 mod machine;
@@ -140,6 +142,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Body::ReadmitMachine { org, name } => {
             set_aside::readmit(state, at, user(actor)?, *org, name)
         }
+        Body::LabelMachine(request) => label::label(state, at, user(actor)?, request),
         Body::ClaimMachine {
             machine,
             certificate,

@@ -145,6 +145,11 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             org: o,
             ..
         }
+        | Event::MachineLabelled {
+            machine: id,
+            org: o,
+            ..
+        }
         | Event::MachineDisconnected {
             machine: id,
             org: o,
@@ -191,6 +196,9 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             job: id, org: o, ..
         }
         | Event::RetriesDue {
+            job: id, org: o, ..
+        }
+        | Event::GangRestarted {
             job: id, org: o, ..
         } => vec![job(*id), org(*o)],
         Event::JobCancelled { job: id }

@@ -21,6 +21,7 @@ use common::{
     },
     job::{ArtifactsView, JobNumber, JobSpec, Outcome},
     join_link::LinkPurpose,
+    label::Label,
     limits::{Limits, ResourceLimits},
     machine::MachineReport,
     name::Name,
@@ -207,6 +208,13 @@ pub enum Event {
         org: OrgId,
         at: Timestamp,
     },
+    /// By an admin; those before are gone.
+    MachineLabelled {
+        machine: MachineId,
+        org: OrgId,
+        labels: Vec<Label>,
+        at: Timestamp,
+    },
     MachineReported {
         machine: MachineId,
         org: OrgId,
@@ -274,6 +282,12 @@ pub enum Event {
         job: JobId,
         org: OrgId,
         tasks: Vec<u32>,
+    },
+    /// All tasks of a gang wait again, or do from a moment on, and how the last try ended.
+    GangRestarted {
+        job: JobId,
+        org: OrgId,
+        later: Option<(Timestamp, EndReason)>,
     },
     JobEnded {
         job: JobId,

@@ -112,6 +112,7 @@ actions! {
     ExplainAnyMachine "see why machines of others get nothing" Other Admin
     ReadmitOwnMachine "let jobs onto their own machines again" Own Member
     ReadmitAnyMachine "let jobs onto machines of others again" Other Admin
+    LabelMachine "label machines" Org Admin
 
     SeeApprovals "see what others ask approval for" Other Admin
     DecideApproval "approve or reject jobs and who comes back" Other Admin

@@ -15,13 +15,14 @@ mod words;
 use common::{
     api::explain::Explanation,
     dataset::DatasetRef,
-    job::{IndexRange, InvalidArray, InvalidMount, JobNumber, graph::InvalidGraph},
+    job::{IndexRange, InvalidArray, InvalidMount, JobNumber, MAX_NODES, graph::InvalidGraph},
     machine::InvalidReport,
     name::Name,
     problem::Problem,
     seal::MAX_SEALED_BYTES,
     status::{JobStatus, Role},
     time::{Span, Timestamp},
+    units::Bytes,
 };
 
 use self::invitation::InvitationRejection;
@@ -230,6 +231,18 @@ pub enum InvalidJob {
     Retries { max: u32, most: u32 },
     #[error("its retries wait {backoff} at first, {most} is possible")]
     Backoff { backoff: Span, most: Span },
+    #[error("it asks for {nodes} machines at once; 1 to {MAX_NODES} are possible")]
+    Nodes { nodes: u32 },
+    #[error("it is an array and asks for several machines at once (nodes); it can be one of both")]
+    NodesOfArray,
+    #[error(
+        "it asks for several machines at once (nodes) and for more memory with each try; it can be one of both"
+    )]
+    NodesGrow,
+    #[error("its GPUs are to have at least {least} of memory and at most {most}")]
+    GpuMemory { least: Bytes, most: Bytes },
+    #[error("it asks for a share of a GPU, which is of one size, and says a most of its memory")]
+    ShareRange,
     #[error("its image {image} has no digest, so that it could be another one on every machine")]
     NotPinned { image: String },
     #[error("what opens its image's registry is longer than {MAX_SEALED_BYTES} bytes")]

@@ -10,6 +10,7 @@ pub(crate) mod data;
 pub(crate) mod explain;
 mod feasible;
 mod history;
+mod obstacle;
 pub(crate) mod order;
 pub(crate) mod plan;
 pub(crate) mod preempt;

@@ -216,6 +216,7 @@ impl Scheduler for Ours<'_> {
             model: None,
             memory: None,
             share: false,
+            memory_most: None,
         });
         let spec = JobSpec {
             request: Request {
@@ -223,6 +224,7 @@ impl Scheduler for Ours<'_> {
                 memory: row.ask.memory,
                 disk: DISK.0,
                 gpu,
+                exclusive: false,
             },
             max_runtime: Some(Span::from_millis(row.limit_ms)),
             array: (last > 0).then_some(array),

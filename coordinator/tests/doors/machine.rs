@@ -78,6 +78,7 @@ pub(crate) fn job(org: common::id::OrgId) -> SubmitJob {
                 memory: Bytes::mib(64),
                 disk: Bytes::mib(64),
                 gpu: None,
+                exclusive: false,
             },
             ..JobSpec::of(vec!["true".to_owned()])
         },

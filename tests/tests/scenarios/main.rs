@@ -9,6 +9,7 @@ mod disks;
 mod entry;
 mod faults;
 mod following;
+mod gangs;
 mod gpu;
 mod idle;
 mod images;

@@ -1,6 +1,7 @@
 //! The owner's file as a whole: its parts, laid over those of the preset.
 
 use common::{
+    label::{Label, MAX_LABELS},
     machine::{Admits, MAX_ADMITTED},
     name::Name,
     status::Network,
@@ -28,6 +29,7 @@ section! {
         "yield" => yielding: YieldKeys,
         "gpus" => gpus: GpuKeys,
         "data" => data: DataKeys,
+        "labels" => labels: Labels,
     }
 }
 
@@ -74,6 +76,7 @@ impl FileKeys {
         let data = self.data.unwrap_or_default();
         rules.cache_limit = data.cache_limit.as_ref().map(|written| written.0);
         rules.peers = data.rules();
+        rules.labels = self.labels.map_or_else(Vec::new, |labels| labels.0);
         let gpus = self.gpus.unwrap_or_default();
         let uses = &mut rules.gpu_use;
         uses.while_present = gpus.while_present.unwrap_or(uses.while_present);
@@ -158,5 +161,26 @@ impl<'de> Deserialize<'de> for Networks {
             }
         }
         Ok(Self(networks))
+    }
+}
+
+/// What the owner says of the machine, each key once.
+#[derive(Debug)]
+pub(super) struct Labels(Vec<Label>);
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Vec::<Label>::deserialize(deserializer)?;
+        let count = written.len();
+        if count > MAX_LABELS {
+            return Err(D::Error::custom(format_args!(
+                "more than {MAX_LABELS} labels"
+            )));
+        }
+        let labels = Label::by_key(written);
+        if labels.len() < count {
+            return Err(D::Error::custom("two labels have the same key"));
+        }
+        Ok(Self(labels))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use common::name::Name;
+
 use super::{
     OUTPUT, PlanInput, WORK,
     gpu::{gpu_defaults, gpu_fixed},
@@ -52,6 +54,16 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
         ("COMPUTE_SHARE_MACHINE", input.machine.to_string()),
     ] {
         set(name, value);
+    }
+    if !spec.nodes.is_empty() {
+        let names: Vec<&str> = spec.nodes.iter().map(Name::as_str).collect();
+        for (name, value) in [
+            ("COMPUTE_SHARE_NODE_RANK", attempt.task.to_string()),
+            ("COMPUTE_SHARE_NODE_COUNT", names.len().to_string()),
+            ("COMPUTE_SHARE_NODE_NAMES", names.join(",")),
+        ] {
+            env.insert(name.to_owned(), value);
+        }
     }
     gpu_fixed(input, &mut env);
     env

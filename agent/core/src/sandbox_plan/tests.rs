@@ -47,6 +47,7 @@ fn spec() -> AttemptSpec {
         max_runtime: Some(Span::from_secs(60)),
         grace: Span::from_secs(10),
         project: None,
+        nodes: Vec::new(),
     }
 }
 
@@ -154,6 +155,19 @@ fn the_environment_is_exactly_what_is_listed() {
         "XDG_CACHE_HOME=/tmp/.cache",
     ];
     assert_eq!(lines, expect);
+}
+
+#[test]
+fn a_task_of_a_gang_knows_its_peers() {
+    let nodes = ["box", "lab-1"].map(|name| name.parse().unwrap());
+    let spec = AttemptSpec {
+        nodes: nodes.to_vec(),
+        ..spec()
+    };
+    let env = planned_for(&spec, true, 1).env;
+    let told =
+        ["RANK", "COUNT", "NAMES"].map(|what| env[&format!("COMPUTE_SHARE_NODE_{what}")].as_str());
+    assert_eq!(told, ["5", "2", "box,lab-1"]);
 }
 
 #[test]

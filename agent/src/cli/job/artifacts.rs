@@ -75,7 +75,7 @@ impl Artifacts {
             live: false,
         });
         let job = ask!(session, request, Answer::Job(job) => job)?;
-        let single = task.is_some() || job.spec.array.is_none();
+        let single = task.is_some() || job.spec.task_count() == 1 && job.spec.array.is_none();
         let mut left: Vec<Left> = newest(&job.attempts, self.attempt)
             .into_iter()
             .map(Left::of)

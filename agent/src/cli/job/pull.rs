@@ -72,7 +72,7 @@ impl Pull {
             None => PathBuf::from(format!("job-{number}")),
             Some(task) => PathBuf::from(format!("job-{number}.{task}")),
         });
-        let one_each = job.spec.array.is_some() && task.is_none();
+        let one_each = (job.spec.array.is_some() || job.spec.gang().is_some()) && task.is_none();
         let left = with_artifacts(&job.attempts, self.attempt);
         if left.is_empty() {
             let why = format!(

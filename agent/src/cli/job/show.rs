@@ -5,6 +5,7 @@ use common::{
     api::{Answer, Request, job::ShowJob},
     image::Image,
     job::{AfterView, ArtifactsView, AttemptView, JobDetail, JobRef, JobSpec},
+    label::WantedLabel,
     problem::Problem,
     resources,
     secret::SecretName,
@@ -75,6 +76,7 @@ fn text(job: &JobDetail) -> String {
     let held = held.map(|hold| format!("by {} since {}", hold.by, local(hold.since)));
     let after = job.after.iter().map(after);
     let reruns = job.reruns.iter().map(|number| format!("job {number}"));
+    let labels = spec.labels.iter().map(WantedLabel::to_string);
     let secrets = spec.secrets.iter().map(SecretName::to_string);
     let facts = Facts::default()
         .with("job", summary.number)
@@ -104,6 +106,7 @@ fn text(job: &JobDetail) -> String {
             Some(spec.network).filter(|network| *network != Network::None),
         )
         .with_some("isolation", spec.isolation)
+        .with("labels", labels.collect::<Vec<_>>().join(", "))
         .with("datasets", datasets.collect::<Vec<_>>().join("\n"))
         .with("outputs", spec.outputs.join("\n"))
         .with("env", env.collect::<Vec<_>>().join("\n"))
@@ -113,6 +116,7 @@ fn text(job: &JobDetail) -> String {
         .with_some("retries", retries::asked(&spec.retries))
         .with("tried again", retries::waiting(job, now()))
         .with_some("array", spec.array.as_ref())
+        .with_some("nodes", spec.gang())
         .with_some("runs again", job.rerun_of.map(|of| format!("job {of}")))
         .with("run again by", reruns.collect::<Vec<_>>().join(", "))
         .with("submitted", local(summary.submitted_at))
@@ -239,13 +243,16 @@ fn request(request: &resources::Request) -> String {
         "{} cpu, {} memory, {} disk",
         request.cpu, request.memory, request.disk
     );
+    if request.exclusive {
+        text += ", a machine to itself";
+    }
     if let Some(gpu) = &request.gpu {
         text += &format!(
             ", {}x {}",
             gpu.count,
             gpu.model.as_deref().unwrap_or("any gpu")
         );
-        match gpu.memory {
+        match gpu.memory_words() {
             Some(memory) if gpu.share => text += &format!(" shared, {memory} of it"),
             Some(memory) => text += &format!(" with {memory}"),
             None => {}

@@ -1,3 +1,5 @@
+use common::resources::GpuRequest;
+
 use super::*;
 
 #[track_caller]
@@ -26,6 +28,8 @@ retries: {max: 2, on: [machine_lost, preempted]}
 array: 0-99%10
 after: [40, '41:failed']
 hold: true
+labels: [ssd, zone=a, '!slow']
+exclusive: true
 ",
     )
     .unwrap();
@@ -42,7 +46,9 @@ hold: true
             model: Some("rtx-4090".to_owned()),
             memory: Some(Bytes::gib(20)),
             share: false,
+            memory_most: None,
         }),
+        exclusive: true,
     };
     assert_eq!(draft.request, expect);
     assert_eq!(draft.datasets[0].path(), "/data/digits");
@@ -58,6 +64,8 @@ hold: true
     let after: Vec<String> = draft.after.iter().map(After::to_string).collect();
     assert_eq!(after, ["40:succeeded", "41:failed"]);
     assert!(draft.hold);
+    let labels: Vec<String> = draft.labels.iter().map(WantedLabel::to_string).collect();
+    assert_eq!(labels, ["ssd", "zone=a", "!slow"]);
 }
 
 #[test]
@@ -103,8 +111,11 @@ fn an_unknown_key_names_the_nearest_known_one() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_not_ignored() {
-    refused("nodes: 2", "not available in this version");
+fn a_gang_says_on_how_many_machines_it_runs() {
+    assert_eq!(parse("nodes: 4").unwrap().nodes, Some(4));
+    assert_eq!(parse("command: x").unwrap().nodes, None);
+    refused("nodes: -1", "`nodes`");
+    refused("nodes: two", "`nodes`");
 }
 
 #[test]
@@ -113,6 +124,7 @@ fn bad_values_name_their_key_and_what_would_do() {
         "resources: {memory: 16 bananas}",
         "`resources.memory`: \"16 bananas\" is not a size",
     );
+    refused("labels: [Fast]", "`labels`: \"Fast\" is not a label");
     refused("resources: {cpu: -1}", "`resources.cpu`");
     refused("resources: {gpu: 0}", "`resources.gpu`");
     refused("resources: {gpu: {count: 0}}", "`resources.gpu.count`");
@@ -257,12 +269,47 @@ fn a_share_of_a_gpu_says_how_large_it_is() {
         .gpu
         .unwrap();
     assert_eq!((gpu.shared_memory(), gpu.count), (Some(Bytes::gib(8)), 2));
-    let whole = spec("memory: 8GiB, share: false")
-        .unwrap()
-        .request
-        .gpu
-        .unwrap();
-    assert_eq!(whole.shared_memory(), None);
+    for whole in [
+        "memory: 8GiB, share: false",
+        "memory: 8GiB, count: 1",
+        "memory: 8GiB..16GiB",
+        "model: h200",
+    ] {
+        let gpu = spec(whole).unwrap().request.gpu.unwrap();
+        assert_eq!(gpu.shared_memory(), None, "{whole}");
+    }
+    let alone = spec("memory: 8GiB").unwrap().request.gpu.unwrap();
+    assert_eq!(
+        (alone.shared_memory(), alone.count),
+        (Some(Bytes::gib(8)), 1)
+    );
+}
+
+#[test]
+fn memory_of_a_gpu_is_a_least_a_most_or_both() {
+    let read = |memory: &str| {
+        let text = format!("resources: {{gpu: {{count: 1, memory: {memory}}}}}");
+        let gpu = parse(&text).unwrap().request.gpu.unwrap();
+        (gpu.memory, gpu.memory_most)
+    };
+    let gib = |gib| Some(Bytes::gib(gib));
+    assert_eq!(read("20GiB"), (gib(20), None));
+    assert_eq!(read("20GiB.."), (gib(20), None));
+    assert_eq!(read("20GiB..40GiB"), (gib(20), gib(40)));
+    assert_eq!(read("..40GiB"), (None, gib(40)));
+    for (bad, expect) in [
+        (
+            "40GiB..20GiB",
+            "from 40 GiB to 20 GiB ends before it begins",
+        ),
+        ("'..'", "a range of memory has an end"),
+        ("20GiB...40GiB", "is not a size"),
+        ("lots", "is not a size"),
+    ] {
+        let text = format!("resources: {{gpu: {{memory: {bad}}}}}");
+        refused(&text, "`resources.gpu.memory`");
+        refused(&text, expect);
+    }
 }
 
 #[test]

@@ -81,6 +81,10 @@ array: 0-9
         "5",
         "--array",
         "0-1%1",
+        "--label",
+        "ssd",
+        "--label",
+        "!zone=a",
         "--max-runtime",
         "1h",
         "--",
@@ -114,6 +118,8 @@ array: 0-9
     assert_eq!((retries.max, retries.on.len()), (5, 1));
     assert_eq!(draft.array.unwrap().to_string(), "0-1%1");
     assert_eq!(draft.max_runtime, Some(Span::from_secs(3600)));
+    let labels: Vec<String> = draft.labels.iter().map(ToString::to_string).collect();
+    assert_eq!(labels, ["ssd", "!zone=a"]);
 }
 
 #[test]
@@ -203,6 +209,16 @@ fn bad_flags_are_refused_where_they_stand() {
 
 #[test]
 fn a_share_is_a_gpu_and_a_size() {
+    let draft = flags(&["--nodes", "4", "--exclusive"])
+        .read()
+        .unwrap()
+        .draft;
+    assert!(draft.request.exclusive && draft.nodes == Some(4));
+    let both = ["job", "--nodes", "4", "--array", "0-3"];
+    assert!(Line::try_parse_from(both).is_err());
+    let words = ["--gpu", "2", "--gpu-memory", "20GiB..40GiB"];
+    let gpu = flags(&words).read().unwrap().draft.request.gpu.unwrap();
+    assert_eq!(gpu.memory_words().unwrap(), "20 GiB to 40 GiB");
     let words = ["--gpu", "rtx-4090:1", "--gpu-memory", "8GiB", "--gpu-share"];
     let gpu = flags(&words).read().unwrap().draft.request.gpu.unwrap();
     assert_eq!(gpu.model.as_deref(), Some("rtx-4090"));

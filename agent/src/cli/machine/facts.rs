@@ -1,6 +1,7 @@
 //! `machine show`: one machine, in words.
 
 use common::{
+    label::Label,
     machine::{Admits, CachedDataset, Isolation, MachineView, SetAsideView, UnseenProjects},
     name::Name,
     resources::{Gpu, GpuHealth},
@@ -74,6 +75,7 @@ pub(super) fn text(machine: &MachineView) -> String {
                     .collect::<Vec<_>>()
                     .join("\n"),
             )
+            .with("labels", labels(&report.labels, &machine.labels))
             .with("isolation", isolation(&report.isolation))
             .with("not enforced", report.isolation.missing.join("\n"))
             .with_some("remedy", report.isolation.remedy.as_ref())
@@ -122,6 +124,24 @@ fn set_aside(aside: &SetAsideView) -> String {
     };
     let since = local(aside.since);
     format!("since {since}: {}{jobs}", aside.text)
+}
+
+/// Returns what is said of the machine, by its owner and by admins.
+fn labels(owner: &[Label], admins: &[Label]) -> String {
+    let words = |labels: Vec<String>, whose: &str| match labels.is_empty() {
+        true => None,
+        false => Some(format!("{}{whose}", labels.join(", "))),
+    };
+    let overruled = |label: &&Label| admins.iter().any(|one| one.key() == label.key());
+    let own = owner.iter().filter(|label| !overruled(label));
+    let lines = [
+        words(own.map(Label::to_string).collect(), ""),
+        words(
+            admins.iter().map(Label::to_string).collect(),
+            ", by an admin",
+        ),
+    ];
+    lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the datasets that the machine has, and how much else.

@@ -222,20 +222,20 @@ fn parse(text: &str) -> Result<Option<u32>, FileError> {
         ("policy", LIMITS_HOME),
     ];
     yaml::keep_out("", &map, &home)?;
-    let file = Fields::new("", &map, &["organization"], &[])?;
+    let file = Fields::new("", &map, &["organization"])?;
     let Some(organization) = file.map("organization")? else {
         return Err(file.complain("organization", "it is missing"));
     };
     yaml::keep_out("organization", organization, &home[1..])?;
-    let organization = Fields::new("organization", organization, &["approvals"], &[])?;
+    let organization = Fields::new("organization", organization, &["approvals"])?;
     let Some(approvals) = organization.map("approvals")? else {
         return Err(organization.complain("approvals", "it is missing"));
     };
-    let approvals = Fields::new("organization.approvals", approvals, &["job"], &[])?;
+    let approvals = Fields::new("organization.approvals", approvals, &["job"])?;
     match approvals.map("job")? {
         None => Ok(None),
         Some(job) => {
-            let job = Fields::new("organization.approvals.job", job, &["gpu_hours_over"], &[])?;
+            let job = Fields::new("organization.approvals.job", job, &["gpu_hours_over"])?;
             let hours = job.parsed("gpu_hours_over")?;
             Ok(hours.map(|Count(hours)| hours))
         }

@@ -38,6 +38,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 lent: Span::default(),
                 troubles: Troubles::default(),
                 set_aside: None,
+                labels: Vec::new(),
                 activity: Activity::default(),
             };
             state.index.machine_in(*machine, &row);
@@ -112,6 +113,9 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             row.troubles.clear();
             row.set_aside = None;
         }),
+        Event::MachineLabelled {
+            machine, labels, ..
+        } => judge(state, *machine, |row| row.labels.clone_from(labels)),
         Event::MachineLost { machine, .. } => {
             state.volatile.lost.insert(*machine);
         }
@@ -139,7 +143,7 @@ fn step(state: &mut State, machine: MachineId, step: MachineStep) {
     pool::refresh(state, machine);
 }
 
-/// Changes what becomes of a machine on which jobs fail, and what follows from it.
+/// Changes what a machine may be given, and what follows from it.
 fn judge(state: &mut State, machine: MachineId, change: impl FnOnce(&mut Machine)) {
     if let Some(row) = state.machines.get_mut(&machine) {
         state.index.machine_out(machine, row);

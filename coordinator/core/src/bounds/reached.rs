@@ -69,8 +69,11 @@ pub(crate) fn reached(state: &State, subject: &Subject<'_>) -> Vec<Reached> {
     ];
     let bounds = Bounds::of(state, subject.org, subject.owner);
     let request = &subject.spec.request;
-    let resources = bounds.iter().filter(|bound| !bound.admits(request));
-    let resources = resources.map(|bound| inquiry.resource(&bound, asked(request, bound.resource)));
+    let tasks = subject.spec.gang().unwrap_or(1);
+    let resources = bounds.iter();
+    let resources = resources.filter(|bound| !bound.admits(request, tasks));
+    let resources =
+        resources.map(|bound| inquiry.resource(&bound, asked(request, bound.resource, tasks)));
     single.into_iter().flatten().chain(resources).collect()
 }
 
@@ -178,17 +181,31 @@ impl Inquiry<'_> {
     fn concurrent(&self) -> Option<Reached> {
         let most = self.limits.max_concurrent_jobs_per_user?;
         let running = self.member.map_or(0, |used| used.running);
-        (running >= most).then(|| Reached {
+        let tasks = self.subject.spec.gang().unwrap_or(1);
+        let for_good = tasks > 1 && tasks > most;
+        (running.saturating_add(tasks) > most).then(|| Reached {
             code: BlockerCode::MemberConcurrentLimit,
-            kind: Kind::ForNow,
+            kind: match for_good {
+                true => Kind::ForGood,
+                false => Kind::ForNow,
+            },
             limit: self.of_org(
                 "max_concurrent_jobs_per_user",
                 most.to_string(),
-                "1 more running task".to_owned(),
+                counted(tasks.into(), "more running task"),
                 Some(format!("{running} tasks of this member run")),
             ),
-            change: "one of this member's running tasks ends, or an admin raises max_concurrent_jobs_per_user"
-                .to_owned(),
+            change: match (for_good, tasks) {
+                (true, _) => format!(
+                    "ask for at most {most} nodes, or have an admin raise max_concurrent_jobs_per_user to {tasks}"
+                ),
+                (false, 1) => {
+                    "one of this member's running tasks ends, or an admin raises max_concurrent_jobs_per_user".to_owned()
+                }
+                (false, _) => {
+                    "enough of this member's running tasks end, or an admin raises max_concurrent_jobs_per_user".to_owned()
+                }
+            },
         })
     }
 

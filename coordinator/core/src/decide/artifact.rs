@@ -135,10 +135,11 @@ pub(super) fn pin(
             }),
             Left::NotYet => Err(not_yet(state, id, mount.job)),
         };
-    match (task, &job.spec.array) {
+    let of_each = job.spec.array.is_some() || job.spec.gang().is_some();
+    match (task, of_each) {
         (Some(task), _) => Ok(vec![pinned(task, mount.job, path.to_owned())?]),
-        (None, None) => Ok(vec![pinned(0, mount.job, path.to_owned())?]),
-        (None, Some(_)) => {
+        (None, false) => Ok(vec![pinned(0, mount.job, path.to_owned())?]),
+        (None, true) => {
             let progress = state.progress.get(&id);
             if progress.is_none_or(|progress| progress.ended_at.is_none()) {
                 return Err(not_yet(state, id, mount.job));

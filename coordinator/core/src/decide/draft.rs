@@ -10,7 +10,7 @@ use common::{
     time::{Span, Timestamp},
 };
 
-use super::{approval, retry, set_aside, settle::settle};
+use super::{approval, gang, retry, set_aside, settle::settle};
 use crate::{
     event::{Event, LogState, TaskFate},
     lifecycle::{
@@ -31,7 +31,8 @@ pub(super) struct Draft<'a> {
     events: Vec<Event>,
     progress: BTreeMap<JobId, JobProgress>,
     stopping: BTreeSet<AttemptId>,
-    ended: BTreeSet<AttemptId>,
+    /// Each with how, where it was not well.
+    ended: BTreeMap<AttemptId, Option<EndReason>>,
     /// Requests for approval that are answered here.
     decided: BTreeSet<ApprovalId>,
 }
@@ -44,7 +45,7 @@ impl<'a> Draft<'a> {
             events: Vec::new(),
             progress: BTreeMap::new(),
             stopping: BTreeSet::new(),
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             decided: BTreeSet::new(),
         }
     }
@@ -109,7 +110,7 @@ impl<'a> Draft<'a> {
             .state
             .transition(AttemptStep::Stop { reason })
             .is_ok();
-        if news && !self.ended.contains(&id) && self.stopping.insert(id) {
+        if news && !self.ended.contains_key(&id) && self.stopping.insert(id) {
             self.events.push(Event::AttemptStopping {
                 attempt: id,
                 machine: attempt.machine,
@@ -179,9 +180,10 @@ impl<'a> Draft<'a> {
             };
             return self.end(id, self.at, outcome, false);
         }
-        if !self.ended.insert(id) {
+        if self.ended.contains_key(&id) {
             return;
         }
+        self.ended.insert(id, None);
         let next = self.next(id);
         if let Some(progress) = self.progress(id.job) {
             progress.give_back(id.task, id.number);
@@ -204,7 +206,7 @@ impl<'a> Draft<'a> {
     /// Returns who waits right behind an attempt, of those that are still there by then.
     fn next(&self, id: AttemptId) -> Option<AttemptId> {
         let mut behind = self.state.index.chains.all_behind(id);
-        behind.find(|next| !self.ended.contains(next))
+        behind.find(|next| !self.ended.contains_key(next))
     }
 
     /// Gives up what an ended attempt's machine still held.
@@ -249,9 +251,11 @@ impl<'a> Draft<'a> {
         let Some(job) = self.state.jobs.get(&id.job) else {
             return;
         };
-        if !self.ended.insert(id) {
+        let ill = (!outcome.succeeded()).then_some(outcome.reason);
+        if self.ended.contains_key(&id) {
             return;
         }
+        self.ended.insert(id, ill);
         let usage = settle(self.state, attempt, job, &outcome);
         let machine = self.state.machines.get(&attempt.machine);
         let fate = self.fate((id, attempt), job, &mut outcome);
@@ -274,7 +278,33 @@ impl<'a> Draft<'a> {
             next,
         });
         self.events.extend(judged);
+        if job.spec.gang().is_some() {
+            self.end_together(id, job, ill.is_some());
+        }
         self.end_job_if_through(id.job);
+    }
+
+    /// Ends the rest of a gang of which a task did not end well, and has all of it tried again once nothing of it runs,
+    /// where its job wants that.
+    fn end_together(&mut self, id: AttemptId, job: &Job, ill: bool) {
+        let live = self.state.index.live.get(&id.job).filter(|_| ill);
+        for peer in live.into_iter().flatten() {
+            self.stop(*peer, EndReason::PeerEnded);
+        }
+        let over = self.progress(id.job).is_some_and(|progress| {
+            progress.counts.running == 0 && progress.state == JobState::Open
+        });
+        let again = over.then(|| gang::again(self.state, self.at, id, job, &self.ended));
+        if let Some(later) = again.flatten()
+            && let Some(progress) = self.progress(id.job)
+        {
+            progress.restart(job, later);
+            self.events.push(Event::GangRestarted {
+                job: id.job,
+                org: job.org,
+                later,
+            });
+        }
     }
 
     /// Decides what becomes of a task.
@@ -294,6 +324,12 @@ impl<'a> Draft<'a> {
             TaskFate::Succeeded
         } else if told_to_stop || outcome.reason == EndReason::Cancelled {
             TaskFate::Cancelled
+        } else if job.spec.gang().is_some() {
+            // Whether it is tried again is decided of all of them.
+            match outcome.reason {
+                EndReason::PeerEnded => TaskFate::Cancelled,
+                _ => TaskFate::Failed,
+            }
         } else {
             retry::fate(self.state, self.at, (id, attempt), job, outcome)
         }

@@ -254,6 +254,11 @@ pub(super) fn cancel(
             let number = job.number;
             return Err(WaitingRejection::DependantsOfTask { number }.into());
         }
+        // They end together, and none waits alone.
+        Some(task) if job.spec.gang().is_some() => {
+            find_task(job, task)?;
+            draft.cancel_job(id);
+        }
         Some(task) => {
             find_task(job, task)?;
             let live = state.index.live.get(&id);

@@ -89,6 +89,9 @@ fn wanted(
     request: &RerunJob,
 ) -> Result<Vec<IndexRange>, Rejection> {
     let number = job.number;
+    if job.spec.gang().is_some() && request.tasks.is_some() {
+        return Err(RerunRejection::TasksOfGang { number }.into());
+    }
     let within = match &request.tasks {
         None => job.ranges(),
         Some(tasks) => {

@@ -31,8 +31,10 @@ pub(super) fn wake(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
                 else {
                     continue;
                 };
-                let tasks: Vec<u32> = progress.delayed.due(at).take(left).collect();
-                left -= tasks.len();
+                // A gang is never in the queue by halves.
+                let most = job.spec.gang().map_or(left, |_| usize::MAX);
+                let tasks: Vec<u32> = progress.delayed.due(at).take(most).collect();
+                left = left.saturating_sub(tasks.len());
                 events.push(Event::RetriesDue {
                     job: *id,
                     org: job.org,

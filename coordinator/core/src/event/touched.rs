@@ -48,6 +48,7 @@ impl Event {
             | Self::MachineSetAside { machine, .. }
             | Self::MachineTried { machine, .. }
             | Self::MachineReadmitted { machine, .. }
+            | Self::MachineLabelled { machine, .. }
             | Self::MachineDisconnected { machine, .. } => vec![RowKey::machine(*machine)],
             Self::MachineConnected { machine, .. } | Self::MachineReported { machine, .. } => {
                 vec![RowKey::machine(*machine), RowKey::report(*machine)]
@@ -61,6 +62,7 @@ impl Event {
             Self::JobCancelled { job }
             | Self::TaskCancelled { job, .. }
             | Self::RetriesDue { job, .. }
+            | Self::GangRestarted { job, .. }
             | Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
             Self::JobRaised {
                 job, org, owner, ..

@@ -3,10 +3,21 @@
 
 use common::{
     api::{
-        Request, account::AccountRequest, approval::ApprovalRequest, audit::AuditRequest,
-        data::DataRequest, invitation::InvitationRequest, job::JobRequest, limits::LimitsRequest,
-        machine::MachineRequest, org::OrgRequest, project::ProjectRequest, secret::SecretRequest,
-        shares::SharesRequest, storage::StorageRequest, token::TokenRequest,
+        Request,
+        account::AccountRequest,
+        approval::ApprovalRequest,
+        audit::AuditRequest,
+        data::DataRequest,
+        invitation::InvitationRequest,
+        job::JobRequest,
+        limits::LimitsRequest,
+        machine::{LabelMachine, MachineRequest},
+        org::OrgRequest,
+        project::ProjectRequest,
+        secret::SecretRequest,
+        shares::SharesRequest,
+        storage::StorageRequest,
+        token::TokenRequest,
     },
     id::OrgId,
     status::TokenScope::{self, Admin, Read, Submit},
@@ -133,7 +144,8 @@ fn of_request(request: &Request) -> Needs {
         Request::CreateLoginLink(_) | Request::Token(TokenRequest::Create(_)) => PERSON,
         Request::Token(TokenRequest::List { .. } | TokenRequest::Revoke { .. }) => PERSON,
         Request::Machine(MachineRequest::Explain { org, .. }) => in_org(Read, *org),
-        Request::Machine(MachineRequest::Readmit { org, .. }) => in_org(Admin, *org),
+        Request::Machine(MachineRequest::Readmit { org, .. })
+        | Request::Machine(MachineRequest::Label(LabelMachine { org, .. })) => in_org(Admin, *org),
         Request::Org(request) => of_org(request),
         Request::Project(request) => of_project(request),
         Request::Audit(request) => match request {

@@ -221,6 +221,7 @@ fn view(
             .and_then(|contact| contact.load),
         cached: Vec::new(),
         set_aside: row.set_aside.as_ref().map(|aside| seen.aside(row, aside)),
+        labels: row.labels.clone(),
     })
 }
 

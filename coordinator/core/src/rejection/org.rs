@@ -2,6 +2,7 @@
 
 use common::{
     code::Code,
+    label::MAX_LABELS,
     name::Name,
     org::{MAX_ORGS_OWNED, settings::InvalidSetting},
     problem::Problem,
@@ -31,6 +32,8 @@ pub enum OrgRejection {
     OnlyOperatorCreates,
     OwnsTooMany,
     NoLogo,
+    /// Of a machine, by admins.
+    TooManyLabels,
 }
 
 impl OrgRejection {
@@ -73,6 +76,12 @@ impl OrgRejection {
             ),
             Self::NoLogo => Problem::new(Code::NotFound, "there is nothing to show", "the org has no logo")
                 .help("An admin sets one with `compute-share org logo set FILE`."),
+            Self::TooManyLabels => Problem::new(
+                Code::Limit,
+                "cannot label the machine",
+                format!("admins say at most {MAX_LABELS} labels of it"),
+            )
+            .help("Take some back with `compute-share machine label NAME --unset KEY`."),
             Self::OwnsTooMany => Problem::new(
                 Code::Limit,
                 "cannot make an org",

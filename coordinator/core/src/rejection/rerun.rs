@@ -23,6 +23,10 @@ pub enum RerunRejection {
     LoginForgotten {
         number: JobNumber,
     },
+    /// Its tasks run together.
+    TasksOfGang {
+        number: JobNumber,
+    },
     /// Failed tasks lie too far apart, or are too many to be looked for.
     TooMany {
         number: JobNumber,
@@ -52,6 +56,12 @@ impl RerunRejection {
                 "the login for its image's registry was forgotten when it ended",
             )
             .help("Submit it anew: a login that is on your computer is sent along."),
+            Self::TasksOfGang { number } => Problem::new(
+                Code::BadRequest,
+                format!("cannot run single tasks of job {number} again"),
+                "it is a gang, whose tasks run together",
+            )
+            .help("Leave --task out: all of them run again."),
             Self::TooMany { number } => Problem::new(
                 Code::Limit,
                 format!("cannot find all failed tasks of job {number} at once"),

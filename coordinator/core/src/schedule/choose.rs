@@ -148,7 +148,13 @@ impl<'a> Machines<'a> {
                     // already, and only they are taken back from a task.
                     Err(Unfit::Rule) if ask.given_back.is_empty() => break,
                     Err(Unfit::ModelLimit) if kind.has_one_model() => break,
-                    Err(Unfit::Rule | Unfit::ModelLimit | Unfit::Reserved) => {}
+                    Err(
+                        Unfit::Rule
+                        | Unfit::ModelLimit
+                        | Unfit::Reserved
+                        | Unfit::Bound
+                        | Unfit::Taken,
+                    ) => {}
                 }
                 from = place + 1;
             }

@@ -69,11 +69,14 @@ impl<'a> Subject<'a> {
 
     /// Returns what became of the task that comes next.
     fn history(&self, state: &State) -> History {
-        let next = self.job.and_then(|(id, _, progress)| {
+        let next = self.job.and_then(|(id, job, progress)| {
             let queued = progress.queued.first_from(0);
             let delayed = || progress.delayed.iter().next().map(|(task, ..)| task);
             let task = queued.or_else(delayed)?;
-            Some(History::of(state, id, task))
+            Some(match job.spec.gang() {
+                None => History::of(state, id, task),
+                Some(_) => History::of_gang(state, id, job),
+            })
         });
         next.unwrap_or_default()
     }
@@ -204,7 +207,12 @@ impl<'a> Inquiry<'a> {
 
     fn never(&self) -> bool {
         self.reached.iter().any(Reached::is_for_good)
-            || fit_nowhere(self.machines.iter(), &self.ask)
+            || fit_nowhere(self.machines.iter(), &self.ask, self.together())
+    }
+
+    /// Returns on how many machines it starts at once.
+    fn together(&self) -> usize {
+        self.subject.spec.gang().unwrap_or(1) as usize
     }
 
     /// Returns the machines that are kept free for it.
@@ -289,9 +297,23 @@ impl<'a> Inquiry<'a> {
             }];
         }
         let mut by_code: BTreeMap<BlockerCode, Vec<&MachineView<'_>>> = BTreeMap::new();
+        let mut gpu_room = self.ask.gpu_room.clone();
+        let mut room = 0;
         for machine in &self.machines {
-            let Err(obstacles) = may_place(machine, &self.ask) else {
-                return Vec::new();
+            let ask = Ask {
+                gpu_room: &gpu_room,
+                ..self.ask
+            };
+            let obstacles = match may_place(machine, &ask) {
+                Ok(allocation) => {
+                    room += 1;
+                    if room == self.together() {
+                        return Vec::new();
+                    }
+                    gpu_room.take(&allocation, &machine.models(&allocation));
+                    continue;
+                }
+                Err(obstacles) => obstacles,
             };
             for obstacle in obstacles {
                 let machines = by_code.entry(obstacle.code()).or_default();
@@ -313,7 +335,14 @@ impl<'a> Inquiry<'a> {
                 .map(|machine| machine.name.clone())
                 .collect(),
         };
-        by_code.into_iter().map(blocker).collect()
+        let too_few = (self.together() > 1).then(|| Blocker {
+            code: BlockerCode::TooFewMachines,
+            text: format!("{room} of {} machines have room", self.together()),
+            machine_count: 0,
+            machines: Vec::new(),
+        });
+        let blockers = by_code.into_iter().map(blocker);
+        too_few.into_iter().chain(blockers).collect()
     }
 
     /// Returns the archived project that the job belongs to.

@@ -1,10 +1,10 @@
 //! Whether a task can go to a machine, and if not, everything that is in the way.
 
 use common::{
-    api::explain::BlockerCode,
     id::{JobId, MachineId, UserId},
     image::Image,
     job::JobSpec,
+    label::WantedLabel,
     limits::Limits,
     machine::{Admits, KeptOut, MachineReport, Pause, PausedBy},
     name::Name,
@@ -14,7 +14,12 @@ use common::{
     units::Bytes,
 };
 
-use super::{reserve::may_backfill, view::MachineView};
+pub(crate) use super::obstacle::Obstacle;
+
+use super::{
+    reserve::may_backfill,
+    view::{MachineView, Occupied},
+};
 use crate::state::{State, queue::Class};
 
 /// What is to be placed, as far as a machine cares. All of it is in [`crate::state::queue::Class`], or the same
@@ -34,6 +39,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) isolation: Option<MinIsolation>,
     /// What the org asks for where the machine is another member's.
     pub(crate) org_isolation: Option<MinIsolation>,
+    /// What machines have to be said to have, or not to have.
+    pub(crate) labels: &'a [WantedLabel],
     /// What an attempt placed now would be given; `None` is without end.
     pub(crate) max_runtime: Option<Span>,
     /// Machines whose owners took them back from this task. Not of the class: it counts on the member's own machine
@@ -45,74 +52,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) gpu_room: &'a GpuRoom,
     /// The same while nothing else runs.
     pub(crate) gpu_room_ever: &'a GpuRoom,
+    /// Machines on which its gang has a task already.
+    pub(crate) not_on: &'a [MachineId],
     /// Whose task it is, where it was submitted.
     pub(crate) job: Option<JobId>,
     pub(crate) now: Timestamp,
 }
 
 static UNLIMITED: GpuRoom = GpuRoom::unlimited();
-
-/// One thing in the way on one machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Obstacle {
-    Offline,
-    Paused,
-    /// Job after job failed there.
-    SetAside,
-    Isolation,
-    /// The machine cannot give the network.
-    NoNetwork,
-    /// A kernel in user space has no way to a GPU.
-    StrongGpu,
-    /// Its owner lets neither the member nor the project in.
-    KeptOut,
-    /// Its owner does not allow the network.
-    NetworkForbidden,
-    /// Its owner does not allow images.
-    ImageForbidden,
-    /// Its owner allows shorter runs only.
-    RunTooLong,
-    /// Keeps less data at once.
-    CacheTooSmall,
-    /// It has the GPUs, and no more of their model may be held.
-    ModelLimit,
-    /// Lends less, even when idle.
-    TooSmall(Shortage),
-    /// Others hold it now.
-    Busy(Shortage),
-    /// As many attempts as a machine can be told of.
-    Full,
-    /// It is kept free for a job that comes first.
-    Reserved,
-}
-
-impl Obstacle {
-    /// Returns what people meet it as.
-    pub(crate) const fn code(self) -> BlockerCode {
-        match self {
-            Self::Offline => BlockerCode::MachineOffline,
-            Self::Paused => BlockerCode::MachinePaused,
-            Self::SetAside => BlockerCode::MachineSetAside,
-            Self::Isolation => BlockerCode::IsolationTooLow,
-            Self::NoNetwork | Self::StrongGpu => BlockerCode::NotSupported,
-            Self::KeptOut => BlockerCode::OwnerKeepsOut,
-            Self::NetworkForbidden => BlockerCode::OwnerForbidsNetwork,
-            Self::ImageForbidden => BlockerCode::OwnerForbidsImages,
-            Self::RunTooLong => BlockerCode::OwnerLimitsRuntime,
-            Self::CacheTooSmall => BlockerCode::TooSmallCache,
-            Self::ModelLimit => BlockerCode::GpuModelLimit,
-            Self::TooSmall(Shortage::Cpu) => BlockerCode::TooSmallCpu,
-            Self::TooSmall(Shortage::Memory) => BlockerCode::TooSmallMemory,
-            Self::TooSmall(Shortage::Disk) => BlockerCode::TooSmallDisk,
-            Self::TooSmall(Shortage::Gpu) => BlockerCode::NoSuchGpu,
-            Self::Busy(Shortage::Cpu) | Self::Full => BlockerCode::BusyCpu,
-            Self::Busy(Shortage::Memory) => BlockerCode::BusyMemory,
-            Self::Busy(Shortage::Disk) => BlockerCode::BusyDisk,
-            Self::Busy(Shortage::Gpu) => BlockerCode::BusyGpu,
-            Self::Reserved => BlockerCode::MachineReserved,
-        }
-    }
-}
 
 impl<'a> Ask<'a> {
     pub(crate) fn of(state: &'a State, limits: &Limits, owner: UserId, spec: &'a JobSpec) -> Self {
@@ -125,13 +72,24 @@ impl<'a> Ask<'a> {
             image: spec.image != Image::Host,
             isolation: spec.isolation,
             org_isolation: limits.min_isolation,
+            labels: &spec.labels,
             max_runtime: max_runtime(spec.max_runtime, limits),
             given_back: &[],
             data: Bytes::ZERO,
             gpu_room: &UNLIMITED,
             gpu_room_ever: &UNLIMITED,
+            not_on: &[],
             job: None,
             now: Timestamp::default(),
+        }
+    }
+
+    /// Returns whom on the machine it cannot be beside.
+    fn beside(&self, machine: &MachineView<'_>) -> Option<Obstacle> {
+        match (machine.occupied, self.request.exclusive) {
+            (Occupied::Nobody, _) | (Occupied::Tasks, false) => None,
+            (Occupied::Tasks, true) => Some(Obstacle::InUse),
+            (Occupied::Exclusively, _) => Some(Obstacle::Exclusive),
         }
     }
 
@@ -161,6 +119,16 @@ impl<'a> Ask<'a> {
     pub(crate) fn is_held_by(&self, pause: &Pause, machine: &MachineView<'_>) -> bool {
         let ruled = pause.by == PausedBy::Rule && self.is_own(machine);
         !ruled || self.given_back.contains(&machine.id)
+    }
+
+    /// Returns what is wanted of labels and not so on the machine.
+    pub(super) fn unmet(&self, machine: &MachineView<'_>) -> Vec<&'a WantedLabel> {
+        if self.labels.is_empty() {
+            return Vec::new();
+        }
+        let labels = machine.labels();
+        let unmet = self.labels.iter();
+        unmet.filter(|label| !label.is_met_by(&labels)).collect()
     }
 
     /// Returns whether the machine's owner lets the member or the project in.
@@ -195,6 +163,10 @@ pub(super) enum Unfit {
     ModelLimit,
     /// It is kept free for another job.
     Reserved,
+    /// More than limits let one hold.
+    Bound,
+    /// Another task of its gang goes there.
+    Taken,
 }
 
 /// Returns what the task would hold there now, exactly where [`may_place`] does.
@@ -210,7 +182,10 @@ pub(super) fn fits_now(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<Alloc
     {
         return Err(Unfit::Rule);
     }
-    if machine.is_full() || machine.set_aside.is_some() {
+    if ask.not_on.contains(&machine.id) {
+        return Err(Unfit::Taken);
+    }
+    if machine.is_full() || machine.set_aside.is_some() || ask.beside(machine).is_some() {
         return Err(Unfit::Room);
     }
     let allocated = machine.free.allocate_within(ask.request, ask.gpu_room);
@@ -221,6 +196,9 @@ pub(super) fn fits_now(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<Alloc
         return Err(Unfit::Reserved);
     }
     allocated.map_err(|short| {
+        if short == [Shortage::Whole] {
+            return Unfit::Bound;
+        }
         let others = short.iter().any(|one| *one != Shortage::Gpu);
         let limited = !others && !ask.gpu_room.is_unlimited();
         if limited && machine.free.allocate(ask.request).is_ok() {
@@ -258,6 +236,8 @@ pub(crate) fn may_place(
     });
     let small = small.unwrap_or_default();
     obstacles.extend(small.iter().copied().map(Obstacle::TooSmall));
+    let beside = ask.beside(machine);
+    obstacles.extend(beside);
     if !machine.connected {
         obstacles.push(Obstacle::Offline);
     }
@@ -280,8 +260,15 @@ pub(crate) fn may_place(
     match allocated {
         Ok(allocation) if obstacles.is_empty() => Ok(allocation),
         Ok(_) => Err(obstacles),
+        Err(shortages) if shortages == [Shortage::Whole] => {
+            obstacles.push(Obstacle::WholeLimit);
+            Err(obstacles)
+        }
         Err(shortages) => {
-            let told = |one: &Shortage| small.contains(one) || (limited && *one == Shortage::Gpu);
+            // Who is alone there holds all of it.
+            let told = |one: &Shortage| {
+                small.contains(one) || beside.is_some() || (limited && *one == Shortage::Gpu)
+            };
             let busy = shortages.into_iter().filter(|one| !told(one));
             obstacles.extend(busy.map(Obstacle::Busy));
             Err(obstacles)
@@ -306,7 +293,10 @@ pub(crate) fn could_ever(machine: &MachineView<'_>, ask: &Ask<'_>) -> Result<(),
     }
     let small = ever.err().unwrap_or_default().into_iter();
     let small = small.filter(|one| !limited || *one != Shortage::Gpu);
-    obstacles.extend(small.map(Obstacle::TooSmall));
+    obstacles.extend(small.map(|one| match one {
+        Shortage::Whole => Obstacle::WholeLimit,
+        short => Obstacle::TooSmall(short),
+    }));
     if obstacles.is_empty() {
         Ok(())
     } else {
@@ -350,6 +340,7 @@ fn by_rule(machine: &MachineView<'_>, report: &MachineReport, ask: &Ask<'_>) -> 
             Obstacle::NoNetwork,
         ),
         (gpus > 0 && ask.is_strong_on(machine), Obstacle::StrongGpu),
+        (!ask.unmet(machine).is_empty(), Obstacle::Label),
         (foreign && !ask.is_let_in(admits), Obstacle::KeptOut),
         (
             foreign && !offline && !admits.networks.contains(&ask.network),

@@ -8,7 +8,10 @@ use common::{
     units::Bytes,
 };
 
-use crate::{lifecycle::attempt::AttemptState, state::State};
+use crate::{
+    lifecycle::attempt::AttemptState,
+    state::{State, job::Job},
+};
 
 /// What became of a task so far.
 #[derive(Debug, Default)]
@@ -49,6 +52,7 @@ impl History {
             if let AttemptState::Ended(outcome) = &attempt.state
                 && !outcome.succeeded()
                 && !attempt.gave_way()
+                && outcome.reason != EndReason::PeerEnded
             {
                 history.failed_on.push(attempt.machine);
                 if outcome.reason == EndReason::MachineOwner {
@@ -62,6 +66,17 @@ impl History {
     /// Returns whether nothing keeps it from what any other task of its job may have.
     pub(super) fn is_clean(&self) -> bool {
         self.failed_on.is_empty() && self.memory.is_none()
+    }
+
+    /// Returns what became of all tasks of a gang, which have had as many tries.
+    pub(crate) fn of_gang(state: &State, id: JobId, job: &Job) -> Self {
+        let tasks = job.tasks().map(|task| Self::of(state, id, task));
+        tasks.fold(Self::default(), |mut all, one| {
+            all.number = all.number.max(one.number);
+            all.failed_on.extend(one.failed_on);
+            all.given_back.extend(one.given_back);
+            all
+        })
     }
 
     /// Returns what the task asks for, where that is more than the job does for each.

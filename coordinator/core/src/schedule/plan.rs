@@ -5,6 +5,7 @@
 //! ([`crate::state::queue::Class`]) are given up together once one of them fits nowhere, since a pass only ever takes away.
 
 mod follow;
+mod gang;
 mod kept;
 mod own;
 mod place;
@@ -36,7 +37,7 @@ use crate::{
         index::MemberUse,
         job::{Job, JobProgress},
         pool::OrgPool,
-        queue::{ClassId, Whose},
+        queue::{Class, ClassId, Whose},
     },
 };
 
@@ -274,9 +275,7 @@ impl<'a> Pass<'a> {
         candidates: &mut Candidates<'a>,
         scope: Scope,
     ) -> bool {
-        let running = self.member(user).map_or(0, |used| used.running);
-        let most = self.limits.max_concurrent_jobs_per_user;
-        if most.is_some_and(|most| running >= most) {
+        if !self.has_turns_left(user, 1) {
             return false;
         }
         if scope == Scope::All && !self.may_start(user, class, candidates) {
@@ -291,7 +290,7 @@ impl<'a> Pass<'a> {
             return true;
         };
         // A pass only ever takes, so what is over a bound now is given up with all of its class, of this member.
-        if !within_limits(asks, self.limits) || !self.bounds(user).admit(&asks.request) {
+        if !self.is_within_bounds(user, asks) {
             line.give_up(class);
             return true;
         }
@@ -299,7 +298,11 @@ impl<'a> Pass<'a> {
             line.advance(class);
             return true;
         };
-        match self.place(id, job, task, class, candidates, scope) {
+        let place = match job.spec.gang() {
+            None => self.place(id, job, task, class, candidates, scope),
+            Some(nodes) => self.place_gang(id, job, nodes, class, candidates, scope),
+        };
+        match place {
             Place::Found => {
                 // What may wait behind it is found once it has its place.
                 let followed = progress.following.depth() > 0 && !progress.queued.is_empty();
@@ -330,8 +333,25 @@ impl<'a> Pass<'a> {
         true
     }
 
+    /// Returns whether the member may have so many more tasks running.
+    fn has_turns_left(&self, user: UserId, tasks: u32) -> bool {
+        let running = self.member(user).map_or(0, |used| used.running);
+        let most = self.limits.max_concurrent_jobs_per_user;
+        most.is_none_or(|most| running.saturating_add(tasks) <= most)
+    }
+
+    /// Returns whether limits leave the member all that starts at once of jobs of a class.
+    fn is_within_bounds(&self, user: UserId, asks: &Class) -> bool {
+        within_limits(asks, self.limits)
+            && self.has_turns_left(user, asks.together)
+            && self.bounds(user).admit(&asks.request, asks.together)
+    }
+
     fn next_task(&self, id: JobId, job: &Job, progress: &JobProgress) -> Option<u32> {
         let placed = self.jobs.get(&id).copied().unwrap_or_default();
+        if job.spec.gang().is_some() && placed.next_from > 0 {
+            return None;
+        }
         let running = progress.counts.running + placed.count;
         if job.parallel().is_some_and(|most| running >= most) {
             return None;

@@ -222,6 +222,10 @@ impl Taker<'_> {
         attempt: &Attempt,
     ) -> Option<Precedence> {
         let (own, its_own) = (machine.owner == self.whose.user, machine.owner == job.owner);
+        // With one task of a gang all the others would end, on machines that nobody asked for.
+        if job.spec.gang().is_some() {
+            return None;
+        }
         match job.spec.priority.cmp(&self.priority) {
             _ if own && !its_own => Some(Precedence::OwnMachine),
             _ if its_own && !own => None,

@@ -30,6 +30,8 @@ pub(crate) struct Kept<'a> {
     pub(crate) job: JobId,
     pub(crate) request: &'a Request,
     pub(crate) running: Vec<Running>,
+    /// When the job begins, where it needs other machines, too.
+    pub(crate) together: Option<Timestamp>,
 }
 
 /// Something that runs on a machine.
@@ -108,6 +110,7 @@ pub(super) fn may_backfill(
     let Some((begin, late)) = begin_of(machine, kept.request, &kept.running, ask.now) else {
         return false;
     };
+    let begin = kept.together.map_or(begin, |together| together.max(begin));
     let ends = ask
         .max_runtime
         .map(|most| ask.now.saturating_add(most.as_duration() + MARGIN));
@@ -115,15 +118,15 @@ pub(super) fn may_backfill(
         return true;
     }
     let offer = machine.report.map(|report| &report.offer);
-    let both = late.checked_add(allocation);
-    let free = offer.zip(both).map(|(offer, both)| offer.minus(&both));
-    free.is_some_and(|free| free.allocate(kept.request).is_ok())
+    let both = offer.zip(late.checked_add(allocation));
+    both.is_some_and(|(offer, both)| offer.fits_beside(&both, kept.request))
 }
 
 /// Returns for how long others may still use what is kept of the machine.
 pub(super) fn kept_until(machine: &MachineView<'_>, now: Timestamp) -> Option<Span> {
     let kept = machine.kept.as_ref()?;
     let (begin, _) = begin_of(machine, kept.request, &kept.running, now)?;
+    let begin = kept.together.map_or(begin, |together| together.max(begin));
     let left = begin.since(now).saturating_sub(MARGIN);
     Some(Span::from(left)).filter(|span| *span > Span::default())
 }
@@ -145,7 +148,7 @@ pub(super) fn begin_of(
     let mut held = ends.iter().fold(nothing, |held, (_, running)| {
         held?.checked_add(&running.allocation)
     })?;
-    let fits = |held: &Allocation| offer.minus(held).allocate(request).is_ok();
+    let fits = |held: &Allocation| offer.fits_beside(held, request);
     if fits(&held) {
         return Some((now, held));
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use common::{
     id::{AttemptId, JobId, MachineId, OrgId, UserId},
+    label::Label,
     machine::MachineReport,
     name::Name,
     resources::{Allocation, Capacity, Request},
+    time::Timestamp,
 };
 
 use super::{
@@ -29,9 +31,32 @@ pub(crate) struct MachineView<'a> {
     /// Why it takes nothing new, where it was set aside and nobody may try it now.
     pub(crate) set_aside: Option<&'a SetAside>,
     live: Option<&'a BTreeSet<AttemptId>>,
+    pub(in crate::schedule) occupied: Occupied,
     state: &'a State,
     /// For another job, where it is kept free.
     pub(in crate::schedule) kept: Option<Kept<'a>>,
+}
+
+/// Who is on a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::schedule) enum Occupied {
+    Nobody,
+    /// Tasks that take others beside them.
+    Tasks,
+    /// One that has it to itself.
+    Exclusively,
+}
+
+impl Occupied {
+    fn by(state: &State, live: Option<&BTreeSet<AttemptId>>) -> Self {
+        let first = live.and_then(BTreeSet::first);
+        let job = first.and_then(|id| state.jobs.get(&id.job));
+        match job {
+            None => Self::Nobody,
+            Some(job) if job.spec.request.exclusive => Self::Exclusively,
+            Some(_) => Self::Tasks,
+        }
+    }
 }
 
 impl<'a> MachineView<'a> {
@@ -60,10 +85,12 @@ impl<'a> MachineView<'a> {
         Some(Self {
             state,
             live,
+            occupied: Occupied::by(state, live),
             kept: reserved.map(|reserved| Kept {
                 job: reserved.job,
                 request: &reserved.request,
                 running: running(state, live),
+                together: reserved.together(state),
             }),
             id,
             name: &machine.name,
@@ -78,6 +105,13 @@ impl<'a> MachineView<'a> {
                 .as_ref()
                 .filter(|_| state.is_set_aside(id)),
         })
+    }
+
+    /// Returns all that is said of it.
+    pub(crate) fn labels(&self) -> Vec<Label> {
+        let row = self.state.machines.get(&self.id);
+        let both = row.zip(self.report);
+        both.map_or_else(Vec::new, |(row, report)| row.labels(report))
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -98,6 +132,10 @@ impl<'a> MachineView<'a> {
     pub(crate) fn take(&mut self, allocation: &Allocation, ask: &Ask<'_>) {
         self.free = self.free.minus(allocation);
         self.attempts += 1;
+        self.occupied = match ask.request.exclusive {
+            true => Occupied::Exclusively,
+            false => Occupied::Tasks,
+        };
         if let Some(kept) = &mut self.kept {
             let running = Running::since(ask.now, ask.max_runtime, allocation.clone());
             kept.running.push(running);
@@ -117,13 +155,20 @@ impl<'a> MachineView<'a> {
     }
 
     /// Keeps it free from now on for a job.
-    pub(super) fn keep(&mut self, job: JobId, request: &'a Request, placed: Vec<Running>) {
+    pub(super) fn keep(
+        &mut self,
+        job: JobId,
+        request: &'a Request,
+        placed: Vec<Running>,
+        together: Option<Timestamp>,
+    ) {
         let mut running = self.running();
         running.extend(placed);
         self.kept = Some(Kept {
             job,
             request,
             running,
+            together,
         });
     }
 }

@@ -173,9 +173,10 @@ impl Job {
 
     /// Returns its tasks, in order; ranges never touch.
     pub(crate) fn ranges(&self) -> Vec<IndexRange> {
-        const ALONE: IndexRange = IndexRange { first: 0, last: 0 };
+        let last = self.spec.gang().map_or(0, |nodes| nodes - 1);
+        let without = || vec![IndexRange { first: 0, last }];
         let array = self.spec.array.as_ref();
-        array.map_or_else(|| vec![ALONE], |array| array.ranges().collect())
+        array.map_or_else(without, |array| array.ranges().collect())
     }
 
     /// Returns its tasks one by one, in order.
@@ -185,8 +186,10 @@ impl Job {
     }
 
     pub(crate) fn has_task(&self, task: u32) -> bool {
-        let array = self.spec.array.as_ref();
-        array.map_or(task == 0, |array| array.contains(task))
+        match &self.spec.array {
+            Some(array) => array.contains(task),
+            None => task < self.task_count(),
+        }
     }
 
     /// Returns how many of its tasks may run at once, where it says so.
@@ -354,6 +357,22 @@ impl JobProgress {
             TaskFate::Succeeded => self.counts.succeeded += 1,
             TaskFate::Failed => self.counts.failed += 1,
             TaskFate::Cancelled => self.counts.cancelled += 1,
+        }
+    }
+
+    /// Lets all tasks of a gang be tried again, at once or from a moment on.
+    pub(crate) fn restart(&mut self, job: &Job, later: Option<(Timestamp, EndReason)>) {
+        self.counts = TaskCounts {
+            queued: job.task_count(),
+            ..TaskCounts::default()
+        };
+        match later {
+            None => self.queued = TaskRanges::of(job.ranges()),
+            Some((until, after)) => {
+                for task in job.tasks() {
+                    self.delayed.insert(task, until, after);
+                }
+            }
         }
     }
 

@@ -4,6 +4,8 @@ use common::{
     code::Code,
     dataset::DatasetRef,
     id::{Fingerprint, OrgId, TreeId, UserId},
+    label::Label,
+    machine::MachineReport,
     name::Name,
     time::{Span, Timestamp},
 };
@@ -41,6 +43,9 @@ pub(crate) struct Machine {
     pub(crate) set_aside: Option<SetAside>,
     #[serde(default)]
     pub(crate) activity: Activity,
+    /// What admins say of it, as [`Label::by_key`] makes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) labels: Vec<Label>,
 }
 
 /// A version of a dataset that is to be on a machine.
@@ -67,6 +72,12 @@ impl Machine {
     pub(crate) fn waking(&self) -> Option<Timestamp> {
         let aside = self.set_aside.as_ref();
         aside.filter(|_| self.state.is_approved())?.waking()
+    }
+
+    /// Returns all that is said of it: what admins say of a key wins over what its owner does.
+    pub(crate) fn labels(&self, report: &MachineReport) -> Vec<Label> {
+        let all = report.labels.iter().chain(&self.labels);
+        Label::by_key(all.cloned())
     }
 
     /// Returns the data that it is to fetch before a job wants it.

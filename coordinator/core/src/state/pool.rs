@@ -123,11 +123,16 @@ pub(crate) fn refresh(state: &mut State, machine: MachineId) {
         row.state.is_approved() && state.is_connected(machine) && !state.is_set_aside(machine)
     });
     let (Some(row), Some(report)) = (row, state.reports.get(&machine)) else {
-        state.volatile.reserved.take(machine);
+        // What else was kept for its job is so in vain.
+        let kept = state.volatile.reserved.take(machine);
+        state.volatile.due.extend(kept);
         return;
     };
     let lent = Lent::of(row.org, row.owner, report);
-    let (kind, spare) = (Kind::of(report), spare(state, machine, report));
+    let (kind, spare) = (
+        Kind::of(report, row.labels(report)),
+        spare(state, machine, report),
+    );
     state.volatile.pool.put(machine, lent, kind, spare);
 }
 

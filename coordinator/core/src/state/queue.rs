@@ -10,6 +10,7 @@ use common::{
     id::{JobId, ProjectId, UserId},
     image::Image,
     job::JobNumber,
+    label::WantedLabel,
     resources::Request,
     status::{MinIsolation, Network, Priority},
     time::Span,
@@ -27,6 +28,9 @@ pub(crate) struct Class {
     /// Whether it brings an image.
     image: bool,
     isolation: Option<MinIsolation>,
+    labels: Vec<WantedLabel>,
+    /// How many of its tasks start together.
+    pub(crate) together: u32,
     /// What its data takes of a machine's cache.
     pub(crate) data: Bytes,
     /// Last, so that classes which differ in nothing else lie together.
@@ -223,6 +227,8 @@ impl Class {
             network: job.spec.network,
             image: job.spec.image != Image::Host,
             isolation: job.spec.isolation,
+            labels: job.spec.labels.clone(),
+            together: job.spec.gang().unwrap_or(1),
             data: job.data,
             project: job.project,
         }
@@ -236,12 +242,15 @@ impl Class {
             network,
             image,
             isolation,
+            labels,
+            together,
             data,
             project: _,
         } = self;
         request == &other.request
             && (max_runtime, network) == (&other.max_runtime, &other.network)
             && (image, isolation, data) == (&other.image, &other.isolation, &other.data)
+            && (labels, together) == (&other.labels, &other.together)
     }
 }
 

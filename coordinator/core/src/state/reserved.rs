@@ -41,6 +41,14 @@ pub(crate) struct Reserved {
     jobs: BTreeMap<(OrgId, JobId), BTreeSet<MachineId>>,
 }
 
+impl Reservation {
+    /// Returns when the job begins, where it needs other machines, too.
+    pub(crate) fn together(&self, state: &State) -> Option<Timestamp> {
+        let job = state.jobs.get(&self.job)?;
+        job.spec.gang().map(|_| self.begin)
+    }
+}
+
 impl Reserved {
     pub(crate) fn of(&self, machine: MachineId) -> Option<&Reservation> {
         self.machines.get(&machine)
@@ -76,17 +84,16 @@ impl Reserved {
         self.machines.insert(machine, reservation);
     }
 
-    /// Ends that of a machine.
-    pub(crate) fn take(&mut self, machine: MachineId) {
-        let Some(Reservation { org, job, .. }) = self.machines.remove(&machine) else {
-            return;
-        };
+    /// Ends that of a machine. Returns whose it was.
+    pub(crate) fn take(&mut self, machine: MachineId) -> Option<OrgId> {
+        let Reservation { org, job, .. } = self.machines.remove(&machine)?;
         if let Some(machines) = self.jobs.get_mut(&(org, job)) {
             machines.remove(&machine);
             if machines.is_empty() {
                 self.jobs.remove(&(org, job));
             }
         }
+        Some(org)
     }
 
     fn take_all(&mut self, org: OrgId, job: JobId) {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     id::MachineId,
+    label::Label,
     machine::{Admits, MachineReport, PausedBy},
     resources::{Allocation, Gpu, GpuHealth, Request},
     status::{IsolationLevel, Network},
@@ -30,6 +31,8 @@ pub(crate) struct Spare {
     gpu_memory: Bytes,
     /// How much data it keeps at once.
     cache: Bytes,
+    /// Whether nothing runs there.
+    idle: bool,
 }
 
 /// What makes machines alike, smallest first: a task goes to the smallest kind with room, so that the others keep
@@ -47,6 +50,7 @@ pub(crate) struct Kind {
     networks: Vec<Network>,
     paused: Option<PausedBy>,
     admits: Admits,
+    labels: Vec<Label>,
 }
 
 /// Machines in their groups.
@@ -79,6 +83,7 @@ impl Spare {
             disk: Bytes(offer.disk.0.saturating_sub(held.disk.0)),
             attempts,
             cache: report.cache_limit.unwrap_or(Bytes(u64::MAX)),
+            idle: *held == Allocation::default(),
             ..Self::default()
         };
         let usable = |gpu: &&Gpu| matches!(gpu.health, GpuHealth::Usable | GpuHealth::Shared);
@@ -107,6 +112,7 @@ impl Spare {
             gpus: self.gpus.max(other.gpus),
             gpu_memory: self.gpu_memory.max(other.gpu_memory),
             cache: self.cache.max(other.cache),
+            idle: self.idle || other.idle,
         }
     }
 
@@ -118,6 +124,7 @@ impl Spare {
             && self.memory >= request.memory
             && self.disk >= request.disk
             && self.cache >= data
+            && (self.idle || !request.exclusive)
             && gpu.is_none_or(|gpu| {
                 (gpu.shared_memory().is_some() || self.gpus >= gpu.count)
                     && gpu.memory.is_none_or(|memory| self.gpu_memory >= memory)
@@ -126,7 +133,7 @@ impl Spare {
 }
 
 impl Kind {
-    pub(crate) fn of(report: &MachineReport) -> Self {
+    pub(crate) fn of(report: &MachineReport, labels: Vec<Label>) -> Self {
         let offer = &report.offer;
         let models = offer.gpus.iter().map(|gpu| (gpu.model.clone(), gpu.memory));
         Self {
@@ -139,6 +146,7 @@ impl Kind {
             networks: report.isolation.networks.clone(),
             paused: report.paused.as_ref().map(|pause| pause.by),
             admits: report.admits.clone(),
+            labels,
         }
     }
 
@@ -146,10 +154,8 @@ impl Kind {
     pub(crate) fn has_model(&self, request: &Request) -> bool {
         let gpu = request.gpu.as_ref().filter(|gpu| gpu.count > 0);
         gpu.is_none_or(|gpu| {
-            self.models.iter().any(|(model, memory)| {
-                gpu.model.as_ref().is_none_or(|wanted| wanted == model)
-                    && gpu.memory.is_none_or(|wanted| wanted <= *memory)
-            })
+            let mut models = self.models.iter();
+            models.any(|(model, memory)| gpu.accepts_kind(model, *memory))
         })
     }
 

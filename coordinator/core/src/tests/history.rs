@@ -25,7 +25,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use self::{
     data::{DataStep, data_step},
-    jobs::{JobStep, JobWait, job_step, job_wait},
+    jobs::{JobShape, JobStep, JobWait, job_shape, job_step, job_wait},
     placements::check_placements,
     rules::{needing, retrying, ruled},
 };
@@ -71,6 +71,7 @@ enum Step {
         needs: u8,
         gpu: Option<u64>,
         waits: JobWait,
+        shape: JobShape,
     },
     Cancel {
         number: u64,
@@ -107,13 +108,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => machine.clone().prop_map(Step::Expire),
         4 => machine.clone().prop_map(Step::Breaks),
         1 => (machine, 0..3usize).prop_map(|(machine, by)| Step::Readmit { machine, by }),
-        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), any::<u8>(), prop::option::of(0..20u64), job_wait())
-            .prop_map(|(owner, tasks, cpus, parallel, priority, retries, needs, gpu, waits)| Step::Submit { owner, tasks, cpus, parallel, priority, retries, needs, gpu, waits }),
+        5 => (0..3usize, 1..5u32, 1..4u32, prop::option::of(1..3u32), 0..3usize, any::<u8>(), any::<u8>(), prop::option::of(0..20u64), (job_wait(), job_shape()))
+            .prop_map(|(owner, tasks, cpus, parallel, priority, retries, needs, gpu, (waits, shape))| Step::Submit { owner, tasks, cpus, parallel, priority, retries, needs, gpu, waits, shape }),
         2 => (1..8u64, prop::option::of(0..4u32)).prop_map(|(number, task)| Step::Cancel { number, task }),
         4 => job_step().prop_map(Step::Jobs),
         2 => (prop::option::of(1..4u32), prop::option::of(1..3u64), prop::option::weighted(0.3, 0..4usize))
             .prop_map(|(concurrent, memory, isolation)| Step::Limits { concurrent, memory, isolation }),
-        9 => (any::<Index>(), 0..15usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
+        9 => (any::<Index>(), 0..16usize, 0..2u64).prop_map(|(attempt, what, log)| Step::Report { attempt, what, log }),
         2 => any::<Index>().prop_map(Step::CompleteLog),
         1 => (1..3usize).prop_map(Step::RemoveMember),
         1 => (1..3usize).prop_map(Step::Rejoin),
@@ -212,6 +213,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
             needs,
             gpu,
             waits,
+            shape,
         } => {
             *submitted += 1;
             let mut spec = JobSpec {
@@ -220,11 +222,13 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 retries: retrying(*retries),
                 ..waits.put_into(needing(*cpus, *needs))
             };
+            spec = shape.put_into(spec);
             spec.request.gpu = gpu.map(|share| GpuRequest {
                 count: 1,
                 model: None,
                 memory: (share > 0).then(|| Bytes::gib(share)),
                 share: share > 0,
+                memory_most: None,
             });
             world.submit(people.users[*owner], *submitted, spec)
         }
@@ -279,6 +283,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 }
                 9 => ended(EndReason::PrepareFailed, None, false),
                 10 => ended(EndReason::Signalled, None, false),
+                15 => ended(EndReason::PeerEnded, None, false),
                 6 => AttemptReport::Artifacts {
                     tree: super::world::tree(1),
                 },

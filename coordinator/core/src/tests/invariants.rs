@@ -1,9 +1,9 @@
 //! What holds after every event, whatever the commands were.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
-    id::TaskId,
+    id::{AttemptId, JobId, MachineId, TaskId},
     job::TaskCounts,
     resources::Allocation,
     status::{AfterStatus, JobStatus},
@@ -59,6 +59,11 @@ pub(super) fn check(world: &World) {
             (held.gpus.iter().collect::<BTreeSet<_>>(), &held.gpu_shares),
             (used.held.gpus.iter().collect(), &used.held.gpu_shares),
             "{id}"
+        );
+        let alone = |attempt: &AttemptId| state.jobs[&attempt.job].spec.request.exclusive;
+        assert!(
+            used.live.len() <= 1 || !used.live.iter().any(alone),
+            "who is to be alone on {id} is not"
         );
         let living = used.desired.is_empty() || state.machines[id].state.is_approved();
         assert!(
@@ -143,7 +148,7 @@ pub(super) fn check_waiting_is_explained(world: &World) {
 }
 
 /// Returns a job that the explanation says would start at once, if there is one.
-pub(super) fn unblocked(world: &World) -> Option<common::id::JobId> {
+pub(super) fn unblocked(world: &World) -> Option<JobId> {
     let state = &world.state;
     let mut waiting = state.progress.iter().filter(|(_, p)| p.counts.queued > 0);
     let found = waiting.find(|(id, progress)| {
@@ -271,6 +276,32 @@ fn chains_are_whole(state: &State) {
     }
 }
 
+/// Checks that a gang waits as a whole, and is tried as a whole on as many machines.
+fn gang_is_whole(state: &State, id: JobId, nodes: usize) {
+    let progress = &state.progress[&id];
+    let waiting = (progress.in_queue() as usize, progress.delayed.len());
+    assert!(
+        [(0, 0), (nodes, 0), (0, nodes)].contains(&waiting),
+        "half of a gang waits"
+    );
+    assert!(
+        waiting == (0, 0) || progress.counts.running == 0,
+        "half of a gang waits, the other half runs"
+    );
+    let attempts = state.attempts.iter().filter(|(of, _)| of.job == id);
+    let mut rounds: BTreeMap<u32, BTreeSet<MachineId>> = BTreeMap::new();
+    let mut count = 0;
+    for (of, attempt) in attempts {
+        rounds.entry(of.number).or_default().insert(attempt.machine);
+        count += 1;
+    }
+    assert!(
+        rounds.values().all(|machines| machines.len() == nodes),
+        "a gang is half placed"
+    );
+    assert_eq!(count, rounds.len() * nodes);
+}
+
 fn counts_agree_with_attempts(state: &State) {
     for (id, progress) in &state.progress {
         let job = &state.jobs[id];
@@ -295,6 +326,9 @@ fn counts_agree_with_attempts(state: &State) {
             queued as usize
         );
         assert_eq!(progress.is_through(), progress.ended_at.is_some());
+        if let Some(nodes) = job.spec.gang() {
+            gang_is_whole(state, *id, nodes as usize);
+        }
         for attempt in state.index.live.get(id).into_iter().flatten() {
             assert!(!progress.waits(attempt.task), "a task waits and runs");
         }

@@ -95,6 +95,7 @@ fn what_can_never_run_is_refused_with_the_nearest_machine() {
         model: Some("h200".to_owned()),
         memory: None,
         share: false,
+        memory_most: None,
     };
     let mut wants_gpu = spec();
     wants_gpu.request.gpu = Some(gpu);
@@ -149,6 +150,7 @@ fn a_specification_is_checked_whole() {
             model: None,
             memory,
             share: true,
+            memory_most: None,
         })
     };
     check(|s| s.request.gpu = share(None), "a share of a GPU");

@@ -54,6 +54,7 @@ pub(super) fn wants(count: u32, model: Option<&str>) -> JobSpec {
         model: model.map(str::to_owned),
         memory: None,
         share: false,
+        memory_most: None,
     });
     spec
 }

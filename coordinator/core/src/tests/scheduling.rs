@@ -238,6 +238,7 @@ fn gpus_are_whole_and_nobody_gets_the_same() {
         model: Some("rtx-4090".to_owned()),
         memory: None,
         share: false,
+        memory_most: None,
     });
     world.submit(BOB, 30, wants).unwrap();
     assert_eq!(world.schedule().len(), 2);

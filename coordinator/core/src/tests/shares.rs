@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use common::{
     api::explain::BlockerCode,
+    code::Code,
     id::MachineId,
     job::JobSpec,
     machine::MachineReport,
@@ -14,7 +15,10 @@ use common::{
 
 use super::{
     invariants,
-    world::{ALICE, BOB, CAROL, World, array, capacity, job_id, machine_id, refused, report, spec},
+    world::{
+        ALICE, BOB, CAROL, World, array, capacity, job_id, machine_id, refused, report, spec,
+        where_to,
+    },
 };
 use crate::{
     Actor, Body,
@@ -50,8 +54,64 @@ fn wants(share: Option<u64>) -> JobSpec {
         model: Some("h200".to_owned()),
         memory: share.map(Bytes::gib),
         share: share.is_some(),
+        memory_most: None,
     });
     spec
+}
+
+#[test]
+fn a_gpu_has_no_more_memory_than_is_asked_for_at_most() {
+    let mut world = World::new();
+    let small = lending(&[("small", GpuHealth::Usable)]);
+    let mut large = small.clone();
+    for gpus in [&mut large.capacity.gpus, &mut large.offer.gpus] {
+        gpus[0].memory = Bytes::gib(80);
+        gpus[0].uuid = "large".to_owned();
+    }
+    world.machine(10, ALICE, "small", small);
+    world.machine(11, ALICE, "large", large);
+    let ranged = |least: u64, most: u64| {
+        let mut spec = wants(None);
+        spec.request.gpu = spec.request.gpu.map(|gpu| GpuRequest {
+            memory: (least > 0).then(|| Bytes::gib(least)),
+            memory_most: Some(Bytes::gib(most)),
+            ..gpu
+        });
+        spec
+    };
+    for (number, spec, expect) in [(30, ranged(0, 40), 10), (31, ranged(25, 80), 11)] {
+        world.submit(BOB, number, spec).unwrap();
+        assert_eq!(where_to(&world.schedule()), [machine_id(expect)]);
+        invariants::check(&world);
+    }
+    // The large one is free, and too large.
+    let placed = world.live();
+    world.succeed(placed[1]);
+    world.submit(BOB, 32, ranged(0, 40)).unwrap();
+    assert!(world.schedule().is_empty());
+    let (code, text, _) = why(&world, 32);
+    assert_eq!(code, BlockerCode::NoSuchGpu);
+    assert!(
+        text.contains("1 GPU h200 with at most 40 GiB, which is not lent there"),
+        "{text}"
+    );
+    let problem = refused(world.submit(BOB, 33, ranged(30, 60)));
+    assert_eq!(problem.code, Code::NeverFits);
+    assert!(problem.why.contains("30 GiB to 60 GiB"), "{problem}");
+    let problem = refused(world.submit(BOB, 34, ranged(60, 30)));
+    assert!(
+        problem
+            .why
+            .contains("at least 60 GiB of memory and at most 30 GiB"),
+        "{problem}"
+    );
+    let mut shared = wants(Some(8));
+    shared.request.gpu = shared.request.gpu.map(|gpu| GpuRequest {
+        memory_most: Some(Bytes::gib(9)),
+        ..gpu
+    });
+    let problem = refused(world.submit(BOB, 35, shared));
+    assert!(problem.why.contains("which is of one size"), "{problem}");
 }
 
 fn why(world: &World, number: u8) -> (BlockerCode, String, String) {

@@ -132,6 +132,7 @@ fn with_gpu(spec: JobSpec, model: &str, share: Option<u64>) -> JobSpec {
         model: Some(model.to_owned()),
         memory: share.map(Bytes::gib),
         share: share.is_some(),
+        memory_most: None,
     });
     spec
 }

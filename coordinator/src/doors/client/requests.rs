@@ -84,6 +84,7 @@ pub(super) async fn answer(
         Request::Machine(MachineRequest::Readmit { org, name }) => {
             Body::ReadmitMachine { org, name }
         }
+        Request::Machine(MachineRequest::Label(request)) => Body::LabelMachine(request),
         Request::CancelJob(request) => Body::CancelJob(request),
         Request::Job(JobRequest::SubmitGraph(request)) => {
             return job::submit_graph(member, user, request).await;

@@ -62,6 +62,20 @@ fn who_and_what_become_what_the_machine_admits() {
 }
 
 #[test]
+fn labels_are_words_each_key_once() {
+    let given = rules(r#"{"labels": ["zone=a", "ssd"]}"#);
+    let told: Vec<String> = given.labels.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["ssd", "zone=a"]);
+    error(r#"{"labels": ["ssd", "ssd"]}"#, "the same key");
+    error(r#"{"labels": ["zone=a", "zone=b"]}"#, "the same key");
+    error(r#"{"labels": ["Fast Disk"]}"#, "is not a label");
+    error(r#"{"labels": "ssd"}"#, "expected a sequence");
+    let many: Vec<String> = (0..33).map(|number| format!("\"l{number}\"")).collect();
+    let many = format!(r#"{{"labels": [{}]}}"#, many.join(", "));
+    error(&many, "more than 32 labels");
+}
+
+#[test]
 fn registries_are_named_as_in_the_names_of_images() {
     let named =
         rules(r#"{"what": {"registries": ["Registry.lab:5000", "127.0.0.1:5000", "plain.lab"]}}"#);

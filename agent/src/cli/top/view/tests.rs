@@ -86,6 +86,7 @@ fn snapshot() -> Snapshot {
             unseen: UnseenProjects::default(),
             cached: Vec::new(),
             set_aside: None,
+            labels: Vec::new(),
         }],
         jobs: vec![job(8, JobStatus::Queued), job(7, JobStatus::Running)],
         at: Timestamp::from_unix_ms(65_000),

@@ -119,7 +119,9 @@ pub(super) fn job_spec() -> JobSpec {
                 model: Some("h200".to_owned()),
                 memory: Some(Bytes::gib(80)),
                 share: true,
+                memory_most: Some(Bytes::gib(100)),
             }),
+            exclusive: true,
             ..crate::resources::Request::default()
         },
         datasets: vec![DatasetMount {
@@ -153,6 +155,8 @@ pub(super) fn job_spec() -> JobSpec {
             condition: Condition::Ended,
         }],
         hold: true,
+        labels: vec!["ssd".parse().unwrap(), "!zone=a".parse().unwrap()],
+        nodes: Some(4),
     }
 }
 
@@ -256,6 +260,7 @@ pub(super) fn machine_report() -> MachineReport {
         cached: vec![TREE],
         fetch_rate: Some(Bytes::mib(11)),
         cache_limit: Some(Bytes(3 << 30)),
+        labels: vec!["ssd".parse().unwrap()],
     }
 }
 
@@ -289,6 +294,7 @@ pub(super) fn attempt_spec() -> AttemptSpec {
         max_runtime: None,
         grace: Span::from_secs(10),
         project: Some(name("vision")),
+        nodes: vec![name("box"), name("lab-1")],
     }
 }
 

@@ -6,7 +6,7 @@ use crate::api::Request;
 use crate::api::account::CreateLoginLink;
 use crate::api::data::AddDatasetVersion;
 use crate::api::job::{CancelJob, ExplainJob, FollowJob, ListJobs, ShowJob};
-use crate::api::machine::MachineRequest;
+use crate::api::machine::{LabelMachine, MachineRequest};
 use crate::api::member::{CreateInvitations, RegisterMachine};
 use crate::invitee::Invitee;
 use crate::status::{JobStatus, Role, Visibility};
@@ -140,6 +140,15 @@ pub(super) fn requests() -> Vec<Sample> {
                 org,
                 name: machine(),
             }),
+        ),
+        (
+            "label_machine",
+            Request::Machine(MachineRequest::Label(LabelMachine {
+                org,
+                name: machine(),
+                set: vec!["zone=a".parse().unwrap()],
+                unset: vec!["ssd".parse().unwrap()],
+            })),
         ),
         (
             "remove_machine",

@@ -240,6 +240,7 @@ pub(super) fn machine_view() -> MachineView {
             after: vec![NUMBER],
             text: "it could not start 3 jobs in a row".to_owned(),
         }),
+        labels: vec!["zone=a".parse().unwrap()],
     }
 }
 

@@ -4,8 +4,9 @@ use common::{
     image::Image,
     job::{
         InvalidMount, JobSpec, MAX_AFTER, MAX_ARGUMENTS, MAX_BACKOFF, MAX_COMMAND_BYTES,
-        MAX_DATASETS, MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES, check_mount_path,
+        MAX_DATASETS, MAX_NODES, MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES, check_mount_path,
     },
+    label::MAX_WANTED_LABELS,
     resources::{GpuRequest, MAX_GPUS_PER_MACHINE, Request},
     secret::MAX_SECRETS_PER_JOB,
     status::EndReason,
@@ -58,10 +59,21 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
         EndReason::ALL.len(),
     )?;
     bounded("jobs to wait for", spec.after.len(), MAX_AFTER)?;
+    bounded("labels", spec.labels.len(), MAX_WANTED_LABELS)?;
     if let Some(array) = &spec.array {
         array.check()?;
     }
-    Ok(())
+    check_nodes(spec)
+}
+
+fn check_nodes(spec: &JobSpec) -> Result<(), InvalidJob> {
+    match spec.nodes {
+        None | Some(1) => Ok(()),
+        Some(nodes) if nodes == 0 || nodes > MAX_NODES => Err(InvalidJob::Nodes { nodes }),
+        Some(_) if spec.array.is_some() => Err(InvalidJob::NodesOfArray),
+        Some(_) if spec.retries.memory.is_some() => Err(InvalidJob::NodesGrow),
+        Some(_) => Ok(()),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), InvalidJob> {
@@ -170,6 +182,9 @@ fn check_request(request: &Request) -> Result<(), InvalidJob> {
     if shared.is_some_and(|gpu| !enough(gpu)) {
         return too_little("a share of a GPU without its memory", "1 MiB");
     }
+    if let Some(gpu) = &request.gpu {
+        check_gpu_memory(gpu)?;
+    }
     let model = request.gpu.as_ref().and_then(|gpu| gpu.model.as_deref());
     if model
         .is_some_and(|model| model.len() > MAX_NAME_BYTES || model.chars().any(char::is_control))
@@ -179,6 +194,14 @@ fn check_request(request: &Request) -> Result<(), InvalidJob> {
         });
     }
     Ok(())
+}
+
+fn check_gpu_memory(gpu: &GpuRequest) -> Result<(), InvalidJob> {
+    match (gpu.memory, gpu.memory_most) {
+        (_, Some(_)) if gpu.share => Err(InvalidJob::ShareRange),
+        (Some(least), Some(most)) if most < least => Err(InvalidJob::GpuMemory { least, most }),
+        _ => Ok(()),
+    }
 }
 
 fn check_mounts(spec: &JobSpec) -> Result<(), InvalidJob> {

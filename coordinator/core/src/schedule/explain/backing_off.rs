@@ -24,6 +24,8 @@ pub(super) fn text(subject: &Subject<'_>) -> Option<String> {
     };
     let first = format!("{which} ended with {after}, and is tried again at {until}");
     Some(match progress.delayed.len() - 1 {
+        // All of a gang, and of a job of one task.
+        _ if job.spec.array.is_none() => first,
         0 => first,
         1 => format!("{first}; 1 more task later"),
         more => format!("{first}; {more} more tasks later"),

@@ -30,16 +30,25 @@ pub(crate) fn is_never(state: &State, subject: &Subject<'_>) -> bool {
     };
     let reached = reached(state, subject);
     reached.iter().any(Reached::is_for_good)
-        || fit_nowhere(MachineView::all(state, subject.org), &ask)
+        || fit_nowhere(
+            MachineView::all(state, subject.org),
+            &ask,
+            subject.spec.gang().unwrap_or(1) as usize,
+        )
 }
 
-/// Returns whether there are machines, and none could ever run it.
+/// Returns whether there are machines, and not as many as it needs together could ever run it.
 pub(super) fn fit_nowhere<'a, M: Borrow<MachineView<'a>>>(
     machines: impl Iterator<Item = M>,
     ask: &Ask<'_>,
+    together: usize,
 ) -> bool {
     let mut machines = machines.peekable();
-    machines.peek().is_some() && !machines.any(|machine| could_ever(machine.borrow(), ask).is_ok())
+    if machines.peek().is_none() {
+        return false;
+    }
+    let able = machines.filter(|machine| could_ever(machine.borrow(), ask).is_ok());
+    able.take(together).count() < together
 }
 
 /// Returns how much memory the machine lends that lends most of those that could ever run it, and no more than `enough`.

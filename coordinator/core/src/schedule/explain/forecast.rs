@@ -15,10 +15,12 @@ use crate::{
 /// Returns the earliest moment at which nothing known is in the way, `None` where that cannot be told.
 pub(super) fn expected_start(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Timestamp> {
     let machines = inquiry.machines.iter();
-    let earliest = machines
+    let mut free: Vec<Timestamp> = machines
         .filter_map(|machine| free_on(inquiry, machine, now))
-        .min()?;
-    Some(earliest.max(turn(inquiry, now)?))
+        .collect();
+    free.sort_unstable();
+    let last = free.get(inquiry.together() - 1)?;
+    Some((*last).max(turn(inquiry, now)?))
 }
 
 /// Returns when the machine has enough free.
@@ -30,6 +32,9 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
     // Which attempts give up GPUs of the right model cannot be told from which GPUs the task would take.
     let obstacles = may_place(machine, &inquiry.ask).err().unwrap_or_default();
     // Nor can it be told who else is served before a machine is kept for nobody any more.
+    if obstacles.contains(&Obstacle::WholeLimit) {
+        return None;
+    }
     if obstacles.contains(&Obstacle::ModelLimit) || obstacles.contains(&Obstacle::Reserved) {
         return None;
     }
@@ -46,13 +51,7 @@ fn free_on(inquiry: &Inquiry<'_>, machine: &MachineView<'_>, now: Timestamp) -> 
     };
     let used = inquiry.state.index.machines.get(&machine.id);
     let mut held = used.map(|used| used.held.clone()).unwrap_or_default();
-    let fits = |held: &Allocation| {
-        report
-            .offer
-            .minus(held)
-            .allocate(inquiry.ask.request)
-            .is_ok()
-    };
+    let fits = |held: &Allocation| report.offer.fits_beside(held, inquiry.ask.request);
     if fits(&held) {
         return Some(resumed);
     }
@@ -87,6 +86,7 @@ fn turn(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Timestamp> {
         .cloned()
         .unwrap_or_default();
     let own_limits = state.own_limits.get(&member);
+    let tasks = subject.spec.gang().unwrap_or(1);
     let most = inquiry.limits.max_concurrent_jobs_per_user;
     let live = inquiry.machines.iter().flat_map(|machine| {
         let used = state.index.machines.get(&machine.id);
@@ -106,7 +106,8 @@ fn turn(inquiry: &Inquiry<'_>, now: Timestamp) -> Option<Timestamp> {
         }
         let limits = Some(&inquiry.limits);
         let bounds = Bounds::with(limits, own_limits, Some(&held), Some(&own));
-        if most.is_none_or(|most| own.running < most) && bounds.admit(inquiry.ask.request) {
+        let fits = |most: u32| own.running.saturating_add(tasks) <= most;
+        if most.is_none_or(fits) && bounds.admit(inquiry.ask.request, tasks) {
             return Some(end);
         }
     }

@@ -192,6 +192,14 @@ fn asks(job: &Job) -> String {
     if spec.image != Image::Host {
         parts.push("an image".to_owned());
     }
+    if let Some(nodes) = spec.gang() {
+        parts.push(format!("{nodes} machines at once"));
+    }
+    if request.exclusive {
+        parts.push("a machine to itself".to_owned());
+    }
+    let labels = spec.labels.iter();
+    parts.extend(labels.map(|label| format!("label {label}")));
     parts.extend(spec.isolation.map(|asked| format!("isolation {asked}")));
     parts.extend(spec.max_runtime.map(|most| format!("up to {most}")));
     if job.data.0 > 0 {

@@ -19,7 +19,12 @@ impl Inquiry<'_> {
             return all.join("; and ");
         }
         let Some((machine, obstacles)) = self.nearest() else {
-            return "register a machine and have it approved".to_owned();
+            return match self.machines.len() {
+                0 => "register a machine and have it approved".to_owned(),
+                there => format!(
+                    "ask for at most {there} nodes, or register more machines and have them approved"
+                ),
+            };
         };
         if !obstacles.is_empty() {
             all.push(words::change_on(machine, &self.ask, &obstacles));
@@ -55,11 +60,18 @@ impl Inquiry<'_> {
         all.join("; and ")
     }
 
-    /// Returns the machine with the least in the way, preferring what passes by itself over what stays.
+    /// Returns the machine with the least in the way, preferring what passes by itself over what stays; of a gang, the
+    /// last one that it needs.
     pub(super) fn nearest(&self) -> Option<(&MachineView<'_>, Vec<Obstacle>)> {
         let obstacles = |machine| may_place(machine, &self.ask).err().unwrap_or_default();
         let weight = |obstacle: &Obstacle| match obstacle {
-            Obstacle::Busy(_) | Obstacle::Full | Obstacle::ModelLimit | Obstacle::Reserved => 1,
+            Obstacle::Busy(_)
+            | Obstacle::InUse
+            | Obstacle::Exclusive
+            | Obstacle::Full
+            | Obstacle::ModelLimit
+            | Obstacle::WholeLimit
+            | Obstacle::Reserved => 1,
             Obstacle::Offline | Obstacle::Paused | Obstacle::SetAside => 10,
             // Whoever submits can ask for less.
             Obstacle::TooSmall(_)
@@ -67,18 +79,22 @@ impl Inquiry<'_> {
             | Obstacle::ImageForbidden
             | Obstacle::RunTooLong
             | Obstacle::CacheTooSmall => 100,
-            Obstacle::Isolation | Obstacle::NoNetwork | Obstacle::StrongGpu | Obstacle::KeptOut => {
-                1000
-            }
+            Obstacle::Isolation
+            | Obstacle::NoNetwork
+            | Obstacle::StrongGpu
+            | Obstacle::Label
+            | Obstacle::KeptOut => 1000,
         };
         let machines = self.machines.iter();
-        machines
+        let mut machines: Vec<_> = machines
             .map(|machine| (machine, obstacles(machine)))
-            .min_by_key(|(machine, obstacles)| {
-                let weight: u32 = obstacles.iter().map(weight).sum();
-                let offer = machine.report.map(|report| &report.offer);
-                let size = offer.map(|offer| (offer.memory, offer.cpu));
-                (weight, std::cmp::Reverse(size), machine.name)
-            })
+            .collect();
+        machines.sort_by_cached_key(|(machine, obstacles)| {
+            let weight: u32 = obstacles.iter().map(weight).sum();
+            let offer = machine.report.map(|report| &report.offer);
+            let size = offer.map(|offer| (offer.memory, offer.cpu));
+            (weight, std::cmp::Reverse(size), machine.name)
+        });
+        machines.into_iter().nth(self.together() - 1)
     }
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod graphics;
+mod labels;
 mod owners;
 
 use std::collections::BTreeMap;
@@ -89,6 +90,7 @@ pub(super) fn on_machines(
         BlockerCode::MachineSetAside => owners::set_aside(machines),
         BlockerCode::IsolationTooLow => isolation(ask, machines),
         BlockerCode::NotSupported => not_supported(ask, machines),
+        BlockerCode::LabelMissing => labels::missing(ask, machines),
         BlockerCode::OwnerKeepsOut => owners::kept_out(ask, machines),
         BlockerCode::OwnerForbidsNetwork => {
             let allowed = best(machines, |report| allowed_networks(report).len());
@@ -174,6 +176,14 @@ pub(super) fn on_machines(
         ),
         BlockerCode::MachineReserved => {
             "kept free for a job that comes first and needs the room".to_owned()
+        }
+        BlockerCode::MachineInUse => {
+            "is to have the machine to itself, and something runs there".to_owned()
+        }
+        BlockerCode::HeldExclusively => "a job has the machine to itself".to_owned(),
+        BlockerCode::WholeMachineLimit => {
+            "would hold all of the machine, which is more than limits on cpu or memory leave"
+                .to_owned()
         }
         BlockerCode::BusyGpu => format!("asks for {}{}", gpus(request), gpu_use(request, machines)),
         // Not of machines.

@@ -156,7 +156,8 @@ impl<'a> Pass<'a> {
         }
         let used = self.member(job.owner).map_or(0, |used| used.running);
         let most = self.limits.max_concurrent_jobs_per_user;
-        if most.is_some_and(|most| used >= most) || !self.bounds(job.owner).admit(&job.spec.request)
+        if most.is_some_and(|most| used >= most)
+            || !self.bounds(job.owner).admit(&job.spec.request, 1)
         {
             return;
         }

@@ -15,7 +15,7 @@ use crate::{
     schedule::{
         candidates::Candidates,
         choose::Scope,
-        feasible::{Ask, could_ever, within_limits},
+        feasible::{Ask, could_ever},
         order::Part,
         reserve::{Running, could_be_kept, could_have},
         turns::Line,
@@ -45,11 +45,22 @@ pub(super) struct Left {
     machines: usize,
     jobs: u32,
     looks: u32,
+    /// Nothing is kept: one gang may have as many as it needs.
+    untouched: bool,
 }
 
 impl Left {
     const fn is_nothing(self) -> bool {
-        self.machines == 0 || self.jobs == 0 || self.looks == 0
+        self.machines == 0 && !self.untouched || self.jobs == 0 || self.looks == 0
+    }
+
+    const fn has(self, machines: usize) -> bool {
+        machines <= self.machines || machines > 1 && self.untouched
+    }
+
+    pub(super) const fn take(&mut self, machines: usize) {
+        self.machines = self.machines.saturating_sub(machines);
+        self.untouched = false;
     }
 }
 
@@ -70,20 +81,31 @@ impl<'a> Pass<'a> {
                 gpu_room_ever: &gpu_room,
                 ..self.ask(id, job)
             };
-            for machine in machines {
-                let view = self.machines.look(*machine);
-                let able = view.is_some_and(|view| could_have(view, &ask));
-                let reservation = reserved.of(*machine);
-                if served && able && !self.is_late(reservation) {
-                    let by = reservation.map(|reservation| reservation.why);
-                    kept += usize::from(by == Some(ReservedBy::Backfill));
-                } else {
-                    if let Some(view) = self.machines.look(*machine) {
-                        view.kept = None;
-                    }
-                    self.released.push(*machine);
-                    self.again = true;
+            let goes: Vec<MachineId> = machines
+                .iter()
+                .filter(|machine| {
+                    let view = self.machines.look(**machine);
+                    let able = view.is_some_and(|view| could_have(view, &ask));
+                    !served || !able || self.is_late(reserved.of(**machine))
+                })
+                .copied()
+                .collect();
+            // Of a gang all or none.
+            let goes = match job.spec.gang() {
+                Some(nodes) if !goes.is_empty() || machines.len() < nodes as usize => {
+                    machines.iter().copied().collect()
                 }
+                _ => goes,
+            };
+            let stays = machines.iter().filter(|machine| !goes.contains(machine));
+            let by = stays.filter_map(|machine| reserved.of(*machine));
+            kept += by.filter(|one| one.why == ReservedBy::Backfill).count();
+            self.again |= !goes.is_empty();
+            for machine in goes {
+                if let Some(view) = self.machines.look(machine) {
+                    view.kept = None;
+                }
+                self.released.push(machine);
             }
         }
         let machines = self.pool.room.count();
@@ -91,6 +113,7 @@ impl<'a> Pass<'a> {
             machines: (machines.div_ceil(2)).min(MAX_KEPT).saturating_sub(kept),
             jobs: MAX_TRIED,
             looks: MAX_TRIED_IN_VAIN,
+            untouched: kept == 0,
         };
     }
 
@@ -122,12 +145,7 @@ impl<'a> Pass<'a> {
 
     /// Returns whether no limit holds the job back, nor its project.
     pub(super) fn may_be_served(&self, job: &Job, class: &Class) -> bool {
-        let running = self.member(job.owner).map_or(0, |used| used.running);
-        let most = self.limits.max_concurrent_jobs_per_user;
-        most.is_none_or(|most| running < most)
-            && within_limits(class, self.limits)
-            && self.bounds(job.owner).admit(&class.request)
-            && !self.state.is_archived(job.project)
+        self.is_within_bounds(job.owner, class) && !self.state.is_archived(job.project)
     }
 
     /// Returns whether the machine should have been free for so long that another one may be sooner.
@@ -179,19 +197,40 @@ impl<'a> Pass<'a> {
         if !self.is_overdue(id, progress) {
             return;
         }
+        let nodes = asks.together as usize;
+        if !self.keep_left.has(nodes) {
+            return;
+        }
         self.keep_left.looks -= 1;
-        let Some((begin, machine)) = self.soonest(id, asks) else {
+        if nodes > 1 {
+            self.keep_left.jobs -= 1;
+            return self.keep_gang((id, job), progress, asks, nodes);
+        }
+        let Some((begin, machine)) = self.begins(id, asks).into_iter().min() else {
             return;
         };
         self.keep_left.jobs -= 1;
         if self.is_next_on(machine, job, progress) {
-            self.keep_left.machines -= 1;
-            let placed = self.placed_on(machine);
-            if let Some(view) = self.machines.look(machine) {
-                view.keep(id, &asks.request, placed);
-            }
-            self.kept.push((machine, id, begin));
+            self.keep_left.take(1);
+            self.keep(machine, id, asks, begin);
         }
+    }
+
+    /// Keeps a machine free from now on.
+    pub(super) fn keep(
+        &mut self,
+        machine: MachineId,
+        id: JobId,
+        asks: &'a Class,
+        begin: Timestamp,
+    ) {
+        let placed = self.placed_on(machine);
+        // One machine alone is free when it is; of several, when the last one is.
+        let together = (asks.together > 1).then_some(begin);
+        if let Some(view) = self.machines.look(machine) {
+            view.keep(id, &asks.request, placed, together);
+        }
+        self.kept.push((machine, id, begin));
     }
 
     /// Returns whether a machine is kept free for the job.
@@ -217,9 +256,11 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Returns when the job could begin soonest, and on which machine.
-    fn soonest(&mut self, id: JobId, asks: &Class) -> Option<(Timestamp, MachineId)> {
-        let job = self.state.jobs.get(&id)?;
+    /// Returns when the job could begin on each of the machines that could be kept for it.
+    pub(super) fn begins(&mut self, id: JobId, asks: &Class) -> Vec<(Timestamp, MachineId)> {
+        let Some(job) = self.state.jobs.get(&id) else {
+            return Vec::new();
+        };
         let gpu_room = self.bounds(job.owner).gpu_room_ever();
         let ask = Ask {
             gpu_room_ever: &gpu_room,
@@ -231,22 +272,23 @@ impl<'a> Pass<'a> {
             .flat_map(|(_, _, group)| group.machines())
             .take(MAX_LOOKED)
             .collect();
-        let mut soonest: Option<(Timestamp, MachineId)> = None;
+        let mut begins = Vec::new();
         for machine in machines {
             let placed = self.placed_on(machine);
             let view = self.machines.look(machine);
             let begin = view.and_then(|view| could_be_kept(view, &ask, placed));
-            if let Some(begin) = begin
-                && soonest.is_none_or(|(before, _)| begin < before)
-            {
-                soonest = Some((begin, machine));
-            }
+            begins.extend(begin.map(|begin| (begin, machine)));
         }
-        soonest
+        begins
     }
 
     /// Returns whether nobody else's job that could run there comes before, once what runs on the machine now has ended.
-    fn is_next_on(&mut self, machine: MachineId, job: &Job, progress: &JobProgress) -> bool {
+    pub(super) fn is_next_on(
+        &mut self,
+        machine: MachineId,
+        job: &Job,
+        progress: &JobProgress,
+    ) -> bool {
         let Some(queue) = self.state.index.queues.get(&self.org) else {
             return false;
         };

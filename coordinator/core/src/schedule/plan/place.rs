@@ -1,8 +1,8 @@
 //! Looking for a machine for one task, and taking it.
 
 use common::{
-    id::{AttemptId, JobId, UserId},
-    resources::{GpuRoom, Request},
+    id::{AttemptId, JobId, MachineId, UserId},
+    resources::{Allocation, GpuRoom, Request},
 };
 
 use super::{Pass, Place, Placement};
@@ -38,10 +38,7 @@ impl<'a> Pass<'a> {
         if more.is_some() && !self.admits_more(job.owner, request) {
             return Place::NotForThisTask;
         }
-        let gpu_room = match &job.spec.request.gpu {
-            None => GpuRoom::unlimited(),
-            Some(_) => self.bounds(job.owner).gpu_room(),
-        };
+        let gpu_room = self.gpu_room(job);
         let ask = Ask {
             request,
             given_back: &history.given_back,
@@ -70,10 +67,33 @@ impl<'a> Pass<'a> {
         let Some((machine, allocation)) = self.machines.choose(&ask, &wishes, passed, scope) else {
             return nowhere;
         };
+        let number = history.number;
+        match self.take(&ask, job, (id, task, number), (machine, allocation)) {
+            true => Place::Found,
+            false => nowhere,
+        }
+    }
+
+    /// Returns what the bounds leave of GPUs, and of machines held whole, where it matters.
+    pub(super) fn gpu_room(&self, job: &Job) -> GpuRoom {
+        match job.spec.request.gpu.is_some() || job.spec.request.exclusive {
+            false => GpuRoom::unlimited(),
+            true => self.bounds(job.owner).gpu_room(),
+        }
+    }
+
+    /// Gives the machine to the task. Returns whether it is there.
+    pub(super) fn take(
+        &mut self,
+        ask: &Ask<'_>,
+        job: &Job,
+        (id, task, number): (JobId, u32, u32),
+        (machine, allocation): (MachineId, Allocation),
+    ) -> bool {
         let Some(machine) = self.machines.look(machine) else {
-            return nowhere;
+            return false;
         };
-        machine.take(&allocation, &ask);
+        machine.take(&allocation, ask);
         let strong = ask.is_strong_on(machine);
         let gpu_models = machine.models(&allocation);
         let borrowed = machine.owner != job.owner;
@@ -96,7 +116,7 @@ impl<'a> Pass<'a> {
             attempt: AttemptId {
                 job: id,
                 task,
-                number: history.number,
+                number,
             },
             org: self.org,
             machine,
@@ -106,12 +126,12 @@ impl<'a> Pass<'a> {
             strong,
             behind: None,
         });
-        Place::Found
+        true
     }
 
     /// Returns whether the bounds leave room for a task that asks for more than its class.
     fn admits_more(&self, owner: UserId, request: &Request) -> bool {
         let most = self.limits.max_job_memory;
-        most.is_none_or(|most| request.memory <= most) && self.bounds(owner).admit(request)
+        most.is_none_or(|most| request.memory <= most) && self.bounds(owner).admit(request, 1)
     }
 }

@@ -152,10 +152,12 @@ impl<'a> Pass<'a> {
         let guests = state.index.orgs.get(&self.org).map(|used| &used.guests);
         let lowest = guests.and_then(|guests| guests.lowest());
         let may = |job: &Job| {
+            // One machine is taken at a time, and what runs beside the victims stays.
+            let takes_part = job.spec.gang().is_none() && !job.spec.request.exclusive;
             let priority = job.spec.priority;
             let below = lowest.is_some_and(|least| least < priority);
             let equal = rules.share && lowest == Some(priority);
-            below || equal || self.pool.own.contains_key(&job.owner)
+            takes_part && (below || equal || self.pool.own.contains_key(&job.owner))
         };
         let mut heads = Vec::new();
         for level in queue.levels.values() {

@@ -75,7 +75,7 @@ proptest! {
         gib in 0..9_u64,
         from in any::<prop::sample::Index>(),
     ) {
-        let kind = Kind::of(&report(8, 8, 0));
+        let kind = Kind::of(&report(8, 8, 0), Vec::new());
         let (mut room, mut model) = (Room::default(), BTreeMap::new());
         for step in steps {
             match step {
@@ -129,7 +129,7 @@ fn a_task_goes_to_the_smallest_kind_and_past_machines_without_its_gpus() {
         .enumerate()
     {
         let number = u8::try_from(number).unwrap();
-        room.put(machine(number), Kind::of(report), idle(report));
+        room.put(machine(number), Kind::of(report, Vec::new()), idle(report));
     }
     let first = |request: &Request| {
         let mut groups = room.groups().filter(|(_, kind, _)| kind.has_model(request));
@@ -143,6 +143,7 @@ fn a_task_goes_to_the_smallest_kind_and_past_machines_without_its_gpus() {
         model: Some("h200".to_owned()),
         memory: None,
         share: false,
+        memory_most: None,
     };
     graphics.gpu = Some(asked.clone());
     assert_eq!(first(&graphics), Some((0, machine(0))));
@@ -171,6 +172,7 @@ fn what_is_held_of_gpus_is_not_spare() {
             model: None,
             memory: Some(Bytes::gib(memory)),
             share,
+            memory_most: None,
         };
         Request {
             gpu: Some(gpu),
@@ -191,7 +193,7 @@ fn the_order_of_coming_is_no_difference() {
         let mut room = Room::default();
         for number in order {
             let report = &reports[usize::from(number)];
-            room.put(machine(number), Kind::of(report), idle(report));
+            room.put(machine(number), Kind::of(report, Vec::new()), idle(report));
         }
         room
     };

@@ -56,6 +56,7 @@ fn gpu_job(gpus: u32, hours: u64) -> JobSpec {
         model: None,
         memory: None,
         share: false,
+        memory_most: None,
     });
     spec.max_runtime = Some(Span::from_secs(hours * 3600));
     spec

@@ -1,14 +1,19 @@
 //! Steps of random histories that hold and cancel jobs with what waits for them, run them again and submit graphs.
 
 use common::{
-    api::job::{CancelJob, GraphJob, HoldJob, RerunJob, SubmitGraph},
+    api::{
+        job::{CancelJob, GraphJob, HoldJob, RerunJob, SubmitGraph},
+        machine::LabelMachine,
+    },
     id::{IdempotencyKey, UserId},
-    job::{After, ArraySpec, JobNumber, JobSpec, graph::Need},
+    job::{After, ArraySpec, JobNumber, JobSpec, Retries, graph::Need},
+    resources::Request,
     status::{Condition, EndReason},
     time::Span,
 };
 use proptest::{collection::vec, prelude::*};
 
+use super::MACHINES;
 use crate::{
     Body, Event, Rejection,
     command::job::JobCommand,
@@ -17,6 +22,12 @@ use crate::{
 
 #[derive(Debug, Clone)]
 pub(super) enum JobStep {
+    /// What is said of a machine by an admin, by its place in [`LABELS`].
+    Label {
+        machine: usize,
+        set: Option<usize>,
+        unset: Option<usize>,
+    },
     CancelAll(u64),
     Hold {
         number: u64,
@@ -33,6 +44,50 @@ pub(super) enum JobStep {
         owner: usize,
         needs: Vec<(u8, usize)>,
     },
+}
+
+/// What machines are said to have.
+pub(super) const LABELS: [&str; 3] = ["ssd", "zone=a", "zone=b"];
+/// What jobs ask for of that.
+const WANTED: [&str; 4] = ["ssd", "!ssd", "zone", "!zone=a"];
+
+/// How a job lies on machines.
+#[derive(Debug, Clone)]
+pub(super) struct JobShape {
+    label: Option<usize>,
+    exclusive: bool,
+    nodes: Option<u32>,
+}
+
+impl JobShape {
+    pub(super) fn put_into(&self, spec: JobSpec) -> JobSpec {
+        let labels = self.label.map(|label| WANTED[label].parse().unwrap());
+        JobSpec {
+            labels: labels.into_iter().collect(),
+            array: spec.array.filter(|_| self.nodes.is_none()),
+            nodes: self.nodes,
+            retries: Retries {
+                memory: spec.retries.memory.filter(|_| self.nodes.is_none()),
+                ..spec.retries
+            },
+            request: Request {
+                exclusive: self.exclusive,
+                ..spec.request
+            },
+            ..spec
+        }
+    }
+}
+
+pub(super) fn job_shape() -> impl Strategy<Value = JobShape> {
+    let label = prop::option::weighted(0.15, 0..WANTED.len());
+    let nodes = prop::option::weighted(0.25, 2..4u32);
+    let shape = (label, prop::bool::weighted(0.15), nodes);
+    shape.prop_map(|(label, exclusive, nodes)| JobShape {
+        label,
+        exclusive,
+        nodes,
+    })
 }
 
 /// What keeps a submitted job from the queue.
@@ -70,6 +125,8 @@ pub(super) fn job_step() -> impl Strategy<Value = JobStep> {
             .prop_map(|(number, release, dependants)| JobStep::Hold { number, release, dependants }),
         2 => (1..8u64, any::<bool>(), prop::option::of(0..4u32))
             .prop_map(|(number, failed, task)| JobStep::Rerun { number, failed, task }),
+        1 => (0..MACHINES.len(), prop::option::of(0..LABELS.len()), prop::option::of(0..LABELS.len()))
+            .prop_map(|(machine, set, unset)| JobStep::Label { machine, set, unset }),
         1 => (0..3usize, needs).prop_map(|(owner, needs)| JobStep::Graph { owner, needs }),
     ]
 }
@@ -93,6 +150,23 @@ pub(super) fn take(
     step: &JobStep,
 ) -> Result<Vec<Event>, Rejection> {
     match step {
+        JobStep::Label {
+            machine,
+            set,
+            unset,
+        } => {
+            let label = |label: &Option<usize>| {
+                let label = label.map(|label| LABELS[label].parse().unwrap());
+                label.into_iter().collect()
+            };
+            let request = LabelMachine {
+                org: ORG,
+                name: name(MACHINES[*machine].1),
+                set: label(set),
+                unset: label(unset),
+            };
+            world.user_does(ALICE, Body::LabelMachine(request))
+        }
         JobStep::CancelAll(number) => {
             let body = Body::CancelJob(CancelJob {
                 org: ORG,

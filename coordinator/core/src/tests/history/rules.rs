@@ -4,6 +4,7 @@ use common::{
     id::{AttemptId, MachineId},
     image::Image,
     job::{JobSpec, Retries},
+    label::{Label, WantedLabel},
     machine::{Admits, MachineReport},
     name::Name,
     resources::{Capacity, Gpu, GpuHealth},
@@ -13,6 +14,7 @@ use common::{
     units::Bytes,
 };
 
+use super::jobs::LABELS;
 use crate::tests::{
     rules::pinned_image,
     world::{ORG, World, asking, capacity, name, report},
@@ -41,6 +43,10 @@ pub(super) fn ruled(cpus: u32, rules: u8) -> MachineReport {
         gpus: vec![gpu("a", true), gpu("b", bit(0))],
         ..capacity(cpus, 8)
     });
+    report.labels = match bit(5) {
+        true => vec![LABELS[0].parse().unwrap(), LABELS[1].parse().unwrap()],
+        false => Vec::new(),
+    };
     report.isolation.strong = bit(1);
     if bit(2) {
         report.isolation.networks.push(Network::Internet);
@@ -128,6 +134,14 @@ pub(super) fn check_rules(before: &World, after: &World, attempt: AttemptId, mac
     );
     let report = &after.state.reports[&machine];
     let (isolation, admits) = (&report.isolation, &report.admits);
+    let said = |label: &WantedLabel| {
+        let told = |one: &&Label| one.key() == label.label().key();
+        let by_admin = row.labels.iter().find(told);
+        let label_there = by_admin.or_else(|| report.labels.iter().find(told));
+        let alone = label.label().key() == label.label().to_string();
+        label_there.is_some_and(|one| alone || one == label.label()) != label.is_absent()
+    };
+    assert!(job.spec.labels.iter().all(said), "a label is missing");
     let own = row.owner == job.owner;
     let limits = &before.state.orgs[&ORG].limits;
     let least = limits.min_isolation.unwrap_or(MinIsolation::C);

@@ -10,19 +10,17 @@ use std::collections::BTreeMap;
 use common::{
     api::limits::SetMemberLimits,
     id::{AttemptId, UserId},
-    job::JobSpec,
     limits::{Amount, Limits, ResourceLimits, ResourceType},
-    resources::GpuRequest,
     status::{EndReason, Role},
-    units::{Bytes, MilliCpu},
+    units::Bytes,
 };
 use proptest::{collection::vec, prelude::*};
 
-use self::steps::{Step, step};
+use self::steps::{Form, Step, Wish, step};
 use super::{
     super::{
         invariants,
-        world::{ALICE, BOB, CAROL, ORG, World, array, bounds, machine_id, outcome, spec},
+        world::{ALICE, BOB, CAROL, ORG, World, bounds, machine_id, outcome},
     },
     lending,
 };
@@ -174,30 +172,10 @@ impl Trial {
             _ => most,
         };
         match step {
-            Step::Submit {
-                member,
-                tasks,
-                cpus,
-                gib,
-                gpus,
-                model,
-                share,
-            } => {
+            Step::Submit { member, wish } => {
                 self.submitted = self.submitted.wrapping_add(1);
-                let mut wish = JobSpec {
-                    array: array(*tasks, None).array,
-                    ..spec()
-                };
-                wish.request.cpu = MilliCpu::cpus(*cpus);
-                wish.request.memory = Bytes::gib(*gib);
-                wish.request.gpu = (*gpus > 0).then(|| GpuRequest {
-                    count: *gpus,
-                    model: model.map(|index| MODELS[index].to_owned()),
-                    memory: share.then(|| Bytes::gib(8)),
-                    share: *share,
-                });
                 let user = self.users[*member];
-                let _refused = self.world.submit(user, self.submitted, wish);
+                let _refused = self.world.submit(user, self.submitted, wish.spec());
             }
             Step::Schedule(most) => self.run(Actor::System, Body::Schedule { most: *most }),
             Step::End(index, well) => {
@@ -378,15 +356,16 @@ fn a_bound_that_is_met_is_met_exactly() {
         ..Limits::default()
     });
     for (member, gpus) in [(1, 1), (2, 1), (0, 0)] {
-        trial.take(&Step::Submit {
-            member,
+        let wish = Wish {
             tasks: 6,
             cpus: 1,
             gib: 1,
             gpus,
             model: None,
             share: false,
-        });
+            form: Form::Array,
+        };
+        trial.take(&Step::Submit { member, wish });
     }
     trial.take(&Step::Schedule(100));
     trial.check_counts();

@@ -60,6 +60,7 @@ pub(super) fn put_machine(world: &mut World, number: u32) {
         lent: Span::default(),
         troubles: Default::default(),
         set_aside: None,
+        labels: Vec::new(),
         activity: Default::default(),
     };
     world.state.machines.insert(machine(number), row);

@@ -121,6 +121,7 @@ fn only_what_holds_gpus_gives_way_for_gpus() {
             count,
             model: None,
             memory: None,
+            memory_most: None,
             share: false,
         });
         spec

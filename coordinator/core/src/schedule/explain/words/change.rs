@@ -7,7 +7,7 @@ use common::{
     units::{Bytes, MilliCpu},
 };
 
-use super::{allowed_networks, cpus, graphics::gpu_change, owners, pause_reason, words};
+use super::{allowed_networks, cpus, graphics::gpu_change, labels, owners, pause_reason, words};
 use crate::schedule::{
     feasible::{Ask, Obstacle},
     reserve::kept_until,
@@ -58,6 +58,7 @@ fn rule_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacle: Obstacle) -> 
             Some(MinIsolation::Strong) => "ask for no GPU, or not for isolation strong".to_owned(),
             _ => "ask for no GPU, or have an admin lower min_isolation".to_owned(),
         }),
+        Obstacle::Label => Some(labels::change(machine, ask)),
         Obstacle::KeptOut => Some(owners::let_in(name, ask, &report.admits)),
         Obstacle::NetworkForbidden => Some(format!(
             "ask for network {}, or the owner of {name} allows {}",
@@ -104,7 +105,12 @@ fn rule_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacle: Obstacle) -> 
         Obstacle::SetAside => Some(format!(
             "the owner of {name} or an admin lets jobs onto it again: `compute-share machine readmit {name}`"
         )),
-        Obstacle::Offline
+        Obstacle::WholeLimit => Some(format!(
+            "ask for a part of {name} (without `exclusive`), or have an admin raise the limits on cpu or memory"
+        )),
+        Obstacle::InUse
+        | Obstacle::Exclusive
+        | Obstacle::Offline
         | Obstacle::Paused
         | Obstacle::Full
         | Obstacle::TooSmall(_)
@@ -162,6 +168,9 @@ fn passing_change(machine: &MachineView<'_>, ask: &Ask<'_>, obstacles: &[Obstacl
             PausedBy::Draining => format!("{name} comes back (`compute-share start` on it)"),
         };
     }
+    if obstacles.contains(&Obstacle::InUse) {
+        return format!("all that runs on {name} ends");
+    }
     if busy == [Shortage::Gpu]
         && let Some(change) = gpu_change(machine, ask.request)
     {
@@ -186,6 +195,7 @@ fn none_is_left(shortage: Shortage, free: &Capacity) -> bool {
         Shortage::Cpu => free.cpu == MilliCpu::ZERO,
         Shortage::Memory => free.memory == Bytes::ZERO,
         Shortage::Disk => free.disk == Bytes::ZERO,
+        Shortage::Whole => true,
         Shortage::Gpu => !free.gpus.iter().any(|gpu| gpu.health == GpuHealth::Usable),
     }
 }
@@ -195,6 +205,7 @@ fn at_most(shortages: &[Shortage], there: &Capacity, counts: fn(&Gpu) -> bool) -
         Shortage::Cpu => format!("at most {}", cpus(there.cpu)),
         Shortage::Memory => format!("at most {} of memory", there.memory),
         Shortage::Disk => format!("at most {} of disk", there.disk),
+        Shortage::Whole => "less than all of it".to_owned(),
         Shortage::Gpu => {
             let gpus = there.gpus.iter().filter(|gpu| counts(gpu));
             let gpus: Vec<String> = gpus

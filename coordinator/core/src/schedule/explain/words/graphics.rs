@@ -11,23 +11,18 @@ const MAX_FAULT_CHARS: usize = 80;
 
 /// Returns `2 GPUs rtx-4090 with 20 GiB`.
 pub(in crate::schedule::explain) fn gpus(request: &Request) -> String {
-    let Some(GpuRequest {
-        count,
-        model,
-        memory,
-        share,
-    }) = &request.gpu
-    else {
+    let Some(gpu) = &request.gpu else {
         return "no GPU".to_owned();
     };
+    let GpuRequest { count, model, .. } = gpu;
     let mut text = format!("{count} GPU{}", if *count == 1 { "" } else { "s" });
     if let Some(model) = model {
         text += &format!(" {model}");
     }
-    if let Some(memory) = memory {
+    if let Some(memory) = gpu.memory_words() {
         text += &format!(
             " with {memory}{}",
-            if *share { " of its memory" } else { "" }
+            if gpu.share { " of its memory" } else { "" }
         );
     }
     text

@@ -50,7 +50,7 @@ impl<'a> Pass<'a> {
         if lender != Some(job.owner) {
             used.borrowed.take(&row.allocation);
         }
-        let free = open && self.is_within_bounds(job, row, &used) && self.fits(id, job, row);
+        let free = open && self.limits_allow(job, row, &used) && self.fits(id, job, row);
         match free {
             false => Claim::Nobody,
             true => self.turn(id, job, progress, row, (lender, &used)),
@@ -58,7 +58,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns whether limits let the job have the place again, its member having what `used` says without it.
-    fn is_within_bounds(&self, job: &Job, row: &Attempt, used: &MemberUse) -> bool {
+    fn limits_allow(&self, job: &Job, row: &Attempt, used: &MemberUse) -> bool {
         let most = self.limits.max_concurrent_jobs_per_user;
         let mut held = self.held.clone();
         held.take(&row.allocation, &row.gpu_models);
@@ -67,7 +67,7 @@ impl<'a> Pass<'a> {
         let request = &job.spec.request;
         most.is_none_or(|most| used.running < most)
             && within_limits(&Class::of(job), self.limits)
-            && bounds.admit(request)
+            && bounds.admit(request, 1)
             && (request.gpu.is_none() || bounds.gpu_room().is_unlimited())
     }
 

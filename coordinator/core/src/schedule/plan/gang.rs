@@ -1,0 +1,106 @@
+//! Gangs: jobs all of whose tasks start in one step, each on a machine of its own, or not at all.
+
+use common::{
+    id::{JobId, MachineId},
+    time::Timestamp,
+};
+
+use super::{Pass, Place};
+use crate::{
+    schedule::{
+        candidates::Candidates, choose::Scope, data::Needs, feasible::Ask, history::History,
+        rank::Wishes,
+    },
+    state::{
+        job::{Job, JobProgress},
+        queue::{Class, ClassId},
+    },
+};
+
+/// Most machines, besides as many as it needs, that are looked at for those that are kept free for a gang.
+const MAX_PASSED_OVER: usize = 16;
+
+impl<'a> Pass<'a> {
+    /// Places all tasks of a gang. What of it is chosen is taken once the last one has a machine, too.
+    pub(super) fn place_gang(
+        &mut self,
+        id: JobId,
+        job: &Job,
+        nodes: u32,
+        class: ClassId,
+        candidates: &mut Candidates<'_>,
+        scope: Scope,
+    ) -> Place {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
+        let history = History::of_gang(self.state, id, job);
+        let needs = Needs::of(self.state, job);
+        let wishes = Wishes {
+            owner: job.owner,
+            needs: &needs,
+            failed_on: &history.failed_on,
+        };
+        let nowhere = match history.given_back.is_empty() {
+            true => Place::Nowhere,
+            false => Place::NotForThisTask,
+        };
+        let mut gpu_room = self.gpu_room(job);
+        let mut machines: Vec<MachineId> = Vec::new();
+        let mut chosen = Vec::new();
+        for _ in 0..nodes {
+            let ask = Ask {
+                given_back: &history.given_back,
+                gpu_room: &gpu_room,
+                not_on: &machines,
+                ..self.ask(id, job)
+            };
+            let Some(passed) = candidates.passed(class, job.owner) else {
+                return nowhere;
+            };
+            let fit = self.machines.choose(&ask, &wishes, passed, scope);
+            let Some((machine, allocation)) = fit else {
+                return nowhere;
+            };
+            if let Some(view) = self.machines.look(machine) {
+                gpu_room.take(&allocation, &view.models(&allocation));
+            }
+            machines.push(machine);
+            chosen.push((machine, allocation));
+        }
+        for (task, place) in (0..).zip(chosen) {
+            let ask = self.ask(id, job);
+            self.take(&ask, job, (id, task, history.number), place);
+        }
+        Place::Found
+    }
+
+    /// Keeps as many machines free as a gang needs, where it is the next one on all of them. It begins once the last of
+    /// them is free; until then others run there.
+    pub(super) fn keep_gang(
+        &mut self,
+        (id, job): (JobId, &Job),
+        progress: &JobProgress,
+        asks: &'a Class,
+        nodes: usize,
+    ) {
+        let mut begins: Vec<(Timestamp, MachineId)> = self.begins(id, asks);
+        begins.sort_unstable();
+        let mut kept: Vec<(Timestamp, MachineId)> = Vec::new();
+        for (begin, machine) in begins.into_iter().take(nodes + MAX_PASSED_OVER) {
+            if kept.len() < nodes && self.is_next_on(machine, job, progress) {
+                kept.push((begin, machine));
+            }
+        }
+        if kept.len() < nodes {
+            return;
+        }
+        let begin = kept.iter().map(|(begin, _)| *begin).max();
+        let begin = begin.unwrap_or_else(|| self.order.at());
+        for (_, machine) in kept {
+            self.keep(machine, id, asks, begin);
+        }
+        self.keep_left.take(nodes);
+    }
+}

@@ -1,0 +1,109 @@
+//! Machines that are kept free for gangs, so that streams of small jobs do not keep them waiting for ever.
+
+use common::{job::JobSpec, time::Span};
+
+use super::{gang, pool};
+use crate::tests::{
+    invariants,
+    world::{BOB, CAROL, ORG, World, asking, job_id},
+};
+
+const MINUTE: u64 = 60;
+
+fn running_for(minutes: u64, spec: JobSpec) -> JobSpec {
+    JobSpec {
+        max_runtime: Some(Span::from_secs(minutes * MINUTE)),
+        ..spec
+    }
+}
+
+fn kept(world: &World, number: u8) -> usize {
+    let reserved = &world.state.volatile.reserved;
+    reserved.machines(ORG, job_id(number)).count()
+}
+
+/// Returns three machines, each busy for so many minutes, and a gang of carol's that waited for a quarter of an hour
+/// for all of them.
+fn crowded(minutes: [u64; 3]) -> World {
+    let mut world = pool(3);
+    for (number, minutes) in (30..).zip(minutes) {
+        let spec = running_for(minutes, asking(4, 4));
+        world.submit(BOB, number, spec).unwrap();
+    }
+    assert_eq!(world.schedule().len(), 3);
+    world.submit(CAROL, 40, gang(3, asking(4, 4))).unwrap();
+    assert!(world.schedule().is_empty());
+    world.wait(15 * MINUTE);
+    world
+}
+
+#[test]
+fn a_stream_of_small_jobs_keeps_no_gang_waiting() {
+    let mut world = pool(4);
+    let mut next = 30;
+    let mut small = |world: &mut World| {
+        world.submit(BOB, next, asking(2, 1)).unwrap();
+        next += 1;
+    };
+    for _ in 0..10 {
+        small(&mut world);
+    }
+    world.schedule();
+    world.submit(CAROL, 200, gang(4, asking(4, 4))).unwrap();
+    let mut rounds = 0;
+    while world.state.progress[&job_id(200)].counts.queued > 0 {
+        rounds += 1;
+        assert!(rounds < 60, "it never starts");
+        world.wait(5 * MINUTE);
+        if let Some(oldest) = world.live().first() {
+            world.succeed(*oldest);
+        }
+        small(&mut world);
+        world.schedule();
+        invariants::check(&world);
+    }
+    assert_eq!(world.state.progress[&job_id(200)].counts.running, 4);
+}
+
+#[test]
+fn what_ends_before_all_of_it_could_begin_runs_meanwhile() {
+    let mut world = crowded([20, 30, 60]);
+    let running = world.live();
+    world.succeed(running[0]);
+    // The gang begins in three quarters of an hour at the earliest.
+    world
+        .submit(BOB, 50, running_for(60, asking(1, 1)))
+        .unwrap();
+    world
+        .submit(BOB, 51, running_for(40, asking(1, 1)))
+        .unwrap();
+    let placed: Vec<_> = world.schedule().iter().map(|(id, _)| id.job).collect();
+    assert_eq!(placed, [job_id(51)]);
+    assert_eq!(kept(&world, 40), 3);
+    assert_eq!(world.why(40).kept.len(), 3);
+    invariants::check(&world);
+    invariants::check_waiting_is_explained(&world);
+    for attempt in world.live() {
+        world.succeed(attempt);
+    }
+    let placed = world.schedule();
+    assert_eq!(placed.len(), 3);
+    assert!(placed.iter().all(|(id, _)| id.job == job_id(40)));
+    assert_eq!(kept(&world, 40), 0);
+}
+
+#[test]
+fn where_one_of_its_machines_goes_the_others_are_not_kept_in_vain() {
+    let mut world = crowded([20, 30, 60]);
+    let running = world.live();
+    world.succeed(running[0]);
+    world.submit(BOB, 50, asking(1, 1)).unwrap();
+    assert!(world.schedule().is_empty());
+    assert_eq!(kept(&world, 40), 3);
+    let last = world.state.attempts[&running[2]].machine;
+    world.disconnect(last.as_bytes()[0]);
+    let placed: Vec<_> = world.schedule().iter().map(|(id, _)| id.job).collect();
+    assert_eq!(placed, [job_id(50)]);
+    assert_eq!(kept(&world, 40), 0);
+    invariants::check(&world);
+}

@@ -64,7 +64,7 @@ pub(super) fn check_went(
     let open = |state: &State| -> BTreeSet<JobNumber> {
         let rows = state.jobs.iter().filter(|(id, job)| {
             let state = state.progress[id].state;
-            job.owner == who && state == crate::lifecycle::job::JobState::Open
+            job.owner == who && state == JobState::Open
         });
         rows.map(|(_, job)| job.number).collect()
     };

@@ -155,6 +155,10 @@ async fn until_ended(
             CoordinatorMessage::AttemptAck { stage, .. } => {
                 ended += u32::from(stage == ReportStage::Ended);
             }
+            // Reports are told one by one here, and so are their acknowledgements.
+            CoordinatorMessage::AttemptAcks { .. } => {
+                bail!("acknowledgements of what was not said")
+            }
             CoordinatorMessage::Refused(problem) => return Err(problem.into()),
             CoordinatorMessage::HeartbeatAck { .. } | CoordinatorMessage::Certificate { .. } => {}
         }

@@ -1,11 +1,7 @@
 //! The other end of an agent, played step by step by a test. Every wait is for something that the agent does;
 //! [`PATIENCE`] only turns a hang into a failure.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    future::Future,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use agent::registration::{AgentFolder, Registration};
 use certs::{
@@ -209,7 +205,7 @@ impl Bench {
             hello,
             tx,
             rx,
-            reports: VecDeque::new(),
+            reports: Vec::new().into_iter(),
         }
     }
 }
@@ -255,7 +251,7 @@ pub(crate) struct Coordinator {
     answers: bool,
     own_jobs: bool,
     /// Those of a message that were not looked at yet.
-    reports: VecDeque<(AttemptId, AttemptReport)>,
+    reports: std::vec::IntoIter<(AttemptId, AttemptReport)>,
 }
 
 impl Coordinator {
@@ -265,23 +261,6 @@ impl Coordinator {
             goal: *goal,
             spec: spec(script, self.own_jobs),
             after: None,
-        });
-        let assignment = CoordinatorMessage::Assignment(Assignment {
-            generation,
-            attempts: attempts.collect(),
-            trees: Vec::new(),
-        });
-        self.tx.send(&assignment).await.unwrap();
-    }
-
-    /// Assigns attempts each of which waits for the one before it.
-    pub(crate) async fn assign_row(&mut self, generation: u64, goals: &[(u32, Goal, &str)]) {
-        let mut before = None;
-        let attempts = goals.iter().map(|(task, goal, script)| Assigned {
-            attempt: attempt(*task),
-            goal: *goal,
-            spec: spec(script, self.own_jobs),
-            after: before.replace(attempt(*task)),
         });
         let assignment = CoordinatorMessage::Assignment(Assignment {
             generation,
@@ -314,11 +293,11 @@ impl Coordinator {
     /// Returns the next report about an attempt.
     pub(crate) async fn report(&mut self) -> (AttemptId, AttemptReport) {
         loop {
-            if let Some(report) = self.reports.pop_front() {
+            if let Some(report) = self.reports.next() {
                 return report;
             }
             if let AgentMessage::Attempts { reports } = self.message().await {
-                self.reports.extend(reports);
+                self.reports = reports.into_iter();
             }
         }
     }

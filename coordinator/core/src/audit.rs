@@ -158,6 +158,7 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::AttemptStarted { attempt, .. }
         | Event::AttemptStopping { attempt, .. }
         | Event::AttemptReturning { attempt, .. }
+        | Event::AttemptKept { attempt, .. }
         | Event::AttemptReturned { attempt, .. }
         | Event::AttemptEnded { attempt, .. }
         | Event::ArtifactsSettled { attempt, .. }

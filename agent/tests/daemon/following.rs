@@ -6,8 +6,10 @@ use common::wire::agent::{
 };
 
 use crate::{
-    coordinator::{Bench, Coordinator, attempt, spec},
-    order, seen_by, start,
+    coordinator::{Bench, Coordinator, attempt},
+    order, seen_by,
+    spec::spec,
+    start,
 };
 
 impl Coordinator {

@@ -1,11 +1,7 @@
 //! The other end of an agent, played step by step by a test. Every wait is for something that the agent does;
 //! [`PATIENCE`] only turns a hang into a failure.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    future::Future,
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 use agent::registration::{AgentFolder, Registration};
 use certs::{
@@ -13,26 +9,23 @@ use certs::{
 };
 use common::{
     id::{AttemptId, JobId, MachineId},
-    job::JobNumber,
     logs::split_record,
     machine::MachineReport,
     problem::Problem,
-    resources::Allocation,
-    status::Network,
     time::{Span, Timestamp},
-    units::{Bytes, MilliCpu},
     wire::{
         Hello,
         agent::{
             AgentHello, AgentMessage, AgentStream, Assigned, Assignment, AttemptReport,
-            AttemptSpec, CoordinatorHello, CoordinatorMessage, Goal, LogAck, LogData, LogResume,
-            ReportStage,
+            CoordinatorHello, CoordinatorMessage, Goal, LogAck, LogData, LogResume, ReportStage,
         },
         join::{JoinAnswer, JoinRequest},
     },
 };
 use link::frames::{FrameReceiver, FrameSender, split};
 use tokio::{sync::mpsc, time::timeout};
+
+use crate::spec::spec;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const HEARTBEAT: Span = Span::from_millis(200);
@@ -209,7 +202,7 @@ impl Bench {
             hello,
             tx,
             rx,
-            reports: VecDeque::new(),
+            reports: Vec::new().into_iter(),
         }
     }
 }
@@ -255,7 +248,7 @@ pub(crate) struct Coordinator {
     answers: bool,
     own_jobs: bool,
     /// Those of a message that were not looked at yet.
-    reports: VecDeque<(AttemptId, AttemptReport)>,
+    reports: std::vec::IntoIter<(AttemptId, AttemptReport)>,
 }
 
 impl Coordinator {
@@ -265,23 +258,6 @@ impl Coordinator {
             goal: *goal,
             spec: spec(script, self.own_jobs),
             after: None,
-        });
-        let assignment = CoordinatorMessage::Assignment(Assignment {
-            generation,
-            attempts: attempts.collect(),
-            trees: Vec::new(),
-        });
-        self.tx.send(&assignment).await.unwrap();
-    }
-
-    /// Assigns attempts each of which waits for the one before it.
-    pub(crate) async fn assign_row(&mut self, generation: u64, goals: &[(u32, Goal, &str)]) {
-        let mut before = None;
-        let attempts = goals.iter().map(|(task, goal, script)| Assigned {
-            attempt: attempt(*task),
-            goal: *goal,
-            spec: spec(script, self.own_jobs),
-            after: before.replace(attempt(*task)),
         });
         let assignment = CoordinatorMessage::Assignment(Assignment {
             generation,
@@ -314,11 +290,11 @@ impl Coordinator {
     /// Returns the next report about an attempt.
     pub(crate) async fn report(&mut self) -> (AttemptId, AttemptReport) {
         loop {
-            if let Some(report) = self.reports.pop_front() {
+            if let Some(report) = self.reports.next() {
                 return report;
             }
             if let AgentMessage::Attempts { reports } = self.message().await {
-                self.reports.extend(reports);
+                self.reports = reports.into_iter();
             }
         }
     }
@@ -392,36 +368,5 @@ impl Coordinator {
             log.extend(piece.expect("the log ends too early"));
         }
         log
-    }
-}
-
-pub(crate) fn spec(script: &str, own_machine: bool) -> AttemptSpec {
-    AttemptSpec {
-        org: "lab".parse().unwrap(),
-        job_number: JobNumber(1),
-        job_name: "test".to_owned(),
-        submitter: "bob".parse().unwrap(),
-        own_machine,
-        task_count: 1,
-        command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
-        env: BTreeMap::new(),
-        image: common::wire::agent::AttemptImage::Host,
-        registry_login: false,
-        secrets: Vec::new(),
-        strong: false,
-        workdir: None,
-        allocation: Allocation {
-            cpu: MilliCpu::cpus(1),
-            memory: Bytes::mib(256),
-            disk: Bytes::mib(64),
-            ..Allocation::default()
-        },
-        datasets: Vec::new(),
-        outputs: Vec::new(),
-        network: Network::None,
-        max_runtime: None,
-        grace: Span::from_secs(5),
-        project: None,
-        nodes: Vec::new(),
     }
 }

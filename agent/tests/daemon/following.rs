@@ -1,12 +1,35 @@
 //! Attempts that have the place of another one after it, of which nobody tells the agent.
 
 use agent::control::{ControlAnswer, ControlRequest};
-use common::wire::agent::{AttemptReport, Goal, ReportStage};
+use common::wire::agent::{
+    Assigned, Assignment, AttemptReport, CoordinatorMessage, Goal, ReportStage,
+};
 
 use crate::{
     coordinator::{Bench, Coordinator, attempt},
-    order, seen_by, start,
+    order, seen_by,
+    spec::spec,
+    start,
 };
+
+impl Coordinator {
+    /// Assigns attempts each of which waits for the one before it.
+    async fn assign_row(&mut self, generation: u64, goals: &[(u32, Goal, &str)]) {
+        let mut before = None;
+        let attempts = goals.iter().map(|(task, goal, script)| Assigned {
+            attempt: attempt(*task),
+            goal: *goal,
+            spec: spec(script, true),
+            after: before.replace(attempt(*task)),
+        });
+        let assignment = CoordinatorMessage::Assignment(Assignment {
+            generation,
+            attempts: attempts.collect(),
+            trees: Vec::new(),
+        });
+        self.tx.send(&assignment).await.unwrap();
+    }
+}
 
 /// Returns the next reports as people would tell of them: task and what happened.
 async fn told(coordinator: &mut Coordinator, count: usize) -> Vec<(u32, ReportStage)> {

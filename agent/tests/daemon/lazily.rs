@@ -28,7 +28,10 @@ use link::{
 };
 use tokio::sync::mpsc;
 
-use crate::coordinator::{Bench, Coordinator, attempt, soon, spec, text_of};
+use crate::{
+    coordinator::{Bench, Coordinator, attempt, soon, text_of},
+    spec::spec,
+};
 
 /// What the coordinator has, and how many chunks of it went out.
 #[derive(Debug, Default)]

@@ -62,6 +62,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::LoginForgotten { .. } => job::apply(state, event),
         Event::AttemptPlaced { .. }
         | Event::AttemptReturning { .. }
+        | Event::AttemptKept { .. }
         | Event::AttemptReturned { .. }
         | Event::AttemptPreparing { .. }
         | Event::AttemptStarted { .. }

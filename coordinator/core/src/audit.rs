@@ -176,6 +176,7 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::AttemptStopping { attempt, .. }
         | Event::AttemptPreempted { attempt, .. }
         | Event::AttemptReturning { attempt, .. }
+        | Event::AttemptKept { attempt, .. }
         | Event::AttemptReturned { attempt, .. }
         | Event::AttemptEnded { attempt, .. }
         | Event::ArtifactsSettled { attempt, .. }

@@ -241,6 +241,10 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             attempt,
             machine: on,
         }
+        | Event::AttemptKept {
+            attempt,
+            machine: on,
+        }
         | Event::AttemptStopping {
             attempt,
             machine: on,

@@ -318,15 +318,18 @@ pub enum Event {
         attempt: AttemptId,
         machine: MachineId,
     },
+    /// It was wanted back and has begun: it stays.
+    AttemptKept {
+        attempt: AttemptId,
+        machine: MachineId,
+    },
     /// It came to nothing before it began: its task waits in the queue again.
     AttemptReturned {
         attempt: AttemptId,
         org: OrgId,
         machine: MachineId,
-        /// Whose machine it is.
         lender: UserId,
         /// Who waited right behind it, and is where it was.
-        #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<AttemptId>,
         at: Timestamp,
     },

@@ -74,6 +74,10 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             change(state, *attempt, |row| step(row, AttemptStep::Return));
             desired_changed(state, *machine);
         }
+        Event::AttemptKept { attempt, machine } => {
+            change(state, *attempt, |row| step(row, AttemptStep::Keep));
+            desired_changed(state, *machine);
+        }
         Event::AttemptReturned {
             attempt,
             org,

@@ -35,21 +35,18 @@ pub(super) fn report(
     match report {
         AttemptReport::Preparing => {
             let legal = attempt.state.transition(AttemptStep::Prepare).is_ok();
-            Ok((legal && attempt.has_place())
-                .then_some(Event::AttemptPreparing { attempt: id })
-                .into_iter()
-                .collect())
+            let news = legal && attempt.has_place();
+            let event = Event::AttemptPreparing { attempt: id };
+            Ok(begun(id, attempt, news.then_some(event)))
         }
         AttemptReport::Started { at: started } => {
             let legal = attempt.state.transition(AttemptStep::Start).is_ok();
             let news = legal && attempt.has_place() && attempt.started_at.is_none();
-            Ok(news
-                .then(|| Event::AttemptStarted {
-                    attempt: id,
-                    at: between(attempt.placed_at, *started, at),
-                })
-                .into_iter()
-                .collect())
+            let event = news.then(|| Event::AttemptStarted {
+                attempt: id,
+                at: between(attempt.placed_at, *started, at),
+            });
+            Ok(begun(id, attempt, event))
         }
         AttemptReport::Ended {
             at: ended,
@@ -78,6 +75,16 @@ pub(super) fn report(
             Ok(draft.into_events())
         }
     }
+}
+
+/// Returns what follows from a beginning: whoever was wanted back stays.
+fn begun(id: AttemptId, attempt: &Attempt, event: Option<Event>) -> Vec<Event> {
+    let kept = event.is_some() && attempt.state == AttemptState::Returning;
+    let kept = kept.then_some(Event::AttemptKept {
+        attempt: id,
+        machine: attempt.machine,
+    });
+    kept.into_iter().chain(event).collect()
 }
 
 /// Notes that all of an ended attempt's log is here.

@@ -119,6 +119,7 @@ impl Event {
                 attempt, machine, ..
             }
             | Self::AttemptReturning { attempt, machine }
+            | Self::AttemptKept { attempt, machine }
             | Self::ArtifactsSettled {
                 attempt, machine, ..
             }

@@ -32,7 +32,11 @@ pub enum AttemptStep {
     Prepare,
     Start,
     Return,
-    Stop { reason: EndReason },
+    /// It had begun before the word that it is wanted back.
+    Keep,
+    Stop {
+        reason: EndReason,
+    },
     End(Outcome),
 }
 
@@ -50,6 +54,7 @@ impl AttemptState {
                 Ok(Self::Running)
             }
             (Self::Next, AttemptStep::Return) => Ok(Self::Returning),
+            (Self::Returning, AttemptStep::Keep) => Ok(Self::Next),
             // It started before the word to stop reached it: the start is noted, the goal stays.
             (Self::Stopping { reason }, AttemptStep::Start) => {
                 Ok(Self::Stopping { reason: *reason })
@@ -83,6 +88,7 @@ impl AttemptState {
                     AttemptStep::Prepare => "preparing",
                     AttemptStep::Start => "the start",
                     AttemptStep::Return => "returning",
+                    AttemptStep::Keep => "staying",
                     AttemptStep::Stop { .. } => "stopping",
                     AttemptStep::End(_) => "the end",
                 },
@@ -131,6 +137,7 @@ mod tests {
             AttemptStep::Prepare,
             AttemptStep::Start,
             AttemptStep::Return,
+            AttemptStep::Keep,
             AttemptStep::Stop { reason },
             AttemptStep::End(outcome),
         ];
@@ -150,13 +157,20 @@ mod tests {
         assert_eq!(
             table,
             [
-                ["preparing", "running", "-", "stopping", "ended"],
-                ["preparing", "running", "returning", "stopping", "ended"],
-                ["preparing", "running", "-", "stopping", "ended"],
-                ["-", "running", "-", "stopping", "ended"],
-                ["-", "-", "-", "stopping", "ended"],
-                ["-", "stopping", "-", "-", "ended"],
-                ["-", "-", "-", "-", "-"],
+                ["preparing", "running", "-", "-", "stopping", "ended"],
+                [
+                    "preparing",
+                    "running",
+                    "returning",
+                    "-",
+                    "stopping",
+                    "ended"
+                ],
+                ["preparing", "running", "-", "placed", "stopping", "ended"],
+                ["-", "running", "-", "-", "stopping", "ended"],
+                ["-", "-", "-", "-", "stopping", "ended"],
+                ["-", "stopping", "-", "-", "-", "ended"],
+                ["-", "-", "-", "-", "-", "-"],
             ]
         );
     }

@@ -16,14 +16,17 @@ impl<K, V> Default for Boxed<K, V> {
     }
 }
 
-/// A key with its value, as the tree has it.
-fn unbox<'a, K, V>((key, value): (&'a K, &'a Box<V>)) -> (&'a K, &'a V) {
-    (key, value)
-}
-
-type Unbox<'a, K, V> = fn((&'a K, &'a Box<V>)) -> (&'a K, &'a V);
 /// All of a [`Boxed`], in the order of its keys.
-pub(crate) type Iter<'a, K, V> = std::iter::Map<btree_map::Iter<'a, K, Box<V>>, Unbox<'a, K, V>>;
+#[derive(Debug)]
+pub(crate) struct Iter<'a, K, V>(btree_map::Iter<'a, K, Box<V>>);
+
+impl<'a, K, V> Iterator for Iter<'a, K, V> {
+    type Item = (&'a K, &'a V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(key, value)| (key, value.as_ref()))
+    }
+}
 
 impl<K: Ord, V> Boxed<K, V> {
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
@@ -38,8 +41,9 @@ impl<K: Ord, V> Boxed<K, V> {
         self.0.contains_key(key)
     }
 
-    pub(crate) fn insert(&mut self, key: K, value: V) {
-        self.0.insert(key, Box::new(value));
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        let before = self.0.insert(key, Box::new(value));
+        before.map(|before| *before)
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
@@ -57,7 +61,7 @@ impl<K: Ord, V> Boxed<K, V> {
     }
 
     pub(crate) fn iter(&self) -> Iter<'_, K, V> {
-        self.0.iter().map(unbox)
+        Iter(self.0.iter())
     }
 
     #[cfg(test)]

@@ -10,6 +10,7 @@ mod enrolment;
 mod job;
 mod machine;
 mod org;
+mod pass;
 mod project;
 mod secret;
 mod token;
@@ -46,9 +47,7 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::MachineTried { .. }
         | Event::MachineReadmitted { .. }
         | Event::MachineLabelled { .. }
-        | Event::MachineReported { .. }
-        | Event::MachineReserved { .. }
-        | Event::ReservationEnded { .. } => machine::apply(state, event),
+        | Event::MachineReported { .. } => machine::apply(state, event),
         Event::DatasetVersionAdded { .. } => dataset::add_version(state, event),
         Event::Dataset(event) => dataset::apply(state, event),
         Event::Artifact(event) => artifact::apply(state, event),
@@ -56,7 +55,6 @@ pub fn apply(state: &mut State, event: &Event) {
         | Event::JobCancelled { .. }
         | Event::TaskCancelled { .. }
         | Event::RetriesDue { .. }
-        | Event::GangRestarted { .. }
         | Event::JobEnded { .. }
         | Event::JobRaised { .. }
         | Event::LoginForgotten { .. } => job::apply(state, event),
@@ -74,15 +72,7 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::Account(event) => account::apply(state, event),
         Event::Approval(event) => approval::apply(state, event),
         Event::Token(event) => token::apply(state, event),
-        Event::PreemptionLooked { org, at, again } => state.volatile.looks.put(*org, *at, *again),
-        Event::PreemptionDue { org } => {
-            state.volatile.looks.begin(*org);
-            state.volatile.due.insert(*org);
-        }
-        Event::ScheduleSettled { org } => {
-            state.volatile.due.remove(org);
-            state.volatile.first.remove(org);
-        }
+        Event::Pass(event) => pass::apply(state, event),
         Event::Project(event) => project::apply(state, event),
         Event::Secret(event) => secret::apply(state, event),
         Event::Waiting(event) => waiting::apply(state, event),

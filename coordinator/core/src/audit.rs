@@ -148,12 +148,8 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::MachineDisconnected { org, .. }
         | Event::MachineLost { org, .. }
         | Event::MachineReported { org, .. }
-        | Event::MachineReserved { org, .. }
-        | Event::ReservationEnded { org, .. }
-        | Event::MachineTried { org, .. }
-        | Event::PreemptionLooked { org, .. }
-        | Event::PreemptionDue { org }
-        | Event::ScheduleSettled { org } => (AuditKind::Connection, About::Org(*org)),
+        | Event::MachineTried { org, .. } => (AuditKind::Connection, About::Org(*org)),
+        Event::Pass(event) => (AuditKind::Connection, About::Org(event.org())),
 
         Event::DatasetVersionAdded { org, .. } => (AuditKind::Dataset, About::Org(*org)),
         Event::Dataset(event) => (AuditKind::Dataset, About::Org(event.org())),
@@ -168,9 +164,9 @@ fn about(event: &Event) -> (AuditKind, About) {
         | Event::LoginForgotten { job } => (AuditKind::Job, About::Job(*job)),
         Event::Waiting(event) => (AuditKind::Job, About::Job(event.job())),
 
-        Event::AttemptPlaced { org, .. }
-        | Event::RetriesDue { org, .. }
-        | Event::GangRestarted { org, .. } => (AuditKind::Attempt, About::Org(*org)),
+        Event::AttemptPlaced { org, .. } | Event::RetriesDue { org, .. } => {
+            (AuditKind::Attempt, About::Org(*org))
+        }
         Event::AttemptPreparing { attempt }
         | Event::AttemptStarted { attempt, .. }
         | Event::AttemptStopping { attempt, .. }

@@ -10,6 +10,7 @@ use crate::{
         Event, OrgEvent,
         approval::{ApprovalEvent, ApprovalSubject},
         dataset::DatasetEvent,
+        pass::PassEvent,
     },
     state::State,
 };
@@ -96,9 +97,11 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::LoginForgotten { .. }
         | Event::Account(_)
         | Event::Token(_)
-        | Event::PreemptionLooked { .. }
-        | Event::PreemptionDue { .. }
-        | Event::ScheduleSettled { .. } => Vec::new(),
+        | Event::Pass(
+            PassEvent::PreemptionLooked { .. }
+            | PassEvent::PreemptionDue { .. }
+            | PassEvent::ScheduleSettled { .. },
+        ) => Vec::new(),
         Event::Approval(event) => {
             let subject = match event {
                 ApprovalEvent::ApprovalDecided {
@@ -155,15 +158,17 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             org: o,
             ..
         }
-        | Event::MachineReserved {
-            machine: id,
-            org: o,
-            ..
-        }
-        | Event::ReservationEnded {
-            machine: id,
-            org: o,
-        }
+        | Event::Pass(
+            PassEvent::MachineReserved {
+                machine: id,
+                org: o,
+                ..
+            }
+            | PassEvent::ReservationEnded {
+                machine: id,
+                org: o,
+            },
+        )
         | Event::MachineReported {
             machine: id,
             org: o,
@@ -196,9 +201,6 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
             job: id, org: o, ..
         }
         | Event::RetriesDue {
-            job: id, org: o, ..
-        }
-        | Event::GangRestarted {
             job: id, org: o, ..
         } => vec![job(*id), org(*o)],
         Event::JobCancelled { job: id }

@@ -7,6 +7,7 @@ pub mod artifact;
 pub mod dataset;
 pub mod invitation;
 pub mod org;
+pub mod pass;
 pub mod project;
 pub mod secret;
 mod specification;
@@ -43,7 +44,6 @@ pub use crate::state::{
     invitation::Guest,
     job::{PinnedArtifacts, PinnedDataset, Rerun, TaskFate},
     org::Parting,
-    reserved::ReservedBy,
     trouble::{Making, SetAside},
     usage::{Charge, Settled},
 };
@@ -283,12 +283,6 @@ pub enum Event {
         org: OrgId,
         tasks: Vec<u32>,
     },
-    /// All tasks of a gang wait again, or do from a moment on, and how the last try ended.
-    GangRestarted {
-        job: JobId,
-        org: OrgId,
-        later: Option<(Timestamp, EndReason)>,
-    },
     JobEnded {
         job: JobId,
         result: JobResult,
@@ -380,35 +374,6 @@ pub enum Event {
         log: LogState,
     },
 
-    /// It is kept free for a job that comes first and finds no room. Changes no row.
-    MachineReserved {
-        machine: MachineId,
-        org: OrgId,
-        job: JobId,
-        /// When the job should begin there.
-        begin: Timestamp,
-        why: ReservedBy,
-    },
-    /// It is kept for nobody any more. Changes no row.
-    ReservationEnded {
-        machine: MachineId,
-        org: OrgId,
-    },
-    /// Whether what waits takes the place of what runs was looked at last then, and is to be again. Changes no row.
-    PreemptionLooked {
-        org: OrgId,
-        at: Timestamp,
-        again: Option<Timestamp>,
-    },
-    /// Time has passed that may let something take another's place. Changes no row.
-    PreemptionDue {
-        org: OrgId,
-    },
-    /// A pass found nothing more to place there. Changes no row.
-    ScheduleSettled {
-        org: OrgId,
-    },
-
     #[serde(untagged)]
     Org(OrgEvent),
     #[serde(untagged)]
@@ -429,4 +394,6 @@ pub enum Event {
     Artifact(artifact::ArtifactEvent),
     #[serde(untagged)]
     Waiting(waiting::WaitingEvent),
+    #[serde(untagged)]
+    Pass(pass::PassEvent),
 }

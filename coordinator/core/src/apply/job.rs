@@ -100,12 +100,6 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             change(state, *job, |progress| progress.release(tasks));
             state.volatile.due.insert(*org);
         }
-        Event::GangRestarted { job, org, later } => {
-            if let Some(row) = state.jobs.get(job).cloned() {
-                change(state, *job, |progress| progress.restart(&row, *later));
-            }
-            state.volatile.due.insert(*org);
-        }
         Event::JobEnded { job, result, at } => {
             change(state, *job, |progress| {
                 if let Ok(after) = progress.state.transition(JobStep::End(*result)) {

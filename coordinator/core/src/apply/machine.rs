@@ -9,9 +9,7 @@ use common::{
 use crate::{
     event::Event,
     lifecycle::machine::{MachineState, MachineStep},
-    state::{
-        State, activity::Activity, machine::Machine, pool, reserved::Reservation, trouble::Troubles,
-    },
+    state::{State, activity::Activity, machine::Machine, pool, trouble::Troubles},
 };
 
 pub(super) fn apply(state: &mut State, event: &Event) {
@@ -77,28 +75,6 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 row.last_seen = Some(*at);
             }
             pool::refresh(state, *machine);
-        }
-        Event::MachineReserved {
-            machine,
-            org,
-            job,
-            begin,
-            why,
-        } => {
-            if let Some(row) = state.jobs.get(job) {
-                let reservation = Reservation {
-                    org: *org,
-                    job: *job,
-                    request: row.spec.request.clone(),
-                    begin: *begin,
-                    why: *why,
-                };
-                state.volatile.reserved.put(*machine, reservation);
-            }
-        }
-        Event::ReservationEnded { machine, org } => {
-            state.volatile.reserved.take(*machine);
-            state.volatile.due.insert(*org);
         }
         Event::MachineSetAside { machine, aside, .. } => judge(state, *machine, |row| {
             row.troubles.clear();

@@ -8,6 +8,10 @@ use crate::{
 
 pub(super) fn apply(state: &mut State, event: &WaitingEvent) {
     let job = event.job();
+    let row = state.jobs.get(&job).map(|row| (row.org, row.ranges()));
+    let Some((org, tasks)) = row else {
+        return;
+    };
     change(state, job, |progress| match event {
         WaitingEvent::DependencyMet { awaited, at, .. } => {
             progress.awaits.retain(|other| other != awaited);
@@ -21,9 +25,8 @@ pub(super) fn apply(state: &mut State, event: &WaitingEvent) {
             progress.held = None;
             progress.waits_since = *at;
         }
+        WaitingEvent::GangRestarted { later, .. } => progress.restart(&tasks, *later),
     });
     // It may be in the queue now.
-    if let Some(row) = state.jobs.get(&job) {
-        state.volatile.due.insert(row.org);
-    }
+    state.volatile.due.insert(org);
 }

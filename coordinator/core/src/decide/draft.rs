@@ -12,7 +12,7 @@ use common::{
 
 use super::{approval, gang, retry, set_aside, settle::settle};
 use crate::{
-    event::{Event, LogState, TaskFate},
+    event::{Event, LogState, TaskFate, waiting::WaitingEvent},
     lifecycle::{
         attempt::{AttemptState, AttemptStep},
         job::{JobState, JobStep},
@@ -298,12 +298,9 @@ impl<'a> Draft<'a> {
         if let Some(later) = again.flatten()
             && let Some(progress) = self.progress(id.job)
         {
-            progress.restart(job, later);
-            self.events.push(Event::GangRestarted {
-                job: id.job,
-                org: job.org,
-                later,
-            });
+            progress.restart(&job.ranges(), later);
+            let restarted = WaitingEvent::GangRestarted { job: id.job, later };
+            self.events.push(Event::Waiting(restarted));
         }
     }
 

@@ -11,7 +11,10 @@ use common::{
 use super::waiting;
 use crate::{
     assign::GRACE,
-    event::{Event, Preempted, ReservedBy},
+    event::{
+        Event, Preempted,
+        pass::{PassEvent, ReservedBy},
+    },
     lifecycle::attempt::AttemptStep,
     schedule::{plan::plan, preempt::Taken},
     state::State,
@@ -49,7 +52,7 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
     let returning =
         returning.map(|(attempt, machine)| Event::AttemptReturning { attempt, machine });
     let kept = plan.kept.into_iter();
-    let kept = kept.map(|(org, machine, job, begin)| Event::MachineReserved {
+    let kept = kept.map(|(org, machine, job, begin)| PassEvent::MachineReserved {
         machine,
         org,
         job,
@@ -59,18 +62,19 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
     let taken = plan.taken.into_iter();
     let taken = taken.flat_map(|(org, job, taken)| preempted(state, org, job, taken, at));
     let looked = plan.looked.into_iter();
-    let looked = looked.map(|(org, at, again)| Event::PreemptionLooked { org, at, again });
+    let looked = looked.map(|(org, at, again)| PassEvent::PreemptionLooked { org, at, again });
     let released = plan.released.into_iter();
-    let released = released.map(|(org, machine)| Event::ReservationEnded { machine, org });
+    let released = released.map(|(org, machine)| PassEvent::ReservationEnded { machine, org });
     let settled = plan
         .settled
         .into_iter()
-        .map(|org| Event::ScheduleSettled { org });
+        .map(|org| PassEvent::ScheduleSettled { org });
     // What this lets in is placed by the next pass.
     let let_in = waiting::settle(state, at, most);
     let placed = placed.chain(returning);
-    let pass = placed.chain(released).chain(kept).chain(taken);
-    pass.chain(looked).chain(settled).chain(let_in).collect()
+    let begun = placed.chain(released.chain(kept).map(Event::Pass));
+    let ended = looked.chain(settled).map(Event::Pass);
+    begun.chain(taken).chain(ended).chain(let_in).collect()
 }
 
 /// Returns that tasks give way to a job, and that their place is the job's.
@@ -93,14 +97,15 @@ fn preempted(state: &State, org: OrgId, job: JobId, taken: Taken, at: Timestamp)
         });
         returning.extend(next.map(|attempt| Event::AttemptReturning { attempt, machine }));
     }
-    let kept = Event::MachineReserved {
+    let kept = PassEvent::MachineReserved {
         machine,
         org,
         job,
         begin,
         why: ReservedBy::Preemption,
     };
-    stopped.into_iter().chain(returning).chain([kept]).collect()
+    let gone = stopped.into_iter().chain(returning);
+    gone.chain([Event::Pass(kept)]).collect()
 }
 
 /// Returns what waits in an org for so long that its priority rises by a step: of each member one job, and none for

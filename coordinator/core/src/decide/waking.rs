@@ -4,7 +4,7 @@
 use common::time::Timestamp;
 
 use crate::{
-    event::Event,
+    event::{Event, pass::PassEvent},
     state::{State, index::Waking},
 };
 
@@ -45,6 +45,6 @@ pub(super) fn wake(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
     }
     // Once each: what follows is of the next pass.
     let looks = state.volatile.looks.due(at).take(left);
-    events.extend(looks.map(|org| Event::PreemptionDue { org }));
+    events.extend(looks.map(|org| Event::Pass(PassEvent::PreemptionDue { org })));
     events
 }

@@ -62,7 +62,6 @@ impl Event {
             Self::JobCancelled { job }
             | Self::TaskCancelled { job, .. }
             | Self::RetriesDue { job, .. }
-            | Self::GangRestarted { job, .. }
             | Self::JobEnded { job, .. } => vec![RowKey::progress(*job)],
             Self::JobRaised {
                 job, org, owner, ..
@@ -127,12 +126,7 @@ impl Event {
                 attempt, machine, ..
             } => vec![RowKey::attempt(*attempt), RowKey::machine(*machine)],
 
-            Self::MachineLost { .. }
-            | Self::MachineReserved { .. }
-            | Self::ReservationEnded { .. }
-            | Self::PreemptionLooked { .. }
-            | Self::PreemptionDue { .. }
-            | Self::ScheduleSettled { .. } => Vec::new(),
+            Self::MachineLost { .. } | Self::Pass(_) => Vec::new(),
             Self::Org(event) => event.touched(),
             Self::Project(event) => event.touched(),
 

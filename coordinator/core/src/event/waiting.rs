@@ -1,6 +1,6 @@
 //! What happens to jobs that wait for others, or that somebody holds.
 
-use common::{id::JobId, id::UserId, time::Timestamp};
+use common::{id::JobId, id::UserId, status::EndReason, time::Timestamp};
 use serde::Serialize;
 
 use crate::state::rows::RowKey;
@@ -30,6 +30,11 @@ pub enum WaitingEvent {
         by: UserId,
         at: Timestamp,
     },
+    /// All tasks of a gang wait again, or do from a moment on, and how the last try ended.
+    GangRestarted {
+        job: JobId,
+        later: Option<(Timestamp, EndReason)>,
+    },
 }
 
 impl WaitingEvent {
@@ -38,7 +43,8 @@ impl WaitingEvent {
             Self::DependencyMet { job, .. }
             | Self::DependencyBroken { job, .. }
             | Self::JobHeld { job, .. }
-            | Self::JobReleased { job, .. } => *job,
+            | Self::JobReleased { job, .. }
+            | Self::GangRestarted { job, .. } => *job,
         }
     }
 

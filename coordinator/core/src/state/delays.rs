@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use common::{status::EndReason, time::Timestamp};
+use common::{
+    job::{IndexRange, TaskCounts},
+    status::EndReason,
+    time::Timestamp,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{job::JobProgress, ranges::TaskRanges};
 
 /// By the moment, each with how the last try ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,5 +75,33 @@ impl<'de> Deserialize<'de> for Delays {
                 .map(|(task, until, after)| ((until, task), after))
                 .collect(),
         })
+    }
+}
+
+impl JobProgress {
+    /// Lets all tasks of a gang be tried again, at once or from a moment on.
+    pub(crate) fn restart(&mut self, tasks: &[IndexRange], later: Option<(Timestamp, EndReason)>) {
+        let count = tasks.iter().map(|range| range.last - range.first + 1);
+        self.counts = TaskCounts {
+            queued: count.sum(),
+            ..TaskCounts::default()
+        };
+        match later {
+            None => self.queued = TaskRanges::of(tasks.iter().copied()),
+            Some((until, after)) => {
+                for task in tasks.iter().flat_map(|range| range.first..=range.last) {
+                    self.delayed.insert(task, until, after);
+                }
+            }
+        }
+    }
+
+    /// Lets tasks into the queue whose moment has come.
+    pub(crate) fn release(&mut self, tasks: &[u32]) {
+        for task in tasks {
+            if self.delayed.remove(*task) {
+                self.queued.insert(*task);
+            }
+        }
     }
 }

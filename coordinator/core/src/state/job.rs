@@ -360,31 +360,6 @@ impl JobProgress {
         }
     }
 
-    /// Lets all tasks of a gang be tried again, at once or from a moment on.
-    pub(crate) fn restart(&mut self, job: &Job, later: Option<(Timestamp, EndReason)>) {
-        self.counts = TaskCounts {
-            queued: job.task_count(),
-            ..TaskCounts::default()
-        };
-        match later {
-            None => self.queued = TaskRanges::of(job.ranges()),
-            Some((until, after)) => {
-                for task in job.tasks() {
-                    self.delayed.insert(task, until, after);
-                }
-            }
-        }
-    }
-
-    /// Lets tasks into the queue whose moment has come.
-    pub(crate) fn release(&mut self, tasks: &[u32]) {
-        for task in tasks {
-            if self.delayed.remove(*task) {
-                self.queued.insert(*task);
-            }
-        }
-    }
-
     pub(crate) fn cancel_queued_task(&mut self, task: u32) {
         if self.queued.remove(task) || self.delayed.remove(task) {
             self.counts.queued -= 1;

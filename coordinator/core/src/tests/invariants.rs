@@ -1,14 +1,17 @@
 //! What holds after every event, whatever the commands were.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod whole;
+
+use std::collections::BTreeSet;
 
 use common::{
-    id::{AttemptId, JobId, MachineId, TaskId},
+    id::{AttemptId, JobId, TaskId},
     job::TaskCounts,
     resources::Allocation,
     status::{AfterStatus, JobStatus},
 };
 
+use self::whole::{chains_are_whole, gang_is_whole};
 use super::world::{ORG, World};
 use crate::{
     Actor, Body, State, Table,
@@ -16,7 +19,6 @@ use crate::{
     schedule::explain::{Subject, explain},
     state::{
         Volatile,
-        following::MAX_BEHIND,
         index::Index,
         pool::{self, Pool},
         rows,
@@ -247,59 +249,6 @@ fn load_of_save_is_the_same(state: &State) {
         load(&save(state)) == expect,
         "load(save(state)) is another state"
     );
-}
-
-/// Checks that who waits behind another waits for a place that somebody has, of its own job and for as much.
-fn chains_are_whole(state: &State) {
-    for (id, attempt) in &state.attempts {
-        let Some(before) = attempt.waits_behind() else {
-            continue;
-        };
-        assert_eq!(
-            state.index.chains.behind(before),
-            Some(*id),
-            "each behind one"
-        );
-        let first = &state.attempts[&before];
-        assert!(first.is_live(), "it waits behind what has ended");
-        assert_eq!(before.job, id.job);
-        assert_eq!(
-            (first.machine, &first.allocation),
-            (attempt.machine, &attempt.allocation)
-        );
-        let mut ahead = vec![before];
-        while let Some(next) = state.attempts[&ahead[ahead.len() - 1]].waits_behind() {
-            ahead.push(next);
-            assert!(ahead.len() <= MAX_BEHIND, "it waits behind too many");
-        }
-        assert!(state.progress[&id.job].following.contains(id.task));
-    }
-}
-
-/// Checks that a gang waits as a whole, and is tried as a whole on as many machines.
-fn gang_is_whole(state: &State, id: JobId, nodes: usize) {
-    let progress = &state.progress[&id];
-    let waiting = (progress.in_queue() as usize, progress.delayed.len());
-    assert!(
-        [(0, 0), (nodes, 0), (0, nodes)].contains(&waiting),
-        "half of a gang waits"
-    );
-    assert!(
-        waiting == (0, 0) || progress.counts.running == 0,
-        "half of a gang waits, the other half runs"
-    );
-    let attempts = state.attempts.iter().filter(|(of, _)| of.job == id);
-    let mut rounds: BTreeMap<u32, BTreeSet<MachineId>> = BTreeMap::new();
-    let mut count = 0;
-    for (of, attempt) in attempts {
-        rounds.entry(of.number).or_default().insert(attempt.machine);
-        count += 1;
-    }
-    assert!(
-        rounds.values().all(|machines| machines.len() == nodes),
-        "a gang is half placed"
-    );
-    assert_eq!(count, rounds.len() * nodes);
 }
 
 fn counts_agree_with_attempts(state: &State) {

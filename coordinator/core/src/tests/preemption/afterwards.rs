@@ -2,14 +2,17 @@
 
 use common::{
     job::{JobSpec, Retries},
-    status::{EndReason, JobStatus},
+    status::{EndReason, JobStatus, Priority},
     time::Span,
+    wire::agent::AttemptReport,
 };
 
-use super::{MINUTE, crowded, gave_way, give_way, high, jobs, low, pass_time, run, set};
+use super::{MINUTE, crowded, gave_way, give_way, high, jobs, low, of, pass_time, run, set};
 use crate::tests::{
     invariants,
-    world::{ALICE, BOB, CAROL, World, asking, capacity, job_id, machine_id, outcome, report},
+    world::{
+        ALICE, BOB, CAROL, World, array, asking, capacity, job_id, machine_id, outcome, report,
+    },
 };
 
 #[test]
@@ -189,4 +192,38 @@ fn after_a_restart_who_took_a_place_comes_first_there() {
     let placed: Vec<_> = run(&mut world).iter().map(|(id, _)| id.job).collect();
     assert_eq!(placed, [job_id(40)]);
     invariants::check(&world);
+}
+
+#[test]
+fn what_waits_behind_one_that_gives_way_does_not_come_into_its_place() {
+    let mut world = World::new();
+    world.machine(10, ALICE, "box", report(capacity(1, 8)));
+    world
+        .submit(BOB, 30, of(Priority::Low, array(4, None)))
+        .unwrap();
+    let (first, _) = world.schedule()[0];
+    world.start(first);
+    let mut short = outcome(EndReason::Exited, Some(0));
+    short.usage.wall = Span::from_millis(10);
+    world.wait(1);
+    world.end(first, short);
+    let placed = world.schedule();
+    let (second, behind) = placed.split_first().unwrap();
+    assert_eq!(behind.len(), 2);
+    world.start(second.0);
+
+    world.wait(15 * MINUTE);
+    world.submit(CAROL, 40, high(1)).unwrap();
+    world.schedule();
+    let events = pass_time(&mut world, 70);
+    assert_eq!(gave_way(&events), [(second.0, job_id(40))]);
+    give_way(&mut world);
+    invariants::check(&world);
+    // Its machine says that neither of them has begun.
+    for (waits, _) in behind {
+        assert!(world.schedule().is_empty());
+        world.report(*waits, AttemptReport::Returned).unwrap();
+        invariants::check(&world);
+    }
+    assert_eq!(world.schedule()[0].0.job, job_id(40));
 }

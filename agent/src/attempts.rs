@@ -182,7 +182,7 @@ impl Work {
 
     async fn run(self, noted: Noted, mut orders: Orders, growth: &watch::Sender<Growth>) {
         let prepared = tokio::select! {
-            prepared = prepare(&self) => prepared,
+            prepared = prepare(&self, noted.attempt.clone()) => prepared,
             Some(stop) = orders.stops.recv() => Err(never_ran(stop.reason, "it ended before it was ready")),
         };
         if !noted.wait().await {

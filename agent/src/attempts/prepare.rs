@@ -22,6 +22,7 @@ use link::{
     files::create_private_dir,
     trees::{io_problem, on_disk},
 };
+use tokio::sync::watch;
 
 use super::{Work, image, lazy, network, never_ran, secrets};
 use crate::{
@@ -60,13 +61,16 @@ pub(super) struct Pins {
 ///
 /// # Errors
 /// How the attempt ended instead.
-pub(super) async fn prepare(work: &Work) -> Result<Prepared, Box<Outcome>> {
+pub(super) async fn prepare(
+    work: &Work,
+    written: watch::Receiver<bool>,
+) -> Result<Prepared, Box<Outcome>> {
     let gpus = work.machine.gpus.ready(&work.spec.allocation).await;
     let gpus = gpus.map_err(|why| {
         tracing::warn!(attempt = %work.attempt, why, "an attempt's GPUs cannot be used");
         never_ran(EndReason::RefusedByMachine, &why)
     })?;
-    match make_ready(work, gpus).await {
+    match make_ready(work, gpus, written).await {
         Ok(prepared) => Ok(prepared),
         Err(problem) => {
             tracing::warn!(attempt = %work.attempt, %problem, "an attempt could not be prepared");
@@ -76,7 +80,11 @@ pub(super) async fn prepare(work: &Work) -> Result<Prepared, Box<Outcome>> {
     }
 }
 
-async fn make_ready(work: &Work, gpus: BTreeMap<String, GpuFiles>) -> Result<Prepared, Problem> {
+async fn make_ready(
+    work: &Work,
+    gpus: BTreeMap<String, GpuFiles>,
+    mut written: watch::Receiver<bool>,
+) -> Result<Prepared, Problem> {
     let spec = &work.spec;
     let cache = &work.machine.cache;
     let has = |tree| cache.has(Item::Tree(tree));
@@ -86,7 +94,10 @@ async fn make_ready(work: &Work, gpus: BTreeMap<String, GpuFiles>) -> Result<Pre
     };
     let image_there = image::item(&spec.image).is_none_or(|item| cache.has(item));
     if !(image_there && spec.workdir.is_none_or(has) && spec.datasets.iter().all(ready)) {
-        work.happened(Step::Prepare).await;
+        // A machine that comes back without what it said to prepare has lost it.
+        if written.wait_for(|written| *written).await.is_ok() {
+            work.happened(Step::Prepare).await;
+        }
     }
     let workdir = match spec.workdir {
         Some(tree) => Some(fetch(work, tree, WORK_FOLDER).await?),

@@ -6,21 +6,13 @@ use common::{job::AttemptUsage, status::EndReason};
 
 use super::{AttemptFolder, Consumed, Report, SandboxResult, Watch, now, since_boot};
 
-/// The result that an attempt leaves.
-pub(super) struct Left {
-    file: fs::File,
-    /// Whether a daemon has heard of it.
-    told: bool,
-}
+/// The result that an attempt leaves, in its file.
+pub(super) struct Left(fs::File);
 
 impl Left {
-    /// Sees to it that it outlives the machine's fall where only this file tells of it. What a daemon knows is on its
-    /// way to the coordinator; where it wants the attempt's files as well, it sees to that itself.
+    /// Sees to it that it outlives the machine's fall: whoever has heard of it may not have told the coordinator yet.
     pub(super) fn keep(&self) -> io::Result<()> {
-        if self.told {
-            return Ok(());
-        }
-        self.file.sync_data()
+        self.0.sync_data()
     }
 }
 
@@ -61,7 +53,7 @@ impl Watch<'_> {
         let file = folder.write_result(&result)?;
         // Whoever came in the last moment hears it as well.
         self.visitors.serve(&so_far);
-        let told = self.visitors.part(&Report::Ended(result));
-        Ok(Left { file, told })
+        self.visitors.part(&Report::Ended(result));
+        Ok(Left(file))
     }
 }

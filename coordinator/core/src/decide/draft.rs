@@ -143,6 +143,13 @@ impl<'a> Draft<'a> {
         if next && !told && attempt.waits_behind().is_some() {
             return self.take_back(id);
         }
+        // Who was to give way has done so.
+        let reason = match attempt.state {
+            AttemptState::Stopping {
+                reason: told @ EndReason::Preempted,
+            } if attempt.preempted.is_some() => told,
+            _ => reason,
+        };
         let wall = attempt.started_at.map(|start| self.at.since(start));
         let outcome = Outcome {
             reason,

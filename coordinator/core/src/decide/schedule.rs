@@ -15,7 +15,6 @@ use crate::{
         Event, Preempted,
         pass::{PassEvent, ReservedBy},
     },
-    lifecycle::attempt::AttemptStep,
     schedule::{plan::plan, preempt::Taken},
     state::State,
 };
@@ -60,7 +59,7 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         why: ReservedBy::Backfill,
     });
     let taken = plan.taken.into_iter();
-    let taken = taken.flat_map(|(org, job, taken)| preempted(state, org, job, taken, at));
+    let taken = taken.flat_map(|(org, job, taken)| preempted(org, job, taken, at));
     let looked = plan.looked.into_iter();
     let looked = looked.map(|(org, at, again)| PassEvent::PreemptionLooked { org, at, again });
     let released = plan.released.into_iter();
@@ -78,25 +77,15 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
 }
 
 /// Returns that tasks give way to a job, and that their place is the job's.
-fn preempted(state: &State, org: OrgId, job: JobId, taken: Taken, at: Timestamp) -> Vec<Event> {
+fn preempted(org: OrgId, job: JobId, taken: Taken, at: Timestamp) -> Vec<Event> {
     let machine = taken.machine;
     let begin = at.saturating_add(GRACE.as_duration());
-    let (mut stopped, mut returning) = (Vec::new(), Vec::new());
-    for (attempt, precedence) in taken.victims {
-        let by = Preempted { job, precedence };
-        stopped.push(Event::AttemptPreempted {
-            attempt,
-            machine,
-            by,
-        });
-        // What waits behind it would have its place otherwise.
-        let behind = state.index.chains.all_behind(attempt);
-        let next = behind.filter(|id| {
-            let row = state.attempts.get(id);
-            row.is_some_and(|row| row.state.transition(AttemptStep::Return).is_ok())
-        });
-        returning.extend(next.map(|attempt| Event::AttemptReturning { attempt, machine }));
-    }
+    let victims = taken.victims.into_iter();
+    let stopped = victims.map(|(attempt, precedence)| Event::AttemptPreempted {
+        attempt,
+        machine,
+        by: Preempted { job, precedence },
+    });
     let kept = PassEvent::MachineReserved {
         machine,
         org,
@@ -104,8 +93,7 @@ fn preempted(state: &State, org: OrgId, job: JobId, taken: Taken, at: Timestamp)
         begin,
         why: ReservedBy::Preemption,
     };
-    let gone = stopped.into_iter().chain(returning);
-    gone.chain([Event::Pass(kept)]).collect()
+    stopped.chain([Event::Pass(kept)]).collect()
 }
 
 /// Returns what waits in an org for so long that its priority rises by a step: of each member one job, and none for

@@ -93,13 +93,19 @@ pub(crate) fn plan(state: &State, at: Timestamp, most: u32) -> Plan {
             break;
         }
         let Some(mut pass) = Pass::new(state, *org, at) else {
-            plan.settled.push(*org);
+            let mut unwanted = follow::unwanted(state, *org);
+            if unwanted.is_empty() {
+                plan.settled.push(*org);
+            }
+            plan.returning.append(&mut unwanted);
             continue;
         };
         pass.run(most - plan.placements.len());
         let full = plan.placements.len() + pass.placements.len() >= most;
         if !full && !pass.again {
             pass.preempt();
+            // What waits behind those is wanted back by the next one.
+            pass.again |= !pass.taken.is_empty();
         }
         plan.placements.append(&mut pass.placements);
         plan.returning.append(&mut pass.returning);

@@ -19,7 +19,7 @@ use super::{
     feasible::Ask,
     order::{Order, Part},
     reserve::{Running, could_have},
-    view::MachineView,
+    view::{MachineView, Occupied},
 };
 use crate::state::{
     State, attempt::Attempt, index::MemberUse, job::Job, queue::Whose, standing::Borrowed,
@@ -155,7 +155,9 @@ impl Taker<'_> {
             })
         };
         if fits(&[]) {
-            return Some(Way::Needless);
+            // What its owner lends besides is nobody's while one task has the machine to itself.
+            let shared = machine.occupied != Occupied::Exclusively;
+            return shared.then_some(Way::Needless);
         }
         let mut victims = self.victims(machine, &live);
         victims.sort_by_key(|victim| (victim.cost, victim.id));

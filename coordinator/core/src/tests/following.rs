@@ -7,7 +7,7 @@ use common::{
     code::Code,
     id::AttemptId,
     job::{JobNumber, Outcome, Retries},
-    limits::Limits,
+    limits::{Limits, StorageLimits},
     machine::{Pause, PausedBy},
     status::{EndReason, JobStatus, Priority},
     time::Span,
@@ -392,4 +392,20 @@ fn cancelling_stops_what_waits_and_closes_the_row() {
     let progress = &world.state.progress[&job_id(30)];
     assert_eq!(progress.status(), JobStatus::Cancelled);
     assert_eq!(progress.counts.cancelled, 5);
+}
+
+#[test]
+fn where_nothing_may_start_any_more_what_waits_is_wanted_back() {
+    let mut world = begun(10);
+    world.limit(Limits {
+        storage: StorageLimits {
+            artifacts: Some(Bytes::default()),
+            ..StorageLimits::default()
+        },
+        ..Limits::default()
+    });
+    assert!(world.schedule().is_empty());
+    let wanted = [(2, true), (3, true), (4, true), (5, true)];
+    assert_eq!(world.behind(attempt(1)), wanted);
+    invariants::check(&world);
 }

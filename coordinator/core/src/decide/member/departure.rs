@@ -17,7 +17,9 @@ use crate::{
         token::TokenEvent,
     },
     rejection::Rejection,
-    state::{State, certificate::Certificate, index::belongings::Made, org::Member},
+    state::{
+        State, attempt::Attempt, certificate::Certificate, index::belongings::Made, org::Member,
+    },
 };
 
 /// Returns everything that happens when the user's membership ends.
@@ -104,7 +106,10 @@ pub(crate) fn preview(
             Event::AttemptEnded { attempt, .. } => {
                 let job = state.jobs.get(&attempt.job);
                 let of_others = job.is_some_and(|job| job.owner != user);
-                preview.interrupted_tasks += u32::from(of_others);
+                // What waits behind another one is ended with it, and runs no more than what waits in the queue.
+                let row = state.attempts.get(attempt);
+                let runs = row.is_some_and(Attempt::has_place);
+                preview.interrupted_tasks += u32::from(of_others && runs);
             }
             Event::InvitationRevoked { .. } => preview.invitations += 1,
             Event::Project(ProjectEvent::ProjectAccessChanged { .. })

@@ -9,7 +9,7 @@ mod claim;
 use std::{collections::BTreeMap, time::Duration};
 
 use common::{
-    id::{AttemptId, JobId, MachineId},
+    id::{AttemptId, JobId, MachineId, OrgId},
     status::EndReason,
     wire::agent::MAX_ATTEMPTS_PER_MACHINE,
 };
@@ -23,6 +23,7 @@ use crate::{
         rank::Wishes,
     },
     state::{
+        State,
         attempt::Attempt,
         job::{Job, JobProgress},
     },
@@ -38,6 +39,19 @@ const MOST_CONTENDED: usize = 2;
 const MAX_ON_MACHINE: usize = MAX_ATTEMPTS_PER_MACHINE / 2;
 /// A task that has run for so long is none of the short ones: nothing waits behind it.
 const LONG: Duration = Duration::from_secs(2);
+
+/// Returns tasks that wait behind others in an org in which nothing may start now: they are wanted back. At most
+/// [`MAX_PLACES`], then others.
+pub(super) fn unwanted(state: &State, org: OrgId) -> Vec<(AttemptId, MachineId)> {
+    let jobs = state.index.chains.quick(org);
+    let waiting = jobs.flat_map(|job| state.index.chains.waiting(job));
+    let unwanted = waiting.filter_map(|id| {
+        let row = state.attempts.get(&id)?;
+        let here = row.state == AttemptState::Next && state.is_connected(row.machine);
+        here.then_some((id, row.machine))
+    });
+    unwanted.take(MAX_PLACES).collect()
+}
 
 impl<'a> Pass<'a> {
     /// Puts what waits of jobs with short tasks behind their running ones, and takes back what should not wait there.

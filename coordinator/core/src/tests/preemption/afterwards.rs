@@ -227,3 +227,25 @@ fn what_waits_behind_one_that_gives_way_does_not_come_into_its_place() {
     }
     assert_eq!(world.schedule()[0].0.job, job_id(40));
 }
+
+#[test]
+fn a_machine_lost_in_the_grace_is_no_fault_of_who_gives_way() {
+    let once = JobSpec {
+        retries: Retries {
+            max: 1,
+            on: vec![EndReason::Preempted],
+            ..Retries::default()
+        },
+        ..low(4)
+    };
+    let mut world = crowded(vec![once]);
+    world.submit(CAROL, 40, high(4)).unwrap();
+    world.schedule();
+    assert_eq!(jobs(&pass_time(&mut world, 70)), [job_id(30)]);
+    // It comes back without it.
+    world.disconnect(10);
+    world.connect(10, report(capacity(4, 64)), &[]);
+    invariants::check(&world);
+    assert_eq!(run(&mut world)[0].0.job, job_id(40));
+    assert_eq!(world.why(30).status, JobStatus::Queued);
+}

@@ -371,8 +371,9 @@ impl Keeper {
                 .map(|(attempt, held)| (*attempt, held.seen()))
                 .collect();
             let mut actions = reconcile(desired, &observed);
-            if self.lease.is_over(clock::since_boot()) {
-                // The coordinator's last word does not hold any more; the next one renews the lease, too.
+            if self.lease.is_over(clock::since_boot()) || self.ending.is_some() {
+                // The coordinator's last word does not hold any more; the next one renews the lease, too. And an agent
+                // that ends begins nothing: what it gave back may be given to it at once.
                 actions.retain(|action| !action.begins());
             }
             actions.retain(|action| self.may_follow(action));

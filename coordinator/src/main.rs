@@ -15,16 +15,13 @@ use self::{
     output::Output,
 };
 
-/// Rows, events and frames are many small pieces that one thread makes and another drops.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Threads for connections. The engine has its own.
 const WORKERS: usize = 2;
 /// Threads for what waits for a disk, at most.
 const BLOCKING_THREADS: usize = 64;
 
 fn main() -> ExitCode {
+    link::memory::few_arenas();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return not_understood(&error),

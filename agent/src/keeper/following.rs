@@ -21,7 +21,7 @@ impl Keeper {
             return true;
         };
         let follows = self.held.get(attempt).is_some_and(|held| held.follows);
-        let present = self.outbox.is_some() && self.word_is_present && self.ending.is_none();
+        let present = self.outbox.is_some() && self.word_is_present;
         !follows || present
     }
 

@@ -156,12 +156,7 @@ impl Keeper {
         if self.held.contains_key(&attempt) {
             return;
         }
-        let wanted = self.desired.iter().flat_map(Desired::attempts);
-        let spec = wanted
-            .filter(|assigned| assigned.attempt == attempt)
-            .map(|assigned| Arc::new(assigned.spec.clone()))
-            .next();
-        if let Some(spec) = spec {
+        if let Some(spec) = self.wanted_spec(attempt) {
             self.held
                 .insert(attempt, Held::new(spec, Attempt::accepted(), false));
         }
@@ -184,13 +179,15 @@ impl Keeper {
         }
     }
 
+    /// Returns what the coordinator says of an attempt that it wants here.
+    fn wanted_spec(&self, attempt: AttemptId) -> Option<Arc<AttemptSpec>> {
+        let mut wanted = self.desired.iter().flat_map(Desired::attempts);
+        let assigned = wanted.find(|assigned| assigned.attempt == attempt)?;
+        Some(Arc::new(assigned.spec.clone()))
+    }
+
     fn lose(&mut self, attempt: AttemptId) {
-        let wanted = self.desired.iter().flat_map(Desired::attempts);
-        let spec = wanted
-            .filter(|assigned| assigned.attempt == attempt)
-            .map(|assigned| Arc::new(assigned.spec.clone()))
-            .next();
-        if let Some(spec) = spec {
+        if let Some(spec) = self.wanted_spec(attempt) {
             let journaled = self.held.get(&attempt).is_some_and(|held| held.journaled);
             self.held
                 .insert(attempt, Held::new(spec, Attempt::gone(), journaled));

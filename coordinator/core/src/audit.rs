@@ -37,6 +37,8 @@ pub fn is_kept(event: &Event) -> bool {
     !matches!(
         event,
         Event::AttemptPlaced { .. }
+            | Event::AttemptReturning { .. }
+            | Event::AttemptKept { .. }
             | Event::AttemptPreparing { .. }
             | Event::AttemptStarted { .. }
             | Event::ArtifactsSettled { .. }

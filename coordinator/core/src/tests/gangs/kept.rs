@@ -4,6 +4,7 @@ use common::{job::JobSpec, time::Span};
 
 use super::{gang, pool};
 use crate::tests::{
+    backfill::starts_among_small_ones,
     invariants,
     world::{BOB, CAROL, ORG, World, asking, job_id},
 };
@@ -39,30 +40,8 @@ fn crowded(minutes: [u64; 3]) -> World {
 
 #[test]
 fn a_stream_of_small_jobs_keeps_no_gang_waiting() {
-    let mut world = pool(4);
-    let mut next = 30;
-    let mut small = |world: &mut World| {
-        world.submit(BOB, next, asking(2, 1)).unwrap();
-        next += 1;
-    };
-    for _ in 0..10 {
-        small(&mut world);
-    }
-    world.schedule();
-    world.submit(CAROL, 200, gang(4, asking(4, 4))).unwrap();
-    let mut rounds = 0;
-    while world.state.progress[&job_id(200)].counts.queued > 0 {
-        rounds += 1;
-        assert!(rounds < 60, "it never starts");
-        world.wait(5 * MINUTE);
-        if let Some(oldest) = world.live().first() {
-            world.succeed(*oldest);
-        }
-        small(&mut world);
-        world.schedule();
-        invariants::check(&world);
-    }
-    assert_eq!(world.state.progress[&job_id(200)].counts.running, 4);
+    let large = gang(4, asking(4, 4));
+    starts_among_small_ones(&mut pool(4), (&asking(2, 1), 10), large, 60);
 }
 
 #[test]

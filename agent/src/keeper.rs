@@ -37,7 +37,7 @@ use tokio::{
     task::JoinHandle,
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::held::Held;
 use crate::{
@@ -148,6 +148,8 @@ pub(crate) struct Keeper {
     draining: bool,
     ending: Option<oneshot::Sender<ControlAnswer>>,
     stopping: CancellationToken,
+    /// Removals of folders, which go on for a while.
+    clearing: TaskTracker,
 }
 
 /// What a keeper is made of.
@@ -217,6 +219,7 @@ impl Keeper {
             draining: false,
             ending: None,
             stopping: parts.stopping,
+            clearing: TaskTracker::new(),
         };
         for (attempt, spec) in attempts {
             keeper.adopt(attempt, Arc::new(spec));
@@ -271,6 +274,8 @@ impl Keeper {
             }
             self.publish();
         }
+        self.clearing.close();
+        self.clearing.wait().await;
         Ok(())
     }
 
@@ -343,19 +348,6 @@ impl Keeper {
                 self.desired = Some(desired);
             }
             Err(refused) => tracing::warn!(%refused, "an assignment is refused"),
-        }
-    }
-
-    fn on_happened(&mut self, attempt: AttemptId, step: Step) {
-        let Some(held) = self.held.get_mut(&attempt) else {
-            return;
-        };
-        let step = held.with_owners_words(step);
-        match held.attempt.after(step) {
-            Ok(after) => held.attempt = after,
-            Err(illegal) => {
-                tracing::error!(%attempt, %illegal, "an attempt took an impossible step")
-            }
         }
     }
 

@@ -1,11 +1,11 @@
 //! What earlier daemons left: attempts that still run, ends that nobody has told, folders of nobody.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use agent_core::attempt::Attempt;
 use common::{id::AttemptId, wire::agent::AttemptSpec};
 
-use super::{Held, Keeper, held::Frost, perform::remove};
+use super::{Held, Keeper, held::Frost};
 use crate::{
     attempts::died,
     supervise::{Adopted, Supervisor},
@@ -54,8 +54,24 @@ impl Keeper {
                 .is_some_and(|attempt| self.held.contains_key(&attempt));
             let runs = || matches!(Supervisor::adopt(&entry.path()), Ok(Adopted::Running(_)));
             if !known && !runs() {
-                remove(entry.path(), None);
+                self.remove(out_of_the_way(entry.path()), None);
             }
+        }
+    }
+}
+
+/// Gives a folder that goes another name: its attempt may be tried anew here while it does.
+fn out_of_the_way(folder: PathBuf) -> PathBuf {
+    const GONE: &str = "gone";
+    if folder.extension().is_some_and(|last| last == GONE) {
+        return folder;
+    }
+    let gone = folder.with_added_extension(GONE);
+    match std::fs::rename(&folder, &gone) {
+        Ok(()) => gone,
+        Err(error) => {
+            tracing::debug!(folder = %folder.display(), %error, "it is removed where it is");
+            folder
         }
     }
 }

@@ -203,10 +203,8 @@ impl Keeper {
                 }
                 drop(held.performing);
                 let folder = self.machine.folder.attempt(attempt);
-                remove(
-                    folder,
-                    self.machine.disks.clone().map(|disks| (disks, attempt)),
-                );
+                let disk = self.machine.disks.clone().map(|disks| (disks, attempt));
+                self.remove(folder, disk);
             }
         }
         if journaled.is_empty() {
@@ -215,19 +213,33 @@ impl Keeper {
         let journal = Arc::clone(&self.journal);
         blocking(move || journal.forget(&journaled)).await
     }
-}
 
-/// Deletes an attempt's folder, in its own time; its disk, if it has one, is for others from then on.
-pub(super) fn remove(folder: PathBuf, disk: Option<(Disks, AttemptId)>) {
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = supervise::clear(&folder) {
-            tracing::warn!(folder = %folder.display(), %error, "an attempt's cgroup cannot be removed");
+    /// Notes what the task of an attempt told.
+    pub(super) fn on_happened(&mut self, attempt: AttemptId, step: Step) {
+        let Some(held) = self.held.get_mut(&attempt) else {
+            return;
+        };
+        let step = held.with_owners_words(step);
+        match held.attempt.after(step) {
+            Ok(after) => held.attempt = after,
+            Err(illegal) => {
+                tracing::error!(%attempt, %illegal, "an attempt took an impossible step")
+            }
         }
-        if let Some((disks, attempt)) = disk {
-            disks.release(attempt);
-        }
-        if let Err(error) = scrap::remove(&folder) {
-            tracing::warn!(folder = %folder.display(), %error, "an attempt's folder cannot be removed");
-        }
-    });
+    }
+
+    /// Deletes an attempt's folder, in its own time; its disk, if it has one, is for others from then on.
+    pub(super) fn remove(&self, folder: PathBuf, disk: Option<(Disks, AttemptId)>) {
+        self.clearing.spawn_blocking(move || {
+            if let Err(error) = supervise::clear(&folder) {
+                tracing::warn!(folder = %folder.display(), %error, "an attempt's cgroup cannot be removed");
+            }
+            if let Some((disks, attempt)) = disk {
+                disks.release(attempt);
+            }
+            if let Err(error) = scrap::remove(&folder) {
+                tracing::warn!(folder = %folder.display(), %error, "an attempt's folder cannot be removed");
+            }
+        });
+    }
 }

@@ -233,6 +233,8 @@ mod tests {
             grace: Span::from_secs(30),
             project: None,
             nodes: Vec::new(),
+            checkpoint: None,
+            restore: None,
         };
         (attempt, spec)
     }

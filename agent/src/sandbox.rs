@@ -14,6 +14,7 @@ mod room;
 
 mod confine;
 mod filter;
+mod handled;
 mod init;
 pub(crate) mod lazy;
 mod network;

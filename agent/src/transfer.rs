@@ -35,7 +35,7 @@ pub use self::{
 
 pub(crate) use self::{
     cache::{About, Beside, FOLDER_MODE, ImageRoom, Listed, PinnedImage, SEALED_AT, file_mode},
-    collect::any_of,
+    collect::{any_of, output_path},
     stock::Stock,
     stream::open,
 };

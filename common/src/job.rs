@@ -2,6 +2,7 @@
 
 mod after;
 mod array;
+mod checkpoint;
 pub mod graph;
 mod mount;
 mod retries;
@@ -29,6 +30,10 @@ use crate::{
 pub use self::{
     after::{After, AfterView, HoldView, InvalidAfter, MAX_AFTER, Unmet},
     array::{ArraySpec, IndexRange, InvalidArray, MAX_RANGES, MAX_TASKS},
+    checkpoint::{
+        Checkpoint, CheckpointSignal, DEFAULT_CHECKPOINT_GRACE, InvalidCheckpoint,
+        MAX_CHECKPOINT_GRACE,
+    },
     mount::{ArtifactMount, DatasetMount, InvalidMount, Mount, check_mount_path},
     retries::{DEFAULT_BACKOFF, InvalidFactor, MAX_BACKOFF, MAX_RETRIES, MemoryFactor, Retries},
 };
@@ -153,6 +158,9 @@ pub struct JobSpec {
     /// On how many machines it runs at once, as a gang: a task on each, that start and end together. Not of an array.
     #[serde(default)]
     pub nodes: Option<u32>,
+    /// How it is told to write down how far it is, where it can go on from there.
+    #[serde(default)]
+    pub checkpoint: Option<Checkpoint>,
 }
 
 impl JobSpec {
@@ -182,6 +190,7 @@ impl JobSpec {
             hold: false,
             labels: Vec::new(),
             nodes: None,
+            checkpoint: None,
         }
     }
 }

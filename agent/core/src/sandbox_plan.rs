@@ -18,6 +18,7 @@ use std::{
 
 use common::{
     id::AttemptId,
+    job::Checkpoint,
     name::Name,
     time::Span,
     units::{Bytes, MilliCpu},
@@ -214,6 +215,9 @@ pub struct SandboxPlan {
     pub max_runtime: Option<Span>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Span,
+    /// Before SIGTERM.
+    #[serde(default)]
+    pub checkpoint: Option<Checkpoint>,
     /// User and group inside.
     pub uid: u32,
     pub identity: Identity,
@@ -341,6 +345,7 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         network: network::network(input),
         max_runtime: spec.max_runtime,
         grace: spec.grace,
+        checkpoint: spec.checkpoint,
         uid: INSIDE_UID,
         identity: identity(input),
         cgroup: input.host.cgroup.clone(),

@@ -49,5 +49,7 @@ pub(crate) fn spec() -> AttemptSpec {
         grace: Span::from_secs(30),
         project: None,
         nodes: Vec::new(),
+        checkpoint: None,
+        restore: None,
     }
 }

@@ -32,13 +32,15 @@ use crate::{
     scrap,
     scratch::{IMAGE, MOUNTED},
     supervise::Given,
-    transfer::{Pinned, PinnedImage, copy_into},
+    transfer::{Pinned, PinnedImage, copy_into, output_path},
 };
 
 /// What did not work, where the attempt's folders cannot be made.
 const UNMADE: &str = "the attempt's folders cannot be made";
 /// What owners read of a job's own folder.
 const WORK_FOLDER: &str = "(work folder)";
+/// And of what an earlier attempt left.
+const CHECKPOINT: &str = "(checkpoint)";
 
 /// A sandbox that can be launched.
 pub(super) struct Prepared {
@@ -93,7 +95,8 @@ async fn make_ready(
         None => has(dataset.tree),
     };
     let image_there = image::item(&spec.image).is_none_or(|item| cache.has(item));
-    if !(image_there && spec.workdir.is_none_or(has) && spec.datasets.iter().all(ready)) {
+    let mut folders = spec.workdir.into_iter().chain(spec.restore);
+    if !(image_there && folders.all(has) && spec.datasets.iter().all(ready)) {
         // A machine that comes back without what it said to prepare has lost it.
         if written.wait_for(|written| *written).await.is_ok() {
             work.happened(Step::Prepare).await;
@@ -101,6 +104,10 @@ async fn make_ready(
     }
     let workdir = match spec.workdir {
         Some(tree) => Some(fetch(work, tree, WORK_FOLDER).await?),
+        None => None,
+    };
+    let restored = match spec.restore {
+        Some(tree) => Some(fetch(work, tree, CHECKPOINT).await?),
         None => None,
     };
     let mut pins = Pins::default();
@@ -125,10 +132,13 @@ async fn make_ready(
     let folder = work.machine.folder.attempt(work.attempt);
     let (place, machine) = (folder.clone(), Arc::clone(&work.machine));
     let (attempt, size) = (work.attempt, spec.allocation.disk);
+    let outputs = spec.outputs.clone();
     let disk = on_disk(move || {
         make_anew(&place)?;
         let disk = own_disk(&machine, attempt, size);
-        make_folders(&machine.files_of(attempt), workdir.as_ref())?;
+        let files = machine.files_of(attempt);
+        make_folders(&files, workdir.as_ref())?;
+        restored.map_or(Ok(()), |left| restore(&left, &files, &outputs))?;
         Ok(disk)
     });
     let disk = disk.await?;
@@ -227,8 +237,16 @@ fn make_folders(folder: &Path, workdir: Option<&Pinned>) -> Result<(), Problem> 
         create_private_dir(&folder.join(name)).map_err(failed)?;
     }
     workdir.map_or(Ok(()), |pinned| {
-        copy_into(pinned, &folder.join("work"), None)
+        copy_into(pinned, &folder.join("work"), None, &[])
     })
+}
+
+/// Gives the attempt what an earlier one left under `/output`. Files that it left elsewhere came to lie beside that; here
+/// they would hide the newer ones of the same name.
+fn restore(left: &Pinned, folder: &Path, outputs: &[String]) -> Result<(), Problem> {
+    let elsewhere = outputs.iter().filter_map(|path| output_path(path).ok());
+    let elsewhere: Vec<_> = elsewhere.collect();
+    copy_into(left, &folder.join("output"), None, &elsewhere)
 }
 
 /// Fetches one tree, over as many connections as that takes.

@@ -17,7 +17,10 @@ use common::{
     code::Code,
     id::TreeId,
     image::Image,
-    job::{After, ArraySpec, InvalidAfter, InvalidMount, JobSpec, Mount, Retries},
+    job::{
+        After, ArraySpec, Checkpoint, DEFAULT_CHECKPOINT_GRACE, InvalidAfter, InvalidMount,
+        JobSpec, Mount, Retries,
+    },
     label::{InvalidLabel, WantedLabel},
     name::Name,
     problem::Problem,
@@ -31,7 +34,7 @@ use serde_json::{Map, Value};
 
 use super::yaml::{self, Fields, FileError};
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "name",
     "image",
     "command",
@@ -54,6 +57,7 @@ const KEYS: [&str; 22] = [
     "labels",
     "exclusive",
     "nodes",
+    "checkpoint",
 ];
 
 /// What is said of the key that makes a file a graph.
@@ -85,6 +89,7 @@ pub(crate) struct Draft {
     pub(crate) hold: bool,
     pub(crate) labels: Vec<WantedLabel>,
     pub(crate) nodes: Option<u32>,
+    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 /// Reads the job file at `path`. A relative `workdir` counts from the file's own folder.
@@ -133,6 +138,7 @@ pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
         hold: fields.flag("hold")?.unwrap_or(false),
         labels: labels(&fields)?,
         nodes: fields.parsed("nodes")?,
+        checkpoint: checkpoint(&fields)?,
     })
 }
 
@@ -288,6 +294,19 @@ fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {
     }
 }
 
+/// Reads `USR1`, `USR1:60s` or `{signal: USR1, grace: 60s}`.
+fn checkpoint(fields: &Fields<'_>) -> Result<Option<Checkpoint>, FileError> {
+    let Some(Value::Object(map)) = fields.value("checkpoint") else {
+        return fields.parsed("checkpoint");
+    };
+    let fields = Fields::new("checkpoint", map, &["signal", "grace"])?;
+    let Some(signal) = fields.parsed("signal")? else {
+        return Err(fields.complain("signal", "it is missing; USR1 is one"));
+    };
+    let grace = fields.parsed("grace")?.unwrap_or(DEFAULT_CHECKPOINT_GRACE);
+    Ok(Some(Checkpoint { signal, grace }))
+}
+
 impl Draft {
     /// Completes the job.
     ///
@@ -344,6 +363,7 @@ impl Draft {
             hold: self.hold,
             labels: self.labels,
             nodes: self.nodes,
+            checkpoint: self.checkpoint,
         })
     }
 }

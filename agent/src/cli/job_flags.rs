@@ -7,7 +7,7 @@ use common::{
     code::Code,
     id::IdempotencyKey,
     image::Image,
-    job::{After, ArraySpec, MemoryFactor, Mount, Retries},
+    job::{After, ArraySpec, Checkpoint, MemoryFactor, Mount, Retries},
     label::WantedLabel,
     name::Name,
     problem::Problem,
@@ -120,6 +120,10 @@ pub(super) struct JobFlags {
     /// Run on so many machines at once, a task on each: all start and end together
     #[arg(long, value_name = "N", conflicts_with = "array")]
     nodes: Option<u32>,
+    /// Before it has to give way, send it this signal and so much time to write down how far it is (default: 60s); its next
+    /// attempt finds again what it left under /output
+    #[arg(long, value_name = "SIGNAL[:TIME]")]
+    checkpoint: Option<Checkpoint>,
     /// Have a machine to itself; all of its processors and memory count as held
     #[arg(long)]
     exclusive: bool,
@@ -261,6 +265,7 @@ impl JobFlags {
             draft.after = self.after;
         }
         draft.nodes = self.nodes.or(draft.nodes);
+        draft.checkpoint = self.checkpoint.or(draft.checkpoint);
         draft.hold |= self.hold;
         if !self.labels.is_empty() {
             draft.labels = self.labels;

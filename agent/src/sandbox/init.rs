@@ -26,8 +26,8 @@ use rustix::{
 
 use super::{
     cgroup::{Doors, MAX_DOORS},
-    confine, lazy, network,
-    note::{GO, GO_ON, HOLD, Note, TERMINATE},
+    confine, handled, lazy, network,
+    note::{GO, GO_ON, HOLD, Note, SIGNAL, TERMINATE},
     politeness::{self, Sessions},
     program, root, system,
 };
@@ -307,7 +307,11 @@ fn reap(
         if !ordered.is_empty() {
             let mut order = [0];
             match recv(control, &mut order, RecvFlags::DONTWAIT) {
-                Ok((1.., _)) => on_order(plan, job, order[0]),
+                Ok((1.., _)) => {
+                    if let Some(note) = on_order(plan, job, order[0]) {
+                        let _ = send(control, &note.encode(), SendFlags::NOSIGNAL);
+                    }
+                }
                 Ok((0, _)) => return None,
                 _ => {}
             }
@@ -326,11 +330,21 @@ fn nobody_is_left() -> bool {
     }
 }
 
-fn on_order(plan: &SandboxPlan, job: Pid, order: u8) {
+/// Does what the supervisor asks for; returns what it should know of that.
+fn on_order(plan: &SandboxPlan, job: Pid, order: u8) -> Option<Note> {
+    let passed_on = matches!(plan.backend, Backend::Runsc { .. });
     match order {
         // It passes this on to what runs in its sandbox; its other processes are the sandbox.
-        TERMINATE if matches!(plan.backend, Backend::Runsc { .. }) => {
+        TERMINATE if passed_on => {
             let _ = kill_process(job, Signal::TERM);
+        }
+        signal if signal & SIGNAL != 0 => {
+            let number = signal & !SIGNAL;
+            let heard = match Signal::from_named_raw(i32::from(number)).filter(|_| passed_on) {
+                Some(signal) => kill_process(job, signal).is_ok(),
+                None => handled::send(number),
+            };
+            return (!heard).then_some(Note::Unheard);
         }
         TERMINATE => system::signal_all(libc::SIGTERM),
         HOLD => system::signal_all(libc::SIGSTOP),
@@ -338,4 +352,5 @@ fn on_order(plan: &SandboxPlan, job: Pid, order: u8) {
         GO_ON => system::signal_all(libc::SIGCONT),
         _ => {}
     }
+    None
 }

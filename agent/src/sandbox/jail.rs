@@ -1,5 +1,7 @@
 //! A sandbox seen from its supervisor: start it, hear of it, end it, count what it took.
 
+mod orders;
+
 use std::{
     fs,
     io::{self, PipeReader},
@@ -9,12 +11,12 @@ use std::{
 };
 
 use agent_core::sandbox_plan::{
-    Backend, Content, Identity, Limits, NetworkPlan, OUTPUT, SandboxPlan, WORK,
+    Backend, Content, Identity, NetworkPlan, OUTPUT, SandboxPlan, WORK,
 };
 use common::units::Bytes;
 use rustix::{
     fs::{Gid, Uid},
-    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair},
+    net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair},
     process::{Pid, Signal, pidfd_send_signal},
 };
 
@@ -24,7 +26,7 @@ use super::{
     init::{self, Ends, Failed, at},
     lazy,
     network::{self, Outside},
-    note::{GO_ON, HOLD, MAX_NOTE_BYTES, Note, TERMINATE},
+    note::{MAX_NOTE_BYTES, Note},
     ownership, processes, runsc, spare,
     system::{Cloned, clone_process, wait_for},
 };
@@ -73,6 +75,8 @@ pub(crate) enum JailEvent {
     NotExecutable(i32),
     NotFound,
     Failed(String),
+    /// Nothing in it handles the signal that was sent last.
+    Unheard,
 }
 
 /// What a sandbox took.
@@ -234,36 +238,13 @@ impl Jail {
             // Said before all else, and heard by whoever made the sandbox.
             Note::Network => return None,
             Note::Failed(text) => JailEvent::Failed(text),
+            Note::Unheard => JailEvent::Unheard,
         })
     }
 
     /// Returns whether nothing runs in it any more but its first process, which is about to take it down.
     pub(crate) const fn is_empty(&self) -> bool {
         self.all_took.is_some()
-    }
-
-    /// Asks everything in the sandbox to end.
-    pub(crate) fn terminate(&self) {
-        // Where it is gone already, that is noticed elsewhere.
-        let _ = send(&self.control, &[TERMINATE], SendFlags::NOSIGNAL);
-    }
-
-    /// Holds everything in the sandbox still, or lets it go on.
-    pub(crate) fn freeze(&self, frozen: bool) {
-        if !self.cgroup.freeze(frozen).unwrap_or(false) {
-            let order = if frozen { HOLD } else { GO_ON };
-            let _ = send(&self.control, &[order], SendFlags::NOSIGNAL);
-        }
-    }
-
-    /// Sets limits and stillness once more, where somebody else took them away. Returns whether there are limits.
-    pub(crate) fn settle(&self, limits: &Limits, frozen: bool) -> bool {
-        // Where a limit cannot be set, the job stays as still as it was left.
-        let limited = self.cgroup.set(limits).is_ok();
-        if limited {
-            let _ = self.cgroup.freeze(frozen);
-        }
-        limited
     }
 
     /// Returns what the sandbox uses now.

@@ -9,6 +9,8 @@ pub(super) const MAX_NOTE_BYTES: usize = 4096;
 pub(super) const GO: u8 = b'G';
 /// From the supervisor: ask everything to end.
 pub(super) const TERMINATE: u8 = b'T';
+/// Added to the number of a signal: for those of the job's processes that handle it.
+pub(super) const SIGNAL: u8 = 0x80;
 /// From the supervisor, where the kernel has no cgroup to freeze: stop everything where it is.
 pub(super) const HOLD: u8 = b'H';
 /// From the supervisor: let everything go on.
@@ -31,6 +33,8 @@ pub(super) enum Note {
     Network,
     /// The sandbox could not be made.
     Failed(String),
+    /// No process of the job handles the signal that it was to hear.
+    Unheard,
 }
 
 impl Note {
@@ -47,6 +51,7 @@ impl Note {
                 [&[b'N', u8::from(*exists)], errno.to_le_bytes().as_slice()].concat()
             }
             Self::Network => vec![b'W'],
+            Self::Unheard => vec![b'U'],
             Self::Failed(text) => [b"F", text.as_bytes()].concat(),
         };
         bytes.truncate(MAX_NOTE_BYTES);
@@ -73,6 +78,7 @@ impl Note {
                 errno: i32::from_le_bytes(rest.get(1..)?.try_into().ok()?),
             },
             b'W' => Self::Network,
+            b'U' => Self::Unheard,
             b'F' => Self::Failed(String::from_utf8_lossy(rest).into_owned()),
             _ => return None,
         })
@@ -88,6 +94,7 @@ mod tests {
         for note in [
             Note::Started,
             Note::Network,
+            Note::Unheard,
             Note::Ended {
                 status: 0x7f00,
                 all_took: Some(Duration::from_micros(12)),

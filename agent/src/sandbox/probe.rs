@@ -261,6 +261,8 @@ pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial)
         grace: Span::from_secs(0),
         project: None,
         nodes: Vec::new(),
+        checkpoint: None,
+        restore: None,
     };
     let mut made = plan(&PlanInput {
         attempt: AttemptId {

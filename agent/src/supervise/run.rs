@@ -3,6 +3,7 @@
 mod beside;
 mod lease;
 mod left;
+mod stopping;
 
 use std::{
     fs, io,
@@ -15,10 +16,7 @@ use std::{
 };
 
 use agent_core::sandbox_plan::{DiskBound, SandboxPlan};
-use common::{
-    status::EndReason,
-    time::{Span, Timestamp},
-};
+use common::{status::EndReason, time::Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
@@ -66,6 +64,7 @@ pub(super) fn run(
         started: None,
         ending: Ending::default(),
         kill_at: None,
+        terminate_at: None,
         alone_until: None,
         frozen: Frozen::default(),
         disk: Disk::new(since_boot()),
@@ -115,6 +114,8 @@ struct Watch<'a> {
     ending: Ending,
     /// Set once the job was asked to end.
     kill_at: Option<Duration>,
+    /// Set while it has time to write down how far it is.
+    terminate_at: Option<Duration>,
     /// When to look at the lease again; only while there is no daemon to do so.
     alone_until: Option<Duration>,
     frozen: Frozen,
@@ -151,7 +152,7 @@ impl Watch<'_> {
             let [ended, out, err, network, fed] = self.wait(jail, &streams)?;
             self.copy(jail, &mut streams, [out, err]);
             while let Some(event) = jail.event() {
-                self.on_event(event);
+                self.on_event(jail, event);
             }
             self.hear_beside(network, fed);
             for order in self.visitors.serve(&self.so_far()) {
@@ -228,6 +229,7 @@ impl Watch<'_> {
         let sample = self.started.map(|_| self.gauge.due());
         let due = [
             self.kill_at,
+            self.terminate_at,
             self.time_limit(),
             self.alone_until,
             self.disk.due(),
@@ -256,13 +258,15 @@ impl Watch<'_> {
         });
     }
 
-    fn on_event(&mut self, event: JailEvent) {
-        if event == JailEvent::Started {
-            let at = now();
-            self.started = Some((at, since_boot()));
-            self.visitors.tell(&Report::Started { at });
-        } else {
-            self.ending.program = Some(event);
+    fn on_event(&mut self, jail: &Jail, event: JailEvent) {
+        match event {
+            JailEvent::Started => {
+                let at = now();
+                self.started = Some((at, since_boot()));
+                self.visitors.tell(&Report::Started { at });
+            }
+            JailEvent::Unheard => self.go_on_without_checkpoint(jail),
+            end => self.ending.program = Some(end),
         }
     }
 
@@ -286,6 +290,9 @@ impl Watch<'_> {
             let most = self.plan.max_runtime.unwrap_or_default();
             let detail = format!("the time limit of {most} was reached");
             self.stop_for(jail, EndReason::TimeLimit, detail);
+        }
+        if self.terminate_at.is_some_and(|due| time >= due) {
+            self.terminate(jail);
         }
         if self.kill_at.is_some_and(|due| time >= due) {
             self.kill(jail);
@@ -331,33 +338,6 @@ impl Watch<'_> {
         if self.frozen.set(frozen, time) {
             jail.freeze(frozen);
             self.gauge.hasten(time);
-        }
-    }
-
-    /// Ends the job because a limit was reached.
-    fn stop_for(&mut self, jail: &Jail, reason: EndReason, detail: String) {
-        if self.kill_at.is_none() {
-            // A log that cannot be written is told in the outcome as well.
-            let _ = self.spool.say(now(), &detail);
-            self.stop(jail, reason, Some(detail), self.plan.grace);
-        }
-    }
-
-    fn stop(&mut self, jail: &Jail, reason: EndReason, detail: Option<String>, grace: Span) {
-        // Asked to end while it is held still, it could not.
-        self.freeze(jail, false);
-        // While its service is not there, it may be held still for want of limits. It has no use for a grace then.
-        let grace = if jail.settle(&self.plan.limits, false) {
-            grace
-        } else {
-            Span::from_secs(0)
-        };
-        let deadline = since_boot().saturating_add(grace.as_duration());
-        // Asking again may hasten the end, never put it off; the first reason stays.
-        self.kill_at = Some(self.kill_at.map_or(deadline, |due| due.min(deadline)));
-        if self.ending.program.is_none() && self.ending.stopped.is_none() {
-            self.ending.stopped = Some((reason, detail));
-            jail.terminate();
         }
     }
 }

@@ -6,7 +6,12 @@ use std::{
     path::Path,
 };
 
-use common::{code::Code, problem::Problem, tree::TreePath, units::Bytes};
+use common::{
+    code::Code,
+    problem::Problem,
+    tree::{InvalidPath, TreePath},
+    units::Bytes,
+};
 use rustix::fs::FileType;
 
 use super::{
@@ -94,6 +99,15 @@ pub fn collect(
     Ok(Collected { walked, skipped })
 }
 
+/// Returns where a declared output is in the tree.
+///
+/// # Errors
+/// It is no path in a tree.
+pub(crate) fn output_path(written: &str) -> Result<TreePath, InvalidPath> {
+    let text = written.trim_end_matches('/');
+    text.strip_prefix("./").unwrap_or(text).parse()
+}
+
 /// What was found so far.
 struct Listing {
     found: BTreeMap<TreePath, Found>,
@@ -106,9 +120,7 @@ struct Listing {
 impl Listing {
     /// Lists one declared output of a source.
     fn declared(&mut self, root: &Folder, index: usize, written: &str) {
-        let text = written.trim_end_matches('/');
-        let text = text.strip_prefix("./").unwrap_or(text);
-        let path: TreePath = match text.parse() {
+        let path = match output_path(written) {
             Ok(path) => path,
             Err(error) => return self.skipped.add(format!("{written:?}: {error}")),
         };

@@ -39,5 +39,7 @@ pub(crate) fn spec(script: &str, own_machine: bool) -> AttemptSpec {
         grace: Span::from_secs(5),
         project: None,
         nodes: Vec::new(),
+        checkpoint: None,
+        restore: None,
     }
 }

@@ -251,6 +251,8 @@ pub(crate) fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec 
         grace: Span::from_millis(200),
         project: None,
         nodes: Vec::new(),
+        checkpoint: None,
+        restore: None,
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Hello, data::Announced, peer::PeerDoor};
 use crate::{
     id::{AttemptId, TreeId},
     image::ImageRef,
-    job::{JobNumber, Outcome},
+    job::{Checkpoint, JobNumber, Outcome},
     machine::{MachineLoad, MachineReport},
     name::Name,
     problem::Problem,
@@ -239,6 +239,12 @@ pub struct AttemptSpec {
     /// The machines of its gang in the order of their tasks; none where it is none.
     #[serde(default)]
     pub nodes: Vec<Name>,
+    /// How it is told to write down how far it is before it has to end for others' sake.
+    #[serde(default)]
+    pub checkpoint: Option<Checkpoint>,
+    /// What the task left when it was tried before: it finds that where it left it.
+    #[serde(default)]
+    pub restore: Option<TreeId>,
 }
 
 /// What an attempt's root is made of.

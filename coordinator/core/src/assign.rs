@@ -104,6 +104,8 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             grace: GRACE,
             project: name_of(state, job.project),
             nodes: nodes(state, id, job),
+            checkpoint: spec.checkpoint,
+            restore: state.restored(id),
         },
     })
 }

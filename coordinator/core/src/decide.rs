@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod approval;
 pub(crate) mod artifact;
 mod attempt;
+pub(crate) mod checkpoint;
 pub(crate) mod dataset;
 pub(crate) mod device;
 mod draft;

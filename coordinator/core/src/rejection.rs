@@ -231,6 +231,8 @@ pub enum InvalidJob {
     Retries { max: u32, most: u32 },
     #[error("its retries wait {backoff} at first, {most} is possible")]
     Backoff { backoff: Span, most: Span },
+    #[error("{grace} for a checkpoint is no time; it has more than nothing, and at most {most}")]
+    Checkpoint { grace: Span, most: Span },
     #[error("it asks for {nodes} machines at once; 1 to {MAX_NODES} are possible")]
     Nodes { nodes: u32 },
     #[error("it is an array and asks for several machines at once (nodes); it can be one of both")]

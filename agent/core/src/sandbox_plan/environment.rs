@@ -55,6 +55,9 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
     ] {
         set(name, value);
     }
+    if spec.restore.is_some() {
+        set("COMPUTE_SHARE_RESTORED", "1".to_owned());
+    }
     if !spec.nodes.is_empty() {
         let names: Vec<&str> = spec.nodes.iter().map(Name::as_str).collect();
         for (name, value) in [

@@ -48,6 +48,8 @@ fn spec() -> AttemptSpec {
         grace: Span::from_secs(10),
         project: None,
         nodes: Vec::new(),
+        checkpoint: None,
+        restore: None,
     }
 }
 

@@ -117,6 +117,7 @@ fn text(job: &JobDetail) -> String {
         .with("tried again", retries::waiting(job, now()))
         .with_some("array", spec.array.as_ref())
         .with_some("nodes", spec.gang())
+        .with_some("checkpoint", spec.checkpoint)
         .with_some("runs again", job.rerun_of.map(|of| format!("job {of}")))
         .with("run again by", reruns.collect::<Vec<_>>().join(", "))
         .with("submitted", local(summary.submitted_at))

@@ -7,7 +7,11 @@ use std::{
     path::Path,
 };
 
-use common::{code::Code, problem::Problem, tree::EntryKind};
+use common::{
+    code::Code,
+    problem::Problem,
+    tree::{EntryKind, TreePath},
+};
 use link::trees::io_problem;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, fchown, ioctl_ficlone, symlinkat};
 
@@ -22,11 +26,16 @@ pub struct Owner {
 }
 
 /// Copies a tree into `into`, which is made if it is not there and must be empty. Blocks. What can share its
-/// blocks with the cache does.
+/// blocks with the cache does. What is at one of the paths in `except`, or below it, is left out.
 ///
 /// # Errors
 /// `disk_full`, `io_error`; `checksum_mismatch` if the cache was altered.
-pub fn copy_into(pinned: &Pinned, into: &Path, owner: Option<Owner>) -> Result<(), Problem> {
+pub fn copy_into(
+    pinned: &Pinned,
+    into: &Path,
+    owner: Option<Owner>,
+    except: &[TreePath],
+) -> Result<(), Problem> {
     let what = || format!("cannot copy the data to {}", into.display());
     let manifest = pinned.manifest()?;
     let failed = |error: io::Error| io_problem(what(), &error);
@@ -39,6 +48,9 @@ pub fn copy_into(pinned: &Pinned, into: &Path, owner: Option<Owner>) -> Result<(
         give(&to, owner)?;
         for entry in manifest.tree().entries() {
             let path = &entry.path;
+            if except.iter().any(|folder| path.is_within(folder)) {
+                continue;
+            }
             let mut above: Vec<&[u8]> = entry.path.ancestors().collect();
             above.reverse();
             match &entry.kind {

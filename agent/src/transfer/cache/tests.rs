@@ -202,7 +202,7 @@ async fn a_copy_is_writable_equal_and_apart() {
         uid: 12345,
         gid: 12346,
     });
-    copy_into(&pinned, &work, owner).unwrap();
+    copy_into(&pinned, &work, owner, &[]).unwrap();
     assert_eq!(tree_of(&work), *manifest.tree());
     for entry in [
         ".",
@@ -223,7 +223,10 @@ async fn a_copy_is_writable_equal_and_apart() {
     fs::write(work.join("data/large.bin"), "mine").unwrap();
     fs::write(work.join("data/new"), "mine").unwrap();
     assert_eq!(tree_of(pinned.path()), *manifest.tree());
-    assert_eq!(copy_into(&pinned, &work, owner).unwrap_err().code, Code::Io);
+    assert_eq!(
+        copy_into(&pinned, &work, owner, &[]).unwrap_err().code,
+        Code::Io
+    );
 }
 
 #[tokio::test]

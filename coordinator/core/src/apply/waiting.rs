@@ -25,6 +25,7 @@ pub(super) fn apply(state: &mut State, event: &WaitingEvent) {
             progress.held = None;
             progress.waits_since = *at;
         }
+        WaitingEvent::RetriesPutOff { tasks, until, .. } => progress.put_off(tasks, *until),
         WaitingEvent::GangRestarted { later, .. } => progress.restart(&tasks, *later),
     });
     // It may be in the queue now.

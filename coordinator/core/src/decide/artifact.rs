@@ -12,7 +12,6 @@ use crate::{
     rejection::{ArtifactRejection, Rejection, project::ProjectRejection},
     state::{
         State,
-        attempt::Attempt,
         job::{Job, PinnedArtifacts},
     },
 };
@@ -44,7 +43,7 @@ pub(crate) fn left(
     }
     let number = job.number;
     let found = match attempt {
-        None => newest(state, id, task),
+        None => state.newest_attempt(id, task),
         Some(wanted) => {
             let wanted = AttemptId {
                 job: id,
@@ -58,7 +57,9 @@ pub(crate) fn left(
                     number,
                     task,
                     attempt: wanted.number,
-                    newest: newest(state, id, task).map(|(newest, _)| newest.number),
+                    newest: state
+                        .newest_attempt(id, task)
+                        .map(|(newest, _)| newest.number),
                 })?,
             ))
         }
@@ -80,12 +81,6 @@ pub(crate) fn left(
             Ok(Left::NotYet)
         }
     }
-}
-
-fn newest(state: &State, job: JobId, task: u32) -> Option<(AttemptId, &Attempt)> {
-    let attempt = |number| AttemptId { job, task, number };
-    let mut attempts = state.attempts.range(attempt(0)..=attempt(u32::MAX));
-    attempts.next_back().map(|(id, row)| (*id, row))
 }
 
 /// Checks that the project of a job, if there is one, lets the user have files of it.
@@ -217,7 +212,9 @@ fn not_yet(state: &State, id: JobId, job: JobRef) -> Rejection {
             None => progress.ended_at.is_some(),
             Some(task) => {
                 !progress.waits(task)
-                    && newest(state, id, task).is_some_and(|(_, row)| !row.is_live())
+                    && state
+                        .newest_attempt(id, task)
+                        .is_some_and(|(_, row)| !row.is_live())
             }
         });
     ArtifactRejection::NotYet { job, ended }.into()

@@ -12,7 +12,7 @@ use common::{
     wire::agent::AttemptReport,
 };
 
-use super::draft::Draft;
+use super::{checkpoint, draft::Draft};
 use crate::{
     event::{Event, LogState},
     lifecycle::attempt::{AttemptState, AttemptStep},
@@ -66,9 +66,16 @@ pub(super) fn report(
                 bytes,
                 files,
             });
-            settle_artifacts(at, id, attempt, arrived.unwrap_or(ArtifactsView::Lost))
+            settle_artifacts(
+                state,
+                at,
+                (id, attempt),
+                arrived.unwrap_or(ArtifactsView::Lost),
+            )
         }
-        AttemptReport::ArtifactsLost => settle_artifacts(at, id, attempt, ArtifactsView::Lost),
+        AttemptReport::ArtifactsLost => {
+            settle_artifacts(state, at, (id, attempt), ArtifactsView::Lost)
+        }
         AttemptReport::Returned => {
             let mut draft = Draft::new(state, at);
             draft.take_back(id);
@@ -102,18 +109,22 @@ pub(super) fn complete_log(state: &State, id: AttemptId) -> Vec<Event> {
 }
 
 fn settle_artifacts(
+    state: &State,
     at: Timestamp,
-    id: AttemptId,
-    attempt: &Attempt,
+    (id, attempt): (AttemptId, &Attempt),
     artifacts: ArtifactsView,
 ) -> Result<Vec<Event>, Rejection> {
     match (&attempt.state, attempt.artifacts) {
-        (AttemptState::Ended(_), ArtifactsView::Pending) => Ok(vec![Event::ArtifactsSettled {
-            attempt: id,
-            machine: attempt.machine,
-            artifacts,
-            at,
-        }]),
+        (AttemptState::Ended(_), ArtifactsView::Pending) => {
+            let settled = Event::ArtifactsSettled {
+                attempt: id,
+                machine: attempt.machine,
+                artifacts,
+                at,
+            };
+            let settled = [settled].into_iter();
+            Ok(settled.chain(checkpoint::came(state, id)).collect())
+        }
         (AttemptState::Ended(_), _) => Ok(Vec::new()),
         // The end is said first.
         _ => Err(Rejection::ReportOrder),

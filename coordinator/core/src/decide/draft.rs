@@ -10,7 +10,7 @@ use common::{
     time::{Span, Timestamp},
 };
 
-use super::{approval, gang, retry, set_aside, settle::settle};
+use super::{approval, checkpoint, gang, retry, set_aside, settle::settle};
 use crate::{
     event::{Event, LogState, TaskFate, waiting::WaitingEvent},
     lifecycle::{
@@ -229,6 +229,7 @@ impl<'a> Draft<'a> {
                 artifacts: ArtifactsView::Lost,
                 at: self.at,
             });
+            self.events.extend(checkpoint::came(self.state, id));
         }
         if matches!(attempt.log, LogState::Awaited { .. }) {
             self.events.push(Event::LogSettled {
@@ -265,7 +266,7 @@ impl<'a> Draft<'a> {
         self.ended.insert(id, ill);
         let usage = settle(self.state, attempt, job, &outcome);
         let machine = self.state.machines.get(&attempt.machine);
-        let fate = self.fate((id, attempt), job, &mut outcome);
+        let fate = self.fate((id, attempt), job, &mut outcome, artifacts);
         if let Some(progress) = self.progress(id.job) {
             progress.end_attempt(id.task, fate);
         }
@@ -286,14 +287,14 @@ impl<'a> Draft<'a> {
         });
         self.events.extend(judged);
         if job.spec.gang().is_some() {
-            self.end_together(id, job, ill.is_some());
+            self.end_together(id, job, ill.is_some(), artifacts);
         }
         self.end_job_if_through(id.job);
     }
 
     /// Ends the rest of a gang of which a task did not end well, and has all of it tried again once nothing of it runs,
     /// where its job wants that.
-    fn end_together(&mut self, id: AttemptId, job: &Job, ill: bool) {
+    fn end_together(&mut self, id: AttemptId, job: &Job, ill: bool, artifacts: ArtifactsView) {
         let live = self.state.index.live.get(&id.job).filter(|_| ill);
         for peer in live.into_iter().flatten() {
             self.stop(*peer, EndReason::PeerEnded);
@@ -301,7 +302,8 @@ impl<'a> Draft<'a> {
         let over = self.progress(id.job).is_some_and(|progress| {
             progress.counts.running == 0 && progress.state == JobState::Open
         });
-        let again = over.then(|| gang::again(self.state, self.at, id, job, &self.ended));
+        let again =
+            over.then(|| gang::again(self.state, (self.at, artifacts), id, job, &self.ended));
         if let Some(later) = again.flatten()
             && let Some(progress) = self.progress(id.job)
         {
@@ -317,6 +319,7 @@ impl<'a> Draft<'a> {
         (id, attempt): (AttemptId, &Attempt),
         job: &Job,
         outcome: &mut Outcome,
+        artifacts: ArtifactsView,
     ) -> TaskFate {
         let reason = EndReason::Cancelled;
         let told_to_stop = attempt.state == AttemptState::Stopping { reason }
@@ -335,7 +338,13 @@ impl<'a> Draft<'a> {
                 _ => TaskFate::Failed,
             }
         } else {
-            retry::fate(self.state, self.at, (id, attempt), job, outcome)
+            retry::fate(
+                self.state,
+                (self.at, artifacts),
+                (id, attempt),
+                job,
+                outcome,
+            )
         }
     }
 

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use common::{id::AttemptId, status::EndReason, time::Timestamp};
+use common::{id::AttemptId, job::ArtifactsView, status::EndReason, time::Timestamp};
 
+use super::checkpoint;
 use crate::{
     lifecycle::attempt::AttemptState,
     state::{State, job::Job},
@@ -18,10 +19,11 @@ const MAX_GIVEN_BACK: u32 = 100;
 /// When it is tried again, and after what; at once where it has not to wait.
 pub(super) type Later = Option<(Timestamp, EndReason)>;
 
-/// Returns that and how the gang is tried again, all of which has ended; `ended` is what the state does not know yet.
+/// Returns that and how the gang is tried again, all of which has ended, the last one with these files; `ended` is what the
+/// state does not know yet.
 pub(super) fn again(
     state: &State,
-    at: Timestamp,
+    (at, artifacts): (Timestamp, ArtifactsView),
     last: AttemptId,
     job: &Job,
     ended: &BTreeMap<AttemptId, Option<EndReason>>,
@@ -52,10 +54,15 @@ pub(super) fn again(
     let after = ends(last.number).filter(may);
     // What has not to wait comes first.
     let after = after.min_by_key(|reason| reason.delays_retry())?;
-    Some(after.delays_retry().then(|| {
+    if after.delays_retry() {
         let wait = retries.wait(tries).as_duration();
-        (at.saturating_add(wait), after)
-    }))
+        return Some(Some((at.saturating_add(wait), after)));
+    }
+    let others = job.tasks().filter(|task| *task != last.task);
+    let others = others.filter_map(|task| state.newest_attempt(last.job, task));
+    let mut files = others.map(|(_, row)| row.artifacts).chain([artifacts]);
+    let until = files.find_map(|files| checkpoint::until(job, files, at));
+    Some(until.map(|until| (until, after)))
 }
 
 /// Returns how an attempt ended that did not end well.

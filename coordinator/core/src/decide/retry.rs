@@ -6,7 +6,7 @@
 
 use common::{
     id::AttemptId,
-    job::{Outcome, Retries},
+    job::{ArtifactsView, Outcome, Retries},
     limits::Limits,
     resources::Request,
     status::EndReason,
@@ -14,6 +14,7 @@ use common::{
     units::Bytes,
 };
 
+use super::checkpoint;
 use crate::{
     event::TaskFate,
     lifecycle::attempt::AttemptState,
@@ -24,10 +25,10 @@ use crate::{
 /// Most machines that owners may take back from one task without it counting as a try.
 const MAX_GIVEN_BACK: u32 = 100;
 
-/// Decides on a task whose attempt failed. Adds to the outcome what a person should know besides.
+/// Decides on a task whose attempt failed, at that moment and with these files. Adds to the outcome what a person should know besides.
 pub(super) fn fate(
     state: &State,
-    at: Timestamp,
+    (at, artifacts): (Timestamp, ArtifactsView),
     (id, attempt): (AttemptId, &Attempt),
     job: &Job,
     outcome: &mut Outcome,
@@ -37,7 +38,14 @@ pub(super) fn fate(
         return TaskFate::Failed;
     }
     if !after.delays_retry() {
-        return TaskFate::Requeued;
+        return match checkpoint::until(job, artifacts, at) {
+            None => TaskFate::Requeued,
+            Some(until) => TaskFate::Delayed {
+                until,
+                after,
+                memory: None,
+            },
+        };
     }
     let memory = match retries.memory {
         Some(factor) if after == EndReason::OutOfMemory => {

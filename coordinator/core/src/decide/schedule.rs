@@ -59,7 +59,7 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
         why: ReservedBy::Backfill,
     });
     let taken = plan.taken.into_iter();
-    let taken = taken.flat_map(|(org, job, taken)| preempted(org, job, taken, at));
+    let taken = taken.flat_map(|(org, job, taken)| preempted(state, (org, job), taken, at));
     let looked = plan.looked.into_iter();
     let looked = looked.map(|(org, at, again)| PassEvent::PreemptionLooked { org, at, again });
     let released = plan.released.into_iter();
@@ -77,9 +77,14 @@ pub(super) fn schedule(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
 }
 
 /// Returns that tasks give way to a job, and that their place is the job's.
-fn preempted(org: OrgId, job: JobId, taken: Taken, at: Timestamp) -> Vec<Event> {
+fn preempted(state: &State, (org, job): (OrgId, JobId), taken: Taken, at: Timestamp) -> Vec<Event> {
     let machine = taken.machine;
-    let begin = at.saturating_add(GRACE.as_duration());
+    let leaving = taken.victims.iter();
+    let checkpoints = leaving.filter_map(|(id, _)| state.jobs.get(&id.job)?.spec.checkpoint);
+    let longest = checkpoints.map(|checkpoint| checkpoint.grace).max();
+    let begin = at
+        .saturating_add(longest.unwrap_or_default().as_duration())
+        .saturating_add(GRACE.as_duration());
     let victims = taken.victims.into_iter();
     let stopped = victims.map(|(attempt, precedence)| Event::AttemptPreempted {
         attempt,

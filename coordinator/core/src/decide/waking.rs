@@ -3,6 +3,7 @@
 
 use common::time::Timestamp;
 
+use super::checkpoint;
 use crate::{
     event::{Event, pass::PassEvent},
     state::{State, index::Waking},
@@ -35,11 +36,7 @@ pub(super) fn wake(state: &State, at: Timestamp, most: u32) -> Vec<Event> {
                 let most = job.spec.gang().map_or(left, |_| usize::MAX);
                 let tasks: Vec<u32> = progress.delayed.due(at).take(most).collect();
                 left = left.saturating_sub(tasks.len());
-                events.push(Event::RetriesDue {
-                    job: *id,
-                    org: job.org,
-                    tasks,
-                });
+                events.extend(checkpoint::due(state, at, (*id, job), tasks));
             }
         }
     }

@@ -30,6 +30,12 @@ pub enum WaitingEvent {
         by: UserId,
         at: Timestamp,
     },
+    /// Tasks that would be tried again now wait for what their last try left, at most until then.
+    RetriesPutOff {
+        job: JobId,
+        tasks: Vec<u32>,
+        until: Timestamp,
+    },
     /// All tasks of a gang wait again, or do from a moment on, and how the last try ended.
     GangRestarted {
         job: JobId,
@@ -44,6 +50,7 @@ impl WaitingEvent {
             | Self::DependencyBroken { job, .. }
             | Self::JobHeld { job, .. }
             | Self::JobReleased { job, .. }
+            | Self::RetriesPutOff { job, .. }
             | Self::GangRestarted { job, .. } => *job,
         }
     }

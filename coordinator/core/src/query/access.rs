@@ -188,7 +188,10 @@ pub fn machine_may_fetch(state: &State, machine: MachineId, tree: TreeId) -> boo
     desired.any(|id| {
         let live = state.attempts.get(id).is_some_and(|row| row.is_live());
         let job = state.jobs.get(&id.job).filter(|_| live);
-        job.is_some_and(|job| job.trees().any(|needed| needed == tree))
+        job.is_some_and(|job| {
+            let mut trees = job.trees().chain(state.restored(*id));
+            trees.any(|needed| needed == tree)
+        })
     })
 }
 

@@ -280,7 +280,7 @@ impl<'a> Inquiry<'a> {
             blockers.extend(also_behind);
         }
         if backing_off::until(&self.subject).is_some() || !blockers.is_empty() {
-            let later = backing_off::text(&self.subject);
+            let later = backing_off::text(self.state, &self.subject);
             blockers.extend(later.map(|text| alone(BlockerCode::BackingOff, text)));
         }
         blockers

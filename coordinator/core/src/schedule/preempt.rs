@@ -198,7 +198,10 @@ impl Taker<'_> {
             let since = attempt.started_at.unwrap_or(attempt.placed_at);
             let retries = &job.spec.retries;
             let again = retries.max > 0 && retries.covers(EndReason::Preempted);
-            let lost = attempt.started_at.map(|start| self.ask.now.since(start));
+            // Who writes down how far it is goes on from there.
+            let begins_anew = job.spec.checkpoint.is_none();
+            let started = attempt.started_at.filter(|_| begins_anew);
+            let lost = started.map(|start| self.ask.now.since(start));
             Some(Victim {
                 id: *id,
                 allocation: &attempt.allocation,

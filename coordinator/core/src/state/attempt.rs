@@ -78,10 +78,24 @@ pub enum LogState {
 
 impl State {
     /// Returns the attempts of the task before this one.
-    pub(crate) fn earlier(&self, id: AttemptId) -> impl Iterator<Item = &Attempt> {
+    pub(crate) fn earlier(&self, id: AttemptId) -> impl DoubleEndedIterator<Item = &Attempt> {
         let first = AttemptId { number: 0, ..id };
         let earlier = self.attempts.range(first..id);
         earlier.map(|(_, attempt)| attempt)
+    }
+
+    /// Returns the newest attempt of a task.
+    pub(crate) fn newest_attempt(&self, job: JobId, task: u32) -> Option<(AttemptId, &Attempt)> {
+        let attempt = |number| AttemptId { job, task, number };
+        let mut attempts = self.attempts.range(attempt(0)..=attempt(u32::MAX));
+        attempts.next_back().map(|(id, row)| (*id, row))
+    }
+
+    /// Returns what an attempt goes on from, where its job can do that: what the task left last.
+    pub(crate) fn restored(&self, id: AttemptId) -> Option<TreeId> {
+        self.jobs.get(&id.job)?.spec.checkpoint?;
+        let mut left = self.earlier(id).rev().filter_map(Attempt::stored);
+        left.next().map(|(tree, ..)| tree)
     }
 
     /// Returns how often the task gave way to other jobs before this attempt.

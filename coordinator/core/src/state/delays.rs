@@ -49,9 +49,14 @@ impl Delays {
 
     /// Takes a task out and returns whether it was in.
     pub(crate) fn remove(&mut self, task: u32) -> bool {
+        self.take(task).is_some()
+    }
+
+    /// Takes a task out and returns how its last try ended, where it was in.
+    fn take(&mut self, task: u32) -> Option<EndReason> {
         let mut keys = self.tasks.keys();
         let found = keys.find(|(_, other)| *other == task).copied();
-        found.is_some_and(|key| self.tasks.remove(&key).is_some())
+        self.tasks.remove(&found?)
     }
 
     pub(crate) fn clear(&mut self) {
@@ -92,6 +97,15 @@ impl JobProgress {
                 for task in tasks.iter().flat_map(|range| range.first..=range.last) {
                     self.delayed.insert(task, until, after);
                 }
+            }
+        }
+    }
+
+    /// Puts tasks that wait for a moment off until a later one.
+    pub(crate) fn put_off(&mut self, tasks: &[u32], until: Timestamp) {
+        for task in tasks {
+            if let Some(after) = self.delayed.take(*task) {
+                self.delayed.insert(*task, until, after);
             }
         }
     }

@@ -3,8 +3,9 @@
 use common::{
     image::Image,
     job::{
-        InvalidMount, JobSpec, MAX_AFTER, MAX_ARGUMENTS, MAX_BACKOFF, MAX_COMMAND_BYTES,
-        MAX_DATASETS, MAX_NODES, MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES, check_mount_path,
+        InvalidMount, JobSpec, MAX_AFTER, MAX_ARGUMENTS, MAX_BACKOFF, MAX_CHECKPOINT_GRACE,
+        MAX_COMMAND_BYTES, MAX_DATASETS, MAX_NODES, MAX_OUTPUTS, MAX_RETRIES, MAX_VARIABLES,
+        check_mount_path,
     },
     label::MAX_WANTED_LABELS,
     resources::{GpuRequest, MAX_GPUS_PER_MACHINE, Request},
@@ -52,6 +53,15 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
             backoff,
             most: MAX_BACKOFF,
         });
+    }
+    if let Some(checkpoint) = spec.checkpoint {
+        let grace = checkpoint.grace;
+        if grace == Span::default() || grace > MAX_CHECKPOINT_GRACE {
+            return Err(InvalidJob::Checkpoint {
+                grace,
+                most: MAX_CHECKPOINT_GRACE,
+            });
+        }
     }
     bounded(
         "reasons to retry",

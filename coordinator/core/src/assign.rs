@@ -105,7 +105,7 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             project: name_of(state, job.project),
             nodes: nodes(state, id, job),
             checkpoint: spec.checkpoint,
-            restore: state.restored(id),
+            restore: attempt.restore,
         },
     })
 }

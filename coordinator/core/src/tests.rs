@@ -5,6 +5,7 @@ mod approvals;
 mod artifacts;
 mod audit;
 mod backfill;
+mod checkpoint;
 mod datasets;
 mod deletion;
 mod departure;

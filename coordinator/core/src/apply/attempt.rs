@@ -55,6 +55,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 settled: None,
                 next_memory: None,
                 preempted: None,
+                restore: state.left_before(*id),
             };
             job::change(state, id.job, |progress| match behind {
                 None => progress.place(id.task, *at),

@@ -186,12 +186,13 @@ pub fn machine_may_fetch(state: &State, machine: MachineId, tree: TreeId) -> boo
     let used = state.index.machines.get(&machine);
     let mut desired = used.into_iter().flat_map(|used| &used.desired);
     desired.any(|id| {
-        let live = state.attempts.get(id).is_some_and(|row| row.is_live());
-        let job = state.jobs.get(&id.job).filter(|_| live);
-        job.is_some_and(|job| {
-            let mut trees = job.trees().chain(state.restored(*id));
-            trees.any(|needed| needed == tree)
-        })
+        let attempt = state.attempts.get(id).filter(|row| row.is_live());
+        attempt
+            .zip(state.jobs.get(&id.job))
+            .is_some_and(|(row, job)| {
+                let mut trees = job.trees().chain(row.restore);
+                trees.any(|needed| needed == tree)
+            })
     })
 }
 

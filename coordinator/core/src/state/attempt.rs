@@ -50,6 +50,9 @@ pub(crate) struct Attempt {
     /// What took its place, where it was told to give way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) preempted: Option<Preempted>,
+    /// What the task had left by then, where its job goes on from that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restore: Option<TreeId>,
 }
 
 /// What took an attempt's place, and by what it came before it.
@@ -91,8 +94,8 @@ impl State {
         attempts.next_back().map(|(id, row)| (*id, row))
     }
 
-    /// Returns what an attempt goes on from, where its job can do that: what the task left last.
-    pub(crate) fn restored(&self, id: AttemptId) -> Option<TreeId> {
+    /// Returns what the task left last before an attempt, where its job goes on from that.
+    pub(crate) fn left_before(&self, id: AttemptId) -> Option<TreeId> {
         self.jobs.get(&id.job)?.spec.checkpoint?;
         let mut left = self.earlier(id).rev().filter_map(Attempt::stored);
         left.next().map(|(tree, ..)| tree)

@@ -267,7 +267,7 @@ fn take(world: &mut World, people: &mut People, submitted: &mut u8, step: &Step)
                 1 => AttemptReport::Started { at: world.now },
                 2 => ended(EndReason::Exited, Some(0), true),
                 3 => ended(EndReason::Exited, Some(1), false),
-                4 => ended(EndReason::MachineOwner, None, false),
+                4 => ended(EndReason::MachineOwner, None, *log > 0),
                 5 => ended(EndReason::Cancelled, None, true),
                 8 => ended(EndReason::OutOfMemory, None, false),
                 11 => AttemptReport::Returned,

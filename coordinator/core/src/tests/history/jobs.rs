@@ -57,6 +57,7 @@ pub(super) struct JobShape {
     label: Option<usize>,
     exclusive: bool,
     nodes: Option<u32>,
+    checkpoint: bool,
 }
 
 impl JobShape {
@@ -66,6 +67,7 @@ impl JobShape {
             labels: labels.into_iter().collect(),
             array: spec.array.filter(|_| self.nodes.is_none()),
             nodes: self.nodes,
+            checkpoint: self.checkpoint.then(|| "USR1:1m".parse().unwrap()),
             retries: Retries {
                 memory: spec.retries.memory.filter(|_| self.nodes.is_none()),
                 ..spec.retries
@@ -82,11 +84,13 @@ impl JobShape {
 pub(super) fn job_shape() -> impl Strategy<Value = JobShape> {
     let label = prop::option::weighted(0.15, 0..WANTED.len());
     let nodes = prop::option::weighted(0.25, 2..4u32);
-    let shape = (label, prop::bool::weighted(0.15), nodes);
-    shape.prop_map(|(label, exclusive, nodes)| JobShape {
+    let checkpoint = prop::bool::weighted(0.25);
+    let shape = (label, prop::bool::weighted(0.15), nodes, checkpoint);
+    shape.prop_map(|(label, exclusive, nodes, checkpoint)| JobShape {
         label,
         exclusive,
         nodes,
+        checkpoint,
     })
 }
 

@@ -1,10 +1,11 @@
 //! What must be true where a random history places a task.
 
-use common::{id::AttemptId, status::Precedence};
+use common::{id::AttemptId, job::ArtifactsView, status::Precedence};
 
 use super::rules::check_rules;
 use crate::{
     Event,
+    decide::checkpoint::FILES_WAIT,
     event::Preempted,
     lifecycle::attempt::AttemptState,
     schedule::preempt::MAX_GAVE_WAY,
@@ -78,6 +79,7 @@ pub(super) fn check_placements(before: &World, after: &World, events: &[Event]) 
             assert_eq!((live(before), live(after)), (0, 1), "one at a time");
         }
         check_rules(before, after, *attempt, *machine);
+        check_restored(before, after, *attempt);
         assert!(
             after.state.is_connected(*machine) && after.state.reports[machine].paused.is_none()
         );
@@ -102,6 +104,25 @@ pub(super) fn check_placements(before: &World, after: &World, events: &[Event]) 
             was.attempts == is.attempts || is.generation > was.generation,
             "a change without a generation"
         );
+    }
+}
+
+/// Checks that a task does not begin anew as long as what it left may still come.
+fn check_restored(before: &World, after: &World, placed: AttemptId) {
+    let job = &before.state.jobs[&placed.job];
+    let last = before.state.newest_attempt(placed.job, placed.task);
+    let Some((_, last)) = last.filter(|_| job.spec.checkpoint.is_some()) else {
+        return;
+    };
+    let waited = last
+        .ended_at
+        .is_some_and(|at| before.now.since(at) >= FILES_WAIT);
+    assert!(
+        last.artifacts != ArtifactsView::Pending || waited,
+        "its files may come"
+    );
+    if let Some((tree, ..)) = last.stored() {
+        assert_eq!(after.state.attempts[&placed].restore, Some(tree));
     }
 }
 

@@ -10,6 +10,7 @@ mod matrix;
 mod world;
 
 mod ahead;
+mod checkpoint;
 mod disks;
 mod escapes;
 mod freezing;

@@ -4,6 +4,7 @@
 mod accounts;
 mod buckets;
 mod cached;
+mod checkpoint;
 mod classroom;
 mod disks;
 mod entry;

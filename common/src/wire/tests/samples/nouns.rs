@@ -157,6 +157,7 @@ pub(super) fn job_spec() -> JobSpec {
         hold: true,
         labels: vec!["ssd".parse().unwrap(), "!zone=a".parse().unwrap()],
         nodes: Some(4),
+        checkpoint: Some("USR1:2m".parse().unwrap()),
     }
 }
 
@@ -295,6 +296,8 @@ pub(super) fn attempt_spec() -> AttemptSpec {
         grace: Span::from_secs(10),
         project: Some(name("vision")),
         nodes: vec![name("box"), name("lab-1")],
+        checkpoint: Some("TERM:10s".parse().unwrap()),
+        restore: Some(TreeId::new([9; 32])),
     }
 }
 

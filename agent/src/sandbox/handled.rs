@@ -6,7 +6,7 @@ use common::job::CheckpointSignal;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Returns the number of a signal.
-pub(super) const fn number(signal: CheckpointSignal) -> u8 {
+pub(super) fn number(signal: CheckpointSignal) -> u8 {
     let signal = match signal {
         CheckpointSignal::Usr1 => Signal::USR1,
         CheckpointSignal::Usr2 => Signal::USR2,
@@ -14,8 +14,8 @@ pub(super) const fn number(signal: CheckpointSignal) -> u8 {
         CheckpointSignal::Int => Signal::INT,
         CheckpointSignal::Term => Signal::TERM,
     };
-    // None has a number above 31.
-    signal.as_raw() as u8
+    // None has a number above 31; nobody handles one that is no signal.
+    u8::try_from(signal.as_raw()).unwrap_or_default()
 }
 
 /// Sends a signal to every process here that handles it, but not to this one. Returns whether there was any.

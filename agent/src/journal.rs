@@ -233,6 +233,7 @@ mod tests {
             grace: Span::from_secs(30),
             project: None,
             nodes: Vec::new(),
+            params: None,
         };
         (attempt, spec)
     }

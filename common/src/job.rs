@@ -153,6 +153,9 @@ pub struct JobSpec {
     /// On how many machines it runs at once, as a gang: a task on each, that start and end together. Not of an array.
     #[serde(default)]
     pub nodes: Option<u32>,
+    /// A line of parameters for each task of its array.
+    #[serde(default)]
+    pub params: Option<TreeId>,
 }
 
 impl JobSpec {
@@ -182,6 +185,7 @@ impl JobSpec {
             hold: false,
             labels: Vec::new(),
             nodes: None,
+            params: None,
         }
     }
 }
@@ -190,6 +194,11 @@ impl JobSpec {
     pub fn task_count(&self) -> u32 {
         let tasks = self.array.as_ref().map(ArraySpec::task_count);
         tasks.or(self.gang()).unwrap_or(1)
+    }
+
+    /// Returns what its submitter sends along: the folder, and parameters.
+    pub fn sent(&self) -> impl Iterator<Item = TreeId> + use<> {
+        self.workdir.into_iter().chain(self.params)
     }
 
     /// Returns how many tasks its gang has, where it is one.

@@ -25,6 +25,8 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::params::Filled;
+
 pub use self::{
     gpu::{GPU_FOLDER, GpuFiles},
     image_root::ImageRoot,
@@ -64,6 +66,8 @@ pub struct PlanInput<'a> {
     pub image: Option<&'a ImageRoot>,
     /// For a job with a network.
     pub rules: &'a ProxyRules,
+    /// Of the task, where its array has such.
+    pub params: Option<&'a Filled>,
 }
 
 /// What the machine can do for sandboxes, as the agent found out at its start.
@@ -332,7 +336,10 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         mapped: mapped(input),
     };
     SandboxPlan {
-        command: spec.command.clone(),
+        command: input
+            .params
+            .map_or(&spec.command, |filled| &filled.command)
+            .clone(),
         env: environment(input),
         hostname: input.machine.to_string(),
         mounts: mounts(input, limits.memory),

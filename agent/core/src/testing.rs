@@ -49,5 +49,6 @@ pub(crate) fn spec() -> AttemptSpec {
         grace: Span::from_secs(30),
         project: None,
         nodes: Vec::new(),
+        params: None,
     }
 }

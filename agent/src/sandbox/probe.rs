@@ -261,6 +261,7 @@ pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial)
         grace: Span::from_secs(0),
         project: None,
         nodes: Vec::new(),
+        params: None,
     };
     let mut made = plan(&PlanInput {
         attempt: AttemptId {
@@ -278,6 +279,7 @@ pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial)
             datasets: Vec::new(),
         },
         rules: &ProxyRules::default(),
+        params: None,
     });
     let bound = |target: &str, source: PathBuf| Mount {
         target: target.to_owned(),

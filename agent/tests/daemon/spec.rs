@@ -39,5 +39,6 @@ pub(crate) fn spec(script: &str, own_machine: bool) -> AttemptSpec {
         grace: Span::from_secs(5),
         project: None,
         nodes: Vec::new(),
+        params: None,
     }
 }

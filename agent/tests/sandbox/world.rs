@@ -135,6 +135,7 @@ impl Attempt {
             image,
             folders: &folders,
             rules: &ProxyRules::default(),
+            params: None,
         };
         look(&input);
         let plan = plan(&input);
@@ -251,6 +252,7 @@ pub(crate) fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec 
         grace: Span::from_millis(200),
         project: None,
         nodes: Vec::new(),
+        params: None,
     }
 }
 

@@ -239,6 +239,9 @@ pub struct AttemptSpec {
     /// The machines of its gang in the order of their tasks; none where it is none.
     #[serde(default)]
     pub nodes: Vec<Name>,
+    /// Of which a line is the task's.
+    #[serde(default)]
+    pub params: Option<TreeId>,
 }
 
 /// What an attempt's root is made of.

@@ -104,6 +104,7 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             grace: GRACE,
             project: name_of(state, job.project),
             nodes: nodes(state, id, job),
+            params: spec.params,
         },
     })
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use common::name::Name;
 
+use crate::params::VARIABLE;
+
 use super::{
     OUTPUT, PlanInput, WORK,
     gpu::{gpu_defaults, gpu_fixed},
@@ -54,6 +56,9 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
         ("COMPUTE_SHARE_MACHINE", input.machine.to_string()),
     ] {
         set(name, value);
+    }
+    if let Some(filled) = input.params {
+        env.insert(VARIABLE.to_owned(), filled.line.clone());
     }
     if !spec.nodes.is_empty() {
         let names: Vec<&str> = spec.nodes.iter().map(Name::as_str).collect();

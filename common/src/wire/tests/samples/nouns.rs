@@ -157,6 +157,7 @@ pub(super) fn job_spec() -> JobSpec {
         hold: true,
         labels: vec!["ssd".parse().unwrap(), "!zone=a".parse().unwrap()],
         nodes: Some(4),
+        params: Some(TreeId::new([9; 32])),
     }
 }
 
@@ -295,6 +296,7 @@ pub(super) fn attempt_spec() -> AttemptSpec {
         grace: Span::from_secs(10),
         project: Some(name("vision")),
         nodes: vec![name("box"), name("lab-1")],
+        params: Some(TreeId::new([9; 32])),
     }
 }
 

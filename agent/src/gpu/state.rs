@@ -50,7 +50,6 @@ impl State {
             shares: Shares::default(),
             gpus: Vec::new(),
             nodes: Vec::new(),
-            params: None,
             untold: BTreeSet::new(),
             unseen: BTreeSet::new(),
             refused: Vec::new(),

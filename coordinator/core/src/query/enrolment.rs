@@ -309,12 +309,7 @@ pub fn submitted_graph(
 }
 
 /// Returns what was sent along with a job of a graph that was submitted with this key.
-pub fn sent_with_at(
-    state: &State,
-    user: UserId,
-    key: IdempotencyKey,
-    place: usize,
-) -> Vec<TreeId> {
+pub fn sent_with_at(state: &State, user: UserId, key: IdempotencyKey, place: usize) -> Vec<TreeId> {
     sent_with(state, user, key_at(key, place))
 }
 

@@ -36,7 +36,10 @@ fn line(folder: &Path, task: u32) -> Result<Vec<u8>, Problem> {
     let read = |file: &File, into: &mut [u8], at| {
         let read = file.read_exact_at(into, at);
         read.map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => of_line(task, "is not there"),
+            // The kernel takes no place beyond the half of a `u64`.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
+                of_line(task, "is not there")
+            }
             _ => io_problem(WHAT, &error),
         })
     };

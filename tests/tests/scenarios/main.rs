@@ -6,6 +6,7 @@ mod buckets;
 mod cached;
 mod classroom;
 mod disks;
+mod each;
 mod entry;
 mod faults;
 mod following;

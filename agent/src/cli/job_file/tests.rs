@@ -26,6 +26,7 @@ priority: high
 max_runtime: 2h
 retries: {max: 2, on: [machine_lost, preempted]}
 array: 0-99%10
+each: params.jsonl%4
 after: [40, '41:failed']
 hold: true
 labels: [ssd, zone=a, '!slow']
@@ -61,6 +62,7 @@ exclusive: true
     let retries = draft.retries.as_ref().unwrap();
     assert_eq!((retries.max, retries.on.len()), (2, 2));
     assert_eq!(draft.array.unwrap().to_string(), "0-99%10");
+    assert_eq!(draft.each, Some("params.jsonl%4".parse().unwrap()));
     let after: Vec<String> = draft.after.iter().map(After::to_string).collect();
     assert_eq!(after, ["40:succeeded", "41:failed"]);
     assert!(draft.hold);

@@ -138,6 +138,9 @@ fn bad_values_name_their_key_and_what_would_do() {
     refused("array: NaN", "`array`");
     refused("array: .nan", "non-finite");
     refused("array: 99999999999", "too large");
+    refused("each: ''", "`each`: name a file");
+    refused("each: p.jsonl%0", "%0 is no count of tasks at once");
+    refused("each: '-'", "`each`: a file names a file; `--each -` reads");
     refused(
         "priority: urgent",
         "\"urgent\" is not one of low, normal, high",

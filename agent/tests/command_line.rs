@@ -255,8 +255,7 @@ fn lines_of_parameters_are_checked_before_anything_is_asked() {
     assert!(code == Some(2) && said.contains(expect), "{said}");
     write("{\"seed\": 1}\n");
     let (code, said) = submit(&["--each", "p.jsonl", "--array", "0-1", "--", "x"]);
-    let expect =
-        "why: it has 1 lines, for tasks 0 to 0, and none for task 1\n help: Leave --array out";
+    let expect = "why: it has 1 line, and task 1 would be line 2\n help: Leave --array out";
     assert!(code == Some(2) && said.contains(expect), "{said}");
     // A slip is said, and does no harm.
     let (code, said) = submit(&["--each", "p.jsonl", "--", "x", "{sede}"]);

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 
 use super::{
     Context,
+    amounts::counted,
     output::Output,
     sending::{send, walk},
     session::Session,
@@ -187,9 +188,10 @@ fn array(each: &Each, chosen: Option<ArraySpec>, lines: u32) -> Result<ArraySpec
     };
     if let Some(range) = chosen.ranges().find(|range| range.last >= lines) {
         let task = range.first.max(lines);
+        let lines = counted(u64::from(lines), "line");
         let why = format!(
-            "it has {lines} lines, for tasks 0 to {}, and none for task {task}",
-            lines - 1
+            "it has {lines}, and task {task} would be line {}",
+            u64::from(task) + 1
         );
         return Err(each
             .problem(why)

@@ -52,7 +52,7 @@ fn each_line_of_a_file_is_a_task() {
     }
     run(&["submit", "--each", &each, "--array", "0-5"])
         .expect_refusal(2, "bad_params")
-        .names("none for task 5");
+        .names("task 5 would be line 6");
     assert_eq!(org.alice.json(&["ps", "--all"]), serde_json::json!([]));
 
     let ended = run(&["run", "--each", &each]);

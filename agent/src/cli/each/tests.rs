@@ -147,7 +147,10 @@ fn an_array_chooses_lines() {
     assert_eq!(chosen("0-9%2").unwrap().to_string(), "0-9%2");
     for (text, task) in [("3-10", 10), ("0-2,17-18", 17)] {
         let problem = chosen(text).unwrap_err();
-        let expect = format!("it has 10 lines, for tasks 0 to 9, and none for task {task}");
+        let expect = format!(
+            "it has 10 lines, and task {task} would be line {}",
+            task + 1
+        );
         assert_eq!(problem.why, expect);
     }
 }

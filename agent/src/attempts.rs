@@ -4,6 +4,7 @@
 pub(crate) mod image;
 mod lazy;
 mod network;
+mod params;
 mod prepare;
 mod secrets;
 

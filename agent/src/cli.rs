@@ -10,6 +10,7 @@ mod daemon;
 mod dataset;
 mod device;
 mod doctor;
+mod each;
 mod follow;
 mod graph_file;
 mod image;

@@ -235,6 +235,7 @@ mod tests {
             nodes: Vec::new(),
             checkpoint: None,
             restore: None,
+            params: None,
         };
         (attempt, spec)
     }

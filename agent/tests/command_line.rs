@@ -230,6 +230,46 @@ fn what_cannot_be_asked_or_printed_says_how_it_can() {
 }
 
 #[test]
+fn lines_of_parameters_are_checked_before_anything_is_asked() {
+    let home = home();
+    let write = |text: &str| std::fs::write(home.path().join("p.jsonl"), text).unwrap();
+    let submit = |words: &[&str]| {
+        let ended = run(home.path(), &[&["submit", "--no-workdir"], words].concat());
+        (ended.code, ended.stderr)
+    };
+    write("{\"lr\": 0.1}\n{\"lr\": oops}\n");
+    let each = ["--each", "p.jsonl", "--", "train", "{lr}"];
+    let expect = "error[bad_params]: p.jsonl cannot be used for the tasks\n  \
+                  why: line 2 is not JSON: expected value (column 8)\n \
+                  help: Correct the line; every line is an object of JSON, as in {\"lr\": 0.1, \"seed\": 7}.\n";
+    assert_eq!(submit(&each), (Some(2), expect.to_owned()));
+    let dry_run = [&["--dry-run"], &each[..]].concat();
+    assert_eq!(submit(&dry_run), (Some(2), expect.to_owned()));
+    let graph = "jobs: {a: {command: [train, '{lr}'], each: p.jsonl}}";
+    std::fs::write(home.path().join("graph.yaml"), graph).unwrap();
+    let (code, said) = submit(&["graph.yaml"]);
+    let expect = "a in the graph: p.jsonl cannot be used for the tasks\n  why: line 2 is not JSON";
+    assert!(code == Some(2) && said.contains(expect), "{said}");
+    let (code, said) = submit(&["--each", "none.jsonl", "--", "x"]);
+    let expect = "none.jsonl cannot be used for the tasks\n  why: it cannot be read: No such file";
+    assert!(code == Some(2) && said.contains(expect), "{said}");
+    write("{\"seed\": 1}\n");
+    let (code, said) = submit(&["--each", "p.jsonl", "--array", "0-1", "--", "x"]);
+    let expect = "why: it has 1 line, and task 1 would be line 2\n help: Leave --array out";
+    assert!(code == Some(2) && said.contains(expect), "{said}");
+    // A slip is said, and does no harm.
+    let (code, said) = submit(&["--each", "p.jsonl", "--", "x", "{sede}"]);
+    assert!(
+        said.starts_with("No line has \"sede\", so {sede} stays as it is"),
+        "{said}"
+    );
+    assert!(
+        code == Some(3) && said.contains("error[not_signed_in]"),
+        "{said}"
+    );
+}
+
+#[test]
 fn destruction_needs_a_yes_where_nobody_can_be_asked() {
     let home = home();
     let ended = run(home.path(), &["machine", "remove", "box"]);

@@ -57,6 +57,7 @@ macro_rules! codes {
 codes! {
     BadRequest "bad_request" Usage "Correct the request and send it again."
     BadJobFile "bad_job_file" Usage "Correct the job file; `compute-share submit --help` shows every key."
+    BadParams "bad_params" Usage "Correct the line; every line is an object of JSON, as in {\"lr\": 0.1, \"seed\": 7}."
     BadLink "bad_link" Usage "Paste the whole link, in single quotes."
     BadFolder "bad_folder" Usage "Remove or exclude what cannot be sent, then try again."
     Permission "permission_denied" Refused "Ask an admin of the org."

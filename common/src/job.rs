@@ -161,6 +161,9 @@ pub struct JobSpec {
     /// How it is told to write down how far it is, where it can go on from there.
     #[serde(default)]
     pub checkpoint: Option<Checkpoint>,
+    /// A line of parameters for each task of its array.
+    #[serde(default)]
+    pub params: Option<TreeId>,
 }
 
 impl JobSpec {
@@ -191,6 +194,7 @@ impl JobSpec {
             labels: Vec::new(),
             nodes: None,
             checkpoint: None,
+            params: None,
         }
     }
 }
@@ -199,6 +203,11 @@ impl JobSpec {
     pub fn task_count(&self) -> u32 {
         let tasks = self.array.as_ref().map(ArraySpec::task_count);
         tasks.or(self.gang()).unwrap_or(1)
+    }
+
+    /// Returns what its submitter sends along: the folder, and parameters.
+    pub fn sent(&self) -> impl Iterator<Item = TreeId> + use<> {
+        self.workdir.into_iter().chain(self.params)
     }
 
     /// Returns how many tasks its gang has, where it is one.

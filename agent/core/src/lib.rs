@@ -20,6 +20,7 @@ pub mod owner;
 pub mod address;
 pub mod blocks;
 pub mod cache_plan;
+pub mod params;
 pub mod read_ahead;
 pub mod sandbox_plan;
 

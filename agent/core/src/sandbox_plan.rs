@@ -26,6 +26,8 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::params::Filled;
+
 pub use self::{
     gpu::{GPU_FOLDER, GpuFiles},
     image_root::ImageRoot,
@@ -65,6 +67,8 @@ pub struct PlanInput<'a> {
     pub image: Option<&'a ImageRoot>,
     /// For a job with a network.
     pub rules: &'a ProxyRules,
+    /// Of the task, where its array has such.
+    pub params: Option<&'a Filled>,
 }
 
 /// What the machine can do for sandboxes, as the agent found out at its start.
@@ -336,7 +340,10 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         mapped: mapped(input),
     };
     SandboxPlan {
-        command: spec.command.clone(),
+        command: input
+            .params
+            .map_or(&spec.command, |filled| &filled.command)
+            .clone(),
         env: environment(input),
         hostname: input.machine.to_string(),
         mounts: mounts(input, limits.memory),

@@ -51,5 +51,6 @@ pub(crate) fn spec() -> AttemptSpec {
         nodes: Vec::new(),
         checkpoint: None,
         restore: None,
+        params: None,
     }
 }

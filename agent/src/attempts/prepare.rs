@@ -24,7 +24,7 @@ use link::{
 };
 use tokio::sync::watch;
 
-use super::{Work, image, lazy, network, never_ran, secrets};
+use super::{Work, image, lazy, network, never_ran, params, secrets};
 use crate::{
     images,
     lazy::PinnedLazy,
@@ -95,8 +95,9 @@ async fn make_ready(
         None => has(dataset.tree),
     };
     let image_there = image::item(&spec.image).is_none_or(|item| cache.has(item));
-    let mut folders = spec.workdir.into_iter().chain(spec.restore);
-    if !(image_there && folders.all(has) && spec.datasets.iter().all(ready)) {
+    let sent = [spec.workdir, spec.params, spec.restore];
+    let sent_there = sent.into_iter().flatten().all(has);
+    if !(image_there && sent_there && spec.datasets.iter().all(ready)) {
         // A machine that comes back without what it said to prepare has lost it.
         if written.wait_for(|written| *written).await.is_ok() {
             work.happened(Step::Prepare).await;
@@ -129,6 +130,7 @@ async fn make_ready(
         });
     }
     let image = image::fetch(work).await?;
+    let filled = params::fetch(work).await?;
     let folder = work.machine.folder.attempt(work.attempt);
     let (place, machine) = (folder.clone(), Arc::clone(&work.machine));
     let (attempt, size) = (work.attempt, spec.allocation.disk);
@@ -164,6 +166,7 @@ async fn make_ready(
         image: None,
         folders: &folders,
         rules: &rules,
+        params: filled.as_ref(),
     };
     let root = match &image {
         None => None,

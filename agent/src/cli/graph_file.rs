@@ -56,9 +56,7 @@ pub(crate) fn load(path: &Path) -> Result<Option<Graph>, Problem> {
     let mut graph = graph.map_err(|error| error.into_problem(Code::BadJobFile, path))?;
     if let (Some(graph), Some(folder)) = (&mut graph, path.parent()) {
         for job in &mut graph.jobs {
-            if let Some(workdir) = &mut job.draft.workdir {
-                *workdir = folder.join(&workdir);
-            }
+            job.draft.count_from(folder);
         }
     }
     Ok(graph)

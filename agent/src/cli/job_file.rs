@@ -32,9 +32,12 @@ use common::{
 };
 use serde_json::{Map, Value};
 
-use super::yaml::{self, Fields, FileError};
+use super::{
+    each::Each,
+    yaml::{self, Fields, FileError},
+};
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "name",
     "image",
     "command",
@@ -58,6 +61,7 @@ const KEYS: [&str; 23] = [
     "exclusive",
     "nodes",
     "checkpoint",
+    "each",
 ];
 
 /// What is said of the key that makes a file a graph.
@@ -90,17 +94,19 @@ pub(crate) struct Draft {
     pub(crate) labels: Vec<WantedLabel>,
     pub(crate) nodes: Option<u32>,
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// Where its tasks' parameters are.
+    pub(crate) each: Option<Each>,
 }
 
-/// Reads the job file at `path`. A relative `workdir` counts from the file's own folder.
+/// Reads the job file at `path`. Relative paths of this computer count from the file's own folder.
 ///
 /// # Errors
 /// The file cannot be read, or a key or value in it is not one.
 pub(crate) fn load(path: &Path) -> Result<Draft, Problem> {
     let draft = yaml::read(path).and_then(|text| parse(&text));
     let mut draft = draft.map_err(|error| error.into_problem(Code::BadJobFile, path))?;
-    if let (Some(workdir), Some(folder)) = (&mut draft.workdir, path.parent()) {
-        *workdir = folder.join(&workdir);
+    if let Some(folder) = path.parent() {
+        draft.count_from(folder);
     }
     Ok(draft)
 }
@@ -139,7 +145,19 @@ pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
         labels: labels(&fields)?,
         nodes: fields.parsed("nodes")?,
         checkpoint: checkpoint(&fields)?,
+        each: each(&fields)?,
     })
+}
+
+fn each(fields: &Fields<'_>) -> Result<Option<Each>, FileError> {
+    let each: Option<Each> = fields.parsed("each")?;
+    match each.as_ref().is_some_and(Each::is_stdin) {
+        true => Err(fields.complain(
+            "each",
+            "a file names a file; `--each -` reads the standard input",
+        )),
+        false => Ok(each),
+    }
 }
 
 fn secrets(fields: &Fields<'_>) -> Result<BTreeSet<SecretName>, FileError> {
@@ -308,6 +326,16 @@ fn checkpoint(fields: &Fields<'_>) -> Result<Option<Checkpoint>, FileError> {
 }
 
 impl Draft {
+    /// Lets its relative paths count from this folder.
+    pub(crate) fn count_from(&mut self, folder: &Path) {
+        if let Some(workdir) = &mut self.workdir {
+            *workdir = folder.join(&workdir);
+        }
+        if let Some(each) = &mut self.each {
+            each.beside(folder);
+        }
+    }
+
     /// Completes the job.
     ///
     /// # Errors
@@ -364,6 +392,7 @@ impl Draft {
             labels: self.labels,
             nodes: self.nodes,
             checkpoint: self.checkpoint,
+            params: None,
         })
     }
 }

@@ -20,6 +20,7 @@ use common::{
 use uuid::Uuid;
 
 use super::{
+    each::Each,
     graph_file::{self, Graph},
     job_file::{self, Draft, MemoryRange, ShortGpu},
 };
@@ -95,6 +96,10 @@ pub(super) struct JobFlags {
     /// Run many tasks, each with its COMPUTE_SHARE_TASK_INDEX: 0-99, or 0-9,20,30-40%5 for at most 5 at once
     #[arg(long, value_name = "INDICES[%PARALLEL]")]
     array: Option<ArraySpec>,
+    /// Run a task for each line of a file, an object of JSON: {key} in the command is its value, and the line is in
+    /// COMPUTE_SHARE_PARAMS; - is the standard input, --array chooses lines
+    #[arg(long, value_name = "FILE[%PARALLEL]")]
+    each: Option<Each>,
     /// Project that the job belongs to
     #[arg(long, value_name = "NAME")]
     project: Option<Name>,
@@ -118,7 +123,7 @@ pub(super) struct JobFlags {
     #[arg(long = "label", value_name = "[!]KEY[=VALUE]")]
     labels: Vec<WantedLabel>,
     /// Run on so many machines at once, a task on each: all start and end together
-    #[arg(long, value_name = "N", conflicts_with = "array")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["array", "each"])]
     nodes: Option<u32>,
     /// Before it has to give way, send it this signal and so much time to write down how far it is (default: 60s); its next
     /// attempt finds again what it left under /output
@@ -266,6 +271,7 @@ impl JobFlags {
         }
         draft.nodes = self.nodes.or(draft.nodes);
         draft.checkpoint = self.checkpoint.or(draft.checkpoint);
+        draft.each = self.each.or(draft.each.take());
         draft.hold |= self.hold;
         if !self.labels.is_empty() {
             draft.labels = self.labels;

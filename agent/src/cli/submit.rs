@@ -23,7 +23,7 @@ use common::{
 };
 
 use super::{
-    Context, explain, image,
+    Context, each, explain, image,
     job_flags::{Asked, JobFlags, Workdir},
     sending::{send, walk, with_files},
     session::{Session, ask},
@@ -39,7 +39,7 @@ const MAX_AWAITED_NAMED: usize = 4;
 /// Submit a job, or a graph of jobs, and print its number
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n  compute-share submit --after 41:succeeded -- python3 evaluate.py\n  compute-share submit graph.yaml\n  compute-share submit --image python:3.12 --network internet -- python3 train.py\n  compute-share submit --gpu rtx-4090:1 --gpu-memory 8GiB --gpu-share --dry-run -- python3 eval.py\n\nKeys of a job file: name image command workdir env\n  resources{cpu memory disk gpu{count model memory share}} datasets outputs\n  network isolation priority max_runtime retries{max on} array\n  project visibility secrets after hold labels exclusive nodes\n  checkpoint{signal grace}\n\nA file with `jobs:` is a graph: a job under each name, `after: [NAME]` or `[NAME:failed]` between them, and keys\nfor all of them under `defaults:`. All of it is submitted, or nothing."
+    after_help = "Examples:\n  compute-share submit --cpu 4 --gpu rtx-4090:1 -- python3 train.py\n  compute-share submit job.yaml --array 0-99%10\n  compute-share submit --each params.jsonl%10 -- python3 train.py --lr {lr} --seed {seed}\n  compute-share submit --after 41:succeeded -- python3 evaluate.py\n  compute-share submit graph.yaml\n  compute-share submit --image python:3.12 --network internet -- python3 train.py\n  compute-share submit --gpu rtx-4090:1 --gpu-memory 8GiB --gpu-share --dry-run -- python3 eval.py\n\nKeys of a job file: name image command workdir env\n  resources{cpu memory disk gpu{count model memory share}} datasets outputs\n  network isolation priority max_runtime retries{max on} array each\n  project visibility secrets after hold labels exclusive nodes\n  checkpoint{signal grace}\n\nA file with `jobs:` is a graph: a job under each name, `after: [NAME]` or `[NAME:failed]` between them, and keys\nfor all of them under `defaults:`. All of it is submitted, or nothing."
 )]
 pub(super) struct Submit {
     #[command(flatten)]
@@ -102,12 +102,14 @@ pub(super) async fn submit(
     flags: JobFlags,
 ) -> Result<(Session, Submitted), Problem> {
     let Asked {
-        draft,
+        mut draft,
         workdir,
         key,
     } = flags.read()?;
     // What cannot be a job is said before anything is sent.
+    let each = draft.each.take();
     let mut spec = draft.into_spec(None)?;
+    let lines = each::read(each, &mut spec, context.output).await?;
     let login = image::pin(&mut spec).await?;
     let folder = folder_to_send(workdir)?;
     let walked = match folder {
@@ -126,6 +128,10 @@ pub(super) async fn submit(
             let doing = "sending the work folder";
             spec.workdir = Some(send(context, &session, walked, purpose, None, doing).await?);
         }
+        if let Some(lines) = &lines {
+            let project = spec.project.clone();
+            spec.params = Some(lines.send(context, &session, project).await?);
+        }
         let request = Request::SubmitJob(Box::new(SubmitJob {
             org: session.org,
             spec,
@@ -140,8 +146,10 @@ pub(super) async fn submit(
 
 /// Asks what would happen, and says it. Nothing is sent but the question.
 pub(super) async fn dry_run(context: &Context, flags: JobFlags) -> Result<ExitCode, Problem> {
-    let Asked { draft, key, .. } = flags.read()?;
+    let Asked { mut draft, key, .. } = flags.read()?;
+    let each = draft.each.take();
     let mut spec = draft.into_spec(None)?;
+    each::read(each, &mut spec, context.output).await?;
     // A login is not needed to say what would happen.
     image::pin(&mut spec).await?;
     let session = context.session().await?;

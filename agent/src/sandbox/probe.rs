@@ -263,6 +263,7 @@ pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial)
         nodes: Vec::new(),
         checkpoint: None,
         restore: None,
+        params: None,
     };
     let mut made = plan(&PlanInput {
         attempt: AttemptId {
@@ -280,6 +281,7 @@ pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial)
             datasets: Vec::new(),
         },
         rules: &ProxyRules::default(),
+        params: None,
     });
     let bound = |target: &str, source: PathBuf| Mount {
         target: target.to_owned(),

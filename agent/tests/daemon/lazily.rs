@@ -35,7 +35,7 @@ use crate::{
 
 /// What the coordinator has, and how many chunks of it went out.
 #[derive(Debug, Default)]
-struct Depot {
+pub(crate) struct Depot {
     chunks: HashMap<ChunkId, Bytes>,
     sent: AtomicUsize,
 }
@@ -54,10 +54,15 @@ impl PieceSource for Depot {
 
 /// A dataset of two files, of which a job reads one.
 fn dataset() -> (Arc<Depot>, Manifest) {
+    tree(&[("read", b"what is read\n"), ("unread", b"what is not\n")])
+}
+
+/// A tree of these files, each of one chunk.
+pub(crate) fn tree(files: &[(&str, &[u8])]) -> (Arc<Depot>, Manifest) {
     let mut depot = Depot::default();
-    let mut file = |path: &str, content: &'static [u8]| {
+    let file = |(path, content): &(&str, &[u8])| {
         let id = chunk_id(content);
-        depot.chunks.insert(id, Bytes::from_static(content));
+        depot.chunks.insert(id, Bytes::copy_from_slice(content));
         let bytes = u32::try_from(content.len()).unwrap();
         Entry {
             path: path.parse().unwrap(),
@@ -67,16 +72,13 @@ fn dataset() -> (Arc<Depot>, Manifest) {
             },
         }
     };
-    let entries = vec![
-        file("read", b"what is read\n"),
-        file("unread", b"what is not\n"),
-    ];
+    let entries = files.iter().map(file).collect();
     let manifest = Manifest::new(Tree::new(entries).unwrap()).unwrap();
     (Arc::new(depot), manifest)
 }
 
 /// Answers the agent's streams; what comes of logs goes to `log`.
-async fn serve(
+pub(crate) async fn serve(
     connection: quinn::Connection,
     depot: Arc<Depot>,
     manifest: Manifest,

@@ -8,6 +8,7 @@ mod following;
 mod lazily;
 mod leaks;
 mod owner;
+mod params;
 mod spec;
 
 use std::{path::PathBuf, time::Duration};

@@ -41,5 +41,6 @@ pub(crate) fn spec(script: &str, own_machine: bool) -> AttemptSpec {
         nodes: Vec::new(),
         checkpoint: None,
         restore: None,
+        params: None,
     }
 }

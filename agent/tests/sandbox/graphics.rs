@@ -35,6 +35,7 @@ fn with_gpus(command: &[&str], gpus: BTreeMap<String, GpuFiles>, granted: &[&str
             datasets: Vec::new(),
         },
         rules: &ProxyRules::default(),
+        params: None,
     });
     attempt
 }

@@ -135,6 +135,7 @@ impl Attempt {
             image,
             folders: &folders,
             rules: &ProxyRules::default(),
+            params: None,
         };
         look(&input);
         let plan = plan(&input);
@@ -253,6 +254,7 @@ pub(crate) fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec 
         nodes: Vec::new(),
         checkpoint: None,
         restore: None,
+        params: None,
     }
 }
 

@@ -245,6 +245,9 @@ pub struct AttemptSpec {
     /// What the task left when it was tried before: it finds that where it left it.
     #[serde(default)]
     pub restore: Option<TreeId>,
+    /// Of which a line is the task's.
+    #[serde(default)]
+    pub params: Option<TreeId>,
 }
 
 /// What an attempt's root is made of.

@@ -106,6 +106,7 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             nodes: nodes(state, id, job),
             checkpoint: spec.checkpoint,
             restore: attempt.restore,
+            params: spec.params,
         },
     })
 }

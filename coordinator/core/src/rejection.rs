@@ -237,6 +237,8 @@ pub enum InvalidJob {
     Nodes { nodes: u32 },
     #[error("it is an array and asks for several machines at once (nodes); it can be one of both")]
     NodesOfArray,
+    #[error("it has a line of parameters for each task and is no array")]
+    ParamsWithoutArray,
     #[error(
         "it asks for several machines at once (nodes) and for more memory with each try; it can be one of both"
     )]

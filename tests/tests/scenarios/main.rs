@@ -7,6 +7,7 @@ mod cached;
 mod checkpoint;
 mod classroom;
 mod disks;
+mod each;
 mod entry;
 mod faults;
 mod following;

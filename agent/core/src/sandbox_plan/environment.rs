@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use common::name::Name;
 
+use crate::params::VARIABLE;
+
 use super::{
     OUTPUT, PlanInput, WORK,
     gpu::{gpu_defaults, gpu_fixed},
@@ -57,6 +59,9 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
     }
     if spec.restore.is_some() {
         set("COMPUTE_SHARE_RESTORED", "1".to_owned());
+    }
+    if let Some(filled) = input.params {
+        env.insert(VARIABLE.to_owned(), filled.line.clone());
     }
     if !spec.nodes.is_empty() {
         let names: Vec<&str> = spec.nodes.iter().map(Name::as_str).collect();

@@ -50,6 +50,7 @@ fn spec() -> AttemptSpec {
         nodes: Vec::new(),
         checkpoint: None,
         restore: None,
+        params: None,
     }
 }
 
@@ -86,7 +87,7 @@ fn planned(superuser: bool, number: u32) -> SandboxPlan {
 }
 
 fn planned_for(spec: &AttemptSpec, superuser: bool, number: u32) -> SandboxPlan {
-    planned_with(spec, superuser, number, None)
+    planned_with(spec, superuser, number, None, None)
 }
 
 fn planned_with(
@@ -94,6 +95,7 @@ fn planned_with(
     superuser: bool,
     number: u32,
     image: Option<&ImageRoot>,
+    params: Option<&Filled>,
 ) -> SandboxPlan {
     let folders = Folders {
         work: "/state/attempts/a/work".into(),
@@ -115,6 +117,7 @@ fn planned_with(
             denied: vec!["198.0.0.7".parse().unwrap()],
             most_bytes: None,
         },
+        params,
     })
 }
 
@@ -170,6 +173,18 @@ fn a_task_of_a_gang_knows_its_peers() {
     let told =
         ["RANK", "COUNT", "NAMES"].map(|what| env[&format!("COMPUTE_SHARE_NODE_{what}")].as_str());
     assert_eq!(told, ["5", "2", "box,lab-1"]);
+}
+
+#[test]
+fn what_a_line_of_parameters_makes_of_the_command_is_run() {
+    let filled = Filled {
+        command: vec!["./train".to_owned(), "--depth=7".to_owned()],
+        line: r#"{"depth": 7}"#.to_owned(),
+    };
+    let plan = planned_with(&spec(), true, 1, None, Some(&filled));
+    assert_eq!(plan.command, filled.command);
+    assert_eq!(plan.env["COMPUTE_SHARE_PARAMS"], filled.line);
+    assert!(!planned(true, 1).env.contains_key("COMPUTE_SHARE_PARAMS"));
 }
 
 #[test]
@@ -328,7 +343,7 @@ fn an_image_brings_its_programs_and_its_environment_but_nothing_of_ours() {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
     };
-    let plan = planned_with(&spec(), true, 1, Some(&image));
+    let plan = planned_with(&spec(), true, 1, Some(&image), None);
     for (name, value) in [
         ("PATH", "/opt/bin:/bin"),
         ("HOME", "/work"),

@@ -115,7 +115,7 @@ fn text(job: &JobDetail) -> String {
         .with_some("at most", spec.max_runtime)
         .with_some("retries", retries::asked(&spec.retries))
         .with("tried again", retries::waiting(job, now()))
-        .with_some("array", spec.array.as_ref())
+        .with_some("array", array(spec))
         .with_some("nodes", spec.gang())
         .with_some("checkpoint", spec.checkpoint)
         .with_some("runs again", job.rerun_of.map(|of| format!("job {of}")))
@@ -219,6 +219,17 @@ fn artifacts(attempt: &AttemptView) -> String {
         ArtifactsView::Lost => "lost".to_owned(),
         ArtifactsView::Forgotten { at, .. } => format!("kept until {}", day(*at)),
     }
+}
+
+/// Returns the tasks of an array, and whether each has parameters.
+fn array(spec: &JobSpec) -> Option<String> {
+    let array = spec.array.as_ref()?;
+    let each = if spec.params.is_some() {
+        ", a line of parameters each"
+    } else {
+        ""
+    };
+    Some(format!("{array}{each}"))
 }
 
 /// Returns the command as a shell would need it.

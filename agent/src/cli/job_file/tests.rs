@@ -26,6 +26,7 @@ priority: high
 max_runtime: 2h
 retries: {max: 2, on: [machine_lost, preempted]}
 array: 0-99%10
+each: params.jsonl%4
 after: [40, '41:failed']
 hold: true
 labels: [ssd, zone=a, '!slow']
@@ -61,6 +62,7 @@ exclusive: true
     let retries = draft.retries.as_ref().unwrap();
     assert_eq!((retries.max, retries.on.len()), (2, 2));
     assert_eq!(draft.array.unwrap().to_string(), "0-99%10");
+    assert_eq!(draft.each, Some("params.jsonl%4".parse().unwrap()));
     let after: Vec<String> = draft.after.iter().map(After::to_string).collect();
     assert_eq!(after, ["40:succeeded", "41:failed"]);
     assert!(draft.hold);
@@ -136,6 +138,9 @@ fn bad_values_name_their_key_and_what_would_do() {
     refused("array: NaN", "`array`");
     refused("array: .nan", "non-finite");
     refused("array: 99999999999", "too large");
+    refused("each: ''", "`each`: name a file");
+    refused("each: p.jsonl%0", "%0 is no count of tasks at once");
+    refused("each: '-'", "`each`: a file names a file; `--each -` reads");
     refused(
         "priority: urgent",
         "\"urgent\" is not one of low, normal, high",

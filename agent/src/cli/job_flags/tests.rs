@@ -20,7 +20,7 @@ fn of_a_graph_flags_say_only_what_is_about_all_of_it() {
     let path = folder.path().join("graph.yaml");
     std::fs::write(
         &path,
-        "jobs: {a: {command: x, workdir: sub}, b: {command: z}}",
+        "jobs: {a: {command: x, workdir: sub, each: p.jsonl}, b: {command: z}}",
     )
     .unwrap();
     let path = path.to_str().unwrap();
@@ -29,7 +29,10 @@ fn of_a_graph_flags_say_only_what_is_about_all_of_it() {
     assert!(said.dry_run && said.no_workdir && said.key == idempotency_key(Some("k")));
     let sub = folder.path().join("sub");
     assert_eq!(graph.jobs[0].draft.workdir, Some(sub), "beside the file");
-    for more in [["--cpu", "2"], ["--after", "41"], ["--name", "x"]] {
+    let lines = folder.path().join("p.jsonl");
+    let lines = lines.to_str().unwrap().parse().unwrap();
+    assert_eq!(graph.jobs[0].draft.each, Some(lines), "beside the file");
+    for more in [["--cpu", "2"], ["--after", "41"], ["--each", "x"]] {
         let problem = flags(&[&[path], &more[..]].concat()).graph().unwrap_err();
         assert_eq!(problem.code, Code::BadRequest);
     }
@@ -188,6 +191,7 @@ fn bad_flags_are_refused_where_they_stand() {
         ["--dataset", "digits"],
         ["--env", "=x"],
         ["--array", "9-1"],
+        ["--each", "p.jsonl%0"],
         ["--gpu", "0"],
     ] {
         assert!(
@@ -214,8 +218,10 @@ fn a_share_is_a_gpu_and_a_size() {
         .unwrap()
         .draft;
     assert!(draft.request.exclusive && draft.nodes == Some(4));
-    let both = ["job", "--nodes", "4", "--array", "0-3"];
-    assert!(Line::try_parse_from(both).is_err());
+    for array in [["--array", "0-3"], ["--each", "p.jsonl"]] {
+        let both = [&["job", "--nodes", "4"], &array[..]].concat();
+        assert!(Line::try_parse_from(both).is_err());
+    }
     let words = ["--gpu", "2", "--gpu-memory", "20GiB..40GiB"];
     let gpu = flags(&words).read().unwrap().draft.request.gpu.unwrap();
     assert_eq!(gpu.memory_words().unwrap(), "20 GiB to 40 GiB");

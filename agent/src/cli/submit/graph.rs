@@ -20,7 +20,9 @@ use serde::Serialize;
 use super::{awaited, folder_to_send, walk_meant};
 use crate::{
     cli::{
-        Context, explain,
+        Context,
+        each::{self, Lines},
+        explain,
         graph_file::{Graph, GraphDraft},
         image,
         job_flags::{GraphFlags, Workdir},
@@ -37,6 +39,7 @@ struct Ready {
     login: Option<RegistryLogin>,
     /// That is sent with it.
     folder: Option<PathBuf>,
+    lines: Option<Lines>,
 }
 
 /// What was looked up and walked for one job need not be for the next.
@@ -74,7 +77,7 @@ pub(super) async fn submit(
     let mut jobs = Vec::with_capacity(names.len());
     for draft in graph.jobs {
         let name = draft.name.clone();
-        let job = ready(draft, &flags, &mut found).await;
+        let job = ready(context, draft, &flags, &mut found).await;
         jobs.push(job.map_err(|problem| of(&name, problem))?);
     }
     let session = context.session().await?;
@@ -118,7 +121,10 @@ async fn send_folders(
 ) -> Result<Vec<GraphJob>, Problem> {
     let mut sent: BTreeMap<(&PathBuf, Option<Name>), TreeId> = BTreeMap::new();
     let mut all = Vec::with_capacity(jobs.len());
-    for Ready { job, folder, .. } in jobs {
+    for Ready {
+        job, folder, lines, ..
+    } in jobs
+    {
         let mut job = job.clone();
         let folder = folder.as_ref();
         if let Some((path, folder)) = folder.and_then(|path| found.folders.get_key_value(path)) {
@@ -134,6 +140,10 @@ async fn send_folders(
             };
             sent.insert((path, project), tree);
             job.spec.workdir = Some(tree);
+        }
+        if let Some(lines) = lines {
+            let project = job.spec.project.clone();
+            job.spec.params = Some(lines.send(context, session, project).await?);
         }
         all.push(job);
     }
@@ -155,7 +165,12 @@ fn table(jobs: &[Committed]) -> String {
 }
 
 /// Completes a job, as far as that needs no coordinator.
-async fn ready(draft: GraphDraft, flags: &GraphFlags, found: &mut Found) -> Result<Ready, Problem> {
+async fn ready(
+    context: &Context,
+    draft: GraphDraft,
+    flags: &GraphFlags,
+    found: &mut Found,
+) -> Result<Ready, Problem> {
     let GraphDraft {
         name,
         mut draft,
@@ -166,7 +181,9 @@ async fn ready(draft: GraphDraft, flags: &GraphFlags, found: &mut Found) -> Resu
         Some(folder) => Workdir::Named(folder),
         None => Workdir::Current,
     };
+    let each = draft.each.take();
     let mut spec = draft.into_spec(None)?;
+    let lines = each::read(each, &mut spec, context.output).await?;
     let asked = spec.image.to_string();
     let login = if let Some((image, login)) = found.images.get(&asked) {
         spec.image = image.clone();
@@ -190,7 +207,12 @@ async fn ready(draft: GraphDraft, flags: &GraphFlags, found: &mut Found) -> Resu
         }
     };
     let job = GraphJob { name, spec, needs };
-    Ok(Ready { job, login, folder })
+    Ok(Ready {
+        job,
+        login,
+        folder,
+        lines,
+    })
 }
 
 /// Asks of each job what would happen, and says it. Nothing is sent but the questions.

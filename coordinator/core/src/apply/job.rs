@@ -64,7 +64,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
             state.index.job_numbers.insert((*org, *number), *id);
             state.index.keys.insert((*owner, *key), *id);
             state.index.job_in(*id, &job, &progress);
-            state.index.workdir_in(&job);
+            state.index.sent_in(&job);
             state.index.rerun_in(*id, &job);
             state.index.reader_in(*id, &job);
             state.jobs.insert(*id, job);

@@ -308,20 +308,16 @@ pub fn submitted_graph(
     jobs.collect()
 }
 
-/// Returns the work folder of a job of a graph that was submitted with this key.
-pub fn submitted_workdir_at(
-    state: &State,
-    user: UserId,
-    key: IdempotencyKey,
-    place: usize,
-) -> Option<TreeId> {
-    submitted_workdir(state, user, key_at(key, place))
+/// Returns what was sent along with a job of a graph that was submitted with this key.
+pub fn sent_with_at(state: &State, user: UserId, key: IdempotencyKey, place: usize) -> Vec<TreeId> {
+    sent_with(state, user, key_at(key, place))
 }
 
-/// Returns the work folder of the job that was submitted with this key.
-pub fn submitted_workdir(state: &State, user: UserId, key: IdempotencyKey) -> Option<TreeId> {
-    let id = state.index.keys.get(&(user, key))?;
-    state.jobs.get(id)?.spec.workdir
+/// Returns what was sent along with the job that was submitted with this key; nothing where there is none.
+pub fn sent_with(state: &State, user: UserId, key: IdempotencyKey) -> Vec<TreeId> {
+    let id = state.index.keys.get(&(user, key));
+    let job = id.and_then(|id| state.jobs.get(id));
+    job.into_iter().flat_map(|job| job.spec.sent()).collect()
 }
 
 /// Returns whether a machine may take jobs.

@@ -21,8 +21,8 @@ use crate::{
 
 /// How fast data comes to a machine that has not said so: a line of about 100 Mbit/s.
 pub(super) const GUESSED_RATE: Bytes = Bytes::mib(10);
-/// What a work folder counts, whose size nobody says: they are small.
-const WORK_FOLDER: Bytes = Bytes::mib(1);
+/// What a work folder counts, and parameters, whose size nobody says: they are small.
+const SENT_ALONG: Bytes = Bytes::mib(1);
 
 /// The trees that a task needs, each with its size.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -31,24 +31,24 @@ pub(super) struct Needs(Vec<(TreeId, Bytes)>);
 impl Needs {
     /// Returns everything that a machine fetches before the job's task starts.
     pub(super) fn of(state: &State, job: &Job) -> Self {
-        Self::new(state, job.org, job.spec.workdir, before_start(job))
+        Self::new(state, job.org, job.spec.sent(), before_start(job))
     }
 
     /// Returns the data that people named: of a job as it was pinned, else as it would be now.
     fn named(state: &State, subject: &Subject<'_>) -> Self {
         if let Some((_, job, _)) = subject.job {
-            return Self::new(state, job.org, None, before_start(job));
+            return Self::new(state, job.org, None.into_iter(), before_start(job));
         }
         let (datasets, left) = (datasets_now(state, subject), artifacts_now(state, subject));
         let left = left.map(|(_, tree)| tree);
         let trees = datasets.map(|(_, tree)| tree).chain(left);
-        Self::new(state, subject.org, None, trees)
+        Self::new(state, subject.org, None.into_iter(), trees)
     }
 
     fn new(
         state: &State,
         org: OrgId,
-        workdir: Option<TreeId>,
+        sent: impl Iterator<Item = TreeId>,
         named: impl Iterator<Item = TreeId>,
     ) -> Self {
         let used = state.index.orgs.get(&org);
@@ -56,8 +56,8 @@ impl Needs {
             let kept = used.and_then(|used| used.datasets.size(tree).or(used.artifacts.size(tree)));
             (tree, kept.unwrap_or_default())
         };
-        let workdir = workdir.map(|tree| (tree, WORK_FOLDER));
-        let mut trees: Vec<(TreeId, Bytes)> = workdir.into_iter().chain(named.map(size)).collect();
+        let sent = sent.map(|tree| (tree, SENT_ALONG));
+        let mut trees: Vec<(TreeId, Bytes)> = sent.chain(named.map(size)).collect();
         trees.sort_unstable();
         trees.dedup_by_key(|(tree, _)| *tree);
         Self(trees)

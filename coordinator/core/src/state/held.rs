@@ -29,8 +29,9 @@ pub(crate) struct OrgUse {
     pub(crate) guests: Guests,
     pub(crate) datasets: Kept,
     pub(crate) artifacts: Kept,
-    /// Work folders of all jobs, also of those that have ended, by how many have one. They count for no limit.
-    pub(crate) workdirs: BTreeMap<TreeId, u64>,
+    /// Work folders and parameters of all jobs, also of those that have ended, by how many have one. They count for no
+    /// limit.
+    pub(crate) sent: BTreeMap<TreeId, u64>,
 }
 
 /// Trees that are kept; one that is kept twice takes its bytes once.
@@ -43,7 +44,7 @@ pub(crate) struct Kept {
 impl OrgUse {
     /// Returns whether anything of the org needs the tree.
     pub(crate) fn keeps(&self, tree: TreeId) -> bool {
-        self.datasets.holds(tree) || self.artifacts.holds(tree) || self.workdirs.contains_key(&tree)
+        self.datasets.holds(tree) || self.artifacts.holds(tree) || self.sent.contains_key(&tree)
     }
 }
 

@@ -153,7 +153,7 @@ impl Index {
         for (id, job) in &state.jobs {
             index.job_numbers.insert((job.org, job.number), *id);
             index.keys.insert((job.owner, job.key), *id);
-            index.workdir_in(job);
+            index.sent_in(job);
             index.rerun_in(*id, job);
             if let Some(progress) = state.progress.get(id) {
                 index.job_in(*id, job, progress);

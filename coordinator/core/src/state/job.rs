@@ -232,7 +232,7 @@ impl Job {
 
     /// Returns every tree that a machine needs to run it.
     pub(crate) fn trees(&self) -> impl Iterator<Item = TreeId> {
-        self.spec.workdir.into_iter().chain(self.named())
+        self.spec.sent().chain(self.named())
     }
 
     /// Returns the data that people named for it: datasets, an image, what other jobs left.

@@ -14,7 +14,7 @@ mod storage;
 mod token;
 mod usage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use certs::Subject;
 use common::{
@@ -40,6 +40,7 @@ use coordinator_core::{
 
 use super::Member;
 use crate::{
+    blobs::Store,
     desk::{blocking, parse_request},
     mint, sign_in,
 };
@@ -232,24 +233,15 @@ async fn add_version(
 async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Answer, Problem> {
     let desk = &*member.desk;
     let _named = desk.blobs.named().await;
-    let (key, workdir) = (request.key, request.spec.workdir);
-    let there = enrolment::submitted_workdir(&desk.engine.read(), user, key);
-    let mut sent = None;
+    let key = request.key;
     // Sent again with the same key, the job that is there has its folder already.
-    if let Some(tree) = workdir
-        && there != Some(tree)
-    {
-        check_sent(member, request.org, tree)?;
-        let store = desk.store(request.org).await?;
-        sent = Some((store.clone(), tree));
-        if !blocking(move || store.has_tree(tree)).await? {
-            return Err(not_uploaded(tree));
-        }
-    }
+    let there = enrolment::sent_with(&desk.engine.read(), user, key);
+    let new = request.spec.sent().filter(|tree| !there.contains(tree));
+    let held = all_sent(member, request.org, new.collect()).await?;
     let job = JobId::new(mint::uuid(desk.now()));
     let body = Body::SubmitJob { job, request };
     desk.engine.ask(member.actor, body).await?;
-    if let Some((store, tree)) = sent {
+    for (store, tree) in held {
         store.release(tree);
     }
     // Sent again with the same key, it is the job that is there.
@@ -257,6 +249,25 @@ async fn submit(member: &Member, user: UserId, request: SubmitJob) -> Result<Ans
     Ok(Answer::Submitted(
         submitted.expect("the commit before has this key"),
     ))
+}
+
+/// Checks that all of it is here, and was sent by whoever names it. It is to be released once a job has it.
+async fn all_sent(
+    member: &Member,
+    org: OrgId,
+    trees: BTreeSet<TreeId>,
+) -> Result<Vec<(Store, TreeId)>, Problem> {
+    let mut held = Vec::with_capacity(trees.len());
+    for tree in trees {
+        check_sent(member, org, tree)?;
+        let store = member.desk.store(org).await?;
+        let asked = store.clone();
+        if !blocking(move || asked.has_tree(tree)).await? {
+            return Err(not_uploaded(tree));
+        }
+        held.push((store, tree));
+    }
+    Ok(held)
 }
 
 /// Checks that whoever names a tree has sent it: that it is here, and what its id is, others may see too.

@@ -158,6 +158,7 @@ pub(super) fn job_spec() -> JobSpec {
         labels: vec!["ssd".parse().unwrap(), "!zone=a".parse().unwrap()],
         nodes: Some(4),
         checkpoint: Some("USR1:2m".parse().unwrap()),
+        params: Some(TreeId::new([9; 32])),
     }
 }
 
@@ -298,6 +299,7 @@ pub(super) fn attempt_spec() -> AttemptSpec {
         nodes: vec![name("box"), name("lab-1")],
         checkpoint: Some("TERM:10s".parse().unwrap()),
         restore: Some(TreeId::new([9; 32])),
+        params: Some(TreeId::new([9; 32])),
     }
 }
 

@@ -73,6 +73,10 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), InvalidJob> {
     if let Some(array) = &spec.array {
         array.check()?;
     }
+    // How many lines there are is not known here: a task that has none says so.
+    if spec.params.is_some() && spec.array.is_none() {
+        return Err(InvalidJob::ParamsWithoutArray);
+    }
     check_nodes(spec)
 }
 

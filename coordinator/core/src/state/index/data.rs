@@ -84,11 +84,11 @@ impl Index {
         used.datasets.add(version.tree, version.bytes);
     }
 
-    /// Takes in the work folder of a job, which stays as long as the job is shown: until its org is deleted.
-    pub(crate) fn workdir_in(&mut self, job: &Job) {
-        if let Some(tree) = job.spec.workdir {
+    /// Takes in what was sent along with a job, which stays as long as the job is shown: until its org is deleted.
+    pub(crate) fn sent_in(&mut self, job: &Job) {
+        for tree in job.spec.sent() {
             let used = self.orgs.entry(job.org).or_default();
-            *used.workdirs.entry(tree).or_default() += 1;
+            *used.sent.entry(tree).or_default() += 1;
         }
     }
 

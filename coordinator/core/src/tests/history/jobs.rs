@@ -17,7 +17,7 @@ use super::MACHINES;
 use crate::{
     Body, Event, Rejection,
     command::job::JobCommand,
-    tests::world::{ALICE, BOB, ORG, World, array, job_id, name, outcome, spec},
+    tests::world::{ALICE, BOB, ORG, World, array, job_id, name, outcome, spec, tree},
 };
 
 #[derive(Debug, Clone)]
@@ -58,14 +58,18 @@ pub(super) struct JobShape {
     exclusive: bool,
     nodes: Option<u32>,
     checkpoint: bool,
+    params: Option<u8>,
 }
 
 impl JobShape {
     pub(super) fn put_into(&self, spec: JobSpec) -> JobSpec {
         let labels = self.label.map(|label| WANTED[label].parse().unwrap());
+        let array = spec.array.filter(|_| self.nodes.is_none());
+        let params = self.params.filter(|_| array.is_some());
         JobSpec {
             labels: labels.into_iter().collect(),
-            array: spec.array.filter(|_| self.nodes.is_none()),
+            array,
+            params: params.map(tree),
             nodes: self.nodes,
             checkpoint: self.checkpoint.then(|| "USR1:1m".parse().unwrap()),
             retries: Retries {
@@ -85,12 +89,16 @@ pub(super) fn job_shape() -> impl Strategy<Value = JobShape> {
     let label = prop::option::weighted(0.15, 0..WANTED.len());
     let nodes = prop::option::weighted(0.25, 2..4u32);
     let checkpoint = prop::bool::weighted(0.25);
-    let shape = (label, prop::bool::weighted(0.15), nodes, checkpoint);
-    shape.prop_map(|(label, exclusive, nodes, checkpoint)| JobShape {
+    // Of few trees, so that a dataset or an artifact may be the same.
+    let params = prop::option::weighted(0.15, 1..4u8);
+    let exclusive = prop::bool::weighted(0.15);
+    let shape = (label, exclusive, nodes, checkpoint, params);
+    shape.prop_map(|(label, exclusive, nodes, checkpoint, params)| JobShape {
         label,
         exclusive,
         nodes,
         checkpoint,
+        params,
     })
 }
 

@@ -17,8 +17,8 @@ use coordinator_core::{
     query::{self, enrolment},
 };
 
-use super::{Member, check_sent, not_uploaded};
-use crate::{desk::blocking, mint};
+use super::{Member, all_sent};
+use crate::mint;
 
 /// Nothing is sent: the work folder is there with the job that is run again.
 pub(super) async fn rerun(
@@ -50,24 +50,13 @@ pub(super) async fn submit_graph(
     let desk = &*member.desk;
     let _named = desk.blobs.named().await;
     let (key, count) = (request.key, request.jobs.len().min(MAX_GRAPH_JOBS));
-    let mut sent = BTreeSet::new();
+    let mut new = BTreeSet::new();
     for (place, job) in request.jobs.iter().enumerate().take(count) {
         // Sent again with the same key, the jobs that are there have their folders already.
-        let there = enrolment::submitted_workdir_at(&desk.engine.read(), user, key, place);
-        sent.extend(job.spec.workdir.filter(|tree| there != Some(*tree)));
+        let there = enrolment::sent_with_at(&desk.engine.read(), user, key, place);
+        new.extend(job.spec.sent().filter(|tree| !there.contains(tree)));
     }
-    let mut held = Vec::new();
-    if !sent.is_empty() {
-        let store = desk.store(request.org).await?;
-        for tree in sent {
-            check_sent(member, request.org, tree)?;
-            let asked = store.clone();
-            if !blocking(move || asked.has_tree(tree)).await? {
-                return Err(not_uploaded(tree));
-            }
-            held.push((store.clone(), tree));
-        }
-    }
+    let held = all_sent(member, request.org, new).await?;
     let jobs = (0..count).map(|_| JobId::new(mint::uuid(desk.now())));
     let jobs = jobs.collect();
     let body = Body::Job(JobCommand::SubmitGraph { jobs, request });

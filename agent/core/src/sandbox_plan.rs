@@ -34,7 +34,7 @@ pub use self::{
     lazy::{DatasetFolder, LAZY_PATIENCE, Lazy},
 };
 
-use self::{environment::environment, mounts::mounts};
+use self::{environment::command, environment::environment, mounts::mounts};
 
 /// The user that the job is inside the sandbox.
 pub const INSIDE_UID: u32 = 1000;
@@ -340,10 +340,7 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         mapped: mapped(input),
     };
     SandboxPlan {
-        command: input
-            .params
-            .map_or(&spec.command, |filled| &filled.command)
-            .clone(),
+        command: command(input).to_vec(),
         env: environment(input),
         hostname: input.machine.to_string(),
         mounts: mounts(input, limits.memory),

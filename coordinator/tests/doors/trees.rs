@@ -226,6 +226,11 @@ async fn whoever_sees_the_id_of_a_tree_has_not_got_its_bytes() {
     );
     let work = Request::SubmitJob(Box::new(job_in(org, tree, 1)));
     assert_eq!(code(&bob, work.clone()).await, Some(Code::NotUploaded));
+    let mut lines = job_in(org, tree, 2);
+    lines.spec.params = lines.spec.workdir.take();
+    lines.spec.array = Some("0-1".parse().unwrap());
+    let lines = Request::SubmitJob(Box::new(lines));
+    assert_eq!(code(&bob, lines.clone()).await, Some(Code::NotUploaded));
     let source = DownloadSource::Dataset {
         name: name("mine"),
         version: None,
@@ -252,6 +257,7 @@ async fn whoever_sees_the_id_of_a_tree_has_not_got_its_bytes() {
     assert_eq!((again, asked_for), (tree, 0));
     assert_eq!(code(&bob, mine).await, None);
     assert_eq!(code(&bob, work).await, None);
+    assert_eq!(code(&bob, lines).await, None);
     lab.running.stop().await;
 }
 

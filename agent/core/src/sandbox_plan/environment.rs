@@ -1,4 +1,4 @@
-//! The whole environment of a job: nothing is inherited.
+//! The command of a job, and its whole environment: nothing is inherited.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,12 @@ use super::{
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What the supervisor reserves of the environment; a job cannot set these itself.
 const RESERVED_PREFIX: &str = "COMPUTE_SHARE_";
+
+/// Returns what the job was submitted with, or what the task's parameters made of it.
+pub(super) fn command<'a>(input: &PlanInput<'a>) -> &'a [String] {
+    let filled = input.params.map(|filled| &filled.command);
+    filled.unwrap_or(&input.spec.command)
+}
 
 pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
     let PlanInput { attempt, spec, .. } = input;

@@ -30,6 +30,7 @@ mod machine_why;
 mod machines;
 mod orgs;
 mod owner;
+mod packed;
 mod permission;
 mod preemption;
 mod projects;

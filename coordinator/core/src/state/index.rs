@@ -37,6 +37,7 @@ use super::{
     account::Token,
     approval::Approval,
     certificate::{Certificate, Holder},
+    dense::Dense,
     held::OrgUse,
     job::{Job, JobProgress},
     machine::Machine,
@@ -69,8 +70,8 @@ pub(crate) struct Index {
     pub(crate) project_names: BTreeMap<OrgId, BTreeMap<Name, ProjectId>>,
     /// By whose they are: a project's, or the org's own.
     pub(crate) secret_names: BTreeMap<(OrgId, Option<ProjectId>), BTreeMap<SecretName, SecretId>>,
-    pub(crate) job_numbers: BTreeMap<(OrgId, JobNumber), JobId>,
-    pub(crate) keys: BTreeMap<(UserId, IdempotencyKey), JobId>,
+    pub(crate) job_numbers: Dense<(OrgId, JobNumber), JobId>,
+    pub(crate) keys: Dense<(UserId, IdempotencyKey), JobId>,
     /// Jobs of a member that have not ended.
     pub(crate) open_jobs: BTreeMap<(OrgId, UserId), BTreeSet<JobId>>,
     /// Jobs with a task that may be placed as far as the job itself goes.

@@ -22,9 +22,15 @@ pub(crate) struct Dense<K, V>(BTreeMap<K, Vec<(K, V)>>);
 #[derive(Debug)]
 pub(crate) struct Iter<'a, K, V>(Flatten<btree_map::Values<'a, K, Vec<(K, V)>>>);
 
+impl<K, V> Dense<K, V> {
+    pub(crate) const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
 impl<K, V> Default for Dense<K, V> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self::new()
     }
 }
 
@@ -57,6 +63,15 @@ impl<K: Ord + Copy, V> Dense<K, V> {
 
     pub(crate) fn contains_key(&self, key: &K) -> bool {
         self.get(key).is_some()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn first(&self) -> Option<(&K, &V)> {
+        let (_, block) = self.0.first_key_value()?;
+        block.first().map(|(key, value)| (key, value))
     }
 
     pub(crate) fn last(&self) -> Option<(&K, &V)> {
@@ -154,6 +169,7 @@ impl<K: Ord + Copy, V> Dense<K, V> {
         Iter(self.0.values().flatten())
     }
 
+    #[cfg(test)]
     pub(crate) fn keys(&self) -> impl DoubleEndedIterator<Item = &K> {
         self.iter().map(|(key, _)| key)
     }
@@ -162,6 +178,7 @@ impl<K: Ord + Copy, V> Dense<K, V> {
         self.iter().map(|(_, value)| value)
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.values().map(Vec::len).sum()
     }
@@ -206,7 +223,7 @@ fn find<K: Ord, V>(block: &[(K, V)], key: &K) -> Result<usize, usize> {
 
 fn put<K, V>(block: &mut Vec<(K, V)>, at: usize, row: (K, V)) {
     if block.len() == block.capacity() {
-        block.reserve_exact(STEP);
+        block.reserve_exact(STEP.min(MOST - block.len()));
     }
     block.insert(at, row);
 }
@@ -279,7 +296,9 @@ mod tests {
                 }
                 prop_assert!(blocks_are_sound(&dense));
                 prop_assert_eq!(dense.get(&other), map.get(&other));
+                prop_assert_eq!(dense.first(), map.first_key_value());
                 prop_assert_eq!(dense.last(), map.last_key_value());
+                prop_assert_eq!(dense.is_empty(), map.is_empty());
                 let (from, to) = (key.min(other), key.max(other));
                 prop_assert!(dense.range(from..to).eq(map.range(from..to)));
                 prop_assert!(dense.range(from..=to).rev().eq(map.range(from..=to).rev()));

@@ -152,6 +152,11 @@ impl State {
         rows::decode(self, table, key, value)
     }
 
+    /// Takes in the jobs of a state into which nothing but their rows was read.
+    pub fn take_in_jobs(&mut self, read: Self) {
+        self.jobs.append(read.jobs);
+    }
+
     /// Rebuilds everything that follows from the rows.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use coordinator::measure::Measured;
 use coordinator_core::{Actor, Body};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use self::people::{ALICE, ORG, enrol, invitation, member, name, spec};
+use self::people::{ALICE, ORG, enrol, invitation, member, name, register, spec};
 
 /// `RESTART_BENCH_JOBS=1000000` is another number of jobs.
 const JOBS: u64 = 200_000;
@@ -79,10 +79,16 @@ fn main() {
 /// Runs one part in a process of its own; returns its seconds, and bytes of memory that it took.
 fn part(part: &str, book: &Path) -> (f64, f64) {
     let mut command = Command::new(env::current_exe().expect("this program"));
-    let output = command.arg(part).arg(book).stderr(Stdio::inherit()).output();
+    let output = command
+        .arg(part)
+        .arg(book)
+        .stderr(Stdio::inherit())
+        .output();
     let output = output.expect("this program can be started").stdout;
     let text = String::from_utf8(output).expect("text");
-    let mut numbers = text.split_whitespace().map(|word| word.parse().expect("a number"));
+    let mut numbers = text
+        .split_whitespace()
+        .map(|word| word.parse().expect("a number"));
     let mut next = || numbers.next().expect("two numbers");
     (next(), next())
 }
@@ -107,6 +113,8 @@ fn fill(book: &Path, jobs: u64) -> (f64, f64) {
     let invitation = invitation(1, u32::try_from(MEMBERS).expect("a small number"));
     let mut batch = vec![(Actor::System, create), (Actor::User(ALICE), invitation)];
     batch.extend((0..MEMBERS).map(|number| (Actor::Stranger, enrol(1, number))));
+    // It never comes: all jobs wait.
+    batch.push((Actor::User(ALICE), register(0)));
     measured.batch(batch).expect("the commands are good");
     let (before, begin) = (resident(), Instant::now());
     for batch in 0..jobs.div_ceil(BATCH) {
@@ -155,7 +163,10 @@ fn resident() -> f64 {
     let text = fs::read_to_string("/proc/self/status").expect("this is Linux");
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next());
-    kib.expect("every process has some").parse::<f64>().expect("a number") * 1024.0
+    kib.expect("every process has some")
+        .parse::<f64>()
+        .expect("a number")
+        * 1024.0
 }
 
 fn to_f64(count: u64) -> f64 {

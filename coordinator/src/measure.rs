@@ -5,7 +5,11 @@ use std::{path::Path, sync::Arc};
 use common::problem::Problem;
 use coordinator_core::{Actor, Body, State};
 
-use crate::{clock::Clock, engine::Clerk, store::{Opened, Store}};
+use crate::{
+    clock::Clock,
+    engine::Clerk,
+    store::{Opened, Store},
+};
 
 /// What the engine's thread works with, without the thread.
 #[derive(Debug)]

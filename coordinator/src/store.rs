@@ -224,7 +224,8 @@ fn read(db: Database, path: &Path) -> Result<Opened, StoreError> {
 /// Reads every row; jobs beside the others, since they are half of a large book.
 fn load(db: &impl ReadableDatabase) -> Result<State, StoreError> {
     let transaction = db.begin_read()?;
-    let (jobs, others): (Vec<Table>, _) = Table::ALL.iter().partition(|&&table| table == Table::Jobs);
+    let (jobs, others): (Vec<Table>, _) =
+        Table::ALL.iter().partition(|&&table| table == Table::Jobs);
     let (jobs, others) = thread::scope(|scope| {
         let jobs = scope.spawn(|| rows_of(&transaction, &jobs));
         let others = rows_of(&transaction, &others);

@@ -61,7 +61,12 @@ pub(crate) struct Ask<'a> {
 static UNLIMITED: GpuRoom = GpuRoom::unlimited();
 
 impl<'a> Ask<'a> {
-    pub(crate) fn of(state: &'a State, limits: &Limits, owner: UserId, spec: &'a Specification) -> Self {
+    pub(crate) fn of(
+        state: &'a State,
+        limits: &Limits,
+        owner: UserId,
+        spec: &'a Specification,
+    ) -> Self {
         Self {
             request: &spec.request,
             owner,

@@ -84,7 +84,10 @@ impl<K: Ord + Copy, V> Dense<K, V> {
             self.put_block(vec![(key, value)]);
             return None;
         };
-        let is_last = self.0.last_key_value().is_some_and(|(last, _)| *last == first);
+        let is_last = self
+            .0
+            .last_key_value()
+            .is_some_and(|(last, _)| *last == first);
         if key < first {
             let block = self.0.remove(&first)?;
             self.0.insert(key, block);
@@ -186,7 +189,9 @@ impl<K: Ord + Copy, V> Dense<K, V> {
     /// Returns the name of the block in which a key has its place.
     fn block_for(&self, key: K) -> Option<K> {
         let before = self.0.range(..=key).next_back();
-        before.or_else(|| self.0.first_key_value()).map(|(first, _)| *first)
+        before
+            .or_else(|| self.0.first_key_value())
+            .map(|(first, _)| *first)
     }
 
     fn put_block(&mut self, block: Vec<(K, V)>) {

@@ -12,6 +12,10 @@ pub(crate) enum TaskRanges {
     None,
     One(IndexRange),
     /// Two ranges or more, each by its first with its last; they never touch.
+    #[expect(
+        clippy::box_collection,
+        reason = "every row has room for the largest of these"
+    )]
     Many(Box<BTreeMap<u32, u32>>),
 }
 
@@ -75,9 +79,7 @@ impl TaskRanges {
         }
         self.change(|ranges| {
             let before = index.checked_sub(1).and_then(|left| around(ranges, left));
-            let after = index
-                .checked_add(1)
-                .and_then(|right| ranges.remove(&right));
+            let after = index.checked_add(1).and_then(|right| ranges.remove(&right));
             let first = before.map_or(index, |(first, _)| first);
             ranges.insert(first, after.unwrap_or(index));
         });
@@ -107,7 +109,8 @@ impl TaskRanges {
             Self::Many(ranges) => (None, Some(ranges)),
         };
         let many = many.into_iter().flat_map(|ranges| ranges.iter());
-        one.into_iter().chain(many.map(|(first, last)| (*first, *last)))
+        one.into_iter()
+            .chain(many.map(|(first, last)| (*first, *last)))
     }
 }
 

@@ -48,7 +48,9 @@ fn submitted(world: &mut World) -> Vec<Event> {
             *job = JobId::from_bytes(id);
             *number = JobNumber(count);
             *key = IdempotencyKey::from_bytes(
-                u128::from(count).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes(),
+                u128::from(count)
+                    .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+                    .to_be_bytes(),
             );
             **spec = distinct(count);
         }

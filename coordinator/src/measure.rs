@@ -5,7 +5,11 @@ use std::{path::Path, sync::Arc};
 use common::problem::Problem;
 use coordinator_core::{Actor, Body, State};
 
-use crate::{clock::Clock, engine::Clerk, store::Store};
+use crate::{
+    clock::Clock,
+    engine::Clerk,
+    store::{Opened, Store},
+};
 
 /// What the engine's thread works with, without the thread.
 #[derive(Debug)]
@@ -21,6 +25,16 @@ impl Measured {
     pub fn on(book: &Path) -> Result<Self, Problem> {
         let store = Store::create(book)?;
         let clerk = Clerk::new(State::new(), store, Arc::new(Clock::default()));
+        Ok(Self { clerk })
+    }
+
+    /// Opens a book and reads all of it.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub fn open(book: &Path) -> Result<Self, Problem> {
+        let Opened { store, state, .. } = Store::open(book)?;
+        let clerk = Clerk::new(state, store, Arc::new(Clock::default()));
         Ok(Self { clerk })
     }
 

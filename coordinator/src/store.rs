@@ -14,8 +14,10 @@ mod tests;
 
 use std::{
     os::unix::fs::OpenOptionsExt,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 
 use common::{id::OrgId, status::AuditKind, time::Timestamp};
@@ -219,12 +221,26 @@ fn read(db: Database, path: &Path) -> Result<Opened, StoreError> {
     })
 }
 
-/// Reads every row.
+/// Reads every row; jobs beside the others, since they are half of a large book.
 fn load(db: &impl ReadableDatabase) -> Result<State, StoreError> {
-    let mut state = State::new();
     let transaction = db.begin_read()?;
-    for table in Table::ALL {
-        let Some(rows) = open_table(&transaction, *table)? else {
+    let (jobs, others): (Vec<Table>, _) =
+        Table::ALL.iter().partition(|&&table| table == Table::Jobs);
+    let (jobs, others) = thread::scope(|scope| {
+        let jobs = scope.spawn(|| rows_of(&transaction, &jobs));
+        let others = rows_of(&transaction, &others);
+        (jobs.join(), others)
+    });
+    let mut state = others?;
+    state.take_in_jobs(jobs.unwrap_or_else(|panic| resume_unwind(panic))?);
+    state.finish_load()?;
+    Ok(state)
+}
+
+fn rows_of(transaction: &ReadTransaction, tables: &[Table]) -> Result<State, StoreError> {
+    let mut state = State::new();
+    for table in tables {
+        let Some(rows) = open_table(transaction, *table)? else {
             continue;
         };
         for row in rows.iter()? {
@@ -233,7 +249,6 @@ fn load(db: &impl ReadableDatabase) -> Result<State, StoreError> {
             state.decode_row(*table, key.value(), json)?;
         }
     }
-    state.finish_load()?;
     Ok(state)
 }
 

@@ -69,13 +69,25 @@ struct Measured {
 /// # Errors
 /// The build fails, or a change takes too long.
 pub(crate) fn org() -> Result<()> {
+    of_the_engine("org")
+}
+
+/// Measures what 200,000 jobs that wait take of memory, and how long they are read after a restart.
+///
+/// # Errors
+/// The build fails, or a job takes too much.
+pub(crate) fn restart() -> Result<()> {
+    of_the_engine("restart")
+}
+
+fn of_the_engine(name: &str) -> Result<()> {
     let bench = [
         "bench",
         "--locked",
         "--features",
         "measure",
         "--bench",
-        "org",
+        name,
     ];
     run_in_root(cargo(&bench).args(["-p", "compute-share-coordinator"]))
 }

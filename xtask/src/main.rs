@@ -72,6 +72,8 @@ enum Part {
     Launch,
     /// What changes of a large org cost in the engine.
     Org,
+    /// What jobs that wait take of memory, and how long they are read after a restart, beside redb alone.
+    Restart,
     /// What placing tasks costs, with 10,000 machines and a million queued tasks.
     Schedule,
     /// What jobs cost from submission to end, and a million of them in the queue, beside floors.
@@ -94,6 +96,10 @@ fn main() -> ExitCode {
             part: Some(Part::Org),
             ..
         } => bench::org(),
+        Task::Bench {
+            part: Some(Part::Restart),
+            ..
+        } => bench::restart(),
         Task::Bench {
             part: Some(Part::Schedule),
             ..

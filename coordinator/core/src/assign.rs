@@ -74,11 +74,11 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
         spec: AttemptSpec {
             org: state.orgs.get(&attempt.org)?.name.clone(),
             job_number: job.number,
-            job_name: spec.name.clone(),
+            job_name: spec.name().to_owned(),
             submitter: state.users.get(&job.owner)?.handle.clone(),
             own_machine: machine.owner == job.owner,
             task_count: job.told_count(),
-            command: spec.command.clone(),
+            command: spec.command(),
             env: spec.env.clone(),
             image: match &spec.image {
                 Image::Host => AttemptImage::Host,

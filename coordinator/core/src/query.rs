@@ -185,7 +185,7 @@ pub fn explain_submission(
     let subject = Subject {
         org: request.org,
         owner: user,
-        spec: &request.spec,
+        spec: &request.spec.clone().into(),
         job: None,
     };
     Ok(explain(state, now, &subject))

@@ -7,12 +7,12 @@ pub(crate) mod account;
 pub(crate) mod activity;
 pub(crate) mod approval;
 pub(crate) mod attempt;
-pub(crate) mod boxed;
 pub(crate) mod certificate;
 pub(crate) mod dataset;
 pub(crate) mod decay;
 pub(crate) mod delays;
 pub(crate) mod deletion;
+pub(crate) mod dense;
 pub(crate) mod following;
 pub(crate) mod guests;
 pub(crate) mod held;
@@ -27,10 +27,12 @@ pub(crate) mod pool;
 pub(crate) mod project;
 pub(crate) mod queue;
 pub(crate) mod ranges;
+pub(crate) mod rare;
 pub(crate) mod reserved;
 pub(crate) mod room;
 pub mod rows;
 pub(crate) mod secret;
+pub(crate) mod specification;
 pub(crate) mod standing;
 pub(crate) mod trouble;
 pub(crate) mod usage;
@@ -55,10 +57,10 @@ use self::{
     account::{Credentials, Device, Token},
     approval::Approval,
     attempt::Attempt,
-    boxed::Boxed,
     certificate::Certificate,
     dataset::{Dataset, Discarded, PastName},
     deletion::Deletion,
+    dense::Dense,
     index::Index,
     invitation::{Invitation, InvitationUse},
     job::{Job, JobProgress},
@@ -98,10 +100,10 @@ pub struct State {
     /// Apart from the machines: large, and changed by nobody but the machine itself.
     pub(crate) reports: BTreeMap<MachineId, MachineReport>,
     pub(crate) datasets: BTreeMap<DatasetId, Dataset>,
-    pub(crate) jobs: Boxed<JobId, Job>,
+    pub(crate) jobs: Dense<JobId, Job>,
     /// Apart from the jobs: small, and changed with every task.
-    pub(crate) progress: Boxed<JobId, JobProgress>,
-    pub(crate) attempts: Boxed<AttemptId, Attempt>,
+    pub(crate) progress: Dense<JobId, JobProgress>,
+    pub(crate) attempts: Dense<AttemptId, Attempt>,
     pub(crate) projects: BTreeMap<ProjectId, Project>,
     /// What members may in projects, by name.
     pub(crate) grants: BTreeMap<(ProjectId, UserId), Grant>,
@@ -148,6 +150,11 @@ impl State {
     /// The bytes are not a row of that table.
     pub fn decode_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), RowError> {
         rows::decode(self, table, key, value)
+    }
+
+    /// Takes in the jobs of a state into which nothing but their rows was read.
+    pub fn take_in_jobs(&mut self, read: Self) {
+        self.jobs.append(read.jobs);
     }
 
     /// Rebuilds everything that follows from the rows.

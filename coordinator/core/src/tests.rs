@@ -31,6 +31,7 @@ mod machine_why;
 mod machines;
 mod orgs;
 mod owner;
+mod packed;
 mod params;
 mod permission;
 mod preemption;

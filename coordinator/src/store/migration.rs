@@ -4,6 +4,7 @@
 mod v1;
 mod v2;
 mod v3;
+mod v4;
 
 use common::time::Timestamp;
 use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
@@ -18,13 +19,13 @@ const NEWEST_KEY: &[u8] = b"newest-at";
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// The version that this program reads and writes.
-pub(super) const NEWEST: u32 = 3;
+pub(super) const NEWEST: u32 = 4;
 
 /// The first version with seals.
 pub(super) const SEALED: u32 = 2;
 
 /// The step at index `n` makes version `n + 1`. Steps that were released never change.
-const STEPS: [Step; NEWEST as usize] = [v1::migrate, v2::migrate, v3::migrate];
+const STEPS: [Step; NEWEST as usize] = [v1::migrate, v2::migrate, v3::migrate, v4::migrate];
 
 /// Returns the version of the store, 0 for one that was never set up.
 pub(super) fn version(db: &impl ReadableDatabase) -> Result<u32, StoreError> {

@@ -10,6 +10,7 @@ use crate::{
         State,
         job::{Job, JobProgress},
         reserved,
+        specification::Specification,
         waiting::{Awaited, Hold},
     },
 };
@@ -39,23 +40,26 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 project: *project,
                 visibility: *visibility,
                 key: *key,
-                spec: (**spec).clone(),
-                pinned: pinned.clone(),
-                pinned_image: pinned_image.clone(),
-                pinned_artifacts: pinned_artifacts.clone(),
+                spec: Specification::from((**spec).clone()),
+                pinned: pinned.clone().into(),
+                pinned_image: pinned_image.clone().into(),
+                pinned_artifacts: pinned_artifacts.clone().into(),
                 data: Bytes::ZERO,
                 submitted_at: *at,
                 rerun: *rerun,
                 login_forgotten: false,
             };
+            if let Some((_, before)) = state.jobs.last() {
+                job.spec.share(&before.spec);
+            }
             job.data = data::cached_by(state, &job);
             let held = job.spec.hold.then_some(Hold {
                 by: *owner,
                 at: *at,
             });
             let progress = JobProgress {
-                awaits: awaits.clone(),
-                held,
+                awaits: awaits.clone().into(),
+                held: held.into(),
                 ..JobProgress::of(&job, *at)
             };
             if let Some(row) = state.orgs.get_mut(org) {
@@ -105,8 +109,8 @@ pub(super) fn apply(state: &mut State, event: &Event) {
                 if let Ok(after) = progress.state.transition(JobStep::End(*result)) {
                     progress.state = after;
                     progress.ended_at = Some(*at);
-                    progress.awaits.clear();
-                    progress.held = None;
+                    progress.awaits = Vec::new().into();
+                    progress.held = None.into();
                 }
             });
             let ended = state
@@ -119,7 +123,7 @@ pub(super) fn apply(state: &mut State, event: &Event) {
         }
         Event::LoginForgotten { job } => {
             if let Some(row) = state.jobs.get_mut(job) {
-                row.spec.registry_login = None;
+                row.spec.forget_login();
                 row.login_forgotten = true;
             }
         }

@@ -19,10 +19,10 @@ pub(super) fn apply(state: &mut State, event: &WaitingEvent) {
         }
         WaitingEvent::DependencyBroken { broken, .. } => progress.broken = Some(*broken),
         WaitingEvent::JobHeld { by, at, .. } => {
-            progress.held = Some(Hold { by: *by, at: *at });
+            progress.held = Some(Hold { by: *by, at: *at }).into();
         }
         WaitingEvent::JobReleased { at, .. } => {
-            progress.held = None;
+            progress.held = None.into();
             progress.waits_since = *at;
         }
         WaitingEvent::RetriesPutOff { tasks, until, .. } => progress.put_off(tasks, *until),

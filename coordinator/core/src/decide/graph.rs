@@ -142,7 +142,7 @@ fn check_queue(state: &State, user: UserId, request: &SubmitGraph) -> Result<(),
     let subject = Subject {
         org: request.org,
         owner: user,
-        spec: &first.spec,
+        spec: &first.spec.clone().into(),
         job: None,
     };
     match queued_reached(state, &subject, tasks.sum()) {

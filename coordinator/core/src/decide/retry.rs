@@ -131,11 +131,10 @@ fn more_memory(
             lent.max(had)
         ));
     }
-    let mut spec = job.spec.clone();
-    spec.request = Request {
+    let spec = job.spec.asking(Request {
         memory: lent,
-        ..spec.request
-    };
+        ..job.spec.request.clone()
+    });
     let subject = Subject {
         spec: &spec,
         ..subject

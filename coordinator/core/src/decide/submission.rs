@@ -17,6 +17,7 @@ use crate::{
         State,
         approval::of_job,
         job::{Job, Rerun},
+        specification::Specification,
     },
 };
 
@@ -89,10 +90,11 @@ pub(super) fn accept(
     let Submission { id, org, spec, .. } = *submission;
     let pinned = acceptable(state, user, org, spec)?;
     let row = state.orgs.get(&org).ok_or(Rejection::NoSuchOrg)?;
+    let kept = Specification::from(spec.clone());
     let subject = Subject {
         org,
         owner: user,
-        spec,
+        spec: &kept,
         job: None,
     };
     check_limits(state, &subject)?;
@@ -106,7 +108,7 @@ pub(super) fn accept(
         spec.after.push(after);
         awaits.push(awaited);
     }
-    let asked = approval::job_note(row, &spec).map(|note| {
+    let asked = approval::job_note(row, &kept).map(|note| {
         let subject = ApprovalSubject::Job(id);
         approval::asked(of_job(id), org, subject, user, note, at)
     });

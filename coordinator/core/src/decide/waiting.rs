@@ -103,7 +103,7 @@ fn decide_for(
     at: Timestamp,
 ) -> bool {
     let progress = draft.progress(dependant);
-    let awaits = progress.map(|progress| progress.awaits.clone());
+    let awaits = progress.map(|progress| progress.awaits.to_vec());
     let of_this = |one: &Awaited| one.job == id && one.moment() == moment;
     for one in awaits.into_iter().flatten().filter(of_this) {
         match (awaited.stands(one.condition), awaited.state) {

@@ -188,7 +188,7 @@ pub(super) fn summary(
     Ok(JobSummary {
         id,
         number: job.number,
-        name: job.spec.name.clone(),
+        name: job.spec.name().to_owned(),
         owner: handle(state, job.owner)?,
         project: name_of(state, job.project),
         status: progress.status(),
@@ -201,7 +201,7 @@ pub(super) fn summary(
         exit_code: progress
             .ended_at
             .map(|_| exit_code(state, id, job, progress)),
-        held: match progress.held {
+        held: match *progress.held {
             None => None,
             Some(hold) => Some(HoldView {
                 by: handle(state, hold.by)?,

@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 use common::{
     api::explain::{Blocker, BlockerCode, Explanation, MAX_NAMED_MACHINES, MachineData},
     id::{JobId, OrgId, UserId},
-    job::JobSpec,
     limits::Limits,
     name::Name,
     resources::GpuRoom,
@@ -45,6 +44,7 @@ use crate::{
     state::{
         State,
         job::{Job, JobProgress},
+        specification::Specification,
     },
 };
 
@@ -53,7 +53,7 @@ use crate::{
 pub(crate) struct Subject<'a> {
     pub(crate) org: OrgId,
     pub(crate) owner: UserId,
-    pub(crate) spec: &'a JobSpec,
+    pub(crate) spec: &'a Specification,
     pub(crate) job: Option<(JobId, &'a Job, &'a JobProgress)>,
 }
 
@@ -104,10 +104,8 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
         return explanation;
     }
     let history = subject.history(state);
-    let more = history.request(subject.spec).map(|request| JobSpec {
-        request,
-        ..subject.spec.clone()
-    });
+    let more = history.request(subject.spec);
+    let more = more.map(|request| subject.spec.asking(request));
     let asked = Subject {
         spec: more.as_ref().unwrap_or(subject.spec),
         ..*subject

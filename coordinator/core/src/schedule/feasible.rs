@@ -3,7 +3,6 @@
 use common::{
     id::{JobId, MachineId, UserId},
     image::Image,
-    job::JobSpec,
     label::WantedLabel,
     limits::Limits,
     machine::{Admits, KeptOut, MachineReport, Pause, PausedBy},
@@ -20,7 +19,7 @@ use super::{
     reserve::may_backfill,
     view::{MachineView, Occupied},
 };
-use crate::state::{State, queue::Class};
+use crate::state::{State, queue::Class, specification::Specification};
 
 /// What is to be placed, as far as a machine cares. All of it is in [`crate::state::queue::Class`], or the same
 /// for all jobs of a member.
@@ -62,7 +61,12 @@ pub(crate) struct Ask<'a> {
 static UNLIMITED: GpuRoom = GpuRoom::unlimited();
 
 impl<'a> Ask<'a> {
-    pub(crate) fn of(state: &'a State, limits: &Limits, owner: UserId, spec: &'a JobSpec) -> Self {
+    pub(crate) fn of(
+        state: &'a State,
+        limits: &Limits,
+        owner: UserId,
+        spec: &'a Specification,
+    ) -> Self {
         Self {
             request: &spec.request,
             owner,

@@ -2,7 +2,6 @@
 
 use common::{
     id::{AttemptId, JobId, MachineId},
-    job::JobSpec,
     resources::Request,
     status::EndReason,
     units::Bytes,
@@ -10,7 +9,7 @@ use common::{
 
 use crate::{
     lifecycle::attempt::AttemptState,
-    state::{State, job::Job},
+    state::{State, job::Job, specification::Specification},
 };
 
 /// What became of a task so far.
@@ -80,7 +79,7 @@ impl History {
     }
 
     /// Returns what the task asks for, where that is more than the job does for each.
-    pub(crate) fn request(&self, job: &JobSpec) -> Option<Request> {
+    pub(crate) fn request(&self, job: &Specification) -> Option<Request> {
         let memory = self.memory.filter(|more| *more > job.request.memory)?;
         Some(Request {
             memory,

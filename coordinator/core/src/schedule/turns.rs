@@ -9,7 +9,10 @@ use std::{
 use common::{id::JobId, job::JobNumber};
 
 use super::order::Part;
-use crate::state::queue::{ClassId, Waiting, Whose};
+use crate::state::{
+    dense,
+    queue::{ClassId, Waiting, Whose},
+};
 
 /// The lines in their order. Whose part is too large to come next is not looked at any closer.
 pub(super) struct Turns<'a> {
@@ -51,7 +54,7 @@ pub(super) struct Line<'a> {
 /// What is left of a class: the next job, if it is not over, and those after it.
 struct Rest<'a> {
     next: Option<Head>,
-    after: btree_set::Iter<'a, (JobNumber, JobId)>,
+    after: dense::Iter<'a, JobNumber, JobId>,
 }
 
 impl<'a> Turns<'a> {

@@ -9,12 +9,18 @@ use common::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{job::JobProgress, ranges::TaskRanges};
+use super::{job::JobProgress, ranges::TaskRanges, rare::Nothing};
 
 /// By the moment, each with how the last try ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Delays {
     tasks: BTreeMap<(Timestamp, u32), EndReason>,
+}
+
+impl Nothing for Delays {
+    const NOTHING: &'static Self = &Self {
+        tasks: BTreeMap::new(),
+    };
 }
 
 impl Delays {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::job::JobProgress;
+use super::{job::JobProgress, rare::Nothing};
 use crate::lifecycle::job::JobState;
 
 /// How long the tasks behind a running one may take, all of them.
@@ -32,11 +32,15 @@ pub(crate) struct Following {
     mean_ms: Option<u64>,
 }
 
-impl Following {
-    pub(crate) fn is_nothing(&self) -> bool {
-        *self == Self::default()
-    }
+impl Nothing for Following {
+    const NOTHING: &'static Self = &Self {
+        tasks: BTreeSet::new(),
+        returned: BTreeMap::new(),
+        mean_ms: None,
+    };
+}
 
+impl Following {
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }

@@ -37,6 +37,7 @@ use super::{
     account::Token,
     approval::Approval,
     certificate::{Certificate, Holder},
+    dense::Dense,
     held::OrgUse,
     job::{Job, JobProgress},
     machine::Machine,
@@ -69,10 +70,10 @@ pub(crate) struct Index {
     pub(crate) project_names: BTreeMap<OrgId, BTreeMap<Name, ProjectId>>,
     /// By whose they are: a project's, or the org's own.
     pub(crate) secret_names: BTreeMap<(OrgId, Option<ProjectId>), BTreeMap<SecretName, SecretId>>,
-    pub(crate) job_numbers: BTreeMap<(OrgId, JobNumber), JobId>,
-    pub(crate) keys: BTreeMap<(UserId, IdempotencyKey), JobId>,
+    pub(crate) job_numbers: Dense<(OrgId, JobNumber), JobId>,
+    pub(crate) keys: Dense<(UserId, IdempotencyKey), JobId>,
     /// Jobs of a member that have not ended.
-    pub(crate) open_jobs: BTreeMap<(OrgId, UserId), BTreeSet<JobId>>,
+    pub(crate) open_jobs: BTreeMap<(OrgId, UserId), Dense<JobId, ()>>,
     /// Jobs with a task that may be placed as far as the job itself goes.
     pub(crate) queues: BTreeMap<OrgId, Queue>,
     /// What is to happen by itself, by when.
@@ -267,7 +268,7 @@ impl Index {
         self.dependant_in(id, progress);
         self.chains.job_in(id, job, progress);
         if progress.ended_at.is_none() {
-            self.open_jobs.entry(member).or_default().insert(id);
+            self.open_jobs.entry(member).or_default().insert(id, ());
         }
         if progress.counts.queued > 0 {
             self.members.entry(member).or_default().queued += u64::from(progress.counts.queued);

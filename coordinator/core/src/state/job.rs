@@ -17,6 +17,8 @@ use super::{
     delays::Delays,
     following::Following,
     ranges::TaskRanges,
+    rare::Rare,
+    specification::Specification,
     waiting::{Awaited, Broken, Hold},
 };
 use crate::lifecycle::job::JobState;
@@ -27,25 +29,26 @@ pub(crate) struct Job {
     pub(crate) org: OrgId,
     pub(crate) number: JobNumber,
     pub(crate) owner: UserId,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) project: Option<ProjectId>,
     /// What it said, or else what the org said when it was submitted; `None` in a project, and before orgs said it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) visibility: Option<Visibility>,
     pub(crate) key: IdempotencyKey,
     /// As it came, so that the same submission is known again; what opens its image's registry is forgotten
     /// once the job has ended.
-    pub(crate) spec: JobSpec,
+    pub(crate) spec: Specification,
     /// What its datasets were at that moment, in the order of the specification.
-    pub(crate) pinned: Vec<PinnedDataset>,
+    #[serde(default, skip_serializing_if = "Rare::is_nothing")]
+    pub(crate) pinned: Rare<Vec<PinnedDataset>>,
     /// What its image was, where that is kept as a dataset; the path means nothing.
-    #[serde(default)]
-    pub(crate) pinned_image: Option<PinnedDataset>,
+    #[serde(default, skip_serializing_if = "Rare::is_nothing")]
+    pub(crate) pinned_image: Rare<Option<PinnedDataset>>,
     /// What other jobs left, as it was at that moment.
-    #[serde(default)]
-    pub(crate) pinned_artifacts: Vec<PinnedArtifacts>,
+    #[serde(default, skip_serializing_if = "Rare::is_nothing")]
+    pub(crate) pinned_artifacts: Rare<Vec<PinnedArtifacts>>,
     /// How much of a machine's cache all of that takes, where it does not come while the job runs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_none_of_it")]
     pub(crate) data: Bytes,
     pub(crate) submitted_at: Timestamp,
     /// Of which it runs tasks again.
@@ -95,28 +98,30 @@ pub(crate) struct JobProgress {
     pub(crate) state: JobState,
     pub(crate) queued: TaskRanges,
     pub(crate) counts: TaskCounts,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended_at: Option<Timestamp>,
     /// Since when it has been given nothing: a task of it was placed, or it was submitted.
     #[serde(default)]
     pub(crate) waits_since: Timestamp,
     /// By how many steps its priority rose meanwhile.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_not_raised")]
     pub(crate) raised: u8,
     /// What has to become of other jobs before it enters the queue; nothing once it has ended.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) awaits: Vec<Awaited>,
+    #[serde(default, skip_serializing_if = "Rare::is_nothing")]
+    pub(crate) awaits: Rare<Vec<Awaited>>,
     /// It starts no task as long as somebody holds it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) held: Option<Hold>,
+    #[serde(default, skip_serializing_if = "Rare::is_nothing")]
+    pub(crate) held: Rare<Option<Hold>>,
     /// Why it was cancelled, where it waited for what can never be any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) broken: Option<Broken>,
     /// Tasks that count as queued, and that the schedule does not see until their moment comes.
-    #[serde(default)]
-    pub(crate) delayed: Delays,
-    #[serde(default, skip_serializing_if = "Following::is_nothing")]
-    pub(crate) following: Following,
+    #[serde(default, skip_serializing_if = "Rare::is_nothing")]
+    pub(crate) delayed: Rare<Delays>,
+    #[serde(default, skip_serializing_if = "Rare::is_nothing")]
+    pub(crate) following: Rare<Following>,
 }
 
 /// What becomes of a task whose attempt ended.
@@ -209,10 +214,10 @@ impl Job {
 
     /// Returns the specification with what was settled at submission: the versions of its datasets, and who may see it.
     pub(crate) fn pinned_spec(&self) -> JobSpec {
-        let mut spec = self.spec.clone();
+        let mut spec = self.spec.to_spec();
         spec.registry_login = None;
         spec.visibility = self.project.is_none().then(|| self.visibility());
-        if let (Image::Imported(dataset), Some(pinned)) = (&mut spec.image, &self.pinned_image) {
+        if let (Image::Imported(dataset), Some(pinned)) = (&mut spec.image, &*self.pinned_image) {
             dataset.version = Some(pinned.version);
         }
         for (mount, pinned) in spec.datasets.iter_mut().zip(&self.pinned) {
@@ -223,11 +228,11 @@ impl Job {
 
     /// Returns whether this is what was submitted, sent again: what opens a registry is sealed otherwise each time.
     pub(crate) fn is_same(&self, spec: &JobSpec) -> bool {
-        let without = |spec: &JobSpec| JobSpec {
-            registry_login: None,
-            ..spec.clone()
+        let without = |mut spec: Specification| {
+            spec.forget_login();
+            spec
         };
-        without(&self.spec) == without(spec)
+        without(self.spec.clone()) == without(spec.clone().into())
     }
 
     /// Returns every tree that a machine needs to run it.
@@ -258,11 +263,11 @@ impl JobProgress {
             ended_at: None,
             waits_since: at,
             raised: 0,
-            awaits: Vec::new(),
-            held: None,
+            awaits: Rare::default(),
+            held: Rare::default(),
             broken: None,
-            delayed: Delays::default(),
-            following: Following::default(),
+            delayed: Rare::default(),
+            following: Rare::default(),
         }
     }
 
@@ -375,4 +380,12 @@ impl JobProgress {
         self.queued.clear();
         self.delayed.clear();
     }
+}
+
+fn is_none_of_it(data: &Bytes) -> bool {
+    *data == Bytes::ZERO
+}
+
+fn is_not_raised(raised: &u8) -> bool {
+    *raised == 0
 }

@@ -17,7 +17,10 @@ use common::{
     units::Bytes,
 };
 
-use super::job::{Job, JobProgress};
+use super::{
+    dense::{self, Dense},
+    job::{Job, JobProgress},
+};
 
 /// What decides where a job's tasks can go, its owner given: jobs alike in this fit or fail together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +41,7 @@ pub(crate) struct Class {
 }
 
 /// Jobs of one class by age.
-pub(crate) type ByAge = BTreeSet<(JobNumber, JobId)>;
+pub(crate) type ByAge = Dense<JobNumber, JobId>;
 
 /// Names a class in its queue, as long as a job of it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +101,7 @@ impl Waiting {
     }
 
     /// Returns the jobs of a class, by age.
-    pub(crate) fn jobs(&self, class: ClassId) -> btree_set::Iter<'_, (JobNumber, JobId)> {
+    pub(crate) fn jobs(&self, class: ClassId) -> dense::Iter<'_, JobNumber, JobId> {
         const NONE: &ByAge = &ByAge::new();
         self.classes.get(&class).unwrap_or(NONE).iter()
     }
@@ -118,10 +121,9 @@ impl Waiting {
         };
         let block = number.0 / COUNTED_TOGETHER;
         let whole: u64 = self.tasks.range(..block).map(|(_, tasks)| tasks).sum();
-        let none = JobId::from_bytes([0; 16]);
         let first = JobNumber(block * COUNTED_TOGETHER);
         let jobs = self.classes.values();
-        let jobs = jobs.flat_map(|jobs| jobs.range((first, none)..(number, none)));
+        let jobs = jobs.flat_map(|jobs| jobs.range(first..number));
         whole + jobs.map(|(_, id)| tasks(*id)).sum::<u64>()
     }
 
@@ -148,11 +150,11 @@ impl Waiting {
 
     fn insert(&mut self, class: ClassId, job: (JobNumber, JobId)) {
         let jobs = self.classes.entry(class).or_default();
-        let before = jobs.first().copied();
-        jobs.insert(job);
-        if before.is_none_or(|before| job < before) {
+        let before = jobs.first().map(|(number, _)| *number);
+        jobs.insert(job.0, job.1);
+        if before.is_none_or(|before| job.0 < before) {
             self.heads.extend(Some((job.0, class)));
-            if let Some((number, _)) = before {
+            if let Some(number) = before {
                 self.heads.remove(&(number, class));
             }
         }
@@ -163,8 +165,8 @@ impl Waiting {
         let Some(jobs) = self.classes.get_mut(&class) else {
             return false;
         };
-        let was_first = jobs.first() == Some(&job);
-        let was_there = jobs.remove(&job);
+        let was_first = jobs.first() == Some((&job.0, &job.1));
+        let was_there = jobs.get(&job.0) == Some(&job.1) && jobs.remove(&job.0).is_some();
         if was_first {
             self.heads.remove(&(job.0, class));
             let next = jobs.first().map(|(number, _)| (*number, class));

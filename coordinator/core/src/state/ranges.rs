@@ -5,48 +5,69 @@ use std::collections::BTreeMap;
 use common::job::IndexRange;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// Indices, each range by its first with its last; ranges never touch.
+/// Indices. Most jobs have one task, so that one range lies here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct TaskRanges {
-    ranges: BTreeMap<u32, u32>,
+pub(crate) enum TaskRanges {
+    #[default]
+    None,
+    One(IndexRange),
+    /// Two ranges or more, each by its first with its last; they never touch.
+    #[expect(
+        clippy::box_collection,
+        reason = "every row has room for the largest of these"
+    )]
+    Many(Box<BTreeMap<u32, u32>>),
 }
 
 impl TaskRanges {
     /// Returns all indices of these ranges, which do not touch.
     pub(crate) fn of(ranges: impl IntoIterator<Item = IndexRange>) -> Self {
         let ranges = ranges.into_iter();
-        Self {
-            ranges: ranges.map(|range| (range.first, range.last)).collect(),
-        }
+        Self::from(
+            ranges
+                .map(|range| (range.first, range.last))
+                .collect::<BTreeMap<_, _>>(),
+        )
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        *self == Self::None
     }
 
     /// Returns the least index that is not below `from`.
     pub(crate) fn first_from(&self, from: u32) -> Option<u32> {
-        if self.contains(from) {
-            return Some(from);
+        match self {
+            Self::None => None,
+            Self::One(range) => (from <= range.last).then_some(from.max(range.first)),
+            Self::Many(ranges) => match around(ranges, from) {
+                Some(_) => Some(from),
+                None => ranges.range(from..).next().map(|(first, _)| *first),
+            },
         }
-        self.ranges.range(from..).next().map(|(first, _)| *first)
     }
 
     pub(crate) fn contains(&self, index: u32) -> bool {
-        self.around(index).is_some()
+        self.first_from(index) == Some(index)
     }
 
     /// Takes an index out and returns whether it was in.
     pub(crate) fn remove(&mut self, index: u32) -> bool {
-        let Some((first, last)) = self.around(index) else {
+        if !self.contains(index) {
             return false;
-        };
-        self.ranges.remove(&first);
-        if first < index {
-            self.ranges.insert(first, index - 1);
         }
-        if index < last {
-            self.ranges.insert(index + 1, last);
+        match self {
+            Self::One(range) if range.first == range.last => *self = Self::None,
+            _ => self.change(|ranges| {
+                if let Some((first, last)) = around(ranges, index) {
+                    ranges.remove(&first);
+                    if first < index {
+                        ranges.insert(first, index - 1);
+                    }
+                    if index < last {
+                        ranges.insert(index + 1, last);
+                    }
+                }
+            }),
         }
         true
     }
@@ -56,29 +77,62 @@ impl TaskRanges {
         if self.contains(index) {
             return false;
         }
-        let before = index.checked_sub(1).and_then(|left| self.around(left));
-        let after = index
-            .checked_add(1)
-            .and_then(|right| self.ranges.remove(&right));
-        let first = before.map_or(index, |(first, _)| first);
-        self.ranges.insert(first, after.unwrap_or(index));
+        self.change(|ranges| {
+            let before = index.checked_sub(1).and_then(|left| around(ranges, left));
+            let after = index.checked_add(1).and_then(|right| ranges.remove(&right));
+            let first = before.map_or(index, |(first, _)| first);
+            ranges.insert(first, after.unwrap_or(index));
+        });
         true
     }
 
     pub(crate) fn clear(&mut self) {
-        self.ranges.clear();
+        *self = Self::None;
     }
 
-    fn around(&self, index: u32) -> Option<(u32, u32)> {
-        let (first, last) = self.ranges.range(..=index).next_back()?;
-        (*last >= index).then_some((*first, *last))
+    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<u32, u32>)) {
+        if let Self::Many(ranges) = self
+            && ranges.len() > 2
+        {
+            // At least two are left.
+            return change(ranges);
+        }
+        let mut ranges: BTreeMap<u32, u32> = self.pairs().collect();
+        change(&mut ranges);
+        *self = Self::from(ranges);
     }
+
+    fn pairs(&self) -> impl Iterator<Item = (u32, u32)> {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(range) => (Some((range.first, range.last)), None),
+            Self::Many(ranges) => (None, Some(ranges)),
+        };
+        let many = many.into_iter().flat_map(|ranges| ranges.iter());
+        one.into_iter()
+            .chain(many.map(|(first, last)| (*first, *last)))
+    }
+}
+
+impl From<BTreeMap<u32, u32>> for TaskRanges {
+    fn from(ranges: BTreeMap<u32, u32>) -> Self {
+        match (ranges.len(), ranges.first_key_value()) {
+            (1, Some((&first, &last))) => Self::One(IndexRange { first, last }),
+            (0, _) | (_, None) => Self::None,
+            _ => Self::Many(Box::new(ranges)),
+        }
+    }
+}
+
+fn around(ranges: &BTreeMap<u32, u32>, index: u32) -> Option<(u32, u32)> {
+    let (first, last) = ranges.range(..=index).next_back()?;
+    (*last >= index).then_some((*first, *last))
 }
 
 /// A list of pairs, first and last.
 impl Serialize for TaskRanges {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(&self.ranges)
+        serializer.collect_seq(self.pairs())
     }
 }
 
@@ -91,9 +145,7 @@ impl<'de> Deserialize<'de> for TaskRanges {
         if !apart || pairs.iter().any(|(first, last)| last < first) {
             return Err(D::Error::custom("ranges of tasks are not in order"));
         }
-        Ok(Self {
-            ranges: pairs.into_iter().collect(),
-        })
+        Ok(Self::from(pairs.into_iter().collect::<BTreeMap<_, _>>()))
     }
 }
 
@@ -106,7 +158,7 @@ mod tests {
     use super::*;
 
     fn count(ranges: &TaskRanges) -> u32 {
-        let lengths = ranges.ranges.iter().map(|(first, last)| last - first + 1);
+        let lengths = ranges.pairs().map(|(first, last)| last - first + 1);
         lengths.sum()
     }
 

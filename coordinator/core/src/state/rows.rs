@@ -17,7 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::key::Key;
 pub(crate) use self::{references::check_references, removal::remove};
-use super::State;
+use super::{State, job::Job};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
@@ -288,7 +288,13 @@ pub(crate) fn decode(
         Table::Machines => drop(state.machines.insert(key.machine()?, parse(table, value)?)),
         Table::Reports => drop(state.reports.insert(key.machine()?, parse(table, value)?)),
         Table::Datasets => drop(state.datasets.insert(key.dataset()?, parse(table, value)?)),
-        Table::Jobs => drop(state.jobs.insert(key.job()?, parse(table, value)?)),
+        Table::Jobs => {
+            let mut job: Job = parse(table, value)?;
+            if let Some((_, before)) = state.jobs.last() {
+                job.spec.share(&before.spec);
+            }
+            state.jobs.insert(key.job()?, job);
+        }
         Table::Progress => drop(state.progress.insert(key.job()?, parse(table, value)?)),
         Table::Attempts => drop(state.attempts.insert(key.attempt()?, parse(table, value)?)),
         Table::Projects => drop(state.projects.insert(key.project()?, parse(table, value)?)),

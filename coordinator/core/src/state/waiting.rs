@@ -73,7 +73,7 @@ impl JobProgress {
     }
 
     /// Returns whether neither another job nor a person keeps it out of the queue.
-    pub(crate) const fn is_let_in(&self) -> bool {
+    pub(crate) fn is_let_in(&self) -> bool {
         self.awaits.is_empty() && self.held.is_none()
     }
 }

@@ -6,7 +6,6 @@ use common::{
     address_range::AddressRange,
     approval::{ApprovalRules, JobRule, MAX_MACHINE_RULES, MachineRule},
     id::{OrgId, UserId},
-    job::JobSpec,
     limits::Limits,
     status::{EndReason, Role},
     time::{Span, Timestamp},
@@ -16,7 +15,7 @@ use crate::{
     event::{Event, approval::ApprovalEvent},
     policy::{Action, permit},
     rejection::{Rejection, approval::ApprovalRejection},
-    state::{State, org::Org},
+    state::{State, org::Org, specification::Specification},
 };
 
 /// Longest life of a rule.
@@ -36,7 +35,7 @@ pub(crate) enum GpuHours {
 ///
 /// Retries after what was done to the job (a lost machine, an owner's return) do not count: their time is not the
 /// job's. Those after its own end would be a way around the threshold, so they do.
-pub(crate) fn gpu_hours(spec: &JobSpec, limits: &Limits) -> GpuHours {
+pub(crate) fn gpu_hours(spec: &Specification, limits: &Limits) -> GpuHours {
     let gpus = spec.request.gpu.as_ref().map_or(0, |gpu| gpu.count);
     if gpus == 0 {
         return GpuHours::AtMost(0);
@@ -66,7 +65,7 @@ pub(crate) fn gpu_hours(spec: &JobSpec, limits: &Limits) -> GpuHours {
 }
 
 /// Returns why a job needs approval, if it does.
-pub(crate) fn job_note(org: &Org, spec: &JobSpec) -> Option<String> {
+pub(crate) fn job_note(org: &Org, spec: &Specification) -> Option<String> {
     let most = org.approvals.job.gpu_hours_over?;
     let asked = match gpu_hours(spec, &org.limits) {
         GpuHours::AtMost(ms) if ms <= u128::from(most) * HOUR_MS => return None,

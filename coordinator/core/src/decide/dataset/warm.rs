@@ -70,7 +70,7 @@ pub(crate) fn wish<'a>(
     let subject = Subject {
         org: *org,
         owner: user,
-        spec: &spec,
+        spec: &spec.into(),
         job: None,
     };
     if let Some(why) = kept_from(state, &subject, id) {

@@ -35,7 +35,7 @@ pub(crate) fn depart(
     let place = (org, user);
     let mut draft = Draft::new(state, at);
     let jobs = state.index.open_jobs.get(&place);
-    for job in jobs.into_iter().flatten() {
+    for (job, ()) in jobs.into_iter().flatten() {
         draft.cancel_job(*job);
     }
     let belongings = &state.index.belongings;

@@ -75,7 +75,7 @@ fn held(state: &State, subject: &Subject<'_>) -> Option<Wait> {
             change: "it is released".to_owned(),
         });
     };
-    let hold = progress.held?;
+    let hold = (*progress.held)?;
     let by = state.users.get(&hold.by);
     let by = by.map_or_else(|| hold.by.to_string(), |user| user.handle.to_string());
     Some(Wait {

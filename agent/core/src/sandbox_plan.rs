@@ -6,6 +6,7 @@
 
 mod environment;
 mod gpu;
+mod identity;
 mod image_root;
 mod lazy;
 mod mounts;
@@ -30,11 +31,12 @@ use crate::params::Filled;
 
 pub use self::{
     gpu::{GPU_FOLDER, GpuFiles},
+    identity::{FIRST_HOST_UID, Identity},
     image_root::ImageRoot,
     lazy::{DatasetFolder, LAZY_PATIENCE, Lazy},
 };
 
-use self::{environment::command, environment::environment, mounts::mounts};
+use self::{environment::command, environment::environment, identity::identity, mounts::mounts};
 
 /// The user that the job is inside the sandbox.
 pub const INSIDE_UID: u32 = 1000;
@@ -48,11 +50,6 @@ pub const MAX_PROCESSES: u32 = 4096;
 const MIN_MEMORY: Bytes = Bytes::mib(16);
 /// Most files that one process of a job has open.
 pub const MAX_OPEN_FILES: u64 = 65_536;
-/// First user id on the host that jobs of a root agent get, and how many there are: the part of the id
-/// space that the distributions' conventions leave to nobody: above what systemd gives containers, below the
-/// range for foreign images that ends it.
-pub const FIRST_HOST_UID: u32 = 0x7000_0000;
-const HOST_UIDS: u32 = 0x7ffe_0000 - FIRST_HOST_UID;
 
 /// What the plan depends on.
 #[derive(Debug, Clone, Copy)]
@@ -318,16 +315,6 @@ pub enum DiskBound {
     Own,
 }
 
-/// Whom the job's files and processes belong to, seen from the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Identity {
-    /// The user that the agent runs as.
-    Agent,
-    /// A user and group of the attempt's own.
-    Private { uid: u32 },
-}
-
 /// Returns the sandbox of an attempt.
 pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
     let spec = input.spec;
@@ -379,25 +366,6 @@ fn backend(input: &PlanInput<'_>) -> Backend {
         }
     } else {
         input.host.backend.clone()
-    }
-}
-
-/// Returns whom the job is on the host. The number comes from the attempt itself (FNV-1a of its key), so
-/// that no two attempts that meet on a machine are likely to share one, and what an earlier one left behind
-/// belongs to somebody else.
-fn identity(input: &PlanInput<'_>) -> Identity {
-    if !input.host.superuser {
-        return Identity::Agent;
-    }
-    let hash = input
-        .attempt
-        .key()
-        .iter()
-        .fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-        });
-    Identity::Private {
-        uid: FIRST_HOST_UID + hash % HOST_UIDS,
     }
 }
 

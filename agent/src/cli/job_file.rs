@@ -4,6 +4,7 @@
 //! [`common::job::JobSpec`] once the work folder has an id. What only the coordinator can judge (does the
 //! dataset exist, does it fit) is left to it.
 
+mod checkpoint;
 mod gpu;
 
 pub(crate) use self::gpu::{MemoryRange, ShortGpu};
@@ -17,10 +18,7 @@ use common::{
     code::Code,
     id::TreeId,
     image::Image,
-    job::{
-        After, ArraySpec, Checkpoint, DEFAULT_CHECKPOINT_GRACE, InvalidAfter, InvalidMount,
-        JobSpec, Mount, Retries,
-    },
+    job::{After, ArraySpec, Checkpoint, InvalidAfter, InvalidMount, JobSpec, Mount, Retries},
     label::{InvalidLabel, WantedLabel},
     name::Name,
     problem::Problem,
@@ -144,7 +142,7 @@ pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
         hold: fields.flag("hold")?.unwrap_or(false),
         labels: labels(&fields)?,
         nodes: fields.parsed("nodes")?,
-        checkpoint: checkpoint(&fields)?,
+        checkpoint: checkpoint::read(&fields)?,
         each: each(&fields)?,
     })
 }
@@ -310,19 +308,6 @@ fn retries(fields: &Fields<'_>) -> Result<Option<Retries>, FileError> {
             ..Retries::default()
         })),
     }
-}
-
-/// Reads `USR1`, `USR1:60s` or `{signal: USR1, grace: 60s}`.
-fn checkpoint(fields: &Fields<'_>) -> Result<Option<Checkpoint>, FileError> {
-    let Some(Value::Object(map)) = fields.value("checkpoint") else {
-        return fields.parsed("checkpoint");
-    };
-    let fields = Fields::new("checkpoint", map, &["signal", "grace"])?;
-    let Some(signal) = fields.parsed("signal")? else {
-        return Err(fields.complain("signal", "it is missing; USR1 is one"));
-    };
-    let grace = fields.parsed("grace")?.unwrap_or(DEFAULT_CHECKPOINT_GRACE);
-    Ok(Some(Checkpoint { signal, grace }))
 }
 
 impl Draft {

@@ -46,6 +46,7 @@ mod secrets;
 mod set_aside;
 mod shares;
 mod storage;
+mod stream;
 mod tokens;
 mod two_factor;
 mod two_orgs;

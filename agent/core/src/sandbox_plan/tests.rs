@@ -9,7 +9,7 @@ use common::{
     wire::agent::MountedTree,
 };
 
-use super::*;
+use super::{identity::HOST_UIDS, *};
 
 fn spec() -> AttemptSpec {
     AttemptSpec {

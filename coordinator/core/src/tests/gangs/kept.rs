@@ -4,8 +4,8 @@ use common::{job::JobSpec, time::Span};
 
 use super::{gang, pool};
 use crate::tests::{
-    backfill::starts_among_small_ones,
     invariants,
+    stream::starts_among_small_ones,
     world::{BOB, CAROL, ORG, World, asking, job_id},
 };
 

@@ -1,0 +1,40 @@
+//! Whom a job is on its host.
+
+use serde::{Deserialize, Serialize};
+
+use super::PlanInput;
+
+/// First user id on the host that jobs of a root agent get, and how many there are: the part of the id
+/// space that the distributions' conventions leave to nobody: above what systemd gives containers, below the
+/// range for foreign images that ends it.
+pub const FIRST_HOST_UID: u32 = 0x7000_0000;
+pub(super) const HOST_UIDS: u32 = 0x7ffe_0000 - FIRST_HOST_UID;
+
+/// Whom the job's files and processes belong to, seen from the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// The user that the agent runs as.
+    Agent,
+    /// A user and group of the attempt's own.
+    Private { uid: u32 },
+}
+
+/// Returns whom the job is on the host. The number comes from the attempt itself (FNV-1a of its key), so
+/// that no two attempts that meet on a machine are likely to share one, and what an earlier one left behind
+/// belongs to somebody else.
+pub(super) fn identity(input: &PlanInput<'_>) -> Identity {
+    if !input.host.superuser {
+        return Identity::Agent;
+    }
+    let hash = input
+        .attempt
+        .key()
+        .iter()
+        .fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+        });
+    Identity::Private {
+        uid: FIRST_HOST_UID + hash % HOST_UIDS,
+    }
+}

@@ -127,7 +127,7 @@ fn it_runs_alone_and_stops_when_told() {
 
     let checked = with_data(&["check", "-o", "json"], data);
     let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
-    assert_eq!(report["version"], 3);
+    assert_eq!(report["version"], 4);
     assert_eq!(report["seal"].as_str().map(str::len), Some(64));
     assert_eq!(report["damaged_trees"], serde_json::json!([]));
     assert_eq!(report["damaged_pieces"], serde_json::json!([]));

@@ -137,7 +137,7 @@ async fn one_folder_has_one_coordinator() {
     let config = lab.config.clone();
     lab.running.stop().await;
 
-    assert_eq!(coordinator::check(&config.data).unwrap().version, 3);
+    assert_eq!(coordinator::check(&config.data).unwrap().version, 4);
     let fresh = coordinator::login_link(&config, &Whom::default()).unwrap();
     assert_eq!(fresh.purpose, LinkPurpose::Login);
     assert_ne!(fresh.secret, lab.owner_link.secret);

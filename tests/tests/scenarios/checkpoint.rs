@@ -1,38 +1,32 @@
 //! A job that gives way writes down how far it is, and goes on from there: nothing that it did is lost.
 
-use compute_share_tests::{Org, Person, until};
+use compute_share_tests::until;
+
+use crate::preemption::Crowded;
 
 /// Counts for ever, writes down how far it is when it is asked to, and ends once it goes on from there.
 const COUNTING: &str = "
     n=$(cat /output/count 2>/dev/null || echo 0)
     trap 'echo $n > /output/count; exit 3' USR1
     echo from $n, restored: $COMPUTE_SHARE_RESTORED
-    test $n -gt 0 && test -f /work/partial && exit 9
+    test $n -gt 0 && test -f partial && exit 9
     test $n -gt 0 && exit 0
-    echo of an earlier try > /work/partial
+    echo of an earlier try > partial
     while :; do n=$((n + 1)); sleep 0.05; done";
 
 #[test]
 fn a_job_that_gives_way_goes_on_from_what_it_wrote_down() {
-    let org = Org::start();
+    let crowded = Crowded::start();
+    let org = &crowded.org;
     let (bob, carol) = (org.join("bob"), org.join("carol"));
-    let _agent = org.agent(&org.alice, "box");
-    let settings = ["org", "set", "preempts_after=0s", "preempted_after=0s"];
-    org.alice.run(&settings).expect_success();
-    let all = org.alice.json(&["status"])["offer"]["cpu"].to_string();
-    let submit = |who: &Person, more: &[&str], program: &str| {
-        let flags = ["submit", "--no-workdir", "--memory", "64MiB", "--cpu", &all];
-        let words = [&flags[..], more, &["--", "sh", "-c", program]].concat();
-        who.json(&words)["number"].to_string()
-    };
     let writes = ["--priority", "low", "--checkpoint", "USR1:60s"];
     let declared = ["--output", "partial"];
-    let low = submit(&bob, &[&writes[..], &declared].concat(), COUNTING);
+    let low = crowded.submit(&bob, &[&writes[..], &declared].concat(), COUNTING);
     until("the first job to count", || {
         let log = bob.run(&["logs", &low]).stdout;
         log.contains("from 0, restored:").then_some(())
     });
-    let high = submit(&carol, &["--priority", "high"], "true");
+    let high = crowded.submit(&carol, &["--priority", "high"], "true");
     for (who, number) in [(&carol, &high), (&bob, &low)] {
         until("both to be done", || {
             (who.job_status(number).as_deref() == Some("succeeded")).then_some(())

@@ -1,20 +1,44 @@
 //! A job that waits takes the place of one that can, which goes on afterwards.
 
-use compute_share_tests::{Org, Person, until};
+use compute_share_tests::{Agent, Org, Person, until};
+
+/// One machine, and jobs that take all of it: the urgent ones at once from others.
+pub(crate) struct Crowded {
+    pub(crate) org: Org,
+    _agent: Agent,
+    cpus: String,
+}
+
+impl Crowded {
+    pub(crate) fn start() -> Self {
+        let org = Org::start();
+        let agent = org.agent(&org.alice, "box");
+        let settings = ["org", "set", "preempts_after=0s", "preempted_after=0s"];
+        org.alice.run(&settings).expect_success();
+        let cpus = org.alice.json(&["status"])["offer"]["cpu"].to_string();
+        Self {
+            org,
+            _agent: agent,
+            cpus,
+        }
+    }
+
+    /// Submits a program of a shell, and returns its number.
+    pub(crate) fn submit(&self, who: &Person, flags: &[&str], program: &str) -> String {
+        let asks = ["submit", "--no-workdir", "--memory", "64MiB", "--cpu"];
+        let runs = ["--", "sh", "-c", program];
+        let words = [&asks[..], &[&self.cpus], flags, &runs].concat();
+        who.json(&words)["number"].to_string()
+    }
+}
 
 #[test]
 fn an_urgent_job_takes_the_place_of_one_that_goes_on_afterwards() {
-    let org = Org::start();
+    let crowded = Crowded::start();
+    let org = &crowded.org;
     let (bob, carol) = (org.join("bob"), org.join("carol"));
-    let _agent = org.agent(&org.alice, "box");
-    let settings = ["org", "set", "preempts_after=0s", "preempted_after=0s"];
-    org.alice.run(&settings).expect_success();
-    let all = org.alice.json(&["status"])["offer"]["cpu"].to_string();
     let submit = |who: &Person, priority: &str, program: &str| {
-        let flags = ["submit", "--no-workdir", "--memory", "64MiB"];
-        let asks = ["--cpu", &all, "--priority", priority];
-        let words = [&flags[..], &asks, &["--", "sh", "-c", program]].concat();
-        who.json(&words)["number"].to_string()
+        crowded.submit(who, &["--priority", priority], program)
     };
     let low = submit(&bob, "low", "test $COMPUTE_SHARE_ATTEMPT = 2 || sleep 1000");
     until("the first job to run", || {

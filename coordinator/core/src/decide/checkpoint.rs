@@ -59,6 +59,7 @@ pub(super) fn due(
 pub(super) fn came(state: &State, id: AttemptId) -> Option<Event> {
     let job = state.jobs.get(&id.job)?;
     job.spec.checkpoint?;
+    // No other wait is as long as this one.
     let put_off = state
         .attempts
         .get(&id)?

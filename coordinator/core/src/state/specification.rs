@@ -205,7 +205,13 @@ impl Deref for Specification {
 
 impl From<JobSpec> for Specification {
     fn from(spec: JobSpec) -> Self {
-        Self::from(Row {
+        Self::from(Row::from(spec))
+    }
+}
+
+impl From<JobSpec> for Row {
+    fn from(spec: JobSpec) -> Self {
+        Self {
             name: spec.name,
             command: spec.command,
             workdir: spec.workdir,
@@ -233,7 +239,7 @@ impl From<JobSpec> for Specification {
                 checkpoint: spec.checkpoint,
                 params: spec.params,
             },
-        })
+        }
     }
 }
 
@@ -272,28 +278,9 @@ impl Rest {
 }
 
 impl Default for Rest {
+    /// Returns what a job is that says nothing more than what it runs.
     fn default() -> Self {
-        Self {
-            env: BTreeMap::new(),
-            image: Image::Host,
-            registry_login: None,
-            datasets: Vec::new(),
-            outputs: Vec::new(),
-            network: Network::None,
-            isolation: None,
-            retries: Retries::default(),
-            array: None,
-            project: None,
-            visibility: None,
-            secrets: Vec::new(),
-            artifacts: Vec::new(),
-            after: Vec::new(),
-            hold: false,
-            labels: Vec::new(),
-            nodes: None,
-            checkpoint: None,
-            params: None,
-        }
+        Row::from(JobSpec::of(Vec::new())).rest
     }
 }
 

@@ -4,7 +4,7 @@ use common::{
     api::explain::BlockerCode,
     code::Code,
     id::{AttemptId, TreeId},
-    job::{JobSpec, Retries},
+    job::{JobSpec, MAX_BACKOFF, Retries},
     status::EndReason,
     time::Span,
     wire::agent::AttemptReport,
@@ -145,6 +145,8 @@ fn what_is_lost_is_not_waited_for() {
 
 #[test]
 fn a_machine_that_stays_away_holds_its_task_up_for_an_hour() {
+    // By its length this wait is told from the one after a failure.
+    assert!(MAX_BACKOFF.as_duration() < FILES_WAIT);
     let (mut world, first) = running(writing(spec()));
     end(&mut world, first[0], EndReason::MachineOwner, true);
     assert!(after(&mut world, FILES_WAIT.as_secs() - 1).is_empty());

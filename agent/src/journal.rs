@@ -3,7 +3,7 @@
 //! An attempt is written down, durably, before anything of it runs, so that after a crash nothing runs that is not
 //! known, and nothing runs twice. A folder that was made for one meanwhile is nobody's then, and goes. How it went on is not written here: its own folder tells that (see [`crate::supervise`]).
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use common::{
     code::Code, id::AttemptId, machine::Pause, problem::Problem, wire::agent::AttemptSpec,
@@ -137,13 +137,14 @@ impl Journal {
     pub(crate) fn accept(
         &self,
         generation: u64,
-        accepted: &[(AttemptId, AttemptSpec)],
+        accepted: &[(AttemptId, Arc<AttemptSpec>)],
     ) -> Result<(), JournalError> {
         let write = self.database.begin_write()?;
         {
             let mut attempts = write.open_table(ATTEMPTS)?;
-            for row in accepted {
-                attempts.insert(row.0.key().as_slice(), serde_json::to_vec(row)?.as_slice())?;
+            for (attempt, spec) in accepted {
+                let row = serde_json::to_vec(&(attempt, &**spec))?;
+                attempts.insert(attempt.key().as_slice(), row.as_slice())?;
             }
             let mut facts = write.open_table(FACTS)?;
             let known: Option<u64> = fact(&facts, FACT_GENERATION)?;
@@ -251,9 +252,13 @@ mod tests {
             reason: String::new(),
             by: common::machine::PausedBy::Command,
         };
-        journal.accept(3, &[accepted(0)]).unwrap();
+        let row = |task| {
+            let (attempt, spec) = accepted(task);
+            (attempt, Arc::new(spec))
+        };
+        journal.accept(3, &[row(0)]).unwrap();
         // Written later than what came after it.
-        journal.accept(2, &[accepted(1)]).unwrap();
+        journal.accept(2, &[row(1)]).unwrap();
         journal.forget(&[accepted(0).0]).unwrap();
         let gpus = BTreeMap::from([("GPU-a".to_owned(), pause.clone())]);
         journal.pause(Some(&pause), &gpus).unwrap();

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use agent_core::{
     attempt::Step,
-    desired::Desired,
+    desired::{AssignmentRefused, Desired},
     lease::Lease,
     observed::Observed,
     owner::{Circumstances, Decision},
@@ -30,7 +30,9 @@ use common::{
     problem::Problem,
     status::EndReason,
     time::Timestamp,
-    wire::agent::{AgentMessage, Assignment, AttemptSpec, ReportStage, WantedTree},
+    wire::agent::{
+        AgentMessage, Assignment, AssignmentUpdate, AttemptSpec, ReportStage, WantedTree,
+    },
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -73,6 +75,8 @@ pub(crate) enum Word {
     },
     Disconnected,
     Assigned(Assignment),
+    /// As [`Word::Assigned`], where a part of it is known.
+    Updated(AssignmentUpdate),
     Acknowledged(Vec<(AttemptId, ReportStage)>),
     /// The coordinator answered what was sent at this moment since boot.
     Heard {
@@ -295,7 +299,10 @@ impl Keeper {
                 }
             }
             Word::Disconnected => self.outbox = None,
-            Word::Assigned(assignment) => self.on_assigned(assignment),
+            Word::Assigned(assignment) => {
+                self.on_assigned(|desired| desired.replaced_by(assignment));
+            }
+            Word::Updated(update) => self.on_assigned(|desired| desired.updated_by(update)),
             Word::Acknowledged(acks) => {
                 for (attempt, stage) in acks {
                     if let Some(held) = self.held.get_mut(&attempt) {
@@ -330,14 +337,9 @@ impl Keeper {
         tokio::task::spawn_blocking(move || file.write(&lease))
     }
 
-    fn on_assigned(&mut self, assignment: Assignment) {
+    fn on_assigned(&mut self, change: impl FnOnce(&Desired) -> Result<Desired, AssignmentRefused>) {
         let resumed = Desired::resumed(self.journaled_generation);
-        match self
-            .desired
-            .as_ref()
-            .unwrap_or(&resumed)
-            .replaced_by(assignment)
-        {
+        match change(self.desired.as_ref().unwrap_or(&resumed)) {
             Ok(desired) => {
                 let trees = desired.trees().to_vec();
                 let none = |before: &Vec<WantedTree>| before.is_empty() && trees.is_empty();
@@ -347,7 +349,13 @@ impl Keeper {
                 self.note_followers(&desired);
                 self.desired = Some(desired);
             }
-            Err(refused) => tracing::warn!(%refused, "an assignment is refused"),
+            Err(refused) => {
+                tracing::warn!(%refused, "an assignment is refused");
+                if refused == AssignmentRefused::Unknown {
+                    // All of it is said on the next connection.
+                    self.outbox = None;
+                }
+            }
         }
     }
 

@@ -216,6 +216,9 @@ impl Conversation<'_> {
             CoordinatorMessage::Assignment(assignment) => {
                 self.keeper.tell(Word::Assigned(assignment)).await;
             }
+            CoordinatorMessage::Update(update) => {
+                self.keeper.tell(Word::Updated(update)).await;
+            }
             CoordinatorMessage::AttemptAck { attempt, stage } => {
                 let acks = vec![(attempt, stage)];
                 self.keeper.tell(Word::Acknowledged(acks)).await;

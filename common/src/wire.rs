@@ -37,7 +37,7 @@ pub struct VersionRange {
 }
 
 /// What this build speaks.
-pub const PROTOCOL: VersionRange = VersionRange { min: 2, max: 2 };
+pub const PROTOCOL: VersionRange = VersionRange { min: 2, max: 3 };
 
 impl VersionRange {
     /// Returns the highest version that both speak.

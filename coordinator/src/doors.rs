@@ -22,10 +22,10 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Returns whether we can talk with a peer that says this.
-fn check_version(hello: &Hello) -> Result<(), Problem> {
+fn check_version(hello: &Hello) -> Result<u16, Problem> {
     let ours = Hello::ours();
     match ours.protocol.common(hello.protocol) {
-        Some(_) => Ok(()),
+        Some(version) => Ok(version),
         None => Err(Problem::new(
             Code::Version,
             "The two programs do not understand each other",

@@ -1,11 +1,15 @@
 //! What should run on this machine: the coordinator's last word, and how a new one replaces it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use common::{
     id::AttemptId,
     wire::agent::{
-        Assigned, Assignment, Goal, MAX_ATTEMPTS_PER_MACHINE, MAX_WANTED_TREES, WantedTree,
+        Assigned, Assignment, AssignmentUpdate, AttemptSpec, Goal, KnownAttempt,
+        MAX_ATTEMPTS_PER_MACHINE, MAX_WANTED_TREES, WantedTree,
     },
 };
 
@@ -13,9 +17,34 @@ use common::{
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Desired {
     generation: u64,
-    attempts: BTreeMap<AttemptId, Assigned>,
+    attempts: BTreeMap<AttemptId, Wanted>,
     /// Data that jobs may want soon.
     trees: Vec<WantedTree>,
+}
+
+/// One attempt of the set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub goal: Goal,
+    /// Behind which one of the set it waits.
+    pub after: Option<AttemptId>,
+    pub spec: Arc<AttemptSpec>,
+}
+
+impl From<Assigned> for Wanted {
+    fn from(assigned: Assigned) -> Self {
+        let Assigned {
+            attempt: _,
+            goal,
+            spec,
+            after,
+        } = assigned;
+        Self {
+            goal,
+            after,
+            spec: Arc::new(spec),
+        }
+    }
 }
 
 impl Desired {
@@ -47,9 +76,14 @@ impl Desired {
         self.attempts.get(attempt)?.after
     }
 
+    /// Returns one attempt of the set.
+    pub fn get(&self, attempt: &AttemptId) -> Option<&Wanted> {
+        self.attempts.get(attempt)
+    }
+
     /// Returns every attempt in the set, by id.
-    pub fn attempts(&self) -> impl Iterator<Item = &Assigned> {
-        self.attempts.values()
+    pub fn attempts(&self) -> impl Iterator<Item = (&AttemptId, &Wanted)> {
+        self.attempts.iter()
     }
 
     /// Returns the set that `assignment` puts in the place of this one. The same generation may come again:
@@ -60,25 +94,58 @@ impl Desired {
     pub fn replaced_by(&self, assignment: Assignment) -> Result<Self, AssignmentRefused> {
         let Assignment {
             generation,
-            attempts: listed,
+            attempts,
             trees,
         } = assignment;
+        self.updated_by(AssignmentUpdate {
+            generation,
+            new: attempts,
+            known: Vec::new(),
+            trees,
+        })
+    }
+
+    /// Returns the set that `update` makes of this one. What is known is what it was before.
+    ///
+    /// # Errors
+    /// As for [`Self::replaced_by`], and where this set does not have what is said to be known.
+    pub fn updated_by(&self, update: AssignmentUpdate) -> Result<Self, AssignmentRefused> {
+        let AssignmentUpdate {
+            generation,
+            new,
+            known,
+            trees,
+        } = update;
         if generation < self.generation {
             return Err(AssignmentRefused::Older {
                 held: self.generation,
                 offered: generation,
             });
         }
-        if listed.len() > MAX_ATTEMPTS_PER_MACHINE || trees.len() > MAX_WANTED_TREES {
+        let count = new.len().saturating_add(known.len());
+        if count > MAX_ATTEMPTS_PER_MACHINE || trees.len() > MAX_WANTED_TREES {
             return Err(AssignmentRefused::TooMany);
         }
-        let count = listed.len();
-        let attempts: BTreeMap<_, _> = listed
-            .into_iter()
-            .map(|assigned| (assigned.attempt, assigned))
-            .collect();
-        if attempts.len() != count {
-            return Err(AssignmentRefused::Twice);
+        let mut attempts = BTreeMap::new();
+        let mut add = |attempt, wanted| match attempts.entry(attempt) {
+            Entry::Vacant(place) => {
+                place.insert(wanted);
+                Ok(())
+            }
+            Entry::Occupied(_) => Err(AssignmentRefused::Twice),
+        };
+        for assigned in new {
+            add(assigned.attempt, assigned.into())?;
+        }
+        for KnownAttempt {
+            attempt,
+            goal,
+            after,
+        } in known
+        {
+            let before = self.attempts.get(&attempt);
+            let spec = Arc::clone(&before.ok_or(AssignmentRefused::Unknown)?.spec);
+            add(attempt, Wanted { goal, after, spec })?;
         }
         Ok(Self {
             generation,
@@ -97,6 +164,8 @@ pub enum AssignmentRefused {
     TooMany,
     #[error("it names an attempt twice")]
     Twice,
+    #[error("it does not say what an attempt is that is new here")]
+    Unknown,
 }
 
 #[cfg(test)]
@@ -139,5 +208,53 @@ mod tests {
             held.replaced_by(set(9, &many)),
             Err(AssignmentRefused::TooMany)
         );
+    }
+
+    #[test]
+    fn what_is_known_need_not_be_said_again() {
+        let set = |generation, attempts| Assignment {
+            generation,
+            attempts,
+            trees: Vec::new(),
+        };
+        let known = |task, goal| KnownAttempt {
+            attempt: assigned(task, 1, goal).attempt,
+            goal,
+            after: None,
+        };
+        let [first, second] = [0, 1].map(|task| assigned(task, 1, Goal::Run));
+        let held = Desired::resumed(1);
+        let held = held.replaced_by(set(2, vec![first.clone(), second.clone()]));
+        let held = held.unwrap();
+        // The first is over, the second is not wanted any more, the third is new.
+        let update = AssignmentUpdate {
+            generation: 3,
+            new: vec![assigned(2, 1, Goal::Run)],
+            known: vec![known(0, Goal::Collect)],
+            trees: Vec::new(),
+        };
+        let whole = [assigned(2, 1, Goal::Run), assigned(0, 1, Goal::Collect)];
+        let expect = held.replaced_by(set(3, whole.to_vec()));
+        assert_eq!(held.updated_by(update.clone()), expect);
+        let refused = |change: AssignmentUpdate| held.updated_by(change).unwrap_err();
+        let unknown = AssignmentUpdate {
+            known: vec![known(2, Goal::Run)],
+            ..AssignmentUpdate::default()
+        };
+        let unknown = AssignmentUpdate {
+            generation: 3,
+            ..unknown
+        };
+        assert_eq!(refused(unknown), AssignmentRefused::Unknown);
+        let twice = AssignmentUpdate {
+            new: vec![first],
+            ..update.clone()
+        };
+        assert_eq!(refused(twice), AssignmentRefused::Twice);
+        let many = AssignmentUpdate {
+            known: vec![known(0, Goal::Run); MAX_ATTEMPTS_PER_MACHINE],
+            ..update
+        };
+        assert_eq!(refused(many), AssignmentRefused::TooMany);
     }
 }

@@ -56,9 +56,8 @@ pub fn reconcile(desired: &Desired, observed: &Observed) -> Vec<Action> {
             endings.extend(end_unwanted(attempt, *seen));
         }
     }
-    for assigned in desired.attempts() {
-        let attempt = assigned.attempt;
-        match (assigned.goal, observed.get(&attempt)) {
+    for (&attempt, wanted) in desired.attempts() {
+        match (wanted.goal, observed.get(&attempt)) {
             (Goal::Run, None) => launches.push(Action::Accept { attempt }),
             (Goal::Run, Some(Seen::Idle))
                 if !sibling_may_run(attempt, observed) && !waits(attempt, desired, observed) =>
@@ -75,7 +74,7 @@ pub fn reconcile(desired: &Desired, observed: &Observed) -> Vec<Action> {
             (Goal::Stop { reason }, Some(Seen::Live)) => endings.push(Action::Stop {
                 attempt,
                 reason,
-                grace: assigned.spec.grace,
+                grace: wanted.spec.grace,
             }),
             // The coordinator knows an end that this machine does not: its lease ran out there first.
             (Goal::Collect, Some(Seen::Live)) => endings.push(Action::Stop {

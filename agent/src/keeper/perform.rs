@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use agent_core::{
     admit::admit,
     attempt::{Attempt, Step},
-    desired::Desired,
+    desired::Wanted,
     observed::Seen,
     reconcile::Action,
 };
@@ -56,19 +56,17 @@ impl Keeper {
             return;
         };
         let generation = desired.generation();
-        let rows: Vec<(AttemptId, AttemptSpec)> = desired
-            .attempts()
-            .filter(|assigned| attempts.contains(&assigned.attempt))
-            .map(|assigned| (assigned.attempt, assigned.spec.clone()))
-            .collect();
+        let wanted = |attempt: &AttemptId| Some((*attempt, desired.get(attempt)?.clone()));
+        let wanted: Vec<(AttemptId, Wanted)> = attempts.iter().filter_map(wanted).collect();
         self.journaled_generation = generation;
         let (done, written) = watch::channel(false);
-        for (attempt, spec) in &rows {
-            let mut held = Held::new(Arc::new(spec.clone()), Attempt::accepted(), true);
+        let mut rows = Vec::with_capacity(wanted.len());
+        for (attempt, Wanted { spec, after, .. }) in wanted {
+            let mut held = Held::new(Arc::clone(&spec), Attempt::accepted(), true);
             held.written = written.clone();
-            let desired = self.desired.as_ref();
-            held.follows = desired.is_some_and(|desired| desired.after(attempt).is_some());
-            self.held.insert(*attempt, held);
+            held.follows = after.is_some();
+            self.held.insert(attempt, held);
+            rows.push((attempt, spec));
         }
         let (journal, keeper) = (Arc::clone(&self.journal), self.handle.clone());
         tokio::spawn(async move {
@@ -181,9 +179,8 @@ impl Keeper {
 
     /// Returns what the coordinator says of an attempt that it wants here.
     fn wanted_spec(&self, attempt: AttemptId) -> Option<Arc<AttemptSpec>> {
-        let mut wanted = self.desired.iter().flat_map(Desired::attempts);
-        let assigned = wanted.find(|assigned| assigned.attempt == attempt)?;
-        Some(Arc::new(assigned.spec.clone()))
+        let wanted = self.desired.as_ref()?.get(&attempt)?;
+        Some(Arc::clone(&wanted.spec))
     }
 
     fn lose(&mut self, attempt: AttemptId) {

@@ -134,7 +134,13 @@ pub enum CoordinatorMessage {
     AttemptAcks {
         acks: Vec<(AttemptId, ReportStage)>,
     },
+    /// Instead of an [`Assignment`], to who speaks [`UPDATES`]. One that names an attempt as known that the agent does
+    /// not have is an error of the protocol: on the next connection all of it is said.
+    Update(AssignmentUpdate),
 }
+
+/// The version of the protocol since which the coordinator says what an attempt is only once on a connection.
+pub const UPDATES: u16 = 3;
 
 /// Which report of an attempt is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -188,6 +194,29 @@ pub struct Assigned {
     pub spec: AttemptSpec,
     /// It begins when this one of the set is over, with what that held, and not before: nobody has to be asked then.
     #[serde(default)]
+    pub after: Option<AttemptId>,
+}
+
+/// An [`Assignment`] to an agent that knows a part of it from the one before on the same connection: everything that
+/// should run, but only what is new of what that is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignmentUpdate {
+    /// As in an assignment.
+    pub generation: u64,
+    /// Attempts that the set before did not have.
+    pub new: Vec<Assigned>,
+    /// All others of the set.
+    pub known: Vec<KnownAttempt>,
+    /// As in an assignment.
+    pub trees: Vec<WantedTree>,
+}
+
+/// An attempt of which it was said before what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownAttempt {
+    pub attempt: AttemptId,
+    pub goal: Goal,
+    /// As in [`Assigned`].
     pub after: Option<AttemptId>,
 }
 

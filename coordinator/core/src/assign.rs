@@ -1,13 +1,15 @@
 //! The whole desired set of one machine, derived from the state.
 
+use std::collections::BTreeSet;
+
 use common::{
     id::{AttemptId, MachineId},
     image::Image,
     name::Name,
     time::Span,
     wire::agent::{
-        Assigned, Assignment, AttemptImage, AttemptSpec, Goal, MAX_WANTED_TREES, MountedTree,
-        WantedTree,
+        Assigned, Assignment, AssignmentUpdate, AttemptImage, AttemptSpec, Goal, KnownAttempt,
+        MAX_WANTED_TREES, MountedTree, WantedTree,
     },
 };
 
@@ -15,7 +17,7 @@ use crate::{
     decide::project::name_of,
     lifecycle::attempt::AttemptState,
     query::access::login_of,
-    state::{State, attempt::Attempt, job::Job},
+    state::{State, attempt::Attempt, job::Job, machine::Machine},
 };
 
 /// Between SIGTERM and SIGKILL.
@@ -27,25 +29,60 @@ pub fn assign(state: &State, machine: MachineId) -> Assignment {
     let Some(row) = state.machines.get(&machine) else {
         return Assignment::default();
     };
-    let desired = state.index.machines.get(&machine);
-    let desired = desired.into_iter().flat_map(|on| &on.desired);
-    let wanted = row.wanted().take(MAX_WANTED_TREES).map(|warm| WantedTree {
-        tree: warm.tree,
-        name: warm.dataset.to_string(),
-    });
     Assignment {
         generation: row.generation,
-        trees: wanted.collect(),
-        attempts: desired
-            .filter_map(|id| assigned(state, *id, state.attempts.get(id)?))
+        trees: wanted(row),
+        attempts: desired(state, machine)
+            .filter_map(|(id, attempt)| assigned(state, id, attempt))
             .collect(),
     }
 }
 
-fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned> {
-    let job = state.jobs.get(&id.job)?;
-    let machine = state.machines.get(&attempt.machine)?;
-    let goal = match attempt.state {
+/// Returns the same as [`assign`] to an agent that was told of the attempts in `told` what they are, which stays the same
+/// as long as they may run.
+pub fn assign_update(
+    state: &State,
+    machine: MachineId,
+    told: &BTreeSet<AttemptId>,
+) -> AssignmentUpdate {
+    let Some(row) = state.machines.get(&machine) else {
+        return AssignmentUpdate::default();
+    };
+    let mut update = AssignmentUpdate {
+        generation: row.generation,
+        trees: wanted(row),
+        ..AssignmentUpdate::default()
+    };
+    for (id, attempt) in desired(state, machine) {
+        if told.contains(&id) {
+            update.known.push(KnownAttempt {
+                attempt: id,
+                goal: goal(attempt),
+                after: attempt.waits_behind(),
+            });
+        } else {
+            update.new.extend(assigned(state, id, attempt));
+        }
+    }
+    update
+}
+
+fn wanted(row: &Machine) -> Vec<WantedTree> {
+    let wanted = row.wanted().take(MAX_WANTED_TREES).map(|warm| WantedTree {
+        tree: warm.tree,
+        name: warm.dataset.to_string(),
+    });
+    wanted.collect()
+}
+
+fn desired(state: &State, machine: MachineId) -> impl Iterator<Item = (AttemptId, &Attempt)> {
+    let desired = state.index.machines.get(&machine);
+    let desired = desired.into_iter().flat_map(|on| &on.desired);
+    desired.filter_map(|id| Some((*id, state.attempts.get(id)?)))
+}
+
+fn goal(attempt: &Attempt) -> Goal {
+    match attempt.state {
         AttemptState::Placed
         | AttemptState::Next
         | AttemptState::Preparing
@@ -53,7 +90,12 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
         AttemptState::Returning => Goal::Return,
         AttemptState::Stopping { reason } => Goal::Stop { reason },
         AttemptState::Ended(_) => Goal::Collect,
-    };
+    }
+}
+
+fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned> {
+    let job = state.jobs.get(&id.job)?;
+    let machine = state.machines.get(&attempt.machine)?;
     let spec = &job.spec;
     let mounted = job.pinned.iter().map(|pinned| MountedTree {
         name: pinned.reference().to_string(),
@@ -69,7 +111,7 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
     });
     Some(Assigned {
         attempt: id,
-        goal,
+        goal: goal(attempt),
         after: attempt.waits_behind(),
         spec: AttemptSpec {
             org: state.orgs.get(&attempt.org)?.name.clone(),

@@ -30,7 +30,7 @@ pub mod swarm;
 
 pub use self::{
     apply::apply,
-    assign::assign,
+    assign::{assign, assign_update},
     command::{Actor, Body, Command},
     decide::decide,
     effect::{Effect, Topic, effects},

@@ -6,6 +6,7 @@ mod log;
 mod reports;
 mod streams;
 mod swarm;
+mod told;
 
 use std::sync::Arc;
 

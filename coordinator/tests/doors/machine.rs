@@ -20,8 +20,8 @@ use common::{
     wire::{
         ALPN_AGENT, ALPN_JOIN, Hello,
         agent::{
-            AgentHello, AgentMessage, AgentStream, Assignment, AttemptReport, CoordinatorHello,
-            CoordinatorMessage, Goal, ReportStage,
+            AgentHello, AgentMessage, AgentStream, Assigned, Assignment, AssignmentUpdate,
+            AttemptReport, CoordinatorHello, CoordinatorMessage, Goal, ReportStage,
         },
         client::ClientStream,
         frame,
@@ -50,6 +50,8 @@ pub(crate) struct Control {
     pub(crate) connection: quinn::Connection,
     pub(crate) tx: FrameSender,
     pub(crate) rx: FrameReceiver,
+    /// The last set.
+    told: Vec<Assigned>,
 }
 
 fn capacity() -> Capacity {
@@ -167,7 +169,12 @@ impl Control {
         let answer: CoordinatorHello = rx.expect().await.unwrap();
         assert_eq!(answer.machine, machine.called);
         assert_eq!(answer.lease, lab.config.lease);
-        Self { connection, tx, rx }
+        Self {
+            connection,
+            tx,
+            rx,
+            told: Vec::new(),
+        }
     }
 
     pub(crate) async fn next(&mut self) -> CoordinatorMessage {
@@ -177,11 +184,35 @@ impl Control {
     /// Reads until a desired set comes that is as it should be.
     pub(crate) async fn assignment(&mut self, wanted: impl Fn(&Assignment) -> bool) -> Assignment {
         loop {
-            if let CoordinatorMessage::Assignment(set) = self.next().await
-                && wanted(&set)
-            {
+            let set = match self.next().await {
+                CoordinatorMessage::Assignment(set) => set,
+                CoordinatorMessage::Update(update) => self.updated(update),
+                _ => continue,
+            };
+            self.told = set.attempts.clone();
+            if wanted(&set) {
                 return set;
             }
+        }
+    }
+
+    /// Returns the set that an update makes of the one before.
+    fn updated(&self, update: AssignmentUpdate) -> Assignment {
+        let mut attempts = update.new;
+        for known in update.known {
+            let mut told = self.told.iter();
+            let before = told.find(|assigned| assigned.attempt == known.attempt);
+            attempts.push(Assigned {
+                goal: known.goal,
+                after: known.after,
+                ..before.unwrap().clone()
+            });
+        }
+        attempts.sort_by_key(|assigned| assigned.attempt);
+        Assignment {
+            generation: update.generation,
+            attempts,
+            trees: update.trees,
         }
     }
 
@@ -355,7 +386,7 @@ async fn a_machine_has_one_connection_and_renews_its_certificate_over_it() {
     let chain = loop {
         match control.next().await {
             CoordinatorMessage::Certificate { chain } => break chain,
-            CoordinatorMessage::Assignment(_) => {}
+            CoordinatorMessage::Assignment(_) | CoordinatorMessage::Update(_) => {}
             other => panic!("{other:?}"),
         }
     };

@@ -32,8 +32,9 @@ use crate::time::Span;
 use crate::units::Bytes;
 use crate::usage::AttemptSample;
 use crate::wire::agent::{
-    AgentHello, AgentMessage, AgentStream, Assigned, Assignment, AttemptReport, CoordinatorHello,
-    CoordinatorMessage, Goal, LogAck, LogData, LogResume, RegistryAnswer, ReportStage, WantedTree,
+    AgentHello, AgentMessage, AgentStream, Assigned, Assignment, AssignmentUpdate, AttemptReport,
+    CoordinatorHello, CoordinatorMessage, Goal, KnownAttempt, LogAck, LogData, LogResume,
+    RegistryAnswer, ReportStage, WantedTree,
 };
 use crate::wire::client::{ClientStream, DownloadSource, UploadPurpose};
 use crate::wire::data::{Announced, Based, ChunkAsk, Run, Stored, Wanted};
@@ -286,6 +287,16 @@ fn coordinator_messages() -> Vec<Sample> {
             name: "digits@3".to_owned(),
         }],
     };
+    let update = AssignmentUpdate {
+        generation: 11,
+        new: assignment.attempts[..1].to_vec(),
+        known: vec![KnownAttempt {
+            attempt: ATTEMPT,
+            goal: Goal::Collect,
+            after: Some(ATTEMPT),
+        }],
+        trees: assignment.trees.clone(),
+    };
     let ack = |stage| CoordinatorMessage::AttemptAck {
         attempt: ATTEMPT,
         stage,
@@ -293,6 +304,7 @@ fn coordinator_messages() -> Vec<Sample> {
     vec![
         Sample::new("coordinator_hello", &hello),
         Sample::new("assignment", &CoordinatorMessage::Assignment(assignment)),
+        Sample::new("update", &CoordinatorMessage::Update(update)),
         Sample::new(
             "heartbeat_ack",
             &CoordinatorMessage::HeartbeatAck { sequence: 251 },

@@ -20,7 +20,7 @@ use common::{
     },
 };
 use coordinator_core::{
-    Actor, Body, assign,
+    Actor, Body,
     command::dataset::WarmFailure,
     query::{access, enrolment},
 };
@@ -30,6 +30,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     Agent,
     reports::{self, Posted},
+    told::Told,
 };
 use crate::{
     desk::parse_request,
@@ -65,14 +66,15 @@ pub(super) async fn serve(
     let served = async {
         let hello = tokio::time::timeout(HELLO_TIMEOUT, rx.expect::<AgentHello>()).await;
         let hello = hello.map_err(|_| protocol("no hello came"))??;
-        check_version(&hello.hello)?;
+        let version = check_version(&hello.hello)?;
         let attempts = hello.attempts.clone();
         let assignment = connect(&agent, hello).await?;
         greet(&agent, &mut tx).await?;
         for attempt in attempts {
             agent.desk.complete_log(agent.machine, attempt).await;
         }
-        talk(&agent, &mut tx, &mut rx, &assignment).await
+        let told = Told::new(version);
+        talk(&agent, (&mut tx, told), &mut rx, &assignment).await
     };
     let served: Result<(), Problem> = served.await;
     disconnect(&agent).await;
@@ -141,7 +143,7 @@ async fn disconnect(agent: &Agent) {
 /// Reads and writes side by side.
 async fn talk(
     agent: &Agent,
-    tx: &mut FrameSender,
+    tx: (&mut FrameSender, Told),
     rx: &mut FrameReceiver,
     assignment: &Notify,
 ) -> Result<(), Problem> {
@@ -155,7 +157,7 @@ async fn talk(
 
 async fn write(
     agent: &Agent,
-    tx: &mut FrameSender,
+    (tx, mut told): (&mut FrameSender, Told),
     mut outgoing: mpsc::Receiver<Outgoing>,
     assignment: &Notify,
 ) -> Result<(), Problem> {
@@ -170,8 +172,8 @@ async fn write(
         };
         match next {
             None => {
-                let set = assign(&agent.desk.engine.read(), agent.machine);
-                tx.send(&CoordinatorMessage::Assignment(set)).await?;
+                let set = told.next(&agent.desk.engine.read(), agent.machine);
+                tx.send(&set).await?;
             }
             Some(Outgoing::Message(message)) => tx.send(&message).await?,
             Some(Outgoing::Refuse(problem)) => {

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path, time::Instant};
 use anyhow::{Result, bail, ensure};
 use certs::{Identity, PrivateKey, client_config, install_crypto};
 use common::{
-    id::{Fingerprint, MachineId},
+    id::{AttemptId, Fingerprint, MachineId},
     job::{AttemptUsage, Outcome},
     machine::{Isolation, MachineLoad, MachineReport, SystemInfo},
     resources::Capacity,
@@ -16,8 +16,8 @@ use common::{
     wire::{
         ALPN_AGENT, ALPN_JOIN, Hello,
         agent::{
-            AgentHello, AgentMessage, AttemptReport, CoordinatorHello, CoordinatorMessage, Goal,
-            MAX_ATTEMPTS_PER_MACHINE, MAX_REPORTS, ReportStage,
+            AgentHello, AgentMessage, Assigned, AttemptReport, CoordinatorHello,
+            CoordinatorMessage, Goal, MAX_ATTEMPTS_PER_MACHINE, MAX_REPORTS, ReportStage,
         },
         join::{JoinAnswer, JoinRequest},
     },
@@ -142,21 +142,11 @@ async fn until_ended(
     while until != Some(ended) {
         match rx.expect().await? {
             CoordinatorMessage::Assignment(set) => {
-                let before = std::mem::take(&mut known);
-                let mut reports = Vec::new();
-                for assigned in set.attempts {
-                    // What takes no time is never followed by another one in its place.
-                    ensure!(assigned.after.is_none(), "an attempt waits behind another");
-                    known.insert(assigned.attempt);
-                    if assigned.goal == Goal::Run && !before.contains(&assigned.attempt) {
-                        let lives = whole_life().into_iter();
-                        reports.extend(lives.map(|report| (assigned.attempt, report)));
-                    }
-                }
-                for reports in reports.chunks(MAX_REPORTS) {
-                    let reports = reports.to_vec();
-                    outbox.send(AgentMessage::Attempts { reports }).await?;
-                }
+                known.extend(live(&set.attempts, &outbox).await?);
+            }
+            CoordinatorMessage::Update(update) => {
+                known = update.known.iter().map(|known| known.attempt).collect();
+                known.extend(live(&update.new, &outbox).await?);
             }
             CoordinatorMessage::AttemptAck { stage, .. } => {
                 ended += u32::from(stage == ReportStage::Ended);
@@ -196,4 +186,25 @@ fn whole_life() -> [AttemptReport; 2] {
 fn now() -> Timestamp {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Reports the whole life of each that is to run, at once. Returns all of them.
+async fn live(
+    attempts: &[Assigned],
+    outbox: &mpsc::Sender<AgentMessage>,
+) -> Result<Vec<AttemptId>> {
+    let mut reports = Vec::new();
+    for assigned in attempts {
+        // What takes no time is never followed by another one in its place.
+        ensure!(assigned.after.is_none(), "an attempt waits behind another");
+        if assigned.goal == Goal::Run {
+            let lives = whole_life().into_iter();
+            reports.extend(lives.map(|report| (assigned.attempt, report)));
+        }
+    }
+    for reports in reports.chunks(MAX_REPORTS) {
+        let reports = reports.to_vec();
+        outbox.send(AgentMessage::Attempts { reports }).await?;
+    }
+    Ok(attempts.iter().map(|assigned| assigned.attempt).collect())
 }

@@ -1,6 +1,11 @@
 //! What must be true where a random history places a task.
 
-use common::{id::AttemptId, job::ArtifactsView, status::Precedence};
+use common::{
+    id::{AttemptId, MachineId},
+    job::ArtifactsView,
+    status::Precedence,
+    wire::agent::{Assigned, Assignment, Goal},
+};
 
 use super::rules::check_rules;
 use crate::{
@@ -104,6 +109,39 @@ pub(super) fn check_placements(before: &World, after: &World, events: &[Event]) 
             was.attempts == is.attempts || is.generation > was.generation,
             "a change without a generation"
         );
+        check_update(after, *id, &was, &is);
+    }
+}
+
+/// Checks that who was told `was` knows everything about `is` from what is said of it then.
+fn check_update(after: &World, machine: MachineId, was: &Assignment, is: &Assignment) {
+    let told = was.attempts.iter().map(|assigned| assigned.attempt);
+    let update = crate::assign_update(&after.state, machine, &told.collect());
+    assert_eq!(
+        (update.generation, update.trees),
+        (is.generation, is.trees.clone())
+    );
+    let mut all = update.new;
+    for known in update.known {
+        let mut before = was.attempts.iter();
+        let assigned = before.find(|assigned| assigned.attempt == known.attempt);
+        let (goal, after) = (known.goal, known.after);
+        all.push(Assigned {
+            goal,
+            after,
+            ..assigned.unwrap().clone()
+        });
+    }
+    all.sort_by_key(|assigned| assigned.attempt);
+    let mut expect: Vec<&Assigned> = is.attempts.iter().collect();
+    expect.sort_by_key(|assigned| assigned.attempt);
+    assert_eq!(all.len(), expect.len());
+    for (known, expect) in all.iter().zip(expect) {
+        let what = |assigned: &Assigned| (assigned.attempt, assigned.goal, assigned.after);
+        assert_eq!(what(known), what(expect));
+        if expect.goal == Goal::Run {
+            assert_eq!(known.spec, expect.spec, "what may run has changed");
+        }
     }
 }
 

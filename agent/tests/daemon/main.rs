@@ -10,6 +10,7 @@ mod leaks;
 mod owner;
 mod params;
 mod spec;
+mod updates;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -1,5 +1,5 @@
 //! First come, first served: tasks start in the order of their submission, and the first that fits nowhere holds up
-//! all that came after it.
+//! all that came after it. A gang is one of these: it starts where all of its tasks have a machine each.
 
 use std::collections::VecDeque;
 
@@ -46,23 +46,28 @@ impl Scheduler for Fifo<'_> {
 
     fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
         let mut steps = Vec::new();
-        while let Some(&task) = self.waiting.front() {
-            let job = &self.trace.jobs[task.job];
-            let Some(machine) = self.rooms.best(&job.ask, |_| true) else {
+        while let Some(first) = self.waiting.front() {
+            let job = &self.trace.jobs[first.job];
+            let Some(machines) = self.rooms.best(&job.ask, job.nodes(), |_| true) else {
                 break;
             };
-            self.waiting.pop_front();
-            let held = Held {
-                machine,
-                amount: job.ask,
-                ends_ms: now_ms.saturating_add(job.limit_ms),
-            };
-            self.rooms.take(task, held);
-            steps.push(Step::Start {
-                task,
-                machine,
-                holds: job.ask,
-            });
+            for (machine, task) in machines
+                .iter()
+                .copied()
+                .zip(self.waiting.drain(..job.nodes()))
+            {
+                let held = Held {
+                    machine,
+                    amount: job.ask,
+                    ends_ms: now_ms.saturating_add(job.limit_ms),
+                };
+                self.rooms.take(task, held);
+                steps.push(Step::Start {
+                    task,
+                    machine,
+                    holds: job.ask,
+                });
+            }
         }
         Ok(steps)
     }

@@ -3,7 +3,7 @@ use crate::{
     run::run,
     trace::{
         synthetic::make,
-        tests::{job, trace},
+        tests::{gang, job, trace},
     },
 };
 
@@ -62,6 +62,42 @@ fn an_early_end_brings_the_head_forward() {
     check(&trace(jobs), "1x4:32GiB", &[0, 30]);
 }
 
+/// Of three machines one is free, one will be at 100 and one at 200: the gang has the first two from 100 on. Until then
+/// the free one is there for who is through by that time, and for nobody else.
+#[test]
+fn a_gang_has_a_reservation_on_several_machines() {
+    let jobs = |last| vec![job(0, 4, 100), job(0, 4, 200), gang(1, 2, 4, 50), last];
+    let through = jobs(job(2, 4, 98));
+    check(&trace(through), "3x4:32GiB", &[0, 0, 100, 100, 2]);
+    let too_long = jobs(job(2, 4, 99));
+    check(&trace(too_long), "3x4:32GiB", &[0, 0, 100, 100, 150]);
+}
+
+/// On each of its machines the gang leaves one processor. A long task may have that of the free one; for the second one
+/// there is none before the other machine is free.
+#[test]
+fn what_a_gang_leaves_is_there_for_long_tasks() {
+    let jobs = vec![
+        job(0, 4, 100),
+        job(0, 4, 200),
+        gang(1, 2, 3, 50),
+        job(2, 1, 900),
+        job(2, 1, 900),
+    ];
+    check(&trace(jobs), "3x4:32GiB", &[0, 0, 100, 100, 2, 100]);
+}
+
+/// Both machines have a processor free while the head waits for one of them. A gang that is through by then may have
+/// both; a longer one may not, and one machine alone is of no use to it.
+#[test]
+fn a_gang_fills_holes_as_one() {
+    let jobs = |last| vec![job(0, 3, 100), job(0, 3, 100), job(1, 4, 50), last];
+    let through = jobs(gang(2, 2, 1, 98));
+    check(&trace(through), "2x4:32GiB", &[0, 0, 100, 2, 2]);
+    let too_long = jobs(gang(2, 2, 1, 99));
+    check(&trace(too_long), "2x4:32GiB", &[0, 0, 100, 150, 150]);
+}
+
 /// Notes when each head could start at the latest, and when it did.
 struct Watched<'a> {
     easy: Easy<'a>,
@@ -111,15 +147,19 @@ impl Scheduler for Watched<'_> {
 /// What backfill promises: whoever is at the head starts no later than was said when they came there.
 #[test]
 fn no_head_starts_later_than_was_promised() {
-    let pool = Pool::parse("2x4:16GiB,1x8:32GiB:1xh200").unwrap();
-    for seed in 1..5 {
-        let trace = make("steady", seed, 3, &pool).unwrap();
+    let mixed = Pool::parse("2x4:16GiB,1x8:32GiB:1xh200").unwrap();
+    let alike = Pool::parse("4x8:32GiB,1x4:16GiB").unwrap();
+    let seeds = 1..5;
+    for (name, pool, seed) in
+        seeds.flat_map(|seed| [("steady", &mixed, seed), ("gangs-and-ants", &alike, seed)])
+    {
+        let trace = make(name, seed, 3, pool).unwrap();
         let mut watched = Watched {
-            easy: Easy::new(&trace, &pool),
+            easy: Easy::new(&trace, pool),
             promised: BTreeMap::new(),
             kept: 0,
         };
-        run(&trace, &pool, &mut watched).unwrap();
-        assert!(watched.kept > 10, "{}", watched.kept);
+        run(&trace, pool, &mut watched).unwrap();
+        assert!(watched.kept > 10, "{name}: {}", watched.kept);
     }
 }

@@ -38,6 +38,7 @@ fn the_example_traces_are_simulated() {
         "and end at that time: 1",
         "taken to know it: 1",
         "left out: 2",
+        "gangs, of whatever size",
     ] {
         assert!(swf.contains(note), "{swf}");
     }

@@ -59,12 +59,13 @@ const AFTER: &str = "\
 Made-up traces:
   bursty          a day of a class of 30 before its deadline at 18:00, beside four heavy users
   steady          arrivals at random at 0.9 of what the pool can do, of all sizes
-  gangs-and-ants  tasks that need a whole machine among thousands of small short ones
+  gangs-and-ants  jobs that need two to four whole machines at once, among thousands of small short ones
   greedy          one member submits 10,000 tasks at once, nine others small jobs all day
 
 Files:
   SWF has 18 numbers a line; the header's MaxProcs and MaxNodes say what the machines are. A job
-  that is larger than a machine becomes an array of equal tasks.
+  that is larger than a machine becomes a gang: equal tasks on as many machines, that start together.
+  Where there are not as many machines it becomes an array, whose tasks start one by one.
   sacct needs the columns JobID, User, Submit, AllocCPUS or ReqCPUS, and ElapsedRaw, Elapsed or
   Start and End; it may have ReqMem, TimelimitRaw or Timelimit, and State.
 

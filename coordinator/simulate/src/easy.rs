@@ -1,7 +1,8 @@
 //! EASY backfill (D. Lifka, "The ANL/IBM SP scheduling system", 1995): the task at the head of the queue has a
 //! reservation, by the run times that people asked for; any other may start before it as long as that moment stays.
 //!
-//! A task runs on one machine, so that the reservation is one of a machine: that on which the head could start first.
+//! A task runs on one machine, so that the reservation is one of a machine: that on which the head could start first. Of a
+//! gang it is one of as many machines as it has tasks, from the earliest moment at which it fits on all of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,7 +10,7 @@ use crate::{
     pool::{Amount, Pool},
     rooms::{Held, Rooms},
     scheduler::{End, Scheduler, Step, TaskId, Violation},
-    trace::Trace,
+    trace::{Job, Trace},
 };
 
 /// First come, first served, with backfill.
@@ -18,18 +19,35 @@ pub struct Easy<'a> {
     trace: &'a Trace,
     /// Waiting tasks of each job that has some, in the order of submission.
     waiting: BTreeMap<usize, VecDeque<usize>>,
-    /// The same jobs by what they ask for and how long: where one of these has no place, none of them has.
-    alike: BTreeMap<(Amount, u64), BTreeSet<usize>>,
+    /// The same jobs by what they are like: where one of these has no place, none of them has.
+    alike: BTreeMap<Shape, BTreeSet<usize>>,
     rooms: Rooms,
+}
+
+/// What a task asks for and how long, and how many of them start in one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    ask: Amount,
+    limit_ms: u64,
+    nodes: usize,
 }
 
 /// Where and when the head will start at the latest.
 #[derive(Debug)]
 struct Reservation {
-    machine: usize,
     at_ms: u64,
-    /// What is free there from then on besides the head.
-    extra: Amount,
+    /// Its machines, and what is free there from then on besides the head.
+    extra: BTreeMap<usize, Amount>,
+}
+
+impl Shape {
+    fn of(job: &Job) -> Self {
+        Self {
+            ask: job.ask,
+            limit_ms: job.limit_ms,
+            nodes: job.nodes(),
+        }
+    }
 }
 
 impl<'a> Easy<'a> {
@@ -42,16 +60,17 @@ impl<'a> Easy<'a> {
         }
     }
 
-    fn start(&mut self, now_ms: u64, job: usize, machine: usize) -> Option<Step> {
-        let tasks = self.waiting.get_mut(&job)?;
-        let task = TaskId {
-            job,
-            task: tasks.pop_front()?,
-        };
+    /// Starts the job's next task, or all of a gang, on these machines.
+    fn start(&mut self, now_ms: u64, job: usize, machines: &[usize]) -> Vec<Step> {
         let row = &self.trace.jobs[job];
+        let Some(tasks) = self.waiting.get_mut(&job) else {
+            return Vec::new();
+        };
+        let count = machines.len().min(tasks.len());
+        let started: Vec<usize> = tasks.drain(..count).collect();
         if tasks.is_empty() {
             self.waiting.remove(&job);
-            let shape = (row.ask, row.limit_ms);
+            let shape = Shape::of(row);
             if let Some(jobs) = self.alike.get_mut(&shape) {
                 jobs.remove(&job);
                 if jobs.is_empty() {
@@ -59,72 +78,98 @@ impl<'a> Easy<'a> {
                 }
             }
         }
-        let held = Held {
-            machine,
-            amount: row.ask,
-            ends_ms: now_ms.saturating_add(row.limit_ms),
-        };
-        self.rooms.take(task, held);
-        Some(Step::Start {
-            task,
-            machine,
-            holds: row.ask,
-        })
+        let places = started.into_iter().zip(machines.iter().copied());
+        let steps = places.map(|(task, machine)| {
+            let task = TaskId { job, task };
+            let held = Held {
+                machine,
+                amount: row.ask,
+                ends_ms: now_ms.saturating_add(row.limit_ms),
+            };
+            self.rooms.take(task, held);
+            Step::Start {
+                task,
+                machine,
+                holds: row.ask,
+            }
+        });
+        steps.collect()
     }
 
-    /// Returns where `asked` fits first if everything takes as long as was asked for.
-    fn reserve(&self, asked: &Amount) -> Option<Reservation> {
-        let machines = self.rooms.machines().into_iter().enumerate();
-        let first = machines.filter_map(|(machine, (mut free, mut running))| {
-            running.sort_by_key(|held| held.ends_ms);
-            let at_ms = running.iter().find_map(|held| {
-                free = free.plus(&held.amount);
-                asked.fits(&free).then_some(held.ends_ms)
-            })?;
-            // Whatever ends at the same moment is free by then too.
-            let later = running.iter().filter(|held| held.ends_ms > at_ms);
-            let all = running
-                .iter()
-                .fold(self.rooms.free(machine), |sum, held| sum.plus(&held.amount));
-            let free = later.fold(all, |free, held| free.minus(&held.amount).unwrap_or(free));
-            Some(Reservation {
-                machine,
-                at_ms,
-                extra: free.minus(asked)?,
-            })
+    /// Returns where a job that has to wait fits first if everything takes as long as was asked for.
+    fn reserve(&self, job: &Job) -> Option<Reservation> {
+        let asked = &job.ask;
+        let machines = self.rooms.machines();
+        let begins = machines.iter().enumerate();
+        let begins = begins.filter_map(|(machine, (free, running))| {
+            let at_ms = begin(*free, running, asked)?;
+            Some((at_ms, machine))
         });
-        first.min_by_key(|first| (first.at_ms, first.machine))
+        let mut begins: Vec<(u64, usize)> = begins.collect();
+        begins.sort_unstable();
+        // From its last machine's moment on all of them have room: what has room keeps it.
+        let reserved = begins.get(..job.nodes())?;
+        let (at_ms, _) = *reserved.last()?;
+        let extra = reserved.iter().map(|(_, machine)| {
+            let (free, running) = &machines[*machine];
+            // Whatever ends at the same moment is free by then too.
+            let ended = running.iter().filter(|held| held.ends_ms <= at_ms);
+            let free = ended.fold(*free, |free, held| free.plus(&held.amount));
+            Some((*machine, free.minus(asked)?))
+        });
+        Some(Reservation {
+            at_ms,
+            extra: extra.collect::<Option<_>>()?,
+        })
     }
 
     /// Starts what does not delay the head, in the order of submission.
     fn backfill(&mut self, now_ms: u64, head: usize, steps: &mut Vec<Step>) {
         let most = self.rooms.most();
-        let firsts = self.alike.iter().filter(|((ask, _), _)| ask.fits(&most));
+        let firsts = self.alike.iter().filter(|(shape, _)| shape.ask.fits(&most));
         let firsts = firsts.filter_map(|(shape, jobs)| Some((*jobs.first()?, *shape)));
-        let mut firsts: BTreeSet<(usize, (Amount, u64))> = firsts.collect();
+        let mut firsts: BTreeSet<(usize, Shape)> = firsts.collect();
         if firsts.is_empty() {
             return;
         }
-        let Some(mut reserved) = self.reserve(&self.trace.jobs[head].ask) else {
+        let Some(Reservation { at_ms, mut extra }) = self.reserve(&self.trace.jobs[head]) else {
             return;
         };
         while let Some((job, shape)) = firsts.pop_first() {
-            let (ask, limit_ms) = shape;
-            let before = now_ms.saturating_add(limit_ms) <= reserved.at_ms;
-            let beside = ask.fits(&reserved.extra);
-            let may = |machine| machine != reserved.machine || before || beside;
+            let Shape {
+                ask,
+                limit_ms,
+                nodes,
+            } = shape;
+            let before = now_ms.saturating_add(limit_ms) <= at_ms;
+            let may = |machine| before || extra.get(&machine).is_none_or(|room| ask.fits(room));
             // What found no place finds none later in this pass either: a pass only ever takes.
-            let Some(machine) = self.rooms.best(&ask, may) else {
+            let Some(machines) = self.rooms.best(&ask, nodes, may) else {
                 continue;
             };
-            if machine == reserved.machine && !before {
-                reserved.extra = reserved.extra.minus(&ask).unwrap_or_default();
+            for machine in machines.iter().filter(|_| !before) {
+                if let Some(room) = extra.get_mut(machine) {
+                    *room = room.minus(&ask).unwrap_or_default();
+                }
             }
-            steps.extend(self.start(now_ms, job, machine));
+            steps.extend(self.start(now_ms, job, &machines));
             let next = self.alike.get(&shape).and_then(BTreeSet::first);
             firsts.extend(next.map(|next| (*next, shape)));
         }
     }
+}
+
+/// Returns when so much has room beside what still runs there; the beginning of time where it has now.
+fn begin(mut free: Amount, running: &[Held], asked: &Amount) -> Option<u64> {
+    if asked.fits(&free) {
+        return Some(0);
+    }
+    let mut running: Vec<&Held> = running.iter().collect();
+    running.sort_by_key(|held| held.ends_ms);
+    running.iter().find_map(|held| {
+        free = free.plus(&held.amount);
+        asked.fits(&free).then_some(held.ends_ms)
+    })
 }
 
 impl Scheduler for Easy<'_> {
@@ -135,8 +180,7 @@ impl Scheduler for Easy<'_> {
     fn submit(&mut self, _: u64, job: usize) -> Result<(), Violation> {
         let tasks = 0..self.trace.jobs[job].runs_ms.len();
         self.waiting.insert(job, tasks.collect());
-        let row = &self.trace.jobs[job];
-        let shape = (row.ask, row.limit_ms);
+        let shape = Shape::of(&self.trace.jobs[job]);
         self.alike.entry(shape).or_default().insert(job);
         Ok(())
     }
@@ -149,8 +193,9 @@ impl Scheduler for Easy<'_> {
     fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
         let mut steps = Vec::new();
         while let Some((&head, _)) = self.waiting.first_key_value() {
-            match self.rooms.best(&self.trace.jobs[head].ask, |_| true) {
-                Some(machine) => steps.extend(self.start(now_ms, head, machine)),
+            let Shape { ask, nodes, .. } = Shape::of(&self.trace.jobs[head]);
+            match self.rooms.best(&ask, nodes, |_| true) {
+                Some(machines) => steps.extend(self.start(now_ms, head, &machines)),
                 None => {
                     self.backfill(now_ms, head, &mut steps);
                     break;
@@ -162,130 +207,4 @@ impl Scheduler for Easy<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        run::run,
-        trace::{
-            synthetic::make,
-            tests::{job, trace},
-        },
-    };
-
-    #[track_caller]
-    fn check(trace: &Trace, pool: &str, expect: &[u64]) {
-        let pool = Pool::parse(pool).unwrap();
-        let history = run(trace, &pool, &mut Easy::new(trace, &pool)).unwrap();
-        let starts: Vec<u64> = history
-            .runs
-            .iter()
-            .map(|run| run.started_ms / 1000)
-            .collect();
-        assert_eq!(starts, expect);
-    }
-
-    /// One machine of 4 processors: the second job can start at 100. The third would be through by then and starts at
-    /// once; the fourth asks for a second more than there is until then, and waits for the head.
-    #[test]
-    fn a_hole_is_filled_and_the_head_is_not_delayed() {
-        let jobs = vec![job(0, 3, 100), job(1, 4, 50), job(2, 1, 98), job(2, 1, 99)];
-        check(&trace(jobs), "1x4:32GiB", &[0, 100, 2, 150]);
-        let jobs = vec![job(0, 3, 100), job(1, 4, 50), job(2, 1, 99)];
-        check(&trace(jobs), "1x4:32GiB", &[0, 100, 150]);
-    }
-
-    /// Beside the head, which will leave one of the six processors free, a long task may go on. A second one may not,
-    /// although there is room for it until then.
-    #[test]
-    fn what_the_head_leaves_is_there_for_long_tasks() {
-        let jobs = vec![
-            job(0, 3, 100),
-            job(1, 5, 50),
-            job(2, 1, 900),
-            job(2, 1, 900),
-        ];
-        check(&trace(jobs), "1x6:32GiB", &[0, 100, 2, 150]);
-    }
-
-    /// The reservation is one of a machine: the other, which frees too late, is there for whatever fits.
-    #[test]
-    fn other_machines_are_open() {
-        let jobs = vec![
-            job(0, 3, 100),
-            job(0, 3, 200),
-            job(1, 4, 50),
-            job(2, 1, 900),
-        ];
-        check(&trace(jobs), "2x4:32GiB", &[0, 0, 100, 2]);
-    }
-
-    /// Who ends before the time that was asked for lets the head start sooner.
-    #[test]
-    fn an_early_end_brings_the_head_forward() {
-        let mut jobs = vec![job(0, 4, 100), job(1, 4, 50)];
-        jobs[0].runs_ms = vec![30_000];
-        check(&trace(jobs), "1x4:32GiB", &[0, 30]);
-    }
-
-    /// Notes when each head could start at the latest, and when it did.
-    struct Watched<'a> {
-        easy: Easy<'a>,
-        promised: BTreeMap<TaskId, u64>,
-        kept: usize,
-    }
-
-    impl Scheduler for Watched<'_> {
-        fn name(&self) -> &'static str {
-            self.easy.name()
-        }
-
-        fn submit(&mut self, now_ms: u64, job: usize) -> Result<(), Violation> {
-            self.easy.submit(now_ms, job)
-        }
-
-        fn end(&mut self, now_ms: u64, task: TaskId, end: End) -> Result<(), Violation> {
-            self.easy.end(now_ms, task, end)
-        }
-
-        fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
-            let steps = self.easy.pass(now_ms)?;
-            for step in &steps {
-                if let Step::Start { task, .. } = step
-                    && let Some(promised_ms) = self.promised.remove(task)
-                {
-                    assert!(
-                        now_ms <= promised_ms,
-                        "{task:?}: {now_ms} after {promised_ms}"
-                    );
-                    self.kept += 1;
-                }
-            }
-            if let Some((&job, tasks)) = self.easy.waiting.first_key_value() {
-                let task = TaskId {
-                    job,
-                    task: tasks[0],
-                };
-                let reserved = self.easy.reserve(&self.easy.trace.jobs[job].ask);
-                let at_ms = reserved.map_or(u64::MAX, |reserved| reserved.at_ms);
-                self.promised.entry(task).or_insert(at_ms);
-            }
-            Ok(steps)
-        }
-    }
-
-    /// What backfill promises: whoever is at the head starts no later than was said when they came there.
-    #[test]
-    fn no_head_starts_later_than_was_promised() {
-        let pool = Pool::parse("2x4:16GiB,1x8:32GiB:1xh200").unwrap();
-        for seed in 1..5 {
-            let trace = make("steady", seed, 3, &pool).unwrap();
-            let mut watched = Watched {
-                easy: Easy::new(&trace, &pool),
-                promised: BTreeMap::new(),
-                kept: 0,
-            };
-            run(&trace, &pool, &mut watched).unwrap();
-            assert!(watched.kept > 10, "{}", watched.kept);
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,5 @@
 //! First come, first served: tasks start in the order of their submission, and the first that fits nowhere holds up
-//! all that came after it.
+//! all that came after it. A gang is one of these: it starts where all of its tasks have a machine each.
 
 use std::collections::VecDeque;
 
@@ -46,23 +46,28 @@ impl Scheduler for Fifo<'_> {
 
     fn pass(&mut self, now_ms: u64) -> Result<Vec<Step>, Violation> {
         let mut steps = Vec::new();
-        while let Some(&task) = self.waiting.front() {
-            let job = &self.trace.jobs[task.job];
-            let Some(machine) = self.rooms.best(&job.ask, |_| true) else {
+        while let Some(first) = self.waiting.front() {
+            let job = &self.trace.jobs[first.job];
+            let Some(machines) = self.rooms.best(&job.ask, job.nodes(), |_| true) else {
                 break;
             };
-            self.waiting.pop_front();
-            let held = Held {
-                machine,
-                amount: job.ask,
-                ends_ms: now_ms.saturating_add(job.limit_ms),
-            };
-            self.rooms.take(task, held);
-            steps.push(Step::Start {
-                task,
-                machine,
-                holds: job.ask,
-            });
+            for (machine, task) in machines
+                .iter()
+                .copied()
+                .zip(self.waiting.drain(..job.nodes()))
+            {
+                let held = Held {
+                    machine,
+                    amount: job.ask,
+                    ends_ms: now_ms.saturating_add(job.limit_ms),
+                };
+                self.rooms.take(task, held);
+                steps.push(Step::Start {
+                    task,
+                    machine,
+                    holds: job.ask,
+                });
+            }
         }
         Ok(steps)
     }
@@ -73,20 +78,35 @@ mod tests {
     use super::*;
     use crate::{
         run::run,
-        trace::tests::{job, trace},
+        trace::tests::{gang, job, trace},
     };
 
     /// One machine of 4 processors. The second job needs all of it, so the third waits behind it although it would fit.
     #[test]
     fn the_head_blocks() {
-        let trace = trace(vec![job(0, 3, 100), job(1, 4, 50), job(2, 1, 10)]);
-        let pool = Pool::parse("1x4:32GiB").unwrap();
-        let history = run(&trace, &pool, &mut Fifo::new(&trace, &pool)).unwrap();
+        let jobs = vec![job(0, 3, 100), job(1, 4, 50), job(2, 1, 10)];
+        check(&trace(jobs), "1x4:32GiB", &[0, 100, 150]);
+    }
+
+    /// One machine is free at once; the gang waits for both, and what would fit meanwhile waits behind it. Small tasks of
+    /// a gang do not share a machine either.
+    #[test]
+    fn a_gang_waits_for_all_of_its_machines() {
+        let jobs = vec![job(0, 3, 100), gang(1, 2, 4, 50), job(2, 1, 10)];
+        check(&trace(jobs), "2x4:32GiB", &[0, 100, 100, 150]);
+        let jobs = vec![job(0, 4, 100), gang(1, 2, 1, 50)];
+        check(&trace(jobs), "2x4:32GiB", &[0, 100, 100]);
+    }
+
+    #[track_caller]
+    fn check(trace: &Trace, pool: &str, expect: &[u64]) {
+        let pool = Pool::parse(pool).unwrap();
+        let history = run(trace, &pool, &mut Fifo::new(trace, &pool)).unwrap();
         let starts: Vec<u64> = history
             .runs
             .iter()
             .map(|run| run.started_ms / 1000)
             .collect();
-        assert_eq!(starts, [0, 100, 150]);
+        assert_eq!(starts, expect);
     }
 }

@@ -44,7 +44,7 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// Means of tasks of so many processors; `None` where there are none.
+/// Means of tasks of so many processors, those of gangs apart; `None` where there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct BySize {
     /// At most one.
@@ -52,6 +52,8 @@ pub struct BySize {
     /// Up to a quarter of the largest machine.
     pub quarter: Option<f64>,
     pub more: Option<f64>,
+    /// Of gangs, whatever the size of their tasks.
+    pub gang: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -99,7 +101,7 @@ impl Mean {
 /// Measures what happened.
 pub fn measure(schedule: &'static str, trace: &Trace, pool: &Pool, history: &History) -> Measures {
     let (mut waits, mut slowdowns) = (Vec::new(), Vec::new());
-    let mut sizes = [Mean::default(); 3];
+    let mut sizes = [Mean::default(); 4];
     let mut members = vec![(Mean::default(), Mean::default()); trace.members.len()];
     for run in &history.runs {
         let job = &trace.jobs[run.task.job];
@@ -110,6 +112,7 @@ pub fn measure(schedule: &'static str, trace: &Trace, pool: &Pool, history: &His
         debug_assert_eq!(run.ended_ms - run.started_ms, run_ms);
         let cpu = job.ask.cpu.0;
         let size = match cpu {
+            _ if job.gang => 3,
             ..=1000 => 0,
             _ if cpu <= pool.largest().cpu.0 / 4 => 1,
             _ => 2,
@@ -132,7 +135,7 @@ pub fn measure(schedule: &'static str, trace: &Trace, pool: &Pool, history: &His
         .unwrap_or_default();
     let last_ms = trace.jobs.last().map_or(0, |job| job.submit_ms);
     let part = |until_ms| held_part(&history.samples, pool.cpu(), until_ms);
-    let [one, quarter, more] = sizes.map(Mean::value);
+    let [one, quarter, more, gang] = sizes.map(Mean::value);
     Measures {
         schedule,
         utilisation_until_last_submission: part(last_ms),
@@ -144,7 +147,12 @@ pub fn measure(schedule: &'static str, trace: &Trace, pool: &Pool, history: &His
             p99: seconds(rank(&waits, 99)),
             max: seconds(rank(&waits, 100)),
         },
-        wait_mean_by_size: BySize { one, quarter, more },
+        wait_mean_by_size: BySize {
+            one,
+            quarter,
+            more,
+            gang,
+        },
         wait_mean_by_member: longest(trace, &members),
         slowdown: Slowdown {
             mean: slowdowns.iter().sum::<f64>() / slowdowns.len().max(1) as f64,
@@ -257,7 +265,7 @@ mod tests {
     use crate::{
         fifo::Fifo,
         run::run,
-        trace::tests::{job, trace},
+        trace::tests::{gang, job, trace},
     };
 
     /// One machine of 4 processors, all by hand: 3 of them from 0 to 100, 4 from 100 to 150, 1 from 150 to 155.
@@ -275,8 +283,14 @@ mod tests {
         let Spread { median, max, .. } = measures.wait;
         assert_eq!((median, max), (50.0, 50.0));
         // Waits are 0, 50 and 50; one processor is the first size, and a quarter of the machine.
-        let BySize { one, quarter, more } = measures.wait_mean_by_size;
-        assert_eq!((one, quarter, more), (Some(50.0), None, Some(25.0)));
+        let by_size = measures.wait_mean_by_size;
+        let expect = BySize {
+            one: Some(50.0),
+            quarter: None,
+            more: Some(25.0),
+            gang: None,
+        };
+        assert_eq!(by_size, expect);
         // 100/100, 100/50 and 55/10.
         assert_eq!(measures.slowdown.mean, (1.0 + 2.0 + 5.5) / 3.0);
         assert_eq!(measures.slowdown.p95, 5.5);
@@ -290,6 +304,17 @@ mod tests {
         // The members' means are 1.5 and 5.5.
         assert_eq!(measures.fairness.jain, 49.0 / (2.0 * (2.25 + 30.25)));
         assert_eq!(measures.fairness.ratio, 5.5 / 1.5);
+    }
+
+    /// The gang waits for both machines, each of its tasks for 100 s.
+    #[test]
+    fn gangs_are_measured_apart() {
+        let trace = trace(vec![job(0, 1, 100), gang(0, 2, 4, 50)]);
+        let pool = Pool::parse("2x4:32GiB").unwrap();
+        let history = run(&trace, &pool, &mut Fifo::new(&trace, &pool)).unwrap();
+        let by_size = measure("FIFO", &trace, &pool, &history).wait_mean_by_size;
+        assert_eq!((by_size.one, by_size.more), (Some(0.0), None));
+        assert_eq!(by_size.gang, Some(100.0));
     }
 
     #[test]

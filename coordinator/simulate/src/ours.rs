@@ -23,6 +23,7 @@ use common::{
 };
 use coordinator_core::{
     Actor, Body, Command, Event, State, apply, command::OrgCommand, decide, event::TaskFate,
+    lifecycle::job::JobResult,
 };
 
 use self::people::{ALICE, ORG, enrol, id, invitation, machine, member, name, register, spec};
@@ -174,9 +175,15 @@ impl<'a> Ours<'a> {
             }
             Event::AttemptEnded { attempt, fate, .. } => {
                 let TaskId { job, task } = task_of(attempt);
-                if matches!(fate, TaskFate::Failed | TaskFate::Cancelled) {
+                let gang = self.trace.jobs[job].gang;
+                // What becomes of a gang is said once all of it has ended.
+                if !gang && matches!(fate, TaskFate::Failed | TaskFate::Cancelled) {
                     return Err(Violation::GivenUp { job, task });
                 }
+            }
+            Event::JobEnded { job, result, .. } if *result != JobResult::Succeeded => {
+                let job = job_of(*job);
+                return Err(Violation::GivenUp { job, task: 0 });
             }
             _ => {}
         }
@@ -210,6 +217,7 @@ impl Scheduler for Ours<'_> {
     fn submit(&mut self, now_ms: u64, job: usize) -> Result<(), Violation> {
         let row = &self.trace.jobs[job];
         let last = u32::try_from(row.runs_ms.len() - 1).unwrap_or(u32::MAX);
+        let nodes = u32::try_from(row.nodes()).unwrap_or(u32::MAX);
         let array = ArraySpec::of(0, last, None);
         let gpu = (row.ask.gpus > 0).then_some(GpuRequest {
             count: row.ask.gpus,
@@ -227,7 +235,8 @@ impl Scheduler for Ours<'_> {
                 exclusive: false,
             },
             max_runtime: Some(Span::from_millis(row.limit_ms)),
-            array: (last > 0).then_some(array),
+            array: (last > 0 && !row.gang).then_some(array),
+            nodes: row.gang.then_some(nodes),
             // Who gives way often is not given up: it would be missing in what is compared.
             retries: Retries {
                 max: MAX_RETRIES,
@@ -268,6 +277,8 @@ impl Scheduler for Ours<'_> {
         };
         self.report(now_ms, task, report)?;
         self.running.remove(&task);
+        // The end of a gang's first task tells the others to stop, which may have ended at the same moment.
+        self.steps.retain(|step| *step != Step::Preempt { task });
         Ok(())
     }
 
@@ -299,14 +310,17 @@ impl Scheduler for Ours<'_> {
 }
 
 fn task_of(attempt: &AttemptId) -> TaskId {
-    // The number that the job's id was made of.
-    let mut number = [0; 8];
-    number.copy_from_slice(&attempt.job.as_bytes()[..8]);
-    let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     TaskId {
-        job: place(u64::from_be_bytes(number)),
-        task: place(attempt.task.into()),
+        job: job_of(attempt.job),
+        task: usize::try_from(attempt.task).unwrap_or(usize::MAX),
     }
+}
+
+fn job_of(job: JobId) -> usize {
+    // The number that its id was made of.
+    let mut number = [0; 8];
+    number.copy_from_slice(&job.as_bytes()[..8]);
+    usize::try_from(u64::from_be_bytes(number)).unwrap_or(usize::MAX)
 }
 
 fn connect(number: u64, kind: &Kind) -> Body {

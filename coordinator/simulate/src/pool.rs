@@ -137,6 +137,13 @@ impl Pool {
         self.machines().map(|kind| kind.each).collect()
     }
 
+    /// Returns on how many machines so much fits.
+    pub fn holding(&self, ask: &Amount) -> usize {
+        let kinds = self.kinds.iter();
+        let fitting = kinds.filter(|kind| ask.fits(&kind.each));
+        fitting.map(|kind| kind.count).sum()
+    }
+
     /// Returns all processors, in thousandths.
     pub fn cpu(&self) -> u64 {
         self.machines().map(|kind| u64::from(kind.each.cpu.0)).sum()

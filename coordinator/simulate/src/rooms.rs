@@ -31,17 +31,24 @@ impl Rooms {
         }
     }
 
-    /// Returns the machine on which `asked` leaves the fewest processors free, among those where it fits and `may` says so.
-    pub(crate) fn best(&self, asked: &Amount, may: impl Fn(usize) -> bool) -> Option<usize> {
+    /// Returns so many machines, those on which `asked` leaves the fewest processors free, among those where it fits and
+    /// `may` says so; `None` where there are fewer.
+    pub(crate) fn best(
+        &self,
+        asked: &Amount,
+        nodes: usize,
+        may: impl Fn(usize) -> bool,
+    ) -> Option<Vec<usize>> {
         let machines = self.free.iter().enumerate();
         let fitting = machines.filter(|(machine, free)| asked.fits(free) && may(*machine));
-        let best =
-            fitting.min_by_key(|(machine, free)| (free.gpus, free.cpu, free.memory, *machine));
-        best.map(|(machine, _)| machine)
-    }
-
-    pub(crate) fn free(&self, machine: usize) -> Amount {
-        self.free[machine]
+        let keyed = fitting.map(|(machine, free)| (free.gpus, free.cpu, free.memory, machine));
+        if nodes == 1 {
+            return keyed.min().map(|(.., machine)| vec![machine]);
+        }
+        let mut keyed: Vec<_> = keyed.collect();
+        keyed.sort_unstable();
+        let best = keyed.get(..nodes)?;
+        Some(best.iter().map(|(.., machine)| *machine).collect())
     }
 
     /// Returns the most that is free of each, perhaps on different machines.

@@ -1,9 +1,13 @@
 //! The virtual clock: submissions, ends and ticks in their order, and the invariants that every schedule is held to.
 //!
 //! Nothing takes time but the tasks themselves: a task runs from the moment it is placed. No machine is over capacity, a
-//! task runs to its end exactly once and not before it was submitted; whatever breaks that ends the simulation.
+//! task runs to its end exactly once and not before it was submitted, and a gang starts and gives way as one; whatever
+//! breaks that ends the simulation.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap},
+};
 
 use crate::{
     pool::{Amount, Pool},
@@ -61,7 +65,8 @@ enum State {
         started_ms: u64,
         /// Which of the ends that were planned for it is the one.
         plan: u64,
-        preempted: bool,
+        /// Whether it was told to give way, which it does unless it is done before.
+        told: bool,
     },
     Done(Run),
 }
@@ -71,10 +76,36 @@ impl State {
         match self {
             Self::NotYet => "not submitted yet",
             Self::Waiting => "waiting",
-            Self::Running { .. } => "running",
+            Self::Running { told: false, .. } => "running",
+            Self::Running { told: true, .. } => "running, and told to give way",
             Self::Done(_) => "done",
         }
     }
+
+    const fn together(&self) -> Together {
+        match *self {
+            Self::NotYet | Self::Waiting => Together::Idle,
+            Self::Running {
+                started_ms, told, ..
+            } => Together::Running { started_ms, told },
+            Self::Done(_) => Together::Done,
+        }
+    }
+
+    const fn machine(&self) -> Option<usize> {
+        match *self {
+            Self::Running { machine, .. } => Some(machine),
+            _ => None,
+        }
+    }
+}
+
+/// What is the same of all tasks of a gang after every pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Together {
+    Idle,
+    Running { started_ms: u64, told: bool },
+    Done,
 }
 
 struct World<'a> {
@@ -87,6 +118,8 @@ struct World<'a> {
     ends: BinaryHeap<Reverse<(u64, u64, TaskId)>>,
     plans: u64,
     next_job: usize,
+    /// Gangs of which something has started, ended or was told to give way since the last pass.
+    touched: BTreeSet<usize>,
     waiting: usize,
     held_cpu: u64,
     history: History,
@@ -113,6 +146,7 @@ pub fn run(
         ends: BinaryHeap::new(),
         plans: 0,
         next_job: 0,
+        touched: BTreeSet::new(),
         waiting: 0,
         held_cpu: 0,
         history: History {
@@ -144,6 +178,7 @@ pub fn run(
         for step in scheduler.pass(next_ms)? {
             world.take(step)?;
         }
+        world.check_gangs()?;
         world.sample();
     }
     world.finish()
@@ -175,7 +210,7 @@ impl World<'_> {
                 machine,
                 started_ms,
                 plan: planned,
-                preempted,
+                ..
             } = *state
             else {
                 continue;
@@ -186,7 +221,10 @@ impl World<'_> {
             let cpu = u64::from(job.ask.cpu.0);
             self.free[machine] = self.free[machine].plus(&job.ask);
             self.held_cpu = self.held_cpu.saturating_sub(cpu);
-            if preempted {
+            if job.gang {
+                self.touched.insert(task.job);
+            }
+            if at_ms - started_ms < job.runs_ms[task.task] {
                 *state = State::Waiting;
                 self.waiting += 1;
                 self.history.lost_work += u128::from(at_ms - started_ms) * u128::from(cpu);
@@ -222,9 +260,33 @@ impl World<'_> {
                 task,
                 machine,
                 holds,
-            } => self.start(task, machine, &holds),
-            Step::Preempt { task } => self.preempt(task),
+            } => self.start(task, machine, &holds)?,
+            Step::Preempt { task } => self.preempt(task)?,
         }
+        let (Step::Start { task, .. } | Step::Preempt { task }) = step;
+        if self.trace.jobs[task.job].gang {
+            self.touched.insert(task.job);
+        }
+        Ok(())
+    }
+
+    /// Refuses gangs of which a part runs, or was told to give way, and another part not, and those of which two tasks
+    /// share a machine.
+    fn check_gangs(&mut self) -> Result<(), Violation> {
+        while let Some(job) = self.touched.pop_first() {
+            let tasks = &self.tasks[job];
+            let first = tasks.first().map(State::together);
+            let as_one = tasks.iter().all(|task| Some(task.together()) == first);
+            let mut machines = BTreeSet::new();
+            let apart = tasks
+                .iter()
+                .filter_map(State::machine)
+                .all(|machine| machines.insert(machine));
+            if !(as_one && apart) {
+                return Err(Violation::TornGang { job });
+            }
+        }
+        Ok(())
     }
 
     fn start(&mut self, id: TaskId, machine: usize, holds: &Amount) -> Result<(), Violation> {
@@ -249,7 +311,7 @@ impl World<'_> {
             machine,
             started_ms: self.now_ms,
             plan,
-            preempted: false,
+            told: false,
         };
         Ok(())
     }
@@ -261,8 +323,8 @@ impl World<'_> {
         let State::Running {
             machine,
             started_ms,
-            preempted: false,
-            ..
+            told: false,
+            plan,
         } = state
         else {
             let state = state.word();
@@ -271,15 +333,16 @@ impl World<'_> {
         self.history.preemptions += 1;
         let killed_ms = self.now_ms.saturating_add(GRACE_MS);
         let ends_ms = started_ms.saturating_add(self.trace.jobs[job].runs_ms[task]);
-        if killed_ms < ends_ms {
-            let plan = self.plan(killed_ms, id);
-            self.tasks[job][task] = State::Running {
-                machine,
-                started_ms,
-                plan,
-                preempted: true,
-            };
-        }
+        let plan = match killed_ms < ends_ms {
+            true => self.plan(killed_ms, id),
+            false => plan,
+        };
+        self.tasks[job][task] = State::Running {
+            machine,
+            started_ms,
+            plan,
+            told: true,
+        };
         Ok(())
     }
 

@@ -12,13 +12,14 @@ pub struct TaskId {
 /// What a schedule decides. Machines are places in the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// Of a gang all start in one pass.
     Start {
         task: TaskId,
         machine: usize,
         /// What it was given there.
         holds: Amount,
     },
-    /// The running task has to give way: it ends after its grace and waits again.
+    /// The running task has to give way: it ends after its grace and waits again. Of a gang all are told in one pass.
     Preempt { task: TaskId },
 }
 
@@ -83,6 +84,8 @@ pub enum Violation {
         task: usize,
         state: &'static str,
     },
+    #[error("of the gang that job {job} is, a part runs without the rest, or shares a machine")]
+    TornGang { job: usize },
     #[error("{what} is not in the trace")]
     Unknown { what: String },
     #[error("nothing runs and nothing comes, and still {waiting} tasks wait")]

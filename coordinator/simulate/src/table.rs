@@ -38,6 +38,9 @@ pub fn table(trace: &Trace, pool: &Pool, all: &[Measures]) -> String {
         mean(one.wait_mean_by_size.quarter)
     });
     add("  more", &|one| mean(one.wait_mean_by_size.more));
+    add("  gangs, of whatever size", &|one| {
+        mean(one.wait_mean_by_size.gang)
+    });
     let named = all.iter().map(|one| one.wait_mean_by_member.len()).max();
     for place in 0..named.unwrap_or_default() {
         let label = if place == 0 {

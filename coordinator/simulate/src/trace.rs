@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, fs, io::Read, path::Path};
 
 use common::{
     code::Code,
+    job::MAX_NODES,
     problem::{Problem, shown},
     units::MilliCpu,
 };
@@ -53,6 +54,15 @@ pub struct Job {
     pub limit_ms: u64,
     /// How long each task runs, at most as long as was asked for; never empty.
     pub runs_ms: Vec<u64>,
+    /// Whether its tasks start together or not at all, each on a machine of its own; all of them run equally long.
+    pub gang: bool,
+}
+
+impl Job {
+    /// Returns how many of its tasks start in one step, each on a machine of its own: all of a gang, otherwise one.
+    pub fn nodes(&self) -> usize {
+        if self.gang { self.runs_ms.len() } else { 1 }
+    }
 }
 
 /// A job as a file has it.
@@ -71,7 +81,8 @@ struct Record {
 /// What a file has besides its jobs.
 #[derive(Debug, Default)]
 struct Counts {
-    split: usize,
+    gangs: usize,
+    arrays: usize,
     split_tasks: usize,
     over: usize,
     unlimited: usize,
@@ -157,7 +168,8 @@ impl Trace {
 }
 
 impl Record {
-    /// Returns the job, cut into tasks that each fit on a machine.
+    /// Returns the job, cut into tasks that each fit on a machine. Where there are as many such machines the tasks are a
+    /// gang, as they ran together; otherwise an array, which can run on fewer.
     fn into_job(self, pool: &Pool, member: usize, counts: &mut Counts) -> Job {
         let largest = pool
             .kinds()
@@ -167,11 +179,6 @@ impl Record {
         let most = u64::from(room.cpu.0 / 1000).max(1);
         let tasks = self.processors.div_ceil(most).max(1);
         let each = self.processors.div_ceil(tasks).max(1);
-        if tasks > 1 {
-            counts.split += 1;
-            let tasks = usize::try_from(tasks).unwrap_or(usize::MAX);
-            counts.split_tasks = counts.split_tasks.saturating_add(tasks);
-        }
         let memory = self
             .memory
             .map_or(1 << 20, |memory| memory / tasks)
@@ -183,16 +190,25 @@ impl Record {
         let tasks = usize::try_from(tasks)
             .unwrap_or(usize::MAX)
             .min(MAX_TASKS + 1);
+        let ask = Amount {
+            cpu: MilliCpu::cpus(u32::try_from(each).unwrap_or(u32::MAX)),
+            memory: room.memory.min(common::units::Bytes(memory)),
+            gpus: 0,
+        };
+        let together = pool.holding(&ask).min(MAX_NODES as usize);
+        let gang = tasks > 1 && tasks <= together;
+        if tasks > 1 {
+            counts.gangs += usize::from(gang);
+            counts.arrays += usize::from(!gang);
+            counts.split_tasks = counts.split_tasks.saturating_add(tasks);
+        }
         Job {
             submit_ms: self.submit_ms,
             member,
-            ask: Amount {
-                cpu: MilliCpu::cpus(u32::try_from(each).unwrap_or(u32::MAX)),
-                memory: room.memory.min(common::units::Bytes(memory)),
-                gpus: 0,
-            },
+            ask,
             limit_ms,
             runs_ms: vec![self.run_ms.min(limit_ms); tasks],
+            gang,
         }
     }
 }
@@ -200,7 +216,8 @@ impl Record {
 impl Counts {
     fn notes(&self) -> Vec<String> {
         let Self {
-            split,
+            gangs,
+            arrays,
             split_tasks,
             over,
             unlimited,
@@ -209,8 +226,12 @@ impl Counts {
         } = *self;
         let notes = [
             (
-                "jobs larger than a machine, now arrays of equal tasks",
-                split,
+                "jobs larger than a machine, now gangs that start together",
+                gangs,
+            ),
+            (
+                "jobs larger than as many machines as a gang may have, now arrays of equal tasks",
+                arrays,
             ),
             ("tasks that these became", split_tasks),
             (

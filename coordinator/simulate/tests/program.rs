@@ -33,11 +33,12 @@ fn the_example_traces_are_simulated() {
         "{swf}"
     );
     for note in [
-        "arrays of equal tasks: 2",
+        "gangs that start together: 2",
         "tasks that these became: 6",
         "and end at that time: 1",
         "taken to know it: 1",
         "left out: 2",
+        "gangs, of whatever size",
     ] {
         assert!(swf.contains(note), "{swf}");
     }

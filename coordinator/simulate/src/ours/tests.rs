@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     run::{History, run},
-    trace::tests::{job, trace},
+    trace::tests::{gang, job, trace},
 };
 
 fn play(trace: &Trace, pool: &str) -> History {
@@ -32,6 +32,16 @@ fn the_real_schedule_runs_a_tiny_trace() {
     let history = play(&trace(vec![array]), "1x2:32GiB");
     assert_eq!(starts(&history), [0, 0, 10]);
     assert_eq!((history.preemptions, history.lost_work), (0, 0));
+}
+
+/// It waits for both machines; what fits meanwhile starts. Small tasks of a gang do not share a machine.
+#[test]
+fn the_real_schedule_starts_gangs_as_one() {
+    let jobs = vec![job(0, 4, 100), gang(1, 2, 4, 50), job(2, 2, 20)];
+    let history = play(&trace(jobs), "2x4:32GiB");
+    assert_eq!(starts(&history), [0, 100, 100, 2]);
+    let jobs = vec![job(0, 4, 100), gang(1, 2, 1, 50)];
+    assert_eq!(starts(&play(&trace(jobs), "2x4:32GiB")), [0, 100, 100]);
 }
 
 /// Whoever has less of the pool goes first: what makes it differ from both rivals.
@@ -107,4 +117,49 @@ fn who_gives_way_is_placed_again() {
         assert_eq!(ours.pass(round * 1000), Ok(vec![Step::Preempt { task }]));
         ours.end(round * 1000, task, End::Preempted).unwrap();
     }
+}
+
+/// One task is told to give way. Its end tells the other; then both are placed again in one pass.
+#[test]
+fn a_gang_gives_way_as_one() {
+    let trace = trace(vec![gang(0, 2, 4, 100)]);
+    let pool = Pool::parse("2x4:32GiB").unwrap();
+    let mut ours = Ours::new(&trace, &pool, Preemption::Off).unwrap();
+    ours.submit(0, 0).unwrap();
+    let [first, second] = [0, 1].map(|task| TaskId { job: 0, task });
+    let start = |(machine, task)| Step::Start {
+        task,
+        machine,
+        holds: trace.jobs[0].ask,
+    };
+    let both: Vec<Step> = [first, second].into_iter().enumerate().map(start).collect();
+    assert_eq!(ours.pass(0), Ok(both.clone()));
+    ours.end(1000, first, End::Preempted).unwrap();
+    assert_eq!(ours.pass(1000), Ok(vec![Step::Preempt { task: second }]));
+    ours.end(31_000, second, End::Preempted).unwrap();
+    assert_eq!(ours.pass(31_000), Ok(both.clone()));
+    // Both at one moment: nobody is left to be told.
+    ours.end(40_000, first, End::Preempted).unwrap();
+    ours.end(40_000, second, End::Preempted).unwrap();
+    assert_eq!(ours.pass(40_000), Ok(both));
+    ours.end(99_000, first, End::Done).unwrap();
+    ours.end(99_000, second, End::Done).unwrap();
+    assert_eq!(ours.pass(99_000), Ok(Vec::new()));
+}
+
+/// Who is not tried again would be missing in what is compared.
+#[test]
+fn a_gang_that_is_given_up_is_said() {
+    let trace = trace(vec![gang(0, 2, 4, 100)]);
+    let pool = Pool::parse("2x4:32GiB").unwrap();
+    let mut ours = Ours::new(&trace, &pool, Preemption::Off).unwrap();
+    ours.submit(0, 0).unwrap();
+    ours.pass(0).unwrap();
+    let cancelled = Event::JobEnded {
+        job: JobId::from_bytes(id(0)),
+        result: JobResult::Cancelled,
+        at: BEGIN,
+    };
+    let given_up = Violation::GivenUp { job: 0, task: 0 };
+    assert_eq!(ours.note(&cancelled), Err(given_up));
 }

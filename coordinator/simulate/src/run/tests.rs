@@ -1,5 +1,5 @@
 use super::*;
-use crate::trace::tests::{job, trace};
+use crate::trace::tests::{gang, job, trace};
 
 /// Does what it is told, one list of steps for each pass.
 #[derive(Debug)]
@@ -191,4 +191,78 @@ fn what_takes_a_hundred_years_is_not_simulated() {
     let mut fifo = crate::fifo::Fifo::new(&trace, &pool);
     let too_long = Violation::TooLong { years: 100 };
     assert_eq!(run(&trace, &pool, &mut fifo), Err(too_long));
+}
+
+/// On two machines of 4 processors.
+fn play_on_two(trace: &Trace, passes: Vec<Vec<Step>>) -> (Result<History, Violation>, Script) {
+    let pool = Pool::parse("2x4:32GiB").unwrap();
+    let mut script = Script::of(passes);
+    (run(trace, &pool, &mut script), script)
+}
+
+/// Starts both tasks of the first job, on these machines.
+fn both(trace: &Trace, machines: [usize; 2]) -> Vec<Step> {
+    let holds = trace.jobs[0].ask;
+    let starts = machines.into_iter().enumerate();
+    let starts = starts.map(|(task, machine)| Step::Start {
+        task: TaskId { job: 0, task },
+        machine,
+        holds,
+    });
+    starts.collect()
+}
+
+const GANG: [TaskId; 2] = [FIRST, TaskId { job: 0, task: 1 }];
+
+#[test]
+fn a_torn_gang_ends_it() {
+    let trace = trace(vec![gang(0, 2, 2, 100), job(10, 1, 1)]);
+    let check = |passes: Vec<Vec<Step>>| {
+        let torn = Violation::TornGang { job: 0 };
+        assert_eq!(play_on_two(&trace, passes).0, Err(torn));
+    };
+    let all = both(&trace, [0, 1]);
+    check(vec![all[..1].to_vec()]);
+    check(vec![all[..1].to_vec(), all[1..].to_vec()]);
+    check(vec![both(&trace, [1, 1])]);
+    let one = vec![Step::Preempt { task: GANG[1] }];
+    check(vec![all, one]);
+}
+
+/// Who would be through within the grace is torn as well when only a part of it is told, or ends.
+#[test]
+fn a_gang_is_told_as_one_and_ends_as_one() {
+    let torn = Err(Violation::TornGang { job: 0 });
+    let short = trace(vec![gang(0, 2, 2, 20), job(10, 1, 1)]);
+    let passes = vec![both(&short, [0, 1]), vec![Step::Preempt { task: GANG[0] }]];
+    assert_eq!(play_on_two(&short, passes).0, torn);
+    let mut uneven = trace(vec![gang(0, 2, 2, 20)]);
+    uneven.jobs[0].runs_ms[1] = 10_000;
+    let passes = vec![both(&uneven, [0, 1])];
+    assert_eq!(play_on_two(&uneven, passes).0, torn);
+}
+
+/// Told at 40, both tasks end at 70; they run again from 80, where the other job was.
+#[test]
+fn a_gang_gives_way_and_runs_again() {
+    let trace = trace(vec![gang(0, 2, 2, 100), job(40, 4, 10)]);
+    let passes = vec![
+        both(&trace, [0, 1]),
+        GANG.map(|task| Step::Preempt { task }).to_vec(),
+        vec![start(&trace, SECOND)],
+        both(&trace, [1, 0]),
+    ];
+    let (history, script) = play_on_two(&trace, passes);
+    let history = history.unwrap();
+    let expect = [
+        (70_000, GANG[0], End::Preempted),
+        (70_000, GANG[1], End::Preempted),
+        (80_000, SECOND, End::Done),
+        (180_000, GANG[0], End::Done),
+        (180_000, GANG[1], End::Done),
+    ];
+    assert_eq!(script.ends, expect);
+    let lost = 2 * 2000 * 70_000;
+    assert_eq!((history.preemptions, history.lost_work), (2, lost));
+    assert_eq!(history.runs[0].started_ms, history.runs[1].started_ms);
 }

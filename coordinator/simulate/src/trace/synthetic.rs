@@ -30,7 +30,7 @@ pub const NAMES: [(&str, &str); 4] = [
     ),
     (
         "gangs-and-ants",
-        "tasks that need a whole machine among thousands of small short ones",
+        "jobs that need two to four whole machines at once, among thousands of small short ones",
     ),
     (
         "greedy",
@@ -146,6 +146,8 @@ struct Shape<'a> {
     sigma: f64,
     /// Tasks of a job, one of these.
     tasks: &'a [u64],
+    /// Whether they are a gang, as far as there are machines for one.
+    gang: bool,
 }
 
 impl Maker<'_> {
@@ -195,12 +197,21 @@ impl Maker<'_> {
             memory: room.memory.min(Bytes::gib(gib * u64::from(processors))),
             gpus: 0,
         };
-        let tasks = random.among(shape.tasks).unwrap_or(1);
+        let mut tasks = random.among(shape.tasks).unwrap_or(1);
+        if shape.gang {
+            let machines = u64::try_from(self.pool.holding(&ask)).unwrap_or(u64::MAX);
+            tasks = tasks.min(machines.max(1));
+        }
+        let gang = shape.gang && tasks > 1;
         let run = |random: &mut Random| {
             let run_ms = random.lognormal_ms(shape.median_ms, shape.sigma);
             run_ms.clamp(RUNS_MS.0, RUNS_MS.1)
         };
-        let runs_ms: Vec<u64> = (0..tasks).map(|_| run(random)).collect();
+        let drawn = if gang { 1 } else { tasks };
+        let mut runs_ms: Vec<u64> = (0..drawn).map(|_| run(random)).collect();
+        if gang {
+            runs_ms = runs_ms.repeat(usize::try_from(tasks).unwrap_or(1));
+        }
         let longest = runs_ms.iter().copied().max().unwrap_or(RUNS_MS.0);
         let asked = longest as f64 * (1.0 + 4.0 * random.unit());
         let limits = ROUND_LIMITS.map(|minutes| minutes * MINUTE_MS);
@@ -211,6 +222,7 @@ impl Maker<'_> {
             ask,
             limit_ms: limit_ms.unwrap_or(limits[limits.len() - 1]),
             runs_ms,
+            gang,
         }
     }
 
@@ -231,6 +243,7 @@ impl Maker<'_> {
             median_ms: HOUR_MS,
             sigma: 0.6,
             tasks: &[2, 4, 8],
+            gang: false,
         };
         let when = self.any_time();
         self.fill(
@@ -245,6 +258,7 @@ impl Maker<'_> {
             median_ms: 6 * MINUTE_MS,
             sigma: 0.7,
             tasks: &[1, 1, 4],
+            gang: false,
         };
         for day in 0..self.days {
             // The nearer the deadline, the more: a third of what is handed in comes within the last half hour.
@@ -269,6 +283,7 @@ impl Maker<'_> {
             median_ms: 10 * MINUTE_MS,
             sigma: 1.5,
             tasks: &[1],
+            gang: false,
         };
         // So many points at random are what Poisson arrivals are, given their number.
         let when = self.any_time();
@@ -312,7 +327,8 @@ impl Maker<'_> {
             gib: &[3],
             median_ms: 45 * MINUTE_MS,
             sigma: 0.4,
-            tasks: &[1],
+            tasks: &[2, 2, 3, 4],
+            gang: true,
         };
         self.fill(
             self.work(0.25, self.days * DAY_MS),
@@ -326,6 +342,7 @@ impl Maker<'_> {
             median_ms: 8 * MINUTE_MS,
             sigma: 0.8,
             tasks: &[1],
+            gang: false,
         };
         self.fill(
             self.work(0.65, self.days * DAY_MS),
@@ -343,6 +360,7 @@ impl Maker<'_> {
             median_ms: 8 * MINUTE_MS,
             sigma: 0.8,
             tasks: &[1],
+            gang: false,
         };
         self.fill(
             self.work(0.25, self.days * DAY_MS),
@@ -356,6 +374,7 @@ impl Maker<'_> {
             median_ms: 5 * MINUTE_MS,
             sigma: 0.5,
             tasks: &[10_000],
+            gang: false,
         };
         let job = self.draw(many, |_| 0, |_| HOUR_MS);
         self.jobs.push(job);

@@ -14,6 +14,16 @@ pub(crate) fn job(submit: u64, processors: u32, run: u64) -> Job {
         },
         limit_ms: run * 1000,
         runs_ms: vec![run * 1000],
+        gang: false,
+    }
+}
+
+/// A gang on so many machines, each task of which asks for so many processors, in seconds.
+pub(crate) fn gang(submit: u64, nodes: usize, processors: u32, run: u64) -> Job {
+    Job {
+        runs_ms: vec![run * 1000; nodes],
+        gang: true,
+        ..job(submit, processors, run)
     }
 }
 
@@ -45,22 +55,47 @@ fn record(processors: u64, memory: Option<u64>) -> Record {
 }
 
 #[test]
-fn what_is_larger_than_a_machine_becomes_an_array() {
-    let pool = Pool::parse("2x8:32GiB").unwrap();
+fn what_is_larger_than_a_machine_becomes_a_gang() {
+    let pool = Pool::parse("3x8:32GiB,9x4:32GiB").unwrap();
     let records = vec![record(20, Some(30 << 30)), record(1, Some(64 << 30))];
     let trace = Trace::of("t".to_owned(), records, 2, &pool).unwrap();
     let [large, small] = &trace.jobs[..] else {
         panic!("{trace:?}")
     };
     assert_eq!((large.runs_ms.len(), large.ask.cpu), (3, MilliCpu::cpus(7)));
+    assert!(large.gang && !small.gang);
     assert_eq!((large.submit_ms, large.ask.memory), (0, Bytes::gib(10)));
     assert_eq!((large.runs_ms[0], large.limit_ms), (60_000, 60_000));
     assert_eq!(small.ask.memory, Bytes::gib(32));
     assert_eq!(trace.notes.len(), 5, "{:?}", trace.notes);
     assert_eq!(
         trace.notes[0],
-        "jobs larger than a machine, now arrays of equal tasks: 1"
+        "jobs larger than a machine, now gangs that start together: 1"
     );
+}
+
+/// Too few machines of that size, or more than a gang may have: the tasks can run one after another.
+#[test]
+fn where_there_are_too_few_machines_it_becomes_an_array() {
+    #[track_caller]
+    fn check(pool: &str, processors: u64, gang: bool, tasks: usize) {
+        let pool = Pool::parse(pool).unwrap();
+        let records = vec![record(processors, None)];
+        let trace = Trace::of("t".to_owned(), records, 0, &pool).unwrap();
+        let [job] = &trace.jobs[..] else {
+            panic!("{trace:?}")
+        };
+        assert_eq!((job.gang, job.runs_ms.len()), (gang, tasks));
+        let is_array = trace.notes[0].contains("now arrays of equal tasks: 1");
+        assert_eq!(is_array, !gang && tasks > 1, "{:?}", trace.notes);
+    }
+    check("3x8:32GiB", 20, true, 3);
+    check("2x8:32GiB", 20, false, 3);
+    check("2x8:32GiB,9x4:32GiB", 20, false, 3);
+    check("2x8:32GiB,1x7:32GiB", 20, true, 3);
+    check("2x8:32GiB", 8, false, 1);
+    check("100x1:32GiB", 64, true, 64);
+    check("100x1:32GiB", 65, false, 65);
 }
 
 #[test]
@@ -126,6 +161,7 @@ fn damaged_files_are_read_or_refused() {
                     .iter()
                     .all(|run| *run > 0 && *run <= job.limit_ms)
             );
+            assert!(!job.gang || job.runs_ms.len() == 2, "{job:?}");
             assert!(job.limit_ms <= MAX_RUN_MS && job.submit_ms <= MAX_MS);
         }
     }

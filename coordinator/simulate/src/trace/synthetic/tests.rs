@@ -68,3 +68,30 @@ fn steady_uses_the_gpus_that_there_are() {
     let without = make("steady", 1, 1, &self::pool()).unwrap();
     assert!(without.jobs.iter().all(|job| job.ask.gpus == 0));
 }
+
+#[test]
+fn gangs_are_of_two_to_four_whole_machines() {
+    #[track_caller]
+    fn check(pool: &str, sizes: &[usize]) {
+        let pool = Pool::parse(pool).unwrap();
+        let trace = make("gangs-and-ants", 1, 2, &pool).unwrap();
+        let gangs: Vec<&Job> = trace.jobs.iter().filter(|job| job.gang).collect();
+        let mut seen: Vec<usize> = gangs.iter().map(|job| job.nodes()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, sizes);
+        for job in &gangs {
+            assert_eq!(job.ask.cpu, pool.largest().cpu);
+            assert!(job.runs_ms.iter().all(|run| *run == job.runs_ms[0]));
+        }
+        let large = trace.jobs.iter().filter(|job| job.member < 3);
+        let work = large.map(|job| job.runs_ms.iter().sum::<u64>() * u64::from(job.ask.cpu.0));
+        let all = pool.cpu() as f64 * 2.0 * DAY_MS as f64;
+        let part = work.sum::<u64>() as f64 / all;
+        assert!((0.25..0.29).contains(&part), "{part}");
+    }
+    check("10x8:32GiB", &[2, 3, 4]);
+    check("3x8:32GiB", &[2, 3]);
+    check("2x8:32GiB,5x4:32GiB", &[2]);
+    check("1x8:32GiB,5x4:32GiB", &[]);
+}

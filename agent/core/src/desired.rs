@@ -224,7 +224,7 @@ mod tests {
         };
         let [first, second] = [0, 1].map(|task| assigned(task, 1, Goal::Run));
         let held = Desired::resumed(1);
-        let held = held.replaced_by(set(2, vec![first.clone(), second.clone()]));
+        let held = held.replaced_by(set(2, vec![first.clone(), second]));
         let held = held.unwrap();
         // The first is over, the second is not wanted any more, the third is new.
         let update = AssignmentUpdate {

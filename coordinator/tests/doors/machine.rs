@@ -20,8 +20,8 @@ use common::{
     wire::{
         ALPN_AGENT, ALPN_JOIN, Hello,
         agent::{
-            AgentHello, AgentMessage, AgentStream, Assigned, Assignment, AssignmentUpdate,
-            AttemptReport, CoordinatorHello, CoordinatorMessage, Goal, ReportStage,
+            AgentHello, AgentMessage, AgentStream, Assigned, AttemptReport, CoordinatorHello,
+            CoordinatorMessage, Goal, ReportStage,
         },
         client::ClientStream,
         frame,
@@ -51,7 +51,7 @@ pub(crate) struct Control {
     pub(crate) tx: FrameSender,
     pub(crate) rx: FrameReceiver,
     /// The last set.
-    told: Vec<Assigned>,
+    pub(crate) told: Vec<Assigned>,
 }
 
 fn capacity() -> Capacity {
@@ -179,41 +179,6 @@ impl Control {
 
     pub(crate) async fn next(&mut self) -> CoordinatorMessage {
         self.rx.expect().await.unwrap()
-    }
-
-    /// Reads until a desired set comes that is as it should be.
-    pub(crate) async fn assignment(&mut self, wanted: impl Fn(&Assignment) -> bool) -> Assignment {
-        loop {
-            let set = match self.next().await {
-                CoordinatorMessage::Assignment(set) => set,
-                CoordinatorMessage::Update(update) => self.updated(update),
-                _ => continue,
-            };
-            self.told = set.attempts.clone();
-            if wanted(&set) {
-                return set;
-            }
-        }
-    }
-
-    /// Returns the set that an update makes of the one before.
-    fn updated(&self, update: AssignmentUpdate) -> Assignment {
-        let mut attempts = update.new;
-        for known in update.known {
-            let mut told = self.told.iter();
-            let before = told.find(|assigned| assigned.attempt == known.attempt);
-            attempts.push(Assigned {
-                goal: known.goal,
-                after: known.after,
-                ..before.unwrap().clone()
-            });
-        }
-        attempts.sort_by_key(|assigned| assigned.attempt);
-        Assignment {
-            generation: update.generation,
-            attempts,
-            trees: update.trees,
-        }
     }
 
     /// Waits until everything said before was taken in.

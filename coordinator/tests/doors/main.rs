@@ -20,6 +20,7 @@ mod orgs;
 mod renewal;
 mod secrets;
 mod set_aside;
+mod sets;
 mod storage;
 mod streams;
 mod swarm;

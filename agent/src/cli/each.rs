@@ -156,6 +156,7 @@ pub(super) async fn read(
     let Some(each) = each else {
         return Ok(None);
     };
+    check(&each, spec)?;
     let folder = tempfile::tempdir().map_err(|error| unmade(&error))?;
     let copied = match &each.source {
         Source::Stdin => copy(&each, io::stdin().lock(), folder.path(), &spec.command),
@@ -179,6 +180,16 @@ pub(super) async fn read(
         walked,
         _folder: folder,
     }))
+}
+
+/// Sees to it that the job can have a task for each line, before anything is read or sent.
+fn check(each: &Each, spec: &JobSpec) -> Result<(), Problem> {
+    match spec.gang() {
+        None => Ok(()),
+        Some(nodes) => Err(each
+            .problem(format!("the job is one on {nodes} machines at once"))
+            .help("Leave out `nodes`, or what names the file.")),
+    }
 }
 
 /// Returns the tasks: all lines, or those that were chosen.

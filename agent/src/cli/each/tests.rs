@@ -154,3 +154,16 @@ fn an_array_chooses_lines() {
         assert_eq!(problem.why, expect);
     }
 }
+
+#[test]
+fn a_job_on_several_machines_has_no_task_for_each_line() {
+    let on = |nodes| JobSpec {
+        nodes,
+        ..JobSpec::of(command(&["true"]))
+    };
+    let file = each("p.jsonl");
+    assert!(check(&file, &on(None)).is_ok() && check(&file, &on(Some(1))).is_ok());
+    let problem = check(&file, &on(Some(4))).unwrap_err();
+    assert_eq!(problem.code, Code::BadParams);
+    assert_eq!(problem.why, "the job is one on 4 machines at once");
+}

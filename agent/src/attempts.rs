@@ -10,7 +10,7 @@ mod secrets;
 
 use std::{path::Path, sync::Arc};
 
-use agent_core::{attempt::Step, sandbox_plan::SandboxPlan};
+use agent_core::attempt::Step;
 use common::{
     id::AttemptId,
     job::{AttemptUsage, Outcome},
@@ -23,13 +23,16 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::prepare::{Pins, Prepared, prepare};
+pub(crate) use self::prepare::Pins;
+use self::prepare::{Prepared, prepare};
 use crate::{
     artifacts, clock,
     keeper::{KeeperHandle, Word},
     logs::{self, Growth},
     machine::Machine,
-    supervise::{Given, SandboxResult, Supervisor, SupervisorEvent, keep_result},
+    supervise::{
+        Given, SandboxResult, Staying, Supervisor, SupervisorEvent, Supervisors, keep_result,
+    },
     uplink::Uplink,
 };
 
@@ -68,6 +71,9 @@ impl Noted {
         self.attempt.wait_for(|written| *written).await.is_ok() && self.lease.await.is_ok()
     }
 }
+
+/// What may be left of one: the attempt that it was made for, who has it, and what is read there.
+type Sandbox = (AttemptId, Staying, Pins);
 
 /// What an attempt's task is given.
 #[derive(Debug, Clone)]
@@ -128,9 +134,9 @@ impl Work {
             }
             let pins = prepare::pin_again(&work);
             prepare::reach_disk(&work).await;
-            let result = work.follow(supervisor, &mut orders, &growth).await;
-            drop(pins);
-            work.end(result, &growth).await;
+            let (result, supervisor) = work.follow(supervisor, &mut orders, &growth).await;
+            drop((supervisor, pins));
+            work.end(result, None, &growth).await;
         })
     }
 
@@ -141,7 +147,7 @@ impl Work {
                 work.happened(Step::Start { at }).await;
             }
             prepare::reach_disk(&work).await;
-            work.end(result, &growth).await;
+            work.end(result, None, &growth).await;
         })
     }
 
@@ -189,23 +195,28 @@ impl Work {
         if !noted.wait().await {
             return;
         }
-        let started = prepared.and_then(|Prepared { plan, given, pins }| {
+        let started = prepared.and_then(|prepared| {
             let folder = self.machine.folder.attempt(self.attempt);
-            Ok((self.start(&folder, &plan, given)?, pins))
+            let first = prepared.plan.shared;
+            let (supervisor, pins) = self.start(&folder, prepared)?;
+            Ok((supervisor, pins, first))
         });
-        let result = match started {
-            Ok((supervisor, pins)) => {
-                let result = self.follow(supervisor, &mut orders, growth).await;
-                drop::<Pins>(pins);
-                result
+        let (result, sandbox) = match started {
+            Ok((supervisor, pins, first)) => {
+                let (result, supervisor) = self.follow(supervisor, &mut orders, growth).await;
+                let sandbox = self.take_back(supervisor, first, pins);
+                (result, sandbox)
             }
-            Err(outcome) => SandboxResult {
-                started_at: None,
-                at: clock::now(),
-                outcome: *outcome,
-            },
+            Err(outcome) => {
+                let result = SandboxResult {
+                    started_at: None,
+                    at: clock::now(),
+                    outcome: *outcome,
+                };
+                (result, None)
+            }
         };
-        self.end(result, growth).await;
+        self.end(result, sandbox, growth).await;
     }
 
     fn make_ahead(&self) {
@@ -213,16 +224,21 @@ impl Work {
         tokio::task::spawn_blocking(move || machine.make_ahead(disk));
     }
 
-    fn start(
-        &self,
-        folder: &Path,
-        plan: &SandboxPlan,
-        given: Given,
-    ) -> Result<Supervisor, Box<Outcome>> {
+    fn start(&self, folder: &Path, prepared: Prepared) -> Result<(Supervisor, Pins), Box<Outcome>> {
+        let Prepared {
+            plan,
+            given,
+            supervisor,
+            pins,
+        } = prepared;
         let networks = self.machine.networks.as_ref();
-        let network = networks.and_then(|networks| networks.take(plan));
+        // Where there is a sandbox, it has its network.
+        let network = networks.filter(|_| supervisor.is_none());
+        let network = network.and_then(|networks| networks.take(&plan));
         let given = Given { network, ..given };
-        let launched = self.machine.supervisors.launch(folder, plan, given);
+        let supervisors = &self.machine.supervisors;
+        let launched = supervisors.launch(folder, &plan, given, supervisor);
+        let launched = launched.map(|supervisor| (supervisor, pins));
         launched.map_err(|error| {
             let problem = crate::machine::local_problem("the sandbox cannot be started", &error);
             never_ran(EndReason::PrepareFailed, &problem.why)
@@ -235,7 +251,7 @@ impl Work {
         mut supervisor: Supervisor,
         orders: &mut Orders,
         growth: &watch::Sender<Growth>,
-    ) -> SandboxResult {
+    ) -> (SandboxResult, Supervisor) {
         let mut ordered = None;
         let mut started_at = None;
         let gpus = &self.machine.gpus;
@@ -288,14 +304,45 @@ impl Work {
                 SupervisorEvent::Died => break died(started_at, ordered, &self.spool()),
             }
         };
-        self.machine.supervisors.take_back(supervisor);
         // Its end is told once its GPUs are seen free, or known not to be.
         result.outcome.usage.peak_gpu_memory = hold.let_go().await;
-        result
+        (result, supervisor)
     }
 
-    /// Tells the end, and then sends what the attempt left.
-    async fn end(&self, result: SandboxResult, growth: &watch::Sender<Growth>) {
+    /// Takes back a supervisor whose attempt has ended; returns it where its sandbox, made for `first`, may have another
+    /// task.
+    fn take_back(
+        &self,
+        supervisor: Supervisor,
+        first: Option<AttemptId>,
+        pins: Pins,
+    ) -> Option<Sandbox> {
+        let Some(first) = first else {
+            self.machine.supervisors.take_back(supervisor);
+            return None;
+        };
+        Supervisors::stay(supervisor).map(|supervisor| (first, supervisor, pins))
+    }
+
+    /// Keeps the sandbox for another task of the job.
+    async fn keep(&self, sandbox: Sandbox) {
+        let (machine, attempt) = (Arc::clone(&self.machine), self.attempt);
+        let folder = machine.folder.attempt(attempt);
+        let kept =
+            tokio::task::spawn_blocking(move || machine.rooms.keep(attempt, &folder, sandbox));
+        if let Err(error) = kept.await.unwrap_or_else(|error| Err(error.into())) {
+            tracing::debug!(%attempt, %error, "a sandbox is not kept for another task");
+        }
+    }
+
+    /// Tells the end, and then sends what the attempt left. Its sandbox is kept where it has left nothing: what is to be
+    /// sent stays where it is.
+    async fn end(
+        &self,
+        result: SandboxResult,
+        sandbox: Option<Sandbox>,
+        growth: &watch::Sender<Growth>,
+    ) {
         self.machine.note_usage(self.attempt, None);
         let total = result.outcome.log_bytes;
         growth.send_replace(Growth {
@@ -304,6 +351,13 @@ impl Work {
         });
         let folder = self.machine.files_of(self.attempt);
         let files = result.started_at.is_some() && artifacts::any(&folder, &self.spec.outputs);
+        match sandbox {
+            Some((_, supervisor, _)) if files => {
+                self.machine.supervisors.take_back_alone(supervisor);
+            }
+            Some(sandbox) => self.keep(sandbox).await,
+            None => {}
+        }
         if files {
             self.keep_result().await;
         }

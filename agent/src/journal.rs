@@ -237,6 +237,7 @@ mod tests {
             checkpoint: None,
             restore: None,
             params: None,
+            shares: false,
         };
         (attempt, spec)
     }

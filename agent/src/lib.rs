@@ -25,6 +25,7 @@ mod probe;
 mod proxy;
 pub mod registration;
 mod rights;
+mod rooms;
 pub mod sandbox;
 mod scrap;
 pub mod scratch;

@@ -29,6 +29,7 @@ use crate::{
     peers::Peers,
     probe::{OwnerFile, Probe, Ruled, Sample, surroundings},
     registration::{AgentFolder, Registration},
+    rooms::Rooms,
     sandbox::SpareNetworks,
     scratch::Disks,
     supervise::Supervisors,
@@ -49,6 +50,8 @@ pub(crate) struct Machine {
     /// Attempts' own, where the machine can have such.
     pub(crate) disks: Option<Disks>,
     pub(crate) networks: Option<SpareNetworks>,
+    /// Sandboxes that wait for another task of their job.
+    pub(crate) rooms: Rooms,
     pub(crate) supervisors: Supervisors,
     pub(crate) gpus: Gpus,
     probe: Arc<Mutex<Probe>>,
@@ -107,6 +110,7 @@ impl Machine {
         Self {
             peers,
             supervisors: Supervisors::new(parts.supervisor, parts.folder.attempts()),
+            rooms: Rooms::new(parts.folder.rooms(), parts.disks.clone()),
             folder: parts.folder,
             registration: parts.registration,
             isolation: parts.isolation,

@@ -122,6 +122,11 @@ impl AgentFolder {
         self.0.join("scratch")
     }
 
+    /// Sandboxes' folders that no attempt has now.
+    pub(crate) fn rooms(&self) -> PathBuf {
+        self.0.join("rooms")
+    }
+
     pub(crate) fn attempts(&self) -> PathBuf {
         self.0.join("attempts")
     }

@@ -156,9 +156,14 @@ impl Disks {
         disk.map_or_else(|| folder.to_owned(), Disk::path)
     }
 
+    /// Holds an attempt's disk no longer, if it has one, and returns it.
+    pub(crate) fn hand_out(&self, attempt: AttemptId) -> Option<Disk> {
+        self.state().held.remove(&attempt)
+    }
+
     /// Takes back the disk of an attempt, if it has one. Blocks.
     pub(crate) fn release(&self, attempt: AttemptId) {
-        let disk = self.state().held.remove(&attempt);
+        let disk = self.hand_out(attempt);
         disk.into_iter().for_each(|disk| self.give_back(disk));
     }
 

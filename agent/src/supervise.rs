@@ -33,7 +33,7 @@ mod streams;
 mod survey;
 mod visitors;
 
-pub use ahead::Supervisors;
+pub use ahead::{Staying, Supervisors};
 pub(crate) use folder::keep_result;
 pub use handle::{AdoptError, Adopted, LaunchError, Supervisor, SupervisorEvent};
 pub(crate) use handle::{clear, run_to_end};

@@ -21,7 +21,10 @@ use crate::{
     resources::{Allocation, Request},
     seal::Sealed,
     secret::SecretName,
-    status::{AttemptStatus, EndReason, JobStatus, MinIsolation, Network, Priority, Visibility},
+    status::{
+        AttemptStatus, EndReason, JobStatus, MinIsolation, Network, Priority, SandboxScope,
+        Visibility,
+    },
     time::{Span, Timestamp},
     units::Bytes,
     usage::UsageSample,
@@ -164,6 +167,9 @@ pub struct JobSpec {
     /// A line of parameters for each task of its array.
     #[serde(default)]
     pub params: Option<TreeId>,
+    /// What a sandbox is for; `None` is the whole job.
+    #[serde(default)]
+    pub sandbox: Option<SandboxScope>,
 }
 
 impl JobSpec {
@@ -195,6 +201,7 @@ impl JobSpec {
             nodes: None,
             checkpoint: None,
             params: None,
+            sandbox: None,
         }
     }
 }

@@ -272,6 +272,14 @@ words! {
         Strong => "strong",
     }
 
+    /// Whether tasks of a job that follow one another on a machine have a sandbox together.
+    SandboxScope {
+        /// They do, where nothing that is a task's own needs another.
+        Job => "job",
+        /// Each has one of its own.
+        Task => "task",
+    }
+
     /// What sums of usage are told apart by.
     UsageBy {
         Member => "member",

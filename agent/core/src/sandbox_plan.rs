@@ -11,6 +11,7 @@ mod image_root;
 mod lazy;
 mod mounts;
 mod network;
+mod shared;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -231,6 +232,9 @@ pub struct SandboxPlan {
     /// What the job's log begins with: what is not as it was asked for.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The attempt that its sandbox was made for, where others of the job may follow in it: itself, or one before.
+    #[serde(default)]
+    pub shared: Option<AttemptId>,
 }
 
 impl SandboxPlan {
@@ -343,6 +347,7 @@ pub fn plan(input: &PlanInput<'_>) -> SandboxPlan {
         disk: DiskBound::Counted,
         lease: None,
         notes: lazy::notes(input),
+        shared: None,
     }
 }
 

@@ -52,5 +52,6 @@ pub(crate) fn spec() -> AttemptSpec {
         checkpoint: None,
         restore: None,
         params: None,
+        shares: false,
     }
 }

@@ -29,9 +29,10 @@ use crate::{
     images,
     lazy::PinnedLazy,
     machine::Machine,
+    rooms::Furnished,
     scrap,
     scratch::{IMAGE, MOUNTED},
-    supervise::Given,
+    supervise::{Given, Staying},
     transfer::{Pinned, PinnedImage, copy_into, output_path},
 };
 
@@ -47,13 +48,15 @@ pub(super) struct Prepared {
     pub(super) plan: SandboxPlan,
     /// For the attempt's supervisor: its own disk and its job's secrets, where it has such.
     pub(super) given: Given,
+    /// One that may have the sandbox of another task of the job.
+    pub(super) supervisor: Option<Staying>,
     /// Held until the end.
     pub(super) pins: Pins,
 }
 
 /// What has to stay in the cache for as long as this is held.
 #[derive(Debug, Default)]
-pub(super) struct Pins {
+pub(crate) struct Pins {
     trees: Vec<Pinned>,
     lazy: Vec<PinnedLazy>,
     image: Option<PinnedImage>,
@@ -135,15 +138,30 @@ async fn make_ready(
     let (place, machine) = (folder.clone(), Arc::clone(&work.machine));
     let (attempt, size) = (work.attempt, spec.allocation.disk);
     let outputs = spec.outputs.clone();
-    let disk = on_disk(move || {
+    let shares = may_share(work);
+    let made = on_disk(move || {
         make_anew(&place)?;
-        let disk = own_disk(&machine, attempt, size);
+        let room = if shares {
+            follow(&machine, attempt, &place)
+        } else {
+            None
+        };
+        let (disk, room) = match room {
+            Some(mut room) => (room.disk.take(), Some(room)),
+            None => {
+                let disk = own_disk(&machine, attempt, size);
+                make_folders(&machine.files_of(attempt))?;
+                (disk, None)
+            }
+        };
         let files = machine.files_of(attempt);
-        make_folders(&files, workdir.as_ref())?;
+        workdir.map_or(Ok(()), |sent| {
+            copy_into(&sent, &files.join("work"), None, &[])
+        })?;
         restored.map_or(Ok(()), |left| restore(&left, &files, &outputs))?;
-        Ok(disk)
+        Ok((disk, room))
     });
-    let disk = disk.await?;
+    let (disk, room) = made.await?;
     let files = match &disk {
         Some(_) => folder.join(MOUNTED),
         None => folder,
@@ -179,6 +197,9 @@ async fn make_ready(
     });
     plan.lease = Some(work.machine.folder.lease());
     pins.image = image;
+    if shares && plan.could_be_shared() {
+        plan.share(room.as_ref().map_or(work.attempt, |room| room.first));
+    }
     if disk.is_some() {
         plan.disk = DiskBound::Own;
     }
@@ -188,7 +209,33 @@ async fn make_ready(
         network: None,
         secrets: secrets::fetch(work).await?,
     };
-    Ok(Prepared { plan, given, pins })
+    let supervisor = room.map(|room| {
+        // The attempt holds the same by now.
+        drop(room.pins);
+        room.supervisor
+    });
+    Ok(Prepared {
+        plan,
+        given,
+        supervisor,
+        pins,
+    })
+}
+
+/// Returns whether the attempt may have a sandbox with others of its job. What is in memory of secrets goes with the
+/// process that had them, and what is to be kept of the work folder has to stay until it is sent.
+fn may_share(work: &Work) -> bool {
+    let spec = &work.spec;
+    spec.shares && spec.secrets.is_empty() && spec.outputs.is_empty()
+}
+
+/// Moves into the sandbox of another task of the job, where one is vacant.
+fn follow(machine: &Machine, attempt: AttemptId, folder: &Path) -> Option<Furnished> {
+    let room = machine.rooms.take(attempt.job)?;
+    let furnished = machine.rooms.furnish(room, attempt, folder);
+    furnished
+        .inspect_err(|error| tracing::debug!(%attempt, %error, "a sandbox is not used again"))
+        .ok()
 }
 
 /// Looks at what the image has in the folders that it shares with the sandbox's own things.
@@ -234,14 +281,12 @@ fn make_anew(folder: &Path) -> Result<(), Problem> {
 }
 
 /// Makes the folders of the attempt's files.
-fn make_folders(folder: &Path, workdir: Option<&Pinned>) -> Result<(), Problem> {
+fn make_folders(folder: &Path) -> Result<(), Problem> {
     let failed = |error: std::io::Error| io_problem(UNMADE, &error);
     for name in ["work", "output"] {
         create_private_dir(&folder.join(name)).map_err(failed)?;
     }
-    workdir.map_or(Ok(()), |pinned| {
-        copy_into(pinned, &folder.join("work"), None, &[])
-    })
+    Ok(())
 }
 
 /// Gives the attempt what an earlier one left under `/output`. Files that it left elsewhere came to lie beside that; here

@@ -24,7 +24,7 @@ use common::{
     problem::Problem,
     resources::Request,
     secret::SecretName,
-    status::{EndReason, MinIsolation, Network, Priority, Visibility},
+    status::{EndReason, MinIsolation, Network, Priority, SandboxScope, Visibility},
     time::Span,
     units::{Bytes, MilliCpu},
 };
@@ -35,7 +35,7 @@ use super::{
     yaml::{self, Fields, FileError},
 };
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "name",
     "image",
     "command",
@@ -46,6 +46,7 @@ const KEYS: [&str; 24] = [
     "outputs",
     "network",
     "isolation",
+    "sandbox",
     "priority",
     "max_runtime",
     "retries",
@@ -80,6 +81,7 @@ pub(crate) struct Draft {
     pub(crate) outputs: Vec<String>,
     pub(crate) network: Option<Network>,
     pub(crate) isolation: Option<MinIsolation>,
+    pub(crate) sandbox: Option<SandboxScope>,
     pub(crate) priority: Option<Priority>,
     pub(crate) max_runtime: Option<Span>,
     pub(crate) retries: Option<Retries>,
@@ -131,6 +133,7 @@ pub(crate) fn parse_map(map: &Map<String, Value>) -> Result<Draft, FileError> {
         outputs: fields.texts("outputs")?.unwrap_or_default(),
         network: fields.parsed("network")?,
         isolation: fields.parsed("isolation")?,
+        sandbox: fields.parsed("sandbox")?,
         priority: fields.parsed("priority")?,
         max_runtime: fields.parsed("max_runtime")?,
         retries: retries(&fields)?,
@@ -364,6 +367,7 @@ impl Draft {
             outputs: self.outputs,
             network: self.network.unwrap_or(Network::None),
             isolation: self.isolation,
+            sandbox: self.sandbox,
             priority: self.priority.unwrap_or(Priority::Normal),
             max_runtime: self.max_runtime,
             retries: self.retries.unwrap_or_default(),

@@ -13,7 +13,7 @@ use common::{
     problem::Problem,
     resources::GpuRequest,
     secret::SecretName,
-    status::{EndReason, MinIsolation, Network, Priority, Visibility},
+    status::{EndReason, MinIsolation, Network, Priority, SandboxScope, Visibility},
     time::Span,
     units::{Bytes, MilliCpu},
 };
@@ -74,6 +74,9 @@ pub(super) struct JobFlags {
     /// How well a machine must hold the job in
     #[arg(long, value_name = "c|b|a|strong")]
     isolation: Option<MinIsolation>,
+    /// What a sandbox is for: the whole job, so that tasks follow one another in it, or each task alone
+    #[arg(long, value_name = "job|task")]
+    sandbox: Option<SandboxScope>,
     /// How soon it should start compared with others
     #[arg(long, value_name = "low|normal|high")]
     priority: Option<Priority>,
@@ -260,6 +263,7 @@ impl JobFlags {
         }
         draft.network = self.network.or(draft.network);
         draft.isolation = self.isolation.or(draft.isolation);
+        draft.sandbox = self.sandbox.or(draft.sandbox);
         draft.priority = self.priority.or(draft.priority);
         draft.max_runtime = self.max_runtime.or(draft.max_runtime);
         draft.array = self.array.or(draft.array.take());

@@ -2,7 +2,7 @@
 //!
 //! Where the kernel has the old form, one attempt is a folder in each controller's tree; in the new one, a
 //! single folder. The name comes from the attempt's folder (device and inode), so that it can be found again
-//! without being written down anywhere.
+//! without being written down anywhere; where a sandbox is shared, from the attempt that it was made for.
 //!
 //! Beside trees of the old form there usually is one of the new form without controllers. It gives what the old
 //! form lacks: to be made in, frozen and ended as a whole.
@@ -20,11 +20,12 @@ use std::{
     time::Duration,
 };
 
-use agent_core::sandbox_plan::{Cgroup, Limits};
+use agent_core::sandbox_plan::{Cgroup, Limits, SandboxPlan};
 use common::units::MilliCpu;
 use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) use self::counters::Used;
+pub(super) use self::counters::{Counted, Peak};
 pub(super) use self::files::{made, write};
 use self::files::{named, write_if_there};
 
@@ -78,13 +79,13 @@ impl Processor {
 impl AttemptCgroup {
     /// Makes what a process can be made in of the cgroup of the attempt in `dir`, with its limits; what an earlier
     /// attempt left there is killed and removed. The rest is for [`Self::complete`].
-    pub(super) fn begin(cgroup: &Cgroup, dir: &Path, limits: &Limits) -> io::Result<Self> {
-        let this = Self::of(cgroup, dir)?;
+    pub(super) fn begin(plan: &SandboxPlan, dir: &Path) -> io::Result<Self> {
+        let this = Self::of(plan, dir)?;
         if let Some(whole) = this.whole() {
             this.make(whole)?;
         }
         if matches!(this.trees, Trees::V2(_)) {
-            this.set(limits)?;
+            this.set(&plan.limits)?;
         }
         Ok(this)
     }
@@ -123,12 +124,15 @@ impl AttemptCgroup {
         made.map_err(|error| named(folder, &error))
     }
 
-    fn of(cgroup: &Cgroup, dir: &Path) -> io::Result<Self> {
-        let leaf = || {
-            let meta = fs::metadata(dir)?;
-            io::Result::Ok(format!("{PREFIX}{:x}-{:x}", meta.dev(), meta.ino()))
+    fn of(plan: &SandboxPlan, dir: &Path) -> io::Result<Self> {
+        let leaf = || match plan.shared {
+            Some(first) => Ok(format!("{PREFIX}{first}")),
+            None => {
+                let meta = fs::metadata(dir)?;
+                io::Result::Ok(format!("{PREFIX}{:x}-{:x}", meta.dev(), meta.ino()))
+            }
         };
-        let trees = match cgroup {
+        let trees = match &plan.cgroup {
             Cgroup::None => Trees::None,
             Cgroup::V2 { base } => Trees::V2(base.join(leaf()?)),
             Cgroup::V1 {
@@ -229,6 +233,20 @@ impl AttemptCgroup {
         write_if_there(folder, "cgroup.freeze", if frozen { "1" } else { "0" })
     }
 
+    /// Removes it where nothing is in it any more.
+    fn remove_if_empty(&self) -> io::Result<()> {
+        for folder in self.folders() {
+            match fs::remove_dir(folder) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(named(folder, &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Ends everything in it, waits until it is empty, and removes it.
     pub(super) fn kill_and_remove(&self) -> io::Result<()> {
         remove(&self.folders())
@@ -318,9 +336,14 @@ pub(super) fn sweep(cgroup: &Cgroup) {
     }
 }
 
-/// Ends and removes what is left of the attempt in `dir`, whose supervisor is gone.
-pub(crate) fn reap(cgroup: &Cgroup, dir: &Path) -> io::Result<()> {
-    AttemptCgroup::of(cgroup, dir)?.kill_and_remove()
+/// Ends and removes what is left of the attempt in `dir`, whose supervisor is gone, or does not supervise it any more.
+/// Where the attempt `has_result`, another may be in its sandbox by now.
+pub(crate) fn reap(plan: &SandboxPlan, dir: &Path, has_result: bool) -> io::Result<()> {
+    let cgroup = AttemptCgroup::of(plan, dir)?;
+    match plan.shared {
+        Some(_) if has_result => cgroup.remove_if_empty(),
+        _ => cgroup.kill_and_remove(),
+    }
 }
 
 fn kill_all(folder: &Path) -> io::Result<()> {

@@ -4,6 +4,8 @@
 //! It is not the job, and the job can neither look into it nor stop it: it cannot be traced or signalled from
 //! inside. It has given up everything that the job has.
 
+mod shared;
+
 use std::{
     fmt, fs,
     io::{self, IoSliceMut, Read as _, Write as _},
@@ -73,6 +75,9 @@ pub(super) struct Ends<'a> {
 
 /// Is the first process, from the moment it exists to its end.
 pub(super) fn run(plan: &SandboxPlan, ends: Ends<'_>) -> ! {
+    if plan.shared.is_some() {
+        shared::run(plan, ends);
+    }
     let built = build(plan, ends.has_network, &ends.control);
     attend(plan, built, &ends.control, [ends.stdout, ends.stderr])
 }
@@ -95,10 +100,7 @@ pub(super) fn attend(
     control: &OwnedFd,
     streams: [OwnedFd; 2],
 ) -> ! {
-    let tell = |note: &Note| {
-        // Nobody there to be told is noticed where it matters, below.
-        let _ = send(control, &note.encode(), SendFlags::NOSIGNAL);
-    };
+    let tell = |note: &Note| tell(control, note);
     match made.and_then(|signals| Ok((start(plan, streams)?, signals))) {
         Err(failed) => tell(&Note::Failed(failed.to_string())),
         Ok((Start::NotRun { errno, exists }, _)) => tell(&Note::NotRun { errno, exists }),
@@ -112,6 +114,11 @@ pub(super) fn attend(
     }
     // Everything else in the sandbox ends with its first process.
     exit(0)
+}
+
+/// Nobody there to be told is noticed where it matters.
+fn tell(control: &OwnedFd, note: &Note) {
+    let _ = send(control, &note.encode(), SendFlags::NOSIGNAL);
 }
 
 fn exit(code: i32) -> ! {
@@ -154,6 +161,14 @@ fn settle(plan: &SandboxPlan) -> Result<OwnedFd, Failed> {
 
 /// Waits until the users are mapped and the cgroup is made; returns the ways into that.
 pub(super) fn begin(control: &OwnedFd) -> io::Result<Doors> {
+    match heard(control)? {
+        (GO, files) => Ok(Doors::from_files(files)),
+        _ => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
+/// Waits for the supervisor's next word; returns it, and the files that came with it.
+fn heard(control: &OwnedFd) -> io::Result<(u8, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DOORS))];
     let mut handed = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
@@ -164,14 +179,14 @@ pub(super) fn begin(control: &OwnedFd) -> io::Result<Doors> {
         &mut handed,
         flags,
     )?;
-    if received.bytes != 1 || byte[0] != GO || received.flags.contains(ReturnFlags::CTRUNC) {
+    if received.bytes != 1 || received.flags.contains(ReturnFlags::CTRUNC) {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
     let files = handed.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(files) => Some(files),
         _ => None,
     });
-    Ok(Doors::from_files(files.flatten().collect()))
+    Ok((byte[0], files.flatten().collect()))
 }
 
 pub(super) fn wait_for_go(control: &OwnedFd) -> io::Result<()> {
@@ -309,7 +324,7 @@ fn reap(
             match recv(control, &mut order, RecvFlags::DONTWAIT) {
                 Ok((1.., _)) => {
                     if let Some(note) = on_order(plan, job, order[0]) {
-                        let _ = send(control, &note.encode(), SendFlags::NOSIGNAL);
+                        tell(control, &note);
                     }
                 }
                 Ok((0, _)) => return None,

@@ -1,10 +1,11 @@
 //! A sandbox seen from its supervisor: start it, hear of it, end it, count what it took.
 
+mod next;
 mod orders;
 
 use std::{
     fs,
-    io::{self, PipeReader},
+    io::{self, PipeReader, PipeWriter},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     time::Duration,
@@ -19,6 +20,8 @@ use rustix::{
     net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair},
     process::{Pid, Signal, pidfd_send_signal},
 };
+
+use self::next::Before;
 
 use super::{
     bubblewrap,
@@ -49,8 +52,12 @@ pub(crate) struct Jail {
     pidfd: OwnedFd,
     control: OwnedFd,
     cgroup: AttemptCgroup,
-    /// Processor time of everything that ran, once nothing is left of it.
+    /// Processor time of everything that ran of a task, once nothing is left of it.
     all_took: Option<Duration>,
+    /// What earlier tasks in it took; `None` before there were any.
+    before: Option<Before>,
+    /// Whether its first process has said that nothing is left of the last task.
+    vacant: bool,
     waited: bool,
 }
 
@@ -103,8 +110,7 @@ impl Jail {
             let text = "strong isolation needs gVisor (runsc), which this machine does not have";
             return Err(Failed::told(text.to_owned()));
         }
-        let cgroup = AttemptCgroup::begin(&plan.cgroup, dir, &plan.limits)
-            .map_err(at("set the job's limits"))?;
+        let cgroup = AttemptCgroup::begin(plan, dir).map_err(at("set the job's limits"))?;
         match Self::start_in(plan, &cgroup, dir, lock, network) {
             Ok((pid, pidfd, control, output)) => Ok((
                 Self {
@@ -113,6 +119,8 @@ impl Jail {
                     control,
                     cgroup,
                     all_took: None,
+                    before: None,
+                    vacant: false,
                     waited: false,
                 },
                 output,
@@ -133,15 +141,7 @@ impl Jail {
         spare: Option<OwnedFd>,
     ) -> Result<(Pid, OwnedFd, OwnedFd, Output), Failed> {
         let spare = spare.filter(|_| spare::fits(plan));
-        let (stdout, job_stdout) = io::pipe().map_err(at("make a pipe"))?;
-        let (stderr, job_stderr) = io::pipe().map_err(at("make a pipe"))?;
-        if let Identity::Private { uid } = plan.identity {
-            // The job may open its own output by name, as in `/dev/stdout`.
-            for end in [job_stdout.as_fd(), job_stderr.as_fd()] {
-                rustix::fs::fchown(end, Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)))
-                    .map_err(at("hand over a pipe"))?;
-            }
-        }
+        let ([stdout, stderr], [job_stdout, job_stderr]) = streams(plan)?;
         let (control, inside) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -235,6 +235,10 @@ impl Jail {
                 exists: false,
             } => JailEvent::NotFound,
             Note::NotRun { errno, .. } => JailEvent::NotExecutable(errno),
+            Note::Vacant => {
+                self.vacant = true;
+                return None;
+            }
             // Said before all else, and heard by whoever made the sandbox.
             Note::Network => return None,
             Note::Failed(text) => JailEvent::Failed(text),
@@ -249,9 +253,12 @@ impl Jail {
 
     /// Returns what the sandbox uses now.
     pub(crate) fn used(&self) -> Used {
-        self.cgroup
-            .used()
-            .unwrap_or_else(|| processes::used(self.pid))
+        let used = self.cgroup.used();
+        let mut used = used.unwrap_or_else(|| processes::used(self.pid));
+        if let Some(before) = &self.before {
+            used.cpu = before.rest_of(used.cpu);
+        }
+        used
     }
 
     /// Ends everything in the sandbox, at once.
@@ -262,7 +269,10 @@ impl Jail {
 
     /// Returns what the sandbox took, once nothing runs in it any more.
     pub(crate) fn consumed(&mut self) -> io::Result<Consumed> {
-        let counted = self.cgroup.counted();
+        let counted = match &self.before {
+            Some(before) => before.counted_since(&self.cgroup),
+            None => self.cgroup.counted(),
+        };
         let cpu = match counted.cpu.or(self.all_took) {
             Some(cpu) => cpu,
             // Who could have told was killed; the kernel tells as well, once that is gone.
@@ -288,6 +298,20 @@ impl Jail {
         self.waited = true;
         Ok(took)
     }
+}
+
+/// Makes what a task's output goes through: the supervisor's ends, and the task's.
+fn streams(plan: &SandboxPlan) -> Result<([PipeReader; 2], [PipeWriter; 2]), Failed> {
+    let (stdout, job_stdout) = io::pipe().map_err(at("make a pipe"))?;
+    let (stderr, job_stderr) = io::pipe().map_err(at("make a pipe"))?;
+    if let Identity::Private { uid } = plan.identity {
+        // The job may open its own output by name, as in `/dev/stdout`.
+        for end in [job_stdout.as_fd(), job_stderr.as_fd()] {
+            rustix::fs::fchown(end, Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)))
+                .map_err(at("hand over a pipe"))?;
+        }
+    }
+    Ok(([stdout, stderr], [job_stdout, job_stderr]))
 }
 
 fn namespaces(plan: &SandboxPlan) -> i32 {

@@ -7,6 +7,8 @@ pub(super) const MAX_NOTE_BYTES: usize = 4096;
 
 /// From the supervisor: users are mapped.
 pub(super) const GO: u8 = b'G';
+/// From the supervisor, with the lock, the output and the plan of the attempt: its task may begin in the sandbox.
+pub(super) const NEXT: u8 = b'N';
 /// From the supervisor: ask everything to end.
 pub(super) const TERMINATE: u8 = b'T';
 /// Added to the number of a signal: for those of the job's processes that handle it.
@@ -29,6 +31,8 @@ pub(super) enum Note {
     },
     /// It could not be run, and the system's reason.
     NotRun { errno: i32, exists: bool },
+    /// Nothing is left of the task that ended; another may begin.
+    Vacant,
     /// The network is made as far as that goes from inside.
     Network,
     /// The sandbox could not be made.
@@ -52,6 +56,7 @@ impl Note {
             }
             Self::Network => vec![b'W'],
             Self::Unheard => vec![b'U'],
+            Self::Vacant => vec![b'V'],
             Self::Failed(text) => [b"F", text.as_bytes()].concat(),
         };
         bytes.truncate(MAX_NOTE_BYTES);
@@ -79,6 +84,7 @@ impl Note {
             },
             b'W' => Self::Network,
             b'U' => Self::Unheard,
+            b'V' => Self::Vacant,
             b'F' => Self::Failed(String::from_utf8_lossy(rest).into_owned()),
             _ => return None,
         })
@@ -95,6 +101,7 @@ mod tests {
             Note::Started,
             Note::Network,
             Note::Unheard,
+            Note::Vacant,
             Note::Ended {
                 status: 0x7f00,
                 all_took: Some(Duration::from_micros(12)),

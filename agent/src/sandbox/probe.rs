@@ -264,6 +264,7 @@ pub(crate) fn trial_plan(program: &Path, folder: &Path, host: &Host, job: Trial)
         checkpoint: None,
         restore: None,
         params: None,
+        shares: false,
     };
     let mut made = plan(&PlanInput {
         attempt: AttemptId {

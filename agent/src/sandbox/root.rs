@@ -115,6 +115,9 @@ pub(super) fn enter(plan: &SandboxPlan, sources: Sources) -> Result<(), Failed> 
     }
     proc().map_err(at("mount /proc"))?;
     terminals();
+    if plan.shared.is_some() {
+        queues();
+    }
     rustix::process::pivot_root(".", ".").map_err(at("change the root"))?;
     unmount(".", UnmountFlags::DETACH).map_err(at("leave the old root"))?;
     rustix::process::chdir("/").map_err(at("enter the new root"))?;
@@ -253,5 +256,13 @@ fn terminals() {
     if fs::create_dir_all("dev/pts").is_ok() {
         let options = c"newinstance,ptmxmode=0666,mode=0620";
         let _ = mount("devpts", "dev/pts", "devpts", flags, options);
+    }
+}
+
+/// Shows the job's message queues, so that none is left for the next task. A kernel without them has nothing to show.
+fn queues() {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    if fs::create_dir_all("dev/mqueue").is_ok() {
+        let _ = mount("mqueue", "dev/mqueue", "mqueue", flags, None);
     }
 }

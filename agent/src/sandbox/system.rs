@@ -170,6 +170,24 @@ pub(super) fn close_on_exec_from(first: u32) -> io::Result<()> {
     }
 }
 
+/// Closes every descriptor but these and the first three. Nothing of this process may use one of the others any more.
+pub(super) fn close_all_but<const N: usize>(kept: [BorrowedFd<'_>; N]) -> io::Result<()> {
+    let mut kept = kept.map(|fd| u32::try_from(fd.as_raw_fd()).unwrap_or_default());
+    kept.sort_unstable();
+    let mut first = 3;
+    for end in kept.into_iter().chain([u32::MAX]) {
+        if first < end {
+            // SAFETY: closing touches no memory; the caller sees to it that nobody uses what is closed.
+            let closed = unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) };
+            if closed == -1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        first = first.max(end.saturating_add(1));
+    }
+    Ok(())
+}
+
 /// Blocks every signal in this process and returns a descriptor from which SIGCHLD is read.
 pub(super) fn child_signals() -> io::Result<OwnedFd> {
     // SAFETY: the sets are filled by the calls before they are read; the descriptor is new.

@@ -42,6 +42,8 @@ pub(super) struct Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readiness {
     Ready,
+    /// It can, and has a sandbox for one of the same job.
+    Vacant,
     /// It takes down what its last attempt left.
     Busy,
     /// It has ended.
@@ -74,6 +76,21 @@ impl Waiting {
             self.readiness = is_free(&self.to);
         }
         self.readiness
+    }
+}
+
+/// A supervisor whose attempt has ended, with the sandbox that it may have left. Dropping it ends both.
+#[derive(Debug)]
+pub struct Staying(Waiting);
+
+impl Staying {
+    /// Returns whether another attempt can be handed over; `None` where none ever can.
+    pub(crate) fn is_ready(&mut self) -> Option<bool> {
+        match self.0.look() {
+            Readiness::Ready | Readiness::Vacant => Some(true),
+            Readiness::Busy => Some(false),
+            Readiness::Gone => None,
+        }
     }
 }
 
@@ -113,7 +130,7 @@ impl Supervisors {
         }
     }
 
-    /// Starts the supervisor of the attempt in `dir`; one that waits, where there is one.
+    /// Starts the supervisor of the attempt in `dir`: the one that `stays`, or one that waits, where there is one.
     ///
     /// # Errors
     /// As for [`Supervisor::launch`].
@@ -122,8 +139,14 @@ impl Supervisors {
         dir: &Path,
         plan: &SandboxPlan,
         given: Given,
+        stays: Option<Staying>,
     ) -> Result<Supervisor, LaunchError> {
         Supervisor::launch_by(dir, plan, given, |handover| {
+            if let Some(Staying(waiting)) = stays
+                && let Ok(busy) = waiting.become_one(handover)
+            {
+                return Ok(busy);
+            }
             while let Some(waiting) = self.take() {
                 if let Ok(busy) = waiting.become_one(handover) {
                     return Ok(busy);
@@ -151,11 +174,27 @@ impl Supervisors {
         }
     }
 
+    /// Keeps one whose attempt has ended for another of the job, with its sandbox.
+    pub fn stay(supervisor: Supervisor) -> Option<Staying> {
+        supervisor.into_waiting().map(Staying)
+    }
+
+    /// Takes back one that was kept, without its sandbox.
+    pub fn take_back_alone(&self, Staying(waiting): Staying) {
+        self.add(waiting);
+    }
+
     /// Takes back one whose attempt has ended, if it is of any more use.
     pub fn take_back(&self, supervisor: Supervisor) {
+        if let Some(waiting) = supervisor.into_waiting() {
+            self.add(waiting);
+        }
+    }
+
+    fn add(&self, one: Waiting) {
         let mut waiting = self.all();
         if waiting.len() < MOST {
-            waiting.extend(supervisor.into_waiting());
+            waiting.push(one);
         }
     }
 
@@ -179,7 +218,8 @@ impl Supervisors {
     /// Returns those that live, with what they have said since.
     fn looked_at(&self) -> MutexGuard<'_, Vec<Waiting>> {
         let mut waiting = self.all();
-        waiting.retain_mut(|one| one.look() != Readiness::Gone);
+        // A sandbox that nobody has asked for ends with its supervisor.
+        waiting.retain_mut(|one| !matches!(one.look(), Readiness::Gone | Readiness::Vacant));
         waiting
     }
 

@@ -25,6 +25,8 @@ use super::protocol::SandboxResult;
 /// environment, which are bounded at the coordinator's door.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
+/// The attempt's plan, as JSON.
+pub(super) const PLAN: &str = "plan.json";
 const RESULT: &str = "result.json";
 
 /// An attempt's folder, open.
@@ -98,11 +100,11 @@ impl AttemptFolder {
 
     pub(super) fn write_plan(&self, plan: &SandboxPlan) -> io::Result<()> {
         let json = serde_json::to_vec(plan)?;
-        replace(&self.file("plan.json"), &json).map(drop)
+        replace(&self.file(PLAN), &json).map(drop)
     }
 
     pub(super) fn plan(&self) -> io::Result<Option<SandboxPlan>> {
-        read_json(&self.file("plan.json"))
+        read_json(&self.file(PLAN))
     }
 
     /// Returns the file: it is in place, and safe once its owner has seen to that.

@@ -363,10 +363,11 @@ fn prepare(
 
 /// Returns how an attempt ended whose supervisor does not live any more.
 fn verdict(folder: &AttemptFolder) -> io::Result<SupervisorEvent> {
+    let result = folder.result()?;
     if let Some(plan) = folder.plan()? {
-        reap_cgroup(&plan.cgroup, folder.path())?;
+        reap_cgroup(&plan, folder.path(), result.is_some())?;
     }
-    Ok(match folder.result()? {
+    Ok(match result {
         Some(result) => SupervisorEvent::Ended(result),
         None => SupervisorEvent::Died,
     })
@@ -386,7 +387,8 @@ pub(crate) fn clear(dir: &Path) -> io::Result<()> {
     for _ in 0..CLEAR_TRIES {
         if let Some(_lock) = folder.try_lock()? {
             let plan = folder.plan()?;
-            return plan.map_or(Ok(()), |plan| reap_cgroup(&plan.cgroup, dir));
+            let has_result = folder.result()?.is_some();
+            return plan.map_or(Ok(()), |plan| reap_cgroup(&plan, dir, has_result));
         }
         std::thread::sleep(pause);
         pause = CLEAR_MOST_PAUSE.min(pause * 2);

@@ -69,9 +69,13 @@ pub(super) fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
 /// What a supervisor says that can take over another attempt.
 const FREE: u8 = b'F';
 
-/// Says so, to the daemon.
-pub(super) fn be_free(channel: impl AsFd) -> io::Result<()> {
-    send(channel, &[FREE], SendFlags::NOSIGNAL)?;
+/// And what it says while the sandbox of its last attempt is still there, for another of the job.
+const VACANT: u8 = b'V';
+
+/// Says one of the two, to the daemon.
+pub(super) fn be_free(channel: impl AsFd, with_sandbox: bool) -> io::Result<()> {
+    let word = if with_sandbox { VACANT } else { FREE };
+    send(channel, &[word], SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
@@ -80,6 +84,7 @@ pub(super) fn is_free(channel: impl AsFd) -> Readiness {
     let mut word = [0];
     match recv(channel, &mut word, RecvFlags::DONTWAIT) {
         Ok((1, _)) if word[0] == FREE => Readiness::Ready,
+        Ok((1, _)) if word[0] == VACANT => Readiness::Vacant,
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Readiness::Busy,
         _ => Readiness::Gone,
     }

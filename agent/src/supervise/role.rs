@@ -17,7 +17,9 @@ use super::{
     disk::OwnMounts,
     folder::AttemptFolder,
     handover::{Handover, be_free},
-    measure, run, title,
+    measure,
+    run::{self, Vacant},
+    title,
 };
 use crate::{
     lazy, proxy,
@@ -75,6 +77,7 @@ fn supervise() -> Option<i32> {
     setsid().ok()?;
     let daemon = take_channel().ok()?;
     let mut mounts = OwnMounts::default();
+    let mut vacant = None;
     for number in 1..=MOST_ATTEMPTS {
         let Ok(handed) = Handover::receive(&daemon) else {
             break;
@@ -84,11 +87,12 @@ fn supervise() -> Option<i32> {
         // What is in memory of secrets goes with the process.
         let last = number == MOST_ATTEMPTS || handed.given.secrets.is_some();
         // Without a result the daemon finds that the supervisor died, which is the truth.
-        run::run(&folder, handed, &mut mounts).ok()?;
-        if last || be_free(&daemon).is_err() {
+        vacant = run::run(&folder, handed, &mut mounts, vacant.take()).ok()?;
+        if last || be_free(&daemon, vacant.is_some()).is_err() {
             break;
         }
     }
+    vacant.map_or(Ok(()), Vacant::end).ok()?;
     Some(0)
 }
 

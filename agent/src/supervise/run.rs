@@ -4,6 +4,7 @@ mod beside;
 mod lease;
 mod left;
 mod stopping;
+mod vacant;
 
 use std::{
     fs, io,
@@ -44,12 +45,16 @@ use crate::{
     scratch::MOUNTED,
 };
 
-/// Runs the attempt whose plan is in the folder, and leaves its result there.
+pub(super) use self::vacant::Vacant;
+
+/// Runs the attempt whose plan is in the folder, and leaves its result there; in the sandbox of the last one, where
+/// that is `vacant` and is such as this one needs. Returns the sandbox, where another may follow.
 pub(super) fn run(
     folder: &AttemptFolder,
     handed: Handover,
     mounts: &mut OwnMounts,
-) -> io::Result<()> {
+    vacant: Option<Vacant>,
+) -> io::Result<Option<Vacant>> {
     let Given {
         disk,
         network,
@@ -72,25 +77,35 @@ pub(super) fn run(
         gateway: Gateway::default(),
         feeder: Feeder::default(),
         patterns: Patterns::new(secrets.patterns()),
+        stays: false,
     };
     watch.note(plan.notes.clone());
     // From here on the program may have run.
     fs::write(folder.file("started"), now().to_string())?;
-    let started = watch.mount(folder, disk, mounts).and_then(|()| {
-        let lock = handed.lock.as_fd();
-        secrets.with(&plan, |plan| {
+    let lock = handed.lock.as_fd();
+    let mounted = watch.mount(folder, disk, mounts);
+    let followed = watch.follow(vacant, folder, lock)?;
+    let started = mounted.and_then(|()| match followed {
+        Some(begun) => Ok(begun),
+        None => secrets.with(&plan, |plan| {
             Jail::start(plan, folder.path(), lock, network)
-        })
+        }),
     });
     // The job has them.
     drop(secrets);
     match started {
         Ok((mut jail, output)) => {
             let consumed = watch.over(&mut jail, output)?;
+            let stays = watch.stays;
             let left = watch.conclude(folder, consumed);
+            if stays {
+                let left = left?;
+                left.keep()?;
+                return Vacant::of(jail, plan);
+            }
             // What is left is nobody's time but this process's own.
             jail.finish()?;
-            left?.keep()
+            left?.keep().map(|()| None)
         }
         Err(failed) => {
             watch.ending.program = Some(JailEvent::Failed(failed.to_string()));
@@ -99,7 +114,7 @@ pub(super) fn run(
                 peak_memory: None,
                 out_of_memory: false,
             };
-            watch.conclude(folder, consumed)?.keep()
+            watch.conclude(folder, consumed)?.keep().map(|()| None)
         }
     }
 }
@@ -125,6 +140,8 @@ struct Watch<'a> {
     feeder: Feeder,
     /// What the log is not to show.
     patterns: Arc<Patterns>,
+    /// Whether the sandbox is to outlast the attempt.
+    stays: bool,
 }
 
 impl Watch<'_> {
@@ -168,8 +185,8 @@ impl Watch<'_> {
                 self.visitors.tell_logged(self.spool.bytes());
             }
         }
-        // Frozen in this last moment, its first process would never be gone. Nobody writes then: streams have an end.
-        self.kill(jail);
+        // Nobody writes any more, or after this: streams have an end.
+        self.let_stay_or_kill(jail);
         while streams.are_open() {
             self.copy(jail, &mut streams, [true, true]);
         }
@@ -177,6 +194,10 @@ impl Watch<'_> {
         self.note(lines);
         let consumed = jail.consumed()?;
         self.ending.out_of_memory = consumed.out_of_memory;
+        if self.stays && consumed.out_of_memory {
+            self.stays = false;
+            self.kill(jail);
+        }
         let stopped = self.ending.stopped.is_some();
         if self.started.is_none()
             && self.ending.program.is_none()

@@ -42,5 +42,6 @@ pub(crate) fn spec(script: &str, own_machine: bool) -> AttemptSpec {
         checkpoint: None,
         restore: None,
         params: None,
+        shares: false,
     }
 }

@@ -255,6 +255,7 @@ pub(crate) fn spec(command: &[&str], datasets: &[(&str, &Path)]) -> AttemptSpec 
         checkpoint: None,
         restore: None,
         params: None,
+        shares: false,
     }
 }
 

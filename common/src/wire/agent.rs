@@ -277,6 +277,9 @@ pub struct AttemptSpec {
     /// Of which a line is the task's.
     #[serde(default)]
     pub params: Option<TreeId>,
+    /// Whether it may begin in the sandbox that another task of its job has ended in.
+    #[serde(default)]
+    pub shares: bool,
 }
 
 /// What an attempt's root is made of.

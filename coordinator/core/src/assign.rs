@@ -6,6 +6,7 @@ use common::{
     id::{AttemptId, MachineId},
     image::Image,
     name::Name,
+    status::SandboxScope,
     time::Span,
     wire::agent::{
         Assigned, Assignment, AssignmentUpdate, AttemptImage, AttemptSpec, Goal, KnownAttempt,
@@ -149,8 +150,14 @@ fn assigned(state: &State, id: AttemptId, attempt: &Attempt) -> Option<Assigned>
             checkpoint: spec.checkpoint,
             restore: attempt.restore,
             params: spec.params,
+            shares: shares(job),
         },
     })
+}
+
+/// Returns whether tasks of the job may follow one another in a sandbox: those of an array, unless it asks otherwise.
+fn shares(job: &Job) -> bool {
+    job.spec.array.is_some() && job.spec.sandbox != Some(SandboxScope::Task)
 }
 
 /// Returns the machines of an attempt's gang, in the order of their tasks.

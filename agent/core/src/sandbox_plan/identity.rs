@@ -1,5 +1,6 @@
 //! Whom a job is on its host.
 
+use common::id::AttemptId;
 use serde::{Deserialize, Serialize};
 
 use super::PlanInput;
@@ -16,24 +17,25 @@ pub(super) const HOST_UIDS: u32 = 0x7ffe_0000 - FIRST_HOST_UID;
 pub enum Identity {
     /// The user that the agent runs as.
     Agent,
-    /// A user and group of the attempt's own.
+    /// A user and group of the sandbox's own.
     Private { uid: u32 },
 }
 
-/// Returns whom the job is on the host. The number comes from the attempt itself (FNV-1a of its key), so
-/// that no two attempts that meet on a machine are likely to share one, and what an earlier one left behind
-/// belongs to somebody else.
+/// Returns whom the job is on the host.
 pub(super) fn identity(input: &PlanInput<'_>) -> Identity {
-    if !input.host.superuser {
-        return Identity::Agent;
+    match input.host.superuser {
+        true => private(input.attempt),
+        false => Identity::Agent,
     }
-    let hash = input
-        .attempt
-        .key()
-        .iter()
-        .fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-        });
+}
+
+/// Returns the identity of an attempt, or of those that follow it in its sandbox. The number comes from the attempt
+/// itself (FNV-1a of its key), so that no two sandboxes that meet on a machine are likely to share one, and what an
+/// earlier one left behind belongs to somebody else.
+pub(super) fn private(attempt: AttemptId) -> Identity {
+    let hash = attempt.key().iter().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
     Identity::Private {
         uid: FIRST_HOST_UID + hash % HOST_UIDS,
     }

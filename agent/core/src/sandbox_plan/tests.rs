@@ -51,6 +51,7 @@ fn spec() -> AttemptSpec {
         checkpoint: None,
         restore: None,
         params: None,
+        shares: false,
     }
 }
 

@@ -106,6 +106,7 @@ fn text(job: &JobDetail) -> String {
             Some(spec.network).filter(|network| *network != Network::None),
         )
         .with_some("isolation", spec.isolation)
+        .with_some("sandbox", spec.sandbox)
         .with("labels", labels.collect::<Vec<_>>().join(", "))
         .with("datasets", datasets.collect::<Vec<_>>().join("\n"))
         .with("outputs", spec.outputs.join("\n"))

@@ -1,12 +1,18 @@
 //! What an attempt's cgroup counts: at the end, and while it runs.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
+    path::Path,
+    time::Duration,
+};
 
 use common::units::Bytes;
 
 use super::{
     AttemptCgroup, Processor, Trees,
-    files::{keyed, number},
+    files::{keyed, number, write},
 };
 
 /// What an attempt consumed, as far as its cgroup counted.
@@ -27,7 +33,55 @@ pub(crate) struct Used {
     pub(crate) processes: Option<u32>,
 }
 
+/// The most memory that was used since it was forgotten, which the new form tells each open file by itself.
+#[derive(Debug)]
+pub(in crate::sandbox) struct Peak(Option<File>);
+
+/// Longest number that the kernel writes there.
+const MAX_NUMBER_BYTES: usize = 32;
+
+impl Peak {
+    fn read(&self) -> Option<Bytes> {
+        let mut text = [0; MAX_NUMBER_BYTES];
+        let length = self.0.as_ref()?.read_at(&mut text, 0).ok()?;
+        let text = std::str::from_utf8(text.get(..length)?).ok()?;
+        text.trim().parse().ok().map(Bytes)
+    }
+}
+
 impl AttemptCgroup {
+    /// Forgets the most memory that was used until now.
+    ///
+    /// # Errors
+    /// The kernel cannot: of those with the new form only 6.12 and later can.
+    pub(in crate::sandbox) fn forget_peak(&self) -> io::Result<Peak> {
+        match &self.trees {
+            Trees::None => Ok(Peak(None)),
+            Trees::V2(folder) => {
+                let path = folder.join("memory.peak");
+                let file = fs::OpenOptions::new().read(true).write(true).open(&path)?;
+                file.write_at(b"0", 0)?;
+                Ok(Peak(Some(file)))
+            }
+            Trees::V1 { memory, .. } => {
+                write(memory, "memory.max_usage_in_bytes", "0")?;
+                Ok(Peak(None))
+            }
+        }
+    }
+
+    /// Returns what was consumed since these counters were read and the peak forgotten.
+    pub(in crate::sandbox) fn counted_since(&self, before: Counted, peak: &Peak) -> Counted {
+        let now = self.counted();
+        Counted {
+            cpu: now
+                .cpu
+                .map(|cpu| cpu.saturating_sub(before.cpu.unwrap_or_default())),
+            peak_memory: peak.read().or(now.peak_memory),
+            memory_kills: now.memory_kills.saturating_sub(before.memory_kills),
+        }
+    }
+
     pub(in crate::sandbox) fn counted(&self) -> Counted {
         match &self.trees {
             Trees::None => Counted::default(),

@@ -18,7 +18,7 @@ use common::{
     resources::Request,
     seal::Sealed,
     secret::SecretName,
-    status::{MinIsolation, Network, Priority, Visibility},
+    status::{MinIsolation, Network, Priority, SandboxScope, Visibility},
     time::Span,
 };
 use serde::{Deserialize, Serialize, Serializer};
@@ -79,6 +79,8 @@ pub(crate) struct Rest {
     pub(crate) checkpoint: Option<Checkpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) params: Option<TreeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sandbox: Option<SandboxScope>,
 }
 
 /// Where nothing more was said.
@@ -153,6 +155,7 @@ impl Specification {
             nodes: rest.nodes,
             checkpoint: rest.checkpoint,
             params: rest.params,
+            sandbox: rest.sandbox,
         }
     }
 
@@ -238,6 +241,7 @@ impl From<JobSpec> for Row {
                 nodes: spec.nodes,
                 checkpoint: spec.checkpoint,
                 params: spec.params,
+                sandbox: spec.sandbox,
             },
         }
     }

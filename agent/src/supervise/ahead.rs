@@ -85,7 +85,7 @@ pub struct Staying(Waiting);
 
 impl Staying {
     /// Returns whether another attempt can be handed over; `None` where none ever can.
-    pub(crate) fn is_ready(&mut self) -> Option<bool> {
+    pub fn is_ready(&mut self) -> Option<bool> {
         match self.0.look() {
             Readiness::Ready | Readiness::Vacant => Some(true),
             Readiness::Busy => Some(false),

@@ -19,7 +19,9 @@ fn supervisors() -> Supervisors {
 /// Runs an attempt to its end; returns its supervisor's process, which is named after the attempt.
 async fn run(supervisors: &Supervisors, attempt: &Attempt, given: Given) -> (u32, Finished) {
     let folder = attempt.folder.path();
-    let mut supervisor = supervisors.launch(folder, &attempt.plan, given).unwrap();
+    let mut supervisor = supervisors
+        .launch(folder, &attempt.plan, given, None)
+        .unwrap();
     let process = supervisor.process_id().unwrap();
     while !matches!(supervisor.next().await, SupervisorEvent::Started { .. }) {}
     assert_eq!(shown(process), folder.to_str().unwrap());

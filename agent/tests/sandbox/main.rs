@@ -27,4 +27,5 @@ mod politeness;
 mod programs;
 mod results;
 mod secrets;
+mod shared;
 mod strong;

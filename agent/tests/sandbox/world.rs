@@ -206,7 +206,7 @@ impl Attempt {
         }
     }
 
-    fn finished(&self, result: SandboxResult) -> Finished {
+    pub(crate) fn finished(&self, result: SandboxResult) -> Finished {
         let log = fs::read(self.path("log")).unwrap();
         assert_eq!(log.len() as u64, result.outcome.log_bytes);
         let mut streams: BTreeMap<LogStream, Vec<u8>> = BTreeMap::new();

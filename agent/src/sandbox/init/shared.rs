@@ -160,20 +160,25 @@ fn task(files: Vec<OwnedFd>) -> io::Result<Task> {
 
 /// Removes what a task left in memory; returns whether nothing is left. Its folders are the daemon's to empty.
 fn nothing_is_left(plan: &SandboxPlan) -> bool {
-    let scratch = plan.mounts.iter().filter_map(|mount| match mount.content {
+    let mut scratch = plan.mounts.iter().filter_map(|mount| match mount.content {
         Content::Scratch { .. } => Some(mount.target.as_str()),
         _ => None,
     });
-    let mut folders = scratch.chain(Path::new(QUEUES).exists().then_some(QUEUES));
-    folders.all(|folder| emptied(Path::new(folder)).is_ok())
+    let tidied = |folder: &str| {
+        let folder = Path::new(folder);
+        // A task may have closed it to itself; it has one user.
+        let opened = fs::set_permissions(folder, fs::Permissions::from_mode(0o1777));
+        opened.and_then(|()| empty(folder)).is_ok()
+    };
+    let queues = Path::new(QUEUES);
+    scratch.all(tidied)
+        && (!queues.exists() || empty(queues).is_ok())
         && SYSTEM_V.iter().all(|file| lines(file) == Some(1))
         && SOCKETS.iter().all(|file| no_sockets(file))
 }
 
 /// Empties a folder in which nobody else works any more.
-fn emptied(folder: &Path) -> io::Result<()> {
-    // A task may have closed it to itself; it has one user.
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o1777))?;
+fn empty(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

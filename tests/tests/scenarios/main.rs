@@ -29,6 +29,7 @@ mod preemption;
 mod projects;
 mod refusals;
 mod retries;
+mod shared;
 mod story;
 mod transfers;
 mod uninstall;

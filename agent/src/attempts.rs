@@ -6,6 +6,7 @@ mod lazy;
 mod network;
 mod params;
 mod prepare;
+mod sandbox;
 mod secrets;
 
 use std::{path::Path, sync::Arc};
@@ -23,16 +24,15 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub(crate) use self::prepare::Pins;
+use self::prepare::Pins;
 use self::prepare::{Prepared, prepare};
+pub(crate) use self::sandbox::Sandbox;
 use crate::{
     artifacts, clock,
     keeper::{KeeperHandle, Word},
     logs::{self, Growth},
     machine::Machine,
-    supervise::{
-        Given, SandboxResult, Staying, Supervisor, SupervisorEvent, Supervisors, keep_result,
-    },
+    supervise::{Given, SandboxResult, Supervisor, SupervisorEvent, keep_result},
     uplink::Uplink,
 };
 
@@ -71,9 +71,6 @@ impl Noted {
         self.attempt.wait_for(|written| *written).await.is_ok() && self.lease.await.is_ok()
     }
 }
-
-/// What may be left of one: the attempt that it was made for, who has it, and what is read there.
-type Sandbox = (AttemptId, Staying, Pins);
 
 /// What an attempt's task is given.
 #[derive(Debug, Clone)]
@@ -309,34 +306,7 @@ impl Work {
         (result, supervisor)
     }
 
-    /// Takes back a supervisor whose attempt has ended; returns it where its sandbox, made for `first`, may have another
-    /// task.
-    fn take_back(
-        &self,
-        supervisor: Supervisor,
-        first: Option<AttemptId>,
-        pins: Pins,
-    ) -> Option<Sandbox> {
-        let Some(first) = first else {
-            self.machine.supervisors.take_back(supervisor);
-            return None;
-        };
-        Supervisors::stay(supervisor).map(|supervisor| (first, supervisor, pins))
-    }
-
-    /// Keeps the sandbox for another task of the job.
-    async fn keep(&self, sandbox: Sandbox) {
-        let (machine, attempt) = (Arc::clone(&self.machine), self.attempt);
-        let folder = machine.folder.attempt(attempt);
-        let kept =
-            tokio::task::spawn_blocking(move || machine.rooms.keep(attempt, &folder, sandbox));
-        if let Err(error) = kept.await.unwrap_or_else(|error| Err(error.into())) {
-            tracing::debug!(%attempt, %error, "a sandbox is not kept for another task");
-        }
-    }
-
-    /// Tells the end, and then sends what the attempt left. Its sandbox is kept where it has left nothing: what is to be
-    /// sent stays where it is.
+    /// Tells the end, and then sends what the attempt left.
     async fn end(
         &self,
         result: SandboxResult,
@@ -351,12 +321,8 @@ impl Work {
         });
         let folder = self.machine.files_of(self.attempt);
         let files = result.started_at.is_some() && artifacts::any(&folder, &self.spec.outputs);
-        match sandbox {
-            Some((_, supervisor, _)) if files => {
-                self.machine.supervisors.take_back_alone(supervisor);
-            }
-            Some(sandbox) => self.keep(sandbox).await,
-            None => {}
+        if let Some(sandbox) = sandbox {
+            self.leave(sandbox, files).await;
         }
         if files {
             self.keep_result().await;

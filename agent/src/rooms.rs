@@ -16,10 +16,9 @@ use common::id::{AttemptId, JobId};
 use link::files::create_private_dir;
 
 use crate::{
-    attempts::Pins,
+    attempts::Sandbox,
     scrap,
     scratch::{Disk, Disks, IMAGE, MOUNTED},
-    supervise::Staying,
 };
 
 /// How long one waits for another task.
@@ -53,11 +52,8 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Room {
     job: JobId,
-    /// The attempt that its sandbox was made for.
-    first: AttemptId,
-    supervisor: Staying,
+    sandbox: Sandbox,
     files: Files,
-    pins: Pins,
     since: Instant,
 }
 
@@ -72,12 +68,9 @@ enum Files {
 /// A room that an attempt has moved into.
 #[derive(Debug)]
 pub(crate) struct Furnished {
-    pub(crate) first: AttemptId,
-    pub(crate) supervisor: Staying,
+    pub(crate) sandbox: Sandbox,
     /// The attempt's disk, for its supervisor.
     pub(crate) disk: Option<OwnedFd>,
-    /// What is mounted there stays for as long as this is held.
-    pub(crate) pins: Pins,
 }
 
 impl Rooms {
@@ -99,7 +92,7 @@ impl Rooms {
         let ready = state
             .rooms
             .iter_mut()
-            .rposition(|room| room.job == job && room.supervisor.is_ready() == Some(true));
+            .rposition(|room| room.job == job && room.sandbox.supervisor.is_ready() == Some(true));
         ready.map(|index| state.rooms.remove(index))
     }
 
@@ -112,7 +105,7 @@ impl Rooms {
         &self,
         attempt: AttemptId,
         folder: &Path,
-        (first, supervisor, pins): (AttemptId, Staying, Pins),
+        sandbox: Sandbox,
     ) -> io::Result<()> {
         create_private_dir(&self.0.folder)?;
         let mut state = self.0.state();
@@ -139,10 +132,8 @@ impl Rooms {
         };
         let room = Room {
             job: attempt.job,
-            first,
-            supervisor,
+            sandbox,
             files,
-            pins,
             since: Instant::now(),
         };
         let mut state = self.0.state();
@@ -185,10 +176,8 @@ impl Rooms {
             }
         };
         Ok(Furnished {
-            first: room.first,
-            supervisor: room.supervisor,
+            sandbox: room.sandbox,
             disk,
-            pins: room.pins,
         })
     }
 }
@@ -203,7 +192,8 @@ impl Inner {
     fn take_down(&self, now: Instant) -> Option<Duration> {
         let mut state = self.state();
         let over = state.rooms.extract_if(.., |room| {
-            now.duration_since(room.since) >= PATIENCE || room.supervisor.is_ready().is_none()
+            now.duration_since(room.since) >= PATIENCE
+                || room.sandbox.supervisor.is_ready().is_none()
         });
         let over: Vec<Room> = over.collect();
         let next = state.rooms.iter().map(|room| room.since + PATIENCE).min();
@@ -216,7 +206,7 @@ impl Inner {
     /// Ends a room. Blocks.
     fn end(&self, room: Room) {
         // With the supervisor the sandbox ends, and with that what holds the folders.
-        drop((room.supervisor, room.pins));
+        drop(room.sandbox);
         match room.files {
             Files::Own(disk) => match &self.disks {
                 Some(disks) => disks.give_back(disk),

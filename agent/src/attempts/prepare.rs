@@ -198,7 +198,10 @@ async fn make_ready(
     plan.lease = Some(work.machine.folder.lease());
     pins.image = image;
     if shares && plan.could_be_shared() {
-        plan.share(room.as_ref().map_or(work.attempt, |room| room.first));
+        plan.share(
+            room.as_ref()
+                .map_or(work.attempt, |room| room.sandbox.first),
+        );
     }
     if disk.is_some() {
         plan.disk = DiskBound::Own;
@@ -211,8 +214,8 @@ async fn make_ready(
     };
     let supervisor = room.map(|room| {
         // The attempt holds the same by now.
-        drop(room.pins);
-        room.supervisor
+        drop(room.sandbox.pins);
+        room.sandbox.supervisor
     });
     Ok(Prepared {
         plan,

@@ -2,9 +2,9 @@
 
 mod next;
 mod orders;
+mod user;
 
 use std::{
-    fs,
     io::{self, PipeReader, PipeWriter},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -21,7 +21,10 @@ use rustix::{
     process::{Pid, Signal, pidfd_send_signal},
 };
 
-use self::next::Before;
+use self::{
+    next::Before,
+    user::{hand_over, map_user},
+};
 
 use super::{
     bubblewrap,
@@ -30,13 +33,9 @@ use super::{
     lazy,
     network::{self, Outside},
     note::{MAX_NOTE_BYTES, Note},
-    ownership, processes, runsc, spare,
+    processes, runsc, spare,
     system::{Cloned, clone_process, wait_for},
 };
-
-/// Of the machine's memory hungry, jobs are the first to go: halfway between ordinary programs and certain
-/// death.
-const OOM_SCORE: &str = "500";
 
 /// What a sandbox lives in. The view of cgroups comes once the process is in its own.
 const NAMESPACES: i32 =
@@ -370,35 +369,4 @@ pub(crate) fn writable_folders(plan: &SandboxPlan) -> impl Iterator<Item = &Path
         }
         _ => None,
     })
-}
-
-fn hand_over(plan: &SandboxPlan) -> Result<(), Failed> {
-    let Identity::Private { uid } = plan.identity else {
-        return Ok(());
-    };
-    writable_folders(plan)
-        .try_for_each(|folder| ownership::hand_over(folder, uid))
-        .map_err(at("hand over the job's folders"))
-}
-
-fn map_user(plan: &SandboxPlan, pid: Pid) -> io::Result<()> {
-    let process = format!("/proc/{}", pid.as_raw_nonzero());
-    let file = |name: &str, text: &str| {
-        let path = format!("{process}/{name}");
-        fs::OpenOptions::new()
-            .write(true)
-            .open(path)
-            .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
-    };
-    let (uid, gid) = match plan.identity {
-        Identity::Private { uid } => (uid, uid),
-        Identity::Agent => {
-            file("setgroups", "deny")?;
-            let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-            (uid.as_raw(), gid.as_raw())
-        }
-    };
-    file("uid_map", &format!("{} {uid} 1", plan.uid))?;
-    file("gid_map", &format!("{} {gid} 1", plan.uid))?;
-    file("oom_score_adj", OOM_SCORE)
 }

@@ -15,7 +15,7 @@ use rustix::{
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
 };
 
-use super::{Jail, Output, hand_over, streams};
+use super::{Jail, Output, streams, user::hand_over};
 use crate::sandbox::{
     cgroup::{AttemptCgroup, Counted, Peak},
     init::{Failed, at},

@@ -19,7 +19,7 @@ use crate::problem::Problem;
 use crate::resources::{Allocation, Capacity, Gpu, GpuHealth, GpuRequest};
 use crate::seal::Sealed;
 use crate::status::{
-    Condition, EndReason, IsolationLevel, MinIsolation, Network, Priority, Visibility,
+    Condition, EndReason, IsolationLevel, MinIsolation, Network, Priority, SandboxScope, Visibility,
 };
 use crate::time::{Span, Timestamp};
 use crate::tree::{ChunkRef, Entry, EntryKind, LinkTarget, TreePath};
@@ -159,6 +159,7 @@ pub(super) fn job_spec() -> JobSpec {
         nodes: Some(4),
         checkpoint: Some("USR1:2m".parse().unwrap()),
         params: Some(TreeId::new([9; 32])),
+        sandbox: Some(SandboxScope::Task),
     }
 }
 
@@ -300,6 +301,7 @@ pub(super) fn attempt_spec() -> AttemptSpec {
         checkpoint: Some("TERM:10s".parse().unwrap()),
         restore: Some(TreeId::new([9; 32])),
         params: Some(TreeId::new([9; 32])),
+        shares: true,
     }
 }
 

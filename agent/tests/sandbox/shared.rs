@@ -3,6 +3,7 @@
 use std::{fs, time::Instant};
 
 use agent::supervise::{Given, Staying, SupervisorEvent, Supervisors};
+use agent_core::sandbox_plan::Cgroup;
 use common::{
     id::{AttemptId, JobId},
     units::Bytes,
@@ -37,6 +38,22 @@ fn task(script: &str) -> Option<Attempt> {
     }
     attempt.plan.share(first());
     Some(attempt)
+}
+
+/// Returns whether the kernel can count each task by itself; else each gets a sandbox of its own.
+fn counts_each(attempt: &Attempt) -> bool {
+    let Cgroup::V2 { base } = &attempt.host.cgroup else {
+        return true;
+    };
+    let folder = base.join(format!("attempt-{}-peak", first()));
+    fs::create_dir(&folder).unwrap();
+    let mut options = fs::File::options();
+    let opened = options
+        .read(true)
+        .write(true)
+        .open(folder.join("memory.peak"));
+    fs::remove_dir(folder).unwrap();
+    opened.is_ok()
 }
 
 /// Does what the daemon does between two tasks: the folders of the last one become the next one's.
@@ -116,7 +133,7 @@ fn a_task_finds_nothing_of_the_one_before_it() {
             return;
         };
         let (same, [one, two]) = one_after_the_other(&first, &second);
-        assert!(same, "one sandbox for both");
+        assert_eq!(same, counts_each(&first), "one sandbox for both");
         assert_eq!(one.result.outcome.signal, Some(libc::SIGKILL));
         let stdout = two.stdout();
         let seen: Vec<&str> = stdout
@@ -147,7 +164,7 @@ fn each_has_its_own_peak_of_memory() {
         let peak = |one: &Finished| one.result.outcome.usage.peak_memory.unwrap();
         assert!(peak(&one) > Bytes::mib(60), "{one:?}");
         assert!(peak(&two) < Bytes::mib(30), "{two:?}");
-        assert!(same, "one sandbox for both");
+        assert_eq!(same, counts_each(&first), "one sandbox for both");
     });
 }
 

@@ -78,3 +78,76 @@ fn same_mount((one, other): (&Mount, &Mount)) -> bool {
     };
     one == other || one.target == other.target && own(one) && own(other)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox_plan::{DiskBound, tests};
+
+    #[test]
+    fn what_a_program_is_given_may_differ_and_what_it_lives_in_may_not() {
+        let mut first = tests::planned(true, 1);
+        assert!(!first.same_sandbox(&first), "it was not made to be shared");
+        let attempt = |task| AttemptId {
+            job: common::id::JobId::from_bytes([4; 16]),
+            task,
+            number: 1,
+        };
+        first.share(attempt(1));
+        assert_eq!(first.identity, private(attempt(1)));
+        let may: [fn(&mut SandboxPlan); 4] = [
+            |plan| plan.command.push("more".to_owned()),
+            |plan| drop(plan.env.insert("A".to_owned(), "b".to_owned())),
+            |plan| plan.max_runtime = None,
+            |plan| {
+                let own = plan.mounts.iter_mut().find(|mount| mount.target == WORK);
+                if let Content::Bind { source, .. } = &mut own.unwrap().content {
+                    source.push("elsewhere");
+                }
+            },
+        ];
+        for (number, change) in may.into_iter().enumerate() {
+            let mut next = first.clone();
+            change(&mut next);
+            assert!(first != next && next.same_sandbox(&first), "{number}");
+        }
+        let may_not: [fn(&mut SandboxPlan); 6] = [
+            |plan| plan.limits.memory.0 += 1,
+            |plan| plan.identity = Identity::Agent,
+            |plan| plan.disk = DiskBound::Own,
+            |plan| drop(plan.mounts.pop()),
+            |plan| plan.shared = None,
+            |plan| {
+                let data = plan
+                    .mounts
+                    .iter_mut()
+                    .find_map(|mount| match &mut mount.content {
+                        Content::Bind {
+                            source,
+                            access: Access::Data,
+                            ..
+                        } => Some(source),
+                        _ => None,
+                    });
+                data.unwrap().push("elsewhere");
+            },
+        ];
+        for (number, change) in may_not.into_iter().enumerate() {
+            let mut next = first.clone();
+            change(&mut next);
+            assert!(!next.same_sandbox(&first), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_serves_one_attempt_alone_is_not_shared() {
+        let mut plan = tests::planned(true, 1);
+        assert!(!plan.could_be_shared(), "nothing counts");
+        plan.cgroup = Cgroup::V2 {
+            base: "/jobs".into(),
+        };
+        assert!(plan.could_be_shared());
+        plan.network = NetworkPlan::Proxy(crate::sandbox_plan::ProxyRules::default());
+        assert!(!plan.could_be_shared());
+    }
+}

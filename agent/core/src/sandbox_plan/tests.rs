@@ -83,7 +83,7 @@ fn gpu(uuid: &str, minor: u32) -> (String, GpuFiles) {
     (uuid.to_owned(), files)
 }
 
-fn planned(superuser: bool, number: u32) -> SandboxPlan {
+pub(super) fn planned(superuser: bool, number: u32) -> SandboxPlan {
     planned_for(&spec(), superuser, number)
 }
 

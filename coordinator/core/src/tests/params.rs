@@ -5,7 +5,7 @@ use common::{
     code::Code,
     id::IdempotencyKey,
     job::{JobNumber, JobSpec},
-    status::EndReason,
+    status::{EndReason, SandboxScope},
 };
 
 use super::{
@@ -55,6 +55,7 @@ fn machines_that_run_it_are_told_of_it_and_may_fetch_it_until_then() {
     for assigned in assign(&world.state, machine_id(10)).attempts {
         assert_eq!(assigned.spec.params, Some(tree(8)));
         assert_eq!(assigned.spec.workdir, Some(tree(7)));
+        assert!(assigned.spec.shares, "one sandbox after the other");
     }
     assert!(may(&world, 7) && may(&world, 8) && !may(&world, 9));
     end(&mut world);
@@ -120,4 +121,32 @@ fn the_same_key_with_other_parameters_is_another_job() {
     world.submit(BOB, 2, spec()).unwrap();
     let key = world.state.jobs[&job_id(2)].key;
     assert!(sent_with(&world.state, BOB, key).is_empty());
+}
+
+#[test]
+fn tasks_share_sandboxes_where_there_are_several_and_the_job_does_not_ask_otherwise() {
+    for (asked, several, shares) in [
+        (None, true, true),
+        (Some(SandboxScope::Job), true, true),
+        (Some(SandboxScope::Task), true, false),
+        (None, false, false),
+    ] {
+        let mut world = World::new();
+        world.machine(10, BOB, "box", report(capacity(8, 16)));
+        let mut spec = JobSpec {
+            sandbox: asked,
+            ..array(2, None)
+        };
+        if !several {
+            spec.array = None;
+        }
+        world.submit(BOB, 1, spec).unwrap();
+        world.schedule();
+        let assigned = assign(&world.state, machine_id(10)).attempts;
+        assert!(!assigned.is_empty());
+        assert!(
+            assigned.iter().all(|one| one.spec.shares == shares),
+            "{asked:?}"
+        );
+    }
 }

@@ -187,6 +187,10 @@ fn what_cannot_be_removed_ends_the_sandbox() {
         for leaves in [
             // System V's memory belongs to nobody's process.
             "ipcmk -M 4096 > /dev/null; test $(ipcs -m | grep -c 0x) = 1",
+            // The next task would begin with these.
+            "prlimit --pid 1 --nofile=64:64",
+            "renice -n 5 -p 1 > /dev/null",
+            "taskset -p 1 1 > /dev/null; test $(nproc) -gt 1 || prlimit --pid 1 --core=0",
             // What is in the output folder has still to be sent.
             "echo result > /output/file",
         ] {

@@ -69,9 +69,12 @@ pub(super) fn run(plan: &SandboxPlan, ends: Ends<'_>) -> ! {
         lock,
         streams,
     });
+    let standing = standing();
     let mut took = Duration::ZERO;
     while let Some(task) = next.take() {
-        if !attend(task, &signals, &control, &mut took) {
+        let over = attend(task, &signals, &control, &mut took);
+        // A task has this process's user, and may have changed what the next one would begin with.
+        if !over || standing.is_none() || self::standing() != standing {
             break;
         }
         tell(&control, &Note::Vacant);
@@ -156,6 +159,22 @@ fn task(files: Vec<OwnedFd>) -> io::Result<Task> {
         lock,
         streams: [stdout, stderr],
     })
+}
+
+/// Returns what programs that this process starts begin with, besides what their plan says: limits, processors, and how
+/// the kernel weighs them. `None` where that cannot be told.
+fn standing() -> Option<(String, String, Vec<String>)> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let mut lines = status.lines();
+    let processors = lines.find(|line| line.starts_with("Cpus_allowed:"))?;
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, words) = stat.rsplit_once(')')?;
+    let words: Vec<&str> = words.split_whitespace().collect();
+    // From the third on: priority, nice value, real-time priority and policy.
+    let weighed = [15, 16, 37, 38].map(|index| words.get(index).map(ToString::to_string));
+    let weighed: Option<Vec<String>> = weighed.into_iter().collect();
+    Some((limits, processors.to_owned(), weighed?))
 }
 
 /// Removes what a task left in memory; returns whether nothing is left. Its folders are the daemon's to empty.

@@ -1,6 +1,10 @@
 //! Sandboxes that tasks of one job share: each finds what it would find in one of its own.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Instant,
+};
 
 use agent::supervise::{Given, Staying, SupervisorEvent, Supervisors};
 use agent_core::sandbox_plan::Cgroup;
@@ -14,12 +18,13 @@ use crate::{
     world::{Attempt, Finished, block_on, everyone, patience, program},
 };
 
-/// What the sandbox was made for: of each test another, as they meet on a machine.
-fn first() -> AttemptId {
+/// What a sandbox was made for: never the same, as tests meet on a machine, and some in one process.
+fn somebody() -> AttemptId {
+    static ASKED: AtomicU32 = AtomicU32::new(1);
     AttemptId {
         job: JobId::from_bytes([9; 16]),
         task: std::process::id(),
-        number: 1,
+        number: ASKED.fetch_add(1, Ordering::Relaxed),
     }
 }
 
@@ -30,14 +35,17 @@ fn supervisors() -> Supervisors {
     Supervisors::new(Some(program()), std::env::temp_dir())
 }
 
-/// An attempt that may share, and its script; `None` where sandboxes of this kind cannot.
-fn task(script: &str) -> Option<Attempt> {
-    let mut attempt = Attempt::shell(script);
-    if !attempt.plan.could_be_shared() {
-        return None;
+/// Attempts that may share a sandbox, by their scripts; `None` where sandboxes of this kind cannot be shared.
+fn tasks<const N: usize>(scripts: [&str; N]) -> Option<[Attempt; N]> {
+    let mut attempts = scripts.map(Attempt::shell);
+    let first = somebody();
+    for attempt in &mut attempts {
+        if !attempt.plan.could_be_shared() {
+            return None;
+        }
+        attempt.plan.share(first);
     }
-    attempt.plan.share(first());
-    Some(attempt)
+    Some(attempts)
 }
 
 /// Returns whether the kernel can count each task by itself; else each gets a sandbox of its own.
@@ -45,7 +53,7 @@ fn counts_each(attempt: &Attempt) -> bool {
     let Cgroup::V2 { base } = &attempt.host.cgroup else {
         return true;
     };
-    let folder = base.join(format!("attempt-{}-peak", first()));
+    let folder = base.join(format!("attempt-{}-peak", somebody()));
     fs::create_dir(&folder).unwrap();
     let mut options = fs::File::options();
     let opened = options
@@ -129,7 +137,7 @@ fn a_task_finds_nothing_of_the_one_before_it() {
             "{WHICH}; ls -A /tmp /dev/shm /dev/mqueue /work /output; \
              ls -d /proc/[0-9]* | wc -l; stat -c %a /tmp; umask; echo two >&2; exit 3"
         );
-        let (Some(first), Some(second)) = (task(&leaves), task(&finds)) else {
+        let Some([first, second]) = tasks([&leaves, &finds]) else {
             return;
         };
         let (same, [one, two]) = one_after_the_other(&first, &second);
@@ -157,7 +165,7 @@ fn a_task_finds_nothing_of_the_one_before_it() {
 fn each_has_its_own_peak_of_memory() {
     everyone("shared::each_has_its_own_peak_of_memory", || {
         let much = format!("{WHICH}; head -c 67108864 /dev/zero > /tmp/x; exit 0");
-        let (Some(first), Some(second)) = (task(&much), task(WHICH)) else {
+        let Some([first, second]) = tasks([&much, WHICH]) else {
             return;
         };
         let (same, [one, two]) = one_after_the_other(&first, &second);
@@ -171,7 +179,7 @@ fn each_has_its_own_peak_of_memory() {
 #[test]
 fn a_task_that_needs_another_sandbox_gets_one() {
     everyone("shared::a_task_that_needs_another_sandbox_gets_one", || {
-        let (Some(first), Some(mut second)) = (task(WHICH), task(WHICH)) else {
+        let Some([first, mut second]) = tasks([WHICH, WHICH]) else {
             return;
         };
         second.plan.limits.memory = Bytes::mib(300);
@@ -194,8 +202,8 @@ fn what_cannot_be_removed_ends_the_sandbox() {
             // What is in the output folder has still to be sent.
             "echo result > /output/file",
         ] {
-            let (Some(first), Some(second)) = (task(&format!("{WHICH}; {leaves}")), task(WHICH))
-            else {
+            let leaves = format!("{WHICH}; {leaves}");
+            let Some([first, second]) = tasks([&leaves, WHICH]) else {
                 return;
             };
             let (same, [one, two]) = one_after_the_other(&first, &second);
@@ -211,11 +219,8 @@ fn what_becomes_of_one_task_becomes_of_no_other() {
     everyone(
         "shared::what_becomes_of_one_task_becomes_of_no_other",
         || {
-            let (Some(first), Some(mut second), Some(third)) = (
-                task(WHICH),
-                task(&format!("{WHICH}; sleep 1000")),
-                task(WHICH),
-            ) else {
+            let sleeps = format!("{WHICH}; sleep 1000");
+            let Some([first, mut second, third]) = tasks([WHICH, &sleeps, WHICH]) else {
                 return;
             };
             second.plan.max_runtime = Some(common::time::Span::from_millis(200));
@@ -248,7 +253,7 @@ fn a_sandbox_that_nobody_wants_ends_with_the_daemon() {
     everyone(
         "shared::a_sandbox_that_nobody_wants_ends_with_the_daemon",
         || {
-            let Some(attempt) = task(WHICH) else {
+            let Some([attempt]) = tasks([WHICH]) else {
                 return;
             };
             let supervisors = supervisors();
@@ -262,8 +267,9 @@ fn a_sandbox_that_nobody_wants_ends_with_the_daemon() {
                 process
             });
             gone(&[process]);
+            let name = format!("attempt-{}", attempt.plan.shared.unwrap());
             for base in attempt.host.cgroup.bases() {
-                let left = fs::exists(base.join(format!("attempt-{}", first()))).unwrap();
+                let left = fs::exists(base.join(&name)).unwrap();
                 assert!(!left, "{}", base.display());
             }
         },

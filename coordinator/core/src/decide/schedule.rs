@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use common::{
     id::{JobId, OrgId},
     org::retention::Retention,
+    status::Priority,
     time::Timestamp,
 };
 
@@ -110,11 +111,18 @@ fn rising(state: &State, org: OrgId, at: Timestamp) -> Vec<Event> {
         return Vec::new();
     };
     let mut members = BTreeSet::new();
-    let levels = queue.levels.values();
-    let oldest = levels.flat_map(|level| level.oldest().take(MAX_LINES_LOOKED));
-    let rises = oldest.filter_map(|(_, id)| {
-        let (job, progress) = (state.jobs.get(&id)?, state.progress.get(&id)?);
-        let owner = job.owner;
+    let levels = queue.levels.iter();
+    let levels = levels.filter(|(level, _)| level.0 != Priority::High);
+    let oldest = levels.flat_map(|(_, level)| {
+        let jobs = level.oldest();
+        let jobs = jobs.filter_map(|(_, id)| Some((id, state.jobs.get(&id)?)));
+        // Those behind came later, and nothing rises before it waited for so long.
+        let old =
+            jobs.take_while(|(_, job)| job.submitted_at.saturating_add(span.as_duration()) <= at);
+        old.take(MAX_LINES_LOOKED)
+    });
+    let rises = oldest.filter_map(|(id, job)| {
+        let (owner, progress) = (job.owner, state.progress.get(&id)?);
         let rises = progress.rises_at(job.spec.priority, after)?;
         let standing = state.standings.get(&(org, owner));
         let last = standing

@@ -49,6 +49,21 @@ impl Passed {
         }
         self.0[group] = place;
     }
+
+    /// Passes by all that has no room. Returns whether something is left.
+    fn look(&mut self, room: &Room, request: &Request, data: Bytes) -> bool {
+        for (number, kind, group) in room.groups() {
+            if !kind.has_model(request) {
+                continue;
+            }
+            let next = group.next(request, data, self.of(number));
+            self.set(number, next.map_or(usize::MAX, |(place, _)| place));
+            if next.is_some() {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 impl<'a> Candidates<'a> {
@@ -63,12 +78,13 @@ impl<'a> Candidates<'a> {
             let same =
                 |asked: &&Asked<'_>| asked.request == &class.request && asked.data == class.data;
             if asked.last().filter(same).is_none() {
+                let mut passed = Passed::default();
                 asked.push(Asked {
                     request: &class.request,
                     data: class.data,
-                    may_fit: pool.room.may_fit(&class.request, class.data),
+                    may_fit: passed.look(&pool.room, &class.request, class.data),
                     classes: Vec::new(),
-                    passed: Passed::default(),
+                    passed,
                     passed_own: BTreeMap::new(),
                 });
             }
@@ -146,9 +162,7 @@ impl<'a> Candidates<'a> {
             may_fit,
             ..
         } = &mut self.asked[place];
-        let left = room.groups().any(|(number, kind, group)| {
-            kind.has_model(request) && group.next(request, *data, passed.of(number)).is_some()
-        });
+        let left = passed.look(room, request, *data);
         if *may_fit && !left {
             *may_fit = false;
             self.left -= 1;

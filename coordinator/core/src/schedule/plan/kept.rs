@@ -183,18 +183,18 @@ impl<'a> Pass<'a> {
         if self.keep_left.is_nothing() {
             return;
         }
-        let (Some(job), Some(progress), Some(asks)) = (
-            self.state.jobs.get(&id),
-            self.state.progress.get(&id),
-            candidates.class(class),
-        ) else {
+        let Some(progress) = self.state.progress.get(&id) else {
+            return;
+        };
+        // First what most jobs fail in, at the least cost.
+        if !self.is_overdue(id, progress) {
+            return;
+        }
+        let (Some(job), Some(asks)) = (self.state.jobs.get(&id), candidates.class(class)) else {
             return;
         };
         let served = self.may_be_served(job, asks) && self.next_task(id, job, progress).is_some();
         if !served || self.is_kept_for(id) || self.kept.iter().any(|(_, job, _)| *job == id) {
-            return;
-        }
-        if !self.is_overdue(id, progress) {
             return;
         }
         let nodes = asks.together as usize;

@@ -131,6 +131,15 @@ pub(super) fn kept_until(machine: &MachineView<'_>, now: Timestamp) -> Option<Sp
     Some(Span::from(left)).filter(|span| *span > Span::default())
 }
 
+impl MachineView<'_> {
+    /// Returns when whom it is kept for can have it, as far as this machine goes.
+    pub(super) fn had_by_kept(&self, now: Timestamp) -> Option<Timestamp> {
+        let kept = self.kept.as_ref()?;
+        let (begin, _) = begin_of(self, kept.request, &kept.running, now)?;
+        Some(begin)
+    }
+}
+
 /// Returns when the machine has room for the request, and what still runs there by then.
 pub(super) fn begin_of(
     machine: &MachineView<'_>,

@@ -1,6 +1,9 @@
 //! Machines that a pass keeps free for jobs which come first and find no room, and what had one kept.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use common::{
     id::{JobId, MachineId, UserId},
@@ -97,6 +100,9 @@ impl<'a> Pass<'a> {
                 }
                 _ => goes,
             };
+            if goes.is_empty() && job.spec.gang().is_some() {
+                self.hasten(id, machines);
+            }
             let stays = machines.iter().filter(|machine| !goes.contains(machine));
             let by = stays.filter_map(|machine| reserved.of(*machine));
             kept += by.filter(|one| one.why == ReservedBy::Backfill).count();
@@ -115,6 +121,35 @@ impl<'a> Pass<'a> {
             looks: MAX_TRIED_IN_VAIN,
             untouched: kept == 0,
         };
+    }
+
+    /// Lets a gang begin as early as its machines can be had by now, where what runs there ended before its time: until it
+    /// begins others may run there, and would go on to do so for as long as was thought at first.
+    fn hasten(&mut self, id: JobId, machines: &BTreeSet<MachineId>) {
+        let reserved = &self.state.volatile.reserved;
+        let planned = machines.iter().filter_map(|machine| reserved.of(*machine));
+        let planned = planned.map(|reservation| reservation.begin).min();
+        let now = self.order.at();
+        let mut begins = Vec::with_capacity(machines.len());
+        for machine in machines {
+            let view = self.machines.look(*machine);
+            begins.extend(view.and_then(|view| view.had_by_kept(now)));
+        }
+        let (Some(begin), true) = (begins.iter().max(), begins.len() == machines.len()) else {
+            return;
+        };
+        if planned.is_some_and(|planned| *begin < planned) {
+            for machine in machines {
+                if let Some(kept) = self
+                    .machines
+                    .look(*machine)
+                    .and_then(|view| view.kept.as_mut())
+                {
+                    kept.together = Some(*begin);
+                }
+                self.kept.push((*machine, id, *begin));
+            }
+        }
     }
 
     /// Lets jobs of a priority have the machines that are kept for them, as soon as there is room.

@@ -114,7 +114,7 @@ pub(crate) fn explain(state: &State, now: Timestamp, subject: &Subject<'_>) -> E
     let mut inquiry = Inquiry::new(state, &asked, &rooms);
     inquiry.ask.given_back = &history.given_back;
     inquiry.ask.now = now;
-    let ahead = line::ahead(state, subject, now);
+    let ahead = line::ahead(state, &asked, &history, now);
     explanation.never = inquiry.never();
     explanation.blockers = inquiry.blockers(ahead);
     explanation.ahead = Some(ahead);

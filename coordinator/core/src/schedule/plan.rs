@@ -24,7 +24,7 @@ use self::{kept::Left, preempt::Looked};
 use super::{
     candidates::Candidates,
     choose::{Machines, Scope},
-    feasible::{Ask, within_limits},
+    feasible::within_limits,
     order::{Order, Part},
     preempt::Taken,
     turns::{Head, Line, Turn, Turns},
@@ -231,8 +231,12 @@ impl<'a> Pass<'a> {
         }
         for (priority, level) in &queue.levels {
             self.serve_kept(queue, priority.0, most, &mut candidates);
-            if candidates.is_empty() || self.placements.len() >= most {
+            if self.placements.len() >= most {
                 return;
+            }
+            if candidates.is_empty() {
+                self.keep_for_late_gangs(queue, level, &candidates);
+                continue;
             }
             let mut turns = Turns::new(&level.lines, |whose| self.part(whose));
             while self.placements.len() < most
@@ -256,6 +260,9 @@ impl<'a> Pass<'a> {
                         self.may_start(whose.user, class, &candidates)
                     });
                 }
+            }
+            if self.placements.len() < most {
+                self.keep_for_late_gangs(queue, level, &candidates);
             }
         }
     }
@@ -371,15 +378,6 @@ impl<'a> Pass<'a> {
         placed.next_from = task.saturating_add(1);
         placed.skipped += 1;
         placed.skipped <= MAX_SKIPPED
-    }
-
-    fn ask(&self, id: JobId, job: &'a Job) -> Ask<'a> {
-        Ask {
-            data: job.data,
-            job: Some(id),
-            now: self.order.at(),
-            ..Ask::of(self.state, self.limits, job.owner, &job.spec)
-        }
     }
 
     /// Returns what the member has, with what was placed in this pass.

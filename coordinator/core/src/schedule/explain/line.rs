@@ -14,6 +14,7 @@ use crate::{
     schedule::{
         data,
         feasible::{Ask, may_place},
+        history::History,
         order::Order,
         view::MachineView,
     },
@@ -24,7 +25,12 @@ use crate::{
 };
 
 /// Returns how many waiting tasks come before this job's next one, in the order of the schedule.
-pub(super) fn ahead(state: &State, subject: &Subject<'_>, now: Timestamp) -> u64 {
+pub(super) fn ahead(
+    state: &State,
+    subject: &Subject<'_>,
+    history: &History,
+    now: Timestamp,
+) -> u64 {
     let Some(queue) = state.index.queues.get(&subject.org) else {
         return 0;
     };
@@ -41,7 +47,7 @@ pub(super) fn ahead(state: &State, subject: &Subject<'_>, now: Timestamp) -> u64
         let progress = state.progress.get(&id);
         progress.map_or(0, |progress| u64::from(progress.in_queue()))
     };
-    let own_takes = has_room_of_its_own(state, subject, now);
+    let own_takes = has_room_of_its_own(state, subject, history, now);
     let mut ahead = 0;
     for (other_level, lines) in &queue.levels {
         for (whose, waiting) in &lines.lines {
@@ -70,8 +76,13 @@ pub(super) fn ahead(state: &State, subject: &Subject<'_>, now: Timestamp) -> u64
     ahead
 }
 
-/// Returns whether it could start on one of its owner's own machines now.
-fn has_room_of_its_own(state: &State, subject: &Subject<'_>, now: Timestamp) -> bool {
+/// Returns whether it could start on one of its owner's own machines now. Those on which it failed do not come first.
+fn has_room_of_its_own(
+    state: &State,
+    subject: &Subject<'_>,
+    history: &History,
+    now: Timestamp,
+) -> bool {
     let pool = state.volatile.pool.of(subject.org);
     let own = pool.and_then(|pool| pool.own.get(&subject.owner));
     let limits = state.orgs.get(&subject.org).map(|org| &org.limits);
@@ -81,12 +92,14 @@ fn has_room_of_its_own(state: &State, subject: &Subject<'_>, now: Timestamp) -> 
     let ask = Ask {
         data: data::cached_for(state, subject),
         job: subject.job.map(|(id, _, _)| id),
+        given_back: &history.given_back,
         now,
         ..Ask::of(state, limits, subject.owner, subject.spec)
     };
     let mut machines = own.groups().flat_map(|(_, _, group)| group.machines());
     machines.any(|machine| {
         let view = MachineView::of(state, machine);
+        let view = view.filter(|_| !history.failed_on.contains(&machine));
         view.is_some_and(|view| may_place(&view, &ask).is_ok())
     })
 }

@@ -1,11 +1,13 @@
 //! Gangs: jobs all of whose tasks start in one step, each on a machine of its own, or not at all.
 
+use std::collections::BTreeSet;
+
 use common::{
     id::{JobId, MachineId},
     time::Timestamp,
 };
 
-use super::{Pass, Place};
+use super::{Pass, Place, kept::LONG_OVERDUE};
 use crate::{
     schedule::{
         candidates::Candidates, choose::Scope, data::Needs, feasible::Ask, history::History,
@@ -13,12 +15,15 @@ use crate::{
     },
     state::{
         job::{Job, JobProgress},
-        queue::{Class, ClassId},
+        queue::{Class, ClassId, Level, Queue},
     },
 };
 
 /// Most machines, besides as many as it needs, that are looked at for those that are kept free for a gang.
 const MAX_PASSED_OVER: usize = 16;
+
+/// Most lines of a priority in which such a gang is looked for, those with the oldest jobs first.
+const MAX_LINES_LOOKED: usize = 64;
 
 impl<'a> Pass<'a> {
     /// Places all tasks of a gang. What of it is chosen is taken once the last one has a machine, too.
@@ -73,6 +78,8 @@ impl<'a> Pass<'a> {
             let ask = self.ask(id, job);
             self.take(&ask, job, (id, task, history.number), place);
         }
+        // It needs nothing kept any more.
+        self.kept.retain(|(_, job, _)| *job != id);
         Place::Found
     }
 
@@ -102,5 +109,59 @@ impl<'a> Pass<'a> {
             self.keep(machine, id, asks, begin);
         }
         self.keep_left.take(nodes);
+    }
+
+    /// Keeps machines free for gangs of a priority which waited for so long that they do not wait for their turn.
+    pub(super) fn keep_for_late_gangs(
+        &mut self,
+        queue: &'a Queue,
+        level: &Level,
+        candidates: &Candidates<'a>,
+    ) {
+        let state = self.state;
+        for (_, id) in level.oldest().take(MAX_LINES_LOOKED) {
+            let (Some(job), Some(progress)) = (state.jobs.get(&id), state.progress.get(&id)) else {
+                continue;
+            };
+            // Those behind came later.
+            if self.keep_left.is_nothing() || !self.waited_since(job.submitted_at, LONG_OVERDUE) {
+                return;
+            }
+            if job.spec.gang().is_some()
+                && self.waited_since(progress.waits_since, LONG_OVERDUE)
+                && let Some((class, _)) = queue.waiting_of(job, progress)
+            {
+                self.keep_for(id, class, candidates);
+            }
+        }
+    }
+
+    /// Lets a gang begin as early as its machines can be had by now, where what runs there ended before its time: until it
+    /// begins others may run there, and would go on to do so for as long as was thought at first.
+    pub(super) fn hasten(&mut self, id: JobId, machines: &BTreeSet<MachineId>) {
+        let reserved = &self.state.volatile.reserved;
+        let planned = machines.iter().filter_map(|machine| reserved.of(*machine));
+        let planned = planned.map(|reservation| reservation.begin).min();
+        let now = self.order.at();
+        let mut begins = Vec::with_capacity(machines.len());
+        for machine in machines {
+            let view = self.machines.look(*machine);
+            begins.extend(view.and_then(|view| view.had_by_kept(now)));
+        }
+        let (Some(begin), true) = (begins.iter().max(), begins.len() == machines.len()) else {
+            return;
+        };
+        if planned.is_some_and(|planned| *begin < planned) {
+            for machine in machines {
+                if let Some(kept) = self
+                    .machines
+                    .look(*machine)
+                    .and_then(|view| view.kept.as_mut())
+                {
+                    kept.together = Some(*begin);
+                }
+                self.kept.push((*machine, id, *begin));
+            }
+        }
     }
 }

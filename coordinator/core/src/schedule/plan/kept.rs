@@ -1,9 +1,6 @@
 //! Machines that a pass keeps free for jobs which come first and find no room, and what had one kept.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use common::{
     id::{JobId, MachineId, UserId},
@@ -39,6 +36,10 @@ const MAX_TRIED: u32 = 2;
 /// And most of those that no machine could ever run.
 const MAX_TRIED_IN_VAIN: u32 = 16;
 
+/// After how many times as long as others a gang has machines kept free whoever's turn it is: who has had more than others
+/// is behind them at every machine that ends something, and so many at once it would never find.
+pub(super) const LONG_OVERDUE: u32 = 3;
+
 /// How long after its grace something may still be there that gives way: then its place is not kept any longer.
 const LATE: Duration = Duration::from_secs(60);
 
@@ -53,7 +54,7 @@ pub(super) struct Left {
 }
 
 impl Left {
-    const fn is_nothing(self) -> bool {
+    pub(super) const fn is_nothing(self) -> bool {
         self.machines == 0 && !self.untouched || self.jobs == 0 || self.looks == 0
     }
 
@@ -121,35 +122,6 @@ impl<'a> Pass<'a> {
             looks: MAX_TRIED_IN_VAIN,
             untouched: kept == 0,
         };
-    }
-
-    /// Lets a gang begin as early as its machines can be had by now, where what runs there ended before its time: until it
-    /// begins others may run there, and would go on to do so for as long as was thought at first.
-    fn hasten(&mut self, id: JobId, machines: &BTreeSet<MachineId>) {
-        let reserved = &self.state.volatile.reserved;
-        let planned = machines.iter().filter_map(|machine| reserved.of(*machine));
-        let planned = planned.map(|reservation| reservation.begin).min();
-        let now = self.order.at();
-        let mut begins = Vec::with_capacity(machines.len());
-        for machine in machines {
-            let view = self.machines.look(*machine);
-            begins.extend(view.and_then(|view| view.had_by_kept(now)));
-        }
-        let (Some(begin), true) = (begins.iter().max(), begins.len() == machines.len()) else {
-            return;
-        };
-        if planned.is_some_and(|planned| *begin < planned) {
-            for machine in machines {
-                if let Some(kept) = self
-                    .machines
-                    .look(*machine)
-                    .and_then(|view| view.kept.as_mut())
-                {
-                    kept.together = Some(*begin);
-                }
-                self.kept.push((*machine, id, *begin));
-            }
-        }
     }
 
     /// Lets jobs of a priority have the machines that are kept for them, as soon as there is room.
@@ -278,9 +250,14 @@ impl<'a> Pass<'a> {
     /// Returns whether it waited for long, and was given nothing in this pass either.
     fn is_overdue(&self, id: JobId, progress: &JobProgress) -> bool {
         let given = self.jobs.get(&id).is_some_and(|placed| placed.count > 0);
-        let since = progress.waits_since;
+        !given && self.waited_since(progress.waits_since, 1)
+    }
+
+    /// Returns whether that is so many times as long ago as jobs wait before a machine is kept free for them.
+    pub(super) fn waited_since(&self, since: Timestamp, times: u32) -> bool {
         let after = self.reserved_after();
-        !given && after.is_some_and(|after| since.saturating_add(after) <= self.order.at())
+        let after = after.map(|after| after.saturating_mul(times));
+        after.is_some_and(|after| since.saturating_add(after) <= self.order.at())
     }
 
     fn reserved_after(&self) -> Option<Duration> {
@@ -318,6 +295,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns whether nobody else's job that could run there comes before, once what runs on the machine now has ended.
+    /// Before a gang that waited for long comes only what has a higher priority.
     pub(super) fn is_next_on(
         &mut self,
         machine: MachineId,
@@ -330,6 +308,8 @@ impl<'a> Pass<'a> {
         let own_level = progress.level(job.spec.priority);
         let there = self.held_on(machine);
         let own = self.part_without(Whose::of(job), &there);
+        let late =
+            job.spec.gang().is_some() && self.waited_since(progress.waits_since, LONG_OVERDUE);
         let levels = queue.levels.iter();
         let levels = levels.take_while(|(level, _)| level.0 >= own_level);
         let lines = levels.flat_map(|(level, lines)| {
@@ -338,7 +318,9 @@ impl<'a> Pass<'a> {
         });
         let first: Vec<JobId> = lines
             .filter(|(_, (whose, _))| whose.user != job.owner)
-            .filter(|(higher, (whose, _))| *higher || self.part_without(**whose, &there) < own)
+            .filter(|(higher, (whose, _))| {
+                *higher || (!late && self.part_without(**whose, &there) < own)
+            })
             .filter_map(|(_, (_, waiting))| Some(waiting.oldest_of_class()?.1))
             .collect();
         for id in first {

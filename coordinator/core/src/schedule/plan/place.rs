@@ -74,6 +74,15 @@ impl<'a> Pass<'a> {
         }
     }
 
+    pub(super) fn ask(&self, id: JobId, job: &'a Job) -> Ask<'a> {
+        Ask {
+            data: job.data,
+            job: Some(id),
+            now: self.order.at(),
+            ..Ask::of(self.state, self.limits, job.owner, &job.spec)
+        }
+    }
+
     /// Returns what the bounds leave of GPUs, and of machines held whole, where it matters.
     pub(super) fn gpu_room(&self, job: &Job) -> GpuRoom {
         match job.spec.request.gpu.is_some() || job.spec.request.exclusive {
